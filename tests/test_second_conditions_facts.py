@@ -17,7 +17,7 @@ from attn_doctor.failure_modes.build.cross_compile_archs import Refused
 from attn_doctor.failure_modes.mode import Hit
 from attn_doctor.failure_modes.shared import building, symbols, torch_facts
 from attn_doctor.logs.reader import Reader, Seen
-from attn_doctor.model.facts import AmdGpu, Binary, Unknown, Variable
+from attn_doctor.model.facts import AmdGpu, Binary, Gpu, Unknown, Variable
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import RunByHand
 
@@ -186,6 +186,21 @@ def test_a_library_that_does_not_start_is_loaded_without_the_folders_in_front_wh
         ("CUDA_LAUNCH_BLOCKING", "1"),
         *([("LD_LIBRARY_PATH", None)] if unset else []),
     ]
+
+
+@pytest.mark.parametrize(
+    ("card", "torch", "newer"),
+    [
+        ("NVIDIA GeForce GTX 1650", "1.11.0+cu113", True),
+        ("NVIDIA GeForce GTX 1650", "1.12.0+cu113", False),
+        ("NVIDIA GeForce RTX 2060", "1.11.0+cu113", False),
+    ],
+)
+def test_a_newer_torch_is_offered_for_a_gtx_16_under_one_before_1_12(card, torch, newer):
+    gpus = (Gpu(index=0, name=card, compute_capability="7.5"),)
+    facts = changed(H, graphics__gpus=gpus, torch__version=torch)
+    titles = [fix.title for fix in find("cuda-library-not-initialized").fixes(facts, NOTHING)]
+    assert ("Take a newer torch" in titles) is newer
 
 
 # -- steps that leave this system

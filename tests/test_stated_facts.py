@@ -122,6 +122,9 @@ SAID = {
     "The NVIDIA driver on your system is too old (found version 11040).\n": {"driver_cuda": "11.4"},
     "NVIDIA GeForce RTX 5080 with CUDA capability sm_120 is not compatible with the current PyTorch installation.\n": {
         "capability": "12.0", "gpus": ["NVIDIA GeForce RTX 5080"]},
+    "显卡3070ti，能用吗\n": {"gpus": ["RTX 3070 Ti"]},
+    "Видеокарта 3060, почему не видит CUDA?\n": {"gpus": ["RTX 3060"]},
+    "Grafikkarte: RTX 4070 SUPER\n": {"gpus": ["RTX 4070 SUPER"]},
     "  Name:                    gfx1100\n  Marketing Name:          AMD Radeon RX 7900 XTX\n": {"gfx": "gfx1100", "gpus": ["AMD Radeon RX 7900 XTX"]},
     "PyTorch version: 2.6.0+rocm6.2.4\n": {"torch": "2.6.0+rocm6.2.4", "torch_flavour": "rocm", "torch_hip": "6.2.4"},
     "Cuda compilation tools, release 12.4, V12.4.131\n": {"toolkit": "12.4"},

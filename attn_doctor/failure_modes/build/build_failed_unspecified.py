@@ -199,6 +199,12 @@ MODE = FailureMode(
             "successfully: exit code: 1",
             r"(?:pip3? install|pip install|uv sync|uv pip|setup\.py|poetry|conda).{0,600} did not complete successfully: exit code: \d",
         ),
+        # A program that runs pip, and quotes its output as one text with \r\n in it.
+        _tail(
+            "ip install failed with code ",
+            "pip install failed with code 1: 'Collecting xformers\\r\\n",
+            r"ip install failed with code [1-9]\d*:? ?['\"]?(?:Collecting (?P<package>[a-z][\w.-]{1,60}?)(?=\\|\s|==|$))?",
+        ),
         _tail("CondaEnvException: Pip failed", "CondaEnvException: Pip failed"),
         _tail("Pip subprocess error:", "Pip subprocess error:"),
         _build("for_build_wheel", "  ... line 118, in get_requires_for_build_wheel"),

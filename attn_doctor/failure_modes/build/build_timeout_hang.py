@@ -155,9 +155,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+# What a person writes below the lines of a terminal: a sentence, and no word of pip, uv or a compiler.
+_SENTENCE = re.compile(
+    r"(?!(?:Successfully|Created|Stored|Building|Built|Running|Installing|Collecting|Downloading|Using|Looking|Preparing|Getting|Removing|"
+    r"Processing|Requirement|Attempting|Found|Audited|Resolved|Prepared|Uninstalled|Installed|Killed|Aborted)\b)"
+    r"[^\W\d_][^/\\=:<>{}\[\]()$#|]{3,200}[.?!,。？！…]*"
+)
+_SENTENCES = 4  # so many at most
+
+
 def _unfinished(log: Log) -> bool:
-    """Say whether the last line of a log says that a wheel is being built, and none before it that the build failed."""
-    rest = [line for line in log.tail if not _ENDED.match(line)]
+    """Say whether the last line of a log says that a wheel is being built, and none before it that the build failed.
+
+    Sentences of the person who posted it may stand below.
+    """
+    rest = [line for line in log.tail if line.strip() and not _ENDED.match(line)]
+    for _ in range(_SENTENCES):
+        if len(rest) > 1 and not _WAITING.search(rest[-1]) and _SENTENCE.fullmatch(rest[-1].strip()):
+            rest.pop()
     return bool(rest) and bool(_WAITING.search(rest[-1])) and not any(_FAILED.search(line) for line in rest)
 
 

@@ -1,4 +1,4 @@
-"""cuBLAS or cuDNN could not start on the GPU.
+"""cuBLAS or cuDNN could not start on the GPU, or failed at a call.
 
 What it is
     torch calls cuBLAS for products of matrices and cuDNN for convolutions. At the first such call each makes a handle on the GPU, and
@@ -6,12 +6,13 @@ What it is
 
 How it shows
     "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
-    "GET was unable to find an engine to execute this computation".
+    "GET was unable to find an engine to execute this computation". A call that fails later: CUBLAS_STATUS_EXECUTION_FAILED,
+    CUDNN_STATUS_EXECUTION_FAILED, CUDNN_STATUS_INTERNAL_ERROR, CUDNN_STATUS_ALLOC_FAILED.
 
 Why it happens
     Mostly the memory of the GPU is full, and the library tells it so. Or a kernel before it failed, and this is the first call that
     notices: an index out of range, such as a class number that the model does not have. Or a cuBLAS or cuDNN of another version stands in
-    front of torch's own (LD_LIBRARY_PATH).
+    front of torch's own (LD_LIBRARY_PATH). On a GTX 16 (1650, 1660) torch before 1.12 has known faults.
 
 What to do
     Try a smaller batch, or free the GPU (`nvidia-smi` shows who holds its memory). If batch=1 fails too: CUDA_LAUNCH_BLOCKING=1 shows the kernel
@@ -25,16 +26,21 @@ References
     https://discuss.pytorch.org/t/cuda-error-cublas-status-not-initialized-when-calling-cublascreate-handle/125450
     https://github.com/pytorch/pytorch/issues/91958
     https://docs.nvidia.com/cuda/cublas/#cublasstatus-t
+    https://github.com/ultralytics/yolov5/issues/7908
 """
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD436",
@@ -52,6 +58,17 @@ MODE = FailureMode(
             pattern=r"CUDNN_STATUS_NOT_INITIALIZED",
             literal="CUDNN_STATUS_NOT_INITIALIZED",
             sample="RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+        ),
+        Sign(
+            # Started, and failed at a call: cublasGemmEx on a card with little memory, a convolution under a CUDA older than the card.
+            pattern=r"(?P<call>(?:CUBLAS_STATUS|CUDNN_STATUS)_(?:EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR))\b(?! ?\()",
+            literal="_STATUS_",
+            sample="RuntimeError: CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb, m, n, k)`",
+        ),
+        Sign(
+            pattern=r"CUDNN_STATUS_ALLOC_FAILED",
+            literal="CUDNN_STATUS_ALLOC_FAILED",
+            sample="RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         ),
         Sign(
             pattern=r"(?:GET|FIND) was unable to find an engine to execute this computation",
@@ -90,8 +107,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs or any(m.strength == "context" and m.line < proofs[0].line for m in seen.matches):
         return None  # an assertion of a kernel came first: that is the error, and of the program's own data
+    how = "failed at a call" if all("call" in m.groups for m in proofs) else "could not start"
     return Hit(
-        message="cuBLAS or cuDNN could not start on the GPU. Mostly its memory is full; else a kernel before it had failed.",
+        message=f"cuBLAS or cuDNN {how} on the GPU. Mostly its memory is full; else a kernel before it had failed.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
     )
@@ -109,6 +127,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         Fix(title="Free the GPU's memory, or use a smaller batch", steps=(smaller,), verify=verify),
         Fix(title="Find the kernel that failed before it", steps=(blocking,), verify=verify),
     ]
+    if _old_for_gtx_16(facts):
+        why = "releases before 1.12 have known faults on a GTX 16"
+        made[1:1] = torch_steps.newest(facts, "Take a newer torch", why=why, reinstall=True)
     variables = facts.environment if isinstance(facts.environment, tuple) else ()
     if any(v.name == "LD_LIBRARY_PATH" and v.value for v in variables):
         unset = commands.without_library_path(
@@ -116,3 +137,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)
+
+
+def _old_for_gtx_16(facts: Facts) -> bool:
+    """Say whether a torch before 1.12, whose cuDNN computes wrongly on a GTX 16, runs on one: https://github.com/ultralytics/yolov5/issues/7908."""
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    card = any(isinstance(gpu.name, str) and re.search(r"\b16[356]0\b", gpu.name) for gpu in gpus)
+    version = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
+    return card and version is not None and version < (1, 12)

@@ -62,8 +62,8 @@ MODE = FailureMode(
             sample="ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm).",
         ),
         Sign(
-            pattern=r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) is killed by signal: Bus error",
-            literal="is killed by signal: Bus error",
+            pattern=r"(?i:dataloader) worker \(pid(?:\(s\))? [\d, ]+\) (?:is|was) killed by signal: ?(?i:bus error)",
+            literal=" killed by signal",
             sample="RuntimeError: DataLoader worker (pid 71) is killed by signal: Bus error. It is possible that dataloader's workers are "
             "out of shared memory.",
         ),

@@ -34,6 +34,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import (
     building,
+    cut_logs,
     old_torch_steps,
     toolkits,
     torch_facts,
@@ -104,6 +105,18 @@ MODE = FailureMode(
             literal="parse(torch.version.cuda)",
             sample="    torch_cuda_version = parse(torch.version.cuda)",
             strength="hint",
+        ),
+        # Where the traceback is cut at this call of Ultralytics and YOLOv5: it raises only for a GPU that torch does not see.
+        # https://github.com/ultralytics/ultralytics/blob/main/ultralytics/utils/torch_utils.py
+        cut_logs.source(
+            r"(?:[\w.]{1,40} ?= ?)?(?:[\w.]{1,40}\.)?select_device\(.{0,200}",
+            "select_device(",
+            "    device=select_device(self.args.device, verbose=verbose),",
+        ),
+        cut_logs.frame(
+            "select_device",
+            "select_device",
+            '  File "/v/lib/python3.11/site-packages/ultralytics/utils/torch_utils.py", line 194, in select_device',
         ),
         Sign(
             pattern=r"\(you have (?P<version>\d[\w.]*\+cpu)\)",
@@ -192,7 +205,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
-    if not (proven or wanted or parsed or (homeless and version) or beside):
+    only_cut = all("cut" in m.groups for m in seen.matches)  # a frame alone says nothing of the build
+    if only_cut or not (proven or wanted or parsed or (homeless and version) or beside):
+        if version and (cut := cut_logs.ends(seen)):
+            return Hit(
+                message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails where torch does not see the GPU that is "
+                f"asked for. The torch there, {version}, is a CPU build, and sees none. To be sure, send the last line of the traceback.",
+                evidence=tuple(e for e in evidence if "+cpu" in e.text)[:1]
+                + tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-1:]),
+                confidence=Confidence.LOW,
+            )
         if nvcc is None or not _mostly_cpu(facts):
             return None
         return Hit(

@@ -59,9 +59,17 @@ MODE = FailureMode(
             sample="A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.6 as it may crash.",
         ),
         Sign(
-            pattern=r"_ARRAY_API not found",
-            literal="_ARRAY_API not found",
+            # The line may be cut behind the name: nothing else raises an AttributeError with it.
+            pattern=r"_ARRAY_API not found|AttributeError: _ARRAY_API\b",
+            literal="_ARRAY_API",
             sample="AttributeError: _ARRAY_API not found",
+        ),
+        # The end of NumPy's own advice, where the lines above it are cut off.
+        # https://github.com/numpy/numpy/blob/main/numpy/core/_multiarray_umath.py
+        Sign(
+            pattern=r"We expect that some modules will need time to support NumPy 2",
+            literal="will need time to support NumPy 2",
+            sample="We expect that some modules will need time to support NumPy 2.",
         ),
         Sign(
             pattern=r"numpy\.core\.multiarray failed to import",

@@ -5,7 +5,8 @@ What it is
 
 How it shows
     "ModuleNotFoundError: No module named 'cv2'" (or yaml, PIL, matplotlib, requests ...) at the import; an exception from a
-    package that ultralytics imports; the process ends without a message, or hangs.
+    package that ultralytics imports; the process ends without a message, or hangs. "No module named 'ultralytics.yolo'" from a program
+    that was written for a release before 8.0.136.
 
 Why it happens
     A requirement is missing (installed with --no-deps, removed with another package), a requirement is broken (half removed, damaged,
@@ -27,12 +28,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import requirements
 from attn_doctor.failure_modes.shared.culprit import Culprit, culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault, Import
-from attn_doctor.model.findings import Certainty, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 from attn_doctor.model.steps import Step
 
@@ -43,7 +45,21 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("model-not-built", "requirements-missing"),
+    signs=(
+        # The folder ultralytics/yolo became ultralytics/engine, cfg, data, utils and models in 8.0.136.
+        Sign(
+            pattern=r"No module named '?(?P<module>ultralytics\.yolo(?:\.\w{1,40}){0,6})",
+            literal="No module named",
+            sample="ModuleNotFoundError: No module named 'ultralytics.yolo'",
+        ),
+    ),
 )
+
+
+class OldCode(Variant, frozen=True, kw_only=True):
+    """Name the module that the program imports, which releases since 8.0.136 do not have: "ultralytics.yolo.engine"."""
+
+    module: str
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -66,6 +82,15 @@ def detect(facts: Facts) -> Hit | None:
         evidence=tuple(evidence),
         certainty=Certainty.OBSERVED,
         explains=(*MODE.explains, *_same(facts, fault)),
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    module = seen.captured()["module"]
+    return Hit(
+        message=f"The program was written for an ultralytics before 8.0.136: it imports {module}, which newer releases do not have.",
+        evidence=evidence,
+        variant=OldCode(module=module),
     )
 
 
@@ -109,7 +134,31 @@ def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...])
     return how + (f"; missing besides: {requirements.listed(lacks)}" if lacks else "")
 
 
+def _of_old_code(facts: Facts, module: str) -> tuple[Fix, ...]:
+    """Return the two ways of a program that imports ultralytics.yolo: https://github.com/ultralytics/ultralytics/issues/5992."""
+    verify = commands.check(facts)
+    older = commands.install(
+        "ultralytics<8.0.136",
+        why="the newest release that has ultralytics.yolo; where the program's requirements.txt names a release (8.0.3), take that one",
+        changes="ultralytics",
+    )
+    new = module.removeprefix("ultralytics.yolo").partition(".v8")[0]
+    words = (
+        f"for a newer ultralytics: write ultralytics{new} in place of ultralytics.yolo{new}; ultralytics.models.yolo in place of ultralytics.yolo.v8"
+        if new
+        else "for a newer ultralytics: write ultralytics.engine, .utils, .data, .cfg in place of ultralytics.yolo.engine and so on; "
+        "ultralytics.models.yolo in place of ultralytics.yolo.v8"
+    )
+    change = commands.by_hand((), words, "the program")
+    return (
+        Fix(title="Take the ultralytics that the program was written for", steps=(older,), verify=verify),
+        Fix(title="Change the imports of the program", steps=(change,), verify=verify),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OldCode):
+        return _of_old_code(facts, hit.variant.module)
     found = _attempt(facts)
     if found is None:
         return ()

@@ -77,6 +77,13 @@ MODE = FailureMode(
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
             '\\lib\\fbgemm.dll" or one of its dependencies.',
         ),
+        # An export of YOLO that fails prints one line: the libraries of TensorRT and of torch are for two CUDA, or two copies meet.
+        Sign(
+            pattern=r"(?P<engine>TensorRT|ONNX Runtime|OpenVINO)\b.{0,12}export failure\b.{0,30}?\[WinError 12[67]\]",
+            literal=" export failure",
+            sample="TensorRT: export failure  0.3s: [WinError 127] The specified procedure could not be found",
+            strength="hint",
+        ),
         # ZLUDA puts its own libraries in the place of these, which need those of AMD's HIP SDK. Without it they are torch-install-broken.
         Sign(
             pattern=r"\[WinError 12[67]\].{0,300}?(?P<cuda>caffe2_nvrtc|nvrtc64|cublas|cusparse|cufft|cudart|cudnn)\w*\.dll",
@@ -120,7 +127,7 @@ _OURS = re.compile(
 class Missing(Variant, frozen=True, kw_only=True):
     """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll. "hip": ZLUDA's, which lacks AMD's."""
 
-    of: Literal["torch", "libomp", "flash-attn", "another", "hip"]
+    of: Literal["torch", "libomp", "flash-attn", "another", "hip", "tensorrt"]
     package: str | None = None  # with "another": the package with code for one torch that it is a part of, "mmcv"
 
 
@@ -158,9 +165,13 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if (hip := _of_hip(facts, seen)) is not None:
         return hip
-    matches = [m for m in seen.matches if m.strength != "context" and "cuda" not in m.groups and _counts(m)]
+    matches = [
+        m
+        for m in seen.matches
+        if m.strength != "context" and "cuda" not in m.groups and "engine" not in m.groups and _counts(m)
+    ]
     if not matches:
-        return None
+        return _of_an_export(seen)
     # A module that attn-doctor knows is told of before one that it does not.
     matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
     first = matches[0]
@@ -232,6 +243,22 @@ def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
     )
 
 
+def _of_an_export(seen: Seen) -> Hit | None:
+    """Return the hit of an export whose engine does not load beside torch; None where none failed so."""
+    lines = tuple(m for m in seen.matches if "engine" in m.groups)
+    if not lines:
+        return None
+    engine = lines[0].groups["engine"]
+    return Hit(
+        message=f"A DLL of {engine} did not load there, or lacks a function: mostly it meets another cuBLAS or cuDNN than its own, of torch or of a "
+        "CUDA toolkit that comes first on PATH.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
+        variant=Missing(of="tensorrt"),
+        confidence=Confidence.LOW,
+        severity=Severity.ERROR,
+    )
+
+
 def _untold(match: Match) -> bool:
     """Say whether the line is cut before it says what was not found."""
     return "DLL load failed" in match.text and not (match.groups.get("said") or "").strip(" .…")
@@ -266,6 +293,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_libomp(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
         return rocm_steps.hip_sdk(facts)
+    if isinstance(hit.variant, Missing) and hit.variant.of == "tensorrt":
+        return _one_copy(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -330,4 +359,26 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
     return (
         Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
+    )
+
+
+def _one_copy(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for libraries of two CUDA: https://github.com/ultralytics/yolov5/issues/10706."""
+    look = commands.by_hand(
+        ("where.exe", "cublas64_*.dll", "cublasLt64_*.dll", "cudnn64_*.dll"),
+        "lists the copies on PATH in their order: the first of each counts",
+        "nothing",
+        "none",
+    )
+    words = (
+        "put the folder torch\\lib of this environment in front of PATH, or take the TensorRT that is for torch.version.cuda; two copies of one DLL "
+        "from two CUDA releases do not work together"
+    )
+    order = commands.by_hand((), words, "PATH of this prompt")
+    return (
+        Fix(
+            title="Let torch and TensorRT load one copy of CUDA's libraries",
+            steps=(look, order),
+            verify=commands.check(facts),
+        ),
     )

@@ -30,9 +30,9 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
-from attn_doctor.failure_modes.shared import building, torch_carried_over
+from attn_doctor.failure_modes.shared import building, cut_logs, torch_carried_over
 from attn_doctor.failure_modes.shared.torch_facts import own_index
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -176,6 +176,16 @@ MODE = FailureMode(
             "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub",
             r"LocalEntryNotFoundError",
         ),
+        # Where a traceback is cut at a connection: urllib3/connection.py, socket.py and ssl.py.
+        *(
+            cut_logs.frame(name, name, f'  File "/v/lib/python3.11/site-packages/{file}", line 174, in {name}')
+            for name, file in (
+                ("_new_conn", "urllib3/connection.py"),
+                ("getaddrinfo", "socket.py"),
+                ("create_connection", "urllib3/util/connection.py"),
+                ("do_handshake", "ssl.py"),
+            )
+        ),
         Sign(
             pattern=r"Successfully installed |Installed \d+ packages? in",
             literal="nstalled ",
@@ -207,7 +217,15 @@ MODE = FailureMode(
 # There is no `detect`: the network is not touched unless the user asks for it.
 
 
+class Cut(Variant, frozen=True):
+    """Say that the log ends at a connection, before the line that says what failed."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if cut_logs.alone(seen):
+        probably = "Probably that host cannot be reached: no network (a node of a cluster), a proxy, or a certificate."
+        return cut_logs.hit(seen, probably, "the name of an error, such as ConnectionError or SSLError", Cut())
+    seen = cut_logs.told(seen)
     proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _overcome(seen, m))
     tries = tuple(m for m in seen.matches if m.strength == "hint" and not _overcome(seen, m))
     if not proofs and not tries:
@@ -264,6 +282,8 @@ def _overcome(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Cut):
+        return _of_a_cut_log(facts)
     verify = building.verify(facts)
     proxy = commands.by_hand(
         (),
@@ -280,6 +300,31 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title="Use the index of your site", steps=(step,), verify=verify))
     steps = torch_carried_over.carried_over(facts) if of_torch else _carried_over(package)
     return (*made, Fix(title="Carry the wheels over by hand", steps=steps, verify=verify))
+
+
+_ASK = "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/pip/', timeout=10).status)"
+
+
+def _of_a_cut_log(facts: Facts) -> tuple[Fix, ...]:
+    """Return the look that settles it, and what makes Ultralytics ask for no host.
+
+    https://docs.ultralytics.com/reference/utils/__init__/ (YOLO_OFFLINE)
+    """
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", _ASK),
+        "200: the network works, and the host of the log was away. Else the last line says what stands in between: a name that is not resolved is "
+        "no network, CERTIFICATE_VERIFY_FAILED or 407 a proxy (HTTPS_PROXY, SSL_CERT_FILE)",
+        "nothing",
+        "none",
+    )
+    offline = commands.variable(
+        "YOLO_OFFLINE", "true", "Ultralytics then asks for no host; copy weights and data to this machine before"
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Look whether Python reaches the network", steps=(look,), verify=verify),
+        Fix(title="Let Ultralytics work offline", steps=(offline,), verify=verify),
+    )
 
 
 def _carried_over(package: str) -> tuple[Step, ...]:

@@ -106,6 +106,19 @@ MODE = FailureMode(
             literal="Unable to find installation candidates for",
             sample="RuntimeError: Unable to find installation candidates for torch (2.0.1)",
         ),
+        # pip went back through the releases of a package, as none of their torch is for this Python.
+        Sign(
+            pattern=r"^(?P<asker>[\w.-]{2,40}) (?P<release>\d[\w.]{0,20}) depends on (?P<torch>(?:torch|torchvision)(?:\s?[<>=!~][^;\s]{1,60})?)\s*$",
+            literal=" depends on torch",
+            sample="    ultralytics 8.0.214 depends on torch>=1.8.0",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"The user requested (?:\(constraint\) )?(?P<requested>torch\S{0,60})",
+            literal="The user requested ",
+            sample="    The user requested torch==2.1.0",
+            strength="context",
+        ),
         Sign(
             pattern=r"Because the current Python version \((?P<python>[\d.]+)\) does not satisfy Python",
             literal="Because the current Python version (",
@@ -172,7 +185,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=building.lines((*refused, *asked)),
         )
     if not wanted:
-        return None
+        return None if refused or asked else _walked_back(seen)
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
     if machine_of(facts).narrow:
@@ -198,8 +211,51 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+class WalkedBack(Variant, frozen=True):
+    """Say that pip refused release after release of a package, because of the torch that each needs."""
+
+
+_RELEASES = 3  # refused for one and the same torch: with fewer, two packages may only want different ones
+
+
+def _walked_back(seen: Seen) -> Hit | None:
+    """Return the hit of pip's list of refused releases; None where somebody asked for a torch, or the releases need different ones."""
+    lines = tuple(m for m in seen.matches if "asker" in m.groups)
+    askers, needs = {m.groups["asker"] for m in lines}, {m.groups["torch"] for m in lines}
+    releases = {m.groups["release"] for m in lines}
+    if seen.group("requested") or len(askers) != 1 or len(needs) != 1 or len(releases) < _RELEASES:
+        return None
+    asker, need = askers.pop(), needs.pop()
+    return Hit(
+        message=f"pip refused {len(releases)} releases of {asker} one after the other, as each needs {need}: most likely the index has no torch for "
+        "that Python (too new, or one of 32 bits).",
+        evidence=building.lines(lines[:1]),
+        variant=WalkedBack(),
+        confidence=Confidence.LOW,
+    )
+
+
+_ASK = "import sys, struct; print(sys.version, struct.calcsize('P') * 8)"
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, WalkedBack):
+        look = commands.by_hand(
+            (*commands.starting(facts), "-c", _ASK),
+            "prints the Python and its bits: torch has wheels for 64 bits alone, and for a new Python some months after its release",
+            "nothing",
+            "none",
+        )
+        steps = (
+            look,
+            *new_pythons.another(
+                facts,
+                dotted(_USUAL),
+                f"where it has 32 bits, or is newer than Python {dotted(_USUAL)}: make an environment with a 64-bit Python {dotted(_USUAL)}",
+            ),
+        )
+        return (Fix(title="Look which Python that is, and use another", steps=steps, verify=verify),)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None

@@ -40,8 +40,17 @@ from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity,
 from attn_doctor.model.machine import tried
 
 # A log names one module that is missing. These are failure modes of their own, or other builds bring them.
+_EXPORT = (
+    "tensorrt",
+    "onnx",
+    "openvino",
+    "onnxruntime",
+    "coremltools",
+    "tensorflow",
+    "ncnn",
+)  # an export or an inference needs it
 _OTHERS = {"google", "numpy", "setuptools", "torch", "triton"}
-_MODULES = sorted({"ultralytics", *OF_TRAINING, *MODULE_OF.values()} - _OTHERS)
+_MODULES = sorted({"ultralytics", *OF_TRAINING, *_EXPORT, *MODULE_OF.values()} - _OTHERS)
 
 MODE = FailureMode(
     code="AD215",
@@ -54,6 +63,13 @@ MODE = FailureMode(
             pattern=rf"(?:ModuleNotFoundError: |ImportError: |❌ )No module named '?(?P<module>{'|'.join(_MODULES)})'?\s*$",
             literal="No module named",
             sample="ModuleNotFoundError: No module named 'matplotlib'",
+            strength="hint",
+        ),
+        # An export that fails prints one line, and the program goes on: "TensorRT: export failure: No module named 'tensorrt'".
+        Sign(
+            pattern=rf"export failure\b.{{0,30}}?: No module named '?(?P<module>{'|'.join(_MODULES)})'?(?P<export>)",
+            literal="export failure",
+            sample="ONNX: export failure ❌ 0.1s: No module named 'onnx'",
             strength="hint",
         ),
         Sign(
@@ -161,12 +177,23 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # setup.py of flash-attn and others import these: packaging-missing-at-build
     brings = distribution_of(module) or module
     named = module if brings == module else f"{module} ({brings})"
+    who = "the export" if any("export" in m.groups for m in raised) else "ultralytics" if asks else "the program"
+    gpu = (
+        "; an engine of TensorRT is built on an NVIDIA GPU alone, and this torch sees none"
+        if _on_cpu(facts, module)
+        else ""
+    )
     return Hit(
-        message=f"{named} is not installed there, and {'ultralytics' if asks else 'the program'} imports it.",
+        message=f"{named} is not installed there, and {who} imports it{gpu}.",
         evidence=building.lines(raised),
         variant=Named(module=module, by_ultralytics=asks),
         severity=Severity.ERROR,
     )
+
+
+def _on_cpu(facts: Facts, module: str) -> bool:
+    """Say whether TensorRT is asked for where torch is known to be built without CUDA."""
+    return module == "tensorrt" and facts.torch.cuda is None and facts.torch.hip is None
 
 
 def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
@@ -220,6 +247,38 @@ def _named(facts: Facts, named: Named) -> Fix:
         why = "the release of ultralytics that is there stays; all that it requires and that is missing is installed"
         step = commands.install("ultralytics", why=why, changes="adds what ultralytics requires")
         return Fix(title="Install all that ultralytics requires", steps=(step,), verify=verify)
+    if named.module == "tensorrt":
+        return _tensorrt(facts)
     name = distribution_of(named.module) or named.module
     step = commands.install(name, why=f"brings the module {named.module}", changes=f"adds {name}")
     return Fix(title=f"Install {name}", steps=(step,), verify=verify)
+
+
+def _tensorrt(facts: Facts) -> Fix:
+    """Return the fix for TensorRT, whose wheels are for one CUDA major each. On a Jetson it comes with JetPack.
+
+    https://docs.nvidia.com/deeplearning/tensorrt/latest/installing-tensorrt/install-pip.html
+    """
+    verify = commands.check(facts)
+    if facts.system.board == "jetson":
+        words = "on a Jetson it comes with JetPack: make the environment with /usr/bin/python3 -m venv --system-site-packages, which sees it"
+        return Fix(
+            title="Use the tensorrt of JetPack", steps=(commands.by_hand((), words, "the environment"),), verify=verify
+        )
+    look = commands.by_hand(
+        (
+            *commands.starting(facts),
+            "-c",
+            "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
+        ),
+        "False or None: an engine cannot be built with this torch; install one for CUDA first (https://pytorch.org/get-started/locally/)",
+        "nothing",
+        "none",
+    )
+    step = commands.install(
+        "tensorrt",
+        why="brings the module tensorrt; then export with device=0 (--device 0)",
+        changes="adds tensorrt",
+        takes="2 GB",
+    )
+    return Fix(title="Install tensorrt, for a torch that sees the GPU", steps=(look, step), verify=verify)

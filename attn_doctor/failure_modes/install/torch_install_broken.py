@@ -124,8 +124,8 @@ MODE = FailureMode(
             # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
             # are about the machine (1455: the page file is too small), and torch is whole.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
-            pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "(?P<library>[^"]{1,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80})"',
-            literal='Error loading "',
+            pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "?(?P<library>[^"]{0,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80}?\.(?:dll|pyd))\b',
+            literal="Error loading ",
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\v\\Lib\\site-packages\\torch\\lib'
             '\\fbgemm.dll" or one of its dependencies.',
         ),

@@ -54,7 +54,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace"),
+    explains=(building.FAILED, "windows-dll-missing", "flash-attn-stub-namespace", "ultralytics-autoupdate-failed"),
     signs=(
         *uv_lock.SIGNS,
         Sign(
@@ -101,6 +101,12 @@ MODE = FailureMode(
             pattern=r"(?:DLL load failed while importing (?:flash|torch|_C|xformers|triton)\w*: |\[WinError 193\] )%1 is not a valid Win32",
             literal=" Win32",
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: %1 is not a valid Win32 application.",
+        ),
+        # TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files: a Jetson has it from JetPack.
+        Sign(
+            pattern=r"(?P<tegra>TensorRT) does not (?:currently )?(?:build|support|provide|have) wheels for (?:Tegra|Jetson)",
+            literal="TensorRT does not ",
+            sample="RuntimeError: TensorRT does not currently build wheels for Tegra systems",
         ),
         Sign(
             pattern=r"(?P<library>[\w.+-]{1,120}\.(?:so|pyd)[.\d]{0,12}): undefined symbol: (?P<symbol>_?Py[A-Z]\w+)",
@@ -172,6 +178,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if not any(m.strength == "proof" for m in seen.matches):
         return None
+    if seen.group("tegra"):
+        return Hit(
+            message="pip's TensorRT has no wheels for a Jetson: there it comes with JetPack, in the Python of the system, and this Python does not "
+            "see it.",
+            evidence=tuple(e for e in evidence if "TensorRT" in e.text) or evidence,
+            variant=OfJetPack(module="tensorrt"),
+            severity=Severity.ERROR,
+        )
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
@@ -215,6 +229,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         variant=Refused(wheel=file, python=python, differs=differs),
     )
+
+
+class OfJetPack(Variant, frozen=True, kw_only=True):
+    """Name a module that JetPack brings, "tensorrt": no wheel of it is for a Jetson."""
+
+    module: str
 
 
 Differs = Literal["python", "platform", "name", "unknown"]
@@ -295,7 +315,37 @@ def _which(facts: Facts, refused: Refused) -> Step:
     )
 
 
+def _with_system_packages(facts: Facts, module: str) -> tuple[Fix, ...]:
+    """Return the fix that lets the program see what JetPack installed.
+
+    https://docs.nvidia.com/jetson/jetpack/ and https://docs.python.org/3/library/venv.html (--system-site-packages)
+    """
+    look = commands.by_hand(
+        ("/usr/bin/python3", "-c", f"import {module}; print({module}.__version__, {module}.__file__)"),
+        f"JetPack's own {module}: where the system's Python has none, first: sudo apt-get install python3-libnvinfer python3-libnvinfer-dev",
+        "nothing",
+        "none",
+    )
+    prefix = facts.interpreter.prefix
+    folder = prefix if facts.interpreter.kind == "venv" and isinstance(prefix, str) else "jetpack-venv"
+    again = facts.interpreter.kind == "venv" and isinstance(prefix, str)
+    make = commands.by_hand(
+        ("/usr/bin/python3", "-m", "venv", "--system-site-packages", folder),
+        (
+            "opens this environment to the packages in /usr/lib/python3/dist-packages, and keeps what is in it"
+            if again
+            else "an environment that sees the packages in /usr/lib/python3/dist-packages; install ultralytics and NVIDIA's torch for this JetPack in it"
+        )
+        + ": it has to be of the system's own Python, which JetPack built them for",
+        "the environment",
+        "low",
+    )
+    return (Fix(title=f"Use the {module} of JetPack", steps=(look, make), verify=commands.check(facts)),)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfJetPack):
+        return _with_system_packages(facts, hit.variant.module)
     if isinstance(hit.variant, uv_lock.Locked):
         return uv_lock.fixes(facts, hit.variant)
     if isinstance(hit.variant, OnMusl):

@@ -35,7 +35,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-_WORKER = r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\)"
+_WORKER = r"(?i:dataloader) worker \(pid(?:\(s\))? [\d, ]+\)"
 
 MODE = FailureMode(
     code="AD509",
@@ -51,8 +51,8 @@ MODE = FailureMode(
         ),
         Sign(
             # Killed is out-of-memory-host, Bus error is shared-memory-full.
-            pattern=_WORKER + r" is killed by signal: (?P<signal>(?!Killed|Bus error)\w[\w ]{2,40})",
-            literal="is killed by signal: ",
+            pattern=_WORKER + r" (?:is|was) killed by signal: ?(?P<signal>(?!(?i:killed|bus error))\w[\w ]{2,40})",
+            literal=" killed by signal",
             sample="RuntimeError: DataLoader worker (pid 4711) is killed by signal: Segmentation fault.",
         ),
     ),

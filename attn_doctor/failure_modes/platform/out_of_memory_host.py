@@ -53,8 +53,9 @@ MODE = FailureMode(
             sample="numpy._core._exceptions._ArrayMemoryError: Unable to allocate 4.39 GiB for an array with shape (24, 7000, 7000)",
         ),
         Sign(
-            pattern=r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) is killed by signal: Killed",
-            literal="is killed by signal: Killed",
+            # Also as people type it out: "Dataloader worker (pid 71) is killed by signal:killed".
+            pattern=r"(?i:dataloader) worker \(pid(?:\(s\))? [\d, ]+\) (?:is|was) killed by signal: ?[Kk](?:illed|ILLED)\b",
+            literal=" killed by signal",
             sample="RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed. ",
         ),
         Sign(

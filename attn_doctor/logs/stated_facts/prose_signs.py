@@ -93,6 +93,9 @@ _NVIDIA_WORDS = (
     *(f"NVIDIA {card}" for card in ("A100", "H100", "V100", "A10", "A40", "L4", "T4", "P100", "B200")),
 )
 
+_CARDS = ("显卡", "顯卡", "идеокарт", "рафический процессор", "그래픽카드", "그래픽 카드", "グラフィックボード", "グラボ", "rafikkarte", "arte graphique",
+          "arjeta gráfica", "arjeta de video", "laca de vídeo", "ekran kart", "kran kart", "arta graficzna")  # fmt: skip
+
 SIGNS = (
     Sign(_PYTHONS, f"{_NOT_OURS}{_PYTHON}", {}, "implied", -1),
     # torch beside a Python or a CUDA: alone it stands in many sentences.
@@ -102,6 +105,8 @@ SIGNS = (
     Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}\s?(?:,|\(|/|with|built for|for|and|\+|\|)\s?(?:CUDA|cuda|cu)\s?(?:version:? ?)?(?P<torch_cuda>\d{{1,2}}\.\d)(?=$|\.?[\s,;)|]|\.$)", {}, "implied", -1),
     # GPUs
     Sign(_NVIDIA_WORDS, rf"{_NOT_OURS}{_OWN}(?<![\w.-])(?P<gpu>{_NVIDIA})(?![\w.-]|/\d| ?(?:series|Series|and|or|vs))", {}, "implied", -1),
+    # The word for a graphics card in other languages, and often the number alone behind it: "显卡3070ti", "видеокарта 3060", "Grafikkarte: RTX 4070".
+    Sign(_CARDS, rf"{_NOT_OURS}(?:{'|'.join(_CARDS)})\w{{0,3}}?(?:是|为|為|用的是|型号|型號|は|が)?[\s:：=,，-]{{0,4}}(?P<gpu>{_NVIDIA}|(?:RTX|rtx|GTX|gtx)? ?(?:[2345]0[5-9]0|10[5-8]0|16[56]0)(?: ?[Tt][Ii])?(?: ?(?:SUPER|Super|super))?)(?![\w.-]|/\d)", {}, "implied", -1),
     Sign(("Quadro ", "Tesla ", " Ada"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_QUADRO})(?!\w)", {}, "implied", -1),
     Sign(("adeon", "Vega ", "vega ", "nstinct MI", "MI50", "MI60", "MI100", "MI210", "MI250", "MI300", " WX", " 780M", " 680M", " 890M"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_AMD})(?!\w)", {}, "implied", -1),
     Sign(("Arc A", "Arc B", "Arc Pro", "Arc(TM)", "Arc™"), _NOT_OURS + r"(?<![\w.-])(?:Intel(?:\(R\)|®)? )?(?P<pci>Arc)(?:\(TM\)|™)? (?:A[357]\d0M?|B5[78]0|Pro [AB]\d{2})\b", {}, "implied", -1),

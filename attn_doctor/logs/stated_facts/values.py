@@ -46,7 +46,7 @@ _AMD_LINES = (
     (re.compile(r"(\d{3,4}[MS])", re.IGNORECASE), "AMD Radeon {}"),
 )
 _ADA = re.compile(r"(?:RTX )?A(\d{4}) Ada", re.IGNORECASE)  # somebody's name for an RTX 6000 Ada
-_GPU_NUMBER = re.compile(r"(?P<series>[1-5]0)[5-9]0(?: Ti| SUPER| Super)*")
+_GPU_NUMBER = re.compile(r"(?P<series>[1-5]0|16)[5-9]0(?: Ti| SUPER| Super)*")
 
 
 def values(groups: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -149,7 +149,7 @@ def _driver_cuda(text: str) -> Pairs:
 
 
 def _gpu(text: str) -> Pairs:
-    name = re.sub(r"\s+", " ", text)
+    name = re.sub(r"^(\d{4}) ?ti\b", r"\1 Ti", re.sub(r"\s+", " ", text).strip(), flags=re.IGNORECASE)
     plain = re.sub(r"\(TM\)|™|\b(?:AMD|Radeon|Graphics)\b", "", name, flags=re.IGNORECASE).strip()
     line = next(
         ((found, words) for pattern, words in _AMD_LINES if (found := pattern.fullmatch(" ".join(plain.split())))), None
@@ -163,7 +163,7 @@ def _gpu(text: str) -> Pairs:
     if radeon:
         yield "gpu", f"AMD Radeon RX {radeon['number']}" + (f" {radeon['kind'].upper()}" if radeon["kind"] else "")
     else:
-        yield "gpu", f"{'GTX' if number['series'] == '10' else 'RTX'} {name}" if number else name
+        yield "gpu", f"{'GTX' if number['series'] in ('10', '16') else 'RTX'} {name}" if number else name
 
 
 _MODEL = re.compile(r"\b(RTX|GTX) ?(A?\d{3,4})(?: ?(Ti|SUPER))?\b", re.IGNORECASE)

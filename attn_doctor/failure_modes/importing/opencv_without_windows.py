@@ -1,0 +1,71 @@
+"""A program opens a window, and the OpenCV there was built without windows.
+
+What it is
+    OpenCV comes in four packages. opencv-python-headless and opencv-contrib-python-headless have no windows: cv2.imshow raises there.
+
+How it shows
+    "The function is not implemented. Rebuild the library with Windows, GTK+ 2.x or Cocoa support ... in function 'cvShowImage'".
+
+Why it happens
+    A package asked for the headless build, and all four put their files into the same folder: the one that was installed last is there. It
+    happens as well with an OpenCV that was compiled without GTK.
+
+What to do
+    On a machine with a screen: remove all OpenCV packages, and install opencv-python alone. On a server or in a container: write the picture into
+    a file (cv2.imwrite; save=True, show=False for yolo).
+
+How to reproduce
+    There is no recipe: it needs a program that opens a window. With opencv-python-headless, `python -c "import cv2; cv2.imshow('a', cv2.UMat(9,
+    9, 0))"` shows it.
+
+References
+    https://pypi.org/project/opencv-python/
+    https://github.com/opencv/opencv-python/issues/18
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.steps import Step
+
+MODE = FailureMode(
+    code="AD327",
+    slug="opencv-without-windows",
+    title="OpenCV was built without windows",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    says="The program opens a window (cv2.imshow), and the OpenCV there is a build without windows: opencv-python-headless.",
+    signs=(
+        # modules/highgui/src/window.cpp of OpenCV
+        Sign(
+            pattern=r"The function is not implemented\. Rebuild the library with Windows, GTK\+",
+            literal="Rebuild the library with Windows, GTK+",
+            sample="cv2.error: OpenCV(4.9.0) /io/opencv/modules/highgui/src/window.cpp:1272: error: (-2:Unspecified error) The function is not "
+            "implemented. Rebuild the library with Windows, GTK+ 2.x or Cocoa support.",
+        ),
+    ),
+)
+# There is no `detect`: no fact says that a program opens windows.
+
+_ALL = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    steps: tuple[Step, ...] = (
+        commands.uninstall(*_ALL, why="all four share one folder: with one of them removed, the others are damaged"),
+        commands.install("opencv-python", why="the build with windows, alone", changes="opencv-python"),
+    )
+    files = commands.by_hand(
+        (),
+        "without a screen (a server, a container, SSH): write the picture into a file, with cv2.imwrite in place of cv2.imshow; for yolo: save=True "
+        "show=False",
+        "your program",
+        "none",
+    )
+    window = Fix(title="Install the OpenCV with windows, alone", steps=steps, verify=verify)
+    file = Fix(title="Write the picture into a file", steps=(files,), verify=verify)
+    return (file, window) if isinstance(facts.system.container, str) else (window, file)

@@ -1,0 +1,168 @@
+"""The shell does not find a command that pip installed, such as yolo.
+
+What it is
+    pip writes the command of a package (yolo, torchrun, accelerate) into the folder bin or Scripts of its Python. The shell looks for commands in
+    the folders of PATH, and that folder is not one of them. Or the package is not installed for that Python.
+
+How it shows
+    "zsh: command not found: yolo", "bash: yolo: command not found", "'yolo' is not recognized as an internal or external command", "The term
+    'yolo' is not recognized as the name of a cmdlet".
+
+Why it happens
+    pip installed with --user, which is its default where it may not write: the folder is ~/.local/bin, ~/Library/Python/3.9/bin or
+    %APPDATA%/Python/Python311/Scripts. Or the environment is not activated.
+
+What to do
+    Activate the environment; or put the folder on PATH; or start the same program through Python, which needs no PATH.
+
+How to reproduce
+    There is no recipe: attn-doctor starts programs by their whole path. `env PATH=/usr/bin:/bin yolo` shows it, where yolo is in neither folder.
+
+References
+    https://docs.python.org/3/using/cmdline.html
+    https://packaging.python.org/en/latest/tutorials/installing-packages/#installing-to-the-user-site
+    https://github.com/ultralytics/ultralytics/issues/6281
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+
+_COMMANDS = r"(?P<command>yolo|ultralytics|torchrun|accelerate|deepspeed|transformers-cli|vllm)"
+# The words behind a command in cmd.exe of other languages begin like this, and the language pack has many of them.
+_CMD = (
+    r"(?:is not recogni[sz]ed as an internal|不是内部或外部命令|不是內部或外部命令|не является внутренней|ist entweder falsch|n'est pas reconnu en tant que|"
+    r"no se reconoce como un comando|não é reconhecido como um comando|nie jest rozpoznawan|内部コマンドまたは外部コマンド|은\(는\) 내부 또는 외부 명령|iç ya da dış komut)"
+)
+_LOOK = {  # the Python that starts the same program
+    "torchrun": ("-m", "torch.distributed.run"),
+    "accelerate": ("-m", "accelerate.commands.accelerate_cli"),
+}
+_YOLO = ("-c", "from ultralytics.cfg import entrypoint; entrypoint()")
+
+MODE = FailureMode(
+    code="AD220",
+    slug="command-not-on-path",
+    title="The shell does not find a command that pip installed",
+    train=Severity.ERROR,
+    flash_attn=Severity.WARNING,
+    signs=(
+        Sign(
+            pattern=rf"(?:^|[\s:]){_COMMANDS}: (?:command )?not found\b",
+            literal="not found",
+            sample="bash: yolo: command not found",
+        ),
+        Sign(
+            pattern=rf"command not found: {_COMMANDS}\b",
+            literal="command not found: ",
+            sample="zsh: command not found: yolo",
+        ),
+        Sign(
+            pattern=rf"Unknown command:? '?{_COMMANDS}\b",
+            literal="Unknown command",
+            sample="fish: Unknown command: yolo",
+        ),
+        *(
+            Sign(pattern=rf"['\"“]?\b{_COMMANDS}['\"”]? ?{_CMD}", literal=word, sample=sample)
+            for word, sample in (
+                ("yolo", "'yolo' is not recognized as an internal or external command,"),
+                ("torchrun", "'torchrun' is not recognized as an internal or external command,"),
+                ("accelerate", "'accelerate' 不是内部或外部命令，也不是可运行的程序"),
+            )
+        ),
+        # PowerShell, in its languages: "yolo : The term 'yolo' is not recognized"
+        Sign(
+            pattern=rf"^{_COMMANDS} ?: .{{0,60}}['\"“«„]{_COMMANDS.replace('command', 'again')}",
+            literal=" : ",
+            sample="yolo : The term 'yolo' is not recognized as the name of a cmdlet, function, script file, or operable program.",
+        ),
+        # pip says where it put the command, or where the package is; both are well by themselves.
+        Sign(
+            pattern=r"WARNING: The scripts? .{1,200} (?:is|are) installed in '(?P<bin>[^']{1,300})' which (?:is|are) not on PATH",
+            literal="not on PATH",
+            sample="WARNING: The scripts ultralytics and yolo are installed in '/home/user/.local/bin' which is not on PATH.",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"ultralytics in (?P<base>/\S{1,200})/lib/python(?:3\.\d{1,2})?/site-packages",
+            literal="ultralytics in /",
+            sample="Requirement already satisfied: ultralytics in /home/user/.local/lib/python3.10/site-packages (8.3.2)",
+            strength="context",
+        ),
+    ),
+)
+# There is no `detect`: PATH is that of the shell that attn-doctor was started from.
+
+
+class NotFound(Variant, frozen=True, kw_only=True):
+    """Name the command, "yolo", and the folder that holds it, where the log tells it."""
+
+    command: str
+    folder: str | None
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    command = proofs[0].groups["command"]
+    base = seen.group("base")
+    folder = seen.group("bin") or (f"{base}/bin" if base else None)
+    why = (
+        f"pip put it into {folder}, which is not on PATH"
+        if folder
+        else "its folder is not on PATH, or it is not installed"
+    )
+    return Hit(
+        message=f"The shell does not find the command {command}: {why}.",
+        evidence=evidence,
+        variant=NotFound(command=command, folder=folder),
+        confidence=Confidence.HIGH if folder else Confidence.MEDIUM,
+        severity=Severity.ERROR,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    command = hit.variant.command if isinstance(hit.variant, NotFound) else "yolo"
+    folder = hit.variant.folder if isinstance(hit.variant, NotFound) else None
+    package = {"yolo": "ultralytics", "torchrun": "torch"}.get(command, command)
+    python = commands.starting(facts)
+    made = []
+    if folder is None:
+        look = commands.by_hand(
+            (*python, "-m", "pip", "show", "-f", package),
+            f"lists under Files where {command} is, seen from the folder at Location: put its folder on PATH, or activate the environment. "
+            f"Where {package} is not found: install it with this Python",
+            "nothing",
+            "none",
+        )
+        made.append(Fix(title=f"Look where {command} is", steps=(look,), verify=verify))
+    elif facts.system.os != "windows":
+        put = commands.in_front(
+            facts, "PATH", folder, "for this shell; for good: the same line at the end of ~/.zshrc or ~/.bashrc"
+        )
+        made.append(Fix(title="Put the folder on PATH", steps=(put,), verify=verify))
+    through = _YOLO if package == "ultralytics" else _LOOK.get(command)
+    if through:
+        start = commands.by_hand(
+            (*python, *through),
+            f"does what {command} does, and needs no PATH: write the arguments of {command} behind it",
+            "nothing",
+            "none",
+        )
+        made.append(Fix(title=f"Start {command} through Python", steps=(start,), verify=verify))
+    if folder is not None and facts.system.os == "windows":
+        words = f"Windows, Settings, 'Edit environment variables for your account': add {folder} to Path, and open a new prompt"
+        made.append(
+            Fix(
+                title="Put the folder on PATH",
+                steps=(commands.by_hand((), words, "PATH of your account"),),
+                verify=verify,
+            )
+        )
+    return tuple(made)

@@ -1,0 +1,97 @@
+"""A script starts its training again in each process that loads data.
+
+What it is
+    On Windows and macOS a new process of Python imports the script from its start. Where model.train() stands at the top level of the script, the
+    new process would train as well; Python stops it.
+
+How it shows
+    "RuntimeError: An attempt has been made to start a new process before the current process has finished its bootstrapping phase", with the advice
+    "if __name__ == '__main__': freeze_support()". The same training works as a yolo command, or on Linux.
+
+Why it happens
+    A DataLoader with workers, or a training on several GPUs, starts processes. Linux copies the running process (fork), Windows and macOS start
+    it anew (spawn).
+
+What to do
+    Put all that the script starts under `if __name__ == "__main__":`. Or start the training by the yolo command. With workers=0 no process is
+    started.
+
+How to reproduce
+    There is no recipe: the script is the user's own. A script with `torch.multiprocessing.spawn(print)` at its top level shows it on every system.
+
+References
+    https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods
+    https://docs.pytorch.org/docs/stable/notes/windows.html
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.shared import building, data_workers
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD510",
+    slug="main-guard-missing",
+    title="A script starts itself again in each worker",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("dataloader-worker-ended",),
+    signs=(
+        # Lib/multiprocessing/spawn.py of Python, one sentence over three lines
+        Sign(
+            pattern=r"An attempt has been made to start a new process before",
+            literal="An attempt has been made to start a new process",
+            sample="        An attempt has been made to start a new process before the",
+        ),
+        Sign(
+            pattern=r"current process has finished its bootstrapping phase",
+            literal="finished its bootstrapping phase",
+            sample="        current process has finished its bootstrapping phase.",
+        ),
+        # `yolo checks` of Ultralytics: nothing is wrong with the environment.
+        Sign(
+            pattern=r"^Setup complete\b",
+            literal="Setup complete",
+            sample="Setup complete ✅ (16 CPUs, 31.1 GB RAM, 172.2/300.0 GB disk)",
+            strength="context",
+        ),
+    ),
+)
+# There is no `detect`: no fact says how a script is written.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs:
+        return None
+    checked = any(
+        m.strength == "context" and m.file == proofs[0].file and m.line > proofs[0].line for m in seen.matches
+    )
+    return Hit(
+        message="The script starts its work at its top level, so each process that loads data would start it again: if __name__ == '__main__' is "
+        "missing.",
+        evidence=building.lines(tuple(proofs)),
+        severity=Severity.INFO if checked else None,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = commands.check(facts)
+    guard = commands.by_hand(
+        (),
+        "write the line  if __name__ == '__main__':  in your script, and below it, indented, all that it starts: the model, model.train(...), "
+        "model.val(...); imports and functions stay above it",
+        "your script",
+        "none",
+    )
+    made = [Fix(title="Start the training under if __name__ == '__main__'", steps=(guard,), verify=verify)]
+    if facts.yolo.version is not None:  # known to be missing only with facts of the machine
+        command = commands.by_hand(
+            (), "with Ultralytics: yolo detect train model=MODEL data=DATA in place of the script", "nothing", "none"
+        )
+        made.append(Fix(title="Start it by the yolo command", steps=(command,), verify=verify))
+    return (*made, data_workers.none(facts))
