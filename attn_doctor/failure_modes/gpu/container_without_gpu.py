@@ -80,6 +80,20 @@ MODE = FailureMode(
             sample="RuntimeError: No CUDA GPUs are available",
             strength="hint",
         ),
+        # The driver's own library, which comes into a container from its host.
+        Sign(
+            pattern=r"(?:ImportError|OSError): libcuda\.so\.1: cannot open shared object file",
+            literal="libcuda.so.1: cannot open",
+            sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        # In the words of a person.
+        Sign(
+            pattern=r"(?<!not )\b(?:in|inside|within|using|from|with) (?:of )?(?:a |an |the |my |our )?[Dd]ocker(?:file)?\b|\b[Dd]ocker (?:image|container)\b",
+            literal="ocker",
+            sample="It fails inside the Docker container that I built, and not on the host.",
+            strength="context",
+        ),
         Sign(
             pattern=r"root@[0-9a-f]{12}:",
             literal="root@",
