@@ -127,23 +127,20 @@ MODE = FailureMode(
             strength="hint",
         ),
         # torch's collect_env, which asks nvidia-smi. https://github.com/pytorch/pytorch/blob/main/torch/utils/collect_env.py
-        Sign(
-            pattern=r"^(?:- )?Nvidia driver version: (?P<unread>Could not collect)",
-            literal="Nvidia driver version: Could not",
-            sample="Nvidia driver version: Could not collect",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"^(?:- )?GPU models and configuration: (?P<unlisted>Could not collect)",
-            literal="GPU models and configuration: Could not",
-            sample="GPU models and configuration: Could not collect",
-            strength="context",
-        ),
-        Sign(
-            pattern=r"^(?:- )?Is CUDA available: (?P<unseen>False)",
-            literal="Is CUDA available: False",
-            sample="Is CUDA available: False",
-            strength="context",
+        *(
+            Sign(
+                pattern=rf"^(?:- )?{field}: (?P<{group}>{answer})",
+                literal=f"{field}: ",
+                sample=f"{field}: {said}",
+                strength="hint" if group == "unread" else "context",
+            )
+            for field, group, answer, said in (
+                ("Nvidia driver version", "unread", "Could not collect", "Could not collect"),
+                ("GPU models and configuration", "unlisted", "Could not collect", "Could not collect"),
+                ("Is CUDA available", "unseen", "False|No", "False"),
+                ("CUDA used to build PyTorch", "built", r"\d+\.\d+", "12.1"),
+                ("CUDA runtime version", "toolkit", r"\d+\.\d+", "12.1.105"),
+            )
         ),
         # ZLUDA stands in for CUDA on an AMD GPU.
         *(
@@ -207,19 +204,20 @@ class Unread(Variant, frozen=True):
     """Say that collect_env got no answer of nvidia-smi, and torch sees no GPU: there may be a driver problem, or no GPU."""
 
 
-_OF_COLLECT_ENV = ("unread", "unlisted", "unseen")
+_OF_COLLECT_ENV = ("unread", "unlisted", "unseen", "built", "toolkit")
 
 
 def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit of a machine that has the tools for a GPU, and neither torch nor nvidia-smi found one."""
-    built = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
-    if built is None or not all(seen.group(name) for name in _OF_COLLECT_ENV) or not torch_facts.wants_gpu(facts):
+    if not all(seen.group(name) for name in _OF_COLLECT_ENV[:-1]):
         return None
+    if seen.group("toolkit") is None and not torch_facts.wants_gpu(facts):
+        return None  # torch was installed without a GPU in mind
     if amd_gpus(facts) or cuda_start.works(facts):
         return None
     return Hit(
-        message=f"torch is built for CUDA {built} and sees no GPU there, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
-        evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV)]),
+        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU there, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
+        evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV[:3])]),
         variant=Unread(),
         confidence=Confidence.LOW,
         severity=Severity.WARNING,
