@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from attn_doctor.model.report import Report
     from attn_doctor.prescription.prescribe import Attention
+    from attn_doctor.prescription.prescribed import Prescribed
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "attention", "examine"]
@@ -31,12 +32,18 @@ def examine(**options: "Any") -> "Report":
     return run(Options(**options))
 
 
-def attention(backend: str = "auto", device: str | None = None) -> "Attention":
+def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":
     """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`. Each call is proven first.
 
-    `backend` is a name of attn-doctor's ("sdpa-flash", ...) or "auto"; `device` is the device on which it is proven. Weights and
-    checkpoints are not changed. Imports torch and ultralytics. Raises as `attn_doctor.prescription.prescribe` does.
+    `backend` is a name of attn-doctor's ("sdpa-flash", ...) or "auto"; `device` is the device on which it is proven. "prescribed" applies
+    what `attn-doctor trial --tune` found for this machine, as far as a running process can change it; the rest is in `.left_out` of the
+    result, with the reason. Weights and checkpoints are not changed. Imports torch and ultralytics. Raises as
+    `attn_doctor.prescription.prescribe` and `.prescribed` do.
     """
+    if backend == "prescribed":
+        from attn_doctor.prescription.prescribed import apply
+
+        return apply(device=device)
     from attn_doctor.prescription.prescribe import prescribe
 
     return prescribe(backend, device)

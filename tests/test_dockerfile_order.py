@@ -75,3 +75,52 @@ def test_the_torch_of_an_old_release_is_one_that_it_has_wheels_for():
     assert (
         finding.fixes[0].steps[0].argv[3].startswith("torch==2.5.")
     )  # its CI built for 2.2 to 2.5, and for a nightly of 2.6
+
+
+# --- Alpine, whose C library is musl
+
+
+def on_alpine(text: str) -> Finding | None:
+    file = read(text, "Dockerfile")
+    assert file is not None
+    findings = diagnose(as_facts([file], Facts(grade="stated")), Goal.TRAIN).findings
+    return next((f for f in findings if f.slug == "wheel-platform-mismatch"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "image"),
+    [
+        (
+            "FROM python:3.12-alpine\nRUN pip install torch ultralytics\n",
+            "Dockerfile line 2 asks for torch, and PyTorch has no wheels for musl, the C library of Alpine.",
+            "python:3.12-slim",
+        ),
+        (
+            "FROM python:3.10.4-alpine3.19\nRUN apk add gcc\nRUN pip install ultralytics==8.3.0\n",
+            "Dockerfile line 3 asks for ultralytics, and PyTorch, which it needs, has no wheels for musl, the C library of Alpine.",
+            "python:3.10-slim",
+        ),
+        (
+            "FROM alpine:3.20\nRUN pip install torchvision\n",
+            "Dockerfile line 2 asks for torchvision, and PyTorch has no wheels for musl, the C library of Alpine.",
+            "python:3.12-slim",
+        ),
+    ],
+)
+def test_torch_on_alpine_is_met(text, message, image):
+    finding = on_alpine(text)
+    assert (finding.message, finding.severity) == (message, Severity.ERROR)
+    (fix,) = finding.fixes
+    assert [step.argv for step in fix.steps] == [("FROM", image)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM python:3.12-slim\nRUN pip install torch\n",
+        "FROM python:3.12-alpine\nRUN pip install requests numpy\n",
+        "FROM python:3.12-alpine AS web\nRUN pip install flask\nFROM python:3.12\nRUN pip install torch\n",
+    ],
+)
+def test_other_images_and_other_packages_are_left_alone(text):
+    assert on_alpine(text) is None

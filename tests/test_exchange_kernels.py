@@ -149,15 +149,22 @@ ALONE = {
     "exchange/layouts": set(),
     "exchange/layers": {"exchange"},
     "exchange/tolerance": set(),
+    "changes/apply": set(),
+    "changes/table": set(),
     "exchange/others": set(),
     "trials/paired_rounds": set(),
     "prescription/prescribe": {"exchange", "prescription"},
     "prescription/proof": {"exchange"},
     "prescription/race": {"exchange", "prescription"},
     "prescription/stored_proofs": {"exchange", "prescription"},
+    "prescription/prescribed": {"changes", "prescription"},
+    "prescription/prescription_file": {"changes", "system"},
     "prescription/proof_files": {"system"},
     "system/cache_folder": set(),
     "system/files": set(),
+    "system/machine": {"system"},
+    "system/own_folder": {"system"},
+    "system/windows": set(),
 }
 
 

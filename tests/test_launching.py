@@ -165,10 +165,13 @@ def test_what_was_proven_is_kept_and_forgotten(program, tmp_path):
     assert list(folder.glob("*.json"))
     done = run("--forget", "--", program, "-c", "print('it ran')")
     assert (done.stdout, done.returncode) == ("it ran\n", 0)
-    assert f"of proofs removed from {folder}" in done.stderr
+    assert f"1 file(s) of proofs and prescriptions removed from {folder.parent}" in done.stderr
     assert not folder.exists()
     done = run("--forget")
-    assert (done.stderr, done.returncode) == (f"attn-doctor: no proofs are kept in {folder}\n", 0)
+    assert (done.stderr, done.returncode) == (
+        f"attn-doctor: no proofs and no prescription are kept in {folder.parent}\n",
+        0,
+    )
 
 
 def test_children_get_it_too(program):

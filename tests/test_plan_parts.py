@@ -309,6 +309,8 @@ def test_a_way_that_leaves_this_system_puts_nothing_else_right_in_it():
     chosen = [(("A",), fix("numpy", install("numpy"))), (("B",), fix("go", leave)), (("C",), fix("later", leave))]
     made = joining.draft_of(H, chosen, Goal.TRAIN)
     assert (made.title, made.steps, made.cures, made.verify) == ("go", (leave,), ("A", "B", "C"), ("verify", "go"))
+    longer = joining.draft_of(H, [(("A",), fix("go", leave, install("numpy")))], Goal.TRAIN)
+    assert longer.steps == (leave,)
     stays = RunByHand(**WORDS)
     both = joining.draft_of(H, [*chosen[:1], (("B",), fix("look", stays))], Goal.TRAIN)
     assert (both.title, both.steps[0], said(both.steps[1:])) == ("look; numpy", stays, ["numpy"])

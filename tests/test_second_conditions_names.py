@@ -118,7 +118,7 @@ def test_the_size_of_files_is_known_only_where_each_is(have, size):
         (TimeoutError(), "no answer in 15 s"),
         ("The read timed out", "no answer in 15 s"),
         (OSError(-2, "Name or service not known"), "its name cannot be resolved: is there a network here?"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] x", "its certificate is not trusted: SSL_CERT_FILE"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] x", "its certificate is not trusted: set SSL_CERT_FILE"),
     ],
 )
 def test_why_an_address_was_not_reached(reason, words, monkeypatch):

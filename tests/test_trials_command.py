@@ -84,13 +84,13 @@ def test_two_sizes_and_settings_for_training(tmp_path):
     assert all(s["optimised_ms"]["n"] == 2 for run in found["runs"] for s in run["optimised"])
     assert {g["cost"] for g in found["growth"]} >= {"forward", "step"}
     assert [c["imgsz"] for c in found["ceilings"]] == [64, 96]
-    measured = found["tuned"]["measured"]["points"]
+    measured = found["loader"]["measured"]["points"]
     assert [p["batch"] for p in measured if p["backend"] == "eager"] == [1, 2, 4]
     # `sdpa` is served by the operators of `sdpa-flash`, and so one of them stands for both.
-    fitted = {g["backend"] for g in found["tuned"]["growth"]}
+    fitted = {g["backend"] for g in found["loader"]["growth"]}
     assert "eager" in fitted
     assert len(fitted & {"sdpa", "sdpa-flash"}) == 1
-    assert [s["name"] for s in found["tuned"]["settings"]] == ["batch", "workers", "cache", "amp"]
+    assert [s["name"] for s in found["loader"]["settings"]] == ["batch", "workers", "cache", "amp"]
     assert "data=YOUR.yaml" in done.stdout
     assert "yolo train model=yolo12n.yaml imgsz=96 device=cpu batch=" in done.stdout
 

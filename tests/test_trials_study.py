@@ -10,14 +10,21 @@ import pytest
 
 from attn_doctor.model.facts import Facts, System, Torch
 from attn_doctor.model.trials import Gain, Interval, KernelShare, Trial, TrialOptions
-from attn_doctor.report.blocks import Command, Cure, Fields, Notes, Table
+from attn_doctor.report.blocks import Fields, Notes, Table
 from attn_doctor.report.kernel_notes import short
 from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials.long_trial import Study, StudyRequest, check_request, grid
 from attn_doctor.trials.plan import BadRequest
 from attn_doctor.trials.process import load, waiting_policy
 from attn_doctor.trials.scaling import ceilings, exponent, growth, line
-from attn_doctor.trials.tune import Measured, Point, command, room_on_cpu, tune, usable_cores
+from attn_doctor.trials.tuning.loader_settings import (
+    Measured,
+    Point,
+    arguments,
+    room_on_cpu,
+    settings_for,
+    usable_cores,
+)
 
 GIB = 2**30
 
@@ -38,8 +45,8 @@ def points(backend: str, *batches: int, each: float = 0.5 * GIB, fixed: float = 
 
 
 def settings(facts: Facts, measured: Measured, backend: str = "eager", **more) -> dict[str, tuple[str, str]]:
-    tuned = tune(facts, measured, backend=backend, **{"amp": False, **more})
-    return {s.name: (s.value, s.why) for s in tuned.settings}
+    loader = settings_for(facts, measured, backend=backend, **{"amp": False, **more})
+    return {s.name: (s.value, s.why) for s in loader.settings}
 
 
 def test_the_exponent_of_a_power_is_found():
@@ -70,14 +77,14 @@ def test_the_ceiling_is_amdahls():
 
 
 def test_memory_holds_what_a_line_through_the_points_says():
-    tuned = tune(
+    loader = settings_for(
         machine(), Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4)), backend="eager", amp=False
     )
-    fit = tuned.growth[0]
+    fit = loader.growth[0]
     assert (fit.fixed_bytes, fit.bytes_an_image) == pytest.approx((GIB, 0.5 * GIB))
     assert fit.largest_batch == 14  # 8 GiB of the 10 that are free: 1 + 14 halves
-    assert tuned.settings[0].value == "8"
-    assert not tuned.verified
+    assert loader.settings[0].value == "8"
+    assert not loader.verified
 
 
 def test_a_control_group_counts_and_so_does_the_affinity_mask():
@@ -107,12 +114,8 @@ def test_a_gpu_is_filled_by_its_own_memory():
     assert found["batch"][0] == "16"
     assert found["workers"][0] == "8"
     assert found["amp"][0] == "True"
-    tuned = tune(machine(), measured, backend="sdpa-flash", amp=True)
-    assert (
-        command(tuned, "yolo12n.yaml", "sdpa-flash")[:8]
-        == "attn-doctor run --attention sdpa-flash -- yolo train model=yolo12n.yaml".split()
-    )
-    assert "device=1" in command(tuned, "yolo12n.yaml", "sdpa-flash")
+    loader = settings_for(machine(), measured, backend="sdpa-flash", amp=True)
+    assert arguments(loader)[:2] == ["batch=16", "workers=8"]
 
 
 def test_a_small_shared_memory_allows_no_loading_processes():
@@ -134,9 +137,9 @@ def test_the_cache_is_decided_by_the_number_of_images(images, value):
 
 def test_without_known_memory_only_what_ran_is_advised():
     unmeasured = tuple(Point(backend="eager", batch=b, bytes=None, ms=1.0) for b in (1, 2, 4))
-    tuned = tune(Facts(), Measured(device="cpu", imgsz=640, points=unmeasured), backend="eager", amp=False)
-    assert tuned.growth == ()
-    assert (tuned.settings[0].value, tuned.verified) == ("4", True)
+    loader = settings_for(Facts(), Measured(device="cpu", imgsz=640, points=unmeasured), backend="eager", amp=False)
+    assert loader.growth == ()
+    assert (loader.settings[0].value, loader.verified) == ("4", True)
 
 
 def test_a_grid_is_every_combination():
@@ -167,9 +170,9 @@ def test_the_outline_says_what_was_found():
         trials=rows,
         ceilings=ceilings(rows),
         best="sdpa-flash",
-        tuned=tune(machine(), measured, backend="sdpa-flash", amp=False),
+        loader=settings_for(machine(), measured, backend="sdpa-flash", amp=False),
     )
-    blocks = outline(found, "yolo12n.yaml")
+    blocks = outline(found)
     table = next(b for b in blocks if isinstance(b, Table))
     assert [cells[0].text for cells in table.rows] == ["eager", "sdpa-flash"]
     assert "2.00× (1.90–2.10) faster" in [c.text for c in table.rows[1]]
@@ -178,9 +181,6 @@ def test_the_outline_says_what_was_found():
     assert any("2.50 times as fast" in item for b in blocks if isinstance(b, Notes) for item in b.items)
     fields = [f.label for b in blocks if isinstance(b, Fields) for f in b.items]
     assert fields == ["batch=8", "workers=4", "cache=False", "amp=False"]
-    cure = next(b for b in blocks if isinstance(b, Cure))
-    assert isinstance(cure.commands[0], Command)
-    assert cure.commands[0].line.startswith("attn-doctor run --attention sdpa-flash -- yolo train model=yolo12n.yaml")
 
 
 def test_the_kernels_that_ran_are_named_with_their_share_and_bits_that_differ_are_noted():
@@ -199,7 +199,7 @@ def test_the_kernels_that_ran_are_named_with_their_share_and_bits_that_differ_ar
         kernel_shares=tuple(KernelShare(name=name, share=share) for name, share in shares),
         deterministic=False,
     )
-    blocks = outline(Study(trials=(row("eager", 640, 100, device="cuda:0", deterministic=True), flash)), "yolo12n.yaml")
+    blocks = outline(Study(trials=(row("eager", 640, 100, device="cuda:0", deterministic=True), flash)))
     notes = {b.title: b.items for b in blocks if isinstance(b, Notes)}
     assert notes["Attention's GPU kernels, and their share of a training step (torch.profiler)"] == (
         (

@@ -204,7 +204,7 @@ SECTIONS = {
     if isinstance(field.type, type) and issubclass(field.type, Record)
 }
 # These run in a Python of their own, where `torch` is torch.
-FOREIGN = ("target", "exchange", "prescription")
+FOREIGN = ("target", "changes", "exchange", "prescription")
 
 
 def _in_boolean_place(tree: ast.AST) -> Iterator[ast.expr]:

@@ -28,7 +28,24 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="auto (the fastest whose numbers are right), or a backend such as sdpa-flash (default: auto)",
     )
     parser.add_argument(
-        "--forget", action="store_true", help="remove the kept proofs; alone, or before a program is run"
+        "--prescribed",
+        action="store_true",
+        help="apply all that the last `attn-doctor trial --tune` found for this machine: attention, threads, allocator and the rest",
+    )
+    parser.add_argument(
+        "--prescription", metavar="FILE", help="the same, from a file of `trial --tune --prescription FILE`"
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="CHANGE",
+        help="leave one change of the prescription out, such as heap; repeat for more",
+    )
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="remove the kept proofs and the prescription; alone, or before a program is run",
     )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
     parser.set_defaults(execute=execute)
@@ -37,9 +54,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import os
     import sys
+    from pathlib import Path
 
     from attn_doctor.cli import OK
-    from attn_doctor.prescription.launch import NothingToRun, environment
+    from attn_doctor.prescription.launch import NothingToRun, Start, environment, prescribed
     from attn_doctor.system import processes
 
     if arguments.forget:
@@ -51,8 +69,18 @@ def execute(arguments: argparse.Namespace) -> int:
         raise NothingToRun(
             "name a program to run. For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
         )
+    if arguments.prescribed or arguments.prescription:
+        start = prescribed(
+            argv, os.environ, Path(arguments.prescription) if arguments.prescription else None, arguments.without
+        )
+    elif arguments.without:
+        raise NothingToRun("--without switches off a change of a prescription: add --prescribed")
+    else:
+        start = Start(environment(arguments.attention, os.environ), ())
+    if start.cores and not processes.keep_to_cores(start.cores):
+        sys.stderr.write("attn-doctor: pinning is left out: this process may not use these cores\n")
     try:
-        return processes.become(argv, environment(arguments.attention, os.environ))
+        return processes.become(argv, start.environ)
     except FileNotFoundError:
         sys.stderr.write(f"attn-doctor: there is no program {argv[0]}\n")
         return NOT_FOUND
@@ -65,15 +93,15 @@ def _forget() -> None:
     import sys
 
     from attn_doctor.errors import Refused
-    from attn_doctor.prescription import proof_files
+    from attn_doctor.prescription import prescription_file, proof_files
 
-    place = proof_files.place()
+    place = proof_files.place().parent
     try:
-        count = proof_files.forget()
+        count = proof_files.forget() + prescription_file.forget()
     except OSError as error:
         raise Refused(f"{place} cannot be removed: {error.strerror or error}") from error
     sys.stderr.write(
-        f"attn-doctor: {count} file(s) of proofs removed from {place}\n"
+        f"attn-doctor: {count} file(s) of proofs and prescriptions removed from {place}\n"
         if count
-        else f"attn-doctor: no proofs are kept in {place}\n"
+        else f"attn-doctor: no proofs and no prescription are kept in {place}\n"
     )

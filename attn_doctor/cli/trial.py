@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.cli.options import add_outputs, add_target, examination, whole
+from attn_doctor.changes.table import CHANGES
+from attn_doctor.cli.options import add_outputs, add_target, examination, positive, whole
 
 if TYPE_CHECKING:
     from attn_doctor.model.facts import Facts
+    from attn_doctor.trials.long_trial import Study
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -56,11 +58,41 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     alone.add_argument(
         "--head-dim", type=whole, nargs="+", default=[64], metavar="N", help="width of a head (default: 64)"
     )
-    tune = parser.add_argument_group("settings for training")
+    tune = parser.add_argument_group("the fastest right way to train and to predict here")
     tune.add_argument(
         "--tune",
         action="store_true",
-        help="measure memory too, and print batch=, workers=, cache= and amp= for `yolo train`",
+        help="measure threads, allocator, layout, 16 bits and memory too, and end in lines to copy: `yolo train ...` "
+        "and `yolo predict ...` with what helps",
+    )
+    tune.add_argument(
+        "--allow",
+        choices=("same", "rounding", "precision"),
+        default="rounding",
+        help="changes of numbers that may be prescribed: none; sums of float32 in another order, checked against float64 "
+        "(default); also fewer bits a number, such as bf16",
+    )
+    tune.add_argument(
+        "--seconds", type=positive, default=60.0, metavar="S", help="for the search beyond attention (default: 60)"
+    )
+    tune.add_argument(
+        "--try",
+        dest="asked",
+        action="append",
+        default=[],
+        choices=tuple(name for name, change in CHANGES.items() if change.slow),
+        help="a change that takes minutes before it helps, and is left out otherwise",
+    )
+    tune.add_argument(
+        "--runtimes",
+        action="store_true",
+        help="export the model for predicting and measure that too; done anyway where ONNX Runtime, OpenVINO, TensorRT or "
+        "Core ML is installed. Nothing is installed, and the files are thrown away",
+    )
+    tune.add_argument(
+        "--prescription",
+        metavar="FILE",
+        help="write what was found there; default: a file in your cache folder, for `attn-doctor run --prescribed`",
     )
     tune.add_argument("--images", type=whole, metavar="N", help="images in your training set, to decide cache=")
     add_target(parser)
@@ -84,7 +116,27 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
             raise BadRequest(f"{said} (`attn-doctor check --model {model}` says what to do)")
 
 
+def _prescribe(found: Study, file: str | None) -> None:
+    """Write the prescription, where something was found. Raises Unwritable."""
+    from datetime import datetime, timezone
+    from pathlib import Path
+
+    from attn_doctor.prescription import prescription_file
+    from attn_doctor.report.files import Unwritable
+    from attn_doctor.trials.tuning.advice import prescription
+
+    if found.tuning is None or (found.tuning.training is None and found.tuning.predicting is None):
+        return
+    content = prescription(found.tuning, datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    try:
+        prescription_file.write(content, Path(file) if file else None)
+    except OSError as error:
+        raise Unwritable(f"the prescription cannot be written: {error.strerror or error}") from error
+
+
 def execute(arguments: argparse.Namespace) -> int:
+    import msgspec
+
     from attn_doctor.cli import NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
     from attn_doctor.examination import facts_of
@@ -112,6 +164,10 @@ def execute(arguments: argparse.Namespace) -> int:
         sizes=tuple(dict.fromkeys(arguments.imgsz)),
         tune=arguments.tune,
         images=arguments.images,
+        allowed=arguments.allow,
+        asked=tuple(arguments.asked),
+        seconds=arguments.seconds,
+        runtimes=arguments.runtimes,
     )
     check_request(wanted)
     with Progress() as progress:
@@ -119,8 +175,10 @@ def execute(arguments: argparse.Namespace) -> int:
         facts = facts_of(options, progress.say)
         _refuse_unfit(facts, arguments.model)
         python = str(facts.interpreter.python)
+        wanted = msgspec.structs.replace(wanted, root=options.root)
         found = study(facts, [python], wanted, timeout=options.timeout, say=progress.say, environ=options.surroundings)
+    _prescribe(found, arguments.prescription)
     write_records(arguments, found)
     if on_terminal(arguments):
-        show_blocks(outline(found, arguments.model))
+        show_blocks(outline(found, facts, arguments.prescription))
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

@@ -31,7 +31,15 @@ __all__ = [
     "shell_of",
     "shown",
 ]
-__all__ += ["ProjectBuild", "build_of_project", "fails_itself", "starting", "uninstall", "variable"]
+__all__ += [
+    "ProjectBuild",
+    "build_of_project",
+    "fails_itself",
+    "starting",
+    "uninstall",
+    "variable",
+    "without_library_path",
+]
 
 
 def install(
@@ -148,6 +156,16 @@ def by_hand(
 def variable(name: str, value: str | None, why: str) -> Step:
     """Build a step that sets (or, for None, unsets) a variable in the user's own shell."""
     return SetVariable(name=name, value=value, why=why, changes=f"{name}, in this shell alone", risk="none")
+
+
+# The folder of the driver on hosted notebooks, which their LD_LIBRARY_PATH holds: without it torch sees no GPU.
+# https://github.com/googlecolab/colabtools/issues/4300
+_DRIVER_OF = {"colab": "/usr/lib64-nvidia", "kaggle": "/usr/local/nvidia/lib64"}
+
+
+def without_library_path(facts: Facts, why: str) -> Step:
+    """Build the step that unsets LD_LIBRARY_PATH; on Colab and Kaggle it keeps the folder of the driver, which only this variable names."""
+    return variable("LD_LIBRARY_PATH", _DRIVER_OF.get(places.hosted(facts) or ""), why)
 
 
 def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:

@@ -46,6 +46,8 @@ def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     """Return the fixes as one way. A fix that leaves this system is the whole way: nothing else is repaired here."""
     away = next((fix for _, fix in chosen if leaves(fix.steps)), None)
     if away is not None:
+        last = next(i for i, step in enumerate(away.steps) if leaves([step]))
+        away = msgspec.structs.replace(away, steps=away.steps[: last + 1])
         chosen = [(tuple(code for codes, _ in chosen for code in codes), away)]
     parts = [part for choice in chosen for part in _parted(choice)]
     ordered = _needed(facts, sorted(parts, key=lambda choice: _rank(choice[1])), goal)

@@ -73,7 +73,7 @@ def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
 def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
     if machine.musl:
         words = "use a system with glibc, such as the image python:3.12-slim: PyTorch has no wheels for musl (Alpine)"
-        return NoTorch(title=_TITLE, words=words)
+        return NoTorch(title=_TITLE, words=words, elsewhere=True)
     if machine.narrow:
         words = "make an environment with a 64-bit Python, and install there: PyTorch has no wheels for 32 bits"
         return NoTorch(title="Use a 64-bit Python", words=words)

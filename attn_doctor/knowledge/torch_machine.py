@@ -126,6 +126,7 @@ class NoTorch(Record, frozen=True, kw_only=True):
     words: str
     wheel: str | None = None  # its address
     torchvision: str | None = None  # the release that belongs to it: "0.19.0"
+    elsewhere: bool = False  # nothing can be installed in this system: the work goes on in another one
 
 
 def exactly(name: str, version: str | None) -> str:

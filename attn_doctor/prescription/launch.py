@@ -8,12 +8,17 @@ changed: a folder on PYTHONPATH whose sitecustomize exchanges the attention when
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from attn_doctor.changes.table import CHANGES
 from attn_doctor.errors import Refused
 from attn_doctor.exchange.traits import TRAITS, compiles_model
+from attn_doctor.prescription import prescription_file
 
+PRESCRIPTION, WITHOUT = "ATTN_DOCTOR_PRESCRIPTION", "ATTN_DOCTOR_WITHOUT"
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
 STARTUP = Path(__file__).parents[1] / "target" / "startup"
 
@@ -37,3 +42,40 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
     # Only the startup folder is added: were the doctor's own packages on the path, they would hide those of the program.
     path = [str(STARTUP), *([base["PYTHONPATH"]] if base.get("PYTHONPATH") else [])]
     return {**base, VARIABLE: backend, "PYTHONPATH": os.pathsep.join(path)}
+
+
+class Start(NamedTuple):
+    """Say how a program is started: its environment, and the cores that it keeps to (none: all)."""
+
+    environ: dict[str, str]
+    cores: tuple[int, ...]
+
+
+def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
+    """Return how to start a program with a prescription. Raises NothingToRun for one that cannot be used here."""
+    for name in without:
+        if name not in CHANGES:
+            raise NothingToRun(f"there is no change {name!r} to switch off: use {', '.join(CHANGES)}")
+    try:
+        found = prescription_file.read(path)
+        _refuse_changed_torch(found)
+    except prescription_file.Refused as error:
+        raise NothingToRun(str(error)) from error
+    given, cores = prescription_file.before_start(found, prescription_file.of_command(argv), without, base)
+    named = {found[what].get("attention", "eager") for what in prescription_file.PASSES}
+    attention = "eager" if "attention" in without else next(iter(named)) if len(named) == 1 else "auto"
+    environ = environment(attention, {**base, **given})
+    where = (path or prescription_file.place()).absolute()
+    return Start({**environ, PRESCRIPTION: str(where), WITHOUT: ",".join(without)}, tuple(cores))
+
+
+def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
+    """Raise Refused where the torch that was measured is gone or another one now: said before the program starts, not after."""
+    place = Path(str(found.get("torch_file"))).parent / "version.py"
+    try:
+        text = place.read_text("utf-8", "replace")
+    except OSError:
+        return  # the program may have an interpreter of its own: it is asked again in there
+    match = re.search(r"__version__ = '([^']+)'", text)
+    if match:
+        prescription_file.refuse_other_torch(found, match[1])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import stat
 from typing import TYPE_CHECKING
 
 from attn_doctor.system.cache_folder import cache_folder
-from attn_doctor.system.files import is_own, others_may_write
+from attn_doctor.system.own_folder import own_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,19 +21,7 @@ def place() -> Path:
 
 def folder(*, make: bool = False) -> Path | None:
     """Return the folder of the results if only this user can write to it, else None; `make` creates it. Raises OSError."""
-    path = place()
-    if not path.is_absolute():
-        return None
-    if make:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-    try:
-        seen = path.lstat()
-    except OSError:
-        return None
-    mine = stat.S_ISDIR(seen.st_mode) and is_own(seen) and not others_may_write(seen)
-    return path if mine else None
+    return own_folder(place(), make=make)
 
 
 def stored() -> list[Path]:

@@ -107,7 +107,8 @@ def _project(report: Report) -> list[Block]:
     lines = []
     for finding in report.project:
         places = " and ".join(f"{e.file}:{e.line} ({e.text})" for e in finding.evidence if e.kind == "log")
-        cure = next((step.why for fix in finding.fixes for step in fix.steps), "")
+        first = next((step for fix in finding.fixes for step in fix.steps), None)
+        cure = ": ".join(filter(None, (" ".join(first.argv), first.why))) if first else ""
         lines.append(f"{places}: {finding.message}" + (f" Cure: {cure}." if cure else ""))
     return [Notes("Requirements of this project that would not work here", tuple(lines))] if lines else []
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
-
 from attn_doctor.failure_modes.shared.fact_queries import message
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
-from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Notes, Table, Tone, Verdict
+from attn_doctor.report.blocks import Block, Cell, Field, Fields, Notes, Table, Tone, Verdict
 from attn_doctor.report.kernel_notes import by_reason, kernels, ranges, repeats, wrong_reference
 from attn_doctor.report.machine_summary import size, watched
 from attn_doctor.report.outline import STATUS_TONE
+from attn_doctor.report.tuning_outline import tuning_outline
 from attn_doctor.trials.long_trial import Study
-from attn_doctor.trials.tune import Tuned, command
+from attn_doctor.trials.tuning.loader_settings import LoaderSettings
 
 _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
-def outline(study: Study, model: str) -> list[Block]:
-    """Return all blocks of a study, in the order in which a reader sees them."""
+def outline(study: Study, facts: Facts | None = None, prescription: str | None = None) -> list[Block]:
+    """Return all blocks of a study, in the order in which a reader sees them.
+
+    `facts`: of the target, for commands that install something there. `prescription`: its file, if not the usual one.
+    """
     blocks: list[Block] = []
     if study.trials_skipped:
         blocks.append(Notes("Attention backends: not tried", (study.trials_skipped,)))
@@ -31,10 +34,12 @@ def outline(study: Study, model: str) -> list[Block]:
     blocks += _growth(study)
     if any(row.scope == "model" and row.shape is None for row in study.trials) and not study.trials_skipped:
         blocks.append(_verdict(study))
-    if study.tune_skipped:
-        blocks.append(Notes("Settings for training: not measured", (study.tune_skipped,)))
-    if study.tuned:
-        blocks += _tuned(study.tuned, model)
+    if study.loader_skipped:
+        blocks.append(Notes("Batch, workers and cache: not measured", (study.loader_skipped,)))
+    if study.loader:
+        blocks += _loader(study.loader)
+    if study.tuning:
+        blocks += tuning_outline(study.tuning, study.loader, facts or Facts(), prescription)
     return blocks
 
 
@@ -225,25 +230,23 @@ def _growth(study: Study) -> list[Block]:
     )
 
 
-def _tuned(tuned: Tuned, model: str) -> list[Block]:
+def _loader(loader: LoaderSettings) -> list[Block]:
     rows = tuple(
         (
             Cell(g.backend, "strong"),
-            Cell(size(g.fixed_bytes) if g.fixed_bytes > 0 else "0 B"),
+            Cell(size(g.fixed_bytes) if g.fixed_bytes > 0 else ""),
             Cell(size(g.bytes_an_image)),
             Cell("" if g.largest_batch is None else str(max(0, g.largest_batch))),
         )
-        for g in tuned.growth
+        for g in loader.growth
     )
-    notes = [tuned.measured.stopped] if tuned.measured.stopped else []
-    if not tuned.verified:
-        ran = max((p.batch for p in tuned.measured.points), default=0)
+    notes = [loader.measured.stopped] if loader.measured.stopped else []
+    if not loader.verified:
+        ran = max((p.batch for p in loader.measured.points), default=0)
         notes.append(f"batches up to {ran} were run; larger ones are computed from their memory")
     columns = ("backend", "memory of a step", "more for an image", "largest batch")
     blocks: list[Block] = []
     if rows:
-        blocks.append(Table(f"Memory of training, image size {tuned.measured.imgsz}", columns, rows, tuple(notes)))
-    blocks.append(Fields(tuple(Field(f"{s.name}={s.value}", s.why) for s in tuned.settings)))
-    line = shlex.join(command(tuned, model, tuned.backend))
-    blocks.append(Cure("Train with these settings", (Command(line, "put your data set in"),)))
+        blocks.append(Table(f"Memory of training, image size {loader.measured.imgsz}", columns, rows, tuple(notes)))
+    blocks.append(Fields(tuple(Field(f"{s.name}={s.value}", s.why) for s in loader.settings)))
     return blocks

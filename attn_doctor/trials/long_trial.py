@@ -7,14 +7,21 @@ from itertools import product
 
 import msgspec
 
+from attn_doctor.changes.table import PREDICTING, TRAINING
 from attn_doctor.model.facts import Facts, Fault, Record
 from attn_doctor.model.trials import Dtype, Shape, Trial, TrialOptions, TrialRun
 from attn_doctor.trials import pipeline_stages
-from attn_doctor.trials import tune as tuning
+from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.best import Why, best, training_dtype
 from attn_doctor.trials.plan import BadRequest, TrialPlan, check, choose_device, plan
 from attn_doctor.trials.run import run
 from attn_doctor.trials.scaling import Ceiling, CostGrowth, ceilings, growth
+from attn_doctor.trials.tuning import loader_settings
+from attn_doctor.trials.tuning import runtimes as runtimes_of_torch
+from attn_doctor.trials.tuning.advice import Tuning, changes
+from attn_doctor.trials.tuning.bench import Ended
+from attn_doctor.trials.tuning.rows import NotTried, Pass, RuntimeRow
+from attn_doctor.trials.tuning.tuned import Wanted, tuned
 
 Say = Callable[[str], None]
 
@@ -30,6 +37,11 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     sizes: tuple[int, ...] = (640,)
     tune: bool = False
     images: int | None = None  # in the training set, for cache=
+    allowed: str = "rounding"  # the changes of numbers that may be prescribed, see changes/table.py
+    asked: tuple[str, ...] = ()  # changes that take minutes, and are measured all the same
+    seconds: float = 60.0  # for the search beyond attention
+    runtimes: bool = False  # export and measure, even where no other runtime than torch is installed
+    root: str = "/"  # where allocators are looked for
 
 
 class Study(Record, frozen=True, kw_only=True):
@@ -41,8 +53,9 @@ class Study(Record, frozen=True, kw_only=True):
     best: str | None = None  # the backend to use, at the last size; None: none can be named
     best_why: Why = "none right"
     amp: bool = False  # 16 bits were faster
-    tuned: tuning.Tuned | None = None
-    tune_skipped: str | None = None
+    loader: loader_settings.LoaderSettings | None = None
+    loader_skipped: str | None = None
+    tuning: Tuning | None = None
 
 
 def grid(
@@ -79,11 +92,15 @@ def study(
     skipped = None
     for size in request.sizes if not request.trial.shapes else request.sizes[:1]:
         options = msgspec.structs.replace(request.trial, imgsz=size, thorough=True)
-        planned = _plan(facts, options)
+        planned = _plan(facts, options, brief=request.tune)
         if len(request.sizes) > 1:
             say(f"image size {size}")
         trials = run(planned, python, timeout=timeout, on_progress=say, environ=environ)
         rows += trials.rows
+        if request.tune and not request.trial.rounds:  # the time is for the search
+            runs.append(trials.run)
+            skipped = skipped or trials.skipped
+            continue
         found_around = pipeline_stages.measure(python, trials.rows, options, timeout=timeout, say=say, environ=environ)
         runs.append(
             msgspec.structs.replace(
@@ -108,12 +125,15 @@ def study(
     )
     if not request.tune or skipped:
         return found
-    return _tuned(found, facts, python, request, timeout=timeout, say=say, environ=environ)
+    found = _with_loader(found, facts, python, request, timeout=timeout, say=say, environ=environ)
+    return _with_tuning(found, facts, python, request, timeout=timeout, say=say, environ=environ)
 
 
-def _plan(facts: Facts, options: TrialOptions) -> TrialPlan:
+def _plan(facts: Facts, options: TrialOptions, *, brief: bool = False) -> TrialPlan:
     if options.rounds:
         return plan(facts, msgspec.structs.replace(options, seconds=_FOREVER))
+    if brief:
+        return plan(facts, options)
     planned = plan(facts, msgspec.structs.replace(options, seconds=SECONDS))
     return msgspec.structs.replace(planned, rounds=ROUNDS_CPU if planned.device == "cpu" else ROUNDS_GPU)
 
@@ -142,7 +162,7 @@ def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]
     return tuple(dict.fromkeys(("eager", chosen, *(row.backend for row in right if row.backend in by_times.values()))))
 
 
-def _tuned(
+def _with_loader(
     found: Study,
     facts: Facts,
     python: Sequence[str],
@@ -153,31 +173,112 @@ def _tuned(
     environ: Mapping[str, str] | None,
 ) -> Study:
     if any(row.scope == "attention" for row in found.trials):
-        return msgspec.structs.replace(found, tune_skipped="there is no model to train in the target")
+        return msgspec.structs.replace(found, loader_skipped="there is no model to train in the target")
     device = choose_device(facts, request.trial.device)
     if device == "mps":
         return msgspec.structs.replace(
-            found, tune_skipped="how much memory a step needs cannot be read on an Apple GPU"
+            found, loader_skipped="how much memory a step needs cannot be read on an Apple GPU"
         )
     dtype: Dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
     named = best(_last(found.trials), dtype)
     if named.row is None:
-        return msgspec.structs.replace(found, tune_skipped=f"no backend can be trained with in {dtype} ({named.why})")
+        return msgspec.structs.replace(found, loader_skipped=f"no backend can be trained with in {dtype} ({named.why})")
     chosen = named.row.backend
-    measured = tuning.measure(
+    measured = loader_settings.measure(
         python,
         model=request.trial.model,
         imgsz=request.sizes[-1],
         device=device,
         dtype=dtype,
         backends=_distinct(found.trials, dtype, chosen),
-        room=tuning.room_on_cpu(facts),
+        room=loader_settings.room_on_cpu(facts),
         timeout=timeout,
         say=say,
         environ=environ,
     )
     if isinstance(measured, Fault):
         said = (measured.message or measured.signal or measured.kind).strip().partition("\n")[0]
-        return msgspec.structs.replace(found, tune_skipped=f"no training step could be measured: {said}")
-    tuned = tuning.tune(facts, measured, backend=chosen, amp=found.amp, images=request.images)
-    return msgspec.structs.replace(found, tuned=tuned)
+        return msgspec.structs.replace(found, loader_skipped=f"no training step could be measured: {said}")
+    loader = loader_settings.settings_for(facts, measured, backend=chosen, amp=found.amp, images=request.images)
+    return msgspec.structs.replace(found, loader=loader)
+
+
+def _with_tuning(
+    found: Study,
+    facts: Facts,
+    python: Sequence[str],
+    request: StudyRequest,
+    *,
+    timeout: float,
+    say: Say,
+    environ: Mapping[str, str] | None,
+) -> Study:
+    """Search beyond attention: for training at the batch of the request, and for predicting one image at a time."""
+    if any(row.scope == "attention" for row in found.trials):
+        return found
+    device = choose_device(facts, request.trial.device)
+    check = next((run.reference for run in reversed(found.runs) if run.reference), None)
+    wrong = (check.module,) if check and check.ok is False and check.module else ()
+    passes: dict[str, Pass] = {}
+    failed: list[NotTried] = []
+    about: dict[str, object] = {}
+    for what, batch in ((TRAINING, request.trial.batch), (PREDICTING, 1)):
+        wanted = Wanted(
+            what=what,
+            model=request.trial.model,
+            device=device,
+            imgsz=request.sizes[-1],
+            batch=batch,
+            attention=_promising(_last(found.trials), what),
+            level=request.allowed,
+            asked=request.asked,
+            contiguous=wrong,
+            peak_bytes=max((row.peak_bytes or 0 for row in _last(found.trials)), default=0) or None,
+            seconds=request.seconds,
+        )
+        try:
+            passes[what], about = tuned(
+                facts, python, wanted, timeout=timeout, say=say, environ=environ, root=request.root
+            )
+        except Ended as error:
+            failed.append(NotTried(change=what, why=str(error)))
+    runtimes: tuple[RuntimeRow, ...] = ()
+    if PREDICTING in passes:
+        there = about.get("modules")
+        modules = [str(name) for name in there] if isinstance(there, list) else []
+        runtimes = runtimes_of_torch.absent_rows(device, modules)
+        if request.runtimes or runtimes_of_torch.installed(device, modules):
+            try:
+                runtimes = runtimes_of_torch.measure(
+                    python,
+                    model=request.trial.model,
+                    device=device,
+                    imgsz=request.sizes[-1],
+                    level=request.allowed,
+                    changes=changes(passes[PREDICTING]),
+                    timeout=timeout,
+                    say=say,
+                    environ=environ,
+                )
+            except Ended as error:
+                failed.append(NotTried(change="runtimes", why=str(error)))
+    made = Tuning(
+        runtimes=runtimes,
+        training=passes.get(TRAINING),
+        predicting=passes.get(PREDICTING),
+        failed=tuple(failed),
+        about=about,
+        allowed=request.allowed,
+    )
+    return msgspec.structs.replace(found, tuning=made)
+
+
+def _promising(last: Sequence[Trial], what: str) -> str | None:
+    """Return the backend to begin the search with: the right one that was fastest against eager; None: there is none."""
+    gains = {
+        row.backend: gain.ratio
+        for row in last
+        if row.status == "ok" and BY_NAME[row.backend].exchanged
+        if (gain := row.step_gain if what == TRAINING else row.forward_gain) is not None
+    }
+    return max(gains, key=lambda name: gains[name], default=None)

@@ -37,6 +37,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
@@ -47,6 +49,7 @@ from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import SetVariable, Step
 from attn_doctor.model.versions import pair, parse
 
 MODE = FailureMode(
@@ -246,13 +249,19 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (*made, *look, _with_words(facts))
     named = hit.variant if isinstance(hit.variant, Newest) else Newest()
     limit = named.gcc or _newest_gcc(facts)
-    title = (
-        f"Build with gcc {limit}" if limit and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
-    )
     steps = host_compilers.at_most(facts, limit, studio=named.studio)
+    gcc = _installed(steps) or limit  # the newest that this distribution has may be older than the limit
+    title = f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
     fitting = Fix(title=title, steps=steps, verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
+
+
+def _installed(steps: tuple[Step, ...]) -> int | None:
+    """Return the number of the gcc that the steps set, "/usr/bin/g++-12"; None where its name has none."""
+    named = (step.value for step in steps if isinstance(step, SetVariable) and step.name == "CXX")
+    found = re.search(r"g\+\+-(\d+)$", next(named, None) or "")
+    return int(found[1]) if found else None
 
 
 def _with_words(facts: Facts) -> Fix:

@@ -111,8 +111,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     ]
     variables = facts.environment if isinstance(facts.environment, tuple) else ()
     if any(v.name == "LD_LIBRARY_PATH" and v.value for v in variables):
-        unset = commands.variable(
-            "LD_LIBRARY_PATH", None, "a cuBLAS or cuDNN of another version may stand in front of torch's own"
+        unset = commands.without_library_path(
+            facts, "a cuBLAS or cuDNN of another version may stand in front of torch's own"
         )
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)

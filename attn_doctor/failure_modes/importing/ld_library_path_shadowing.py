@@ -55,6 +55,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Shadow, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
+from attn_doctor.model.steps import SetVariable
 
 _CUDA = (
     r"(?:__)?(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cudaGet|cudaGraph|cudaLaunch)\w*"
@@ -267,8 +268,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if _may_be_set(facts):
         rest = _kept(facts)
-        step = commands.variable("LD_LIBRARY_PATH", rest, "torch finds the CUDA libraries that it brought by itself")
-        title = "Take the CUDA folders off LD_LIBRARY_PATH" if rest else "Unset LD_LIBRARY_PATH"
+        why = "torch finds the CUDA libraries that it brought by itself"
+        step = commands.variable("LD_LIBRARY_PATH", rest, why) if rest else commands.without_library_path(facts, why)
+        kept = isinstance(step, SetVariable) and step.value is not None
+        title = "Take the CUDA folders off LD_LIBRARY_PATH" if kept else "Unset LD_LIBRARY_PATH"
         made.append(Fix(title=title, steps=(step,), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):

@@ -147,8 +147,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
-    step = commands.variable(
-        "LD_LIBRARY_PATH", None, "where oneAPI's setvars.sh was read: it puts a newer MKL there than this torch knows"
+    step = commands.without_library_path(
+        facts, "where oneAPI's setvars.sh was read: it puts a newer MKL there than this torch knows"
     )
     off = Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify)
     doubtful = _may_be_condas(facts)

@@ -34,6 +34,7 @@ References
 from __future__ import annotations
 
 import re
+import sys
 from typing import Literal
 
 from attn_doctor import commands
@@ -160,6 +161,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     matches = [m for m in seen.matches if m.strength != "context" and "cuda" not in m.groups and _counts(m)]
     if not matches:
         return None
+    # A module that attn-doctor knows is told of before one that it does not.
+    matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
     first = matches[0]
     lines = {m.line for m in matches}
     if all(_untold(m) for m in matches):
@@ -240,6 +243,8 @@ def _counts(match: Match) -> bool:
     module = match.groups.get("module")
     if module is None or _OURS.search(module):
         return True
+    if module in sys.stdlib_module_names:
+        return False  # Python's own, such as _sqlite3: no extension of torch, and no cure here brings it
     # Of another module the words have to say that it is a missing file: the page file may be too small, or the file for another Windows.
     return re.search(symbols.MODULE, match.groups.get("said") or "") is not None
 

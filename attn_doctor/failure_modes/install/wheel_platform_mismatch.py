@@ -42,8 +42,8 @@ from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.steps import Step
-from attn_doctor.model.versions import pair
+from attn_doctor.model.steps import Step, name_of
+from attn_doctor.model.versions import dotted, pair
 
 _WHEEL = re.compile(r"(?P<wheel>flash_attn[\w.]*-[\w.+%]+-(?P<tag>cp\d+)-\w+-(?P<platform>[\w.]+)\.whl)")
 
@@ -119,7 +119,9 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find a requirement file that names a wheel for another Python or platform."""
+    """Find a requirement of a project whose wheels are for another C library, Python or platform."""
+    if isinstance(facts.system.musl, str) and facts.grade == "stated":
+        return _on_musl(facts)  # on a machine that was examined, torch is missing or is there: that is judged elsewhere
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
@@ -134,6 +136,29 @@ def detect(facts: Facts) -> Hit | None:
                 evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "interpreter.tag")),
             )
     return None
+
+
+def _on_musl(facts: Facts) -> Hit | None:
+    for index, pin in enumerate(known(facts.project.pins)):
+        name = name_of(pin.requirement)
+        if name in _NEED_GLIBC:
+            return Hit(
+                message=f"{pin.file} line {pin.line} asks for {name}, and {_NEED_GLIBC[name]} has no wheels for musl, the C library of Alpine.",
+                evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "system.musl")),
+                variant=OnMusl(),
+                severity=Severity.ERROR,
+            )
+    return None
+
+
+# A package, and the project whose wheels it needs.
+_NEED_GLIBC = {
+    "torch": "PyTorch", "torchvision": "PyTorch", "torchaudio": "PyTorch", "ultralytics": "PyTorch, which it needs,", "flash-attn": "flash-attn",
+}  # fmt: skip
+
+
+class OnMusl(Variant, frozen=True):
+    """Say that the system's C library is musl."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -245,6 +270,15 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
     return "unknown", "; the log does not say which of the two is another there"
 
 
+def _with_glibc(facts: Facts) -> Fix:
+    """Return the fix that leaves Alpine: the image of the same Python that is made of Debian."""
+    python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    image = f"python:{dotted(python) if python else '3.12'}-slim"
+    why = "the first line of the Dockerfile, in the place of the Alpine image: Debian has glibc, for which the wheels are built"
+    step = commands.by_hand(("FROM", image), why, "another image", elsewhere=True)
+    return Fix(title="Begin with an image that has glibc", steps=(step,), verify=building.verify(facts))
+
+
 _NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}
 _ASK = "import sys, sysconfig, platform; print(sys.version, sysconfig.get_platform(), platform.libc_ver())"
 
@@ -264,6 +298,8 @@ def _which(facts: Facts, refused: Refused) -> Step:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_lock.Locked):
         return uv_lock.fixes(facts, hit.variant)
+    if isinstance(hit.variant, OnMusl):
+        return (_with_glibc(facts),)
     refused = hit.variant if isinstance(hit.variant, Refused) else None
     asks = (_which(facts, refused),) if refused is not None and refused.differs == "unknown" else ()
     if not subject.is_flash_attn(facts):

@@ -18,7 +18,7 @@ def carried_over(facts: Facts) -> tuple[Step, ...]:
     machine = machine_of(facts)
     found = torch_choice.choose(machine)
     if isinstance(found, NoTorch):
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
+        return (commands.by_hand((), found.words, "torch and torchvision", elsewhere=found.elsewhere),)
     wanted = found.requirements()
     index = ("--index-url", found.index_url) if found.index_url else ()
     system = {"windows": "Windows", "darwin": "macOS", "linux": "Linux"}.get(machine.os or "", "the same system")

@@ -79,7 +79,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
     https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
     """
     if found.wheel is None:
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
+        return (commands.by_hand((), found.words, "torch and torchvision", elsewhere=found.elsewhere),)
     blas = commands.by_hand(
         places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
         "the wheel loads OpenBLAS",

@@ -271,7 +271,7 @@ def release(
     """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
-        return (commands.by_hand((), found.words, "torch and torchvision"),)
+        return (commands.by_hand((), found.words, "torch and torchvision", elsewhere=found.elsewhere),)
     return steps_of(facts, found, why, reinstall=reinstall)
 
 

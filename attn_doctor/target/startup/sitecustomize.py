@@ -6,8 +6,9 @@
 import os
 import sys
 
-WATCHED = "ultralytics.nn.modules.block"
+ATTENTION, MODELS = "ultralytics.nn.modules.block", "ultralytics.nn.tasks"
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
+PRESCRIPTION, WITHOUT = "ATTN_DOCTOR_PRESCRIPTION", "ATTN_DOCTOR_WITHOUT"
 
 
 def say(text):
@@ -26,6 +27,8 @@ def exchange():
         load_package()
         from attn_doctor.prescription.prescribe import prescribe
 
+        if os.environ.get(PRESCRIPTION):
+            prescription()
         attention = prescribe(backend, now=False, say=say)
     except Exception as error:
         say("the attention is left as installed: " + str(error))
@@ -36,6 +39,31 @@ def exchange():
         atexit.register(tell_if_unused, attention, os.getpid())
         for name in attention.watch():
             ACTIONS[name] = attention.watch
+
+
+def prescription():
+    """Return the prescription that was asked for; raise its refusal for another machine or torch."""
+    import torch
+    from attn_doctor.prescription import prescription_file
+    from pathlib import Path
+
+    found = prescription_file.read(Path(os.environ[PRESCRIPTION]))
+    prescription_file.refuse_other_torch(found, str(torch.__version__))
+    return found
+
+
+def apply_prescription():
+    """Make the changes of the prescription that are made inside a process."""
+    if not os.environ.get(PRESCRIPTION):
+        return
+    try:
+        load_package()
+        from attn_doctor.prescription.prescribed import in_process
+
+        without = [name for name in os.environ.get(WITHOUT, "").split(",") if name]
+        in_process(prescription(), without, say).start()
+    except Exception as error:
+        say("the prescription is not applied: " + str(error))
 
 
 def tell_if_unused(attention, process):
@@ -103,7 +131,7 @@ def others():
             sys.modules["sitecustomize"] = mine
 
 
-ACTIONS = {WATCHED: exchange}  # what is called after a module has been executed
+ACTIONS = {ATTENTION: exchange, MODELS: apply_prescription}  # what is called after a module has been executed
 HERE = os.path.dirname(os.path.abspath(__file__))
 if sys.version_info >= (3, 8) and os.environ.get(VARIABLE):
     sys.meta_path.insert(0, Finder())

@@ -37,7 +37,7 @@ def shared_memory():
         return None
 
 
-def tune():
+def measure_memory():
     device = torch.device(CONFIG["device"])
     room = CONFIG["room"]
     if device.type == "cuda":
@@ -61,5 +61,5 @@ def tune():
             gc.collect()
 
 
-with section("tune"):
-    tune()
+with section("training memory"):
+    measure_memory()

@@ -1,4 +1,4 @@
-"""Compute settings for `yolo train` on this machine, from the measured needs of a few training steps.
+"""Choose batch=, workers=, cache= and amp= of `yolo train` for this machine, from the measured needs of a few training steps.
 
 `measure` runs them; the rest is pure.
 """
@@ -59,7 +59,7 @@ class Setting(Record, frozen=True, kw_only=True):
     why: str
 
 
-class Tuned(Record, frozen=True, kw_only=True):
+class LoaderSettings(Record, frozen=True, kw_only=True):
     backend: str  # the backend for these settings
     measured: Measured
     growth: tuple[MemoryGrowth, ...] = ()
@@ -101,7 +101,9 @@ def measure(
         if message.at == "begin" and message.section.startswith("batch"):
             say(f"measuring memory: {message.section}")
 
-    outcome = run_separately(python, "target/tune.py", config, timeout=timeout, on_message=tell, environ=environ)
+    outcome = run_separately(
+        python, "target/training_memory.py", config, timeout=timeout, on_message=tell, environ=environ
+    )
     points = tuple(Point(**fact) for fact in outcome.facts("point"))
     raised = next((Fault(**m.data) for m in outcome.messages if m.at == "raised"), None)
     if not points:
@@ -118,7 +120,9 @@ def room_on_cpu(facts: Facts) -> int | None:
     return min(known, default=None)
 
 
-def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None) -> Tuned:
+def settings_for(
+    facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None
+) -> LoaderSettings:
     """Return the settings, each with its reason.
 
     `images`: size of the training set. `amp`: 16 bits were measured to be faster.
@@ -141,7 +145,7 @@ def tune(facts: Facts, measured: Measured, *, backend: str, amp: bool, images: i
         else "ultralytics trains in float32 on this device whatever is asked for"
     )
     ran = tuple(p.batch for p in measured.points if p.backend == backend)
-    return Tuned(
+    return LoaderSettings(
         backend=backend,
         measured=measured,
         growth=found,
@@ -230,18 +234,6 @@ def _mib(count: float) -> str:
     )
 
 
-def command(tuned: Tuned, model: str, backend: str) -> list[str]:
-    """Return the training command with these settings, as an argv."""
-    settings = [f"{s.name}={s.value}" for s in tuned.settings]
-    device = tuned.measured.device
-    device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
-    yolo = [
-        "yolo",
-        "train",
-        f"model={model}",
-        f"imgsz={tuned.measured.imgsz}",
-        f"device={device}",
-        *settings,
-        "data=YOUR.yaml",
-    ]
-    return yolo if backend == "eager" else ["attn-doctor", "run", "--attention", backend, "--", *yolo]
+def arguments(settings: LoaderSettings) -> list[str]:
+    """Return these settings as arguments of `yolo train`."""
+    return [f"{setting.name}={setting.value}" for setting in settings.settings]

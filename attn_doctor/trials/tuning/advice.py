@@ -1,0 +1,125 @@
+"""Make the answer of `trial --tune`: lines to copy, and the prescription behind them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING
+from attn_doctor.model.facts import Record
+from attn_doctor.prescription.prescription_file import VERSION, here
+from attn_doctor.trials.tuning.loader_settings import LoaderSettings, arguments
+from attn_doctor.trials.tuning.rows import NotTried, Pass, Row, RuntimeRow
+from attn_doctor.trials.tuning.runtimes import exported_name
+
+
+class Tuning(Record, frozen=True, kw_only=True):
+    """Hold the whole search of `trial --tune`, for training and for predicting."""
+
+    training: Pass | None = None
+    predicting: Pass | None = None
+    failed: tuple[NotTried, ...] = ()  # kinds of pass that could not be measured
+    runtimes: tuple[RuntimeRow, ...] = ()
+    about: dict[str, Any] = msgspec.field(default_factory=dict)  # what the target told of itself
+    allowed: str = "rounding"
+
+    def of(self, what: str) -> Pass | None:
+        return self.training if what == TRAINING else self.predicting
+
+
+def changes(found: Pass | None) -> dict[str, Any]:
+    """Return the changes that are prescribed for a kind of pass, with their values."""
+    row = found.chosen if found else None
+    return {name: found.values[name] for name in row.changes} if found and row else {}
+
+
+def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
+    """Return the content of the prescription. `created`: the time, in ISO 8601."""
+    some = tuning.training or tuning.predicting
+    assert some
+    return {
+        "version": VERSION,
+        "created": created,
+        "machine": here(),
+        "torch": tuning.about.get("torch"),
+        "torch_file": tuning.about.get("torch_file"),
+        "gpu": tuning.about.get("gpu"),
+        "device": some.device,
+        "model": {"name": some.model, "structure": tuning.about.get("structure")},
+        "imgsz": some.imgsz,
+        "allowed": tuning.allowed,
+        TRAINING: changes(tuning.training),
+        PREDICTING: changes(tuning.predicting),
+    }
+
+
+def needs_run(found: Pass | None) -> bool:
+    """Return whether a change has no argument of ultralytics, so that `attn-doctor run` has to make it."""
+    return any(CHANGES[name].how != "argument" for name in changes(found))
+
+
+def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None = None) -> list[str]:
+    """Return the command for a kind of pass, as an argv. `file`: where the prescription is, if not in its usual place."""
+    device = found.device
+    device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
+    chosen = changes(found)
+    own = [ARGUMENTS[name] for name in chosen if CHANGES[name].how == "argument"]
+    what = "train" if found.what == TRAINING else "predict"
+    end = (
+        [*(arguments(loader) if loader else []), *own, "data=YOUR.yaml"]
+        if what == "train"
+        else [*own, "source=YOUR.jpg"]
+    )
+    yolo = ["yolo", what, f"model={found.model}", f"imgsz={found.imgsz}", f"device={device}", *end]
+    if not needs_run(found):
+        return yolo
+    how = ["--prescription", file] if file else ["--prescribed"]
+    return ["attn-doctor", "run", *how, "--", *yolo]
+
+
+def runtime_lines(found: Pass, name: str) -> list[list[str]]:
+    """Return the commands that export the weights to a format and predict with the result. A description has no weights of its own."""
+    weights = found.model if found.model.endswith(".pt") else "YOUR.pt"
+    device = "0" if found.device.startswith("cuda") else found.device
+    size = f"imgsz={found.imgsz}"
+    return [
+        ["yolo", "export", f"model={weights}", f"format={name}", size, f"device={device}"],
+        ["yolo", "predict", f"model={exported_name(weights, name)}", size, "source=YOUR.jpg"],
+    ]
+
+
+def beyond(found: Pass) -> list[Row]:
+    """Return the rows that are right and measured, and change numbers more than was allowed: they are not prescribed."""
+    chosen = found.chosen
+    mine = set(chosen.changes if chosen else ())
+    return [
+        row
+        for row in found.rows
+        if row.ms and not row.applied and any(CHANGES[n].numbers == "precision" and n not in mine for n in row.changes)
+    ]
+
+
+def caveats(found: Pass, names: Sequence[str]) -> list[str]:
+    """Return what must be known of these changes before they are used."""
+    said = []
+    if "bf16" in names and found.device == "cpu":
+        said.append(
+            "bf16 on a CPU is no argument of ultralytics (amp='bf16' raises \"bfloat16 autocast requires CUDA\" in 8.4.190): "
+            "`attn-doctor run` puts autocast around the model's forward pass"
+        )
+    less = [name for name in names if CHANGES[name].numbers == "precision"]
+    if less and found.what == TRAINING:
+        said.append(
+            f"{', '.join(less)}: not proven over a training. One step is within the stated limits, a whole training was not compared"
+        )
+    return said
+
+
+def summary(found: Pass) -> Mapping[str, Any]:
+    """Return the chosen changes as a reader wants them named: {"threads": "2", "heap": ""}."""
+    shown = {}
+    for name, value in changes(found).items():
+        shown[name] = "" if value is True else str(value)
+    return shown

@@ -1,0 +1,140 @@
+"""Say which changes of the table a machine can have, and with which value. Pure, but for the libraries that are looked for on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from attn_doctor.changes.table import CHANGES, PRELOADED, is_allowed
+from attn_doctor.model.facts import Facts
+from attn_doctor.trials.tuning.rows import NotTried
+
+_FOLDERS = ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64", "opt/homebrew/lib")
+_PATTERNS = {
+    "tcmalloc": ("libtcmalloc_minimal.so*", "libtcmalloc.so*"),
+    "jemalloc": ("libjemalloc.so*",),
+}
+
+
+class Fitting(NamedTuple):
+    """Hold the changes that fit, with their values, and those that do not, with the reason."""
+
+    values: dict[str, Any]
+    not_tried: tuple[NotTried, ...]
+
+
+def fitting(
+    facts: Facts,
+    about: Mapping[str, Any],
+    *,
+    what: str,
+    device: str,
+    attention: str | None,
+    level: str,
+    asked: Sequence[str] = (),
+    libraries: Mapping[str, str] | None = None,
+) -> Fitting:
+    """Return what fits this machine for one kind of pass, in the order of the table.
+
+    `about` is what a process of the target told of itself (target/tuning_worker.py), `attention` the backend that a trial found best,
+    `level` the changes of numbers that are allowed in the end: others of "precision" are measured too, but not combined. `asked`
+    are the slow changes that the user named.
+    """
+    values: dict[str, Any] = {}
+    missing: list[NotTried] = []
+    for name, change in CHANGES.items():
+        if what not in change.passes:
+            continue
+        found = _value(name, _Here(facts, about, device, attention, libraries or {}))
+        if isinstance(found, _Not):
+            missing.append(NotTried(change=name, why=found.why))
+        elif change.slow and name not in asked:
+            missing.append(NotTried(change=name, why=f"it takes minutes before it helps: --try {name} measures it"))
+        elif not is_allowed(name, level) and change.numbers == "rounding":
+            missing.append(
+                NotTried(change=name, why="it changes the order of float32 sums: --allow rounding measures it")
+            )
+        else:
+            values[name] = found
+    return Fitting(values, tuple(missing))
+
+
+class _Not(NamedTuple):
+    why: str
+
+
+class _Here(NamedTuple):
+    facts: Facts
+    about: Mapping[str, Any]
+    device: str
+    attention: str | None
+    libraries: Mapping[str, str]
+
+
+def _value(name: str, here: _Here) -> Any:
+    facts, about, device, attention, libraries = here
+    on_cpu, on_cuda = device == "cpu", device.startswith("cuda")
+    if name == "attention":
+        return attention if attention not in (None, "eager") else _Not("no other backend is right and faster here")
+    if name in ("cudnn-benchmark", "tf32", "nondeterministic", "half"):
+        return True if on_cuda else _Not("it needs an NVIDIA GPU")
+    if name == "compile":
+        return True if about.get("compiler") else _Not("there is no C++ compiler")
+    if name == "channels-last":
+        return True
+    if name == "bf16":
+        return _bf16(facts, on_cpu=on_cpu, on_cuda=on_cuda)
+    if not on_cpu:
+        return _Not("the processor does not compute here")
+    if name == "threads":
+        physical, now = len(about["cores"]), about["threads"]
+        return (
+            physical if physical > now else _Not(f"ultralytics sets {now}, and {physical} physical cores may be used")
+        )
+    if name == "pinning":
+        return _cores(about)
+    if name == "heap":
+        glibc = isinstance(facts.system.glibc, str)
+        return True if glibc else _Not("the C library is not glibc")
+    if name in PRELOADED:
+        return libraries.get(name) or _Not("it is not installed")
+    if name == "huge-pages":
+        return True if facts.system.os == "linux" else _Not("Linux alone has them")
+    raise AssertionError(name)
+
+
+def _bf16(facts: Facts, *, on_cpu: bool, on_cuda: bool) -> Any:
+    if on_cuda:
+        return True
+    if not on_cpu:
+        return _Not("it needs a CPU or an NVIDIA GPU")
+    if facts.cpu.amx is True or facts.cpu.bf16 is True:
+        return True
+    return _Not("the processor has neither AMX nor AVX512-BF16: bfloat16 would be slower")
+
+
+def _cores(about: Mapping[str, Any]) -> Any:
+    """Return one core of each physical one, of one memory node; pinning matters only where a thread could be anywhere else."""
+    nodes: list[list[int]] = about["nodes"]
+    groups: list[list[int]] = about["cores"]
+    shared = any(len(group) > 1 for group in groups)
+    if len(nodes) < 2 and not shared:
+        return _Not("there is one memory node, and no core is shared by two hardware threads")
+    largest = sorted(nodes, key=len)[-1:] if len(nodes) > 1 else groups
+    node = {core for some in largest for core in some}
+    return [min(node.intersection(group)) for group in groups if node.intersection(group)]
+
+
+def allocators(root: str, prefix: str | None) -> dict[str, str]:
+    """Return {name of an allocator: its library} of those that are installed under `root` or in the environment at `prefix`."""
+    places = [Path(prefix) / "lib"] if prefix else []
+    for folder in _FOLDERS:
+        place = Path(root) / folder
+        places += [place, *sorted(place.glob("*-linux-*"))]
+    found: dict[str, str] = {}
+    for name, patterns in _PATTERNS.items():
+        files = [file for pattern in patterns for place in places for file in sorted(place.glob(pattern))]
+        if files:
+            found[name] = str(files[0])
+    return found

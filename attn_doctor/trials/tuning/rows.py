@@ -1,0 +1,89 @@
+"""The records of `trial --tune`: what was measured, chosen, and not tried. Times in milliseconds, errors relative (0.01 is 1 %)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from attn_doctor.model.facts import Record
+from attn_doctor.model.trials import Gain, Interval
+
+Status = Literal["ok", "wrong", "failed"]
+
+
+class Checked(Record, frozen=True, kw_only=True):
+    """Say whether the numbers of a combination are right: one forward pass, and in training one step, against float64."""
+
+    status: Status = "ok"
+    reason: str | None = None
+    output_error: float | None = None
+    gradient_error: float | None = None  # of training alone
+    box_overlap: float | None = (
+        None  # of predicting alone: the IoU that 95 of the 100 boxes with the highest scores have at least
+    )
+    score_error: float | None = None  # the largest difference of their scores
+    first_ms: float | None = None  # of the first pass, which compiles where something is compiled
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """Hold one combination of changes, measured in the same rounds as the program as shipped."""
+
+    changes: tuple[str, ...]  # empty: as shipped
+    checked: Checked = Checked()
+    ms: Interval | None = None
+    gain: Gain | None = None  # over the program as shipped
+    samples: tuple[float, ...] = ()
+    applied: bool = False  # it is the combination that is prescribed
+
+
+class Step(Record, frozen=True, kw_only=True):
+    """Hold one comparison of the search: a change on top of `on`, in `n` rounds."""
+
+    change: str
+    on: tuple[str, ...]
+    ratio: float
+    n: int
+    taken: bool
+
+
+class NotTried(Record, frozen=True, kw_only=True):
+    change: str
+    why: str
+
+
+class Pass(Record, frozen=True, kw_only=True):
+    """Hold the search for one kind of pass."""
+
+    what: str  # "training" | "predicting"
+    model: str
+    device: str
+    imgsz: int
+    batch: int
+    rows: tuple[Row, ...] = ()
+    steps: tuple[Step, ...] = ()
+    values: dict[str, Any] = msgspec.field(default_factory=dict)  # change -> its value on this machine, of all that fit
+    not_tried: tuple[NotTried, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def chosen(self) -> Row | None:
+        """Return the row of the combination that is prescribed."""
+        return next((row for row in self.rows if row.applied), None)
+
+
+class RuntimeRow(Record, frozen=True, kw_only=True):
+    """Hold what a model was exported to, and predicting with it in the same rounds as with torch."""
+
+    name: str  # "torch as shipped", "ONNX Runtime"
+    format: str | None = None  # ultralytics' name of the format; None: torch
+    precision: str | None = None  # of the numbers that it computes with, where it tells
+    by_argument: bool = True  # `yolo predict` has a way to it
+    checked: Checked = Checked()
+    ms: Interval | None = None
+    gain: Gain | None = None  # over torch as shipped
+    samples: tuple[float, ...] = ()
+    export_seconds: float | None = None
+    missing: tuple[str, ...] = ()  # packages, where it was not tried
+    advised: bool = False
