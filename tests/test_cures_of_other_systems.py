@@ -139,3 +139,28 @@ def test_a_checkout_of_ultralytics_goes_out_of_the_way_of_the_release():
 def test_the_library_of_the_driver_is_missing_on_a_machine_without_a_container():
     text = fixture("container-without-gpu/library-of-the-driver").partition("\n")[2]
     assert first(text)[1].slug == "driver-missing"
+
+
+BUILD = """$ {typed}
+Collecting flash-attn
+  Using cached flash_attn-2.6.3.tar.gz (2.6 MB)
+  Preparing metadata (setup.py) ... error
+  × python setup.py egg_info did not run successfully.
+      File "/tmp/pip-install-ab12cd34/flash-attn_0123456789abcdef0123456789abcdef/setup.py", line 9, in <module>
+        {line}
+      ModuleNotFoundError: No module named '{module}'
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "module", "asks", "installs"),
+    [
+        ("pip install flash-attn --no-build-isolation", "packaging", True, False),
+        ("pip install flash-attn", "packaging", False, True),  # isolated: whether torch is there is not known
+        ("pip install flash-attn --no-build-isolation", "torch", False, True),  # it is not there
+    ],
+)
+def test_a_torch_that_is_likely_there_is_asked_for_and_not_replaced(typed, module, asks, installs):
+    lines = [line or "" for line in cures(BUILD.format(typed=typed, module=module, line=f"import {module}"))[0]]
+    assert any('-c "import torch;' in line for line in lines) is asks
+    assert any("pip install" in line and "torch" in line.replace("flash", "") for line in lines) is installs

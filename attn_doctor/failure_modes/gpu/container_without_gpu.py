@@ -4,7 +4,8 @@ What it is
     The host has an NVIDIA card, but the container was started without it: no /dev/nvidia* and no driver libraries inside.
 
 How it shows
-    "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found.
+    "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found;
+    "libcuda.so.1: cannot open shared object file" in a container.
 
 Why it happens
     `docker run` without --gpus, a compose file without a device reservation, or code that needs the GPU during `docker build`,

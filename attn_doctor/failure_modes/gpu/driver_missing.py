@@ -6,7 +6,8 @@ What it is
 How it shows
     "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found no
     NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert 'nvidia': Key was
-    rejected by service" where Secure Boot does not know the module's key.
+    rejected by service" where Secure Boot does not know the module's key. In the output of `python -m torch.utils.collect_env`: "Nvidia driver
+    version: Could not collect" and "Is CUDA available: False", for a torch with CUDA.
 
 Why it happens
     No driver was installed; or a kernel update came without rebuilding it (no DKMS); or Secure Boot refuses its unsigned

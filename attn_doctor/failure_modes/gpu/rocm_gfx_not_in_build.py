@@ -9,7 +9,8 @@ How it shows
     "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!",
     "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU arch : gfx1031", after which the
     process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION names a GPU whose code this one cannot run. "unsupported HIP
-    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU.
+    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU. "Error invalid device function at line 84 in file
+    .../csrc/ops.hip" (bitsandbytes), "ROCm error: invalid device function" (ggml): that library lacks the GPU, and torch may hold it.
 
 Why it happens
     The wheels of the ROCm index hold gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and newer ones gfx950, gfx1103,

@@ -13,7 +13,7 @@ Why it happens
 
 What to do
     Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here;
-    or use a newer distribution or container. PyTorch's own fused attention needs no wheel and no build.
+    or use a newer distribution or container. There are no old wheels for aarch64: build there. PyTorch's own fused attention needs no wheel and no build.
 
 How to reproduce
     `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads

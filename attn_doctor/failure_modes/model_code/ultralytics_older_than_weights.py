@@ -8,7 +8,8 @@ How it shows
     `AttributeError: Can't get attribute 'A2C2f' on <module 'ultralytics.nn.modules.block' from ...>` while weights are loaded,
     `ModuleNotFoundError: No module named 'ultralytics.nn.modules.block'; 'ultralytics.nn.modules' is not a package`, or
     `KeyError: 'A2C2f'` from parse_model where a YAML file is read. A program that imports the class itself says `cannot import name
-    'A2C2f' from 'ultralytics.nn.modules'`.
+    'A2C2f' from 'ultralytics.nn.modules'`. AutoUpdate takes the name of such a module for a package, and pip finds none:
+    `Could not find a version that satisfies the requirement ultralytics.nn.modules.conv`.
 
 Why it happens
     YOLO12 (A2C2f, ABlock, AAttn) came with ultralytics 8.3.78, YOLO11 (C3k2, C2PSA) with 8.3.0; an older one is installed, or a second,

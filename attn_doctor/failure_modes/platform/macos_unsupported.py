@@ -1,4 +1,4 @@
-"""flash-attn needs an NVIDIA or AMD GPU, and a Mac has neither.
+"""flash-attn needs CUDA or ROCm, and a Mac has neither.
 
 What it is
     flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so it can be neither installed nor built there.
