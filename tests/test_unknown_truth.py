@@ -174,8 +174,8 @@ def test_in_a_container_the_cure_is_of_containers(slug):
 
 
 def test_the_driver_is_that_of_windows_only_where_windows_is_known():
-    assert "windows' driver" in _cure("cuda-init-error", System(os="windows"))
-    assert "windows' driver" in _cure("cuda-init-error", System(os="linux", wsl=2, container=None))
+    assert "windows driver" in _cure("cuda-init-error", System(os="windows"))
+    assert "windows driver" in _cure("cuda-init-error", System(os="linux", wsl=2, container=None))
     assert "nvidia-uvm" in _cure("cuda-init-error", System(os="linux", wsl=None, container=None))
     assert "in windows: http" in _cure("driver-too-old", System(os="windows"))
     assert "under wsl, in windows" in _cure("driver-too-old", None)

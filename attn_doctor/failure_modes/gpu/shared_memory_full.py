@@ -36,7 +36,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.commands import container_starts
+from attn_doctor.commands import container_starts, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, SmallDisk, Torch
 from attn_doctor.failure_modes.shared import building
@@ -53,7 +53,7 @@ MODE = FailureMode(
     title="Shared memory ran out",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("dataloader-worker-ended", "disk-full", "segfault"),
+    explains=("dataloader-worker-ended", "disk-full", "nccl-error", "permission", "segfault"),
     signs=(
         # The texts are of torch/csrc/DataLoader.cpp and aten/src/ATen/MapAllocator.cpp.
         Sign(
@@ -69,7 +69,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"unable to (?:open shared memory object|write to file|resize file|allocate shared memory\(shm\) for file) <[^>]{1,120}>"
-            r"(?:.{0,40}?(?P<files>Too many open files))?",
+            r"(?:.{0,40}?(?:(?P<files>Too many open files)|(?P<denied>Permission denied)))?",
             literal="unable to ",
             sample="RuntimeError: unable to write to file </torch_71_0>: No space left on device (28)",
         ),
@@ -92,6 +92,16 @@ MODE = FailureMode(
             pattern=r"Error while (?:creating|attaching to) shared memory segment (?:/dev/shm/)?nccl",
             literal=" shared memory segment ",
             sample="NCCL WARN Error while creating shared memory segment /dev/shm/nccl-Ab12cd (size 9637888)",
+        ),
+        Sign(
+            pattern=r"(?P<denied>Call to shm_open failed ?: ?Permission denied)",
+            literal="Call to shm_open failed",
+            sample="node1:27106:27302 [0] include/shm.h:27 NCCL WARN Call to shm_open failed : Permission denied",
+        ),
+        Sign(
+            pattern=rf"(?P<denied>PermissionError: \[Errno 13\] Permission denied: '{_SHM}[^']{{0,120}}')",
+            literal=_SHM,
+            sample="PermissionError: [Errno 13] Permission denied: '/dev/shm/sem.mp-x1'",
         ),
         Sign(
             pattern=r"OSError: \[Errno 28\]",
@@ -120,9 +130,9 @@ _SHARES_THE_HOSTS = ("apptainer", "singularity", "lxc")  # containers that see t
 
 
 class Ran(Variant, frozen=True, kw_only=True):
-    """Say which limit was met: the size of /dev/shm, or the number of open files."""
+    """Say what was met: the size of /dev/shm, the number of open files, or that this user may not write there."""
 
-    out_of: Literal["space", "files"]
+    out_of: Literal["space", "files", "permission"]
 
 
 # There is no `detect`: no fact says how large /dev/shm is, and how much of it a training uses.
@@ -133,6 +143,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not counted:
         return None
     files = all("files" in m.groups for m in counted)
+    if any("denied" in m.groups for m in counted):
+        denied = tuple(m for m in counted if "denied" in m.groups)
+        return Hit(
+            message=f"This user may not write to shared memory there ({_SHM}): the folder has to be open to everyone.",
+            evidence=building.lines(denied),
+            variant=Ran(out_of="permission"),
+        )
     message = (
         "The workers that load data opened more files than the process may: each batch in shared memory is one."
         if files
@@ -155,6 +172,8 @@ def _shared(seen: Seen, match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Ran) and hit.variant.out_of == "permission":
+        return (_open_to_everyone(facts),)
     fewer = commands.by_hand(
         (),
         "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader): then no shared memory is used; if that works, "
@@ -189,6 +208,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if in_container(facts) is None:
         return (_container(facts, "docker", verify), workers, machine)
     return (workers, machine)
+
+
+def _open_to_everyone(facts: Facts) -> Fix:
+    """Return the fix for a /dev/shm without the mode 1777, that of /tmp: https://man7.org/linux/man-pages/man7/shm_overview.7.html."""
+    look = commands.by_hand(
+        ("ls", "-ld", _SHM),
+        "begins with drwxrwxrwt where everyone may write; anything else is the fault",
+        "nothing",
+        "none",
+    )
+    whose = ", by the administrators of this cluster" if places.on_cluster(facts) else ""
+    mode = commands.by_hand(
+        places.as_root(facts, "chmod", "1777", _SHM),
+        f"the mode that it has on every system{whose}",
+        f"the mode of {_SHM}",
+    )
+    return Fix(title=f"Let everyone write to {_SHM}", steps=(look, mode), verify=commands.check(facts))
 
 
 def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
