@@ -65,6 +65,17 @@ def test_a_package_that_is_not_named_is_looked_for_after_the_glibc():
     assert cures(fixture("glibc-too-old/of-an-unnamed-library"))[0][0] == "ldd --version"
 
 
+@pytest.mark.parametrize("by", ["vllm/_C.abi3.so", "torchcodec/libtorchcodec_core7.so"])
+def test_a_newer_wheel_is_no_cure_for_an_old_glibc(by):
+    lines = [line for fix in glibc("2.32", f"/home/user/e/lib/python3.11/site-packages/{by}") for line in fix if line]
+    assert lines
+    assert not any("--upgrade" in line for line in lines)
+
+
+def test_bitsandbytes_that_names_its_source_is_what_lacks_the_gpu():
+    assert "bitsandbytes" in first(fixture("no-kernel-image/bitsandbytes-names-its-source"))[1].message
+
+
 def test_a_placeholder_in_front_of_a_path_is_no_folder():
     made = cures(fixture("glibc-too-old/without-required-by"))
     assert made[0][-1] == f"python3 -m pip install {ANEW} flash-attn==2.7.4.post1"

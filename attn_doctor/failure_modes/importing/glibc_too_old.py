@@ -195,9 +195,13 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     """Return the fixes for a machine that only a log describes: an older wheel, a build there, a newer system, doing without."""
     name = subject.package(facts)
     if name is None:
-        return (_another_release(facts), _newer_system(facts))
+        return (_another_release(facts, None), _newer_system(facts))
     if name != subject.FLASH_ATTN:
-        return (*package_cures.again(facts, because, compiled=True), _newer_system(facts))
+        made = package_cures.again(facts, because, compiled=True)
+        # A newer wheel needs a glibc that is newer still.
+        kept = tuple(fix for fix in made if not any(isinstance(step, Install) and step.upgrade for step in fix.steps))
+        builds = any(isinstance(step, Install) for fix in kept for step in fix.steps)
+        return (*(() if builds else (_another_release(facts, name),)), *kept, _newer_system(facts))
     needed = hit.variant.glibc if isinstance(hit.variant, Needed) else None
     older = _older(facts, needed)
     made = wheel_fixes.flash_attn_fixes(older, because)
@@ -253,14 +257,15 @@ def _older_release(facts: Facts) -> Fix:
     return Fix(title=title, steps=(package_cures.tools(facts), step), verify=subject.verify(facts))
 
 
-def _another_release(facts: Facts) -> Fix:
+def _another_release(facts: Facts, name: str | None) -> Fix:
     look = commands.by_hand(("ldd", "--version"), "prints the glibc there in its first line", "nothing", "none")
+    what = name or "the package whose file stands in the error"
     words = (
-        "of the package whose file stands in the error, install an older release, whose wheel is named manylinux_2_NN with NN no higher than the glibc "
-        "there; or build it there from its source: --no-binary NAME, --no-cache-dir and --force-reinstall"
+        f"of {what}, install an older release, whose wheel is named manylinux_2_NN with NN no higher than the glibc there; or build it there from its "
+        f"source: --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
     )
     step = commands.by_hand((), words, "that package")
-    title = "Take a release of that package for an older Linux, or build it there"
+    title = f"Take a release of {name or 'that package'} for an older Linux, or build it there"
     return Fix(title=title, steps=(look, step), verify=subject.verify(facts))
 
 

@@ -82,6 +82,8 @@ _SUBJECTS = (
     Sign((".cuh", ".cu:", ".cu(", ".cpp:"), r"/(?P<package>[a-z]\w+(?:-\w+)?)-\d+\.\d+[\w.+]*/(?:include|csrc|src)/[\w/.-]+\.(?:cuh?|cpp|h)\b", _RUNNING, "implied", FRAME),
     # A source file of a package, in front of an error of MSVC, or of nvcc on Windows.
     Sign(("error C", " error: "), r"(?:^|[\\/])(?P<package>detectron2|pytorch3d|mmcv|xformers|deepspeed|groundingdino|apex|natten|spconv|sageattention|bitsandbytes|gsplat|nvdiffrast|exllamav2|causal[-_]conv1d|mamba[-_]ssm|diff-gaussian-rasterization|simple-knn|tiny-cuda-nn)[\\/][\w\\/.-]{1,150}\(\d+\)\s?: (?:fatal )?error(?: C\d{4})?:", _BUILDING, "implied", TRIED),
+    # bitsandbytes ends the process with the place in its source: ".../bitsandbytes/csrc/ops.cu".
+    Sign(("csrc/ops.", "csrc\\ops."), r"\bError .{5,80} at line \d+ in file \S{0,200}?(?P<package>bitsandbytes)[\\/]csrc[\\/]ops\.", _RUNNING, "implied", TRIED),
     Sign(("Unable to pre-compile",), r"Unable to pre-compile \w+", {"package": "deepspeed", "doing": "building"}, weight=TRIED),
     Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
     Sign(("Collecting git+",), r"^Collecting (?P<address>git\+https://[\w.-]+/(?:[\w.~-]+/){1,4}(?P<package>[A-Za-z][\w.-]*?)(?:\.git)?(?:@[\w./-]+)?)(?=$|[\s#])", _BUILDING, "implied", FRAME),
