@@ -42,12 +42,12 @@ def fields(record: ast.ClassDef) -> Iterator[tuple[str, ast.AST]]:
 
 def listed() -> dict[str, frozenset[str]]:
     """Return field -> the texts of all its lists, for each name that no class gives to a field of free text."""
-    named = {
-        node.targets[0].id: literal(node.value)
-        for tree in SOURCES.values()
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and literal(node.value)
-    }
+    named: dict[str, frozenset[str]] = {}  # two modules may give one name to two lists
+    for tree in SOURCES.values():
+        for node in ast.walk(tree):  # also below `if TYPE_CHECKING`
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and literal(node.value):
+                name = node.targets[0].id
+                named[name] = named.get(name, frozenset()) | literal(node.value)
     found: dict[str, set[frozenset[str]]] = defaultdict(set)
     free: set[str] = set()
     for tree in SOURCES.values():

@@ -132,7 +132,10 @@ def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
     assert found.message == (
         "libcuda.so is not found under WSL there: it lies in /usr/lib/wsl/lib, which is not on the loader's path."
     )
-    assert lines(found) == ["export LD_LIBRARY_PATH=/usr/lib/wsl/lib", "ls -l /usr/lib/wsl/lib/"]
+    assert lines(found) == [
+        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
+        "ls -l /usr/lib/wsl/lib/",
+    ]
 
 
 def test_libcuda_that_is_not_found_elsewhere_is_a_link_or_a_driver_that_is_missing():
