@@ -27,7 +27,7 @@ CASES = {
     "torch-missing-at-build/xformers-uv": ("uv pip install|torch|setuptools|wheel|ninja|SDPA|--no-build-isolation xformers", "xformers"),
     "torch-missing-at-build/pytorch3d-repository": ("torch|git+https://github.com/facebookresearch/pytorch3d.git@stable", "pytorch3d"),
     "torch-missing-at-build/torch-scatter-pip": ("--no-build-isolation torch-scatter", "torch-scatter"),
-    "packaging-missing-at-build/causal-conv1d-pip": ("pip install torch|packaging|wheel|--no-build-isolation causal-conv1d", "causal-conv1d|torch"),
+    "packaging-missing-at-build/causal-conv1d-pip": ("import torch|packaging|wheel|--no-build-isolation causal-conv1d", "causal-conv1d|torch"),
     "packaging-missing-at-build/sageattention-uv": ("uv pip install|torch|packaging|git+https://github.com/thu-ml/SageAttention|SDPA", "sageattention"),
     "packaging-missing-at-build/bitsandbytes-backend": ("scikit-build-core|cmake|--no-build-isolation bitsandbytes", "bitsandbytes"),
     "wheel-missing-at-build/mmcv-pkg-resources": ("setuptools<81|torch|--no-build-isolation mmcv", "mmcv|pkg_resources"),

@@ -22,9 +22,10 @@ from attn_doctor.commands.environment_tools import (
     later_installed,
     of_packages,
 )
+from attn_doctor.commands.nix_store import STORE, Nix
 from attn_doctor.commands.project_tools import Pdm, Pixi, Poetry, Project, UvPinned, UvProject, taken_in
 from attn_doctor.model.facts import Facts, Unknown
-from attn_doctor.model.steps import AddPip, Install, Run, Step, Uninstall, action, name_of
+from attn_doctor.model.steps import AddPip, Install, Run, RunByHand, Step, Uninstall, action, name_of
 
 __all__ = [
     "INSTALLERS",
@@ -60,6 +61,8 @@ _CONDAS = ("mamba", "micromamba", "conda")
 
 def installer(here: Context) -> Installer:
     """Return the renderer for the installer of this context. Raises KeyError for an unknown name."""
+    if here.installer == "nix":
+        return Nix(here)
     if here.installer == "uv" and "uv.lock" in here.locks:
         return UvProject(here)
     if here.installer == "uv" and here.in_pyproject:
@@ -101,6 +104,8 @@ def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
     """Return the name of the installer that records the packages of this environment, and the reason for the choice."""
     if wanted:
         return wanted, "asked for with --installer"
+    if isinstance(facts.interpreter.prefix, str) and facts.interpreter.prefix.startswith(STORE):
+        return "nix", "this Python lies in /nix/store, which nix alone fills"
     kind, names = facts.interpreter.kind, _tools(facts)
     locks = () if isinstance(facts.project.locks, Unknown) else facts.project.locks
     kept = [(lock, name) for lock, name in KEEPERS.items() if lock in locks]
@@ -170,7 +175,8 @@ def rendered(facts: Facts, step: Step) -> Step:
 
 def by_own_tool(facts: Facts, step: Install) -> Step:
     """Return the step with a command of the environment's own pip or uv, which writes into no file of a project."""
-    return of_packages(context(facts, chosen(facts)[0])).rendered(step)
+    here = context(facts, chosen(facts)[0])
+    return (Nix(here) if here.installer == "nix" else of_packages(here)).rendered(step)
 
 
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -205,6 +211,8 @@ def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
     """Return whether an earlier step did the same: an index is named once only, and `uv add` installs dependencies too."""
+    if isinstance(tool, Nix):
+        return isinstance(step, RunByHand) and action(step) == action(earlier)
     if isinstance(step, Run) and isinstance(earlier, Run) and isinstance(tool, Project):
         return action(step) == action(earlier)
     if not isinstance(step, Install) or not isinstance(earlier, Install) or not isinstance(tool, UvProject):

@@ -4,7 +4,8 @@ What it is
     The host has an NVIDIA card, but the container was started without it: no /dev/nvidia* and no driver libraries inside.
 
 How it shows
-    "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found.
+    "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found;
+    "libcuda.so.1: cannot open shared object file" in a container.
 
 Why it happens
     `docker run` without --gpus, a compose file without a device reservation, or code that needs the GPU during `docker build`,
@@ -80,6 +81,29 @@ MODE = FailureMode(
             sample="RuntimeError: No CUDA GPUs are available",
             strength="hint",
         ),
+        # The driver's own library, which comes into a container from its host.
+        Sign(
+            pattern=r"(?:ImportError|OSError): libcuda\.so\.1: cannot open shared object file",
+            literal="libcuda.so.1: cannot open",
+            sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
+            strength="hint",
+        ),
+        # In the words of a person.
+        Sign(
+            pattern=r"(?<!not )\b(?:in|inside|within|using|from|with) (?:of )?(?:a |an |the |my |our )?[Dd]ocker(?:file)?\b|\b[Dd]ocker (?:image|container)\b",
+            literal="ocker",
+            sample="It fails inside the Docker container that I built, and not on the host.",
+            strength="context",
+        ),
+        *(
+            Sign(
+                pattern=rf"(?<!not in )\b(?P<engine>(?i:{word[0]}){word[1:]}) (?:exec|run|shell|container|image)\b",
+                literal=word[1:],
+                sample=f"$ {word} exec image.sif python train.py",
+                strength="context",
+            )
+            for word in ("apptainer", "singularity")
+        ),
         Sign(
             pattern=r"root@[0-9a-f]{12}:",
             literal="root@",
@@ -154,6 +178,12 @@ _OPTION = {
 }
 
 
+class Inside(Variant, frozen=True, kw_only=True):
+    """Name the program that started the container, where the log says it: "apptainer", "singularity"."""
+
+    engine: str
+
+
 class Started(Variant, frozen=True, kw_only=True):
     """Hold the command that started the container."""
 
@@ -199,13 +229,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proven and not inside:
         return None  # without a sign of a container, a missing driver is more likely
     build = any("build" in m.groups for m in seen.matches)
-    asked = any("--gpus" in m.text or "--runtime" in m.text for m in seen.matches)
+    asked = any("--gpus" in m.text or "--runtime" in m.text or " --nv" in m.text for m in seen.matches)
     message = (
         "There is no GPU while an image is built: steps that need a GPU have to run later, in the container."
         if build
         else "The container there was not given the GPU of its host."
     )
     typed = seen.group("run")
+    engine = seen.group("engine")
+    started = Started(command=typed) if typed else Inside(engine=engine.lower()) if engine else None
     none = typed is not None and _NONE.search(typed) is not None
     if none and not build:
         message += " `--gpus 0` asks for no GPU: the number says how many."
@@ -213,7 +245,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=message,
         evidence=evidence,
         confidence=Confidence.HIGH if proven else Confidence.LOW if asked and not none else Confidence.MEDIUM,
-        variant=Started(command=typed) if typed and not build else None,
+        variant=None if build else started,
     )
 
 
@@ -250,6 +282,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
         return (session,)
+    if kind is None and isinstance(hit.variant, Inside):
+        kind = hit.variant.engine
     if kind == places.BUILD:
         later = commands.by_hand(
             (),

@@ -6,7 +6,8 @@ What it is
 How it shows
     "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found no
     NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert 'nvidia': Key was
-    rejected by service" where Secure Boot does not know the module's key.
+    rejected by service" where Secure Boot does not know the module's key. In the output of `python -m torch.utils.collect_env`: "Nvidia driver
+    version: Could not collect" and "Is CUDA available: False", for a torch with CUDA.
 
 Why it happens
     No driver was installed; or a kernel update came without rebuilding it (no DKMS); or Secure Boot refuses its unsigned
@@ -32,12 +33,13 @@ from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import rocm_steps, torch_steps
+from attn_doctor.failure_modes.shared import building, cuda_start, rocm_steps, torch_facts, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD402",
@@ -125,6 +127,22 @@ MODE = FailureMode(
             sample="RuntimeError: CUDA error: no CUDA-capable device is detected",
             strength="hint",
         ),
+        # torch's collect_env, which asks nvidia-smi. https://github.com/pytorch/pytorch/blob/main/torch/utils/collect_env.py
+        *(
+            Sign(
+                pattern=rf"^(?:- )?{field}: (?P<{group}>{answer})",
+                literal=f"{field}: ",
+                sample=f"{field}: {said}",
+                strength="hint" if group == "unread" else "context",
+            )
+            for field, group, answer, said in (
+                ("Nvidia driver version", "unread", "Could not collect", "Could not collect"),
+                ("GPU models and configuration", "unlisted", "Could not collect", "Could not collect"),
+                ("Is CUDA available", "unseen", "False|No", "False"),
+                ("CUDA used to build PyTorch", "built", r"\d+\.\d+", "12.1"),
+                ("CUDA runtime version", "toolkit", r"\d+\.\d+", "12.1.105"),
+            )
+        ),
         # ZLUDA stands in for CUDA on an AMD GPU.
         *(
             Sign(
@@ -183,7 +201,34 @@ class Unsigned(Variant, frozen=True):
     """Say that Secure Boot refused the module: its key is not enrolled."""
 
 
+class Unread(Variant, frozen=True):
+    """Say that collect_env got no answer of nvidia-smi, and torch sees no GPU: there may be a driver problem, or no GPU."""
+
+
+_OF_COLLECT_ENV = ("unread", "unlisted", "unseen", "built", "toolkit")
+
+
+def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit of a machine that has the tools for a GPU, and neither torch nor nvidia-smi found one."""
+    if not all(seen.group(name) for name in _OF_COLLECT_ENV[:-1]):
+        return None
+    if seen.group("toolkit") is None and not torch_facts.wants_gpu(facts):
+        return None  # torch was installed without a GPU in mind
+    if amd_gpus(facts) or cuda_start.works(facts):
+        return None
+    return Hit(
+        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU there, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
+        evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV[:3])]),
+        variant=Unread(),
+        confidence=Confidence.LOW,
+        severity=Severity.WARNING,
+    )
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    told = tuple(m for m in seen.matches if not any(name in m.groups for name in _OF_COLLECT_ENV))
+    if all(m.strength == "context" for m in told):
+        return _by_collect_env(facts, seen)
     proofs = [m for m in seen.matches if m.strength == "proof"]
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
@@ -235,6 +280,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, OfAmd):
         return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
     made = nvidia_drivers.install(facts)
+    if isinstance(hit.variant, Unread):
+        return (_look(facts), *made)
     if isinstance(hit.variant, Unlinked):
         return (_link(facts), *made)
     if isinstance(hit.variant, Unsigned) and not nvidia_drivers.not_here(facts):
@@ -254,6 +301,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+
+
+def _look(facts: Facts) -> Fix:
+    """Return the fix that asks whether there is a GPU, and what its driver says."""
+    smi = commands.by_hand(
+        ("nvidia-smi",),
+        "has to list the GPU: if it does, the driver works, and the GPU is hidden from the program or the program uses another Python; if it fails, its "
+        "message names the fault",
+        "nothing",
+        "none",
+    )
+    steps: tuple[Step, ...] = (smi,)
+    if facts.system.os == "linux" and not places.wsl(facts):
+        line = "lspci | grep -i nvidia"
+        why = "prints the NVIDIA cards of the machine: where it prints nothing, there is none, and no driver helps"
+        steps = (smi, commands.by_hand(("sh", "-c", line), why, "nothing", "none"))
+    return Fix(
+        title="See whether there is an NVIDIA GPU, and whether its driver answers",
+        steps=steps,
+        verify=commands.check(facts),
+    )
 
 
 def _link(facts: Facts) -> Fix:

@@ -9,7 +9,8 @@ How it shows
     "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!",
     "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU arch : gfx1031", after which the
     process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION names a GPU whose code this one cannot run. "unsupported HIP
-    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU.
+    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU. "Error invalid device function at line 84 in file
+    .../csrc/ops.hip" (bitsandbytes), "ROCm error: invalid device function" (ggml): that library lacks the GPU, and torch may hold it.
 
 Why it happens
     The wheels of the ROCm index hold gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and newer ones gfx950, gfx1103,
@@ -44,6 +45,7 @@ from attn_doctor.knowledge import amd
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 _HIP = r"(?i:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
 
@@ -83,6 +85,19 @@ MODE = FailureMode(
             literal="HSA_STATUS_ERROR_INVALID_ISA",
             sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
         ),
+        # Programs in C++ have words of their own. bitsandbytes names its source, which hipify made of ops.cu; ggml says ROCm.
+        # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/csrc/ops.cuh,
+        # https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-cuda/ggml-cuda.cu
+        Sign(
+            pattern=rf"\bError {_HIP} at line \d+ in file (?:\S{{0,200}}/)?(?P<own>[\w-]+)/(?:csrc|src)/\S{{1,120}}\.hip\b",
+            literal=".hip",
+            sample="Error invalid device function at line 84 in file /src/bitsandbytes/csrc/ops.hip",
+        ),
+        Sign(
+            pattern=rf"\bROCm error: (?P<static>{_HIP})",
+            literal="ROCm error: ",
+            sample="ROCm error: invalid device function",
+        ),
         # Frames of a debugger, and the kernel's own line about a crash.
         *(
             Sign(
@@ -102,18 +117,21 @@ MODE = FailureMode(
 )
 
 
-Case = Literal["build", "override", "compiler", "dropped", "crash"]
+Case = Literal["build", "override", "compiler", "dropped", "crash", "extension"]
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
     """Name the GPU that the build has no code for, where the log does, and the case.
 
     "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU. "dropped": no ROCm of AMD serves it
-    any more. "crash": the process died inside of HIP, and that a build lacks the GPU is only likely.
+    any more. "extension": a library beside torch was compiled without the GPU. "crash": the process died inside of HIP, and that a build lacks the GPU is only likely.
     """
 
     gfx: str | None
     case: Case = "build"
+    extension: str | None = (
+        None  # the package whose own library lacks the GPU, where the error names it: torch may hold it
+    )
 
 
 # There is no `detect`: torch's list of AMD GPUs is not among the facts.
@@ -131,9 +149,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a frame, and no word of a crash
     dropped = row.dropped if row else None
     case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
+    own = said.get("own")
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
         "override": f"{card[0].upper()}{card[1:]} was given code of another GPU, which it cannot run.",
+        "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
         "compiler": f"The compiler of the ROCm there is older than the GPU: it does not know {card}.",
         "dropped": f"ROCm has not served {card} since {dropped}: HIP finds the GPU, and no build holds code for it.",
         "crash": f"The process died inside of HIP ({inside}), which runs torch on AMD GPUs: probably the build has no code for {card}.",
@@ -141,12 +161,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=building.lines(seen.matches),
-        variant=Lacks(gfx=gfx, case=case),
+        variant=Lacks(gfx=gfx, case=case, extension=own),
         confidence=Confidence.LOW if case == "crash" else Confidence.MEDIUM if crashed else Confidence.HIGH,
     )
 
 
 def _case(said: Mapping[str, str]) -> Case:
+    if "own" in said or "static" in said:
+        return "extension"
     return "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
 
 
@@ -190,6 +212,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_newer_rocm(facts, gfx),)
     if case == "dropped":
         return _dropped(facts, gfx)
+    if case == "extension":
+        return _of_extension(facts, gfx, hit.variant.extension if isinstance(hit.variant, Lacks) else None)
     if case == "crash":
         look = Fix(title="See whether the build holds this GPU", steps=rocm_steps.look(facts), verify=verify)
         return (look, *(() if windows else _override(facts, gfx)), another)
@@ -207,6 +231,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
     return (*_override(facts, gfx), another, compiled)
+
+
+def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a library beside torch: compiled for this GPU, or as a neighbour runs it.
+
+    https://huggingface.co/docs/bitsandbytes/main/en/installation
+    """
+    verify, arch = commands.check(facts), gfx or "gfxNNNN"
+    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU there: gfxNNNN", "nothing", "none"),)
+    way = "the folder of its sources" if package is None else f"the folder of the sources of {package}"
+    if package == "bitsandbytes":
+        option, pip = f"-DBNB_ROCM_ARCH={arch}", (*commands.starting(facts), "-m", "pip", "install", ".")
+        steps: tuple[Step, ...] = (
+            commands.by_hand(
+                ("cmake", "-DCOMPUTE_BACKEND=hip", option, "-S", "."),
+                f"in {way} (https://github.com/bitsandbytes-foundation/bitsandbytes): the GPU that it is compiled for",
+                "its build files",
+                "none",
+            ),
+            commands.by_hand(("make",), "compiles it, by the hipcc of the ROCm there", "its library", takes="minutes"),
+            commands.by_hand(pip, "in the same folder", package),
+        )
+    else:
+        words = (
+            f"in {way}: build it again for {arch}. CMake's option is -DAMDGPU_TARGETS={arch} (older projects) or -DGPU_TARGETS={arch}; for an extension "
+            f"of torch, which setup.py compiles, set PYTORCH_ROCM_ARCH={arch}"
+        )
+        steps = (commands.by_hand((), words, "the GPUs that it has code for"),)
+    built = Fix(title=f"Build {package or 'the program'} for this GPU", steps=(*named, *steps), verify=verify)
+    return (built, *(() if facts.system.os == "windows" else _override(facts, gfx)))
 
 
 def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:

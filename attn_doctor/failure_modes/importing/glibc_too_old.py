@@ -13,7 +13,7 @@ Why it happens
 
 What to do
     Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here;
-    or use a newer distribution or container. PyTorch's own fused attention needs no wheel and no build.
+    or use a newer distribution or container. There are no old wheels for aarch64: build there. PyTorch's own fused attention needs no wheel and no build.
 
 How to reproduce
     `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
@@ -29,9 +29,11 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.commands import host_compilers
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
+from attn_doctor.commands import host_compilers, places
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import building, package_cures, subject, symbols, toolkits, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of
@@ -57,7 +59,7 @@ MODE = FailureMode(
     ),
     signs=(
         Sign(
-            pattern=r"version [`'\"]?GLIBC_(?P<glibc>\d+\.\d+)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",
+            pattern=r"version [`'\"]?GLIBC_(?P<glibc>\d+\.\d+)[`'\"]? not found(?: \( ?(?:required by )?(?P<by>[^)]*)\))?",
             literal="GLIBC_2.",
             sample="ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by /venv/lib/python3.11/site-packages/"
             "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
@@ -75,6 +77,13 @@ MODE = FailureMode(
         seconds=2,
     ),
 )
+
+
+class Needed(Variant, frozen=True, kw_only=True):
+    """Hold the glibc that the extension needs, "2.32"."""
+
+    glibc: str
+
 
 _NEEDED = re.compile(r"version `GLIBC_(\d+\.\d+)' not found")
 
@@ -162,11 +171,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
         evidence=evidence,
+        variant=Needed(glibc=newest),
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     because = "it needs a newer glibc than this system has"
+    if facts.grade == "stated":
+        return _of_a_log(facts, hit, because)
     made = (
         wheel_fixes.flash_attn_fixes(facts, because)
         if subject.is_flash_attn(facts)
@@ -177,6 +189,99 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
     rest = [fix for fix in made if fix not in fitting]
     return (*fitting, *((built,) if built else ()), *rest)
+
+
+def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
+    """Return the fixes for a machine that only a log describes: an older wheel, a build there, a newer system, doing without."""
+    name = subject.package(facts)
+    if name is None:
+        return (_another_release(facts, None), _newer_system(facts))
+    if name != subject.FLASH_ATTN:
+        made = package_cures.again(facts, because, compiled=True)
+        # A newer wheel needs a glibc that is newer still.
+        kept = tuple(fix for fix in made if not any(isinstance(step, Install) and step.upgrade for step in fix.steps))
+        builds = any(isinstance(step, Install) for fix in kept for step in fix.steps)
+        return (*(() if builds else (_another_release(facts, name),)), *kept, _newer_system(facts))
+    needed = hit.variant.glibc if isinstance(hit.variant, Needed) else None
+    older = _older(facts, needed)
+    made = wheel_fixes.flash_attn_fixes(older, because)
+    fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
+    first = fitting or ([_older_release(facts)] if _has_old_wheels(facts, needed) else [])
+    without = [fix for fix in made if fix not in fitting and "attn-doctor" not in fix.steps[-1].argv]
+    forced = Fix(
+        title="Build flash-attn there, against its own glibc",
+        steps=(
+            package_cures.tools(facts),
+            package_cures.fewer_jobs(facts),
+            *package_cures.forcing(facts, "else its setup.py takes the same wheel again"),
+            package_cures.build(facts, "compiled there, against that glibc, by nvcc", again=True, forced=True),
+        ),
+        verify=subject.verify(facts),
+    )
+    return (*first, forced, _newer_system(facts), *without)
+
+
+def _older(facts: Facts, needed: str | None) -> Facts:
+    """Return the facts with the newest glibc that the error leaves possible, where none is stated: 2.31, if 2.32 is not found."""
+    found = pair(needed) if needed else None
+    if found is None or isinstance(facts.system.glibc, str):
+        return facts
+    system = msgspec.structs.replace(facts.system, glibc=f"{found[0]}.{found[1] - 1}")
+    return msgspec.structs.replace(facts, system=system)
+
+
+_LAST_OF_OLD_LINUX = "2.7.4.post1"  # the last release whose wheels were built on Ubuntu 20.04
+
+
+def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
+    """Say whether wheels of the older release may load there: they are for x86-64, and were seen to run with glibc 2.28."""
+    at_most = pair(str(_older(facts, needed).system.glibc))
+    row = wheels.matrix(_LAST_OF_OLD_LINUX)
+    lowest = None if isinstance(row, Unknown) or row.works_on_glibc is None else pair(row.works_on_glibc)
+    return places.architecture(facts) == "x86_64" and at_most is not None and lowest is not None and at_most >= lowest
+
+
+def _older_release(facts: Facts) -> Fix:
+    step = commands.install(
+        f"{subject.FLASH_ATTN}=={_LAST_OF_OLD_LINUX}",
+        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup takes the one for the torch there, and compiles "
+        "against the glibc there where there is none (torch 2.7 and newer), which takes hours and nvcc",
+        changes="flash-attn",
+        no_build_isolation=True,
+        reinstall=True,
+        no_deps=True,
+        no_cache=True,
+        takes="seconds where a wheel fits; hours where it is compiled",
+    )
+    title = f"Install flash-attn {_LAST_OF_OLD_LINUX}, which was built on an older Linux"
+    return Fix(title=title, steps=(package_cures.tools(facts), step), verify=subject.verify(facts))
+
+
+def _another_release(facts: Facts, name: str | None) -> Fix:
+    look = commands.by_hand(("ldd", "--version"), "prints the glibc there in its first line", "nothing", "none")
+    what = name or "the package whose file stands in the error"
+    words = (
+        f"of {what}, install an older release, whose wheel is named manylinux_2_NN with NN no higher than the glibc there; or build it there from its "
+        f"source: --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
+    )
+    step = commands.by_hand((), words, "that package")
+    title = f"Take a release of {name or 'that package'} for an older Linux, or build it there"
+    return Fix(title=title, steps=(look, step), verify=subject.verify(facts))
+
+
+def _newer_system(facts: Facts) -> Fix:
+    """Return the fix without a new package: glibc comes with the distribution alone."""
+    engine = (
+        "a container of one, on a cluster by `apptainer exec --nv`"
+        if places.container(facts) is None
+        else "a newer image"
+    )
+    words = (
+        f"or run the program on a newer distribution (Ubuntu 22.04 has glibc 2.35, Debian 12 2.36, RHEL 9 2.34), or in {engine}; glibc itself is never "
+        "replaced: every program of the system uses it"
+    )
+    step = commands.by_hand((), words, "another system", "none")
+    return Fix(title="Use a newer distribution, or a container of one", steps=(step,), verify=commands.check(facts))
 
 
 def _build_here(facts: Facts) -> Fix | None:

@@ -8,7 +8,8 @@ How it shows
     `AttributeError: Can't get attribute 'A2C2f' on <module 'ultralytics.nn.modules.block' from ...>` while weights are loaded,
     `ModuleNotFoundError: No module named 'ultralytics.nn.modules.block'; 'ultralytics.nn.modules' is not a package`, or
     `KeyError: 'A2C2f'` from parse_model where a YAML file is read. A program that imports the class itself says `cannot import name
-    'A2C2f' from 'ultralytics.nn.modules'`.
+    'A2C2f' from 'ultralytics.nn.modules'`. AutoUpdate takes the name of such a module for a package, and pip finds none:
+    `Could not find a version that satisfies the requirement ultralytics.nn.modules.conv`.
 
 Why it happens
     YOLO12 (A2C2f, ABlock, AAttn) came with ultralytics 8.3.78, YOLO11 (C3k2, C2PSA) with 8.3.0; an older one is installed, or a second,
@@ -83,6 +84,26 @@ MODE = FailureMode(
             r"requires missing Ultralytics module '(?P<missing>ultralytics\.[\w.]+)'",
             literal="ltralytics",
             sample="best.pt appears to require 'ultralytics.nn.modules.conv', which is not in Ultralytics requirements.",
+        ),
+        # AutoUpdate, which takes the name of the missing module for a package, and pip's answer.
+        *(
+            Sign(
+                pattern=rf"{before}['\"\[]{{0,2}}(?P<wanted>ultralytics\.(?:nn|utils|engine|models|cfg|data)\b[\w.]*)",
+                literal=literal,
+                sample=sample,
+            )
+            for before, literal, sample in (
+                (
+                    r"requirements?:? ",
+                    "requirement",
+                    "requirements: Ultralytics requirement ['ultralytics.nn.modules.block'] not found, attempting AutoUpdate...",
+                ),
+                (
+                    r"satisfies the requirement ",
+                    "satisfies the requirement ultralytics.",
+                    "ERROR: Could not find a version that satisfies the requirement ultralytics.nn.modules.conv (from versions: none)",
+                ),
+            )
         ),
         Sign(
             pattern=rf"KeyError: '(?P<name>{_KNOWN})'",
@@ -196,7 +217,8 @@ def _reached(facts: Facts, least: str | None) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name, weights = seen.group("name"), seen.group("weights")
-    module = seen.group("module") or seen.group("missing")
+    wanted = seen.group("wanted")
+    module = seen.group("module") or seen.group("missing") or (wanted.rstrip(".") if wanted else None)
     if name is None and module is None:
         if seen.group("reading") is None:
             return None
@@ -218,7 +240,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=f"The model needs {what}, which the ultralytics in use does not have{came}.{made}",
         evidence=evidence,
         variant=Lacking(cause="fork" if fork else "older", least=least, file=weights),
+        # Its name was taken for a package, which no index has.
+        explains=(*MODE.explains, *_OF_AUTOUPDATE) if wanted else None,
     )
+
+
+_OF_AUTOUPDATE = (
+    "ultralytics-autoupdate-failed",
+    "requirements-missing",
+    "python-too-new-no-wheel",
+    "no-matching-distribution",
+)
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -266,7 +298,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     upgrade = (
         code.with_ultralytics(facts, met.least, "the release that brings this class", verify)
         if met.least
-        else code.newest(verify)
+        else code.newest(verify, code.own_copy(facts) if isinstance(facts.yolo.location, str) else None)
     )
     if met.cause == "fork":
         return (code.with_the_fork(facts, verify), upgrade)

@@ -1,4 +1,4 @@
-"""flash-attn needs an NVIDIA or AMD GPU, and a Mac has neither.
+"""flash-attn needs CUDA or ROCm, and a Mac has neither.
 
 What it is
     flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so it can be neither installed nor built there.
@@ -25,6 +25,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import GPU_BACKENDS, FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -106,10 +107,19 @@ def _what(facts: Facts) -> str:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    what = _what(facts)
+    row = built_packages.row_of(what)
+    instead = (
+        "PyTorch's own attention does the same on Apple's GPU (device=\"mps\") and on the CPU"
+        if row is not None and row.attention
+        else f"a model that cannot run without {what} needs a Linux machine with such a GPU (a rented one, Colab); any other runs on Apple's GPU "
+        '(device="mps") or on the CPU'
+    )
     step = commands.by_hand(
         (),
-        f'leave {_what(facts)} out of the requirements, and train with device="mps" or the CPU',
+        f"leave {what} out of the requirements: it needs an NVIDIA or AMD GPU, for which macOS has no CUDA and no ROCm, and nothing that is installed on a "
+        f"Mac changes that; {instead}",
         "your requirements file",
         "none",
     )
-    return (Fix(title=f"Do without {_what(facts)}", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title=f"Do without {what}", steps=(step,), verify=commands.check(facts)),)

@@ -11,7 +11,7 @@ from attn_doctor.failure_modes.shared import package_wheels, subject, torch_step
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
 
@@ -127,8 +127,26 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
         return _of_project(facts, name, why, *missing)
     # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
-    steps = (*(torch_first(facts, name) if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
+    before = _ask_for_torch(facts) if _likely_has_torch(facts, *missing) else torch_first(facts, name)
+    steps = (*(before if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
+
+
+def _likely_has_torch(facts: Facts, *missing: str) -> bool:
+    """Say whether torch is likely there, of a version that is not known: isolation was turned off, as one does for a torch that is there."""
+    command, version = facts.subject.command, facts.torch.version
+    off = isinstance(command, str) and "--no-build-isolation" in command.split()
+    return off and isinstance(version, Unknown) and "torch" not in missing
+
+
+def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that asks for the torch there; a torch that works is not to be replaced by one that nobody asked for."""
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    why = (
+        "has to print two versions: the build imports this torch, and it stays. If it fails, install torch first, by the line that "
+        "https://pytorch.org/get-started/locally/ names for the CUDA there"
+    )
+    return (commands.by_hand(argv, why, "nothing", "none"),)
 
 
 def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:

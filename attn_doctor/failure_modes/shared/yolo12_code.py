@@ -129,11 +129,12 @@ def _without_copy(copy: str) -> tuple[Step, ...]:
     return (commands.by_hand((), why, "the project's own copy of ultralytics"),)
 
 
-def newest(verify: tuple[str, ...]) -> Fix:
-    """Return the fix that installs the newest ultralytics."""
+def newest(verify: tuple[str, ...], copy: str | None = None) -> Fix:
+    """Return the fix that installs the newest ultralytics. `copy`: the folder of a project's own copy, which is found before it."""
     why = "it has all classes of its models, and knows how to load what older releases saved"
     step = commands.install("ultralytics", upgrade=True, why=why, changes="ultralytics")
-    return Fix(title="Install the newest ultralytics", steps=(step,), verify=verify)
+    away = _without_copy(copy) if copy else ()
+    return Fix(title="Install the newest ultralytics", steps=(step, *away), verify=verify)
 
 
 def new_enough(facts: Facts) -> tuple[Step, ...]:

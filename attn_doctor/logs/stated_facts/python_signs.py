@@ -6,7 +6,7 @@ from attn_doctor.logs.stated_facts.sign import Sign
 
 # The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
 _ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp|/pypoetry/venv/|/tmp/tmp))"
-_POSIX = rf"(?:(?<![\w.\-/\\:])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
+_POSIX = rf"(?:(?<![\w.\-/\\:}}])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
 _WINDOWS = (
     r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp|\\pypoetry\\venv\\|\\Temp\\tmp))"
 )

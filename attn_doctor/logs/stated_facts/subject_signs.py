@@ -47,6 +47,9 @@ _SUBJECTS = (
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
     Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),
+    # The library that the dynamic loader names behind the missing version; some programs drop the words "required by".
+    Sign(("GLIBC_2.",), r"version [`'\"]?GLIBC_2\.\d+[`'\"]? not found \( ?(?:required by )?\S{0,250}?[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*)", _IMPORTING, weight=TRIED),
+    Sign(("GLIBC_2.",), rf"version [`'\"]?GLIBC_2\.\d+[`'\"]? not found \( ?(?:required by )?\S{{0,250}}?(?<![\w.])(?P<package>{_EXTENSIONS})\.(?:cpython|abi3|so)", _IMPORTING, weight=TRIED),
     # A person's own words: "... when installing flash_attn: ModuleNotFoundError: No module named 'torch'".
     Sign(("No module named",), r"(?:安装|安裝|install(?:ing)?|build(?:ing)?|インストール)\s?[`'\"]?(?P<package>[A-Za-z][\w.-]*?)[`'\"]?\s?(?:处|时|時|失败|失敗|报错|fails?|failed|:|,|：|，).{0,60}No module named", _BUILDING, weight=TRIED),
     Sign((".so: ",), rf"[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*?)(?:-\d[^\s\\/]{{1,80}}\.egg)?[\\/]\S{{1,150}}?{_SO}", _IMPORTING, weight=TRIED),
@@ -79,6 +82,8 @@ _SUBJECTS = (
     Sign((".cuh", ".cu:", ".cu(", ".cpp:"), r"/(?P<package>[a-z]\w+(?:-\w+)?)-\d+\.\d+[\w.+]*/(?:include|csrc|src)/[\w/.-]+\.(?:cuh?|cpp|h)\b", _RUNNING, "implied", FRAME),
     # A source file of a package, in front of an error of MSVC, or of nvcc on Windows.
     Sign(("error C", " error: "), r"(?:^|[\\/])(?P<package>detectron2|pytorch3d|mmcv|xformers|deepspeed|groundingdino|apex|natten|spconv|sageattention|bitsandbytes|gsplat|nvdiffrast|exllamav2|causal[-_]conv1d|mamba[-_]ssm|diff-gaussian-rasterization|simple-knn|tiny-cuda-nn)[\\/][\w\\/.-]{1,150}\(\d+\)\s?: (?:fatal )?error(?: C\d{4})?:", _BUILDING, "implied", TRIED),
+    # bitsandbytes ends the process with the place in its source: ".../bitsandbytes/csrc/ops.cu".
+    Sign(("csrc/ops.", "csrc\\ops."), r"\bError .{5,80} at line \d+ in file \S{0,200}?(?P<package>bitsandbytes)[\\/]csrc[\\/]ops\.", _RUNNING, "implied", TRIED),
     Sign(("Unable to pre-compile",), r"Unable to pre-compile \w+", {"package": "deepspeed", "doing": "building"}, weight=TRIED),
     Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
     Sign(("Collecting git+",), r"^Collecting (?P<address>git\+https://[\w.-]+/(?:[\w.~-]+/){1,4}(?P<package>[A-Za-z][\w.-]*?)(?:\.git)?(?:@[\w./-]+)?)(?=$|[\s#])", _BUILDING, "implied", FRAME),

@@ -122,9 +122,12 @@ SIGNS = (
     Sign(("linux_", "linux1_", "linux2014_"), rf"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{{0,2}}\S{{0,300}}linux(?:\d{{0,4}}_\d+_\d+|\d{{1,4}})?_{_MACHINE}\.whl", _LINUX, "implied"),
     Sign(("linux-x", "linux-aarch"), r"[\\/](?:temp|lib)\.linux-(?P<machine>x86_64|aarch64)", _LINUX, "implied"),
     Sign(("-linux-gnu",), r"(?:[/'\"\s]|^)(?P<machine>x86_64|aarch64)-linux-gnu\b", _LINUX, "implied"),
+    Sign(("-linux-gnu.so",), r"\.cpython-3\d{1,2}t?-(?P<machine>x86_64|aarch64)-linux-gnu\.so\b", _LINUX, "implied"),
     Sign(("cannot open shared object file", "undefined symbol: "), r"\.so[.\d]*: (?:cannot open shared object file|undefined symbol)", _LINUX, "implied"),
     Sign(("Libc version",), r"^Libc version: glibc-(?P<glibc>\d\.\d+)", _LINUX),
     Sign(("GLIBC ",), r"\bldd \([^)]*GLIBC [^)]*\) (?P<glibc>\d\.\d+)", _LINUX),
+    # Among a person's own words about the system: "Ubuntu 20.04, GLIBC version 2.31".
+    Sign(("GLIBC", "glibc"), r"(?:^|[,;(] ?)(?:GLIBC|glibc)(?: version)?[ :=]{1,3}(?P<glibc>2\.\d\d)(?=$|[\s,;)])", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
     # WSL
     # Linux's nvidia-smi with a driver of Windows: of another branch, or without a third number. Beside Linux's own driver both are the same.
