@@ -8,7 +8,6 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-import lief
 import pytest
 
 from attn_doctor.knowledge import windows_dlls
@@ -16,6 +15,7 @@ from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.binaries import windows
 
 pytestmark = pytest.mark.heavy
+lief = pytest.importorskip("lief", reason="the extra `heavy` has it, which the default tests do not need")
 
 TORCHES = ("2.14.1", "2.6.0")
 PACKAGES = (

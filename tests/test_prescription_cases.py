@@ -30,6 +30,17 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "attn-doctor" / "proofs"
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """A race on one thread counts its own time of the processor, which other programs do not change."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def prescribe():
     from attn_doctor.prescription.prescribe import prescribe

@@ -155,9 +155,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-# What a person writes below the lines of a terminal: a sentence, and no word of pip, uv or a compiler.
+# What a person writes below the lines of a terminal: a sentence of three words or of other letters than ASCII, and no word of pip, uv or a compiler.
 _SENTENCE = re.compile(
-    r"(?!(?:Successfully|Created|Stored|Building|Built|Running|Installing|Collecting|Downloading|Using|Looking|Preparing|Getting|Removing|"
+    r"(?=.*[^\x00-\x7f]|(?:\S+ ){2,}\S)(?!(?:Successfully|Created|Stored|Building|Built|Running|Installing|Collecting|Downloading|Using|Looking|Preparing|Getting|Removing|"
     r"Processing|Requirement|Attempting|Found|Audited|Resolved|Prepared|Uninstalled|Installed|Killed|Aborted)\b)"
     r"[^\W\d_][^/\\=:<>{}\[\]()$#|]{3,200}[.?!,。？！…]*"
 )

@@ -108,7 +108,7 @@ MODE = FailureMode(
         ),
         # pip went back through the releases of a package, as none of their torch is for this Python.
         Sign(
-            pattern=r"^(?P<asker>[\w.-]{2,40}) (?P<release>\d[\w.]{0,20}) depends on (?P<torch>(?:torch|torchvision)(?:\s?[<>=!~][^;\s]{1,60})?)\s*$",
+            pattern=r"^\s*(?P<asker>[\w.-]{2,40}) (?P<release>\d[\w.]{0,20}) depends on (?P<torch>(?:torch|torchvision)(?:\s?[<>=!~][^;\s]{1,60})?)\s*$",
             literal=" depends on torch",
             sample="    ultralytics 8.0.214 depends on torch>=1.8.0",
             strength="hint",

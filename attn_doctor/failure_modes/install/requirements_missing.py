@@ -271,7 +271,7 @@ def _tensorrt(facts: Facts) -> Fix:
             "-c",
             "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
         ),
-        "False or None: an engine cannot be built with this torch; install one for CUDA first (https://pytorch.org/get-started/locally/)",
+        "it has to print True: with any other answer no engine can be built with this torch; install one for CUDA first (https://pytorch.org/get-started/locally/)",
         "nothing",
         "none",
     )
