@@ -342,3 +342,9 @@ def test_the_command_on_what_is_no_wheel(tmp_path):
     assert (done.returncode, "is no readable wheel" in done.stderr) == (2, True)
     gone = command(tmp_path, "gone.whl")
     assert (gone.returncode, "cannot be read: No such file" in gone.stderr) == (2, True)
+
+
+def test_a_gpu_that_is_not_known_ends_the_command_before_anything_is_fetched(tmp_path):
+    done = command(tmp_path, "https://127.0.0.1:9/a-1-py3-none-any.whl", "--gpu", "Voodoo")
+    assert (done.returncode, "--gpu 'Voodoo' is neither" in done.stderr) == (2, True)
+    assert "fetching" not in done.stderr

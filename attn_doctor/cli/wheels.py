@@ -94,16 +94,16 @@ def _prove(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
     from attn_doctor.errors import Refused
     from attn_doctor.examination import facts_of
-    from attn_doctor.judging import stated_gpu
-    from attn_doctor.knowledge.wheel_key import key_of
     from attn_doctor.probes.binaries.inspection import inspect, place_of
     from attn_doctor.probes.binaries.mapped import DamagedFile
     from attn_doctor.probes.binaries.wheel_contents import contents
     from attn_doctor.report.wheel_proof_outline import outline
     from attn_doctor.wheels import quarantine
+    from attn_doctor.wheels.answer import Wanted, key_for
     from attn_doctor.wheels.proof import prove
 
-    named = tuple(stated_gpu.read(text)[1] for text in arguments.gpu)
+    wanted = Wanted(gpus=tuple(arguments.gpu))
+    key_for(wanted, None)  # a GPU that is not known ends the command before anything is fetched
     with Progress() as progress:
         path = Path(arguments.prove)
         if "://" in arguments.prove:
@@ -120,7 +120,7 @@ def _prove(arguments: argparse.Namespace) -> int:
             raise Refused(f"{path} {error}") from error
         place = place_of(str(python), options.surroundings, options.timeout)
         records = list(inspect([str(path)], place, options.surroundings))
-    proof = prove(seen, records, named or key_of(facts).gpus)
+    proof = prove(seen, records, key_for(wanted, facts)[0].gpus)
     write_records(arguments, proof)
     if on_terminal(arguments):
         show_blocks(outline(proof, path, facts))
