@@ -357,6 +357,15 @@ def test_a_target_on_linux_refuses_it_unless_folders_of_windows_are_named(tmp_pa
     assert (found.verdict, found.cause) == ("fails", "wheel-tag")
 
 
+def test_a_library_without_the_folders_of_its_libraries_is_not_judged(tmp_path, made):
+    (found,) = inspect([str(made["module"])], PLACE, {})
+    assert found.verdict == Unknown(
+        "it is a file of Windows, and the folders of its libraries were not named (--beside FOLDER)"
+    )
+    (found,) = inspect([str(made["module"])], PLACE, {}, [str(tmp_path / "torch")])
+    assert found.verdict == "loads"
+
+
 def test_what_is_no_archive(tmp_path):
     path = tmp_path / "p-1-cp311-cp311-win_amd64.whl"
     path.write_bytes(b"no archive")

@@ -49,7 +49,11 @@ def inspect(
     on_windows = isinstance(here, str) and here.startswith("win")
     for path in paths:
         location = absolute(path)  # links are left as they are: $ORIGIN depends on them
-        if windows.is_for_windows(path) and (on_windows or beside or not path.endswith(".whl")):
+        if windows.is_for_windows(path) and not (on_windows or beside or path.endswith(".whl")):
+            # Without the folders of its libraries, one that is missing would only be one that nobody named.
+            why = Unknown("it is a file of Windows, and the folders of its libraries were not named (--beside FOLDER)")
+            yield Binary(module=Path(path).stem, path=location, verdict=why)
+        elif windows.is_for_windows(path) and (on_windows or beside):
             yield from _of_windows(location, place, environ, beside, on_windows=on_windows)
         elif path.endswith(".whl"):
             yield from _wheel(location, place, environ)
