@@ -58,7 +58,7 @@ def judge(target: Target, module: str, path: str) -> Judged:
         held.record,
         verdict="fails" if reasons else "loads",
         cause=reasons[0].cause if reasons else None,
-        because=_sentences(reasons),
+        because=sentences(reasons),
         needs=tuple(_needed(target, name, found) for name, found in _found(opening, binary)),
         undefined=_undefined(opening),
     )
@@ -76,7 +76,7 @@ def judge_torch(target: Target, path: str) -> Record:
         path=path,
         verdict=_other_rules(target) or ("fails" if reasons else "loads"),
         cause=reasons[0].cause if reasons else None,
-        because=_sentences(reasons),
+        because=sentences(reasons),
         needs=tuple(_needed(target, name, place) for name, place in found.items())
         or Unknown("torch fails before this is loaded"),
     )
@@ -284,7 +284,8 @@ def _undefined(opening: Opening) -> tuple[str, ...] | Unknown:
     return tuple(dict.fromkeys(names))
 
 
-def _sentences(reasons: Sequence[Reason]) -> tuple[str, ...]:
+def sentences(reasons: Sequence[Reason]) -> tuple[str, ...]:
+    """Return the first reasons as texts, and how many more there are."""
     shown = [reason.text for reason in reasons[:_MOST_REASONS]]
     rest = len(reasons) - len(shown)
     return (*shown, f"and {rest} more like these") if rest else tuple(shown)

@@ -14,6 +14,7 @@ from attn_doctor.knowledge import windows_dlls
 from attn_doctor.model.facts import Binary, BinaryCause, Needed, Unknown
 from attn_doctor.probes.binaries import fatbin, wheel
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
+from attn_doctor.probes.binaries.verdict import Reason, sentences
 from attn_doctor.probes.binaries.windows_loader import (
     Folder,
     Library,
@@ -24,7 +25,6 @@ from attn_doctor.probes.binaries.windows_loader import (
 )
 
 SUFFIXES = (".pyd", ".dll")
-_MOST_REASONS = 6
 _TAG = re.compile(r"\.(?P<tag>cp\d+t?-win_\w+)\.pyd$|\.pyd$|\.dll$", re.IGNORECASE)
 
 
@@ -120,7 +120,6 @@ def _folders(beside: Sequence[str]) -> list[Folder]:
 def _judged(found: Library, own: Folder, process: Process, path: str, module: str) -> Binary:
     troubles = process.load(found, own)
     reasons = [_reason(trouble) for trouble in troubles]
-    texts = [text for _, text in reasons]
     doubts = tuple(dict.fromkeys(process.doubts))
     verdict: object = "fails" if reasons else "loads"
     if not reasons and doubts:
@@ -128,17 +127,12 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
             " and ".join(f"{dll} comes with {windows_dlls.owner(dll)}" for dll in doubts)
             + ": whether it is there was not seen"
         )
-    shown = (
-        texts
-        if len(texts) <= _MOST_REASONS
-        else [*texts[:_MOST_REASONS], f"and {len(texts) - _MOST_REASONS} more like these"]
-    )
     return Binary(
         module=module,
         path=path,
         verdict=verdict,  # type: ignore[arg-type]
-        cause=reasons[0][0] if reasons else None,
-        because=tuple(shown),
+        cause=reasons[0].cause if reasons else None,
+        because=sentences(reasons),
         needs=_needs(found, own, process),
         undefined=tuple(dict.fromkeys(t.function for t in troubles if isinstance(t, NoFunction))),
         built_for_torch=Unknown("C++ names on Windows do not show the torch that a file was compiled for"),
@@ -149,7 +143,7 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
     )
 
 
-def _reason(trouble: Trouble) -> tuple[BinaryCause, str]:
+def _reason(trouble: Trouble) -> Reason:
     """Return the cause, and a sentence with the error message of Windows."""
     if isinstance(trouble, Missing):
         package = windows_dlls.package_of(trouble.name)
@@ -163,16 +157,17 @@ def _reason(trouble: Trouble) -> tuple[BinaryCause, str]:
             if plain in windows_dlls.TORCH
             else "library"
         )
-        return cause, f"{text}{tail} (Windows says: The specified module could not be found)"
+        return Reason(cause, f"{text}{tail} (Windows says: The specified module could not be found)")
     if isinstance(trouble, NoFunction):
         cause = (
             "torch-version" if trouble.library.lower() in (*windows_dlls.TORCH, *windows_dlls.CUDA_TORCH) else "symbol"
         )
-        return cause, (
+        return Reason(
+            cause,
             f"{trouble.wanted_by} takes {trouble.function} from {trouble.library}, which does not have it (Windows says: The specified "
-            "procedure could not be found)"
+            "procedure could not be found)",
         )
-    return ("machine" if trouble.foreign else "damaged"), f"{trouble.name} {trouble.why}"
+    return Reason("machine" if trouble.foreign else "damaged", f"{trouble.name} {trouble.why}")
 
 
 def _needs(found: Library, own: Folder, process: Process) -> tuple[Needed, ...] | Unknown:
