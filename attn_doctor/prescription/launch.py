@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.changes.table import CHANGES
 from attn_doctor.errors import Refused
 from attn_doctor.exchange.traits import TRAITS, compiles_model
 from attn_doctor.prescription import prescription_file
+from attn_doctor.prescription.changes.table import CHANGES
 
 PRESCRIPTION, WITHOUT = "ATTN_DOCTOR_PRESCRIPTION", "ATTN_DOCTOR_WITHOUT"
 VARIABLE = "ATTN_DOCTOR_ATTENTION"

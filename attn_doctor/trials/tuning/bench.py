@@ -23,7 +23,7 @@ from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 SCRIPTS = (
     "target/keep_to_cores.py",
     *COMMON[1:],
-    "changes/apply.py",
+    "prescription/changes/apply.py",
     "target/tuned_subject.py",
     "target/orders.py",
 )

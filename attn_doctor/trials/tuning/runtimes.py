@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.changes.table import PREDICTING, variables
 from attn_doctor.model.facts import Fault
 from attn_doctor.model.trials import Gain
+from attn_doctor.prescription.changes.table import PREDICTING, variables
 from attn_doctor.trials.paired_rounds import Race
 from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.process import COMMON, in_words
