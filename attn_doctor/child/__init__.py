@@ -3,7 +3,7 @@
 from attn_doctor.child.program_text import OLDEST_TARGET, program
 from attn_doctor.child.reading import Message
 from attn_doctor.child.running import Finished, Outcome, command, harmless, run
-from attn_doctor.child.starting import end_all, kill
+from attn_doctor.child.starting import end_all, kill, stop
 
 __all__ = [
     "OLDEST_TARGET",
@@ -16,4 +16,5 @@ __all__ = [
     "kill",
     "program",
     "run",
+    "stop",
 ]

@@ -16,10 +16,14 @@ from typing import Any, NamedTuple
 
 from attn_doctor.child.ending import how_it_ended
 from attn_doctor.child.program_text import program
-from attn_doctor.child.reading import Message, Reader
-from attn_doctor.child.starting import kill, reaped, start
+from attn_doctor.child.reading import MOST_OUTPUT, Message, Reader
+from attn_doctor.child.starting import start
 from attn_doctor.model.facts import Fault
 
+LARGEST_FILE = 4 << 30  # bytes: more than what torch.compile or an exported model write
+LARGEST_FILE_OF_A_TOOL = (
+    256 << 20
+)  # bytes: nvcc writes the output of a compiler that floods into a temporary file, until the disk is full
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the name of the slow step
 
 
@@ -70,18 +74,19 @@ def run(
 
     `deadline` is the limit for the whole run in seconds, `quiet` the limit for the time without a record. `environ`: the variables of the
     child, by default those of attn-doctor. `changes` are made to them: {"PYTHONPATH": None} removes that variable. The child is
-    ended when `stop` is set. Raises OSError if the interpreter cannot be started at all.
+    ended when `stop` is set, or when it sends too much (the fault "flooded"). Processes that it leaves running are ended. Raises OSError if the interpreter cannot be started at all.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
     text = program(scripts, {"deadline": deadline, "quiet": limit, **(config or {})}, nonce)
     started = time.monotonic()
-    process = start([*python, "-"], environ, changes)
-    reader = Reader(process, nonce.encode(), on_message)
+    begun = start([*python, "-"], environ, changes, largest_file=LARGEST_FILE)
+    process = begun.process
+    reader = Reader(begun, nonce.encode(), on_message)
     reader.feed(text.encode("ascii"))
     killed = False
     told = False
-    while not reader.ended.wait(0.05) and process.poll() is None:
+    while not reader.ended.wait(0.05) and not begun.ended():
         now = time.monotonic()
         if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
             told = True
@@ -89,11 +94,11 @@ def run(
         too_long = now - started > deadline or (quiet and now - reader.heard > quiet)
         if too_long or reader.trouble or (stop and stop.is_set()):
             killed = True
-            kill(process)
+            begun.end()
             break
-    if not killed and not reaped(process, started + deadline - time.monotonic()):
+    if not killed and (reader.flooded or not begun.ends_within(started + deadline - time.monotonic())):
         killed = not reader.done
-        kill(process)
+        begun.end()
     reader.finish()
     seconds = time.monotonic() - started
     open_section = reader.open_sections[-1] if reader.open_sections else None
@@ -101,6 +106,8 @@ def run(
     if reader.trouble:
         why = f"the target sent a record that cannot be understood ({type(reader.trouble).__name__}: {reader.trouble})"
         fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
+    elif reader.flooded:
+        fault = Fault(kind="flooded", where=open_section, message=reader.chatter[-200:] or None, seconds=seconds)
     elif killed or not reader.done:
         fault = how_it_ended(process.returncode, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
@@ -130,27 +137,38 @@ def command(
     environ: Mapping[str, str] | None = None,
     changes: Mapping[str, str | None] | None = None,
     cwd: str | None = None,
+    most: int = MOST_OUTPUT,
+    largest_file: int | None = LARGEST_FILE_OF_A_TOOL,
 ) -> Finished:
     """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
 
     `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python script among
-    these programs imports no code of the current folder.
+    these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with the fault "flooded".
+    `largest_file`: the most bytes of one file that it may write (None: no limit). Processes that the program leaves running are ended.
     """
     started = time.monotonic()
     try:
-        process = start(argv, environ, changes, stdin=subprocess.DEVNULL, cwd=cwd)
+        begun = start(argv, environ, changes, stdin=subprocess.DEVNULL, cwd=cwd, largest_file=largest_file)
     except OSError as error:
         kind = Fault(kind="raised", type=type(error).__name__, message=str(error))
         return Finished("", "", None, kind)
-    reader = Reader(process, None, None)
+    reader = Reader(begun, None, None, most)
     killed = False
-    try:
-        process.wait(deadline)
-    except subprocess.TimeoutExpired:
-        killed = True
-        kill(process)
+    while not begun.ended() and not reader.flooded:
+        if time.monotonic() - started > deadline:
+            killed = True
+            break
+        # The end of the output comes just before the end of most programs.
+        if reader.ended.wait(0.05):
+            time.sleep(0.002)
+    if killed or reader.flooded:
+        begun.end()
     reader.finish()
+    seconds = time.monotonic() - started
+    returncode = begun.process.returncode
     fault = None
-    if killed or process.returncode != 0:
-        fault = how_it_ended(process.returncode, killed, reader.chatter, None, time.monotonic() - started)
-    return Finished(reader.output, reader.chatter, process.returncode, fault)
+    if reader.flooded:
+        fault = Fault(kind="flooded", message=reader.output[:200] or None, seconds=round(seconds, 1))
+    elif killed or returncode != 0:
+        fault = how_it_ended(returncode, killed, reader.chatter, None, seconds)
+    return Finished(reader.output, reader.chatter, returncode, fault)
