@@ -85,7 +85,7 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     key, torch = key_of(facts), facts.torch.version
     if facts.grade != "stated" or not isinstance(torch, str) or not isinstance(key.python, str) or not official(facts):
         return None
-    if torch_choice.by_others(torch):
+    if torch_choice.by_others(torch) or machine_of(facts).maker == "amd":
         return None
     cuda = (
         key.cuda if isinstance(key.cuda, str) else pytorch.pypi_cuda(torch) if isinstance(key.cuda, Unknown) else None

@@ -37,9 +37,9 @@ SIGNS = (
     Sign(("Radeon", "RX "), r"^(?:[\w ]{1,30}: )?(?:AMD )?(?P<gpu>(?:Radeon (?:RX ?)?|RX ?)\d{4} ?(?:XTX|XT|GRE)?)$", {}, "implied"),
     # In somebody's own words, or in quotes: "ubuntu 22.04, 6900xt", "Radeon RX 570 Series". Not of a list of what is supported.
     Sign(_RX, rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?(?:[Rr][Xx][ -]?)?[5679]\d{{3}} ?(?:XTX|XT|GRE|xtx|xt|gre))(?![\w-])", {}, "implied"),
-    Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0))(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
+    Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0)[MmSs]?)(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
     Sign(("evice detected: AMD ", "evice: AMD ", "Name: AMD ", "name: AMD ", "GPU: AMD "), rf"(?:[Dd]evice detected|[Dd]evice(?: [Nn]ame)?|GPU(?: [Nn]ame)?): (?P<gpu>{_AMD})$"),
-    Sign(("GPU: ", "GPU：", "Graphics card: "), r"^(?:GPU(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
+    Sign(("GPU: ", "GPUs: ", "GPU：", "Graphics card: "), r"^[-*•\s]{0,4}(?:GPUs?(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
     Sign(("GeForce ",), r"(?<!\w)(?P<gpu>(?:NVIDIA )?GeForce [RG]TX \d{3,4}(?: ?Ti)?(?: ?SUPER)?(?: Laptop GPU)?)(?= \(| has | is not| detected|, compute)", {}, "implied"),
     Sign(("your GPU has capability", "GPU has capability"), r"your GPU has capability \((?P<capability>\d+, \d)\)"),
     Sign(("get_device_capability",), r"get_device_capability\(\d?\)[^\d]{1,6}\((?P<capability>\d+, \d)\)"),

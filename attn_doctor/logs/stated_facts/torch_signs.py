@@ -47,6 +47,7 @@ _TORCHES = (
     Sign(("(you have ",), rf"\bPyTorch {VERSION} .{{0,40}}\(you have {_TORCH}\)"),
     Sign(("+cu", "+cpu", "+rocm"), r"^'?(?P<torch>[1-9]\d?\.\d+\.\d+(?:\.dev\d+|a\d+|rc\d+)?\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))'?$", {}, "implied"),
     Sign(("Guessing wheel URL",), r"Guessing wheel URL:\s+\S{0,200}torch(?P<torch>\d+\.\d+)cxx11abi", {}, "implied"),
+    Sign(("+rocm",), r"Guessing wheel URL:\s+\S{0,200}\+rocm(?P<torch_hip>\d\d)\d{0,3}torch\d", {}, "implied"),
     # The command that installed it, typed, in a Dockerfile or in a notebook.
     Sign(("torch==",), rf"^(?:[^$#>]{{0,80}}[$#>] ?|[!%]|RUN )?(?:uv )?pip3? install (?:\S+ ){{0,6}}torch=={_TORCH}(?:\s.{{0,200}}/whl/(?P<index>cu\d{{2,3}}|cpu|xpu|rocm\d\.\d)\b)?", {}, "implied"),
     Sign(("torch-",), rf"^(?:Downloading|Using cached|Processing)\s\S{{0,200}}?(?<![\w.])torch-{_TORCH}-cp3\S+\.whl", {}, "implied"),
