@@ -156,7 +156,7 @@ BUILT_FOR = "FATAL: kernel built for sm80-sm100, but running on sm121\n"
         ("nvcc-missing", "/bin/sh: 1: nvcc: not found\n", "high", "nvcc, which the build called"),
         ("nvcc-missing", "ValueError: 'release' is not in list\n", "high", "does not print the version"),
         ("cross-compile-archs", "nvcc fatal   : Unsupported gpu architecture 'compute_120'\n", "high", "compute_120"),
-        ("cross-compile-archs", "    arch_list[-1] += '+PTX'\n", "high", "No GPU was to be seen"),
+        ("cross-compile-archs", "    arch_list[-1] += '+PTX'\n", "high", "No GPU was visible"),
         (
             "host-compiler-unsupported",
             "a.h:1:2: error: #error -- unsupported GNU version! gcc versions later than 11 are not supported!\n",
