@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "sources for Linux, a package with a repository": (
         "pytorch3d\\csrc\\utils\\timing.cpp(31): error C3861: 'gettimeofday': identifier not found\nninja: build stopped: subcommand failed.\n",
         "source-for-linux",
-        "The sources of pytorch3d use gettimeofday, which Linux has and Microsoft's compiler has not: they were written for Linux.",
+        "The sources of pytorch3d use gettimeofday, which exists on Linux and not in Microsoft's compiler: they were written for Linux.",
         [
             "git pull",
             'python -m pip install --no-build-isolation "pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable"',
