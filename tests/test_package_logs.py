@@ -13,7 +13,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so the Python there is probably another, or one of 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so probably the Python version there differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', None],
     ),
     "a wheel of Linux, Windows": (
@@ -25,7 +25,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not say which of the two is another there.",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system there differs.",
         [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (

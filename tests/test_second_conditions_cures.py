@@ -159,7 +159,7 @@ def test_how_importing_torch_fails(fault, says):
     finding = found("torch-install-broken", changed(BROKEN, torch__fault=fault))
     assert says in finding.message
     assert finding.certainty is Certainty.OBSERVED
-    assert finding.evidence[1].text.startswith("it would come from")
+    assert finding.evidence[1].text.startswith("Python would import it from")
 
 
 def test_a_torch_that_is_not_installed_is_not_broken():
