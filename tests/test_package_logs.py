@@ -13,13 +13,13 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so probably the Python version there differs, or the Python has 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); the system there is Windows too, so probably the Python version differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', None],
     ),
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.12 on Linux (linux_x86_64), and this is Windows.",
+        "is for Python 3.12 on Linux (linux_x86_64), and the system there is Windows.",
         [None],
     ),
     "a wheel of another package": (

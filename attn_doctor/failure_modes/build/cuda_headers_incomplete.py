@@ -142,7 +142,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     header, library = seen.group("header"), seen.group("library")
     what = header or (f"the library {library}" if library else None)
     if what is None:
-        return Hit(message="nvcc and the CUDA headers that it found are of different versions.", evidence=evidence)
+        return Hit(message="nvcc and the CUDA headers that it found have different versions.", evidence=evidence)
     return Hit(message=f"{what} is not in the CUDA toolkit that was used.", evidence=evidence)
 
 

@@ -280,5 +280,5 @@ def _another_folder(facts: Facts, home: str | None) -> Fix:
         not_that = f", in place of {home}" if home else ""
         line = f'export CUDA_HOME="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'
         why = f"the toolkit of the last nvcc that the line above prints{not_that}; then repeat the build"
-        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, in this shell alone", "none"))
+        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, only in this shell", "none"))
     return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=steps, verify=building.verify(facts))

@@ -88,7 +88,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if others:
         step = building.build(facts, "another release, whose archive may be complete", others[0])
     else:
-        words = f"ask for another release of {subject.words(facts)}, or build in a checkout of its source"
+        words = f"install another release of {subject.words(facts)}, or build in a checkout of its source"
         step = commands.by_hand((), words, "that package")
     return (
         *building.without_compiling(facts),

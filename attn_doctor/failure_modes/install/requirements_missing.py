@@ -39,7 +39,7 @@ from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 
-# A log names one module that is missing. These are failure modes of their own, or other builds bring them.
+# Missing modules that another failure mode reports, or that are installed together with another package.
 _EXPORT = (
     "tensorrt",
     "onnx",

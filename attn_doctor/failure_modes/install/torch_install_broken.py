@@ -189,7 +189,7 @@ def detect(facts: Facts) -> Hit | None:
         recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
         return Hit(
             message=f"{recorded}{torch.shim} is imported in its place, and that is not torch.",
-            evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
+            evidence=(fact(facts, "torch.shim", f"there is no torch/version.py beside {torch.shim}"),),
         )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
         known(torch.cuda)  # torch/version.py is missing: only an import can show the rest
@@ -260,7 +260,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence = Confidence.MEDIUM
         elif inside:
             message, confidence = (
-                f"torch itself does not find {match.groups['library']}: the package that brings it is missing or damaged.",
+                f"torch itself does not find {match.groups['library']}: the package that contains it is missing or damaged.",
                 Confidence.HIGH,
             )
         elif others or _extension(seen, match) or match.groups["library"].startswith(_OTHERS_HAVE_IT):

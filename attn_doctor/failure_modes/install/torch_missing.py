@@ -59,7 +59,7 @@ def detect(facts: Facts) -> Hit | None:
     where = facts.interpreter.python
     place = f" ({where})" if isinstance(where, str) else ""
     return Hit(
-        message=f"torch is not installed in this Python{place}. If you train with another one, name it with --target.",
+        message=f"torch is not installed in this Python{place}. If you train with another Python, name it with --target.",
         evidence=(fact(facts, "torch.version", "there is no torch"),),
         certainty=Certainty.OBSERVED,
     )

@@ -274,7 +274,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
     """Return the part of the wheel's name that does not fit the machine in the log, and the end of the message."""
     system, have = _system(wheel["platform"]), facts.system.os
     if system and isinstance(have, str) and have != system:
-        return "platform", f", and this is {_NAMES.get(have, have)}"
+        return "platform", f", and the system there is {_NAMES.get(have, have)}"
     there = facts.interpreter.version
     minor = pair(there) if isinstance(there, str) else None
     if (
@@ -288,7 +288,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
         other = {"windows": "the Python has 32 bits", "linux": "the processor or the C library"}.get(
             system, "the processor"
         )
-        return "unknown", f"; this is {_NAMES[system]} too, so probably the Python version there differs, or {other}"
+        return "unknown", f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}"
     return "unknown", "; the log does not show whether the Python or the system there differs"
 
 
@@ -298,7 +298,7 @@ def _with_glibc(facts: Facts) -> Fix:
     image = f"python:{dotted(python) if python else '3.12'}-slim"
     why = "the first line of the Dockerfile, instead of the Alpine image: Debian has glibc, for which the wheels are built"
     step = commands.by_hand(("FROM", image), why, "another image", elsewhere=True)
-    return Fix(title="Begin with an image that has glibc", steps=(step,), verify=building.verify(facts))
+    return Fix(title="Use an image that has glibc", steps=(step,), verify=building.verify(facts))
 
 
 _NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}
