@@ -164,7 +164,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     folder = next((kit.root for kit in kits if kit.missing_headers == ()), None) or _folder_meant(facts, hit)
     if (
         folder == facts.toolchain.cuda_home and facts.toolchain.cuda_home_problem == "does not exist"
-    ):  # the value names one folder, which is not there
+    ):  # CUDA_HOME names one folder, and this folder does not exist
         unset = commands.variable(
             "CUDA_HOME", None, "it names a folder that does not exist; without it PyTorch looks for a toolkit in the usual places"
         )

@@ -58,7 +58,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(
-        # The setup.py of causal-conv1d and mamba-ssm sets this variable only if CUDA_HOME was found.
+        # The setup.py of causal-conv1d and mamba-ssm sets bare_metal_version only if CUDA_HOME was found.
         Sign(
             pattern=r"name 'bare_metal_version' is not defined|local variable 'bare_metal_version'",
             literal="'bare_metal_version'",

@@ -41,7 +41,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD119",
     slug="triton-version-mismatch",
-    title="triton and torch do not fit",
+    title="triton and torch do not fit together",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     blocks=("compile", "flex"),

@@ -51,7 +51,7 @@ from attn_doctor.model.steps import Install, Remove, Step
 MODE = FailureMode(
     code="AD212",
     slug="environment-pollution",
-    title="The environment contradicts itself",
+    title="The packages of the environment do not fit together",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     explains=(
@@ -118,7 +118,7 @@ MODE = FailureMode(
     ),
 )
 
-# Only a package that hides another package can have these consequences; a requirement that is not met cannot.
+# Failure modes that only a hidden package can cause. A requirement that is not met cannot cause them.
 _OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
 # If another release hides one of these packages, this is a warning even if everything imports.
 _CORE = ("torch", "torchvision", "ultralytics", "numpy")

@@ -6,8 +6,8 @@ What it is
 
 How it shows
     pip installs ...torch2.6cxx11abiFALSE... without an error. The import ends with "undefined symbol:
-    _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string...": a symbol of the new ABI, but the torch has the
-    old ABI.
+    _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string...": this symbol has the new ABI, and the installed
+    torch has the old ABI.
 
 Why it happens
     The workflow that built these wheels installed a torch with the new ABI, and the variable that chooses the ABI can
