@@ -119,7 +119,7 @@ _WAITING = re.compile(
     r"|^(?:DEBUG )?\s*(?:building '[\w.]+' extension$|(?:adding|copying|creating) '?\S+\.(?:py|so|h|txt)\b|creating \S*build/temp\.|\[\d+/\d+\] \S*(?:nvcc|g\+\+|c\+\+|cc) "
     r"|(?:\S*/)?(?:[\w-]{0,30}(?:g\+\+|gcc|c\+\+)|cc|nvcc) .{0,4000}(?: -c |-[ID]\S))"
 )
-# The log has an error: it was cut in the compiler's command that is printed after the error.
+# Lines of an error. The log was cut later, in the compiler's command that is printed after the error.
 _FAILED = re.compile(r"finished with status 'error'|^\s*FAILED: ")
 
 
@@ -182,7 +182,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps = [commands.install("ninja", why="compiles several files at the same time", changes="adds ninja")]
     if subject.is_flash_attn(facts):
         settings = building.variables(building.foreseen(facts))
-        steps.extend(commands.variable(n, v, "limits the build to what this machine and its GPU need") for n, v in settings.items())
+        steps.extend(
+            commands.variable(n, v, "limits the build to what this machine and its GPU need")
+            for n, v in settings.items()
+        )
     else:
         steps.append(package_cures.fewer_jobs(facts))
     steps.append(building.build(facts, "add -v to see the progress"))

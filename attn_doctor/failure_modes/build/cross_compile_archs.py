@@ -222,7 +222,11 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
         version = pair(first)
         kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
         steps = (*steps, *kit)
-    newest = Fix(title=f"Install a torch that can compile for compute capability {device}", steps=steps, verify=building.verify(facts))
+    newest = Fix(
+        title=f"Install a torch that can compile for compute capability {device}",
+        steps=steps,
+        verify=building.verify(facts),
+    )
     return (newest, older)
 
 
@@ -235,7 +239,9 @@ def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:
     of_nvcc = cuda.newest_device_of(here, device) if here else None
     if of_nvcc and capability(of_nvcc) < capability(older):
         older = of_nvcc
-    why = f"this torch accepts it; at the first run the driver compiles its PTX for a GPU of compute capability {device}"
+    why = (
+        f"this torch accepts it; at the first run the driver compiles its PTX for a GPU of compute capability {device}"
+    )
     step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{older}+PTX", why)
     return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))
 
@@ -266,7 +272,9 @@ def _newer_torch(facts: Facts, first: str) -> Fix:
         f"same major version: install a torch that is built for CUDA {first} or newer, and the toolkit of the same CUDA version"
     )
     step = commands.by_hand((), why, "torch, and a CUDA toolkit")
-    return Fix(title=f"Use a torch that is built for CUDA {first} or newer", steps=(step,), verify=building.verify(facts))
+    return Fix(
+        title=f"Use a torch that is built for CUDA {first} or newer", steps=(step,), verify=building.verify(facts)
+    )
 
 
 def _named(facts: Facts) -> Fix:
@@ -296,7 +304,11 @@ def _older(facts: Facts, refused: str, here: str | None) -> Fix:
     fine = [device for device in _devices(facts) if capability(device) < capability(refused)]
     newest = cuda.newest_device_of(here, refused) if here else None
     if fine and len(fine) == len(_devices(facts)):
-        step = commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(fine), f"the compute capability of the GPU here: it does not need {refused}")
+        step = commands.variable(
+            "TORCH_CUDA_ARCH_LIST",
+            ";".join(fine),
+            f"the compute capability of the GPU here: it does not need {refused}",
+        )
     elif newest:
         why = f"the newest architecture of CUDA {here}; a GPU of compute capability {refused} runs this code, or the driver compiles its PTX for that GPU"
         step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{newest}+PTX", why)

@@ -118,7 +118,9 @@ def detect(facts: Facts) -> Hit | None:
     return Hit(
         message=f"{how}, {value!r}, and that is not the folder of a toolkit: it {chain.cuda_home_problem}.",
         evidence=(fact(facts, "toolchain.cuda_home"), fact(facts, "toolchain.cuda_home_problem")),
-        severity=None if building_it else Severity.INFO,  # nothing needs CUDA_HOME then: a CPU build of torch never reads it
+        severity=None
+        if building_it
+        else Severity.INFO,  # nothing needs CUDA_HOME then: a CPU build of torch never reads it
     )
 
 
@@ -166,7 +168,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         folder == facts.toolchain.cuda_home and facts.toolchain.cuda_home_problem == "does not exist"
     ):  # CUDA_HOME names one folder, and this folder does not exist
         unset = commands.variable(
-            "CUDA_HOME", None, "it names a folder that does not exist; without it PyTorch looks for a toolkit in the usual places"
+            "CUDA_HOME",
+            None,
+            "it names a folder that does not exist; without it PyTorch looks for a toolkit in the usual places",
         )
         return (Fix(title="Unset CUDA_HOME", steps=(unset,), verify=verify), *toolkits.cures(facts))
     value = hit.variant.value if isinstance(hit.variant, Value) else None

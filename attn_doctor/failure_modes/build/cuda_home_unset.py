@@ -167,7 +167,9 @@ def detect(facts: Facts) -> Hit | None:
         return None
     evidence = [fact(facts, "toolchain.cuda_home", f"no toolkit in {_places(facts)}")]
     if variable(facts, "CONDA_PREFIX"):
-        evidence.append(fact(facts, "environment", "a conda environment is active: conda can install a toolkit into it"))
+        evidence.append(
+            fact(facts, "environment", "a conda environment is active: conda can install a toolkit into it")
+        )
     return Hit(
         message="No CUDA toolkit is found here, so flash-attn cannot be compiled.",
         evidence=tuple(evidence),

@@ -1,4 +1,4 @@
-"""This Python was built with clang, and its flags are passed to GCC, which refuses them.
+"""Python was built with clang, and its flags are passed to GCC, which refuses them.
 
 What it is
     setuptools compiles extensions with the flags that Python itself was built with. Some of these flags exist only in
@@ -84,7 +84,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     label = dotted(version) if version else "3.12"
     again = (
         commands.by_hand(
-            ("uv", "self", "update"), "a new uv removes the flags of clang from each Python that it installs", "uv", "low"
+            ("uv", "self", "update"),
+            "a new uv removes the flags of clang from each Python that it installs",
+            "uv",
+            "low",
         ),
         commands.by_hand(
             ("uv", "python", "install", "--reinstall", label),

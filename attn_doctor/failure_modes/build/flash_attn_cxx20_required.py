@@ -6,7 +6,7 @@ What it is
 
 How it shows
     "ATen/ATen.h:9:2: error: #error C++20 or later compatible compiler is required to use ATen.", then hundreds of errors that
-    follow from it. Under nvcc alone: "namespace "std" has no member "strong_ordering"".
+    follow from it. nvcc prints: "namespace "std" has no member "strong_ordering"".
 
 Why it happens
     torch now needs a newer standard, and because setup.py passes -std itself, torch's build tools do not add their

@@ -271,6 +271,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not isinstance(hit.variant, AtRunTime):
         return (*made, install)
     off = commands.variable(
-        "TORCH_COMPILE_DISABLE", "1", "torch.compile then compiles nothing, so no compiler is needed; the model runs more slowly"
+        "TORCH_COMPILE_DISABLE",
+        "1",
+        "torch.compile then compiles nothing, so no compiler is needed; the model runs more slowly",
     )
     return install, Fix(title="Do without torch.compile", steps=(off,), verify=commands.check(facts))

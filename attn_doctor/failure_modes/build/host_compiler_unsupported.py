@@ -257,7 +257,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     limit = named.gcc or _newest_gcc(facts)
     steps = host_compilers.at_most(facts, limit, studio=named.studio)
     gcc = _installed(steps) or limit  # the newest gcc of this distribution may be older than the limit
-    title = f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc supports"
+    title = (
+        f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc supports"
+    )
     fitting = Fix(title=title, steps=steps, verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
@@ -275,7 +277,9 @@ def _with_words(facts: Facts) -> Fix:
 
     https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
     """
-    force = commands.variable("CL", "/FIiso646.h", "with this option cl.exe reads iso646.h first, which defines and, or, not")
+    force = commands.variable(
+        "CL", "/FIiso646.h", "with this option cl.exe reads iso646.h first, which defines and, or, not"
+    )
     build = building.build(facts, "in the developer prompt of Visual Studio; a newer release may not need it")
     return Fix(title="Let MSVC accept the words for operators", steps=(force, build), verify=building.verify(facts))
 

@@ -318,7 +318,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
             steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
         variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
-        steps.extend(commands.variable(name, value, "fewer compilers run at the same time, so less memory is needed") for name, value in variables.items())
+        steps.extend(
+            commands.variable(name, value, "fewer compilers run at the same time, so less memory is needed")
+            for name, value in variables.items()
+        )
         cost = foreseen.cost if foreseen else None
         takes = f": needs about {cost.duration} and {cost.gigabytes:.0f} GB of memory" if cost else ""
         steps.append(building.build(facts, f"with fewer compilers at the same time{takes}"))

@@ -106,7 +106,9 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: known(facts.interpreter.headers) is False, lambda: cuda_build(facts)):
         return None
-    evidence = (fact(facts, "interpreter.headers", "there is no Python.h in the folder that this Python names for its headers"),)
+    evidence = (
+        fact(facts, "interpreter.headers", "there is no Python.h in the folder that this Python names for its headers"),
+    )
     if building.would_be_built(facts):
         return Hit(
             message="Python.h is missing: neither flash-attn nor triton can be compiled here.", evidence=evidence

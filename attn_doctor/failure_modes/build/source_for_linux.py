@@ -147,7 +147,9 @@ def _newer(facts: Facts, name: str | None) -> Fix:
     steps = [pull]
     row = built_packages.row_of(name) if name else None
     if row is not None and row.get is not None:
-        steps.append(package_cures.build(facts, "if you have no checkout: builds the newest sources from the repository"))
+        steps.append(
+            package_cures.build(facts, "if you have no checkout: builds the newest sources from the repository")
+        )
     title = f"Use newer sources of {name}" if name else "Use newer sources of the package"
     return Fix(title=title, steps=tuple(steps), verify=subject.verify(facts))
 

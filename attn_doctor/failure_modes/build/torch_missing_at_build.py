@@ -179,7 +179,9 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
         torch, why = _torch_of_file(facts, ordered)
         steps.append(commands.by_hand(("RUN", "pip", "install", *torch), f"{before}: {why}", ordered.file))
     small = tuple(text for text in built_packages.imports(name) if text != "torch")
-    steps.append(commands.by_hand(("RUN", "pip", "install", *small), f"{before}: the setup of {name} imports them", ordered.file))
+    steps.append(
+        commands.by_hand(("RUN", "pip", "install", *small), f"{before}: the setup of {name} imports them", ordered.file)
+    )
     words = (
         f"replaces line {ordered.line}, or its part for {name}: it is built after torch; its setup uses the finished wheel for that torch, if "
         "there is one"
@@ -192,7 +194,9 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
             "name; -base and -runtime have no nvcc. `attn-doctor wheels` shows whether a wheel exists"
         )
         steps.append(commands.by_hand((), words, "FROM"))
-    title = f"Install torch before {name} in the Dockerfile" if ordered.missing else "Turn isolation off in that command"
+    title = (
+        f"Install torch before {name} in the Dockerfile" if ordered.missing else "Turn isolation off in that command"
+    )
     return (Fix(title=title, steps=tuple(steps), verify=verify),)
 
 

@@ -104,7 +104,8 @@ _LAUNCHER = re.compile(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="The linker found no libcuda.so: it does not search the folder of the driver's library.", evidence=evidence
+            message="The linker found no libcuda.so: it does not search the folder of the driver's library.",
+            evidence=evidence,
         )
     linked = [
         m
@@ -119,7 +120,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     return Hit(
         message="triton's launcher could not be compiled or linked. The compiler's own message shows the reason"
-        + ("." if facts.system.os == "windows" else "; if it is missing, the most likely reason is a missing libcuda.so."),
+        + (
+            "."
+            if facts.system.os == "windows"
+            else "; if it is missing, the most likely reason is a missing libcuda.so."
+        ),
         evidence=building.lines(linked),
         confidence=Confidence.LOW,
     )

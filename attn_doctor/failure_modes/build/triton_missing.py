@@ -104,7 +104,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="There is no triton for that platform or Python, or none is installed.",
             evidence=evidence,
-            severity=Severity.ERROR if seen.group("raised") else None,  # torch.compile raised the error, so the program ended
+            severity=Severity.ERROR
+            if seen.group("raised")
+            else None,  # torch.compile raised the error, so the program ended
         )
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")

@@ -148,7 +148,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title=f"Look where {command} is", steps=(look,), verify=verify))
     elif facts.system.os != "windows":
         put = commands.in_front(
-            facts, "PATH", folder, "only for this shell; to keep it, add the same line at the end of ~/.zshrc or ~/.bashrc"
+            facts,
+            "PATH",
+            folder,
+            "only for this shell; to keep it, add the same line at the end of ~/.zshrc or ~/.bashrc",
         )
         made.append(Fix(title="Put the folder on PATH", steps=(put,), verify=verify))
     through = _YOLO if package == "ultralytics" else _LOOK.get(command)

@@ -209,7 +209,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
         step = commands.variable(name, folder, "this disk has enough space; the installer unpacks its downloads there")
-        made.append(Fix(title="Put temporary files on a disk with enough space", steps=(step,), verify=building.verify(facts)))
+        made.append(
+            Fix(title="Put temporary files on a disk with enough space", steps=(step,), verify=building.verify(facts))
+        )
     if not _without_cache(facts):
         made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
     if not roomy:

@@ -321,7 +321,9 @@ def _strangers(facts: Facts) -> Part:
     ):
         return "", ()
     if variable(facts, "PYTHONPATH"):
-        unset = commands.variable("PYTHONPATH", None, "it makes Python import other packages than those of the environment")
+        unset = commands.variable(
+            "PYTHONPATH", None, "it makes Python import other packages than those of the environment"
+        )
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(
         "PYTHONNOUSERSITE", "1", "the user site makes Python import other packages than those of the environment"

@@ -42,9 +42,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.steps import Step
 
-_NOT_THE_WHEEL = (
-    r"(?!.{0,600}github.{0,600}flash_attn)"  # wheel-download-failed reports flash-attn's wheel on GitHub
-)
+_NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # wheel-download-failed reports flash-attn's wheel on GitHub
 
 
 def _certain(literal: str, sample: str, pattern: str) -> Sign:
@@ -240,9 +238,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _torn(seen, torn[-1])
     told = proofs or tries
     if seen.group("certificate"):
-        message = (
-            "A TLS certificate was not trusted: a proxy signs the connections with its own certificate, or Python has no certificates."
-        )
+        message = "A TLS certificate was not trusted: a proxy signs the connections with its own certificate, or Python has no certificates."
     elif seen.group("proxy"):
         message = "The proxy refused the connection or did not answer."
     else:

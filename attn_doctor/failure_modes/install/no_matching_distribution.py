@@ -191,7 +191,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         (), f"see which versions there are: https://pypi.org/project/{name}/#history", "nothing", "none"
     )
-    steps: tuple[Step, ...] = (look, commands.by_hand((), "install one of these versions, or leave the version out", "nothing"))
+    steps: tuple[Step, ...] = (
+        look,
+        commands.by_hand((), "install one of these versions, or leave the version out", "nothing"),
+    )
     if asked.newest is not None:
         why = "the newest version that the index lists"
         steps = (

@@ -217,7 +217,9 @@ class WalkedBack(Variant, frozen=True):
     """Say that pip refused one release of a package after another, because each needs a torch that pip did not find."""
 
 
-_RELEASES = 3  # releases that pip refused because of the same torch; fewer may only mean that two packages need different ones
+_RELEASES = (
+    3  # releases that pip refused because of the same torch; fewer may only mean that two packages need different ones
+)
 
 
 def _walked_back(seen: Seen) -> Hit | None:

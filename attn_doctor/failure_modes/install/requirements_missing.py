@@ -178,11 +178,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     brings = distribution_of(module) or module
     named = module if brings == module else f"{module} ({brings})"
     who = "the export" if any("export" in m.groups for m in raised) else "ultralytics" if asks else "the program"
-    gpu = (
-        "; TensorRT needs an NVIDIA GPU, and this torch is built without CUDA"
-        if _on_cpu(facts, module)
-        else ""
-    )
+    gpu = "; TensorRT needs an NVIDIA GPU, and this torch is built without CUDA" if _on_cpu(facts, module) else ""
     return Hit(
         message=f"{named} is not installed there, and {who} imports it{gpu}.",
         evidence=building.lines(raised),

@@ -298,7 +298,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(here, tuple) and any(name.split(".")[0].rstrip("/") == "torch" for name in here):
         step = commands.by_hand(
-            (), "rename it: Python finds it before the real torch if you start a program in this folder", "a file of yours"
+            (),
+            "rename it: Python finds it before the real torch if you start a program in this folder",
+            "a file of yours",
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
     afresh = _afresh(facts)

@@ -115,7 +115,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     packages = hit.variant.packages if isinstance(hit.variant, Wanted) else ()
     stop = commands.variable(
-        "YOLO_AUTOINSTALL", "false", "Ultralytics then only prints the name of a missing package, and installs nothing itself"
+        "YOLO_AUTOINSTALL",
+        "false",
+        "Ultralytics then only prints the name of a missing package, and installs nothing itself",
     )
     if not packages:
         return (Fix(title="Let Ultralytics name the missing package", steps=(stop,), verify=commands.check(facts)),)

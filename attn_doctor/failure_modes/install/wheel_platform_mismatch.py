@@ -129,7 +129,9 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     """Find a requirement of a project whose wheels are for another C library, Python or platform."""
     if isinstance(facts.system.musl, str) and facts.grade == "stated":
-        return _on_musl(facts)  # only for files and logs: on an examined machine, other rules report a missing or broken torch
+        return _on_musl(
+            facts
+        )  # only for files and logs: on an examined machine, other rules report a missing or broken torch
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
@@ -288,7 +290,10 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
         other = {"windows": "the Python has 32 bits", "linux": "the processor or the C library"}.get(
             system, "the processor"
         )
-        return "unknown", f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}"
+        return (
+            "unknown",
+            f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}",
+        )
     return "unknown", "; the log does not show whether the Python or the system there differs"
 
 
