@@ -204,7 +204,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_named(facts, hit.variant),)
     made = []
     if lacks:
-        title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} missing packages"
+        title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
         made.append(Fix(title=title, steps=requirements.install(facts, lacks), verify=verify))
     attempt = (
         next((a for a in facts.imports if a.module == "requirements"), None)
