@@ -94,7 +94,12 @@ BUILT_FOR = "FATAL: kernel built for sm80-sm100, but running on sm121\n"
         ("wheel-download-failed", f"{HANDLING}{RAISED}", "high", "Name or service not known"),
         ("wheel-download-failed", BROKEN, "high", "could not be downloaded"),
         ("wheel-download-failed", f"{BROKEN}Successfully installed flash-attn-2.8.3\n", None, ""),
-        ("wheel-download-failed", f"Successfully installed flash-attn-2.8.3\n{BROKEN}", "high", "could not be downloaded"),
+        (
+            "wheel-download-failed",
+            f"Successfully installed flash-attn-2.8.3\n{BROKEN}",
+            "high",
+            "could not be downloaded",
+        ),
         ("python-version-syntax", SYNTAX, "low", "a newer Python"),
         ("python-version-syntax", f"{IN_PACKAGE}{SYNTAX}", "high", "a newer Python"),
         ("python-version-syntax", IN_PACKAGE, None, ""),
