@@ -70,7 +70,7 @@ def test_the_new_name_of_an_old_module_is_told(module, words):
 
 @pytest.mark.parametrize(
     ("board", "title"),
-    [("jetson", "Use the tensorrt of JetPack"), (None, "Install tensorrt, for a torch that sees the GPU")],
+    [("jetson", "Use the tensorrt of JetPack"), (None, "Install tensorrt, with a torch that sees the GPU")],
 )
 def test_tensorrt_comes_from_jetpack_on_a_jetson(board, title):
     assert titles(

@@ -13,19 +13,19 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so the Python there is probably another, or one of 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); the system there is Windows too, so probably the Python version differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', None],
     ),
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.12 on Linux (linux_x86_64), and this is Windows.",
+        "is for Python 3.12 on Linux (linux_x86_64), and the system there is Windows.",
         [None],
     ),
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not say which of the two is another there.",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system there differs.",
         [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (
@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "sources for Linux, a package with a repository": (
         "pytorch3d\\csrc\\utils\\timing.cpp(31): error C3861: 'gettimeofday': identifier not found\nninja: build stopped: subcommand failed.\n",
         "source-for-linux",
-        "The sources of pytorch3d use gettimeofday, which Linux has and Microsoft's compiler has not: they were written for Linux.",
+        "The sources of pytorch3d use gettimeofday, which exists on Linux and not in Microsoft's compiler: they were written for Linux.",
         [
             "git pull",
             'python -m pip install --no-build-isolation "pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable"',

@@ -82,7 +82,7 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
     [
         ("no-prebuilt-wheel", NO_404, "high", "There is no wheel flash_attn-2.8.3+cu13-x.whl."),
         ("no-prebuilt-wheel", NOT_FOUND, "high", "began to compile"),
-        ("no-prebuilt-wheel", f"{NOT_FOUND}{BUILT}", "high", "that ended well"),
+        ("no-prebuilt-wheel", f"{NOT_FOUND}{BUILT}", "high", "the build succeeded"),
         ("permission", DENIED, None, ""),
         ("permission", f"{FAILED}{DENIED}", "high", "no permission to write"),
         ("permission", DENIED_SITE, "high", "/usr/local/lib/python3.11/site-packages/zork"),

@@ -91,7 +91,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("glibcxx-too-old", GLIBCXX.format("/opt/conda/bin/zork"), "high", "zork was built"),
         ("abi-mismatch-cxx11", ABI.format("/v/site-packages/xformers/_C.so"), "high", "xformers was built"),
         ("abi-mismatch-cxx11", ABI.format("/v/site-packages/torchvision/_C.so"), None, ""),
-        ("environment-pollution", RESOLUTION, "high", "contradict each other"),
+        ("environment-pollution", RESOLUTION, "high", "do not fit together"),
         ("environment-pollution", IGNORING, "medium", ""),
         ("permission", DENIED, None, ""),
         ("permission", DENIED + BUILD_FAILED, "high", "There was no permission"),

@@ -53,7 +53,7 @@ UNSET = "OSError: CUDA_HOME environment variable is not set. Please set it to yo
         ("python-too-new-no-wheel", SOUGHT.format("none"), "medium", "no torch at all"),
         ("python-too-new-no-wheel", SOUGHT.format("2.2.0, 2.2.1"), "high", "it has 2.2.0, 2.2.1"),
         ("python-too-new-no-wheel", f"{NO_TORCH}{SOUGHT.format('2.2.0, 2.2.1')}", "high", "it has 2.2.0"),
-        ("python-too-new-no-wheel", f"{IGNORED}{NO_ZORK}", "high", "zork==2.1.0 is there, for other Pythons"),
+        ("python-too-new-no-wheel", f"{IGNORED}{NO_ZORK}", "high", "zork==2.1.0 exists for other Python versions"),
         ("python-too-new-no-wheel", IGNORED, None, ""),
         ("python-too-new-no-wheel", NO_ZORK, None, ""),
         ("mig", COUNT, None, ""),
@@ -102,7 +102,7 @@ UNSET = "OSError: CUDA_HOME environment variable is not set. Please set it to yo
             "cuda-headers-incomplete",
             "error: #error -- CUDA compiler and CUDA toolkit headers are incompatible, please check\n",
             "high",
-            "of different versions",
+            "have different versions",
         ),
     ],
 )

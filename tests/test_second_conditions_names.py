@@ -218,7 +218,7 @@ def test_a_conflict_names_the_first_package():
     )
     exchanged = "torch 2.3.0 is there now, and torchvision belongs to torch 2.2.2: torch was exchanged alone."
     assert told("environment-pollution", text).message == exchanged
-    assert told("environment-pollution", text.splitlines()[0]).message.startswith("ultralytics asks for another numpy")
+    assert told("environment-pollution", text.splitlines()[0]).message.startswith("ultralytics needs another numpy")
 
 
 def test_a_variable_and_a_distribution_are_records_of_the_facts():

@@ -67,7 +67,7 @@ FIRST = {
         ('venv "E:\\web ui\\venv\\Scripts\\Python.exe"\n'
         "Python 3.11.4 (tags/v3.11.4:d2340ef, Jun  7 2023, 05:45:37) [MSC v.1934 32 bit (Intel)]\n"
         "ERROR: Could not find a version that satisfies the requirement torch (from versions: none)\nERROR: No matching distribution found for torch\n"),
-        "The Python there is one of 32 bits, and torch has wheels for 64 bits alone.",
+        "The Python there is a 32-bit Python, and torch has wheels only for 64 bits.",
         [
             "winget install --id Python.Python.3.11 -e --architecture x64",
             'py -3.11-64 -m venv --clear "E:\\web ui\\venv"',
