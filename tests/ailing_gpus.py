@@ -40,7 +40,7 @@ PRESENT = [
     (
         "driver-library-mismatch",
         static(changed(H, graphics__kernel_module="570.133.07", graphics__nvml_error=Unknown("x"))),
-        "they must be one version",
+        "they must have the same version",
     ),
     ("cuda-forward-compat-804", COMPAT, "refuses the newer libcuda in /usr/local/cuda/compat"),
     ("cuda-forward-compat-804", static(COMPAT), "allows no forward compatibility"),

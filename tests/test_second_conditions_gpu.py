@@ -166,7 +166,7 @@ def test_a_driver_that_is_missing(changes, met):
 def test_the_card_without_a_driver_is_named(pci, path, held):
     finding = found("driver-missing", changed(without_driver(H), graphics__pci=pci))
     assert finding.evidence[0].path == path
-    assert ("holds it" in finding.message) is held
+    assert ("nouveau uses the card" in finding.message) is held
 
 
 NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system.\n"

@@ -130,7 +130,7 @@ def words(finding: Finding | None) -> list[str]:
         (INVALID.format(3) + COUNT.format(2), "device=0 to device=1,"),
         (INVALID.format(3) + COUNT.format(1), "torch sees, device=0,"),
         (ORDINAL, "torch sees, device=0,"),
-        (INVALID.format(0) + COUNT.format(0) + UNSET, "Look whether a driver works for a GPU: nvidia-smi"),
+        (INVALID.format(0) + COUNT.format(0) + UNSET, "See whether the NVIDIA driver works: nvidia-smi"),
     ],
 )
 def test_the_gpu_to_name_is_one_of_those_that_torch_saw(text, says):

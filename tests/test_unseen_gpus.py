@@ -286,7 +286,7 @@ def test_docker_on_windows_passes_a_gpu_on_through_wsl_2(told):
     found = finding(told + DOCKER)
     assert found.slug == "container-toolkit-missing"
     assert found.message.endswith(
-        "Docker Desktop does so under its WSL 2 engine alone, with a driver that is new enough."
+        "Docker Desktop can do it only with its WSL 2 engine and a driver that is new enough."
     )
     assert lines(found) == [
         "wsl --update",
@@ -300,7 +300,7 @@ def test_docker_in_wsl_is_restarted_without_systemd():
     found = finding("| NVIDIA-SMI 535.104.05   Driver Version: 537.13       CUDA Version: 12.2     |\n" + DOCKER)
     assert lines(found)[-1] == "sudo service docker restart"
     assert lines(found)[1] == "sudo apt-get update"
-    assert found.fixes[1].title == "Where it is Docker Desktop on Windows: let it pass the GPU on"
+    assert found.fixes[1].title == "If it is Docker Desktop on Windows: let it pass the GPU on"
 
 
 def test_docker_on_linux_hears_nothing_of_windows():
@@ -314,7 +314,7 @@ def test_an_amd_card_has_no_driver_of_nvidia():
         "my Radeon RX 7800 XT\nC:\\ai\\main.py\nRuntimeError: Found no NVIDIA driver on your system. Please check\n"
     )
     assert (
-        found.message == "The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD: AMD Radeon RX 7800 XT."
+        found.message == "The torch there is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
     )
     assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
 
