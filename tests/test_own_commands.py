@@ -57,7 +57,7 @@ def test_automatic_batches_are_for_one_gpu_alone(device, alone):
     """With several Ultralytics refuses batch=-1, or takes 16: https://github.com/ultralytics/ultralytics/issues/4610"""
     why = first(f"$ yolo train model=yolo12n.pt {device}", FULL).why
     assert ("batch=-1 lets Ultralytics choose, on one GPU" in why) is alone
-    assert ("batch=-1 does not work with several" in why) is not alone
+    assert ("batch=-1 works only on one GPU" in why) is not alone
 
 
 @pytest.mark.parametrize(

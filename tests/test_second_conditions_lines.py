@@ -100,7 +100,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("nccl-error", NCCL["system"], "medium", "A system call of NCCL"),
         ("nccl-error", NCCL["unhandled"], "medium", "A system call of NCCL"),
         ("nccl-error", NCCL["cuda"], "medium", "A CUDA call of NCCL"),
-        ("nccl-error", NCCL["other"], "medium", "its reason stands in its own log"),
+        ("nccl-error", NCCL["other"], "medium", "the reason is in NCCL's own log"),
         ("nccl-error", NCCL["cuda"] + NCCL["duplicate"], "high", "the same GPU"),
         ("nccl-error", NCCL["cuda"] + NCCL["system"], "medium", "A system call of NCCL"),
         ("dtype-unsupported", HALF, "high", "support only float16 and bfloat16"),
@@ -140,10 +140,10 @@ def test_the_gpu_to_name_is_one_of_those_that_torch_saw(text, says):
 @pytest.mark.parametrize(("text", "several"), [(FULL, False), (TWO_GPUS + FULL, True)])
 def test_with_several_gpus_ultralytics_cannot_choose_the_batch(text, several):
     fix = told("out-of-memory-gpu", text).fixes[-1]
-    assert ("does not work with several" in fix.steps[0].why) is several
+    assert ("works only on one GPU" in fix.steps[0].why) is several
 
 
-@pytest.mark.parametrize(("text", "first"), [(FULL, "Ask for less memory"), (EAGER + FULL, "Use fused attention")])
+@pytest.mark.parametrize(("text", "first"), [(FULL, "Use less GPU memory"), (EAGER + FULL, "Use fused attention")])
 def test_fused_attention_is_the_cure_where_attention_filled_the_memory(text, first):
     assert told("out-of-memory-gpu", text).fixes[0].title == first
 

@@ -149,4 +149,4 @@ def test_fused_attention_helps_where_attention_filled_the_memory(by_attention, c
     hit = Hit(message="m", evidence=(), variant=Full(by_attention=by_attention))
     made = find("out-of-memory-gpu").fixes(changed(H, yolo__calls=calls), hit)
     assert len(made) == fixes
-    assert made[-1].title == "Ask for less memory"
+    assert made[-1].title == "Use less GPU memory"

@@ -52,7 +52,7 @@ FIRST = {
     ),
     "an A100 under CUDA 10.2, in the words of a person": (
         f"{NCCL}I train on 4 A100-SXM4-80GB GPUs with PyTorch 1.8.1 and CUDA 10.2.\n",
-        "torch there is built for CUDA 10.2, which knows no A100-SXM4-80GB (sm_80): that takes CUDA 11.0 or newer.",
+        "torch there is built for CUDA 10.2, which does not support A100-SXM4-80GB (sm_80): that GPU needs CUDA 11.0 or newer.",
         [f"python -m pip install torch==1.8.1+cu111 torchvision==0.9.1+cu111 {STABLE}"],
     ),
     "a V100 under CUDA 10.2: its code is there": (f"{NCCL}I train on 4 V100-SXM2 GPUs with PyTorch 1.8.1 and CUDA 10.2.\n", "A CUDA call of NCCL failed", ["export NCCL_DEBUG=INFO"]),

@@ -1,8 +1,8 @@
 """The GPU is divided into MIG instances, and a process sees only one of them.
 
 What it is
-    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance only, even where
-    CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives it none.
+    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance only, even
+    where CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives a process nothing.
 
 How it shows
     torch.cuda.device_count() is 0 or 1 where nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 && device < num_gpus
@@ -149,7 +149,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def _note(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit:
     return Hit(
-        message="The GPU is cut into MIG instances: each process sees one of them, and one only.",
+        message="The GPU is cut into MIG instances: each process sees only one of them.",
         evidence=evidence,
         certainty=Certainty.OBSERVED,
         severity=Severity.INFO,
@@ -163,13 +163,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a count of 0 is no sign of MIG
     told = all(
         "asked" in m.groups for m in seen.matches if m.strength != "context"
-    )  # the answer stands in a line of its own
+    )  # the answer is in another line
     return Hit(
-        message="CUDA counted other GPUs than torch did"
+        message="CUDA counted a different number of GPUs than torch"
         + (
-            ": a process sees one MIG instance only."
+            ": a process sees only one MIG instance."
             if cut
-            else ", as happens with MIG instances and changed visibility."
+            else ", as happens with MIG instances, or if CUDA_VISIBLE_DEVICES changed."
         ),
         evidence=evidence,
         confidence=Confidence.LOW if not cut else Confidence.MEDIUM if told else Confidence.HIGH,
@@ -183,12 +183,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         theirs = places.container(facts) is not None or places.on_cluster(facts)
         off = commands.by_hand(
             () if theirs else places.as_root(facts, "nvidia-smi", "-mig", "0"),
-            "ask those who run the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
+            "ask the administrators of the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
             if theirs
-            else "the whole GPU for one program",
+            else "gives one program the whole GPU",
             "every program on it",
         )
         return (Fix(title="Switch MIG off", steps=(off,), verify=verify),)
     look = commands.by_hand(("nvidia-smi", "-L"), "shows the UUIDs of the instances", "nothing", "none")
-    name = commands.variable(_VARIABLE, "MIG-UUID", "one instance of those that nvidia-smi -L lists")
+    name = commands.variable(_VARIABLE, "MIG-UUID", "replace MIG-UUID by one instance that nvidia-smi -L lists")
     return (Fix(title="Name one MIG instance", steps=(look, name), verify=verify),)

@@ -1,7 +1,7 @@
 """There is no GPU that PyTorch can use.
 
 What it is
-    There is no NVIDIA or AMD GPU in this machine, and the machine is no Apple silicon. Training runs on the CPU; flash-attn
+    This machine has no NVIDIA or AMD GPU, and it is not a Mac with an Apple chip. Training runs on the CPU; flash-attn
     cannot run.
 
 How it shows
@@ -40,7 +40,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # a build never lacks a GPU
+    explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # not a failed build: a build needs no GPU
     recipe=Recipe(
         does="looks for a driver on a played laptop without a GPU, and examines that",
         of=(
