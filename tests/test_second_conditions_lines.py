@@ -127,9 +127,9 @@ def words(finding: Finding | None) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (INVALID.format(3) + COUNT.format(2), "device=0 to device=1,"),
-        (INVALID.format(3) + COUNT.format(1), "torch sees, device=0,"),
-        (ORDINAL, "torch sees, device=0,"),
+        (INVALID.format(3) + COUNT.format(2), "torch sees: device=0 to device=1 ("),
+        (INVALID.format(3) + COUNT.format(1), "torch sees: device=0 ("),
+        (ORDINAL, "torch sees: device=0 ("),
         (INVALID.format(0) + COUNT.format(0) + UNSET, "See whether the NVIDIA driver works: nvidia-smi"),
     ],
 )

@@ -80,7 +80,7 @@ FIRST = {
     ),
     "a card that no ROCm serves, by its product name": (
         "1x AMD Radeon (TM) Pro WX 7100 Graphics\nRuntimeError: HIP error: Invalid device function\n",
-        "ROCm has not served gfx803 (AMD Radeon Pro WX 7100) since 4.0",
+        "ROCm has not supported gfx803 (AMD Radeon Pro WX 7100) since 4.0",
         ["python", None],
     ),
     "an Arc": (f"Intel(R) Arc(TM) B580 Graphics\nOS: Ubuntu 24.04.1 LTS (x86_64)\nPython version: 3.12.3\n{NO_CUDA}", "The torch there is a CPU build.", [
