@@ -108,6 +108,6 @@ def test_no_torch_brings_triton_to_windows():
     """No wheel of torch for Windows asks for triton: triton-windows is installed by itself."""
     line = "ptxas fatal   : Value 'sm_120' is not defined for option 'gpu-name'"
     finding = judged("PS C:\\p> python t.py", "torch 2.6.0+cu126", line)
-    newer = next(fix for fix in finding.fixes if fix.title == "Take a torch with a newer Triton")
+    newer = next(fix for fix in finding.fixes if fix.title == "Install a torch with a newer Triton")
     assert newer.steps[-1].argv[-3:] == ("install", "--upgrade", "triton-windows")
     assert "brings a newer Triton" not in newer.steps[0].why

@@ -199,7 +199,7 @@ WSL = changed(
         ({"system__wsl": None}, None),
         ({"system__wsl": 1}, "This is WSL1"),
         ({"graphics__gpus": (gpu("a card", "8.9"),)}, None),
-        ({"graphics__libcuda": "/lib/x86_64-linux-gnu/libcuda.so.1"}, "hides Windows' own"),
+        ({"graphics__libcuda": "/lib/x86_64-linux-gnu/libcuda.so.1"}, "hides the Windows driver"),
         ({"graphics__libcuda": None}, "is not on the loader's path"),
         ({"graphics__libcuda": None, "system__dxg": False}, None),
         ({"graphics__libcuda": None, "system__wsl_driver_folder": False}, None),
@@ -300,7 +300,7 @@ def test_the_card_that_a_cpu_build_does_not_use_is_named():
     assert found("torch-cpu-build", on_the_bus).evidence[1].path == "graphics.pci.1.vendor"
     stated = changed(cpu_torch(H), graphics__stated=True)
     assert "compute capability 8.9), stated by --gpu" in found("torch-cpu-build", stated).evidence[1].text
-    assert "it would use no GPU" in found("torch-cpu-build", stated).message
+    assert "it would not use the GPU" in found("torch-cpu-build", stated).message
 
 
 @pytest.mark.parametrize(

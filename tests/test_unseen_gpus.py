@@ -70,7 +70,7 @@ def test_a_false_beside_a_driver_is_a_warning_and_alone_it_is_none():
     found = finding(TYPED + SMI.format("550.90.07", "12.4"))
     assert (found.slug, found.severity, found.confidence) == ("torch-sees-no-gpu", Severity.WARNING, Confidence.LOW)
     assert found.message.endswith(
-        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+        "torch is a CPU build, or built for a newer CUDA than the driver supports, or the GPU is hidden from the program."
     )
     assert silent(TYPED)
     assert silent("torch.cuda.is_available(): False\nusing device: cpu\n")
@@ -81,7 +81,7 @@ def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
         "torch.__version__: 2.4.1+cu124\ntorch.cuda.is_available(): False\n" + SMI.format("560.35.03", "12.6")
     )
     assert found.message == (
-        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there runs it, and torch sees no GPU; the log does not say why: the "
+        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there supports that CUDA, and torch sees no GPU; the log does not say why: the "
         "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
     )
     assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]
@@ -130,7 +130,7 @@ def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
     found = finding(where + said)
     assert found.slug == "wsl2-driver-stub"
     assert found.message == (
-        "libcuda.so is not found under WSL there: it lies in /usr/lib/wsl/lib, which is not on the loader's path."
+        "libcuda.so is not found under WSL there: it is in /usr/lib/wsl/lib, which is not on the loader's path."
     )
     assert lines(found) == [
         "export LD_LIBRARY_PATH=/usr/lib/wsl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
