@@ -19,8 +19,8 @@ What to do
     Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. In the program, use device 0.
 
 How to reproduce
-    `attn-doctor reproduce config-device-cpu` asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that.
-    Stand-in: the GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce config-device-cpu` asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that machine.
+    Stand-in: the GPU; its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
@@ -112,7 +112,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that",
+        does="asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "2684", "nvidia"),), module="580.95.05"),

@@ -19,7 +19,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce container-without-gpu` looks for a driver in a played container that was started without --gpus, and
-    examines that. Stand-in: the container; the card of its host. Both are a folder of files. Where that cannot be had, a simulated
+    examines that machine. Stand-in: the container; the card of its host. Both are a folder of files. If that is not available, a simulated
     machine is judged.
 
 References
@@ -150,7 +150,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="looks for a driver in a played container that was started without --gpus, and examines that",
+        does="looks for a driver in a played container that was started without --gpus, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(

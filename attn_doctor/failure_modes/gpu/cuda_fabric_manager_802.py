@@ -15,8 +15,8 @@ What to do
     has to be done on the host.
 
 How to reproduce
-    `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/

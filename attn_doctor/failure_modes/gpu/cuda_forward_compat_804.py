@@ -16,8 +16,8 @@ What to do
     LD_LIBRARY_PATH.
 
 How to reproduce
-    `attn-doctor reproduce cuda-forward-compat-804` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce cuda-forward-compat-804` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html

@@ -22,7 +22,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce cuda-library-not-initialized` starts cuDNN on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
-    driver. It takes gcc and a CUDA build of torch in the target.
+    driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://discuss.pytorch.org/t/cuda-error-cublas-status-not-initialized-when-calling-cublascreate-handle/125450

@@ -17,8 +17,8 @@ What to do
     packages from the image. To prevent it: exclude the driver packages from automatic updates.
 
 How to reproduce
-    `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html

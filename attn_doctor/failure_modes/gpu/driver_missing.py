@@ -19,8 +19,8 @@ What to do
     off.
 
 How to reproduce
-    `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It takes a CUDA build of torch
-    in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It needs a CUDA build of torch
+    in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/

@@ -19,8 +19,8 @@ What to do
     that CUDA.
 
 How to reproduce
-    `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver. It
-    takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-in: the driver. It
+    needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html

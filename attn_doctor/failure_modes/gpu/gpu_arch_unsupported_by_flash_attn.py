@@ -22,8 +22,8 @@ What to do
     use PyTorch's own attention.
 
 How to reproduce
-    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` asks a stand-in driver for a Tesla T4, and examines that. Stand-in: the
-    GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` asks a stand-in driver for a Tesla T4, and examines that machine. Stand-in: the
+    GPU; its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
@@ -86,7 +86,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a Tesla T4, and examines that",
+        does="asks a stand-in driver for a Tesla T4, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "1eb8", "nvidia"),), module="580.95.05"),

@@ -17,7 +17,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU that refuses it with this error. Stand-in:
-    the GPU; its driver. It takes gcc and a CUDA build of torch in the target.
+    the GPU; its driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/compute-sanitizer/ComputeSanitizer/index.html

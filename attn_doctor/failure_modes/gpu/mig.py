@@ -16,8 +16,8 @@ What to do
     Name one instance: CUDA_VISIBLE_DEVICES=MIG-... from nvidia-smi -L. For training over several GPUs, switch MIG off.
 
 How to reproduce
-    `attn-doctor reproduce mig` asks a stand-in driver for a GPU in MIG mode without an instance, and examines that. Stand-in: the GPU;
-    its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce mig` asks a stand-in driver for a GPU in MIG mode without an instance, and examines that machine. Stand-in: the GPU;
+    its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/mig-user-guide/
@@ -91,7 +91,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a GPU in MIG mode without an instance, and examines that",
+        does="asks a stand-in driver for a GPU in MIG mode without an instance, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "20b2", "nvidia"),), module="580.95.05"),

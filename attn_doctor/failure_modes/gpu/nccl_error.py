@@ -21,7 +21,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce nccl-error` reduces a tensor by NCCL on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
-    driver. It takes gcc and a CUDA build of torch in the target.
+    driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting.html

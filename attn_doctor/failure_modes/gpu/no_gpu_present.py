@@ -17,8 +17,8 @@ What to do
     as "RTX 4090").
 
 How to reproduce
-    `attn-doctor reproduce no-gpu-present` looks for a driver on a played laptop without a GPU, and examines that. Stand-in: the
-    laptop, which is a folder of files. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce no-gpu-present` looks for a driver on a played laptop without a GPU, and examines that machine. Stand-in: the
+    laptop, which is a folder of files. If that is not available, a simulated machine is judged.
 
 References
     https://github.com/FunAudioLLM/FunMusic/issues/30
@@ -42,7 +42,7 @@ MODE = FailureMode(
     stops="gpu",
     explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # not a failed build: a build needs no GPU
     recipe=Recipe(
-        does="looks for a driver on a played laptop without a GPU, and examines that",
+        does="looks for a driver on a played laptop without a GPU, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("8086", "9a49", "i915"),)),

@@ -21,7 +21,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which it holds no code. Stand-in: the GPU;
-    its driver. It takes gcc and a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    its driver. It needs gcc and a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/blackwell-compatibility-guide/

@@ -17,7 +17,7 @@ What to do
     GPU, batch=-1 lets Ultralytics choose the batch.
 
 How to reproduce
-    `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It takes
+    `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It needs
     gcc and a CUDA build of torch in the target.
 
 References

@@ -22,8 +22,8 @@ What to do
     failed.
 
 How to reproduce
-    `attn-doctor reproduce rocm-specific` starts torch on a played machine with an AMD GPU and ROCm, and examines that. Stand-in: the AMD
-    GPU; its driver; ROCm. All are a folder of files. It takes a CUDA build of torch in the target. Where that cannot be had, a
+    `attn-doctor reproduce rocm-specific` starts torch on a played machine with an AMD GPU and ROCm, and examines that machine. Stand-in: the AMD
+    GPU; its driver; ROCm. All are a folder of files. It needs a CUDA build of torch in the target. If that is not available, a
     simulated machine is judged.
 
 References
@@ -156,7 +156,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts torch on a played machine with an AMD GPU and ROCm, and examines that",
+        does="starts torch on a played machine with an AMD GPU and ROCm, and examines that machine",
         of=(
             Torch(build="cuda"),
             PlayedMachine(

@@ -23,7 +23,7 @@ What to do
 
 How to reproduce
     `attn-doctor reproduce torch-cpu-batchnorm-gradient` checks the gradients of YOLO12 at batch 1 on the CPU against finite
-    differences. It takes ultralytics in the target.
+    differences. It needs ultralytics in the target.
 
 References
     Measured by attn-doctor's own check against finite differences, torch 2.13.0 and 2.15.0 on x86-64, 2026-11-20.

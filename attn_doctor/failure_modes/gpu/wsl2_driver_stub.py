@@ -17,9 +17,9 @@ What to do
     driver in Windows.
 
 How to reproduce
-    `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that. Stand-in: WSL2,
-    whose kernel, /dev/dxg and /usr/lib/wsl/lib are a folder of files; the driver, which is compiled here. It takes gcc. Where
-    that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that machine. Stand-in: WSL2,
+    whose kernel, /dev/dxg and /usr/lib/wsl/lib are a folder of files; the driver, which is compiled here. It needs gcc. If
+    that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
@@ -164,7 +164,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a Linux driver for GPUs on a played WSL2, and examines that",
+        does="asks a Linux driver for GPUs on a played WSL2, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(
