@@ -66,12 +66,12 @@ PRESENT = [
                 changed(H, torch__version="2.5.1+cu124", torch__cuda="12.4", torch__archs=Unknown("x")),
             )
         ),
-        "torch 2.5.1+cu124 holds code for sm_50",
+        "torch 2.5.1+cu124 has code for sm_50",
     ),
     (
         "no-kernel-image",
         changed(with_flash_attn(card("NVIDIA B200", "10.0"), version="2.7.4.post1"), binaries=(FLASH_2_7,)),
-        "flash-attn 2.7.4.post1 holds code for sm_80, sm_90, NVIDIA B200 is sm_100",
+        "flash-attn 2.7.4.post1 has code for sm_80, sm_90, but not for NVIDIA B200 (sm_100",
     ),
     (
         "no-kernel-image",

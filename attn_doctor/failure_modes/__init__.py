@@ -1,6 +1,7 @@
 """Hold the failure modes, the ways in which an environment can be broken: each folder is an area, each module a failure mode.
 
-ALL holds the modules in the order of their codes. It is made from the folders when it is first used: to add a failure mode, put a module into a folder. docs/adding-a-failure-mode.md says how.
+ALL contains the modules in the order of their codes. It is made from the folders when it is first used: to add a failure mode, put a
+module into a folder. docs/adding-a-failure-mode.md says how.
 """
 
 from __future__ import annotations

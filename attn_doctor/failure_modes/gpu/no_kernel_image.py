@@ -20,7 +20,7 @@ What to do
     of it that has.
 
 How to reproduce
-    `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which it holds no code. Stand-in: the GPU;
+    `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which torch has no code. Stand-in: the GPU;
     its driver. It needs gcc and a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
@@ -132,7 +132,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts a kernel of torch on a stand-in GPU for which it holds no code",
+        does="starts a kernel of torch on a stand-in GPU for which torch has no code",
         of=(
             Torch(build="cuda"),
             StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("Tesla K80", "3.7", 11441),), runtime=True),
@@ -168,7 +168,7 @@ def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     index, card = refused[0]
     path = "torch.archs" if isinstance(archs, tuple) and archs else "torch.version"
     return Hit(
-        message=f"torch {facts.torch.version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        message=f"torch {facts.torch.version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
         evidence=(
             fact(facts, path),
             fact(
@@ -203,7 +203,7 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
         return None
     index, card = refused[0]
     return Hit(
-        message=f"flash-attn {version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        message=f"flash-attn {version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
         evidence=(
             fact(facts, path) if path else package_evidence(facts, "flash-attn"),
             fact(
@@ -265,9 +265,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     warned = next((m for m in seen.matches if "sm" in m.groups), None)
     if warned is not None:
         archs = seen.group("archs")
-        held = f", which holds code for {', '.join(archs.split())}" if archs else ""
+        held = f"has code for {', '.join(archs.split())}, but not" if archs else "has no code"
         return Hit(
-            message=f"torch there has no code for {warned.groups['gpu'].strip()} ({warned.groups['sm']}){held}.",
+            message=f"torch there {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=Lacking(binary="torch"),
             severity=Severity.ERROR,
@@ -329,7 +329,7 @@ def _near(match: Match, seen: Seen) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
     if binary == subject.FLASH_ATTN:
-        return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
+        return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     found = torch_install.choice(facts)
@@ -344,7 +344,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
-        facts, "Install {name} for CUDA {cuda}", "it holds code for the GPU here", reinstall=unknown
+        facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )
 
 

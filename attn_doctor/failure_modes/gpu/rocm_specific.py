@@ -274,7 +274,8 @@ def _cut(seen: Seen) -> Hit | None:
     if not any(building.in_build(seen, m) and log.of(building.FAILED) for log in seen.logs for m in cut):
         return None
     return Hit(
-        message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably the file does not compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
+        message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably "
+        "the file does not compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
         evidence=building.lines(cut[-1:]),
         variant=Met(what="flash-attn"),
         confidence=Confidence.LOW,
