@@ -203,7 +203,7 @@ WSL = changed(
         ({"graphics__libcuda": None}, "is not on the loader's path"),
         ({"graphics__libcuda": None, "system__dxg": False}, None),
         ({"graphics__libcuda": None, "system__wsl_driver_folder": False}, None),
-        ({}, "WSL2 passes no GPU on: NVML Shared Library Not Found"),
+        ({}, "WSL2 gives Linux no GPU: NVML Shared Library Not Found"),
         ({"graphics__nvml_error": None}, "the driver shows none"),
         ({"graphics__nvml_error": UNKNOWN}, None),
         ({"system__dxg": False}, None),

@@ -73,7 +73,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("config-device-cpu", HIDDEN + NO_GPUS, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN, None, ""),
         ("config-device-cpu", NO_GPUS, None, ""),
-        ("config-device-cpu", ORDINAL, "high", "by a number that no GPU has"),
+        ("config-device-cpu", ORDINAL, "high", "a GPU number that no GPU has"),
         ("requirements-missing", MATPLOTLIB, "high", "matplotlib is not installed there, and the program imports it"),
         ("requirements-missing", ULTRALYTICS + MATPLOTLIB, "high", "and ultralytics imports it"),
         ("requirements-missing", MATPLOTLIB + ULTRALYTICS, "high", "and the program imports it"),

@@ -86,7 +86,8 @@ class Sign(Record, frozen=True, kw_only=True):
 class FailureMode(Record, frozen=True, kw_only=True):
     """Record a failure mode.
 
-    `stops` says which work is not possible while the failure lasts: "build" is a build of flash-attn, which a finished wheel makes unnecessary; "gpu" is any use of the GPU, so that the backends that need one are blocked.
+    `stops` says which work is not possible while the failure lasts. "build": a build of flash-attn, which is not needed if there is a
+    finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked.
     """
 
     code: str

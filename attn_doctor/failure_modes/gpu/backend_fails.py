@@ -58,7 +58,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     bad.sort(key=lambda item: item[1].backend not in _CALLED_BY_MOST)
     names = tuple(dict.fromkeys(row.backend for _, row in bad))
     _, first = bad[0]
-    others = f" So {'do' if len(names) > 2 else 'does'} {', '.join(names[1:])}." if len(names) > 1 else ""
+    others = f" The same is true of {', '.join(names[1:])}." if len(names) > 1 else ""
     what = "computes wrong numbers" if first.status == "wrong" else "fails"
     said = (first.reason or "no reason was given").partition("\n")[0].rstrip(".")
     grave = any(name in _CALLED_BY_MOST for name in names)

@@ -6,10 +6,10 @@ What it is
     last GPU also stops.
 
 How it shows
-    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid CUDA
-    'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it is
-    given tensors that lie on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with arguments from the
-    'CPU' backend".
+    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid
+    CUDA 'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it
+    is given tensors that are on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with
+    arguments from the 'CPU' backend".
 
 Why it happens
     A shell or a job script still sets the variable; a launcher starts more processes than there are GPUs; or a configuration
@@ -175,7 +175,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         cause = Cause(why="number", count=int(count))
         message = f"The program there was told to use device {device}, and sees {count} GPU(s)."
     elif any("ordinal" in m.text for m in proven):
-        cause, message = Cause(why="number"), "A program there named a GPU by a number that no GPU has."
+        cause, message = Cause(why="number"), "A program there asked for a GPU number that no GPU has."
     elif count == "0" and any("unset" in m.groups for m in seen.matches):
         cause = Cause(why="unseen")
         message = f"torch sees no GPU there, and {_VARIABLE} hides none: no NVIDIA driver works, or this machine has no NVIDIA GPU."

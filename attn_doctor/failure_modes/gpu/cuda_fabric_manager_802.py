@@ -158,5 +158,5 @@ def _package(facts: Facts) -> Step | None:
     names: dict[Manager, tuple[str, ...]] = {"dnf": ("nvidia-fabricmanager",), "zypper": ("nvidia-fabricmanager",)}
     if branch:
         names["apt-get"] = (f"nvidia-fabricmanager-{branch}",)
-    why = f"if it is missing: in exactly the version of the driver{f', {driver}' if isinstance(driver, str) else ''}"
+    why = f"if the service is missing: install exactly the version of the driver{f', {driver}' if isinstance(driver, str) else ''}"
     return next(iter(system_tools.packages(facts, names, why, "adds the service")), None)

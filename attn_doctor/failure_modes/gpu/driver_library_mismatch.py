@@ -10,7 +10,7 @@ How it shows
 
 Why it happens
     An automatic update replaced the libraries while the old module stays loaded until the next boot. Or the image of a
-    container has its own driver library, and programs find that before the host's.
+    container has its own driver library, and programs find that library before the library of the host.
 
 What to do
     Reboot (or unload and load the nvidia modules, with everything that uses the GPU stopped). In a container: remove the driver

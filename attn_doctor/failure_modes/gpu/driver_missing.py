@@ -298,7 +298,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = (*made, *archive) if not archive or debian_drivers.newer_exists(facts) else archive
     look = commands.by_hand(
         places.as_root(facts, "dmesg"),
-        "if it is installed: shows the kernel's messages about nvidia or nouveau",
+        "if a driver is installed: shows the kernel's messages about nvidia or nouveau",
         "nothing",
         "none",
     )

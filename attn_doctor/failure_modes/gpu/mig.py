@@ -1,12 +1,12 @@
 """The GPU is divided into MIG instances, and a process sees only one of them.
 
 What it is
-    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance only, even
-    where CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives a process nothing.
+    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process only one instance, even if
+    CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives a process nothing.
 
 How it shows
-    torch.cuda.device_count() is 0 or 1 where nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 && device < num_gpus
-    INTERNAL ASSERT FAILED".
+    torch.cuda.device_count() is 0 or 1 although nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 &&
+    device < num_gpus INTERNAL ASSERT FAILED".
 
 Why it happens
     MIG mode was switched on, but no instance was created; or CUDA_VISIBLE_DEVICES lists several, or none; or torch counted the
@@ -186,7 +186,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "ask the administrators of the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
             if theirs
             else "gives one program the whole GPU",
-            "every program on it",
+            "every program on this GPU",
         )
         return (Fix(title="Switch MIG off", steps=(off,), verify=verify),)
     look = commands.by_hand(("nvidia-smi", "-L"), "shows the UUIDs of the instances", "nothing", "none")

@@ -5,10 +5,10 @@ What it is
     for it, fails at its first kernel. That binary may be torch itself or an extension.
 
 How it shows
-    "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with
-    CUDA capability sm_120 is not compatible with the current PyTorch installation". flash-attn prints: "CUDA error
-    (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but running on
-    sm121". "CUDA error: invalid device function" usually means the same.
+    "CUDA error: no kernel image is available for execution on the device"; before this line, if torch itself has no
+    code, "X with CUDA capability sm_120 is not compatible with the current PyTorch installation". flash-attn prints:
+    "CUDA error (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but
+    running on sm121". "CUDA error: invalid device function" usually means the same.
 
 Why it happens
     The card is newer than the binary (RTX 50xx with a torch for CUDA 12.4 or older; B200 with flash-attn 2.7.4), or

@@ -176,7 +176,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
-    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None where no whole number fits.
+    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None if no whole number fits.
 
     The message rounds to two decimals, so a difference of 0.5 % is accepted.
     """

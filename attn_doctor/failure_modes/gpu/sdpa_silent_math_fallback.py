@@ -98,7 +98,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=f"PyTorch says why it did not use {' and '.join(kernels)}; it used another allowed kernel.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
-        severity=Severity.INFO,  # PyTorch prints this only where the reasons were asked for; the program goes on
+        severity=Severity.INFO,  # PyTorch prints this only if the program asks for the reasons; the program goes on
     )
 
 

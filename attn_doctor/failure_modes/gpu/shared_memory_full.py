@@ -6,11 +6,11 @@ What it is
     broken.
 
 How it shows
-    "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might be caused by
-    insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device (28)", "unable to allocate
-    shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; of NCCL "Error while creating shared memory segment
-    /dev/shm/nccl-...". Too many open files show as "unable to open shared memory object </torch_71_0> ...: Too many open files
-    (24)" or "received 0 items of ancdata".
+    "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might
+    be caused by insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device
+    (28)", "unable to allocate shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; from NCCL "Error
+    while creating shared memory segment /dev/shm/nccl-...". Too many open files show as "unable to open shared memory
+    object </torch_71_0> ...: Too many open files (24)" or "received 0 items of ancdata".
 
 Why it happens
     Docker and Kubernetes give a container a /dev/shm of 64 MB, which a few batches of images fill. Outside a container

@@ -23,8 +23,8 @@ What to do
     torch.compile: set TORCH_COMPILE_DISABLE=1, or use vLLM's --enforce-eager.
 
 How to reproduce
-    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that it does not know. It downloads
-    200 MB.
+    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that ptxas does not
+    support. It downloads 200 MB.
 
 References
     https://github.com/triton-lang/triton/issues/8539
@@ -110,7 +110,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks the ptxas of the newest Triton for a GPU that it does not know",
+        does="asks the ptxas of the newest Triton for a GPU that ptxas does not support",
         of=(Packages(requirements=("triton",), megabytes=200), File(path="empty.ptx")),
         run=(("{site}/triton/backends/nvidia/bin/ptxas", "--gpu-name=sm_199a", "empty.ptx"),),
         shows="is not defined for option 'gpu-name'",
@@ -192,7 +192,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def _is_newer(facts: Facts, arch: str) -> bool:
     """Say whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
 
-    False beside a server of models, such as vLLM: it is built for one torch, which must stay.
+    False if a server of models, such as vLLM, is installed: it works only with the torch that it was built for.
     """
     found, have = torch_install.choice(facts), facts.torch.version
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None

@@ -5,8 +5,8 @@ What it is
     A Linux driver installed inside the distribution hides them; WSL1 has no GPU at all.
 
 How it shows
-    "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", nvidia-smi with "Driver Version: 0", with a kernel
-    named ...-microsoft-standard-WSL2.
+    "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", or "Driver Version: 0" in nvidia-smi; the name of
+    the kernel ends in -microsoft-standard-WSL2.
 
 Why it happens
     `apt install nvidia-driver-...` or `apt install cuda` inside WSL brings a Linux driver; or /usr/lib/wsl/lib is not on the
@@ -215,7 +215,7 @@ def detect(facts: Facts) -> Hit | None:
         answered = graphics.nvml_error is None and not known(graphics.gpus)
         if answered or isinstance(graphics.nvml_error, str):
             return Hit(
-                message=f"WSL2 passes no GPU on: {graphics.nvml_error or 'the driver shows none'}.",
+                message=f"WSL2 gives Linux no GPU: {graphics.nvml_error or 'the driver shows none'}.",
                 evidence=(fact(facts, "graphics.nvml_error"), fact(facts, "system.dxg", "/dev/dxg is there")),
                 certainty=Certainty.OBSERVED,
             )

@@ -106,7 +106,7 @@ MODE = FailureMode(
 
 
 class Package(Variant, frozen=True, kw_only=True):
-    """Hold the package that apt does not install: "cuda-toolkit-12-8"; None where a repository or its key is wrong."""
+    """Hold the package that apt does not install: "cuda-toolkit-12-8"; None if a repository or its key is wrong."""
 
     name: str | None
 

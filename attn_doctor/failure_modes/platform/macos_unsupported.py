@@ -1,7 +1,8 @@
 """flash-attn needs CUDA or ROCm, and a Mac has neither.
 
 What it is
-    flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so it can be neither installed nor built there.
+    flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so flash-attn can be neither
+    installed nor built there.
 
 How it shows
     "OSError: CUDA_HOME environment variable is not set" with paths in /private/var/folders, /Users or /opt/homebrew.
@@ -10,7 +11,8 @@ Why it happens
     A requirements file that was written for Linux names flash-attn.
 
 What to do
-    Leave it out: `pip install -r` without that line. PyTorch's own attention runs on Apple's GPU (device="mps") and on the CPU.
+    Remove flash-attn from the requirements file. PyTorch's own attention runs on Apple's GPU (device="mps") and on the
+    CPU.
 
 How to reproduce
     `attn-doctor reproduce macos-unsupported` judges a Mac: a simulated machine, on which nothing is run.

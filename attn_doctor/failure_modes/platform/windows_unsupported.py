@@ -13,7 +13,7 @@ Why it happens
 
 What to do
     Nothing, for YOLO12: PyTorch's own fused attention is there. Else use a wheel built by others (`attn-doctor wheels`
-    lists who), or WSL2, where the Linux wheels work.
+    lists these people), or WSL2, where the Linux wheels work.
 
 How to reproduce
     `attn-doctor reproduce windows-unsupported` judges a Windows machine: a simulated machine, on which nothing is run.
