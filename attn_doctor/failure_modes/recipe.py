@@ -247,7 +247,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     """
 
     does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."
-    seconds: int  # that it takes, about, without the downloads
+    seconds: int  # about; without the downloads
     of: tuple[Ingredient, ...] = ()
     run: tuple[tuple[str, ...], ...] = ()
     shows: str = ""  # a pattern that is found in the output if the failure happened

@@ -111,7 +111,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
-    """Return the fix for Docker Desktop, if a log does not show its system, and for WSL, where Docker usually is Docker Desktop."""
+    """Return the fix for Docker Desktop: if the log does not show the operating system, and for WSL, where Docker usually is Docker Desktop."""
     known = isinstance(facts.system.os, str) and not places.wsl(facts)
     if engine != "docker" or known:
         return ()

@@ -1,4 +1,4 @@
-"""The loaded kernel driver and the driver's libraries are of different versions.
+"""The loaded kernel driver and the driver's libraries have different versions.
 
 What it is
     The NVIDIA driver has two parts, which must have the same version: a kernel module, loaded at boot, and libraries
@@ -57,7 +57,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
-    says="The driver's libraries there are of another version than the loaded kernel module.",
+    says="The driver's libraries there have another version than the loaded kernel module.",
     signs=(
         Sign(
             pattern=r"[Dd]river/[Ll]ibrary version mismatch",

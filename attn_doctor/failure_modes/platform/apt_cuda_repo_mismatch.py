@@ -18,8 +18,8 @@ What to do
     toolkit, for example cuda-toolkit-12-8, which contains no driver.
 
 How to reproduce
-    `attn-doctor reproduce apt-cuda-repo-mismatch` resolves CUDA 12.3 with apt, from a repository that lacks a package that it
-    needs. Stand-ins in it: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
+    `attn-doctor reproduce apt-cuda-repo-mismatch` lets apt resolve the dependencies of CUDA 12.3, from a repository in
+    which one of them is missing. Stand-in: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
 
 References
     https://docs.nvidia.com/cuda/cuda-installation-guide-linux/
@@ -81,7 +81,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="resolves CUDA 12.3 with apt, from a repository that lacks a package that it needs",
+        does="lets apt resolve the dependencies of CUDA 12.3, from a repository in which one of them is missing",
         of=(
             Apt(
                 release="noble",

@@ -16,9 +16,9 @@ What to do
     nsight.
 
 How to reproduce
-    `attn-doctor reproduce libtinfo5-unavailable` resolves CUDA 12.3's needs with apt, against the real package index of
-    Ubuntu 24.04. Stand-ins in it: NVIDIA's two packages, with the dependencies of the real ones. It downloads 25 MB. If
-    that is not available, a simulated machine is judged.
+    `attn-doctor reproduce libtinfo5-unavailable` lets apt resolve the dependencies of CUDA 12.3, with the real package
+    index of Ubuntu 24.04. Stand-ins: NVIDIA's two packages, with the dependencies of the real ones. It downloads 25 MB.
+    If that is not available, a simulated machine is judged.
 
 References
     https://github.com/GameServerManagers/LinuxGSM/issues/4589
@@ -63,7 +63,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="resolves CUDA 12.3's needs with apt, against the real package index of Ubuntu 24.04",
+        does="lets apt resolve the dependencies of CUDA 12.3, with the real package index of Ubuntu 24.04",
         of=(
             Apt(
                 release="noble",

@@ -107,7 +107,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     less = commands.by_hand((), words, "the settings of the training", "none")
     made = [Fix(title="Use less memory", steps=(less,), verify=commands.check(facts))]
     if facts.system.os != "windows":
-        # "unlimited" sets the hard limit too, which only root may raise.
+        # `ulimit -v unlimited` would change the hard limit too, and only root may raise that limit.
         why = (
             "if ulimit -v shows a number: raises it as far as the hard limit allows (ulimit -H -v). Give a container or a cluster job more "
             "memory when you start it"
