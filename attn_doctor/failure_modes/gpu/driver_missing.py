@@ -306,7 +306,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _look(facts: Facts) -> Fix:
-    """Return the fix that asks whether there is a GPU, and what its driver says."""
+    """Return the fix that shows whether there is a GPU, and whether its driver works."""
     smi = commands.by_hand(
         ("nvidia-smi",),
         "must list the GPU. If it does, the driver works: the GPU is hidden from the program, or the program uses another Python. If it fails, its "

@@ -16,8 +16,8 @@ What to do
     install the newest release, and compare with PyTorch's own fused attention.
 
 How to reproduce
-    `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU that refuses it with this error. Stand-in:
-    the GPU; its driver. It needs gcc and a CUDA build of torch in the target.
+    `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU, which ends every kernel
+    with this error. Stand-in: the GPU; its driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/compute-sanitizer/ComputeSanitizer/index.html
@@ -69,7 +69,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts a kernel of torch on a stand-in GPU that refuses it with this error",
+        does="starts a kernel of torch on a stand-in GPU, which ends every kernel with this error",
         of=(
             Torch(build="cuda"),
             StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),

@@ -12,8 +12,8 @@ How it shows
     Grad-CAM) is wrong too.
 
 Why it happens
-    A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, but the kernel uses it.
-    YOLO12 and flash-attn are not the cause.
+    torch has a fault (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, but the kernel uses
+    it. YOLO12 and flash-attn are not the cause.
 
 What to do
     Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the new attention returns a
