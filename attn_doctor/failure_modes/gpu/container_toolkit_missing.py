@@ -41,7 +41,7 @@ from attn_doctor.model.machine import AMD, nvidia_on_bus, nvidia_present
 MODE = FailureMode(
     code="AD408",
     slug="container-toolkit-missing",
-    title="Docker cannot pass a GPU on",
+    title="Docker cannot pass a GPU into containers",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
@@ -92,7 +92,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
         else "NVIDIA's container toolkit is missing, or not configured."
     )
     return Hit(
-        message=f"{name.capitalize()} there cannot pass the GPU on: {why}",
+        message=f"{name.capitalize()} there cannot pass the GPU into containers: {why}",
         evidence=evidence,
         variant=Engine(name=name),
         confidence=Confidence.HIGH,

@@ -191,7 +191,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (restart,)
     root = places.as_root
     load = commands.by_hand(
-        root(facts, "modprobe", "-r", "nvidia_uvm"), "removes the module; stop every program that uses CUDA before", "unloads it"
+        root(facts, "modprobe", "-r", "nvidia_uvm"), "stop every program that uses CUDA first: the module cannot be removed while it is in use", "unloads it"
     )
     again = commands.by_hand(
         root(facts, "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it"
