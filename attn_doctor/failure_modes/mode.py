@@ -116,7 +116,8 @@ class FailureMode(Record, frozen=True, kw_only=True):
 class Variant(Record, frozen=True, kw_only=True):
     """Say which cause of a failure mode was found, and with which values: `fixes` needs them to choose.
 
-    A failure mode that needs a variant defines a subclass, for example `class Missing(Variant): library: str`. The choice between causes is a field of type Literal.
+    A failure mode that needs a variant defines a subclass, for example `class Missing(Variant): library: str`. The choice between
+    causes is a field of type Literal.
     """
 
 
