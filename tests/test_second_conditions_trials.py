@@ -53,7 +53,9 @@ def test_of_three_backends_that_fail_each_is_named_once():
         "backend-fails", row("flex", "wrong"), row("xformers", "wrong"), row("sdpa", "wrong", reason="off.\nmore"),
         row("flex", "wrong", dtype="float32"),
     )  # fmt: skip
-    assert finding.message.startswith("sdpa computes wrong numbers on cuda:0 in float16: off. The same is true of flex, xformers.")
+    assert finding.message.startswith(
+        "sdpa computes wrong numbers on cuda:0 in float16: off. The same is true of flex, xformers."
+    )
     assert [e.path for e in finding.evidence] == ["trials.2", "trials.0", "trials.1", "trials.3"]
     two = tried("backend-fails", row("sdpa", "failed"), row("flex", "wrong"))
     assert two.message == "sdpa fails on cuda:0 in float16: no reason was given. The same is true of flex."

@@ -306,7 +306,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
         )
     elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
-        step = commands.by_hand(again, "your command with all GPUs of the host, to run on the host", "a new container", "none")
+        step = commands.by_hand(
+            again, "your command with all GPUs of the host, to run on the host", "a new container", "none"
+        )
     else:
         one = kind if kind in _OPTION else "docker"
         ways = (

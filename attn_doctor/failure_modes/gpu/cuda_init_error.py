@@ -191,12 +191,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (restart,)
     root = places.as_root
     load = commands.by_hand(
-        root(facts, "modprobe", "-r", "nvidia_uvm"), "stop every program that uses CUDA first: the module cannot be removed while it is in use", "unloads it"
+        root(facts, "modprobe", "-r", "nvidia_uvm"),
+        "stop every program that uses CUDA first: the module cannot be removed while it is in use",
+        "unloads it",
     )
     again = commands.by_hand(
         root(facts, "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it"
     )
-    node = commands.by_hand(root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes the device file /dev/nvidia-uvm", "device files")
+    node = commands.by_hand(
+        root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes the device file /dev/nvidia-uvm", "device files"
+    )
     steps = (load, again, node, *restart.steps)
     return (Fix(title="Load nvidia-uvm again, or reboot", steps=steps, verify=verify),)
 

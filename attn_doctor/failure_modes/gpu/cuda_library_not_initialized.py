@@ -120,7 +120,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     smaller = commands.by_hand(
-        ("nvidia-smi",), "shows which programs use the GPU's memory: end those that you do not need, and try batch=1", "nothing", "none"
+        ("nvidia-smi",),
+        "shows which programs use the GPU's memory: end those that you do not need, and try batch=1",
+        "nothing",
+        "none",
     )
     blocking = commands.variable(
         "CUDA_LAUNCH_BLOCKING", "1", "start again: the traceback then ends at the kernel that really failed"
@@ -134,9 +137,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made[1:1] = torch_steps.newest(facts, "Install a newer torch", why=why, reinstall=True)
     variables = facts.environment if isinstance(facts.environment, tuple) else ()
     if any(v.name == "LD_LIBRARY_PATH" and v.value for v in variables):
-        unset = commands.without_library_path(
-            facts, "torch may load a cuBLAS or cuDNN of another version from it"
-        )
+        unset = commands.without_library_path(facts, "torch may load a cuBLAS or cuDNN of another version from it")
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)
 

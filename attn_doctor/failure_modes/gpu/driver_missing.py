@@ -178,7 +178,11 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     index, card = next((i, d) for i, d in enumerate(known(graphics.pci)) if d.vendor == NVIDIA)
-    holder = f", and the driver {card.driver} uses the card" if isinstance(card.driver, str) and card.driver != "nvidia" else ""
+    holder = (
+        f", and the driver {card.driver} uses the card"
+        if isinstance(card.driver, str) and card.driver != "nvidia"
+        else ""
+    )
     return Hit(
         message=f"An NVIDIA card is in this machine, but its driver is not loaded{holder}.",
         evidence=(
@@ -317,7 +321,9 @@ def _look(facts: Facts) -> Fix:
     steps: tuple[Step, ...] = (smi,)
     if facts.system.os == "linux" and not places.wsl(facts):
         line = "lspci | grep -i nvidia"
-        why = "prints the NVIDIA cards of the machine. If it prints nothing, there is no NVIDIA card, and no driver helps"
+        why = (
+            "prints the NVIDIA cards of the machine. If it prints nothing, there is no NVIDIA card, and no driver helps"
+        )
         steps = (smi, commands.by_hand(("sh", "-c", line), why, "nothing", "none"))
     return Fix(
         title="See whether there is an NVIDIA GPU, and whether its driver answers",

@@ -258,8 +258,14 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
         "none",
     )
     return (
-        *nvidia_drivers.install(host),  # the newest driver: the image compares the exact CUDA release, not only its major
-        Fix(title="Start this image without its check of the driver version", steps=(anyway,), verify=commands.check(facts)),
+        *nvidia_drivers.install(
+            host
+        ),  # the newest driver: the image compares the exact CUDA release, not only its major
+        Fix(
+            title="Start this image without its check of the driver version",
+            steps=(anyway,),
+            verify=commands.check(facts),
+        ),
     )
 
 

@@ -161,9 +161,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     cut = any(m.strength == "context" for m in seen.matches)
     if not cut and not any("num_gpus" in m.text for m in seen.matches):
         return None  # a count of 0 is no sign of MIG
-    told = all(
-        "asked" in m.groups for m in seen.matches if m.strength != "context"
-    )  # the answer is in another line
+    told = all("asked" in m.groups for m in seen.matches if m.strength != "context")  # the answer is in another line
     return Hit(
         message="CUDA counted a different number of GPUs than torch"
         + (

@@ -255,7 +255,9 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
                 "its build files",
                 "none",
             ),
-            commands.by_hand(("make",), "compiles it with the hipcc of the installed ROCm", "its library", takes="minutes"),
+            commands.by_hand(
+                ("make",), "compiles it with the hipcc of the installed ROCm", "its library", takes="minutes"
+            ),
             commands.by_hand(pip, "in the same folder", package),
         )
     else:

@@ -281,7 +281,9 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
     elif fits == "nothing":
         means = "+cpu in the version, or None after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
     else:
-        means = "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"
+        means = (
+            "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"
+        )
     asked = commands.by_hand(argv, f"{where}: {means}", "nothing", "none")
     if amd_gpus(facts):
         return (asked,)

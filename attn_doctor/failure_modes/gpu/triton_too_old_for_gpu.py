@@ -170,7 +170,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     windows = facts.system.os == "windows"
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
     if windows:
-        why = "a newer torch works with a newer Triton, which on Windows is a separate package: the last step installs it"
+        why = (
+            "a newer torch works with a newer Triton, which on Windows is a separate package: the last step installs it"
+        )
     asked = sm(arch)
     named = isinstance(facts.graphics.gpus, tuple) and facts.graphics.gpus
     known = facts if named or asked is None else with_gpu(facts, dotted(asked))

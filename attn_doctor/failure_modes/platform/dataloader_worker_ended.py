@@ -105,7 +105,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _crash(facts: Facts) -> Fix:
     argv = (*commands.starting(facts), "-X", "faulthandler", "PROGRAM")
-    step = commands.by_hand(argv, "with workers=0: prints the Python lines at which the process crashes", "nothing", "none")
+    step = commands.by_hand(
+        argv, "with workers=0: prints the Python lines at which the process crashes", "nothing", "none"
+    )
     return Fix(title="See where it crashes", steps=(step,), verify=commands.check(facts))
 
 

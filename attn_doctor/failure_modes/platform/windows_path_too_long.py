@@ -112,7 +112,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "one value of the registry",
     )
     git = commands.by_hand(
-        ("git", "config", "--global", "core.longpaths", "true"), "git has its own setting for long paths", "git's settings"
+        ("git", "config", "--global", "core.longpaths", "true"),
+        "git has its own setting for long paths",
+        "git's settings",
     )
     make = commands.by_hand(("mkdir", r"C:\t"), "a short folder to unpack in", "adds a folder", "none")
     short = commands.variable("TEMP", r"C:\t", "pip then unpacks in this folder")

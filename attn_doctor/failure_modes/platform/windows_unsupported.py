@@ -98,7 +98,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     look = commands.by_hand(
-        ("attn-doctor", "wheels"), "lists the people who build wheels for Windows, and the wheels that fit here", "nothing", "none"
+        ("attn-doctor", "wheels"),
+        "lists the people who build wheels for Windows, and the wheels that fit here",
+        "nothing",
+        "none",
     )
     wsl = commands.by_hand(
         ("wsl.exe", "--install"),
