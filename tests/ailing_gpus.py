@@ -56,7 +56,7 @@ PRESENT = [
     ("container-without-gpu", CONTAINER, "This docker container was not given a GPU"),
     ("wsl2-driver-stub", WSL, "A Linux driver inside WSL"),
     ("mig", MIG_EMPTY, "is in MIG mode and has no instance"),
-    ("no-kernel-image", card("NVIDIA GeForce GTX 1080", "6.1"), "sm_120, NVIDIA GeForce GTX 1080 is sm_61"),
+    ("no-kernel-image", card("NVIDIA GeForce GTX 1080", "6.1"), "sm_120, but not for NVIDIA GeForce GTX 1080 (sm_61)"),
     (
         "no-kernel-image",
         static(
@@ -76,7 +76,7 @@ PRESENT = [
     (
         "no-kernel-image",
         with_flash_attn(card("NVIDIA GeForce RTX 5090", "12.0"), version="2.7.4.post1", wheel_cuda="12"),
-        "NVIDIA GeForce RTX 5090 is sm_120",
+        "but not for NVIDIA GeForce RTX 5090 (sm_120)",
     ),
     (
         "gpu-arch-unsupported-by-flash-attn",
