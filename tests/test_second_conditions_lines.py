@@ -68,7 +68,12 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("out-of-memory-gpu", FULL + EAGER, "high", "were asked for."),
         ("config-device-cpu", INVALID.format(3) + COUNT.format(2), "high", "device 3, and sees 2 GPU(s)"),
         ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program there sees no GPU"),
-        ("config-device-cpu", INVALID.format(0) + COUNT.format(0) + UNSET, "medium", "hides none: no NVIDIA driver works"),
+        (
+            "config-device-cpu",
+            INVALID.format(0) + COUNT.format(0) + UNSET,
+            "medium",
+            "hides none: no NVIDIA driver works",
+        ),
         ("config-device-cpu", INVALID.format(0) + HIDDEN, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN + NO_GPUS, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN, None, ""),
