@@ -147,7 +147,7 @@ BUILT_FOR = "FATAL: kernel built for sm80-sm100, but running on sm121\n"
         ("out-of-memory-gpu", f"{BARE_FULL}{ATTENTION}", "high", "memory was full."),
         ("out-of-memory-gpu", f"{RUN.format(1, 640)}{BARE_FULL}", "high", "memory was full."),
         ("no-kernel-image", WARNED, "high", "NVIDIA GeForce RTX 5090 (sm_120)."),
-        ("no-kernel-image", f"{WARNED}{HOLDS}", "high", "holds code for sm_80, sm_90"),
+        ("no-kernel-image", f"{WARNED}{HOLDS}", "high", "has code for sm_80, sm_90"),
         ("no-kernel-image", HOLDS, None, ""),
         ("no-kernel-image", NO_IMAGE, "high", "A binary there"),
         ("no-kernel-image", NO_FUNCTION, "medium", "A binary there"),

@@ -57,7 +57,7 @@ REASON = "t.py:5: UserWarning: Flash attention only supports {} x. (Triggered in
         ("cuda-init-error", COUNT.format(804), None, ""),
         ("cuda-init-error", COUNT.format(100), None, ""),
         ("cuda-init-error", RETURNED, "high", "does not say why"),
-        ("sdpa-no-available-kernel", NO_KERNEL, "high", "cannot take the call."),
+        ("sdpa-no-available-kernel", NO_KERNEL, "high", "supports the call."),
         (
             "sdpa-no-available-kernel",
             f"{REASON.format('one')}{NO_KERNEL}",
