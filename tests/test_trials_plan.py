@@ -162,7 +162,7 @@ def test_image_sizes_that_do(size):
     ("size", "would_do"), [(641, "640 or 672"), (600, "576 or 608"), (31, "32"), (1, "32"), (0, "32"), (-5, "32")]
 )
 def test_image_sizes_that_do_not(size, would_do):
-    with pytest.raises(BadRequest, match=f"not a multiple of 32: {would_do} would do"):
+    with pytest.raises(BadRequest, match=f"not a multiple of 32: use {would_do}"):
         check(TrialOptions(imgsz=size))
 
 

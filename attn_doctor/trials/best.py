@@ -1,6 +1,6 @@
 """Choose the best backend of a trial. `check`, `trial` and the table use this module and no other rule. Pure.
 
-Whether a backend is faster than eager was decided once, where its row was made (`step_gain.verdict`: paired rounds,
+Whether a backend is faster than eager was decided once, when its row was made (`step_gain.verdict`: paired rounds,
 corrected for the number of backends). Nothing here compares times with eager's again.
 """
 
@@ -62,9 +62,9 @@ def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
 
 
 def beats(row: Trial, others: Sequence[Trial]) -> bool:
-    """Return whether this row's steps are faster than those of every other one, corrected for their number.
+    """Return whether this row's training steps are faster than those of every other row, corrected for the number of rows.
 
-    False without pairs.
+    False if the rows have no paired rounds.
     """
     if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
         return False
@@ -80,7 +80,7 @@ def _step(row: Trial) -> float:
 def _pace(row: Trial) -> tuple[bool, float]:
     """Return a sort key by speed.
 
-    By paired rounds with eager, where there are any, because other load shifts a plain median.
+    Uses paired rounds with eager if there are any, because other load on the machine changes a plain median.
     """
     return row.step_gain is not None, row.step_gain.ratio if row.step_gain else -_step(row)
 
