@@ -223,7 +223,7 @@ _MAKERS: dict[str, Callable[[], Kernel]] = {
     "flex": flex,
 }
 NAMES: tuple[str, ...] = tuple(_MAKERS)
-# Eager's formula in the memory layout of the exchange. Only "auto" tries it: it can be faster where no attention kernel is.
+# Eager's formula in the memory layout of the exchange. Only "auto" tries it, on a CPU in 16 bits: it may be faster there than any kernel.
 TEXTBOOK = "textbook"
 _MAKERS[TEXTBOOK] = lambda: eager
 
