@@ -44,7 +44,7 @@ def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
 
 
 def worst_error(got: Any, expected: Any) -> float:
-    """Return the largest difference relative to the largest value; infinite where a value is not a number."""
+    """Return the largest difference relative to the largest value; infinite if a value is NaN."""
     got = got.to(expected.device, torch.float64)
     if not bool(torch.isfinite(got).all()):
         return float("inf")

@@ -70,7 +70,7 @@ def only(*names: str) -> Kernel:
         if compiling():
             with allowed(names):
                 return sdpa(query, key, value, scale)
-        # Setting the switches takes three times as long as the call itself: not done where PyTorch would choose this
+        # Setting the switches takes three times as long as the call itself, so they are left if PyTorch would choose this
         # kernel anyway.
         if chosen is not None and chosen(query, key, value, scale=scale) == first:
             return sdpa(query, key, value, scale)
@@ -114,7 +114,7 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 class Activated:
     """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    Uses torch.nn.attention.activate_flash_attention_impl. The activation holds for the whole process, and a backward
+    Uses torch.nn.attention.activate_flash_attention_impl. The activation acts on the whole process, and a backward
     pass needs the kernels of its forward pass: it lasts from `start`, or else the first call, until `stop`, which
     restores the earlier state. Raises Unavailable.
     """

@@ -1,7 +1,7 @@
 """Put another attention into the classes of an installed ultralytics, and remove it again.
 
-Only `forward` is replaced, on the class: weights, names and checkpoints stay unchanged. Uses torch and the standard
-library only, and of attn_doctor the files beside it: all of them also run inside a target without attn_doctor.
+Only `forward` is replaced, on the class: weights, names and checkpoints stay unchanged. Uses only torch, the standard
+library and other files of this folder: all of them also run inside a target without attn_doctor.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = ("AAttn", "Attention")  # the class of YOLO12, and that of YOLO10, 11 an
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
     """Return (input, installed forward, exchanged forward with textbook attention) of a small instance.
 
-    In training mode, float64, one image. None where no instance can be made. Raises Refused for an unknown class.
+    The instance is in training mode and float64, the input is one image. None if no instance can be made. Raises Refused for an unknown class.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -46,7 +46,7 @@ def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
 
 
 def classes() -> tuple[type, ...]:
-    """Return the attention classes of the installed ultralytics. Raises ImportError where there is none."""
+    """Return the attention classes of the installed ultralytics. Raises ImportError if there is no ultralytics."""
     block = importlib.import_module(MODULE)
     return tuple(getattr(block, name) for name in NAMES if isinstance(getattr(block, name, None), type))
 

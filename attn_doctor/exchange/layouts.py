@@ -71,7 +71,7 @@ def _channels_last(x: Any) -> Any:
 
 
 def _pixels(x: Any) -> Any:
-    """Return [batch, height, width, channels], without a copy where `x` is in channels_last."""
+    """Return [batch, height, width, channels], without a copy if `x` is in channels_last."""
     return x.permute(0, 2, 3, 1)
 
 

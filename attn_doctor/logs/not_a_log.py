@@ -25,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """A stream whose first bytes were already read."""
+    """Give the first bytes of a stream, which were already read, and then the rest."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream

@@ -38,7 +38,7 @@ _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
 _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # the frames and lines that pip and uv draw
 
 
-# "proof": the line alone shows it · "hint": it needs more · "context": no sign by itself
+# "proof": the line alone shows the failure · "hint": the line is not enough · "context": not a sign, but rules read the line
 Strength = Literal["proof", "hint", "context"]
 # What a line says, if the rules of several failure modes ask for it.
 Topic = Literal["installation ended well", "an exception", "a frame"]
@@ -245,7 +245,7 @@ class Reader:
 
 
 class _Found(NamedTuple):
-    """A sign in a line: the shown line, the named groups, and in joined lines where it begins."""
+    """Hold a sign that was found in a line: the shown text, the named groups, and, in joined lines, the position of the sign."""
 
     text: str
     groups: dict[str, str]
@@ -253,7 +253,7 @@ class _Found(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a sign was found: the line number, the shown line, the named groups."""
+    """Hold the place of a sign: the line number, the shown text, the named groups."""
 
     line: int
     text: str
@@ -261,7 +261,7 @@ class _Place(NamedTuple):
 
 
 class _Kept:
-    """The first and the last few places of one sign."""
+    """Collect the first and the last few places of one sign."""
 
     def __init__(self) -> None:
         self._first: list[_Place] = []
@@ -321,7 +321,7 @@ def _bytes(text: str) -> int:
 
 
 def _around(line: bytes, place: int) -> tuple[int, bytes]:
-    """Return at most _LONGEST bytes of a line around a position, and where they begin."""
+    """Return (position of the first, bytes): at most _LONGEST bytes of a line around a position."""
     if len(line) <= _LONGEST:
         return 0, line
     begin = max(0, place - _LONGEST // 2)

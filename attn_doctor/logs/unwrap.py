@@ -52,7 +52,7 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
 
 
 def _paragraphs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each run of lines that are indented at least as much as the first; `end` is behind the last line."""
+    """Yield (start, end) of each run of lines that are indented at least as much as the first; `end` is the index after the last line."""
     start = 0
     for number in range(1, len(lines) + 1):
         if number == len(lines) or not lines[start].strip() or _indentation(lines[number]) < _indentation(lines[start]):

@@ -42,7 +42,7 @@ class Backend(NamedTuple):
 
     `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
     backward), and the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a
-    softmax and another product. `select` is the code with which a program selects it.
+    softmax and another product. `select` is the code with which a program selects the backend.
     """
 
     name: str

@@ -49,8 +49,8 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
 def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
     """Return the dtype that training uses; None for no rows.
 
-    On a CUDA device float16, which ultralytics' `amp=True` (its default) uses even where a small model gains nothing;
-    else the dtype of the fastest step.
+    It is float16 on a CUDA device: ultralytics uses it there by default (`amp=True`), even if a small model gains nothing.
+    Otherwise it is the dtype of the fastest step.
     """
     tried = [row for row in rows if row.status != "ruled-out"]
     if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):

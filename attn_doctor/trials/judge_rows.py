@@ -21,7 +21,7 @@ from attn_doctor.trials.statistics import interval
 
 TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
 OUTLIER = 0.1  # relative error of a whole model's gradients in float32; rounding causes a thousandth of it
-OUTLIER_TIMES = 100  # times the smallest error of another backend
+OUTLIER_TIMES = 100  # times the smallest error of any backend: a larger error is an outlier
 
 
 class CellFault(TypedDict, total=False):
@@ -62,7 +62,7 @@ class Judged:
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
     def take(self, section: str, data: Any) -> None:
-        """Add one record of the channel."""
+        """Add one record that the trial's process sent."""
         if section == "proof":
             self.proofs[data["cell"]] = data
         elif section == "fault":
@@ -95,7 +95,7 @@ class Judged:
 
 
 def name_of(cell: TrialCell) -> str:
-    """Return the name of a cell on the channel and in progress messages."""
+    """Return the name of a cell in the records of the trial's process and in messages of progress."""
     return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
 
 
@@ -200,8 +200,8 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
 def kind_of(call: Mapping[str, Sequence[str]]) -> str:
     """Return which kernel served a call: "fused", "composed" or "unseen".
 
-    "fused": a kernel of its own in both passes. "composed": a softmax between two products. "unseen": neither was seen
-    in both passes.
+    "fused": one operator computed the attention, in both passes. "composed": several did, among them a softmax. "unseen":
+    the operators of a pass were not seen.
     """
     forward, backward = call["forward"], call["backward"]
     if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):

@@ -38,10 +38,10 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     tune: bool = False
     images: int | None = None  # in the training set, for cache=
     allowed: str = "rounding"  # the changes of numbers that may be prescribed, see changes/table.py
-    asked: tuple[str, ...] = ()  # changes that take minutes, and are measured all the same
+    asked: tuple[str, ...] = ()  # slow changes (minutes) that are measured because the user named them
     seconds: float = 60.0  # for the search beyond attention
     runtimes: bool = False  # export and measure, even if torch is the only installed runtime
-    root: str = "/"  # where allocators are looked for
+    root: str = "/"  # the root folder in which allocators are searched for
 
 
 class Study(Record, frozen=True, kw_only=True):

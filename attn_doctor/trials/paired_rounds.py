@@ -38,7 +38,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return (low, high, coverage): an interval of the median, and the share of such intervals that hold the true one.
+    """Return (low, high, coverage): an interval of the median, and the share of such intervals that contain the true median.
 
     By order statistics, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
     median unless fewer than k values lie on one side of it, with the probability of n coin tosses (binomial). Between two
@@ -75,7 +75,7 @@ def _combinations(n: int, k: int) -> int:
 
 
 def logarithms(base: Sequence[float], other: Sequence[float]) -> list[float]:
-    """Return log(base / other) of each round that both have: above zero where the other was faster."""
+    """Return log(base / other) of each round that both have: above zero if the other was faster."""
     return [math.log(b / o) for b, o in zip(base, other)]  # noqa: B905 - Python 3.8; the shorter one was dropped earlier
 
 

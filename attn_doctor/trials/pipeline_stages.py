@@ -1,6 +1,6 @@
 """Measure the work around the model, for the backends that ended "ok": the stages of inference, and a step with optimiser.
 
-Runs in a process of its own after the trial, so that ultralytics' predictor cannot disturb the trial itself.
+Runs in a separate process after the trial, so that ultralytics' predictor cannot disturb the trial itself.
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ def run_separately(
     on_message: Callable[[child.Message], None],
     environ: Mapping[str, str] | None = None,
 ) -> child.Outcome:
-    """Run one more script in the target, after the common ones, in a process of its own.
+    """Run one more script in the target, after the common ones, in a separate process, so that it cannot disturb a trial.
 
-    A separate process cannot disturb a trial. Raises OSError if the interpreter cannot be started.
+    Raises OSError if the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
         return child.run(

@@ -50,7 +50,7 @@ def run(
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
 
-    Raises OSError where the interpreter cannot be started.
+    Raises OSError if the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
@@ -205,7 +205,7 @@ class _Supervisor:
 
     def _eager_fails(self, section: str, fault: CellFault) -> None:
         """Rule out all backends of a dtype in which eager fails: nothing can be compared there."""
-        what = section.removeprefix("reference ")  # dtype, and a shape where shapes are tried
+        what = section.removeprefix("reference ")  # the dtype, followed by the shape if shapes are tried
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
             if cell.backend == "eager":

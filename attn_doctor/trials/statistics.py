@@ -62,6 +62,6 @@ def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> lis
 
 
 def settled_by(base: Sequence[float], other: Sequence[float], comparisons: int) -> int | None:
-    """Return about how many more rounds would settle this comparison; None where their number would be very large."""
+    """Return about how many more rounds would decide this comparison; None if the number is above 200."""
     found = more_rounds(logarithms(base, other), comparisons, LEVEL)
     return found if found is not None and found <= _NOT_LIKELY else None

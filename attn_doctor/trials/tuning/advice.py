@@ -1,4 +1,4 @@
-"""Make the answer of `trial --tune`: lines to copy, and the prescription behind them. Pure."""
+"""Make the answer of `trial --tune`: the commands to copy, and the prescription that they use. Pure."""
 
 from __future__ import annotations
 

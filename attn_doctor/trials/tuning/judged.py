@@ -24,7 +24,7 @@ AS_SHIPPED = 2.0  # times the error of the program as shipped: allowed too, if t
 
 
 def limits(changes: Sequence[str]) -> Limits:
-    """Return the limits of a combination: wider where it computes with fewer bits."""
+    """Return the limits of a combination: wider if it computes with fewer bits."""
     return SIXTEEN_BITS if any(CHANGES[name].numbers == "precision" for name in changes) else FLOAT32
 
 

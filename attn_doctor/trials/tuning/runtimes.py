@@ -52,7 +52,7 @@ RUNTIMES: dict[str, Runtime] = {
 }
 
 
-# Where ultralytics puts what it exports, beside the weights (export_formats in engine/exporter.py).
+# The ending of the exported file, which ultralytics writes beside the weights (export_formats in engine/exporter.py).
 _SUFFIXES = {
     "torchscript": ".torchscript",
     "onnx": ".onnx",

@@ -36,7 +36,7 @@ class Meter(Protocol):
         """Run one pass, and say whether its numbers are right."""
 
     def time(self, changes: Combination) -> float | None:
-        """Return the milliseconds of one pass; None where it fails."""
+        """Return the milliseconds of one pass; None if the pass fails."""
 
     def seconds(self) -> float:
         """Return the seconds since the measuring began."""
@@ -132,7 +132,7 @@ class _Search:
         return self.known(changes).status == "ok"
 
     def extend(self, best: Combination, candidates: list[str]) -> tuple[Combination, list[str], bool]:
-        """Take the candidate that helps most. Returns (combination, candidates that are left, whether to go on)."""
+        """Add the candidate that helps most. Returns (combination, remaining candidates, whether to continue)."""
         limit = SHARE_OF_SEARCH * self.budget
         running: list[str] = []
         times: dict[str, list[float]] = {}

@@ -110,7 +110,7 @@ def tuned(
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
     """Return the changes whose processes fit into memory beside each other, and those that do not.
 
-    Each environment has a process of its own, which keeps its memory until the end.
+    Each environment has its own process, which keeps its memory until the end.
     """
     room = room_on_cpu(facts)
     own = [name for name in values if CHANGES[name].how == "environment"]
