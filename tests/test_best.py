@@ -144,7 +144,7 @@ def test_the_dtype_of_training():
 
 WRONG = {
     "status": "wrong",
-    "reason": "gradients are wrong with it",
+    "reason": "gradients are wrong with this backend",
     "wrong_by": 1.4,
     "wrong_module": "BatchNorm2d",
     "batch": 1,

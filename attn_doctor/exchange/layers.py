@@ -17,14 +17,14 @@ from attn_doctor.exchange.checkpoints import checkpoints
 from attn_doctor.exchange.derivatives import differentiable, transformed
 from attn_doctor.exchange.layouts import LAYOUTS, Layout, Refused, recognise, sample_of, textbook
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
     Forward = Callable[..., Any]
 
 MODULE = "ultralytics.nn.modules.block"
-NAMES = ("AAttn", "Attention")  # the class of YOLO12, and that of YOLO10, 11 and 26
+NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 11 and 26
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:

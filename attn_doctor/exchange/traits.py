@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # Python 3.8, which a target may have, cannot subscript a tuple
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript a tuple
     from typing import Literal
 
     # Whose code computes it: the installed model's own, PyTorch's kernels, a package that must be installed, torch.compile

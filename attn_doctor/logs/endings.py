@@ -118,7 +118,7 @@ def _out_of_json(text: str) -> str:
 
 
 def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
-    """Return the index of the last line that the program itself wrote (-1: none), and the exit code after it: 0, 1 for any other, or None."""
+    """Return the index of the last line that the program itself wrote (-1: none), and the exit code after it: 0, 1 (any other code) or None (no code)."""
     code = None
     for at in range(len(lines) - 1, -1, -1):
         text = lines[at].text

@@ -179,7 +179,7 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         said = "; ".join(proof.get("reasons") or ())
         return _End("other-kernel", f"{served}. PyTorch says: {said}" if said else served)
     if proof.get("finite") is False:
-        return _End("failed", "with it, some outputs of the model are NaN or infinite")
+        return _End("failed", "with this backend, some outputs of the model are NaN or infinite")
     return _End("ok")
 
 
@@ -260,7 +260,7 @@ def _refuted(proof: Mapping[str, Any]) -> _End | None:
     found = proof.get("refuted")
     if not found:
         return None
-    reason = f"gradients are wrong with it: {found['module']}, {found['note']}: they differ from finite differences by {found['error']:.0%}"
+    reason = f"gradients are wrong with this backend: {found['module']}, {found['note']}: they differ from finite differences by {found['error']:.0%}"
     return _End("wrong", reason, found["error"], found["module"])
 
 

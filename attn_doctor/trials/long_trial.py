@@ -50,7 +50,7 @@ class Study(Record, frozen=True, kw_only=True):
     trials_skipped: str | None = None
     ceilings: tuple[Ceiling, ...] = ()
     growth: tuple[CostGrowth, ...] = ()
-    best: str | None = None  # the backend to use, at the last size; None: none can be named
+    best: str | None = None  # the backend to use at the last image size; None: no backend can be named
     best_why: Why = "none right"
     amp: bool = False  # 16 bits were faster
     loader: loader_settings.LoaderSettings | None = None
@@ -274,7 +274,7 @@ def _with_tuning(
 
 
 def _promising(last: Sequence[Trial], what: str) -> str | None:
-    """Return the backend to begin the search with: of those with right numbers the fastest against eager; None if no backend is right."""
+    """Return the backend with which the search begins: the fastest one whose numbers are right; None if there is none."""
     gains = {
         row.backend: gain.ratio
         for row in last

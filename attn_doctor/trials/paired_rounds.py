@@ -14,7 +14,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Sequence
 
 COVERAGE = 0.95  # of the interval of a median, if there are enough rounds for it

@@ -161,7 +161,7 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
 
 
 def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield the facts of a program in a Docker image "python", if the log shows no typed command: changes then belong into the Dockerfile."""
+    """Yield the facts of a program in a Docker image "python", if the log shows no typed command: changes must then be made in the Dockerfile."""
     found = programs.app_of_an_image(log.end)
     if found is None or any(c.fact in ("command", "shell") for c in claims):
         return
@@ -198,7 +198,7 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker", place, "implied")
         yield _Claim("os", "linux", place, "implied")
-        yield _Claim("shell", "dockerfile", place, "implied")  # nobody types commands in a service: changes belong into its Dockerfile
+        yield _Claim("shell", "dockerfile", place, "implied")  # nobody types commands in a service: changes must be made in its Dockerfile
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:

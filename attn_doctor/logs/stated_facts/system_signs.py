@@ -22,7 +22,7 @@ _LABEL = (
     r"운영 ?체제(?: 버전)?|시스템|환경|ОС|[Оо]перационная система|[Сс]истема|[Ss]istema [Oo]perativo|[Ss]istema [Oo]peracional|SO|"
     r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
 )
-# Left out: a sentence that says that it works in WSL, or that asks about WSL instead.
+# Left out: "works in WSL", "use WSL instead" and the like.
 _WSL = r"(?:WSL|wsl|Wsl) ?2?(?![\w.-])(?!.{0,60}\b(?:works|worked|fine|instead|no (?:problem|issue)))"
 _FIELD = rf"\W{{0,6}}(?:[\w() ]{{1,24}} ?/ ?)?{_LABEL}(?: ?/ ?{_LABEL})?(?: ?[(（][^)）]{{1,24}}[)）])?\W{{0,3}}?\s?[:：=]\W{{0,4}}"
 

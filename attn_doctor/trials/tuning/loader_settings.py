@@ -19,7 +19,7 @@ SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and later g
 DEFAULT_BATCH = 16  # ultralytics' default, for which its learning rates were chosen
 NOMINAL_BATCH = 64  # above it ultralytics scales the weight decay, and no longer accumulates gradients
 PREFETCHED = 4  # batches that a loader process keeps ready in shared memory
-_WORKERS = 8  # ultralytics' default, at most
+_WORKERS = 8  # the default of ultralytics; never more
 _CPU_BATCHES = (1, 2, 4)
 _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -48,7 +48,7 @@ class Measured(Record, frozen=True, kw_only=True):
     device: str
     imgsz: int
     points: tuple[Point, ...] = ()
-    memory_bytes: int | None = None  # free memory of the GPU; None on a CPU: see the facts
+    memory_bytes: int | None = None  # free memory of the GPU; None on a CPU: the facts of the machine have its memory
     shared_bytes: int | None = None  # free in /dev/shm; None: it does not exist
     stopped: str | None = None  # why no larger batch was tried
 

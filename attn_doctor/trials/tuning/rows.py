@@ -23,7 +23,7 @@ class Checked(Record, frozen=True, kw_only=True):
         None  # only for predicting: 95 of the 100 boxes with the highest scores have at least this IoU with the same box in float64
     )
     score_error: float | None = None  # the largest difference of their scores
-    first_ms: float | None = None  # of the first pass, which includes compiling if something is compiled
+    first_ms: float | None = None  # time of the first pass, with the compiling if something is compiled
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ class RuntimeRow(Record, frozen=True, kw_only=True):
     """Hold one exported form of a model, and the times of predicting with it, measured in the same rounds as torch."""
 
     name: str  # "torch as shipped", "ONNX Runtime"
-    format: str | None = None  # ultralytics' name of the format; None: torch
+    format: str | None = None  # ultralytics' name for the format; None: torch
     precision: str | None = None  # of the numbers that the runtime computes with, if it tells
     by_argument: bool = True  # `yolo predict` can use it
     checked: Checked = Checked()

@@ -78,7 +78,7 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
     # The search started with the new attention: with the other changes it may not help any more.
     bare = tuple(name for name in best if name != "attention")
     rows = run.compare([start, best], [bare, first])
-    # In separate rounds, so that the combination to prescribe is never dropped because of one that is not allowed.
+    # In separate rounds, so that the combination to prescribe is never dropped because a combination that is not allowed is faster.
     extra = run.compare([start, *(added(best, name) for name in beyond)], [], SHARE_OF_EXTRA) if beyond else ()
     rows = (*rows, *(row for row in extra if row.changes), *run.refused())
     names = {c for c in (start, first, best, bare) if all(is_allowed(name, level) for name in c)}
