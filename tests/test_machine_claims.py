@@ -38,7 +38,9 @@ def test_what_agrees_is_not_told(kind):
 @pytest.mark.parametrize("kind", SAYS)
 def test_what_differs_is_told_with_both_and_the_line(kind):
     line, _, other, words = SAYS[kind]
-    assert said(line.format(other)) == (f"build.log:2 shows {words}: the log is from another machine, or from an earlier time",)
+    assert said(line.format(other)) == (
+        f"build.log:2 shows {words}: the log is from another machine, or from an earlier time",
+    )
 
 
 def test_a_log_that_also_speaks_of_this_version_is_of_this_machine():

@@ -74,7 +74,7 @@ class Log(Record, frozen=True, kw_only=True):
     size: int  # bytes
     matches: tuple[Match, ...] = ()
     tail: tuple[str, ...] = ()
-    end: tuple[tuple[int, str], ...] = ()  # numbers and unchanged texts of the last lines; empty unless the reader keeps them
+    end: tuple[tuple[int, str], ...] = ()  # number and text of the last lines; may be empty
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)

@@ -129,7 +129,7 @@ def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) 
     at_column, at_blanks = [b""] * len(run), [b" "] * len(run)
     mixed = [b"" if one.full else b" " for one in run]
     yield _glued(first, parts, mixed)
-    broken_words = len(run) > _FEW and mixed == at_column  # so many full lines in a row: the text was broken at the last column
+    broken_words = len(run) > _FEW and mixed == at_column  # many full lines in a row
     for glue in (at_column,) if broken_words else (at_column, at_blanks):
         if glue != mixed:
             yield _glued(first, parts, glue)

@@ -51,7 +51,7 @@ class Backend(NamedTuple):
     operators: str = ""
     kernels: str = ""
     select: str = ""
-    shared: bool = False  # another backend runs the same operators: only the kernels in a GPU profile tell the two apart
+    shared: bool = False  # another backend has the same operators: a GPU profile must show the kernels
 
     @property
     def traits(self) -> Traits:

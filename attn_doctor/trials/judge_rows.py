@@ -268,7 +268,10 @@ def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
     """Return the fault that finite differences found. Used if textbook attention in float64 is itself wrong on the device."""
     error = proof["slope_error"]
     if error is None:
-        return _End("failed", "its numbers could not be checked: the reference, textbook attention in float64, is itself wrong on this device")
+        return _End(
+            "failed",
+            "its numbers could not be checked: the reference, textbook attention in float64, is itself wrong on this device",
+        )
     if error <= TOLERANCE:
         return None
     reason = f"its numbers are wrong: gradients of attention differ from finite differences by {error:.0%}"

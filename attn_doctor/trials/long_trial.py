@@ -182,7 +182,9 @@ def _with_loader(
     dtype: Dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
     named = best(_last(found.trials), dtype)
     if named.row is None:
-        return msgspec.structs.replace(found, loader_skipped=f"no backend can be used for training in {dtype} ({named.why})")
+        return msgspec.structs.replace(
+            found, loader_skipped=f"no backend can be used for training in {dtype} ({named.why})"
+        )
     chosen = named.row.backend
     measured = loader_settings.measure(
         python,

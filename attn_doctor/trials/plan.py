@@ -94,7 +94,9 @@ def check(options: TrialOptions) -> None:
     _check_most("rounds", options.rounds or 1)
     for shape in options.shapes:
         if min(shape.batch, shape.heads, shape.tokens, shape.width) < 1:
-            raise BadRequest(f"there is no attention of shape {shape}: batch, heads, tokens and width must be at least 1")
+            raise BadRequest(
+                f"there is no attention of shape {shape}: batch, heads, tokens and width must be at least 1"
+            )
         for name in ("batch", "heads", "tokens", "width"):
             _check_most(name, getattr(shape, name))
     for name in options.backends:

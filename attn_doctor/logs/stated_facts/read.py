@@ -43,7 +43,8 @@ PATTERNS = tuple(
     for regex in (re.compile(sign.pattern),)
     for literal in sign.literals
 )
-_BY_NUMBER = frozenset({"os", "machine"})  # if a log has paths of several systems, the system with the most paths counts
+# If a log has paths of several systems, the system with the most paths counts.
+_BY_NUMBER = frozenset({"os", "machine"})
 _DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
 _LAST, _SEVERAL = 100, 3  # last lines that are searched for docker's prefix; how many of them must have it
 # An isolated build: its setup.py prints the torch of the build environment, not the user's torch.
@@ -198,7 +199,8 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker", place, "implied")
         yield _Claim("os", "linux", place, "implied")
-        yield _Claim("shell", "dockerfile", place, "implied")  # nobody types commands in a service: changes must be made in its Dockerfile
+        # Nobody types commands in a service: changes must be made in its Dockerfile.
+        yield _Claim("shell", "dockerfile", place, "implied")
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:

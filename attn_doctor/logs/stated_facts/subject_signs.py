@@ -14,7 +14,8 @@ _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks
 _SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum turns the name into a link: "[x.so](http://x.so/): undefined"
 _EXTENSIONS = r"flash_attn_2_cuda|flash_attn\w*|selective_scan_cuda|causal_conv1d\w*|xformers|mamba_ssm|sageattention\w*|natten|mmcv|detectron2|awq_ext"
 
-FAILED, TRIED, FRAME = 3, 2, 1  # weights of a package: it failed; it was built or imported; a frame of a traceback is in it
+# Weights of a package: it failed; it was built or imported; a frame of a traceback is in it.
+FAILED, TRIED, FRAME = 3, 2, 1
 
 _SUBJECTS = (
     Sign(("Failed building wheel for",), rf"Failed building wheel for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),

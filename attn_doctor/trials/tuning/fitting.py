@@ -90,7 +90,9 @@ def _value(name: str, here: _Here) -> Any:
     if name == "threads":
         physical, now = len(about["cores"]), about["threads"]
         return (
-            physical if physical > now else _Not(f"ultralytics uses {now} threads, and {physical} physical cores are available")
+            physical
+            if physical > now
+            else _Not(f"ultralytics uses {now} threads, and {physical} physical cores are available")
         )
     if name == "pinning":
         return _cores(about)

@@ -171,7 +171,11 @@ def _growth(backend: str, measured: Measured, usable: float | None) -> MemoryGro
 def _batch(measured: Measured, fit: MemoryGrowth | None, backend: str, on_gpu: bool) -> tuple[int, str]:
     most = NOMINAL_BATCH if on_gpu else DEFAULT_BATCH
     quickest = min((p for p in measured.points if p.backend == backend), key=lambda p: p.ms / p.batch, default=None)
-    pace = f"; the fastest was {quickest.ms / quickest.batch:.0f} ms for an image, at batch {quickest.batch}" if quickest else ""
+    pace = (
+        f"; the fastest was {quickest.ms / quickest.batch:.0f} ms for an image, at batch {quickest.batch}"
+        if quickest
+        else ""
+    )
     limit = "above it ultralytics changes the optimiser's settings" if on_gpu else "ultralytics' default"
     if fit is None or fit.largest_batch is None:
         ran = max((p.batch for p in measured.points if p.backend == backend), default=2)

@@ -21,8 +21,10 @@ from attn_doctor.trials.tuning.rows import Checked, NotTried, Row, Step
 Combination = tuple[str, ...]
 
 ROUNDS, LEAST_ROUNDS = 3, 2  # of one comparison in the search
-WORTH_TAKING = 1.02  # a change is taken if its fastest pass is this many times as fast, and the median of its rounds is faster too
-HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5  # a change with a lower ratio is not measured again: the limit after two rounds, and after one
+# A change is taken if its fastest pass is this many times as fast, and the median of its rounds is faster too.
+WORTH_TAKING = 1.02
+# A change with a lower ratio is not measured again: the limit after two rounds, and after one.
+HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
 SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed

@@ -116,7 +116,8 @@ def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[
     own = [name for name in values if CHANGES[name].how == "environment"]
     if room is None or peak is None:
         return values, []
-    fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)  # two processes are always needed: as shipped, and the combination
+    # Two processes are always needed: the program as shipped, and the best combination.
+    fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)
     lost = own[fit:]
     kept = {name: value for name, value in values.items() if name not in lost}
     return kept, [NotTried(change=name, why="memory has no room for another process with the model") for name in lost]
