@@ -179,7 +179,7 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         said = "; ".join(proof.get("reasons") or ())
         return _End("other-kernel", f"{served}. PyTorch says: {said}" if said else served)
     if proof.get("finite") is False:
-        return _End("failed", "with this backend, some outputs of the model are NaN or infinite")
+        return _End("failed", "with this backend, the model's outputs are not all finite")
     return _End("ok")
 
 
