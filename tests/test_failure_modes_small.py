@@ -29,7 +29,7 @@ def titles(made: tuple[Fix, ...]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("container", "first"),
-    [(None, "Install the OpenCV with windows, alone"), ("docker", "Write the picture into a file")],
+    [(None, "Install only the OpenCV with windows"), ("docker", "Write the picture into a file")],
 )
 def test_a_picture_goes_into_a_file_first_where_no_screen_is(container, first):
     assert titles(fixes("opencv-without-windows", changed(H, system__container=container)))[0] == first

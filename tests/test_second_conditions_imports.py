@@ -130,7 +130,7 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
         ("flash-attn-stub-namespace", f"{INSTALLED}{NO_PART}", "high", "without its compiled part, flash_attn_2_cuda."),
         ("flash-attn-stub-namespace", f"{SOURCE}{INSTALLED}{NO_PART}", "high", "compiled part, flash_attn_2_cuda."),
         ("flash-attn-stub-namespace", SOURCE, None, ""),
-        ("flash-attn-stub-namespace", EXTRA, "medium", "dropout_layer_norm is an extension of its own"),
+        ("flash-attn-stub-namespace", EXTRA, "medium", "dropout_layer_norm is a separate extension"),
         ("flash-attn-stub-namespace", f"{EXTRA}{NO_PART}", "high", "without its compiled part"),
         ("flash-attn-stub-namespace", SHORT, "high", "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so is no library"),
         ("flash-attn-stub-namespace", SHORT_OTHER, "low", "zork.so is no library"),
