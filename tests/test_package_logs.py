@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
         ),
         "environment-pollution",
-        "torch 2.3.0+cu118 is there now, and torchvision belongs to torch 2.2.0: torch was exchanged alone.",
+        "torch 2.3.0+cu118 is there now, and torchvision is built for torch 2.2.0: only torch was replaced.",
         [
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],
