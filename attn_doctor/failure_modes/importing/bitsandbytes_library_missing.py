@@ -196,9 +196,7 @@ def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sought = [m for m in seen.matches if "sought" in m.groups]
     if not sought or seen.group("found"):
         return None
-    message = (
-        "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own."
-    )
+    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own."
     return Hit(
         message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
     )

@@ -191,9 +191,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if facts.project.source_checkout == "flash-attention":
-        step = commands.by_hand(
-            ("cd", ".."), "Python searches the current folder first", "the current folder", "none"
-        )
+        step = commands.by_hand(("cd", ".."), "Python searches the current folder first", "the current folder", "none")
         return (Fix(title="Leave the folder of the source", steps=(step,), verify=verify),)
     if isinstance(facts.torch.hip, str):
         step = commands.variable(

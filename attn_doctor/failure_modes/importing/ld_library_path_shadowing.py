@@ -157,7 +157,9 @@ class InFront(Variant, frozen=True, kw_only=True):
     """Name the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
-    folder: str | None = None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
+    folder: str | None = (
+        None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
+    )
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -247,7 +249,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
     cudnn = library == "cuDNN" or library.startswith("libcudnn")
-    message = f"{user} loaded a copy of {library} that it was not built for: the loader found that copy before torch's own."
+    message = (
+        f"{user} loaded a copy of {library} that it was not built for: the loader found that copy before torch's own."
+    )
     if seen.group("parts"):
         message = "cuDNN did not find its own parts, or it found parts of another cuDNN first."
     return Hit(

@@ -245,6 +245,4 @@ def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:
     return (Fix(title=f"Install the runtime of CUDA {found[1]}", steps=(get, *path), verify=commands.check(facts)),)
 
 
-_UNNAMED = (
-    13  # the first CUDA major version that is not a part of the wheels' names: https://pypi.org/project/nvidia-cuda-runtime/
-)
+_UNNAMED = 13  # the first CUDA major version that is not a part of the wheels' names: https://pypi.org/project/nvidia-cuda-runtime/

@@ -107,7 +107,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps: tuple[Step, ...] = (
             commands.uninstall("opencv-python", why="the build that can open windows needs this library"),
             commands.install(
-                headless, why="the same OpenCV; it opens no windows and needs no libGL", changes="opencv-python-headless"
+                headless,
+                why="the same OpenCV; it opens no windows and needs no libGL",
+                changes="opencv-python-headless",
             ),
         )
         made.append(Fix(title="Use OpenCV without windows", steps=steps, verify=verify))

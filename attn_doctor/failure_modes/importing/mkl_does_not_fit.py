@@ -126,9 +126,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ):
         return None  # the MKL of another program
     if "symbol" in said:
-        message = (
-            f"torch there calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
-        )
+        message = f"torch there calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
         return Hit(message=message, evidence=evidence, variant=Wanted())
     if "library" in said:
         first = said.get("number") == "1"
@@ -148,7 +146,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     # pip's torch contains its MKL. The loader finds another only if setvars.sh of Intel's oneAPI put it on LD_LIBRARY_PATH.
     step = commands.without_library_path(
-        facts, "if oneAPI's setvars.sh was run in this shell: it adds an MKL to LD_LIBRARY_PATH that is too new for this torch"
+        facts,
+        "if oneAPI's setvars.sh was run in this shell: it adds an MKL to LD_LIBRARY_PATH that is too new for this torch",
     )
     off = Fix(title="Remove oneAPI's MKL from LD_LIBRARY_PATH", steps=(step,), verify=verify)
     doubtful = _may_be_condas(facts)

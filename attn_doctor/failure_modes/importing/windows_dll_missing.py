@@ -133,7 +133,9 @@ class Missing(Variant, frozen=True, kw_only=True):
     """
 
     of: Literal["torch", "libomp", "flash-attn", "another", "hip", "tensorrt"]
-    package: str | None = None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
+    package: str | None = (
+        None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
+    )
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
@@ -276,7 +278,9 @@ def _counts(match: Match) -> bool:
     if module is None or _OURS.search(module):
         return True
     if module in sys.stdlib_module_names:
-        return False  # a module of Python itself, such as _sqlite3: it has nothing to do with torch, and no fix here helps
+        return (
+            False  # a module of Python itself, such as _sqlite3: it has nothing to do with torch, and no fix here helps
+        )
     # An unknown module counts only if the line says that a file is missing: there are other reasons, such as a too small page file.
     return re.search(symbols.MODULE, match.groups.get("said") or "") is not None
 

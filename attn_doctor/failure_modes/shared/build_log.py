@@ -22,7 +22,9 @@ _LIMIT_OF_DOCKER = "docker prints the lines of a RUN only on the host, and all o
 
 def written(facts: Facts) -> tuple[Step, ...]:
     """Return the steps that repeat the build with its output in a file, and read that file."""
-    single = commands.variable("MAX_JOBS", "1", "one compiler at a time, so that no other output is mixed with the error")
+    single = commands.variable(
+        "MAX_JOBS", "1", "one compiler at a time, so that no other output is mixed with the error"
+    )
     read = commands.by_hand(("attn-doctor", "diagnose", FILE), "finds the first cause in that file", "nothing")
     if places.container(facts) == places.BUILD:
         return (single, *_in_image(facts), read)

@@ -71,7 +71,9 @@ def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
     family = tuple(name for name in names if name in _FAMILY and (name != "torchaudio" or numbers <= _LAST_AUDIO))
     with_code = tuple(name for name in names if name not in _FAMILY)
     left = (
-        f"; pip may still print conflicts of {', '.join(moved.others)}: remove those that you do not use" if moved.others else ""
+        f"; pip may still print conflicts of {', '.join(moved.others)}: remove those that you do not use"
+        if moved.others
+        else ""
     )
     belonging = commands.install(
         *with_code,

@@ -90,9 +90,7 @@ def build(
 
 
 def _takes(name: str | None) -> str:
-    compiled = (
-        f"minutes to hours if it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
-    )
+    compiled = f"minutes to hours if it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
     if name == FLASH_ATTN:
         return "seconds if a wheel fits; hours if it is compiled, and MAX_JOBS × up to 9 GB of memory"
     return compiled
@@ -237,9 +235,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
 def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     """Return the fix for a package that runs from the folder of its sources: build it again in that folder, and do not replace it."""
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
-    why = (
-        f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is there now; it may take hours"
-    )
+    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is there now; it may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
     steps = (tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
@@ -308,9 +304,7 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
         newest = (*(() if only_wheels else (fewer_jobs(facts),)), upgrade, doubt)
         fix = Fix(title=f"Install the newest {name}", steps=newest, verify=subject.verify(facts))
         return (fix, *_another_backend(facts, name))
-    newer = commands.by_hand(
-        (), f"or install a release of {name} that supports this GPU", f"{name}"
-    )
+    newer = commands.by_hand((), f"or install a release of {name} that supports this GPU", f"{name}")
     steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
     built = Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))
     return (built, *_another_backend(facts, name))

@@ -248,7 +248,9 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
     return (
         (step,)
         if known
-        else torch_asked.steps(facts, step, of, "the address contains torch and CUDA: write the versions that are there")
+        else torch_asked.steps(
+            facts, step, of, "the address contains torch and CUDA: write the versions that are there"
+        )
     )
 
 

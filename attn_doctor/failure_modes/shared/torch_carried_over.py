@@ -23,9 +23,7 @@ def carried_over(facts: Facts) -> tuple[Step, ...]:
     index = ("--index-url", found.index_url) if found.index_url else ()
     system = {"windows": "Windows", "darwin": "macOS", "linux": "Linux"}.get(machine.os or "", "the same system")
     python = f"Python {machine.python}" if machine.python else "the same Python"
-    where = (
-        f"on a machine with internet, {system} and {python}: downloads {_files(found, machine)} and what they need"
-    )
+    where = f"on a machine with internet, {system} and {python}: downloads {_files(found, machine)} and what they need"
     return (
         commands.by_hand(
             ("python", "-m", "pip", "download", "-d", "wheels", *wanted, *index),

@@ -18,8 +18,13 @@ from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import local, pair
 
 # https://github.com/pytorch/vision#installation has the table
-_NUMBERS = "for another torch: torch 2.6 needs torchvision 0.21, torch 2.9 needs 0.24 (the second number is always 15 higher)"
-_FIRST_OF_AN_INDEX = (1, 11)  # older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/
+_NUMBERS = (
+    "for another torch: torch 2.6 needs torchvision 0.21, torch 2.9 needs 0.24 (the second number is always 15 higher)"
+)
+_FIRST_OF_AN_INDEX = (
+    1,
+    11,
+)  # older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/
 
 
 def suits(facts: Facts) -> bool:
@@ -51,9 +56,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
     if version is None or not suits(facts):
         return ()
     if torch_choice.by_others(version):
-        words = (
-            f"no index of PyTorch has torch {version}: start a new container from its image, or install it from its original source"
-        )
+        words = f"no index of PyTorch has torch {version}: start a new container from its image, or install it from its original source"
         return (commands.by_hand((), words, "torch"),)
     flavour = local(version) or _flavour(facts, version, machine)
     names = tuple(name for name in ("torchvision", "torchaudio") if not only_torch and version_here(facts, name))
@@ -132,12 +135,7 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
     page = None
     if flavour is not None and (pair(version) or (2, 0)) < _FIRST_OF_AN_INDEX:
         requirements, index, page = (f"{wanted}+{flavour}",), None, torch_choice.STABLE
-    why = (
-        f"the torchvision for torch {version}"
-        + (", from the same index" if index and flavour else "")
-        + told
-        + doubt
-    )
+    why = f"the torchvision for torch {version}" + (", from the same index" if index and flavour else "") + told + doubt
     if not reinstall:
         return commands.install(*requirements, index_url=index, find_links=page, why=why, changes="adds torchvision")
     return commands.install(
@@ -175,7 +173,9 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
         why="torch stays",
         changes="torchvision",
     )
-    return torch_asked.steps(facts, line, of, f"{_NUMBERS}, and the index has to end like the version of torch after the +")
+    return torch_asked.steps(
+        facts, line, of, f"{_NUMBERS}, and the index has to end like the version of torch after the +"
+    )
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:
