@@ -234,7 +234,7 @@ PRESENT = [
             yolo__flash_error="ImportError: cannot import name 'flash_attn_func' from 'flash_attn.flash_attn_interface' (/venv/x.py)",
             flash_attention__version="1.0.9",
         ),
-        "asks flash_attn.flash_attn_interface for flash_attn_func, which flash-attn 1.0.9 does not have",
+        "imports flash_attn_func from flash_attn.flash_attn_interface, and flash-attn 1.0.9 does not have flash_attn_func",
     ),
     (
         "numpy-missing-or-old",

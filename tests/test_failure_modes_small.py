@@ -58,9 +58,9 @@ def test_a_command_is_started_without_path_or_its_folder_is_named(os, command, f
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("ultralytics.yolo.utils.plotting", "ultralytics.utils.plotting in place of ultralytics.yolo.utils.plotting"),
-        ("ultralytics.yolo", "ultralytics.models.yolo in place of ultralytics.yolo.v8"),
-        ("ultralytics.yolo.v8.detect", "ultralytics.models.yolo in place of ultralytics.yolo.v8"),
+        ("ultralytics.yolo.utils.plotting", "ultralytics.utils.plotting instead of ultralytics.yolo.utils.plotting"),
+        ("ultralytics.yolo", "ultralytics.models.yolo instead of ultralytics.yolo.v8"),
+        ("ultralytics.yolo.v8.detect", "ultralytics.models.yolo instead of ultralytics.yolo.v8"),
     ],
 )
 def test_the_new_name_of_an_old_module_is_told(module, words):

@@ -80,7 +80,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     wheel = facts.flash_attention.wheel_abi
     if extension_tried(facts):
-        return None  # what an import showed counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "cxx11-abi" and binary.module in EXTENSIONS:
             new = f"the {_abi(binary.cxx11_abi)}" if isinstance(binary.cxx11_abi, bool) else "another C++ ABI"

@@ -97,7 +97,7 @@ MODE = FailureMode(
             literal="with arguments from the 'CUDA' backend",
             sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
         ),
-        # The line is cut before the symbol, or in it.
+        # The error line is cut before the symbol, or within the symbol.
         Sign(
             pattern=rf"(?P<file>\b[\w.-]{{0,60}}?{_OURS}[\w.-]{{0,80}}\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
             literal=".so: undefined",
@@ -144,7 +144,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     flash = facts.flash_attention
     if extension_tried(facts):
-        return None  # what an import showed counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "torch-version" and binary.module in EXTENSIONS:
             return _from_file(facts, index, binary)
@@ -173,7 +173,7 @@ def _from_file(facts: Facts, index: int, binary: Binary) -> Hit:
 
 
 def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
-    """Return the message with both versions of torch: the one that the extension was built for, if its name or the symbol shows it, and the one here."""
+    """Return the message with both versions of torch: the version that the extension was built for, if it is known, and the installed version."""
     wheel = facts.flash_attention.wheel_torch
     built = symbols.built_for(symbol) if symbol else None
     if isinstance(wheel, str) and module.startswith("flash_attn"):
@@ -268,7 +268,7 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
         return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
-            return None  # the other ABI, or torchvision: both have failure modes of their own
+            return None  # abi-mismatch-cxx11 reports the other ABI, and torchvision-mismatch reports torchvision
         built = symbols.built_for(symbol)
         text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
@@ -320,7 +320,7 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     first: tuple[Fix, ...] = ()
     if moved.alike and back:  # `back` is empty if no known release of torch has that build
-        first = (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),)
+        first = (Fix(title="Install the torch that these packages were built for", steps=back, verify=verify),)
     rows = [built_packages.row_of(name) for name in moved.packages]
     if not all(row and (row.get or row.wheels != "none") for row in rows):
         return first or wheel_fixes.fixes(facts, "it does not fit this torch")
@@ -335,5 +335,9 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
     )
     return (
         *first,
-        Fix(title="Install them again, for this torch", steps=(package_cures.tools(facts), anew), verify=verify),
+        Fix(
+            title="Install these packages again, for this torch",
+            steps=(package_cures.tools(facts), anew),
+            verify=verify,
+        ),
     )

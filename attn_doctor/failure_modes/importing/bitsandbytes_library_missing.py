@@ -139,7 +139,7 @@ MODE = FailureMode(
 
 
 class Sources(Variant, frozen=True, kw_only=True):
-    """Name the folder of a copy of the sources, without a compiled library, that was imported in place of the installed package."""
+    """Name the folder of the sources that Python imported instead of the installed package; they contain no compiled library."""
 
     folder: str
 
@@ -164,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _searching(seen, evidence)
     if own is None:
         return Hit(
-            message="bitsandbytes found no compiled library of its own for the CUDA of the torch there.",
+            message="bitsandbytes contains no compiled library for the CUDA of the torch there.",
             evidence=evidence,
         )
     return Hit(

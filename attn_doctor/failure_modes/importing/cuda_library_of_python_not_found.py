@@ -66,7 +66,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact says which libraries a program will ask for at its first use of a GPU.
+# There is no `detect`: the facts do not show which libraries a program will load at its first use of a GPU.
 
 
 class Absent(Variant, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact lists the compiled modules of packages other than flash-attn.
+# There is no `detect`: the facts list the compiled modules of flash-attn only.
 
 
 class Lacking(Variant, frozen=True, kw_only=True):

@@ -116,7 +116,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             why="each overwrote files of the other, and PyTorch's own fused attention needs neither",
         )
         return (
-            Fix(title="Keep one of the two", steps=steps, verify=verify),
+            Fix(title="Keep only flash-attn 2", steps=steps, verify=verify),
             Fix(title="Do without both", steps=(removal,), verify=commands.check(facts)),
         )
     step = commands.by_hand(

@@ -102,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
                 severity=Severity.ERROR if torch else None,
             )
     if extension_tried(facts):
-        return None  # what an import showed counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibc":
             return Hit(

@@ -112,7 +112,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     if extension_tried(facts):
-        return None  # what an import showed counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)
         if binary.module in EXTENSIONS and binary.verdict == "fails" and absent:

@@ -101,7 +101,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     try:
         have = version(facts, "opencv-python")
     except Unsure:
-        have = ""  # a log names few packages
+        have = ""  # not known: a log names only few packages
     if have is not None:
         headless = f"opencv-python-headless=={have}" if have else "opencv-python-headless"
         steps: tuple[Step, ...] = (

@@ -180,7 +180,7 @@ def _mkl(facts: Facts, want: Wanted) -> Step:
     why = (
         "a complete copy of MKL instead of the damaged one; if you write `nomkl` instead, conda installs OpenBLAS"
         if want.again
-        else "this release has what torch needs; write the same requirement into the environment file, or conda installs the newest again"
+        else "this release has what torch needs; write the same requirement into the environment file, or the newest release is installed again"
     )
     if facts.interpreter.kind == "pixi":
         return commands.by_hand(("pixi", "add", want.mkl), why, "MKL, and pixi's manifest and lock file")

@@ -113,7 +113,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     bridge = any("Numpy is not available" in m.text for m in there)
     raised = any("Error: No module named" in m.text for m in there)
     if old:
-        message = "A package was built for a newer NumPy than the one there."
+        message = "A package was built for a newer NumPy than the NumPy there."
         return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
         return None  # "Numpy is not available" alone: in most cases NumPy is too new

@@ -49,7 +49,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact says that a program opens windows.
+# There is no `detect`: the facts do not show whether a program opens windows.
 
 _ALL = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 

@@ -106,7 +106,7 @@ MODE = FailureMode(
             sample="NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.",
         ),
         # Three lines of ultralytics/utils/checks.py (check_torchvision). They are the same in 8.1.0, 8.2.0, 8.3.63 and 8.4.190;
-        # on Windows the sign between "WARNING" and "torchvision" is left out.
+        # on Windows there is no emoji between "WARNING" and "torchvision".
         Sign(
             pattern=r"torchvision==(?P<torchvision>\d[\w.+]*) is incompatible with torch==(?P<torch>\d[\w+]*(?:\.\w{1,20}){0,4})",
             literal=" is incompatible with torch==",
@@ -198,7 +198,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     torch = said.get("torch")
-    message = f"{MODE.title}: the log says so."
+    message = "The torchvision there was built for another torch than the installed one."
     if torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     return Hit(

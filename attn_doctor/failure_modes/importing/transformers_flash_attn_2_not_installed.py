@@ -94,7 +94,7 @@ MODE = FailureMode(
         seconds=30,
     ),
 )
-# There is no `detect`: a missing flash-attn is no failure until a program asks for it, and no fact says which program does.
+# There is no `detect`: a missing flash-attn is a failure only if a program needs it, and the facts do not show what programs need.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

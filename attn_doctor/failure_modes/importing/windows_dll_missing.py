@@ -18,7 +18,8 @@ Why it happens
 
 What to do
     Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first. For fbgemm.dll:
-    torch 2.4.1 or newer, from the index of its CUDA; or Visual Studio's C++ build tools, which bring libomp140.x86_64.dll.
+    install torch 2.4.1 or newer, from PyTorch's index for your CUDA; or Visual Studio's C++ build tools, which bring
+    libomp140.x86_64.dll.
 
 How to reproduce
     `attn-doctor reproduce windows-dll-missing` judges a Windows machine on which a DLL is missing: a simulated machine, on

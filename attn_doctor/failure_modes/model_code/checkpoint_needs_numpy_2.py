@@ -67,7 +67,7 @@ MODE = FailureMode(
             Packages(requirements=("numpy==1.26.4",), megabytes=18, options=("--only-binary", ":all:")),
             File(
                 path="write.py",
-                # Protocol 5 names numpy._core.numeric. NumPy 1.26 has stand-ins for what older protocols name:
+                # A pickle of protocol 5 contains the name numpy._core.numeric. NumPy 1.26 has modules for the names in older protocols:
                 # https://github.com/numpy/numpy/tree/v1.26.4/numpy/_core
                 text="import sys\nsys.path.insert(0, '{folder}/newer')\nimport pickle, numpy\n"
                 "pickle.dump(numpy.ones(2), open('weights.pkl', 'wb'), protocol=5)\n",

@@ -58,7 +58,7 @@ FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 MODE = FailureMode(
     code="AD607",
     slug="torch-load-weights-only",
-    title="torch refuses a checkpoint that holds more than weights",
+    title="torch refuses a checkpoint that contains more than weights",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     signs=(
@@ -162,7 +162,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     name = seen.group("name")
     return Hit(
-        message="torch.load refused a file there: it reads with weights_only=True, and the file holds more than weights"
+        message="torch.load refused a file there: it reads with weights_only=True, and the file contains more than weights"
         f"{f': {name}' if name else ''}.",
         evidence=evidence,
         variant=_refused(_call(facts, seen, name), name, seen),

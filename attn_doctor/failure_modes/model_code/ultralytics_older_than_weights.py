@@ -166,7 +166,7 @@ class Lacking(Variant, frozen=True, kw_only=True):
     """
 
     cause: Literal["older", "fork", "other project"]
-    least: str | None = None  # the release that brings it; None: the newest
+    least: str | None = None  # the first release that has the class; None: not known, so the newest is installed
     file: str | None = None
     here: bool = False  # the file was read on this machine
 

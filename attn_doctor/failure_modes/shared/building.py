@@ -53,7 +53,7 @@ def works(facts: Facts) -> bool:
 
 
 def wanted_release(facts: Facts) -> str:
-    """Return the release of flash-attn that would be built: the one that the project pins, else the installed one, else the newest for this Python."""
+    """Return the release of flash-attn that would be built: the pinned release, else the installed release, else the newest for this Python."""
     for pin in facts.project.pins if isinstance(facts.project.pins, tuple) else ():
         exact = _exactly(pin.requirement)
         if exact is not None:
@@ -81,7 +81,7 @@ def _exactly(text: str) -> str | None:
 
 
 def asked_for(facts: Facts, release: str) -> Wheel:
-    """Return the wheel that this release's setup.py would ask for here."""
+    """Return the wheel that the setup.py of this release would try to download here."""
     key = key_of(facts)
     return known(
         wheels.asked_for(
@@ -110,7 +110,7 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Say whether pip would run flash-attn's setup.py here. It looks for nvcc and imports build tools before it asks for a wheel."""
+    """Say whether pip would run flash-attn's setup.py here. It looks for nvcc and imports build tools before it looks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),

@@ -103,7 +103,7 @@ def _below_a_frame(log: Log, match: Match) -> bool:
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
-    """Return the hit for a cut log; None: the log is not cut.
+    """Return the hit for a log that ends in the middle of a traceback; None: the log is not cut.
 
     `probably`: a sentence with the probable cause. `begins`: the first word of the missing line, "ImportError".
     """

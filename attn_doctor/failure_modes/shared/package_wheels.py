@@ -91,7 +91,7 @@ def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fi
 
 
 def _under_linux(facts: Facts, name: str) -> Fix:
-    where = "in WSL (`wsl --install`, then in its Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
+    where = "in WSL (`wsl --install` installs an Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
     step = commands.by_hand(
         (), f"install and run {name} {where}: its authors support only Linux", "nothing here", elsewhere=True
     )

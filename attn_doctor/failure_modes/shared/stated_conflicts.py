@@ -54,7 +54,7 @@ def fix(facts: Facts, found: Conflicting) -> Fix | None:
     steps = (*first, *_others(facts, [pair for pair in found.pairs if _name(pair) not in settled]))
     if not steps:
         return None
-    return Fix(title="Install what these packages ask for", steps=steps, verify=commands.check(facts))
+    return Fix(title="Install what these packages require", steps=steps, verify=commands.check(facts))
 
 
 def _name(pair: Pair) -> str | None:
@@ -70,7 +70,7 @@ def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
     for pair in pairs:
         exact = [s.version for s in pair.requirement.specifier if s.operator == "=="] if pair.requirement else []
         if pair.package in SERVERS and exact:
-            why = f"{pair.package} is built for this torch alone"
+            why = f"{pair.package} works only with this torch"
             return torch_steps.release(facts, exact[0].partition("+")[0], why)
     names = [pair.package for pair in pairs]
     family = [name for name in _FAMILY if name in names]

@@ -36,7 +36,7 @@ def stated(facts: Facts) -> str | None:
     return package(facts) if isinstance(facts.subject.package, str) else None
 
 
-# An installer's command, and its options that take a value.
+# A command that installs packages; and the options of such commands that are followed by a value.
 _INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
 _WITH_VALUE = (
     "-i",

@@ -99,7 +99,7 @@ _JOINED = 40  # most letters of the next line that may be appended to a name
 def _unglued(symbol: str) -> str:
     """Return a mangled name without the word of the next line, which is appended to it if broken lines were joined.
 
-    Only a complete name can be demangled. Example: in "..._ESsbcausal" it is "..._ESsb", and "causal" is a word of the next line.
+    Only a complete name can be demangled. Example: "..._ESsbcausal" cannot, and "..._ESsb" can: "causal" is a word of the next line.
     """
     if not symbol.startswith("_Z") or demangle(symbol) != symbol or _CUT.search(symbol):
         return symbol

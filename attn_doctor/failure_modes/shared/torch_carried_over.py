@@ -28,11 +28,11 @@ def carried_over(facts: Facts) -> tuple[Step, ...]:
         commands.by_hand(
             ("python", "-m", "pip", "download", "-d", "wheels", *wanted, *index),
             f"{where}; {found.doubt}" if found.doubt else where,
-            "a folder of wheels, there",
+            "a folder of wheels, on that machine",
             "none",
             takes=found.takes,
         ),
-        commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none"),
+        commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, on this machine", "none"),
         commands.install(
             *wanted, from_folder="wheels", why="from the folder that you copied", changes="torch and torchvision"
         ),

@@ -87,7 +87,7 @@ def _published(path: str) -> re.Match[str] | None:
 
 def with_the_fork(facts: Facts, verify: tuple[str, ...]) -> Fix:
     """Return the fix that installs the fork into the target."""
-    # Without git, pip takes the archive of the same branch.
+    # If there is no git, pip downloads the archive of the same branch.
     source = f"{FORK}/archive/refs/heads/main.zip" if facts.toolchain.git is None else f"git+{FORK}"
     steps: list[Step] = []
     if facts.yolo.version == FORK_VERSION:  # pip would keep an installed ultralytics of the same version
