@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from attn_doctor.system import files
+
 LOCKS = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
 
 
@@ -60,7 +62,7 @@ def _named_by_pdm(project: Path, prefix: Path) -> bool:
     https://pdm-project.org/latest/usage/project/#choose-a-python-interpreter
     """
     try:
-        python = Path((project / ".pdm-python").read_text("utf-8", "replace").strip())
+        python = Path(files.text(project / ".pdm-python", 4096).strip())
     except OSError:
         return False
     return Path(os.path.realpath(python.parent.parent)) == prefix
