@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
         ),
         "environment-pollution",
-        "torch 2.3.0+cu118 is there now, and torchvision belongs to torch 2.2.0: torch was exchanged alone.",
+        "torch 2.3.0+cu118 is there now, and torchvision is built for torch 2.2.0: only torch was replaced.",
         [
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a compiled part that is missing, with the wheel for the torch of the log": (
         "$ pip list\ntorch 2.3.0+cu121\nmmcv 2.2.0\n$ python a.py\nModuleNotFoundError: No module named 'mmcv._ext'\n",
         "extension-not-built",
-        "mmcv._ext, the compiled part of mmcv, is not there: it was installed without it.",
+        "mmcv._ext, the compiled part of mmcv, is not there: the package was installed without it.",
         [
             "python -m pip uninstall -y mmcv mmcv-lite mmcv-full",
             (

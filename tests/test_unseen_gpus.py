@@ -185,7 +185,7 @@ def test_an_error_of_hip_names_the_gpu_before_anything_is_installed(said):
     assert (found.slug, found.severity) == ("rocm-specific", Severity.ERROR)
     assert [fix.title for fix in found.fixes] == [
         "See whether this torch is for the GPU",
-        "Take an image of a newer ROCm",
+        "Use an image with a newer ROCm",
         "See which call fails",
     ]
     assert lines(found, 1) == ["docker pull rocm/pytorch:latest"]
