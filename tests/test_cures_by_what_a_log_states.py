@@ -11,6 +11,7 @@ AMD_WHEEL = (
     "Precompiled wheel not found. Building from source...\n"
 )
 XFORMERS = "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n"
+NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver\n"
 CU118 = "--index-url https://download.pytorch.org/whl/cu118"
 NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"\n'
 
@@ -77,6 +78,35 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             "selective_scan_cuda_oflex, the compiled part of VMamba",
             ["python -m pip install --no-build-isolation .\\kernels\\selective_scan"],
             id="a part that a project builds from its own folder, under Windows",
+        ),
+        pytest.param(
+            "My laptop: Windows 11, I am using an integrated Intel GPU\n"
+            "Error CUDA driver version is insufficient for CUDA runtime version at line 90 in file D:\\b\\bitsandbytes\\csrc\\ops.cu\n",
+            "driver-too-old",
+            "the GPU there is from Intel",
+            ["nvidia-smi", None],
+            id="a driver is asked for where there is no NVIDIA GPU",
+        ),
+        pytest.param(
+            f"GPU: Intel(R) UHD Graphics 620\n{NO_DRIVER}",
+            "driver-missing",
+            "the GPU there is from Intel",
+            ["nvidia-smi", None],
+            id="the same, from a form",
+        ),
+        pytest.param(
+            f'File "/content/app/run.py", line 4\n{NO_DRIVER}',
+            "driver-missing",
+            "No NVIDIA driver works there",
+            [None],
+            id="a session of Colab without a GPU",
+        ),
+        pytest.param(
+            f'web-1  | starting\nweb-1  |   File "/srv/app.py", line 7, in <module>\nweb-1  | {NO_DRIVER}web-1 exited with code 1\n',
+            "container-without-gpu",
+            "was not given the GPU",
+            ["nvidia-smi", None, "docker compose up -d --force-recreate"],
+            id="a service of docker compose",
         ),
     ],
 )
