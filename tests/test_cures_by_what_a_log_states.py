@@ -12,6 +12,7 @@ AMD_WHEEL = (
 )
 XFORMERS = "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n"
 NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver\n"
+JP6 = "--index-url https://pypi.jetson-ai-lab.io/jp6/cu126"
 CU118 = "--index-url https://download.pytorch.org/whl/cu118"
 NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"\n'
 
@@ -107,6 +108,30 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             "was not given the GPU",
             ["nvidia-smi", None, "docker compose up -d --force-recreate"],
             id="a service of docker compose",
+        ),
+        pytest.param(
+            "On my Jetson, torch-2.3.0a0+6ddf5cf85e.nv24.04.14026654-cp310-cp310-linux_aarch64.whl, JetPack: 6\n"
+            "RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
+            "no-kernel-image",
+            "A library there has no code for the Jetson's GPU",
+            [
+                'python3 -c "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"',
+                "export TORCH_CUDA_ARCH_LIST=8.7",
+                "python3 -m pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps .",
+            ],
+            id="a library that was compiled on a Jetson",
+        ),
+        pytest.param(
+            "I installed causal_conv1d from https://pypi.jetson-ai-lab.io/jp6/cu126, pytorch version is `2.5.0a0+872d972e41.nv24.8`\n"
+            "ImportError: /srv/v/lib/python3.10/site-packages/causal_conv1d_cuda.cpython-310-aarch64-linux-gnu.so: undefined symbol: "
+            "_ZN3c104cuda9SetDeviceEab\n",
+            "abi-mismatch-torch-version",
+            "was built for torch 2.8 or newer",
+            [
+                f"/srv/v/bin/python3 -m pip install --force-reinstall --no-deps torch==2.8.0 torchvision==0.23.0 {JP6}",
+                f"/srv/v/bin/python3 -m pip install torch==2.8.0 torchvision==0.23.0 {JP6}",
+            ],
+            id="a wheel of the Jetson's index beside another torch",
         ),
     ],
 )
