@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
     building,
     cuda_start,
+    old_torch_steps,
     package_cures,
     subject,
     torch_install,
@@ -45,8 +46,9 @@ from attn_doctor.failure_modes.shared import (
     wheel_fixes,
 )
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
-from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
-from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
+from attn_doctor.knowledge import built_packages, flash_attention, gpu, old_torch, pytorch, wheels
+from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -394,6 +396,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not _card_is_known(facts):
         return ()
+    old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
+    if old is not None:
+        title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
