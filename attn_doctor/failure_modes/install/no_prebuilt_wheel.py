@@ -153,6 +153,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "urllib.error.HTTPError or URLError",
         )
     seen = cut_logs.told(seen)
+    if all(m.strength == "context" for m in seen.matches):
+        return None  # the log continues after that line, and names the error
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
