@@ -13,6 +13,7 @@ AMD_WHEEL = (
 XFORMERS = "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n"
 NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver\n"
 JP6 = "--index-url https://pypi.jetson-ai-lab.io/jp6/cu126"
+OF_MAMBA = "https://github.com/state-spaces/mamba/releases/download"
 CU118 = "--index-url https://download.pytorch.org/whl/cu118"
 NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"\n'
 
@@ -133,6 +134,17 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             ],
             id="a wheel of the Jetson's index beside another torch",
         ),
+        pytest.param(
+            'torch version 2.4.1\nPython 3.10.13\nI installed "mamba_ssm-2.2.2+cu122torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl" by pip\n'
+            "ImportError: /srv/v/lib/python3.10/site-packages/selective_scan_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol: "
+            "_ZN3c107WarningC1ESt7variantIJNS0_11UserWarningENS0_18DeprecationWarningEEERKNS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEb\n",
+            "abi-mismatch-cxx11",
+            "mamba-ssm was built with the C++11 ABI",
+            [
+                f"/srv/v/bin/python3 -m pip install --force-reinstall --no-deps {OF_MAMBA}/v2.2.2/mamba_ssm-2.2.2+cu122torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
+            ],
+            id="the same wheel for the other ABI, named in words",
+        ),
     ],
 )
 def test_the_first_cure_is_for_what_the_log_states(log, slug, says, lines):
@@ -140,3 +152,21 @@ def test_the_first_cure_is_for_what_the_log_states(log, slug, says, lines):
     assert finding.slug == slug
     assert says in finding.message
     assert lines is None or cures(log)[0] == lines
+
+
+def test_a_compiler_that_is_missing_beside_an_old_cuda_is_the_one_that_its_nvcc_accepts():
+    log = (
+        "CUDA_HOME = C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v{}\n"
+        'error: Microsoft Visual C++ 14.0 or greater is required. Get it with "Microsoft C++ Build Tools"\n'
+    )
+    old, new = (str(cures(log.format(version))[-1][0]) for version in ("11.8", "12.4"))
+    assert "Component.VC.14.38.17.8.x86.x64" in old
+    assert "Workload.VCTools" in old
+    assert "Component.VC" not in new
+    assert "Workload.VCTools" in new
+
+
+def test_a_setup_that_takes_no_wheel_for_an_old_torch_gets_a_toolkit_first():
+    asked = "/tmp/x/setup.py:119: UserWarning: mamba_ssm was requested, but nvcc was not found.  Are you sure your environment has nvcc available?\n"
+    assert "MAMBA_SKIP_CUDA_BUILD" not in str(cures(f"PyTorch Version: 1.13.1+cu117\n{asked}"))
+    assert "MAMBA_SKIP_CUDA_BUILD" in str(cures(f"PyTorch Version: 2.0.1+cu118\n{asked}")[0])

@@ -70,6 +70,7 @@ SIGNS = (
     Sign(("bin\\nvcc", "bin\\\\nvcc", "bin/nvcc", "include\\crt", "include/crt"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}(?:bin{_WAY}{{1,2}}nvcc|include{_WAY}{{1,2}}crt)", {}, "implied"),
     Sign(("cuda/bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
     Sign(("CUDA_HOME",), r"\busing CUDA_HOME='(?P<cuda_home>[^']{2,200})'"),
+    Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/usr/local/cuda-|[A-Za-z]:\\{1,2}Program Files\\{1,2}NVIDIA GPU Computing Toolkit\\{1,2}CUDA\\{1,2}v)(?P<toolkit>\d{1,2}\.\d))[\\/]?[\"']?$", {}, "implied"),
     Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/|[A-Za-z]:\\)[^\"'$%:;]{2,150}?)[\"']?$"),
     # The host compiler
     Sign(("gcc (", "g++ (", "GCC version"), r"^(?P<compiler>(?:gcc|g\+\+)(?:-\d+)? \([^()]{2,60}(?:\([^()]{0,40}\))?\) \d+\.\d+\.\d+)"),

@@ -28,7 +28,8 @@ _TORCHES = (
     Sign((" torch ",), rf"^(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
     Sign(("YOLO",), r"^(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
     Sign(("/yolov", "\\yolov"), r"File \"[^\"]{0,250}[\\/](?P<checkout>yolov[579])(?:-\w{1,20})?[\\/](?:models|utils|detect|train|val|test|export|hubconf)\b", {}, "implied"),
-    Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
+    Sign(("PyTorch version", "PyTorch Version"), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
+    Sign(("orch version ", "orch Version "), rf"^[-*•\s]{{0,4}}(?:[Pp]y)?[Tt]orch [Vv]ersion {_TORCH}[.,;]?$"),
     Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?['`]?{_TORCH}{_END}"),
     Sign(("orch: ", "orch : ", "orch  ", "orch：", "orch="), rf"^(?:\S+ ){{0,2}}(?:[Pp]y)?[Tt]orch(?:[ _]?(?:[Vv]ersion|版本))?\s{{0,20}}(?:: |：|= ?)v?{_TORCH}{_END}", {}, "implied"),
     Sign(("orch版本", "orch 版本"), rf"[Tt]orch ?版本\s?[:：]\s?v?{_TORCH}{_END}", {}, "implied"),
@@ -74,8 +75,8 @@ _TORCHES = (
 
 # A wheel that was installed by its name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
 _WHEEL = (
-    r"^(?:.{{0,80}}pip3? install .{{0,400}}?|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
-    r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?= |$)"
+    r"^(?:.{{0,80}}pip3? install .{{0,400}}?|.{{0,80}}\b[Ii]nstall(?:ed|ing)? .{{0,40}}?[\"'`(]|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
+    r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?=[ \"'`)]|$)"
 )
 
 _INSTALLED = (
