@@ -145,6 +145,38 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             ],
             id="the same wheel for the other ABI, named in words",
         ),
+        pytest.param(
+            "conda install pytorch pytorch-cuda=12.1 -c pytorch -c nvidia\n"
+            "ImportError: /srv/conda/envs/seg/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so: undefined symbol: "
+            "cusparseSpMM_preprocess_x, version libcusparse.so.12\n",
+            "ld-library-path-shadowing",
+            "torch is from conda there",
+            ["conda install --prefix /srv/conda/envs/seg --yes nvidia/label/cuda-12.1.1::libcusparse"],
+            id="a library of another CUDA beside conda's torch",
+        ),
+        pytest.param(
+            "GLIBCXX error on our cluster\n"
+            '  File "/srv/v/lib/python3.11/site-packages/flash_attn/__init__.py", line 3, in <module>\n'
+            "    from flash_attn.flash_attn_interface import (\n",
+            "glibcxx-too-old",
+            "The log is cut: somebody names GLIBCXX there",
+            ['/srv/v/bin/python3 -c "import torch, flash_attn"', None],
+            id="GLIBCXX in words, above a traceback that is cut",
+        ),
+        pytest.param(
+            "pip install flash_attn-2.8.1+cu129torch2.8-cp311-cp311-linux_x86_64.whl\n"
+            "ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.32' not found (required by "
+            "/srv/v/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)\n",
+            "glibc-too-old",
+            "built for glibc 2.32 or newer",
+            [
+                "/srv/v/bin/python3 -m pip install setuptools wheel packaging psutil ninja",
+                "export MAX_JOBS=2",
+                "export FLASH_ATTENTION_FORCE_BUILD=TRUE",
+                "/srv/v/bin/python3 -m pip install --force-reinstall --no-deps --no-build-isolation --no-cache-dir flash-attn==2.8.1",
+            ],
+            id="a wheel of others for a torch without older wheels",
+        ),
     ],
 )
 def test_the_first_cure_is_for_what_the_log_states(log, slug, says, lines):
