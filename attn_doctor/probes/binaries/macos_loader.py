@@ -1,0 +1,327 @@
+"""Simulate dyld, the loader of macOS, as Python calls it for an extension: which libraries it finds, and which names they lack.
+
+Rules: dyld/Loader.cpp (`getLoader`, `forEachPath`, `resolveSymbol`, `hasExportedSymbol`) and dyld/JustInTimeLoader.cpp (`matchesPath`) of
+https://github.com/apple-oss-distributions/dyld, and dyld(1). A library that is loaded already is found again by its path and by its install
+name: an extension that names @rpath/libtorch.dylib needs no rpath of its own after `import torch`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from attn_doctor.knowledge import macos_libraries
+from attn_doctor.probes.binaries.macho import FLAT, PROGRAM, SELF, MachFile, MachO, Undefined
+from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
+
+
+class Missing(NamedTuple):
+    """Report a library that is in none of the places. dyld says: "Library not loaded"."""
+
+    name: str
+    wanted_by: str
+
+
+class NoSymbol(NamedTuple):
+    """Report a name that a library lacks. dyld says: "Symbol not found"."""
+
+    symbol: str
+    library: str
+    wanted_by: str
+
+
+class OtherMachine(NamedTuple):
+    """Report a library for another processor. dyld says: "incompatible architecture (have 'x86_64', need 'arm64')"."""
+
+    name: str
+    have: tuple[str, ...]
+    need: str
+
+
+class Damaged(NamedTuple):
+    """Report a library that dyld cannot read."""
+
+    name: str
+    why: str
+
+
+Trouble = Missing | NoSymbol | OtherMachine | Damaged
+MOST_REEXPORTS = 16  # libraries one after the other
+
+
+class Image:
+    """Describe one file, read on demand."""
+
+    def __init__(self, path: str, opener: Callable[[], Mapped]) -> None:
+        self.path = path
+        self._opener = opener
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(self.path)
+
+    @cached_property
+    def file(self) -> MachFile:
+        """Return the content. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
+        return MachFile(self._opener())
+
+    def code(self, machine: str) -> MachO | None:
+        """Return the code for an architecture. Raises OSError and DamagedFile."""
+        slices = self.file.slices
+        return slices.get(machine) or slices.get({"arm64": "arm64e", "x86_64": "x86_64h"}.get(machine, ""))
+
+
+class Disk:
+    """Hold files by their paths: those of this machine, and those of a wheel as if it were installed."""
+
+    def __init__(self, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
+        self._laid_over = laid_over or {}
+        self._known: dict[str, Image | None] = {}
+
+    def get(self, path: str) -> Image | None:
+        """Return a file; None if there is none."""
+        plain = posixpath.normpath(path)
+        if plain not in self._known:
+            over = self._laid_over.get(plain)
+            self._known[plain] = Image(plain, over) if over else self._on_disk(plain)
+        return self._known[plain]
+
+    @staticmethod
+    def _on_disk(path: str) -> Image | None:
+        try:
+            return Image(path, partial(Mapped.open, Path(path))) if Path(path).is_file() else None
+        except (OSError, ValueError):  # a folder without permission, or a name that no file can have
+            return None
+
+    @staticmethod
+    def libraries(folder: str) -> list[str]:
+        """Return the paths of all libraries in a folder, sorted; empty if it cannot be read."""
+        try:
+            return sorted(str(entry) for entry in Path(folder).iterdir() if entry.suffix in (".dylib", ".so"))
+        except OSError:
+            return []
+
+
+class Process:
+    """Hold the libraries that one process loads.
+
+    `machine`: the architecture of the process. `before`: libraries that were loaded before, as by `import torch`; they are not checked
+    themselves. `program`: Python's own file. `elsewhere`: the process runs on another machine than this one, so absolute paths are not
+    looked for here.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        machine: str,
+        before: Sequence[Image] = (),
+        environ: Mapping[str, str] | None = None,
+        program: Image | None = None,
+        *,
+        elsewhere: bool = True,
+    ) -> None:
+        self._disk = disk
+        self._program = program
+        self.machine = machine
+        self._elsewhere = elsewhere
+        variables = environ or {}
+        self._first = _folders(variables.get("DYLD_LIBRARY_PATH"))
+        self._last = _folders(variables.get("DYLD_FALLBACK_LIBRARY_PATH"))
+        self.loaded: dict[str, Image] = {}  # by path
+        self._named: dict[str, Image] = {}  # by install name
+        self._before: set[str] = set()
+        self.doubts: list[str] = []  # why the answer may be another one on the machine itself
+        self._wanted: dict[str, list[Image | str | None]] = {}  # path of a file -> its libraries by number; a text is one of Apple's
+        for image in before:
+            self._before.add(image.path)
+            self._enter(image)
+
+    def load(self, image: Image) -> list[Trouble]:
+        """Load a file with all libraries that it needs, and return the troubles. dyld reports the first one."""
+        troubles: list[Trouble] = []
+        self._before.discard(image.path)
+        self._map(image, self._of_program(), troubles)
+        for path in [path for path in self.loaded if path not in self._before]:
+            self._bind(self.loaded[path], troubles)
+        return troubles
+
+    def found(self, image: Image, number: int) -> Image | str | None:
+        """Return the library with a number in a loaded file, from 1 on; a text for one of Apple's, None for a missing one."""
+        libraries = self._wanted.get(image.path, [])
+        return libraries[number - 1] if 0 < number <= len(libraries) else None
+
+    def _enter(self, image: Image) -> None:
+        self.loaded.setdefault(image.path, image)
+        try:
+            code = image.code(self.machine)
+        except (OSError, DamagedFile):
+            return
+        if code is not None and code.install_name:
+            self._named.setdefault(code.install_name, image)
+
+    def _map(self, image: Image, chain: tuple[str, ...], troubles: list[Trouble]) -> None:
+        """Map a file and its libraries. `chain`: the rpaths of the files that loaded it."""
+        try:
+            code = image.code(self.machine)
+            if code is None:
+                troubles.append(OtherMachine(image.name, tuple(image.file.slices), self.machine))
+                return
+            self._enter(image)
+            own = tuple(self._expanded(rpath, image) for rpath in code.rpaths)
+            wanted = code.dylibs
+        except OSError as error:
+            troubles.append(Damaged(image.name, f"cannot be read ({error.strerror or error})"))
+            return
+        except DamagedFile as error:
+            troubles.append(Damaged(image.name, str(error)))
+            return
+        rpaths = (*own, *chain)
+        libraries: list[Image | str | None] = []
+        self._wanted[image.path] = libraries
+        following: list[Image] = []
+        for dylib in wanted:
+            there = self._find(dylib.name, image, rpaths) or self._outside(dylib.name)
+            if dylib.kind == "weak" and isinstance(there, Image) and not self._fits(there):
+                there = None
+            libraries.append(there)
+            if there is None and dylib.kind not in ("weak", "lazy"):
+                troubles.append(Missing(dylib.name, image.name))
+            elif isinstance(there, Image) and dylib.kind != "lazy":
+                following.append(there)
+        for there in following:
+            if there.path not in self.loaded:
+                self._map(there, rpaths, troubles)
+            elif there.path in self._before and there.path not in self._wanted:
+                self._check(there, troubles)
+
+    def _check(self, image: Image, troubles: list[Trouble]) -> None:
+        """Judge a library that was loaded before by its architecture alone."""
+        self._wanted[image.path] = []
+        try:
+            if image.code(self.machine) is None:
+                troubles.append(OtherMachine(image.name, tuple(image.file.slices), self.machine))
+        except OSError as error:
+            troubles.append(Damaged(image.name, f"cannot be read ({error.strerror or error})"))
+        except DamagedFile as error:
+            troubles.append(Damaged(image.name, str(error)))
+
+    def _find(self, name: str, image: Image, rpaths: Sequence[str]) -> Image | None:
+        """Return the first library for this architecture; if there is none, one for another architecture; else None."""
+        if name in self._named:
+            return self._named[name]
+        there = [found for place in self._places(name, image, rpaths) if (found := self._disk.get(place))]
+        if self._elsewhere and not macos_libraries.is_apple(name):  # the folders of the other machine have other paths
+            leaf = posixpath.basename(name)
+            there += [self.loaded[path] for path in self._before if posixpath.basename(path) == leaf]
+        return next((one for one in there if self._fits(one)), there[0] if there else None)
+
+    def _places(self, name: str, image: Image, rpaths: Sequence[str]) -> Iterator[str]:
+        leaf = posixpath.basename(name)
+        yield from (f"{folder}/{leaf}" for folder in self._first)
+        if name.startswith("@rpath/"):
+            yield from (f"{rpath}/{name.removeprefix('@rpath/')}" for rpath in rpaths)
+        elif not self._elsewhere or not name.startswith("/"):
+            yield self._expanded(name, image)
+        yield from (f"{folder}/{leaf}" for folder in self._last)
+
+    def _fits(self, image: Image) -> bool:
+        try:
+            return image.code(self.machine) is not None
+        except (OSError, DamagedFile):
+            return False
+
+    def _outside(self, name: str) -> str | None:
+        """Return the owner of a library that is not looked for in files; None: it would have to be a file here."""
+        owner = macos_libraries.owner(name)
+        if owner == macos_libraries.APPLE or (owner == macos_libraries.PYTHON and self._elsewhere):
+            return owner
+        if macos_libraries.is_apple(name):
+            self.doubts.append(f"{name} would be a part of macOS: whether this macOS has it was not seen")
+            return macos_libraries.APPLE
+        if self._elsewhere and name.startswith("/"):
+            self.doubts.append(f"{name} is outside of the folders that were named: whether it is there was not seen")
+            return "elsewhere"
+        return None
+
+    def _expanded(self, path: str, image: Image) -> str:
+        if path == "@loader_path" or path.startswith("@loader_path/"):
+            return posixpath.normpath(posixpath.dirname(image.path) + path.removeprefix("@loader_path"))
+        if self._program is not None and path.startswith("@executable_path"):
+            return posixpath.normpath(posixpath.dirname(self._program.path) + path.removeprefix("@executable_path"))
+        return path
+
+    def _of_program(self) -> tuple[str, ...]:
+        """Return the rpaths of Python's program, which count for all libraries."""
+        if self._program is None:
+            return ()
+        try:
+            code = self._program.code(self.machine)
+        except (OSError, DamagedFile):  # a script that starts Python (pyenv)
+            return ()
+        return tuple(self._expanded(rpath, self._program) for rpath in code.rpaths) if code else ()
+
+    def _bind(self, image: Image, troubles: list[Trouble]) -> None:
+        try:
+            code = image.code(self.machine)
+            for symbol in code.undefined if code else ():
+                if not symbol.weak:
+                    self._resolve(symbol, image, troubles)
+        except (OSError, DamagedFile) as error:
+            troubles.append(Damaged(image.name, str(error)))
+
+    def _resolve(self, symbol: Undefined, image: Image, troubles: list[Trouble]) -> None:
+        if symbol.library in (FLAT, PROGRAM):
+            # Names of Python are in its program. Functions without an owner are bound at their first call, so dyld does not miss them.
+            if not symbol.name.startswith(("_Py", "__Py")) and not self._anywhere(symbol.name):
+                self.doubts.append(f"{image.name} takes {symbol.name} from any library of the process, and none here has it")
+            return
+        there = image if symbol.library == SELF else self.found(image, symbol.library)
+        if there is None or isinstance(there, str):  # reported already, or one of Apple's, which are in no file
+            return
+        if not self._exports(there, symbol.name) and not (symbol.shared and self._anywhere(symbol.name)):
+            troubles.append(NoSymbol(symbol.name, there.name, image.name))
+
+    def _anywhere(self, name: str) -> bool:
+        return any(self._exports(image, name) for image in list(self.loaded.values()))
+
+    def _exports(self, image: Image, name: str, depth: int = 0) -> bool:
+        """Return whether a library has a name, itself or by the libraries that it exports again."""
+        if depth > MOST_REEXPORTS:
+            return False
+        try:
+            code = image.code(self.machine)
+            if code is None:
+                return True  # this was reported when it was loaded
+            exported = code.exported(name)
+            numbers = [number for number, dylib in enumerate(code.dylibs, 1) if dylib.kind == "reexported"]
+        except (OSError, DamagedFile):
+            return True
+        if exported is not None and not exported.library:
+            return True
+        if exported is not None:
+            numbers, name = [exported.library], exported.name or name
+        return any(self._exports_by(image, number, name, depth) for number in numbers)
+
+    def _exports_by(self, image: Image, number: int, name: str, depth: int) -> bool:
+        if image.path in self._before and not self._wanted.get(image.path):
+            return True  # its libraries were not looked for
+        there = self.found(image, number)
+        if isinstance(there, Image):
+            return self._exports(there, name, depth + 1)
+        return there is not None
+
+
+def _folders(value: str | None) -> tuple[str, ...]:
+    return tuple(folder for folder in (value or "").split(":") if folder.startswith("/"))
+
+
+def before(folders: Sequence[str], disk: Disk) -> Iterator[Image]:
+    """Yield the libraries of folders whose libraries the process has loaded already, such as torch/lib."""
+    for folder in folders:
+        for path in disk.libraries(folder):
+            image = disk.get(path)
+            if image is not None:
+                yield image
