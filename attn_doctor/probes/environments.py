@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from attn_doctor.probes.prefixes import prefix_of
+
 LOCKS = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
 
 
@@ -63,4 +65,4 @@ def _named_by_pdm(project: Path, prefix: Path) -> bool:
         python = Path((project / ".pdm-python").read_text("utf-8", "replace").strip())
     except OSError:
         return False
-    return Path(os.path.realpath(python.parent.parent)) == prefix
+    return Path(os.path.realpath(prefix_of(str(python)))) == prefix
