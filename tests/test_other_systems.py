@@ -75,11 +75,10 @@ def test_on_windows_no_environment_is_copied_or_changed(monkeypatch):
 
 @pytest.mark.parametrize("options", [["--suggest", "--verify"], ["--apply", "--yes"], ["--undo", "--yes"]])
 def test_on_windows_fix_refuses_before_it_examines_anything(options, monkeypatch, capsys):
-    from attn_doctor import cli
-    from attn_doctor.probes import ask
+    from attn_doctor import child, cli
 
     monkeypatch.setattr(platforms, "WINDOWS", True)
-    monkeypatch.setattr(ask, "ask", lambda *_, **__: pytest.fail("an interpreter was started"))
+    monkeypatch.setattr(child, "_start", lambda *_, **__: pytest.fail("a program was started"))
     assert cli.run(["fix", *options]) == 2
     assert "`attn-doctor fix --suggest` shows the commands" in capsys.readouterr().err
 
@@ -202,7 +201,7 @@ def posix_only(text: str) -> list[str]:
 
 def test_the_search_finds_what_is_planted():
     planted = "import os, pwd\nos.geteuid()\nos.pread\nfrom os import fork\nimport subprocess\nsubprocess.run([], preexec_fn=1)\nos.path.join()"
-    assert posix_only(planted) == ["1: import pwd", "4: fork", "6: preexec_fn", "2: os.geteuid", "3: os.pread"]
+    assert sorted(posix_only(planted)) == ["1: import pwd", "2: os.geteuid", "3: os.pread", "4: fork", "6: preexec_fn"]
 
 
 def test_no_call_that_windows_lacks_is_outside_of_system():

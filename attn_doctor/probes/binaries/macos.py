@@ -47,7 +47,9 @@ def mac_of(interpreter: Interpreter, environ: Mapping[str, str]) -> Mac | None:
         return None
     told = interpreter.platform.rpartition("-")[2]  # "universal2" for a Python with the code for both
     machine = told if told in ("arm64", "x86_64") else platform.machine()
-    return Mac(machine, platform.mac_ver()[0] or None, environ, interpreter)
+    version = platform.mac_ver()[0]
+    # macOS 11 and newer say 10.16 to a Python that was built for older ones.
+    return Mac(machine, None if version in ("", "10.16") else version, environ, interpreter)
 
 
 def is_for_macos(path: str) -> bool:

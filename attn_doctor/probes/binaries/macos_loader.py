@@ -132,11 +132,11 @@ class Process:
         self._last = _folders(variables.get("DYLD_FALLBACK_LIBRARY_PATH"))
         self.loaded: dict[str, Image] = {}  # by path
         self._named: dict[str, Image] = {}  # by install name
-        self._before: set[str] = set()
+        self._ready = tuple(before)
+        self._before = {image.path for image in before}
         self.doubts: list[str] = []  # why the answer may be another one on the machine itself
         self._wanted: dict[str, list[Image | str | None]] = {}  # path of a file -> its libraries by number; a text is one of Apple's
         for image in before:
-            self._before.add(image.path)
             self._enter(image)
 
     def load(self, image: Image) -> list[Trouble]:
@@ -154,35 +154,52 @@ class Process:
         return libraries[number - 1] if 0 < number <= len(libraries) else None
 
     def _enter(self, image: Image) -> None:
-        self.loaded.setdefault(image.path, image)
         try:
             code = image.code(self.machine)
+            name = code.install_name if code else None
         except (OSError, DamagedFile):
             return
-        if code is not None and code.install_name:
-            self._named.setdefault(code.install_name, image)
+        if code is not None:
+            self.loaded.setdefault(image.path, image)
+        if name:
+            self._named.setdefault(name, image)
 
     def _map(self, image: Image, chain: tuple[str, ...], troubles: list[Trouble]) -> None:
-        """Map a file and its libraries. `chain`: the rpaths of the files that loaded it."""
+        """Map a file and all that it needs. `chain`: the rpaths of the files that loaded it."""
+        waiting = [(image, chain)]
+        while waiting:
+            one, above = waiting.pop()
+            if one.path in self._wanted:
+                continue
+            wanted = self._entered(one, troubles)
+            if wanted is not None and one.path not in self._before:
+                rpaths = (*self._rpaths(one, wanted), *above)
+                following = self._needed(one, wanted, rpaths, troubles)
+                waiting += [(there, rpaths) for there in reversed(following)]
+
+    def _entered(self, image: Image, troubles: list[Trouble]) -> MachO | None:
+        """Return the code of a file for this process; None: dyld refuses the file, and `troubles` says why."""
+        self._wanted[image.path] = []
         try:
             code = image.code(self.machine)
             if code is None:
                 troubles.append(OtherMachine(image.name, tuple(image.file.slices), self.machine))
-                return
-            self._enter(image)
-            own = tuple(self._expanded(rpath, image) for rpath in code.rpaths)
-            wanted = code.dylibs
+                return None
+            _ = code.dylibs, code.rpaths, code.install_name
         except OSError as error:
             troubles.append(Damaged(image.name, f"cannot be read ({error.strerror or error})"))
-            return
         except DamagedFile as error:
             troubles.append(Damaged(image.name, str(error)))
-            return
-        rpaths = (*own, *chain)
-        libraries: list[Image | str | None] = []
-        self._wanted[image.path] = libraries
+        else:
+            self._enter(image)
+            return code
+        return None
+
+    def _needed(self, image: Image, code: MachO, rpaths: Sequence[str], troubles: list[Trouble]) -> list[Image]:
+        """Find the libraries that a file names, and return those that are loaded with it."""
+        libraries = self._wanted[image.path]
         following: list[Image] = []
-        for dylib in wanted:
+        for dylib in code.dylibs:
             there = self._find(dylib.name, image, rpaths) or self._outside(dylib.name)
             if dylib.kind == "weak" and isinstance(there, Image) and not self._fits(there):
                 there = None
@@ -191,31 +208,22 @@ class Process:
                 troubles.append(Missing(dylib.name, image.name))
             elif isinstance(there, Image) and dylib.kind != "lazy":
                 following.append(there)
-        for there in following:
-            if there.path not in self.loaded:
-                self._map(there, rpaths, troubles)
-            elif there.path in self._before and there.path not in self._wanted:
-                self._check(there, troubles)
+        return following
 
-    def _check(self, image: Image, troubles: list[Trouble]) -> None:
-        """Judge a library that was loaded before by its architecture alone."""
-        self._wanted[image.path] = []
-        try:
-            if image.code(self.machine) is None:
-                troubles.append(OtherMachine(image.name, tuple(image.file.slices), self.machine))
-        except OSError as error:
-            troubles.append(Damaged(image.name, f"cannot be read ({error.strerror or error})"))
-        except DamagedFile as error:
-            troubles.append(Damaged(image.name, str(error)))
+    def _rpaths(self, image: Image, code: MachO) -> Iterator[str]:
+        """Yield the rpaths of a file. Those of a process that is elsewhere are used only if they begin at a file."""
+        for rpath in code.rpaths:
+            if rpath.startswith("@") or not self._elsewhere:
+                yield self._expanded(rpath, image)
 
     def _find(self, name: str, image: Image, rpaths: Sequence[str]) -> Image | None:
         """Return the first library for this architecture; if there is none, one for another architecture; else None."""
-        if name in self._named:
+        if name in self._named and name.startswith(("@rpath/", "/")):
             return self._named[name]
         there = [found for place in self._places(name, image, rpaths) if (found := self._disk.get(place))]
         if self._elsewhere and not macos_libraries.is_apple(name):  # the folders of the other machine have other paths
             leaf = posixpath.basename(name)
-            there += [self.loaded[path] for path in self._before if posixpath.basename(path) == leaf]
+            there += [one for one in self._ready if one.name == leaf]
         return next((one for one in there if self._fits(one)), there[0] if there else None)
 
     def _places(self, name: str, image: Image, rpaths: Sequence[str]) -> Iterator[str]:
@@ -261,31 +269,36 @@ class Process:
             code = self._program.code(self.machine)
         except (OSError, DamagedFile):  # a script that starts Python (pyenv)
             return ()
-        return tuple(self._expanded(rpath, self._program) for rpath in code.rpaths) if code else ()
+        return tuple(self._rpaths(self._program, code)) if code else ()
 
     def _bind(self, image: Image, troubles: list[Trouble]) -> None:
         try:
             code = image.code(self.machine)
+            strays = []
             for symbol in code.undefined if code else ():
-                if not symbol.weak:
+                if symbol.library not in (FLAT, PROGRAM):
                     self._resolve(symbol, image, troubles)
+                elif code and code.two_level and not symbol.weak and not self._anywhere(symbol.name):
+                    strays.append(symbol.name)
         except (OSError, DamagedFile) as error:
             troubles.append(Damaged(image.name, str(error)))
+            return
+        # Functions without a library are bound at their first call, so dyld itself does not miss them.
+        if strays:
+            more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
+            self.doubts.append(f"{image.name} takes {strays[0]}{more} from any library of the process, and none here has it")
 
     def _resolve(self, symbol: Undefined, image: Image, troubles: list[Trouble]) -> None:
-        if symbol.library in (FLAT, PROGRAM):
-            # Names of Python are in its program. Functions without an owner are bound at their first call, so dyld does not miss them.
-            if not symbol.name.startswith(("_Py", "__Py")) and not self._anywhere(symbol.name):
-                self.doubts.append(f"{image.name} takes {symbol.name} from any library of the process, and none here has it")
-            return
+        """Look for a name in its library. A name of a missing library, or of one of Apple's, which are in no file, is not judged."""
         there = image if symbol.library == SELF else self.found(image, symbol.library)
-        if there is None or isinstance(there, str):  # reported already, or one of Apple's, which are in no file
+        if symbol.weak or there is None or isinstance(there, str):
             return
         if not self._exports(there, symbol.name) and not (symbol.shared and self._anywhere(symbol.name)):
             troubles.append(NoSymbol(symbol.name, there.name, image.name))
 
     def _anywhere(self, name: str) -> bool:
-        return any(self._exports(image, name) for image in list(self.loaded.values()))
+        """Return whether any library of the process has a name, or Python's program, which has the names of Python."""
+        return name.startswith(("_Py", "__Py")) or any(self._exports(image, name) for image in list(self.loaded.values()))
 
     def _exports(self, image: Image, name: str, depth: int = 0) -> bool:
         """Return whether a library has a name, itself or by the libraries that it exports again."""
@@ -306,7 +319,7 @@ class Process:
         return any(self._exports_by(image, number, name, depth) for number in numbers)
 
     def _exports_by(self, image: Image, number: int, name: str, depth: int) -> bool:
-        if image.path in self._before and not self._wanted.get(image.path):
+        if image.path in self._before:
             return True  # its libraries were not looked for
         there = self.found(image, number)
         if isinstance(there, Image):
