@@ -41,7 +41,9 @@ def _tree(names: Mapping[str, bytes]) -> dict:
 
 def trie(names: Mapping[str, tuple[int, str] | None]) -> bytes:
     """Write the tree of exports. A value is None, or the number of a library and the name there (exported again)."""
-    entries = {n: b"\0\x10" if to is None else b"\x08" + _number(to[0]) + to[1].encode() + b"\0" for n, to in names.items()}
+    entries = {
+        n: b"\0\x10" if to is None else b"\x08" + _number(to[0]) + to[1].encode() + b"\0" for n, to in names.items()
+    }
     nodes: list[tuple[bytes | None, list[tuple[str, int]]]] = []
 
     def add(data: bytes | None, branches: dict) -> int:

@@ -264,8 +264,10 @@ def test_the_verdict_says_it_in_the_words_of_dyld(tmp_path):
     found = macos.library(str(path), [str(tmp_path / "torch/lib")])
     assert (found.module, found.verdict, found.cause, found.macos) == ("_C", "fails", "torch-missing", "12.0")
     assert found.because == (
-        "@rpath/libtorch.dylib, which _C.so needs, is in none of the folders that macOS searches; torch has it "
-        "(macOS says: Library not loaded: @rpath/libtorch.dylib)",
+        (
+            "@rpath/libtorch.dylib, which _C.so needs, is in none of the folders that macOS searches; torch has it "
+            "(macOS says: Library not loaded: @rpath/libtorch.dylib)"
+        ),
         "@rpath/libpng16.dylib, which _C.so needs, is in none of the folders that macOS searches (macOS says: Library not loaded: @rpath/libpng16.dylib)",
         "_C.so takes c10::gone() from libc10.dylib, which does not have it (macOS says: Symbol not found: __ZN3c104goneEv)",
     )
@@ -283,8 +285,10 @@ def test_rosetta_is_named_where_the_two_processors_meet(tmp_path):
     found = macos.library(str(path), [str(tmp_path / "torch/lib")])
     assert found.cause == "machine"
     assert found.because == (
-        "libc10.dylib is for arm64, and the process of Python for x86_64; on Apple silicon an x86_64 Python runs under Rosetta, and needs x86_64 "
-        "libraries only (macOS says: incompatible architecture (have 'arm64', need 'x86_64'))",
+        (
+            "libc10.dylib is for arm64, and the process of Python for x86_64; on Apple silicon an x86_64 Python runs under Rosetta, and needs x86_64 "
+            "libraries only (macOS says: incompatible architecture (have 'arm64', need 'x86_64'))"
+        ),
     )
     (tmp_path / "own/_C.so").write_bytes(fat(("x86_64", thin(machine="x86_64")), ("arm64", thin())))
     assert macos.library(str(path), [str(tmp_path / "torch/lib")]).verdict == "loads"

@@ -11,7 +11,14 @@ from attn_doctor.knowledge.tables import load
 from attn_doctor.model.versions import parse
 
 APPLE, PYTHON = "macOS", "Python"
-TORCH = ("libc10.dylib", "libtorch_cpu.dylib", "libtorch.dylib", "libtorch_python.dylib", "libshm.dylib", "libtorch_global_deps.dylib")
+TORCH = (
+    "libc10.dylib",
+    "libtorch_cpu.dylib",
+    "libtorch.dylib",
+    "libtorch_python.dylib",
+    "libshm.dylib",
+    "libtorch_global_deps.dylib",
+)
 _FRAMEWORK = re.compile(r"/System/Library/Frameworks/(?:.*/Frameworks/)?(\w+)\.framework/(?:Versions/\w+/)?\1")
 
 

@@ -141,7 +141,10 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
     environ, root, ask = request.environ, request.root, request.tools
     prefix = prefix_of(request.choice.python)
     # PATH as if the target were activated, because a build in the target finds the ninja and the compilers of the target first.
-    inside = {**environ, "PATH": os.pathsep.join([*programs_of(request.choice.python), environ.get("PATH", os.defpath)])}
+    inside = {
+        **environ,
+        "PATH": os.pathsep.join([*programs_of(request.choice.python), environ.get("PATH", os.defpath)]),
+    }
     return {
         "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
         "graphics": runner.start(

@@ -96,7 +96,9 @@ def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: W
 
 def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None) -> Iterator[Where]:
     # NVIDIA's installer for Windows sets CUDA_PATH_V12_4 for each release, and CUDA_PATH for the last one that was installed.
-    releases = sorted((name for name in environ if re.fullmatch(r"CUDA_PATH_V\d+_\d+", name)), key=_release, reverse=True)
+    releases = sorted(
+        (name for name in environ if re.fullmatch(r"CUDA_PATH_V\d+_\d+", name)), key=_release, reverse=True
+    )
     for name in ("CUDA_HOME", "CUDA_PATH", *releases):
         value = environ.get(name, "")
         if _is_toolkit(tree, value):

@@ -32,7 +32,9 @@ class ExportsTrie:
     def find(self, name: bytes) -> Exported | None:
         """Return the entry of a name; None: it is not exported. Raises DamagedFile."""
         place, matched = 0, 0
-        for _ in range(len(name) + _LONGEST_NUMBER):  # each branch takes at least one letter; damaged trees may have empty ones
+        for _ in range(
+            len(name) + _LONGEST_NUMBER
+        ):  # each branch takes at least one letter; damaged trees may have empty ones
             size, at = self._number(place)
             if matched == len(name):
                 return self._entry(at) if size else None

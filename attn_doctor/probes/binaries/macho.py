@@ -168,7 +168,9 @@ class MachO:
     def _defined(self) -> frozenset[str]:
         """Return the exported names by the symbol table: for files without a trie, from before macOS 10.6."""
         found = self._rows(0, self._symbols[1])
-        plain = (name for name, kind, _, _ in found if kind & (_STAB | _PRIVATE | _EXTERNAL) == _EXTERNAL and kind & _KIND)
+        plain = (
+            name for name, kind, _, _ in found if kind & (_STAB | _PRIVATE | _EXTERNAL) == _EXTERNAL and kind & _KIND
+        )
         return frozenset(self._name(name) for name in plain)
 
     @cached_property

@@ -75,7 +75,7 @@ def library(path: str, beside: Sequence[str] = (), mac: Mac | None = None, modul
         return Binary(module=module, path=path, verdict=Unknown(f"{path} cannot be read ({error.strerror or error})"))
     except DamagedFile as error:
         return _unreadable(module, path, error)
-    return _judged(image, Disk(), beside, mac, path, module)
+    return _judged(image, Disk(), beside, mac, _Name(path, module))
 
 
 def members(path: str, beside: Sequence[str] = (), mac: Mac | None = None) -> Iterator[Binary]:
@@ -94,7 +94,7 @@ def members(path: str, beside: Sequence[str] = (), mac: Mac | None = None) -> It
             except DamagedFile as error:
                 yield _unreadable(module, shown, error)
                 continue
-            yield _judged(image, disk, beside, mac, shown, module)
+            yield _judged(image, disk, beside, mac, _Name(shown, module))
 
 
 def _modules(places: Mapping[str, str], disk: Disk) -> list[str]:
@@ -118,7 +118,15 @@ def _unreadable(module: str, path: str, error: DamagedFile) -> Binary:
     return Binary(module=module, path=path, verdict="fails", cause=cause, because=(f"it {error}",))
 
 
-def _judged(image: Image, disk: Disk, beside: Sequence[str], mac: Mac | None, path: str, module: str) -> Binary:
+class _Name(NamedTuple):
+    """Hold the names of a file in its record."""
+
+    path: str
+    module: str
+
+
+def _judged(image: Image, disk: Disk, beside: Sequence[str], mac: Mac | None, name: _Name) -> Binary:
+    path, module = name
     loaded = list(before(beside, disk))
     machine = mac.machine if mac else _machine_of(image, loaded)
     python = mac.interpreter.python if mac else None
@@ -207,7 +215,9 @@ def _reason(trouble: Trouble) -> Reason:
         tail = ""
         if {*trouble.have, trouble.need} <= {"arm64", "arm64e", "x86_64"}:
             tail = "; on Apple silicon an x86_64 Python runs under Rosetta, and needs x86_64 libraries only"
-        return Reason("machine", f"{text}{tail} (macOS says: incompatible architecture (have '{have}', need '{trouble.need}'))")
+        return Reason(
+            "machine", f"{text}{tail} (macOS says: incompatible architecture (have '{have}', need '{trouble.need}'))"
+        )
     return Reason("damaged", f"{trouble.name} {trouble.why}")
 
 

@@ -135,7 +135,9 @@ class Process:
         self._ready = tuple(before)
         self._before = {image.path for image in before}
         self.doubts: list[str] = []  # why the answer may be another one on the machine itself
-        self._wanted: dict[str, list[Image | str | None]] = {}  # path of a file -> its libraries by number; a text is one of Apple's
+        self._wanted: dict[
+            str, list[Image | str | None]
+        ] = {}  # path of a file -> its libraries by number; a text is one of Apple's
         for image in before:
             self._enter(image)
 
@@ -286,7 +288,9 @@ class Process:
         # Functions without a library are bound at their first call, so dyld itself does not miss them.
         if strays:
             more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
-            self.doubts.append(f"{image.name} takes {strays[0]}{more} from any library of the process, and none here has it")
+            self.doubts.append(
+                f"{image.name} takes {strays[0]}{more} from any library of the process, and none here has it"
+            )
 
     def _resolve(self, symbol: Undefined, image: Image, troubles: list[Trouble]) -> None:
         """Look for a name in its library. A name of a missing library, or of one of Apple's, which are in no file, is not judged."""
@@ -298,7 +302,9 @@ class Process:
 
     def _anywhere(self, name: str) -> bool:
         """Return whether any library of the process has a name, or Python's program, which has the names of Python."""
-        return name.startswith(("_Py", "__Py")) or any(self._exports(image, name) for image in list(self.loaded.values()))
+        return name.startswith(("_Py", "__Py")) or any(
+            self._exports(image, name) for image in list(self.loaded.values())
+        )
 
     def _exports(self, image: Image, name: str, depth: int = 0) -> bool:
         """Return whether a library has a name, itself or by the libraries that it exports again."""

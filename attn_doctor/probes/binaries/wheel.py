@@ -126,7 +126,11 @@ def refused_on_windows(name: str, interpreter: Interpreter) -> str | None:
 def refused_on_macos(name: str, interpreter: Interpreter, machine: str, macos: str | None) -> str | None:
     """Return why pip would refuse a wheel of this name on a Mac; None if it would not, or if that is not known. `macos`: "14.5"."""
     version = pair(macos) if macos else None
-    return _refused(name, interpreter, set(mac_platforms(version, machine)), f"macOS {macos} on {machine}") if version else None
+    return (
+        _refused(name, interpreter, set(mac_platforms(version, machine)), f"macOS {macos} on {machine}")
+        if version
+        else None
+    )
 
 
 def _refused(name: str, interpreter: Interpreter, platforms: set[str], here: str) -> str | None:
