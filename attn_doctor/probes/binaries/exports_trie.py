@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from attn_doctor.probes.binaries.macho_bindings import number
 from attn_doctor.probes.binaries.mapped import DamagedFile
 
 _REEXPORT = 0x08
-_MOST_NODES, _LONGEST_NAME, _LONGEST_NUMBER = 1 << 23, 1 << 16, 10
+_MOST_NODES, _LONGEST_NAME, _SPARE = 1 << 23, 1 << 16, 10
 
 
 class Exported(NamedTuple):
@@ -32,12 +33,10 @@ class ExportsTrie:
     def find(self, name: bytes) -> Exported | None:
         """Return the entry of a name; None: it is not exported. Raises DamagedFile."""
         place, matched = 0, 0
-        for _ in range(
-            len(name) + _LONGEST_NUMBER
-        ):  # each branch takes at least one letter; damaged trees may have empty ones
+        for _ in range(len(name) + _SPARE):  # a branch has letters; the last one may have none
             size, at = self._number(place)
-            if matched == len(name):
-                return self._entry(at) if size else None
+            if matched == len(name) and size:
+                return self._entry(at)
             step = self._step(at + size, name, matched)
             if step is None:
                 return None
@@ -88,13 +87,9 @@ class ExportsTrie:
 
     def _number(self, at: int) -> tuple[int, int]:
         """Return the number at a place, and the place after it."""
-        value = 0
-        for position in range(_LONGEST_NUMBER):
-            byte = self._byte(at + position)
-            value |= (byte & 0x7F) << (7 * position)
-            if not byte & 0x80:
-                return value, at + position + 1
-        raise DamagedFile("has a number without an end")
+        if at >= len(self._data):
+            raise DamagedFile("has a tree of exports that leads out of it")
+        return number(self._data, at)
 
     def _byte(self, at: int) -> int:
         if at >= len(self._data):

@@ -13,6 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attn_doctor.probes.binaries.exports_trie import Exported, ExportsTrie
+from attn_doctor.probes.binaries.macho_bindings import (
+    FLAT,
+    PROGRAM,
+    SHARED,
+    Undefined,
+    from_imports,
+    from_instructions,
+)
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 
 MACHINES = {7: "i386", 12: "arm", 18: "ppc", 0x01000007: "x86_64", 0x0100000C: "arm64", 0x0200000C: "arm64_32"}
@@ -32,7 +40,12 @@ _ARCH, _ARCH_64 = struct.Struct(">iiIII"), struct.Struct(">iiQQII")
 
 _SEGMENT_64, _SYMTAB, _DYSYMTAB, _ID, _RPATH = 0x19, 0x2, 0xB, 0xD, 0x8000001C
 _LOAD, _WEAK, _REEXPORT, _LAZY, _UPWARD = 0xC, 0x80000018, 0x8000001F, 0x20, 0x80000023
-_INFO, _INFO_ONLY, _TRIE, _BUILD, _OLD_BUILD = 0x22, 0x80000022, 0x80000033, 0x32, 0x24
+_INFO, _INFO_ONLY, _TRIE, _CHAINED, _BUILD, _OLD_BUILD = 0x22, 0x80000022, 0x80000033, 0x80000034, 0x32, 0x24
+_BINDINGS_AT, _EXPORTS_AT, _INFO_SIZE = (
+    (16, 32),
+    40,
+    48,
+)  # in LC_DYLD_INFO: what is bound at once, and what at its first call
 _LOADS = {_LOAD: "needed", _WEAK: "weak", _REEXPORT: "reexported", _LAZY: "lazy", _UPWARD: "needed"}
 _MACOS = (1, 6)  # platforms of LC_BUILD_VERSION: macOS, and iOS programs on macOS
 # The mark of a dylib_use_command (macOS 15), whose third number holds flags.
@@ -41,7 +54,7 @@ _TWO_LEVEL = 0x80
 
 _STAB, _PRIVATE, _KIND, _EXTERNAL, _UNDEFINED = 0xE0, 0x10, 0x0E, 0x01, 0
 _WEAK_REFERENCE, _TO_WEAK = 0x40, 0x80
-SELF, FLAT, PROGRAM = 0, 0xFE, 0xFF  # ordinals that are no library
+_ANY, _OF_PROGRAM = 0xFE, 0xFF  # in place of the number of a library
 
 _MOST_SLICES, _MOST_COMMANDS, _MOST_SYMBOLS, _LONGEST_NAME = 64, 1 << 16, 1 << 24, 1 << 16
 
@@ -51,19 +64,6 @@ class Dylib(NamedTuple):
 
     name: str
     kind: str
-
-
-class Undefined(NamedTuple):
-    """Describe a name that a file takes from elsewhere.
-
-    `library`: the number of the library in `dylibs`, from 1 on; SELF, FLAT (any library of the process) or PROGRAM. `weak`: may be missing.
-    `shared`: a definition that several libraries may have (inline C++), so that the one of any of them serves.
-    """
-
-    name: str
-    library: int
-    weak: bool
-    shared: bool
 
 
 class MachO:
@@ -126,20 +126,33 @@ class MachO:
     @cached_property
     def undefined(self) -> tuple[Undefined, ...]:
         """Return the names that the file takes from elsewhere."""
+        found: list[Undefined] = []
+        known = False
+        for kind, place, size in self._commands:
+            if kind in (_INFO, _INFO_ONLY) and size >= _INFO_SIZE:
+                known = True
+                for at in _BINDINGS_AT:
+                    found += from_instructions(self._piece(*self.file.unpack(_PLACE, place + at)))
+            elif kind == _CHAINED and size >= _COMMAND.size + _PLACE.size:
+                known = True
+                found += from_imports(self._piece(*self.file.unpack(_PLACE, place + _COMMAND.size)))
+        return tuple(dict.fromkeys(found if known else self._listed))
+
+    @property
+    def _listed(self) -> Iterator[Undefined]:
+        """Yield the undefined names in the symbol table: for files from before macOS 10.6."""
         first, count = 0, self._symbols[1]
         for kind, place, size in self._commands:
             if kind == _DYSYMTAB and size >= _COMMAND.size + _DYNAMIC_SYMBOLS.size:
                 first, count = self.file.unpack(_DYNAMIC_SYMBOLS, place + _COMMAND.size)[4:]
         if first + count > self._symbols[1]:
             raise DamagedFile("has undefined symbols after its symbol table")
-        found = []
         for name, kind, description, value in self._rows(first, count):
             if kind & _STAB or kind & _KIND != _UNDEFINED or not kind & _EXTERNAL or value:
                 continue
-            library = description >> 8 if self.two_level else FLAT
-            weak, shared = bool(description & _WEAK_REFERENCE), bool(description & _TO_WEAK)
-            found.append(Undefined(self._name(name), library, weak, shared))
-        return tuple(found)
+            said = description >> 8 if self.two_level else _ANY
+            library = SHARED if description & _TO_WEAK else {_ANY: FLAT, _OF_PROGRAM: PROGRAM}.get(said, said)
+            yield Undefined(self._name(name), library, bool(description & _WEAK_REFERENCE))
 
     def exported(self, name: str) -> Exported | None:
         """Return how the file exports a name, with its first underscore: "_PyInit__C"; None: it does not."""
@@ -157,7 +170,7 @@ class MachO:
     @cached_property
     def _trie(self) -> ExportsTrie | None:
         for kind, place, size in self._commands:
-            at = 40 if kind in (_INFO, _INFO_ONLY) else 8 if kind == _TRIE else None
+            at = _EXPORTS_AT if kind in (_INFO, _INFO_ONLY) else 8 if kind == _TRIE else None
             if at is not None and size >= at + _PLACE.size:
                 start, length = self.file.unpack(_PLACE, place + at)
                 if length:

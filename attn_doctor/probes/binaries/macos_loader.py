@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attn_doctor.knowledge import macos_libraries
-from attn_doctor.probes.binaries.macho import FLAT, PROGRAM, SELF, MachFile, MachO, Undefined
+from attn_doctor.probes.binaries.macho import MachFile, MachO
+from attn_doctor.probes.binaries.macho_bindings import FLAT, PROGRAM, SELF, SHARED, Undefined
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 
 
@@ -285,7 +286,7 @@ class Process:
         except (OSError, DamagedFile) as error:
             troubles.append(Damaged(image.name, str(error)))
             return
-        # Functions without a library are bound at their first call, so dyld itself does not miss them.
+        # dyld would say: symbol not found in flat namespace. But another module of Python may be loaded that has it.
         if strays:
             more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
             self.doubts.append(
@@ -293,11 +294,14 @@ class Process:
             )
 
     def _resolve(self, symbol: Undefined, image: Image, troubles: list[Trouble]) -> None:
-        """Look for a name in its library. A name of a missing library, or of one of Apple's, which are in no file, is not judged."""
+        """Look for a name in its library.
+
+        Not judged: names of a missing library, names of one of Apple's, which are in no file, and shared names, which Apple's libc++ may have.
+        """
         there = image if symbol.library == SELF else self.found(image, symbol.library)
-        if symbol.weak or there is None or isinstance(there, str):
+        if symbol.weak or symbol.library == SHARED or there is None or isinstance(there, str):
             return
-        if not self._exports(there, symbol.name) and not (symbol.shared and self._anywhere(symbol.name)):
+        if not self._exports(there, symbol.name):
             troubles.append(NoSymbol(symbol.name, there.name, image.name))
 
     def _anywhere(self, name: str) -> bool:
