@@ -85,9 +85,13 @@ def thin(
     machine: str = "arm64",
     oldest: str | None = "11.0",
     with_trie: bool = True,
+    bound: str | None = "instructions",
     flags: int = 0x80,
 ) -> bytes:
-    """Return a library. `loads`: name and kind; `undefined`: name, number of the library, and flags (0x40 may be missing, 0x80 shared)."""
+    """Return a library. `loads`: name and kind; `undefined`: name, number of the library, and flags (0x40 may be missing, 0x80 shared).
+
+    `bound`: how dyld is told of undefined names: by "instructions", by "imports", or by the symbol table alone (None).
+    """
     exported = dict(exports) if isinstance(exports, Mapping) else dict.fromkeys(exports)
     commands = [_command(0x19, struct.pack("<16sQQQQIIII", b"__LINKEDIT", 0, 0, 0, 0, 1, 1, 0, 0))]
     if name:
@@ -107,17 +111,49 @@ def thin(
         rows += struct.pack("<IBBHQ", len(texts), 0x01, 0, library << 8 | (extra[0] if extra else 0), 0)
         texts += one.encode() + b"\0"
     tree = trie(exported) if with_trie and exported else b""
-    held = sum(map(len, commands)) + 24 + 80 + 16
+    wanted = [(one, library, extra[0] if extra else 0) for one, library, *extra in undefined]
+    told = imports(wanted) if bound == "imports" else instructions(wanted) if bound else b""
+    held = sum(map(len, commands)) + 24 + 80 + 16 + {"imports": 16, "instructions": 48, None: 0}[bound]
     at = 32 + held
     commands.append(_command(0x2, struct.pack("<IIII", at, len(exported) + len(undefined), at + len(rows), len(texts))))
     places = (0, 0, 0, len(exported), len(exported), len(undefined))
     commands.append(_command(0xB, struct.pack("<18I", *places, *[0] * 12)))
-    commands.append(_command(0x80000033, struct.pack("<II", at + len(rows) + len(texts), len(tree))))
+    tree_at = at + len(rows) + len(texts)
+    told_at = tree_at + len(tree)
+    commands.append(_command(0x80000033, struct.pack("<II", tree_at, len(tree))))
+    if bound == "imports":
+        commands.append(_command(0x80000034, struct.pack("<II", told_at, len(told))))
+    elif bound:
+        commands.append(_command(0x80000022, struct.pack("<10I", 0, 0, told_at, len(told), 0, 0, 0, 0, 0, 0)))
     assert sum(map(len, commands)) == held
-    size = at + len(rows) + len(texts) + len(tree)
+    size = told_at + len(told)
     commands[0] = _command(0x19, struct.pack("<16sQQQQIIII", b"__LINKEDIT", 0, size, 0, size, 1, 1, 0, 0))
     head = struct.pack("<IiiIIIII", 0xFEEDFACF, *CODES[machine], 6, len(commands), held, flags, 0)
-    return head + b"".join(commands) + rows + texts + tree
+    return head + b"".join(commands) + rows + texts + tree + told
+
+
+def instructions(wanted: Sequence[tuple[str, int, int]]) -> bytes:
+    """Write the program by which dyld binds names."""
+    out = b""
+    for name, library, flags in wanted:
+        if flags & 0x80:
+            out += b"\x3d"  # shared: -3
+        elif library in (FLAT, PROGRAM):
+            out += bytes([0x30 | (library - 0x100 & 0x0F)])
+        else:
+            out += b"\x20" + _number(library) if library > 15 else bytes([0x10 | library])
+        out += bytes([0x40 | bool(flags & 0x40)]) + name.encode() + b"\0" + b"\x51\x72\x80\x01\x90"
+    return out + b"\0"
+
+
+def imports(wanted: Sequence[tuple[str, int, int]]) -> bytes:
+    """Write the table of imports of newer files."""
+    rows, names = b"", b"\0"
+    for name, library, flags in wanted:
+        number = 0xFD if flags & 0x80 else library
+        rows += struct.pack("<I", number | bool(flags & 0x40) << 8 | len(names) << 9)
+        names += name.encode() + b"\0"
+    return struct.pack("<7I", 0, 28, 28, 28 + len(rows), len(wanted), 1, 0) + rows + names
 
 
 def fat(*slices: tuple[str, bytes], wide: bool = False) -> bytes:

@@ -12,15 +12,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from macho_files import FLAT, dylib, fat, thin
+from macho_files import FLAT as ANY
+from macho_files import dylib, fat, thin
 
 from attn_doctor.knowledge import macos_libraries
 from attn_doctor.model.facts import Interpreter, Unknown
 from attn_doctor.probes.binaries import macos, read, wheel
 from attn_doctor.probes.binaries.exports_trie import Exported, ExportsTrie
 from attn_doctor.probes.binaries.inspection import Place, inspect
-from attn_doctor.probes.binaries.macho import Dylib, MachFile, Undefined
-from attn_doctor.probes.binaries.macos_loader import Disk, Missing, NoSymbol, OtherMachine, Process, before
+from attn_doctor.probes.binaries.macho import Dylib, MachFile
+from attn_doctor.probes.binaries.macho_bindings import FLAT, PROGRAM, SHARED, Undefined, from_imports, from_instructions
+from attn_doctor.probes.binaries.macos_files import Disk, before
+from attn_doctor.probes.binaries.macos_loader import Mac, Missing, NoSymbol, OtherMachine, Process
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 
 SYSTEM = "/usr/lib/libSystem.B.dylib"
@@ -30,26 +33,28 @@ def code(content: bytes, machine: str = "arm64"):
     return MachFile(Mapped(content)).slices[machine]
 
 
-def test_a_written_library_is_read_back():
+@pytest.mark.parametrize("bound", ["instructions", "imports", None])
+def test_a_written_library_is_read_back(bound):
     exports = {"_a": None, "_ab": None, "_abc": None, "__ZN3c103fooEv": None, "_again": (2, ""), "_other": (2, "_real")}
     read_back = code(
         thin(
             name="@rpath/liba.dylib",
             loads=[(SYSTEM, "needed"), ("@rpath/libb.dylib", "reexported"), ("@rpath/libc.dylib", "weak")],
             exports=exports,
-            undefined=[("_malloc", 1), ("_maybe", 3, 0x40), ("__Znwm", 1, 0x80), ("_PyList_New", FLAT)],
+            undefined=[("_malloc", 1), ("_maybe", 3, 0x40), ("__Znwm", 1, 0x80), ("_PyList_New", ANY)],
             rpaths=["@loader_path", "/opt/lib"],
             oldest="13.3",
+            bound=bound,
         )
     )
     assert (read_back.machine, read_back.install_name, read_back.oldest_macos) == ("arm64", "@rpath/liba.dylib", "13.3")
     assert read_back.rpaths == ("@loader_path", "/opt/lib")
     assert read_back.dylibs == (Dylib(SYSTEM, "needed"), Dylib("@rpath/libb.dylib", "reexported"), Dylib("@rpath/libc.dylib", "weak"))  # fmt: skip
     assert read_back.undefined == (
-        Undefined("_malloc", 1, weak=False, shared=False),
-        Undefined("_maybe", 3, weak=True, shared=False),
-        Undefined("__Znwm", 1, weak=False, shared=True),
-        Undefined("_PyList_New", FLAT, weak=False, shared=False),
+        Undefined("_malloc", 1, weak=False),
+        Undefined("_maybe", 3, weak=True),
+        Undefined("__Znwm", SHARED, weak=False),
+        Undefined("_PyList_New", FLAT, weak=False),
     )
     assert sorted(read_back.exports()) == sorted(exports)
     assert read_back.exported("_abc") == Exported()
@@ -58,7 +63,7 @@ def test_a_written_library_is_read_back():
 
 
 def test_without_a_tree_of_exports_the_symbol_table_counts():
-    old = code(thin(exports=["_f", "_g"], undefined=[("_h", FLAT)], with_trie=False))
+    old = code(thin(exports=["_f", "_g"], undefined=[("_h", ANY)], with_trie=False, bound=None))
     assert (sorted(old.exports()), old.exported("_f"), old.exported("_h")) == (["_f", "_g"], Exported(), None)
 
 
@@ -69,7 +74,7 @@ def test_a_universal_file_holds_a_library_for_each_processor(wide):
 
 
 def test_in_a_flat_namespace_each_name_may_come_from_any_library():
-    assert code(thin(undefined=[("_f", 1)], flags=0)).undefined == (Undefined("_f", FLAT, weak=False, shared=False),)
+    assert code(thin(undefined=[("_f", 1)], flags=0, bound=None)).undefined == (Undefined("_f", FLAT, weak=False),)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +128,69 @@ def test_a_tree_of_exports_that_does_not_end(tree, words):
         list(ExportsTrie(tree).names())
 
 
+def test_the_last_branch_of_a_name_may_have_no_letters():
+    # "_f" and "_f_sub": the node of "_f" has a branch without letters to the node where it ends, as in libgfortran.5.dylib.
+    tree = b"\0\x01_f\0\x07\0" + b"\0\x02_sub\0\x11\0\x15" + b"\x02\0\x10\0" + b"\x02\0\x20\0"
+    names = ExportsTrie(tree)
+    assert sorted(names.names()) == [b"_f", b"_f_sub"]
+    assert [names.find(name) for name in (b"_f", b"_f_sub", b"_f_", b"_")] == [Exported(), Exported(), None, None]
+
+
 def test_a_branch_without_letters_ends():
     with pytest.raises(DamagedFile, match="without an end"):
         ExportsTrie(b"\0\x01\0\0").find(b"_f")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x20", "a number without an end"),
+        (b"\x40_f", "a name without an end"),
+        (b"\xc0\x01", "a number without an end"),
+        (b"\xd0", "a number without an end"),
+    ],
+)
+def test_instructions_that_are_cut_off(content, words):
+    with pytest.raises(DamagedFile, match=words):
+        list(from_instructions(content))
+
+
+def test_each_instruction_is_read():
+    """By hand: a library beyond 15, addends and places that are skipped, one name bound twice, special libraries."""
+    content = (
+        b"\x20\x81\x01\x40_a\0\x51\x60\x7f\x72\x00\x90\x80\x08\xb2\xa0\x10"
+        b"\x3f\x41_b\0\xc0\x02\x08"
+        b"\x00\x30\x40_c\0\xd0\x05\xd1\x90"
+    )
+    assert list(from_instructions(content)) == [
+        Undefined("_a", 129, weak=False),
+        Undefined("_a", 129, weak=False),
+        Undefined("_a", 129, weak=False),
+        Undefined("_b", PROGRAM, weak=True),
+        Undefined("_c", 0, weak=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "expected"),
+    [
+        (1, struct.pack("<I", 0xFE | 1 << 8 | 1 << 9), Undefined("_f", FLAT, weak=True)),
+        (2, struct.pack("<Ii", 240 | 1 << 9, -8), Undefined("_f", 240, weak=False)),
+        (3, struct.pack("<QQ", 0xFFFD | 1 << 32, 0), Undefined("_f", SHARED, weak=False)),
+        (3, struct.pack("<QQ", 300 | 1 << 16 | 1 << 32, 0), Undefined("_f", 300, weak=True)),
+    ],
+)
+def test_the_three_tables_of_imports(kind, row, expected):
+    data = struct.pack("<7I", 0, 0, 28, 28 + len(row), 1, kind, 0) + row + b"\0_f\0"
+    assert list(from_imports(data)) == [expected]
+    for damaged in (
+        data[:20],
+        data[: 28 + len(row)],
+        data.replace(b"_f\0", b"_f"),
+        data[:20] + struct.pack("<II", 9, 0),
+    ):
+        with pytest.raises(DamagedFile):
+            list(from_imports(damaged))
 
 
 # --- dyld
@@ -135,7 +200,7 @@ def loaded(tmp_path: Path, *folders: str, machine: str = "arm64", elsewhere: boo
     """Load own/m.so after the libraries of some folders, and return the process and its troubles."""
     disk = Disk()
     ready = list(before([str(tmp_path / folder) for folder in folders], disk))
-    process = Process(disk, machine, ready, environ, elsewhere=elsewhere)
+    process = Process(disk, machine, ready, mac=None if elsewhere else Mac(machine, None, environ or {}, None))
     return process, process.load(disk.get(str(tmp_path / "own" / "m.so")))
 
 
@@ -184,8 +249,24 @@ def test_a_name_belongs_to_one_library_unless_it_is_shared(tmp_path):
     assert loaded(tmp_path)[1] == []
 
 
+def test_a_library_that_its_package_loads_before_is_found_by_its_install_name(tmp_path):
+    module = thin(loads=[("@rpath/libtorchaudio.so", "needed")], undefined=[("_a", 1), ("_gone", 1)])
+    own = thin(name="@rpath/libtorchaudio.so", exports=["_a"])
+    path = packed(tmp_path / "p-1-cp311-cp311-macosx_11_0_arm64.whl", {"p/_C.so": module, "p/lib/libtorchaudio.so": own})  # fmt: skip
+    found = {one.module: one.because for one in inspect([str(path)], PLACE, {}, [str(tmp_path)])}
+    assert found == {
+        "p._C": (
+            "_C.so takes gone from libtorchaudio.so, which does not have it (macOS says: Symbol not found: _gone)",
+        ),
+        "p.lib.libtorchaudio": (),
+    }
+
+
 def test_a_name_without_an_owner_may_be_of_python_or_of_any_library(tmp_path):
-    dylib(tmp_path / "own/m.so", undefined=[("_PyList_New", FLAT), ("__Py_Dealloc", FLAT), ("_t", FLAT)])
+    dylib(
+        tmp_path / "own/m.so",
+        undefined=[("_PyList_New", ANY), ("__Py_Dealloc", ANY), ("_objc_msgSend", ANY), ("_t", ANY)],
+    )
     dylib(tmp_path / "torch/lib/t.dylib", exports=["_t"])
     assert loaded(tmp_path, "torch/lib")[0].doubts == []
     process, troubles = loaded(tmp_path)
@@ -250,7 +331,9 @@ def test_whose_a_library_is(path, whose, since):
 
 # --- verdicts
 
-MAC = macos.Mac("arm64", "10.15.7", {}, Interpreter(tag="cp311", extension_suffix=".cpython-311-darwin.so"))
+MAC = macos.Target(
+    Mac("arm64", "10.15.7", {}, None), Interpreter(tag="cp311", extension_suffix=".cpython-311-darwin.so")
+)
 
 
 def test_the_verdict_says_it_in_the_words_of_dyld(tmp_path):
@@ -300,7 +383,7 @@ def test_an_older_macos_than_the_file_was_built_for(tmp_path):
     assert macos.library(str(new), (), MAC).verdict == Unknown(
         "new.so was built for macOS 14.0 and newer, and this is macOS 10.15.7: it may need functions that are not there"
     )
-    assert macos.library(str(new), (), MAC._replace(macos="14.0")).verdict == "loads"
+    assert macos.library(str(new), (), MAC._replace(mac=MAC.mac._replace(macos="14.0"))).verdict == "loads"
     found = macos.library(str(dylib(tmp_path / "graph.so", loads=[(graph, "needed")])), (), MAC)
     assert (found.verdict, found.cause) == ("fails", "macos")
     assert found.because[0].startswith(f"{graph} is a part of macOS since 11.0, and this is macOS 10.15.7")

@@ -183,8 +183,12 @@ MODULES = "crypt fcntl grp nis posix pty pwd resource spwd syslog termios tty".s
 ARGUMENTS = ("preexec_fn", "process_group", "user", "group", "extra_groups", "umask")
 
 
-# A quick look: only a file with one of these names is parsed.
-NAMED = re.compile(rf"\b(?:{'|'.join((*' '.join(POSIX.values()).split(), *MODULES, *ARGUMENTS))})\b")
+# A quick look: only a file with such a text is parsed.
+NAMED = re.compile(
+    rf"\b(?:{'|'.join(POSIX)})\.(?:{'|'.join(' '.join(POSIX.values()).split())})\b"
+    rf"|^\s*(?:from|import) .*\b(?:{'|'.join((*MODULES, *POSIX))})\b.*import|^\s*import .*\b(?:{'|'.join(MODULES)})\b|\b(?:{'|'.join(ARGUMENTS)})=",
+    re.MULTILINE,
+)
 
 
 def posix_only(text: str) -> list[str]:

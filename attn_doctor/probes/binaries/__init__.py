@@ -43,8 +43,8 @@ def read(
         from attn_doctor.probes.binaries import macos
 
         folders = [str(Path(torch_location) / "lib")] if torch_location else []
-        mac = macos.mac_of(interpreter, environ)
-        return tuple(macos.library(path, folders, mac, module) for module, path in extensions.items())
+        on_mac = macos.target_of(interpreter, environ)
+        return tuple(macos.library(path, folders, on_mac, module) for module, path in extensions.items())
     from attn_doctor.probes.binaries.files import Files
     from attn_doctor.probes.binaries.package_consistency import Judged, settle
     from attn_doctor.probes.binaries.target import Target

@@ -48,11 +48,11 @@ def inspect(
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")
-    mac = macos.mac_of(place.interpreter, environ)
+    on_mac = macos.target_of(place.interpreter, environ)
     for path in paths:
         location = absolute(path)  # links are left as they are: $ORIGIN depends on them
-        its = "Windows" if windows.is_for_windows(path) else "macOS" if mac or macos.is_for_macos(path) else None
-        judgeable = beside or (on_windows if its == "Windows" else mac is not None)
+        its = "Windows" if windows.is_for_windows(path) else "macOS" if on_mac or macos.is_for_macos(path) else None
+        judgeable = beside or (on_windows if its == "Windows" else on_mac is not None)
         if its and not judgeable and not path.endswith(".whl"):
             # Without the folders of its libraries, one that is missing would only be one that nobody named.
             why = Unknown(f"it is a file of {its}, and the folders of its libraries were not named (--beside FOLDER)")
@@ -60,7 +60,7 @@ def inspect(
         elif its == "Windows" and judgeable:
             yield from _of_windows(location, place, environ, beside, on_windows=on_windows)
         elif its == "macOS" and judgeable:
-            yield from _of_macos(location, place, beside, mac)
+            yield from _of_macos(location, place, beside, on_mac)
         elif path.endswith(".whl"):
             yield from _wheel(location, place, environ)
         else:
@@ -87,11 +87,12 @@ def _of_windows(
     )
 
 
-def _of_macos(path: str, place: Place, beside: Sequence[str], mac: macos.Mac | None) -> Iterator[Binary]:
-    folders = (*beside, str(Path(place.torch) / "lib")) if mac and place.torch else beside
+def _of_macos(path: str, place: Place, beside: Sequence[str], target: macos.Target | None) -> Iterator[Binary]:
+    folders = (*beside, str(Path(place.torch) / "lib")) if target and place.torch else beside
+    mac = target.mac if target else None
     refusal = wheel.refused_on_macos(Path(path).name, place.interpreter, mac.machine, mac.macos) if mac else None
     yield from _judged(
-        path, lambda: macos.library(path, folders, mac), lambda: macos.members(path, folders, mac), refusal
+        path, lambda: macos.library(path, folders, target), lambda: macos.members(path, folders, target), refusal
     )
 
 

@@ -15,15 +15,14 @@ from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.model.facts import Binary, BinaryCause, Interpreter, Needed, Unknown
 from attn_doctor.probes.binaries import naming, wheel
 from attn_doctor.probes.binaries.macho import MAGICS
+from attn_doctor.probes.binaries.macos_files import Disk, Image, before
 from attn_doctor.probes.binaries.macos_loader import (
-    Disk,
-    Image,
+    Mac,
     Missing,
     NoSymbol,
     OtherMachine,
     Process,
     Trouble,
-    before,
 )
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 from attn_doctor.probes.binaries.verdict import Reason, sentences
@@ -32,24 +31,24 @@ _SITE = "/site-packages"  # where a wheel is read as if it were installed there
 _TAG = re.compile(r"(\.(cpython-\d+t?-darwin|abi3))?\.(so|dylib)$")
 
 
-class Mac(NamedTuple):
-    """Describe a Mac whose files are read; None in its place means that the target is another machine."""
+class Target(NamedTuple):
+    """Describe the Python of a Mac whose files are read. None in its place: the target is another machine, which only `--beside` describes."""
 
-    machine: str  # of Python's process: "arm64" or "x86_64"
-    macos: str | None  # "14.5"
-    environ: Mapping[str, str]
+    mac: Mac
     interpreter: Interpreter
 
 
-def mac_of(interpreter: Interpreter, environ: Mapping[str, str]) -> Mac | None:
-    """Return the Mac of an interpreter; None if it is for another system."""
+def target_of(interpreter: Interpreter, environ: Mapping[str, str]) -> Target | None:
+    """Return the target if it is a Python of macOS, else None."""
     if not isinstance(interpreter.platform, str) or not interpreter.platform.startswith("macosx"):
         return None
     told = interpreter.platform.rpartition("-")[2]  # "universal2" for a Python with the code for both
     machine = told if told in ("arm64", "x86_64") else platform.machine()
-    version = platform.mac_ver()[0]
     # macOS 11 and newer say 10.16 to a Python that was built for older ones.
-    return Mac(machine, None if version in ("", "10.16") else version, environ, interpreter)
+    version = platform.mac_ver()[0]
+    python = interpreter.python
+    program = Disk().get(str(Path(python).resolve())) if isinstance(python, str) else None
+    return Target(Mac(machine, None if version in ("", "10.16") else version, environ, program), interpreter)
 
 
 def is_for_macos(path: str) -> bool:
@@ -65,7 +64,7 @@ def is_for_macos(path: str) -> bool:
         return False
 
 
-def library(path: str, beside: Sequence[str] = (), mac: Mac | None = None, module: str | None = None) -> Binary:
+def library(path: str, beside: Sequence[str] = (), target: Target | None = None, module: str | None = None) -> Binary:
     """Judge one file. `beside`: folders whose libraries are loaded already, such as torch/lib."""
     module = module or _TAG.sub("", Path(path).name)
     image = Image(path, partial(Mapped.open, Path(path)))
@@ -75,10 +74,12 @@ def library(path: str, beside: Sequence[str] = (), mac: Mac | None = None, modul
         return Binary(module=module, path=path, verdict=Unknown(f"{path} cannot be read ({error.strerror or error})"))
     except DamagedFile as error:
         return _unreadable(module, path, error)
-    return _judged(image, Disk(), beside, mac, _Name(path, module))
+    disk = Disk()
+    near = list(before([str(Path(path).parent)], disk))
+    return _judged(image, _Around(disk, beside, near), target, _Name(path, module))
 
 
-def members(path: str, beside: Sequence[str] = (), mac: Mac | None = None) -> Iterator[Binary]:
+def members(path: str, beside: Sequence[str] = (), target: Target | None = None) -> Iterator[Binary]:
     """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
     with wheel.WheelFile(Path(path)) as archive:
         places = {archive.place(member, _SITE): member for member in archive.of_macos}
@@ -94,7 +95,9 @@ def members(path: str, beside: Sequence[str] = (), mac: Mac | None = None) -> It
             except DamagedFile as error:
                 yield _unreadable(module, shown, error)
                 continue
-            yield _judged(image, disk, beside, mac, _Name(shown, module))
+            package = place.removeprefix(f"{_SITE}/").partition("/")[0]
+            near = [one for at in places if at.startswith(f"{_SITE}/{package}/") and (one := disk.get(at))]
+            yield _judged(image, _Around(disk, beside, near), target, _Name(shown, module))
 
 
 def _modules(places: Mapping[str, str], disk: Disk) -> list[str]:
@@ -125,15 +128,23 @@ class _Name(NamedTuple):
     module: str
 
 
-def _judged(image: Image, disk: Disk, beside: Sequence[str], mac: Mac | None, name: _Name) -> Binary:
+class _Around(NamedTuple):
+    """Hold the files that count for a verdict: `beside`: folders whose libraries are loaded already; `near`: libraries of the same package."""
+
+    disk: Disk
+    beside: Sequence[str]
+    near: Sequence[Image]
+
+
+def _judged(image: Image, around: _Around, target: Target | None, name: _Name) -> Binary:
     path, module = name
+    disk, beside, near = around
     loaded = list(before(beside, disk))
+    mac = target.mac if target else None
     machine = mac.machine if mac else _machine_of(image, loaded)
-    python = mac.interpreter.python if mac else None
-    program = disk.get(str(Path(python).resolve())) if isinstance(python, str) else None
-    process = Process(disk, machine, loaded, mac.environ if mac else None, program, elsewhere=mac is None)
+    process = Process(disk, machine, loaded, near, mac)
     troubles = process.load(image)
-    refused = naming.refused(image.name, mac.interpreter) if mac else None
+    refused = naming.refused(image.name, target.interpreter) if target else None
     reasons = [Reason("python-abi", refused)] if refused else []
     reasons += [_reason(trouble) for trouble in troubles]
     oldest, needs = _of_file(image, machine, process)

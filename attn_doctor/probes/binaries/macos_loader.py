@@ -8,15 +8,14 @@ name: an extension that names @rpath/libtorch.dylib needs no rpath of its own af
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from attn_doctor.knowledge import macos_libraries
-from attn_doctor.probes.binaries.macho import MachFile, MachO
+from attn_doctor.probes.binaries.macho import MachO
 from attn_doctor.probes.binaries.macho_bindings import FLAT, PROGRAM, SELF, SHARED, Undefined
-from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
+from attn_doctor.probes.binaries.macos_files import Disk, Image
+from attn_doctor.probes.binaries.mapped import DamagedFile
 
 
 class Missing(NamedTuple):
@@ -53,82 +52,35 @@ Trouble = Missing | NoSymbol | OtherMachine | Damaged
 MOST_REEXPORTS = 16  # libraries one after the other
 
 
-class Image:
-    """Describe one file, read on demand."""
+class Mac(NamedTuple):
+    """Describe the Mac on which a process runs.
 
-    def __init__(self, path: str, opener: Callable[[], Mapped]) -> None:
-        self.path = path
-        self._opener = opener
+    `macos`: "14.5"; None: not known. `program`: Python's own file.
+    """
 
-    @property
-    def name(self) -> str:
-        return posixpath.basename(self.path)
-
-    @cached_property
-    def file(self) -> MachFile:
-        """Return the content. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
-        return MachFile(self._opener())
-
-    def code(self, machine: str) -> MachO | None:
-        """Return the code for an architecture. Raises OSError and DamagedFile."""
-        slices = self.file.slices
-        return slices.get(machine) or slices.get({"arm64": "arm64e", "x86_64": "x86_64h"}.get(machine, ""))
-
-
-class Disk:
-    """Hold files by their paths: those of this machine, and those of a wheel as if it were installed."""
-
-    def __init__(self, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
-        self._laid_over = laid_over or {}
-        self._known: dict[str, Image | None] = {}
-
-    def get(self, path: str) -> Image | None:
-        """Return a file; None if there is none."""
-        plain = posixpath.normpath(path)
-        if plain not in self._known:
-            over = self._laid_over.get(plain)
-            self._known[plain] = Image(plain, over) if over else self._on_disk(plain)
-        return self._known[plain]
-
-    @staticmethod
-    def _on_disk(path: str) -> Image | None:
-        try:
-            return Image(path, partial(Mapped.open, Path(path))) if Path(path).is_file() else None
-        except (OSError, ValueError):  # a folder without permission, or a name that no file can have
-            return None
-
-    @staticmethod
-    def libraries(folder: str) -> list[str]:
-        """Return the paths of all libraries in a folder, sorted; empty if it cannot be read."""
-        try:
-            return sorted(str(entry) for entry in Path(folder).iterdir() if entry.suffix in (".dylib", ".so"))
-        except OSError:
-            return []
+    machine: str  # of the process: "arm64" or "x86_64"
+    macos: str | None
+    environ: Mapping[str, str]
+    program: Image | None
 
 
 class Process:
     """Hold the libraries that one process loads.
 
-    `machine`: the architecture of the process. `before`: libraries that were loaded before, as by `import torch`; they are not checked
-    themselves. `program`: Python's own file. `elsewhere`: the process runs on another machine than this one, so absolute paths are not
+    `before`: libraries that were loaded before, as by `import torch`; they are not checked themselves. `near`: libraries of the same package,
+    which it may load by their paths before. Without `mac` the process runs on another machine than this one, so absolute paths are not
     looked for here.
     """
 
     def __init__(
-        self,
-        disk: Disk,
-        machine: str,
-        before: Sequence[Image] = (),
-        environ: Mapping[str, str] | None = None,
-        program: Image | None = None,
-        *,
-        elsewhere: bool = True,
+        self, disk: Disk, machine: str, before: Sequence[Image] = (), near: Sequence[Image] = (), mac: Mac | None = None
     ) -> None:
         self._disk = disk
-        self._program = program
         self.machine = machine
-        self._elsewhere = elsewhere
-        variables = environ or {}
+        self._near = near
+        self._elsewhere = mac is None
+        self._program = mac.program if mac else None
+        variables = mac.environ if mac else {}
         self._first = _folders(variables.get("DYLD_LIBRARY_PATH"))
         self._last = _folders(variables.get("DYLD_FALLBACK_LIBRARY_PATH"))
         self.loaded: dict[str, Image] = {}  # by path
@@ -157,15 +109,11 @@ class Process:
         return libraries[number - 1] if 0 < number <= len(libraries) else None
 
     def _enter(self, image: Image) -> None:
-        try:
-            code = image.code(self.machine)
-            name = code.install_name if code else None
-        except (OSError, DamagedFile):
-            return
-        if code is not None:
+        if image.fits(self.machine):
             self.loaded.setdefault(image.path, image)
-        if name:
-            self._named.setdefault(name, image)
+            name = image.install_name(self.machine)
+            if name:
+                self._named.setdefault(name, image)
 
     def _map(self, image: Image, chain: tuple[str, ...], troubles: list[Trouble]) -> None:
         """Map a file and all that it needs. `chain`: the rpaths of the files that loaded it."""
@@ -204,7 +152,7 @@ class Process:
         following: list[Image] = []
         for dylib in code.dylibs:
             there = self._find(dylib.name, image, rpaths) or self._outside(dylib.name)
-            if dylib.kind == "weak" and isinstance(there, Image) and not self._fits(there):
+            if dylib.kind == "weak" and isinstance(there, Image) and not there.fits(self.machine):
                 there = None
             libraries.append(there)
             if there is None and dylib.kind not in ("weak", "lazy"):
@@ -227,7 +175,8 @@ class Process:
         if self._elsewhere and not macos_libraries.is_apple(name):  # the folders of the other machine have other paths
             leaf = posixpath.basename(name)
             there += [one for one in self._ready if one.name == leaf]
-        return next((one for one in there if self._fits(one)), there[0] if there else None)
+        there += [one for one in self._near if one.install_name(self.machine) == name]
+        return next((one for one in there if one.fits(self.machine)), there[0] if there else None)
 
     def _places(self, name: str, image: Image, rpaths: Sequence[str]) -> Iterator[str]:
         leaf = posixpath.basename(name)
@@ -237,12 +186,6 @@ class Process:
         elif not self._elsewhere or not name.startswith("/"):
             yield self._expanded(name, image)
         yield from (f"{folder}/{leaf}" for folder in self._last)
-
-    def _fits(self, image: Image) -> bool:
-        try:
-            return image.code(self.machine) is not None
-        except (OSError, DamagedFile):
-            return False
 
     def _outside(self, name: str) -> str | None:
         """Return the owner of a library that is not looked for in files; None: it would have to be a file here."""
@@ -305,8 +248,8 @@ class Process:
             troubles.append(NoSymbol(symbol.name, there.name, image.name))
 
     def _anywhere(self, name: str) -> bool:
-        """Return whether any library of the process has a name, or Python's program, which has the names of Python."""
-        return name.startswith(("_Py", "__Py")) or any(
+        """Return whether any library of the process has a name, or Python's program, or the runtime of Objective-C, which every process has."""
+        return name.startswith(("_Py", "__Py", "_objc_", "_OBJC_")) or any(
             self._exports(image, name) for image in list(self.loaded.values())
         )
 
@@ -339,12 +282,3 @@ class Process:
 
 def _folders(value: str | None) -> tuple[str, ...]:
     return tuple(folder for folder in (value or "").split(":") if folder.startswith("/"))
-
-
-def before(folders: Sequence[str], disk: Disk) -> Iterator[Image]:
-    """Yield the libraries of folders whose libraries the process has loaded already, such as torch/lib."""
-    for folder in folders:
-        for path in disk.libraries(folder):
-            image = disk.get(path)
-            if image is not None:
-                yield image
