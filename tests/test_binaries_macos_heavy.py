@@ -130,8 +130,8 @@ def bindings(path: str, machine: str) -> dict[tuple[str, str], bool]:
     return found
 
 
-def resolved(member: Path, torch: dict[str, str], machine: str) -> str:
-    """Follow the libraries of a file through its folders and torch's libraries (file name -> path): loads, fails or unknown."""
+def resolved(member: Path, torch: dict[str, str], own: dict[str, str], machine: str) -> str:
+    """Follow the libraries of a file: loads, fails or unknown. `torch`, `own`: name -> path of torch's libraries and of those of its package."""
     seen, doubts, todo = set(), False, [(str(member), ())]
     while todo:
         path, above = todo.pop()
@@ -144,14 +144,14 @@ def resolved(member: Path, torch: dict[str, str], machine: str) -> str:
             continue
         binary = slices(path)[machine]
         here = posixpath.dirname(path)
-        own = [one.path.replace("@loader_path", here) for one in binary.rpaths if one.path.startswith("@")]
-        rpaths = (*own, *above)
+        said = [one.path.replace("@loader_path", here) for one in binary.rpaths if one.path.startswith("@")]
+        rpaths = (*said, *above)
         found = {}
         for name, kind in loads(binary):
             leaf = posixpath.basename(name)
             names = [posixpath.normpath(f"{rpath}/{name[7:]}") for rpath in rpaths] if name.startswith("@rpath/") else [posixpath.normpath(name.replace("@loader_path", here))]  # fmt: skip
             there = torch.get(name) or next((one for one in names if name[0] == "@" and Path(one).is_file()), None)
-            there = there or (None if macos_libraries.is_apple(name) else torch.get(leaf))
+            there = there or (None if macos_libraries.is_apple(name) else torch.get(leaf) or own.get(name))
             found[name] = there
             if there:
                 todo.append((there, rpaths))
@@ -190,7 +190,11 @@ def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
                 member = place / record.path.removeprefix(f"{wheel}/")
                 has = sorted(slices(str(member)), key=lambda one: one != "arm64")
                 shared = [one for one in has if table and one in slices(next(iter(table.values())))]
-                expected = resolved(member, table, (shared or has)[0])
+                package = place / member.relative_to(place).parts[0]
+                machine = (shared or has)[0]
+                named = [(slices(str(p))[machine], p) for p in machos(package) if machine in slices(str(p))]
+                own = {c.name: str(p) for binary, p in named for c in binary.commands if c.command.name == "ID_DYLIB"}
+                expected = resolved(member, table, own, machine)
                 got = "unknown" if isinstance(record.verdict, Unknown) else record.verdict
                 stray = isinstance(record.verdict, Unknown) and "from any library of the process" in record.verdict.why
                 assert got == expected or (stray and expected == "loads"), (wheel.name, name, record.module, expected, record.verdict, record.because[:3])  # fmt: skip
