@@ -28,8 +28,10 @@ def examine(**options: "Any") -> "Report":
     """
     from attn_doctor.examination import Options
     from attn_doctor.examination import examine as run
+    from attn_doctor.system import leftovers
 
-    return run(Options(**options))
+    with leftovers.scope():
+        return run(Options(**options))
 
 
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":

@@ -6,7 +6,7 @@ import sys
 
 def main() -> int:
     try:
-        return _main()
+        code = _main()
     except KeyboardInterrupt:  # before `run` catches it
         sys.stderr.write("attn-doctor: interrupted\n")
         return 130
@@ -15,6 +15,27 @@ def main() -> int:
 
         failure.start_again(error)
         return failure.tell(error)
+    _leave_waiting_threads(code)
+    return code
+
+
+def _leave_waiting_threads(code: int) -> None:
+    """End this process at once if a thread still waits, for example for a file on a network drive that is gone: Python would wait for it."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    waiting = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    for thread in waiting:
+        thread.join(0.2)
+    if any(thread.is_alive() for thread in waiting):
+        import os
+
+        from attn_doctor.system import leftovers
+
+        leftovers.sweep()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
 
 
 def _main() -> int:

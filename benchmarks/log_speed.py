@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 
 LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 

@@ -3,7 +3,7 @@
 python benchmarks/tuning_cpu_time.py step 640 2 --rounds 5 --json out.json   (needs torch and ultralytics in this Python)
 
 The program as shipped and each combination take turns in one process. Wall clock and page faults stand beside. For an allocator, start it
-with the variables of `attn_doctor/changes/table.py`. Several threads cannot be judged so: their gain is in wall clock alone.
+with the variables of `attn_doctor/prescription/changes/table.py`. Several threads cannot be judged so: their gain is in wall clock alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import torch
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
 
-from attn_doctor.changes.apply import Applied
 from attn_doctor.exchange import kernels, layers
+from attn_doctor.prescription.changes.apply import Applied
 
 COMBINATIONS = {
     "as shipped": (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from attn_doctor import commands
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attn_doctor.changes.apply import Applied, in_float32, structure_of
+from attn_doctor.prescription.changes.apply import Applied, in_float32, structure_of
 
 tasks = pytest.importorskip("ultralytics.nn.tasks")
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

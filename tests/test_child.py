@@ -14,9 +14,10 @@ import pytest
 from targets import make_target, site_packages
 
 from attn_doctor import child
+from attn_doctor.child import running
 from attn_doctor.probes import ask
 
-ROOT = Path(child.__file__).parent
+ROOT = Path(child.__file__).parent.parent
 SCRIPTS = sorted(p.name for p in (ROOT / "target").glob("*.py") if p.name != "__init__.py")
 
 
@@ -167,7 +168,7 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_us(tmp_path):
 
 
 def test_slow_children_are_announced_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(child, "SLOW_AFTER", 0.5)
+    monkeypatch.setattr(running, "SLOW_AFTER", 0.5)
     told = []
     run("import time\nwith section('torch'):\n    time.sleep(2)\n", tmp_path, on_slow=told.append)
     assert told == ["torch"]

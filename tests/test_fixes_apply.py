@@ -198,6 +198,19 @@ def test_what_cannot_be_put_back_is_named_and_the_backup_stays(tmp_path):
     assert said == f"an earlier plan was interrupted here: first run `attn-doctor fix --undo --target {places.python}`"
 
 
+@pytest.mark.parametrize("name", [".attn-doctor", ".attn-doctor/undo"])
+def test_a_backup_that_would_leave_the_environment_by_a_link_is_refused(name, tmp_path):
+    places = small(tmp_path / "env")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = places.home.parent / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere)
+    said = refusal(Facts(), places, way(python("")), system_python=False)
+    assert said == f"{link} is a link: the backup would be written to {elsewhere}. Remove the link"
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_an_interrupt_puts_everything_back_and_is_passed_on(tmp_path):
     places = small(tmp_path)
     before = snapshot(tmp_path)

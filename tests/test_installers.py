@@ -18,7 +18,7 @@ from whole_machines import RTX_4090, changed
 
 from attn_doctor import commands
 from attn_doctor.commands.installers import INSTALLERS, Context, chosen, context, in_order, installer, kept_by_project
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.fixes import pins
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts, Interpreter, Pin, Project, Subject

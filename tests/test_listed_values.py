@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from attn_doctor import child
-from attn_doctor.child import _message
+from attn_doctor.child.reading import _message
 from attn_doctor.model import listed_values
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.model.report import Unreadable, decode_facts, decode_report

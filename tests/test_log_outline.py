@@ -7,7 +7,7 @@ import io
 import pytest
 from whole_machines import RTX_4090
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Log
 from attn_doctor.logs.stated_facts import facts_of_logs

@@ -11,7 +11,7 @@ import pytest
 from recorded_logs import tables
 
 from attn_doctor import commands
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.failure_modes import ALL
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Log

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from recorded_logs import CASES, LOGS, Case, reader
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.failure_modes import ALL
 from attn_doctor.failure_modes.mode import Module
 from attn_doctor.judging.diagnose import diagnose

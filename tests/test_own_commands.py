@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.findings import Finding, Goal

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from attn_doctor.cli import run
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.not_a_log import checked
 from attn_doctor.logs.stated_facts import facts_of_logs, is_environment

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import attn_doctor
-from attn_doctor.changes.apply import structure_of
 from attn_doctor.prescription import prescription_file as kept
+from attn_doctor.prescription.changes.apply import structure_of
 
 ROOT = Path(__file__).parent.parent
 tasks = pytest.importorskip("ultralytics.nn.tasks")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attn_doctor.cli import run
-from attn_doctor.examination import read_texts
+from attn_doctor.examination.inputs import read_texts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Goal, Severity

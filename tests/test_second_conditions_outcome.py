@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from whole_machines import RTX_4090, changed, with_flash_attn
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.failure_modes.mode import FailureMode, Hit
 from attn_doctor.judging import goals
 from attn_doctor.judging.outcome import Asked, look

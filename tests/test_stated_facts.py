@@ -8,7 +8,7 @@ import json
 import pytest
 
 from attn_doctor.cli import run
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.logs.machine_claims import disagreements
 from attn_doctor.logs.stated_facts import as_facts, stated_facts
 from attn_doctor.model.facts import Facts, Graphics, Interpreter, System, Torch, Unknown

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.facts import Facts

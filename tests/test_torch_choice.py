@@ -14,7 +14,7 @@ import pytest
 from whole_machines import CARD, RTX_4090, changed, gpu, packages, without_driver
 
 from attn_doctor import commands
-from attn_doctor.examination import log_reader
+from attn_doctor.examination.inputs import log_reader
 from attn_doctor.failure_modes.shared import torch_carried_over, torch_here, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, own_index
 from attn_doctor.judging.diagnose import diagnose

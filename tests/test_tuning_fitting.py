@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING, VARIABLES
 from attn_doctor.model.facts import Cpu, Facts, System
 from attn_doctor.model.trials import Gain, Interval
+from attn_doctor.prescription.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING, VARIABLES
 from attn_doctor.report.blocks import Command, Cure, Notes, Table, Verdict
 from attn_doctor.report.tuning_outline import tuning_outline
 from attn_doctor.trials.process import COMMON

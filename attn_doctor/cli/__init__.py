@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from attn_doctor import __version__
 from attn_doctor.errors import FINDINGS, INTERNAL, INTERRUPTED, NOT_EXAMINED, OK, USAGE, AttnDoctorError
-from attn_doctor.model.report import Broken
+from attn_doctor.model.report import Broken, Stopped
 
 if TYPE_CHECKING:
+    from attn_doctor.cli.total_timeout import TotalTimeout
     from attn_doctor.model.report import Report
 
 __all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE", "parser", "run"]
@@ -61,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         wheels,
     ):
         module.register(commands, made.formatter_class)
+    from attn_doctor.cli.total_timeout import add_total_timeout
+
+    for name, command in commands.choices.items():
+        if name != "run":  # the program that it starts has all the time that it needs
+            add_total_timeout(command)
     return made
 
 
@@ -83,25 +89,48 @@ class _Plain(argparse.HelpFormatter):
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises nothing: all exceptions that end a command are caught here."""
     from attn_doctor import child
-    from attn_doctor.system import failure, streams
+    from attn_doctor.system import failure, processes, streams
 
     streams.prepare()
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in processes.STOPS:
+        if (
+            signal.getsignal(number) != signal.SIG_IGN
+        ):  # ignored: by nohup, or by a shell for what it starts in the background
+            signal.signal(number, _stopped)
+    timeout = None
     try:
         arguments = parser().parse_args(argv)
+        timeout = _total_timeout(arguments)
         code: int = arguments.execute(arguments)
         _say_what_was_lost()
-    except KeyboardInterrupt:
-        child.end_all()
-        sys.stderr.write("attn-doctor: interrupted\n")
-        code = INTERRUPTED
+    except KeyboardInterrupt as stop:
+        child.stop()
+        if isinstance(stop, Stopped):
+            with contextlib.suppress(Exception):  # the reason for the end is what is to be said
+                write_unfinished(stop.report, arguments)
+        late = timeout is not None and timeout.passed
+        sys.stderr.write(timeout.sentence if timeout and late else "attn-doctor: interrupted\n")
+        code = NOT_EXAMINED if late else INTERRUPTED
     except AttnDoctorError as error:
         code = _ended(error, arguments)
     except Exception as error:  # noqa: BLE001 - the doctor's own failure has an exit code of its own, and says what to send
-        child.end_all()
+        child.stop()
         failure.start_again(error)
         code = failure.tell(error)
+    if timeout:
+        timeout.end()
     return code
+
+
+def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
+    """Start the clock of --total-timeout, if it was given."""
+    seconds = getattr(arguments, "total_timeout", None)
+    if seconds is None:
+        return None
+    from attn_doctor.cli.total_timeout import TotalTimeout
+
+    signal.signal(signal.SIGTERM, _stopped)  # also where it was ignored: the clock sends it
+    return TotalTimeout(seconds)
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
@@ -110,7 +139,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
     from attn_doctor.system import failure
 
     if isinstance(error, Broken):
-        child.end_all()
+        child.stop()
         with contextlib.suppress(Exception):  # the first failure is the one to report
             write_unfinished(error.report, arguments)
         return failure.tell(error.__cause__ or error)
@@ -138,5 +167,12 @@ def _say_what_was_lost() -> None:
         sys.stderr.write(f"attn-doctor: standard output could not be written: {error.strerror}\n")
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+def _stopped(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    """End all children and the command. Later signals are ignored, so that they cannot cut the cleaning up short."""
+    from attn_doctor import child
+    from attn_doctor.system import processes
+
+    for other in processes.STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    child.stop()
     raise KeyboardInterrupt

@@ -28,7 +28,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write
-    from attn_doctor.examination import read_file
+    from attn_doctor.examination.inputs import read_file
     from attn_doctor.model.report import Unreadable, decode_report
     from attn_doctor.report.comparison import compare
     from attn_doctor.report.comparison_outline import outline

@@ -22,7 +22,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import check_outputs, show
-    from attn_doctor.examination import read_file
+    from attn_doctor.examination.inputs import read_file
     from attn_doctor.model.report import decode_report
 
     check_outputs(arguments)

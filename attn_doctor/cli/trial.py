@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.changes.table import CHANGES
 from attn_doctor.cli.options import add_outputs, add_target, examination, positive, whole
+from attn_doctor.prescription.changes.table import CHANGES
 
 if TYPE_CHECKING:
     from attn_doctor.model.facts import Facts

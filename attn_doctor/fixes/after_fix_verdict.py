@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attn_doctor.errors import AttnDoctorError, NoAnswer, Refused
-from attn_doctor.examination import Options, read_logs
+from attn_doctor.examination import Options
 from attn_doctor.examination import examine as examine_target
+from attn_doctor.examination.inputs import read_logs
 from attn_doctor.fixes.plan import WITHOUT, Way
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts

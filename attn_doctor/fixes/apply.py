@@ -70,6 +70,9 @@ def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> s
     missing = [s.step.argv[0] for s in way.runnable() if shutil.which(s.step.argv[0]) is None]
     if missing:
         return f"{missing[0]} is not installed here"
+    linked = next((path for path in (places.home, places.home / "undo") if path.is_symlink()), None)
+    if linked:  # whoever can write to the environment could let the backup overwrite files elsewhere
+        return f"{linked} is a link: the backup would be written to {os.path.realpath(linked)}. Remove the link"
     waiting = unfinished(places)
     if waiting:
         return f"an earlier plan was interrupted here: first run `attn-doctor fix --undo --target {places.python}`"

@@ -28,6 +28,7 @@ from attn_doctor.probes.ask import QUIET
 from attn_doctor.system import current_folder
 
 # Packages with only large wheels: an installer that downloads for a dry run is asked about them with --online only.
+_REPORT = 32 << 20  # bytes: pip's report holds the README of every package
 _LARGE = re.compile(r"torch|torchvision|flash-attn|xformers|triton|nvidia-.*|vllm.*")
 _NOT_REACHED = re.compile(
     r"(?i)Retrying \(|Could not fetch URL|connection broken|Failed to fetch|error sending request|Temporary failure in name resolution|"
@@ -111,6 +112,8 @@ def resolve(
         cwd=cwd,
         deadline=deadline,
         environ={**environment, **QUIET, "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        most=_REPORT,
+        largest_file=None,  # an old pip downloads whole wheels
     )
     if answer.fault:
         return _no_answer(answer, "pip", deadline)
@@ -164,6 +167,8 @@ def _uv(argv: Sequence[str], have: Mapping[str, str], deadline: float, environme
         deadline=deadline,
         environ={**environment, **QUIET},
         cwd=current_folder.where(),  # uv reads the settings of the project here
+        most=_REPORT,
+        largest_file=None,
     )
     if lock is not None and not was_there:
         lock.unlink(missing_ok=True)
@@ -196,6 +201,8 @@ def _no_answer(answer: child.Finished, name: str, deadline: float) -> Resolved:
     fault = answer.fault
     if fault and fault.kind in ("timeout", "vanished"):
         return Resolved(None, f"{name} gave no answer in {deadline:.0f} s")
+    if fault and fault.kind == "flooded":
+        return Resolved(None, f"{name} printed without end, and was ended")
     if fault and fault.kind == "raised":
         return Resolved(None, f"{name} cannot be started: {fault.message}")
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attn_doctor import child
 from attn_doctor.model.facts import Record
-from attn_doctor.system import current_folder, processes
+from attn_doctor.system import current_folder, leftovers, processes
 
 # The child waits for one byte on standard input, then becomes the installer. At end of input (attn-doctor has died) it exits.
 _GATE = """
@@ -92,13 +92,14 @@ def run(
     """
     began = time.monotonic()
     argv, cwd = current_folder.guarded(argv, cwd)
+    leftovers.folder()  # starts the guard, which ends the step if attn-doctor is killed
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GATE, *argv],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=current_folder.cleaned(environ),
+            env=leftovers.marked(current_folder.cleaned(environ), leftovers.token()),
             cwd=cwd,
             start_new_session=processes.NEW_SESSION,
             creationflags=processes.CREATION_FLAGS,

@@ -18,7 +18,7 @@ from attn_doctor.fixes import restore
 from attn_doctor.fixes.hardlink_copy import Kept, NoRoom, copy_tree
 from attn_doctor.fixes.target_paths import Cannot, Places, Root
 from attn_doctor.model.facts import Record
-from attn_doctor.system import files
+from attn_doctor.system import files, leftovers
 
 _TEXT_BYTES = 16 << 20
 
@@ -60,12 +60,14 @@ def mirrored(places: Places) -> Iterator[Mirror]:
     """Make a copy of the target, and delete it at the end. Raises Cannot if no copy can be made, Touched if the target was changed."""
     before = {root: restore.manifest(root.path, root.skip) for root in places.roots()}
     folder = _folder(places)
+    leftovers.watch(str(folder))
     try:
         yield _made(places, folder)
     except NoRoom as error:
         raise Cannot(f"no throw-away copy can be made: {error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        leftovers.unwatch(str(folder))
         _compare(before)
 
 

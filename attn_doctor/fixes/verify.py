@@ -24,6 +24,7 @@ from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import Run, RunByHand, Step, action, bare, moved
+from attn_doctor.system import leftovers
 
 MORE_ROUNDS = 2  # how many times a way may get more steps from the findings after its last step
 STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
@@ -90,7 +91,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
         )
     had = versions(own(first_look.facts))
     first = way
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-logs-") as folder:
+    with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         pending = list(way.runnable())
         for more in range(MORE_ROUNDS + 1):
             environ = _environ(mirror, trying, way.variables())

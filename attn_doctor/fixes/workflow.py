@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor.commands.installers import context, keeps_books
-from attn_doctor.examination import Options, examine, read_file
+from attn_doctor.examination import Options, examine
+from attn_doctor.examination.inputs import read_file
 from attn_doctor.fixes import apply as applying
 from attn_doctor.fixes import restore
 from attn_doctor.fixes.apply import Applied, Work

@@ -14,6 +14,9 @@ import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+MOST = 20_000  # characters of a text in a report: a terminal takes a minute for ten million
+_LONG = re.compile(rb'"[^"]{%d,}"' % MOST)  # at least as long: an escape has more bytes than the character
+_LARGE = 4 << 20  # bytes of a record, above which its texts are looked at one by one
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE = re.compile("[\udc80-\udcff]")
 _raw: dict[str, str] = {}  # text with escapes -> the original text
@@ -45,12 +48,26 @@ def plain(value: Any) -> Any:
 
 
 def record(given: T) -> T:
-    """Return the record with every text made fit for UTF-8: the record itself where each text is so already."""
+    """Return the record with every text made fit for UTF-8 and cut to `MOST` characters: the record itself if each text is so already."""
     try:
-        msgspec.json.encode(given)
+        written = msgspec.json.encode(given)
     except UnicodeEncodeError:
-        return msgspec.convert(plain(msgspec.to_builtins(given)), type(given))
-    return given
+        written = msgspec.json.encode(plain(msgspec.to_builtins(given)))
+    else:
+        if len(written) < _LARGE and not _LONG.search(written):
+            return given
+    return msgspec.convert(_cut(msgspec.json.decode(written)), type(given))
+
+
+def _cut(value: Any) -> Any:
+    """Return plain data with every text cut to `MOST` characters."""
+    if isinstance(value, str):
+        return value if len(value) <= MOST else f"{value[:MOST]} [{len(value) - MOST} more characters]"
+    if isinstance(value, dict):
+        return {_cut(key): _cut(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item) for item in value]
+    return value
 
 
 def json_bytes(data: bytes) -> bytes:

@@ -62,8 +62,8 @@ def all_unknown(kind: type[R], why: str, **known: Any) -> R:
     return msgspec.structs.replace(blank, **fields)
 
 
-# How a piece of foreign code can end. "vanished": it cannot even be killed. "out-of-memory": it raised that error in a trial.
-FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "out-of-memory"]
+# How a piece of foreign code can end. "vanished": it cannot even be killed. "flooded": it printed without end. "out-of-memory": it raised that error in a trial.
+FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "flooded", "out-of-memory"]
 
 
 class Fault(Record, frozen=True, kw_only=True):

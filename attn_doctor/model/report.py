@@ -85,8 +85,8 @@ def decode_report(data: bytes, name: str) -> Report:
     header = _header(data, name)
     try:
         if header.schema_version == 1:
-            return listed_values.convert(upgraded(msgspec.json.decode(data)), Report)
-        return listed_values.decode(data, Report)
+            return foreign_text.record(listed_values.convert(upgraded(msgspec.json.decode(data)), Report))
+        return foreign_text.record(listed_values.decode(data, Report))
     except msgspec.ValidationError as error:
         raise Unreadable(f"{name} is no report of attn-doctor: {error}") from error
 
@@ -135,6 +135,14 @@ def schema() -> bytes:
         if "description" in definition:  # docstrings: Python 3.13 removes their indentation, older versions keep it
             definition["description"] = cleandoc(definition["description"])
     return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+
+
+class Stopped(KeyboardInterrupt):
+    """Report that an examination was stopped, by a signal or by --total-timeout. `report` has the results until then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__("stopped")
+        self.report = report
 
 
 class Broken(AttnDoctorError):

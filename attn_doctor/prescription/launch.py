@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.changes.table import CHANGES
 from attn_doctor.errors import Refused
 from attn_doctor.exchange.traits import TRAITS, compiles_model
 from attn_doctor.prescription import prescription_file
+from attn_doctor.prescription.changes.table import CHANGES
+from attn_doctor.system import files
 
 PRESCRIPTION, WITHOUT = "ATTN_DOCTOR_PRESCRIPTION", "ATTN_DOCTOR_WITHOUT"
 VARIABLE = "ATTN_DOCTOR_ATTENTION"
@@ -73,7 +74,7 @@ def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
     """Raise Refused where the torch that was measured is gone or another one now: said before the program starts, not after."""
     place = Path(str(found.get("torch_file"))).parent / "version.py"
     try:
-        text = place.read_text("utf-8", "replace")
+        text = files.text(place)
     except OSError:
         return  # the program may have an interpreter of its own: it is asked again in there
     match = re.search(r"__version__ = '([^']+)'", text)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from attn_doctor.changes.apply import Applied, structure_of
-from attn_doctor.changes.table import CHANGES, PREDICTING, TRAINING
 from attn_doctor.prescription import prescription_file
+from attn_doctor.prescription.changes.apply import Applied, structure_of
+from attn_doctor.prescription.changes.table import CHANGES, PREDICTING, TRAINING
 from attn_doctor.prescription.prescribe import AS_INSTALLED, AUTO, prescribe
 
 if TYPE_CHECKING:

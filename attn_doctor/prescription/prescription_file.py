@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, PRELOADED, TRAINING, variables
+from attn_doctor.prescription.changes.table import ARGUMENTS, CHANGES, PREDICTING, PRELOADED, TRAINING, variables
 from attn_doctor.system import machine
 from attn_doctor.system.cache_folder import cache_folder
 from attn_doctor.system.files import is_own, others_may_write

@@ -187,6 +187,8 @@ def describe(fault: Fault) -> str:
         return f"killed by {fault.signal}"
     if fault.kind == "exited":
         return f"it ended the process with exit code {fault.exit_code}"
+    if fault.kind == "flooded":
+        return "it printed without end, and was ended"
     seconds = f" in {fault.seconds:.0f} s" if fault.seconds else ""
     return f"no answer{seconds}" + (", and it cannot be killed" if fault.kind == "vanished" else "")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attn_doctor.probes.prefixes import prefix_of
+from attn_doctor.system import files
 
 LOCKS = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
 
@@ -62,7 +63,7 @@ def _named_by_pdm(project: Path, prefix: Path) -> bool:
     https://pdm-project.org/latest/usage/project/#choose-a-python-interpreter
     """
     try:
-        python = Path((project / ".pdm-python").read_text("utf-8", "replace").strip())
+        python = Path(files.text(project / ".pdm-python", 4096).strip())
     except OSError:
         return False
     return Path(os.path.realpath(prefix_of(str(python)))) == prefix

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,7 +43,7 @@ from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.prefixes import prefix_of, programs_of
-from attn_doctor.system import current_folder
+from attn_doctor.system import current_folder, threads
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -85,19 +85,18 @@ class GatherRequest(NamedTuple):
 
 def gather(request: GatherRequest) -> Facts:
     """Collect all facts. Raises NoAnswer if the target does not answer, or is no Python that can be examined."""
-    with ThreadPoolExecutor(max_workers=12, thread_name_prefix="probe") as pool:
-        try:
-            return _gather(request, pool)
-        except BaseException:
-            child.end_all()  # Ctrl-C, or no such target: the pool waits for its threads, and they wait for children
-            raise
+    try:
+        return _gather(request)
+    except BaseException:
+        child.end_all()  # no such target: what else was started is not needed
+        raise
 
 
-def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
-    runner = _Runner(pool)
-    imports = None if request.static else pool.submit(importing.import_everything, _importer(request))
-    asked = pool.submit(_answer, request)
-    isolated = None if request.static else pool.submit(_isolated, request)
+def _gather(request: GatherRequest) -> Facts:
+    runner = _Runner(request.timeout)
+    imports = None if request.static else threads.start(lambda: importing.import_everything(_importer(request)))
+    asked = threads.start(lambda: _answer(request))
+    isolated = None if request.static else threads.start(lambda: _isolated(request))
     machine = _machine(request, runner)
     answer = asked.result()
     target = _target(request, answer, isolated.result() if isolated else answer.isolated, runner)
@@ -106,17 +105,17 @@ def _gather(request: GatherRequest, pool: ThreadPoolExecutor) -> Facts:
 
 
 class _Runner:
-    """Start probes and record how they ended.
+    """Start probes and record how they ended. A probe that takes longer than `deadline` seconds is left to itself.
 
     This is one of the two places that catch every exception, because a probe may have a bug.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self.pool = pool
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.runs: list[ProbeRun] = []
 
     def start(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Future[Section[R]]:
-        return self.pool.submit(self.run, name, kind, probe)
+        return threads.start(lambda: self.run(name, kind, probe))
 
     def run(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Section[R]:
         return self.attempt(name, probe, lambda why: (all_unknown(kind, why), {}))
@@ -126,7 +125,10 @@ class _Runner:
         started = time.monotonic()
         note = None
         try:
-            found = probe()
+            found = threads.within(self.deadline, probe)
+        except TimeoutError:
+            note = f"no answer in {self.deadline:.0f} s: a tool or a file did not answer, such as one on a network drive that is gone"
+            found = otherwise(note)
         except Exception as error:  # noqa: BLE001 - what it was is recorded, and asks to be reported
             note = f"the probe itself failed ({type(error).__name__}: {error}); please report this"
             found = otherwise(note)
@@ -153,7 +155,7 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
         "toolchain": runner.start("toolchain", Toolchain, lambda: toolchain.toolchain(root, inside, prefix, ask=ask)),
         "cpu": runner.start("cpu", Cpu, lambda: cpu.cpu(root, ask=ask)),
         "project": runner.start("project", Project, lambda: project.here(prefix, environ)),
-        "models": runner.pool.submit(
+        "models": threads.start(
             lambda: (runner.attempt("models", lambda: models.here(request.weights), Unknown), _WEIGHTS)
         ),
     }

@@ -13,6 +13,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault, Import, Interpreter, Torch, Unknown, Yolo
 from attn_doctor.probes import second_look
 from attn_doctor.probes.ask import describe
+from attn_doctor.system import leftovers
 
 
 class Target(NamedTuple):
@@ -48,7 +49,7 @@ def _imports(
 ) -> child.Outcome:
     """Import everything, or `only` these modules, in a child. Raises OSError if the interpreter does not start."""
     quiet = min(target.timeout, deadline or target.timeout)
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+    with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         return child.run(
             [target.python],
             ["target/channel.py", "target/forks.py", "target/imports.py"],

@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from attn_doctor.probes.root import Root
+from attn_doctor.system import files
 
 # e_machine of <elf.h>, and the type of a library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by `uname -m`.
 _KINDS = {"x86_64": (62, 0x0300), "aarch64": (183, 0x0A00), "ppc64le": (21, 0x0500)}
+MOST_CACHE = 16 << 20  # bytes that are read of it
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER = 48
 _CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, offset of the name, offset of the path, OS version, hardware
@@ -42,7 +44,7 @@ class LibrarySearch:
     @cached_property
     def cache(self) -> tuple[Entry, ...] | None:
         """Return the entries of /etc/ld.so.cache for this kind of machine, in order; None if there is no file."""
-        raw = self.root.bytes("/etc/ld.so.cache")
+        raw = self.root.bytes("/etc/ld.so.cache", MOST_CACHE)
         if raw is None:
             return None
         return tuple(entry for flags, entry in read_cache(raw) if self._cache_kind in (None, flags & 0xFF00))
@@ -66,8 +68,7 @@ class LibrarySearch:
         The loader skips a file of another class or machine without an error.
         """
         try:
-            with self.root.at(path).open("rb") as file:
-                head = file.read(20)
+            head = files.head(self.root.at(path), 20)
         except (OSError, ValueError):
             return False
         if len(head) < 20 or head[:4] != b"\x7fELF" or head[4] != 2:

@@ -146,6 +146,8 @@ def ended(fault: Fault) -> str:
         return f"did not answer within {fault.seconds:.0f} s"
     if fault.kind == "signal":
         return f"crashed ({fault.signal})"
+    if fault.kind == "flooded":
+        return "printed without end, and was ended"
     if fault.kind == "raised":
         return f"could not be started: {fault.message}"
     return f"ended with exit code {fault.exit_code}"

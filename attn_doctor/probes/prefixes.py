@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from attn_doctor.probes.root import Root
+from attn_doctor.system import files
 
 _OF_PROGRAMS = ("bin", "scripts")
 
@@ -27,7 +28,7 @@ def prefixes_of(prefix: str | None) -> list[str]:
     if prefix is None:
         return []
     try:
-        settings = (Path(prefix) / "pyvenv.cfg").read_text("utf-8", "replace")
+        settings = files.text(Path(prefix) / "pyvenv.cfg")
     except OSError:
         return [prefix]
     home = re.search(r"^home\s*=\s*(.+)$", settings, re.MULTILINE)

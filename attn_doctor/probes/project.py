@@ -13,6 +13,7 @@ from attn_doctor.errors import NotExamined
 from attn_doctor.model.facts import Pin, Project, Unknown, all_unknown
 from attn_doctor.probes import environments
 from attn_doctor.project_files.read import read
+from attn_doctor.system import files
 
 # Requirements that a failure mode uses. All others are left out of the report.
 RELEVANT = frozenset(
@@ -70,7 +71,7 @@ def _is_requirement_file(name: str) -> bool:
 
 def _pins(path: Path) -> Iterator[Pin]:
     try:
-        file = read(path.read_text("utf-8", "replace"), path.name)
+        file = read(files.text(path, _LARGEST), path.name)
     except NotExamined:
         return  # wrong syntax: `diagnose FILE` names the line
     for wish in file.wishes if file else ():

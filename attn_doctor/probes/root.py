@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from attn_doctor.system import platforms
+from attn_doctor.system import files, platforms
 
 _MOST_LINKS = 40  # as in the kernel
 
@@ -77,9 +77,10 @@ class Root:
         raw = self.bytes(path)
         return None if raw is None else raw.decode("utf-8", "replace").strip(" \t\r\n\0")
 
-    def bytes(self, path: str) -> bytes | None:
+    def bytes(self, path: str, most: int = files.MOST) -> bytes | None:
+        """Return the first `most` bytes of a regular file; None if there is none, or it cannot be read."""
         try:
-            return self.at(path).read_bytes()
+            return files.head(self.at(path), most)
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             _raise_if_exhausted(error)
             return None

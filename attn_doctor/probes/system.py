@@ -28,6 +28,8 @@ CUDA_LIBRARY = re.compile(
 _NO_LIBSTDCXX = Unknown("no libstdc++.so.6 was found where the loader looks") if platforms.LINUX else None
 _SHELLS = frozenset("sh bash zsh fish dash ksh mksh tcsh csh nu xonsh elvish pwsh powershell cmd ash".split())
 
+_LIBRARY = 64 << 20  # bytes that are read of libc.so.6 and libstdc++.so.6, which have 2 million
+
 
 def system(
     root: Path,
@@ -51,7 +53,7 @@ def system(
     # conda's interpreter has an RPATH to its own lib folder, whose libraries are loaded before the system's.
     conda = [f"{p}/lib" for p in prefixes if tree.is_dir(f"{p}/conda-meta")]
     cxx = loader.find("libstdc++.so.6", first=conda)
-    versions = tree.bytes(cxx) if cxx else None
+    versions = tree.bytes(cxx, _LIBRARY) if cxx else None
     memory, quota = limits.memory(tree, ask=ask), limits.quota(tree)
     place = board.place(tree, environ)
     record = System(
@@ -149,7 +151,7 @@ def _c_library(tree: Root, loader: LibrarySearch) -> tuple[Text, Text]:
     if told:
         return told.split()[-1], None
     path = loader.find("libc.so.6")
-    written = re.search(rb"stable release version (\d+\.\d+)", tree.bytes(path) or b"") if path else None
+    written = re.search(rb"stable release version (\d+\.\d+)", tree.bytes(path, _LIBRARY) or b"") if path else None
     if written:
         return written[1].decode(), None
     if any(name.startswith("ld-musl-") for name in tree.entries("/lib")):

@@ -17,7 +17,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import NOT_ASKED, Number, Text, Toolkit, Unknown
 from attn_doctor.model.versions import dotted, sm
 from attn_doctor.probes.root import Root
-from attn_doctor.system import platforms
+from attn_doctor.system import files, platforms
 
 # Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. With a partial toolkit a build fails late, in
 # the compiler.
@@ -166,8 +166,7 @@ def _told_folder(tree: Root, environ: Mapping[str, str], path: str) -> str:
 
 def _head(tree: Root, path: str) -> bytes:
     try:
-        with tree.at(path).open("rb") as file:
-            return file.read(8192)
+        return files.head(tree.at(path), 8192)
     except OSError:
         return b""
 
@@ -221,7 +220,12 @@ def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[s
     said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:] or ["nothing"]
     if answer.fault is None:
         return None, f"`nvcc --version` names no release; it prints: {said[0][:200]}"
-    ended = {"timeout": "does not end", "vanished": "does not end", "signal": f"crashes ({answer.fault.signal})"}
+    ended = {
+        "timeout": "does not end",
+        "vanished": "does not end",
+        "flooded": "prints without end",
+        "signal": f"crashes ({answer.fault.signal})",
+    }
     how = ended.get(answer.fault.kind, f"fails with exit code {answer.returncode}")
     return None, f"`nvcc --version` {how}; it prints: {said[0][:200]}"
 

@@ -15,7 +15,9 @@ from attn_doctor.child import Outcome
 from attn_doctor.model.facts import Distribution, Fault, Torch, Unknown, all_unknown
 from attn_doctor.probes.ask import Module, describe
 from attn_doctor.probes.binaries import torch_static
+from attn_doctor.system import files
 
+_VERSION_FILE = 1 << 16  # bytes that are read of torch/version.py
 NOT_INSTALLED: dict[str, Any] = {
     "version": None,
     "location": None,
@@ -71,7 +73,7 @@ def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
 def version_py(path: Path) -> dict[str, str | None]:
     """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(files.head(path, _VERSION_FILE))
     except (OSError, SyntaxError, ValueError):
         return {}
     values: dict[str, str | None] = {}
@@ -91,7 +93,7 @@ def _header_standard(folder: Path) -> int | Unknown | None:
     """Return the C++ standard that the headers require: an #error line names it."""
     for name in ("ATen/ATen.h", "c10/util/C++17.h", "torch/csrc/api/include/torch/all.h"):
         try:
-            text = (folder / "include" / name).read_text("utf-8", "replace")
+            text = files.text(folder / "include" / name)
         except OSError:
             continue
         match = re.search(r"#error C\+\+(\d\d) or later compatible compiler is required", text)

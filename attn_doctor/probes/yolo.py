@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from attn_doctor.model.facts import AttentionCall, Unknown, Yolo, YoloLayout, all_unknown
+from attn_doctor.system import files
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
 _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
@@ -20,7 +21,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
     block = location / "nn" / "modules" / "block.py"
     version = _version(location / "__init__.py")
     try:
-        tree = ast.parse(block.read_bytes())
+        tree = ast.parse(files.head(block))
     except (OSError, SyntaxError, ValueError) as error:
         why = f"{block.name} of ultralytics cannot be read: {error}"
         return all_unknown(Yolo, why, version=version, location=str(location)), source
@@ -53,7 +54,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
 
 def _version(path: Path) -> str | Unknown:
     try:
-        match = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", path.read_text("utf-8", "replace"), re.MULTILINE)
+        match = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", files.text(path), re.MULTILINE)
     except OSError as error:
         return Unknown(f"{path.name} of ultralytics cannot be read: {error.strerror}")
     return match[1] if match else Unknown("ultralytics/__init__.py names no version")

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Sequence
 
 from attn_doctor import commands
-from attn_doctor.changes.table import CHANGES, PREDICTING, TRAINING
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import Gain, Interval
+from attn_doctor.prescription.changes.table import CHANGES, PREDICTING, TRAINING
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Notes, Table, Tone, Verdict
 from attn_doctor.trials.tuning.advice import Tuning, beyond, caveats, line, runtime_lines, summary
 from attn_doctor.trials.tuning.judged import FLOAT32, SIXTEEN_BITS

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, NamedTuple
 
 from attn_doctor import child
-from attn_doctor.system import files, locks, processes
+from attn_doctor.system import files, leftovers, locks, processes
 
 PREFIX = "attn-doctor-reproduce-"
 MARK = "ATTN_DOCTOR_REPRODUCTION"  # the variable of every child that names the folder
@@ -81,7 +81,7 @@ class Throwaway:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**environ, MARK: str(self.folder)},
+                env=leftovers.marked({**environ, MARK: str(self.folder)}, leftovers.token()),
                 cwd=cwd or self.folder,
                 start_new_session=processes.NEW_SESSION,
                 creationflags=processes.CREATION_FLAGS,

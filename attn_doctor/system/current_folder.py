@@ -7,12 +7,11 @@ in an empty folder that attn-doctor makes. Only an installer stays in the curren
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+
+from attn_doctor.system import leftovers
 
 # Search paths. A relative entry would mean a different folder for a child, which starts in the empty folder.
 _SEARCH_PATHS = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH")
@@ -37,17 +36,9 @@ def empty() -> str:
     """Make the empty folder in which children start. Later calls return the same folder; it is removed when attn-doctor ends."""
     with _lock:
         if not _made or not os.path.isdir(_made[0]):
-            _made[:] = [_new()]
+            # a child that crashes may leave a core file there; the top folder, if no folder for temporary files is writable
+            _made[:] = [leftovers.new_folder("empty-") or os.path.abspath(os.sep)]  # noqa: PTH100
         return _made[0]
-
-
-def _new() -> str:
-    try:
-        folder = tempfile.mkdtemp(prefix="attn-doctor-empty-")
-    except OSError:  # no folder for temporary files is writable
-        return os.path.abspath(os.sep)  # noqa: PTH100
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a child that crashes may leave a core file there
-    return folder
 
 
 def cleaned(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,14 +1,32 @@
-"""Read and change hard links, owners, modes and open descriptors of files."""
+"""Read the heads of files, and read and change hard links, owners, modes and open descriptors of files."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
+import stat
 import sys
 
 _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
+MOST = 1 << 20  # bytes that are read of a file of settings, metadata or source code
 _MOST_LINKS = 40  # the kernel's own limit
+
+
+def head(path: str | os.PathLike[str], most: int = MOST) -> bytes:
+    """Return the first `most` bytes of a regular file. Raises OSError for anything else: a pipe may have no writer, a device no end."""
+    # O_NONBLOCK: opening a pipe would wait for a writer. Windows lacks it, and has no pipes among its files.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read(most)
+
+
+def text(path: str | os.PathLike[str], most: int = MOST) -> str:
+    """Return the first `most` bytes of a regular file as text. Raises OSError."""
+    return head(path, most).decode("utf-8", "replace")
 
 
 def link(existing: str, new: str) -> None:

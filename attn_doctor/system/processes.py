@@ -7,16 +7,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import threading
+from collections.abc import Mapping, Sequence
+
+if sys.platform == "win32":
+    import _thread
+else:
+    import resource
 
 # For `subprocess.Popen(start_new_session=NEW_SESSION, creationflags=CREATION_FLAGS)`: the child gets a process group of its own,
 # which `end_group` can end, and which Ctrl-C at the terminal does not reach.
 NEW_SESSION: bool = sys.platform != "win32"
+# STOPS: the signals that ask a program to end: Ctrl-C, `kill`, and the end of the terminal or of an ssh connection (Windows: Ctrl-Break).
 if sys.platform == "win32":
     CREATION_FLAGS: int = subprocess.CREATE_NEW_PROCESS_GROUP
+    STOPS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
 else:
     CREATION_FLAGS = 0
+    STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -45,27 +53,82 @@ def _end_tree(number: int) -> None:
 _PATIENCE = 10.0  # seconds
 
 
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a child has ended. Linux: the child is not reaped, so its number, and that of its group, still belong to it.
+
+    macOS and Windows: the child is reaped, because Python has no waitid(2) on macOS before 3.13, and Windows has none.
+    """
+    if process.returncode is not None:
+        return True
+    if sys.platform != "linux":
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # reaped by other code of this process, for example a notebook's
+        return True
+
+
+def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
+    """Limit the size of each file that a child writes, in bytes; what the child starts later inherits the limit.
+
+    Linux: prlimit(2); a lower limit that is already set is kept. macOS and Windows: nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, ValueError):  # it has ended, or a container forbids the call
+        lowest, highest = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        if lowest == resource.RLIM_INFINITY or lowest > most:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, highest))
+
+
 def end_marked(variable: str, value: str) -> int:
     """Kill all processes that have a variable with this value, but not this process. Returns the number of processes found.
 
+    The variable may hold several values with ":" between them, and a value may have a part after a ".": "a1.7" matches "a1".
     Linux: reads /proc/<pid>/environ, so that a process which left its group is found too. macOS and Windows do not show the
     environment of other processes: nothing is ended there, and 0 is returned.
     """
     if sys.platform != "linux":
         return 0
-    found = list(_marked(f"{variable}={value}"))
-    for number in found:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(number, signal.SIGKILL)
-    return len(found)
+    name, wanted = os.fsencode(variable) + b"=", os.fsencode(value)
+    found = 0
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - a thousand names, and pathlib would slow down the start of the guard
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+                found += _end_if_marked(int(entry), name, wanted)
+    return found
 
 
-def _marked(wanted: str) -> Iterator[int]:
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
-            variables = (entry / "environ").read_bytes().split(b"\0")
-            if os.fsencode(wanted) in variables and int(entry.name) != os.getpid():
-                yield int(entry.name)
+def _end_if_marked(number: int, name: bytes, wanted: bytes) -> bool:
+    """Kill a process if it has the mark. The process is held by a descriptor: its number cannot pass to another process in between."""
+    if sys.platform != "linux":
+        return False
+    held = os.pidfd_open(number)
+    try:
+        with open(f"/proc/{number}/environ", "rb") as file:  # noqa: PTH123 - pathlib would slow down the start of the guard
+            variables = file.read().split(b"\0")
+        values = [line[len(name) :] for line in variables if line.startswith(name)]
+        if not any(_has(text, wanted) for text in values):
+            return False
+        signal.pidfd_send_signal(held, signal.SIGKILL)
+        return True
+    finally:
+        os.close(held)
+
+
+def _has(text: bytes, wanted: bytes) -> bool:
+    return text == wanted or any(one == wanted or one.startswith(wanted + b".") for one in text.split(b":"))
+
+
+def interrupt(number: signal.Signals) -> None:
+    """Send a signal to the main thread of this process, so that a system call which waits there ends.
+
+    Windows: only the handler is called, between two lines of Python.
+    """
+    if sys.platform != "win32":
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(number)
 
 
 def keep_to_cores(cores: Sequence[int]) -> bool:

@@ -4,7 +4,7 @@
 # output of other code (sitecustomize, C code, grandchildren) cannot corrupt the records. A record is one line: a separator, the
 # nonce, JSON. It is written at once, so that a crash keeps all earlier records.
 #
-# The current folder was already removed from the path (child.program). -I and -P are not used: -I drops PYTHONPATH and
+# The current folder was already removed from the path (child/program_text.py). -I and -P are not used: -I drops PYTHONPATH and
 # the user site, which the user's program does see, and -P is new in Python 3.11.
 import faulthandler
 import json

@@ -1,6 +1,6 @@
 # The model of `trial --tune`, as Ultralytics trains it and predicts with it, and the check of its numbers against float64.
 #
-# Runs after changes/apply.py and the common scripts of a trial, in one namespace with them.
+# Runs after prescription/changes/apply.py and the common scripts of a trial, in one namespace with them.
 BOXES = 100  # with the highest scores, that are compared
 
 

@@ -315,6 +315,8 @@ def _reason(fault: CellFault) -> str:
         died = f"the process died of {fault.get('signal')}"
         memory = " (the kernel ends a process so when memory runs out)" if fault.get("signal") == "SIGKILL" else ""
         return died + memory + (f" in {where}" if where else "")
+    if kind == "flooded":
+        return "the process printed without end, and was ended" + (f" in {where}" if where else "")
     if kind == "exited":
         return f"the process exited with code {fault.get('exit_code')}" + (f" in {where}" if where else "")
     if fault.get("type") == "Unavailable":

@@ -7,9 +7,9 @@ from itertools import product
 
 import msgspec
 
-from attn_doctor.changes.table import PREDICTING, TRAINING
 from attn_doctor.model.facts import Facts, Fault, Record
 from attn_doctor.model.trials import Dtype, Shape, Trial, TrialOptions, TrialRun
+from attn_doctor.prescription.changes.table import PREDICTING, TRAINING
 from attn_doctor.trials import pipeline_stages
 from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.best import Why, best, training_dtype
@@ -37,7 +37,7 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     sizes: tuple[int, ...] = (640,)
     tune: bool = False
     images: int | None = None  # in the training set, for cache=
-    allowed: str = "rounding"  # the changes of numbers that may be prescribed, see changes/table.py
+    allowed: str = "rounding"  # the changes of numbers that may be prescribed, see prescription/changes/table.py
     asked: tuple[str, ...] = ()  # changes that take minutes, and are measured all the same
     seconds: float = 60.0  # for the search beyond attention
     runtimes: bool = False  # export and measure, even where no other runtime than torch is installed

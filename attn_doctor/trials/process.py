@@ -10,7 +10,7 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
-from attn_doctor.system import machine
+from attn_doctor.system import leftovers, machine
 
 COMMON = (
     "target/channel.py",
@@ -41,7 +41,7 @@ def run_separately(
 
     So it cannot disturb a trial. Raises OSError where the interpreter cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+    with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         return child.run(
             python,
             (*COMMON, script),
@@ -97,6 +97,8 @@ def in_words(fault: Fault | None) -> str:
         return fault.signal + (f" in {fault.where}" if fault.where else "")
     if fault.kind in ("timeout", "vanished"):
         return f"no answer for {fault.seconds or 0:.0f} s" + (f" in {fault.where}" if fault.where else "")
+    if fault.kind == "flooded":
+        return "it printed without end, and was ended"
     if fault.type:
         last = (fault.message or "").strip().splitlines()
         return f"{fault.type}: {last[0]}" if last else fault.type

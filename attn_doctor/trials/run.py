@@ -20,7 +20,7 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
-from attn_doctor.system import own_path
+from attn_doctor.system import leftovers, own_path
 from attn_doctor.trials.gains import dropped
 from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
@@ -56,7 +56,7 @@ def run(
         return Trials(skipped=plan.skipped)
     waiting, note = waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())
     cpu = _CpuName()  # uses a core itself: started after the busy cores were counted
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+    with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         given = {**child.harmless(folder), **waiting}
         supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), environ=environ, changes=given)
         supervisor.notes += note

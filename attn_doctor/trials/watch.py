@@ -17,7 +17,7 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import GpuWatch, Range
-from attn_doctor.system import own_path
+from attn_doctor.system import leftovers, own_path
 
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
@@ -52,7 +52,7 @@ class Watching:
     """Watch the GPU of this UUID in a child from now on, until `stop`."""
 
     def __init__(self, uuid: str, environ: Mapping[str, str] | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="attn-doctor-")
+        self._folder = tempfile.TemporaryDirectory(dir=leftovers.folder())
         self._file = Path(self._folder.name) / "watched"
         self._file.touch()
         self._config = {"uuid": uuid, "while": str(self._file)}

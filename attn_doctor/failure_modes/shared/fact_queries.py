@@ -63,6 +63,8 @@ def message(fault: Fault) -> str:
         return f"killed by {fault.signal}"
     if fault.kind in ("timeout", "vanished"):
         return "no answer" + (f" in {fault.seconds:.0f} s" if fault.seconds else "")
+    if fault.kind == "flooded":
+        return "it printed without end, and was ended"
     if fault.kind == "exited":
         return f"it ended the process with exit code {fault.exit_code}"
     return f"{fault.type}: {fault.headline}" if fault.headline else str(fault.type)

@@ -13,7 +13,7 @@ from pathlib import Path
 from attn_doctor.probes.binaries.elf import Elf, Identity, identify
 from attn_doctor.probes.binaries.mapped import Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
-from attn_doctor.probes.library_search import read_cache
+from attn_doctor.probes.library_search import MOST_CACHE, read_cache
 from attn_doctor.probes.root import Root
 
 # Kinds of library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by machine.
@@ -56,7 +56,7 @@ class Files:
         """Return the path of each soname in /etc/ld.so.cache; empty if there is no such file."""
         if machine not in self._cached:
             found: dict[str, str] = {}
-            for flags, entry in read_cache(self.root.bytes("/etc/ld.so.cache") or b""):
+            for flags, entry in read_cache(self.root.bytes("/etc/ld.so.cache", MOST_CACHE) or b""):
                 if flags & 0xFF00 == _CACHE_KINDS.get(machine):
                     found.setdefault(entry.soname, entry.path)
             self._cached[machine] = found

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from attn_doctor.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING
 from attn_doctor.model.facts import Record
+from attn_doctor.prescription.changes.table import ARGUMENTS, CHANGES, PREDICTING, TRAINING
 from attn_doctor.prescription.prescription_file import VERSION, here
 from attn_doctor.trials.tuning.loader_settings import LoaderSettings, arguments
 from attn_doctor.trials.tuning.rows import NotTried, Pass, Row, RuntimeRow

@@ -18,12 +18,13 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
+from attn_doctor.system import leftovers
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 
 SCRIPTS = (
     "target/keep_to_cores.py",
     *COMMON[1:],
-    "changes/apply.py",
+    "prescription/changes/apply.py",
     "target/tuned_subject.py",
     "target/orders.py",
 )
@@ -120,7 +121,7 @@ class Bench:
         self._config = dict(config)
         self._timeout = timeout
         self._environ = environ
-        self._temporary = tempfile.TemporaryDirectory(prefix="attn-doctor-")
+        self._temporary = tempfile.TemporaryDirectory(dir=leftovers.folder())
         self._workers: dict[str, Worker] = {}
         self.notes: list[str] = []
 

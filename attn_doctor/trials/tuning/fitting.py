@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.changes.table import CHANGES, PRELOADED, is_allowed
 from attn_doctor.model.facts import Facts
+from attn_doctor.prescription.changes.table import CHANGES, PRELOADED, is_allowed
 from attn_doctor.trials.tuning.rows import NotTried
 
 _FOLDERS = ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib", "usr/local/lib64", "opt/homebrew/lib")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from attn_doctor.changes.table import CHANGES
+from attn_doctor.prescription.changes.table import CHANGES
 from attn_doctor.trials.tuning.rows import Checked
 
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.changes.table import PREDICTING, variables
 from attn_doctor.model.facts import Fault
 from attn_doctor.model.trials import Gain
+from attn_doctor.prescription.changes.table import PREDICTING, variables
+from attn_doctor.system import leftovers
 from attn_doctor.trials.paired_rounds import Race
 from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.process import COMMON, in_words
@@ -103,7 +104,7 @@ def measure(
 
     Raises Ended where not even torch runs, and OSError where the interpreter cannot be started.
     """
-    with tempfile.TemporaryDirectory(prefix="attn-doctor-") as folder:
+    with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         config = {
             "model": model_file(model),
             "device": device,

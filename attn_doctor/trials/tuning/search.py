@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from attn_doctor.changes.table import CHANGES, is_allowed
 from attn_doctor.model.trials import Gain
+from attn_doctor.prescription.changes.table import CHANGES, is_allowed
 from attn_doctor.trials.paired_rounds import LEVEL, Race
 from attn_doctor.trials.statistics import compare, decide, interval
 from attn_doctor.trials.tuning.rows import Checked, NotTried, Row, Step

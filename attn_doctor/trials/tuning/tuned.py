@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from attn_doctor.changes.table import CHANGES, PREDICTING, TRAINING, variables
 from attn_doctor.model.facts import Facts
+from attn_doctor.prescription.changes.table import CHANGES, PREDICTING, TRAINING, variables
 from attn_doctor.trials.plan import model_file
 from attn_doctor.trials.tuning.bench import Bench, Ended, Worker
 from attn_doctor.trials.tuning.fitting import allocators, fitting

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
 from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
+from attn_doctor.examination.inputs import read_file, read_logs
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.judging import goals, stated_gpu
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
-from attn_doctor.logs.decode import BLOCK, as_text
-from attn_doctor.logs.not_a_log import NoLog, begun, checked
-from attn_doctor.logs.reader import Log, Reader, read_bytes
+from attn_doctor.logs.reader import Log, read_bytes
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.machine import implied_goal
-from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.model.recommendation import Recommendation
-from attn_doctor.model.report import Broken, Report, Target, Tool, Unreadable, decode_facts
+from attn_doctor.model.report import Broken, Report, Stopped, Target, Tool, decode_facts
 from attn_doctor.model.trials import TrialOptions, Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
-from attn_doctor.system import failure, streams
+from attn_doctor.system import failure
 from attn_doctor.trials.plan import check_model
 
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 
 class Options(NamedTuple):
@@ -78,10 +74,15 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
         return foreign_text.record(_examine(options, say, so_far))
     except AttnDoctorError:
         raise
+    except KeyboardInterrupt as stop:
+        if "facts" not in so_far:
+            raise
+        raise Stopped(_cut_short(options, "it was stopped", NOT_EXAMINED, **so_far)) from stop
     except Exception as error:
         if "facts" not in so_far:
             raise
-        raise Broken(_cut_short(options, error, **so_far)) from error
+        why = f"attn-doctor itself failed: {failure.summary(error)}"
+        raise Broken(_cut_short(options, why, failure.code(error), **so_far)) from error
 
 
 def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
@@ -156,17 +157,16 @@ def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ..
     return tuple(found)
 
 
-def _cut_short(options: Options, error: Exception, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
-    """Return the report of an examination that failed, with the reason."""
+def _cut_short(options: Options, why: str, code: int, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
+    """Return the report of an examination that did not come to its end, with the reason."""
     found = diagnosis or Diagnosis()
-    why = f"attn-doctor itself failed: {failure.summary(error)}"
     report = Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         command=options.command,
         goal=options.goal or Goal.TRAIN,
         target=_target(facts),
-        exit_code=failure.code(error),
+        exit_code=code,
         unexamined=(f"anything more: {why}",),
         facts=facts,
         findings=found.findings,
@@ -255,85 +255,6 @@ def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
     """Return, as a log, the error of a GPU that refuses all work: the failure modes have signs for such lines."""
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
-
-
-class Texts(NamedTuple):
-    """Hold the files that the user named: logs, descriptions of an environment, and project files."""
-
-    logs: tuple[Log, ...] = ()
-    files: tuple[ProjectFile, ...] = ()
-
-
-def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
-    """Search each log for the signs of every failure mode and for errors.
-
-    Raises Unreadable, and NoLog if a file is no log.
-    """
-    paths = tuple(paths)
-    if not paths:
-        return ()
-    found = read_texts(paths)
-    if found.files:
-        name = found.files[0].file
-        raise NoLog(f"{name} is a project file, no log: `attn-doctor diagnose {name}` judges it")
-    return found.logs
-
-
-def read_texts(paths: Iterable[str]) -> Texts:
-    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
-    reader = log_reader()
-    found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
-    return Texts(
-        tuple(one for one in found if isinstance(one, Log)), tuple(one for one in found if not isinstance(one, Log))
-    )
-
-
-def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFile:
-    head = stream.read(BLOCK)
-    if project_files.might_be_one(as_text(head), name):
-        head += stream.read(project_files.MOST)
-        if (found := project_files.read(as_text(head), name)) is not None:
-            return found
-    return reader.read(checked(begun(head, stream), name), name)
-
-
-def log_reader() -> Reader:
-    """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
-    from attn_doctor.logs import error_marks, stated_facts  # compiles hundreds of patterns: only if there is a log
-
-    return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
-
-
-def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
-    """Open a file, or standard input for "-", and call `read` with it and a name for messages. Raises Unreadable."""
-    try:
-        if path == "-":
-            return reading(_standard_input(), "standard input")
-        stream: BinaryIO
-        with Path(path).open("rb") as stream:
-            return reading(stream, foreign_text.text(path))
-    except OSError as error:
-        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
-
-
-def read_file(path: str) -> bytes:
-    """Return a whole file, or standard input for "-". Raises Unreadable."""
-    try:
-        if path == "-":
-            return _standard_input().read()
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
-
-
-def _name(path: str) -> str:
-    return "standard input" if path == "-" else foreign_text.text(path)
-
-
-def _standard_input() -> BinaryIO:
-    if streams.was_closed("stdin"):
-        raise Unreadable("standard input is closed: name a file")
-    return sys.stdin.buffer
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:

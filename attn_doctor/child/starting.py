@@ -1,0 +1,145 @@
+"""Start children, each with a process group, a mark and a folder for temporary files of its own, and end them with all that they started."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from attn_doctor.model.foreign_text import raw
+from attn_doctor.system import current_folder, leftovers, processes
+
+GRACE = 2.0  # seconds to wait for a killed process, and for pipes that grandchildren keep open
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+_numbers = itertools.count(1)
+_running: set[Started] = set()
+_stopping = threading.Event()
+
+
+class Started:
+    """Hold a child that was started: the process, its mark and its folder for temporary files (None: no place is writable)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], mark: str, temporary: str | None) -> None:
+        self.process = process
+        self.mark = mark
+        self.temporary = temporary
+
+    def ended(self) -> bool:
+        return processes.has_ended(self.process)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the end of the child for at most `seconds`, and for at most two."""
+        until, pause = time.monotonic() + max(0.05, min(seconds, GRACE)), 0.001
+        while not self.ended():
+            if time.monotonic() > until:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        return True
+
+    def end(self) -> None:
+        """End the child and its process group. Gives up after two seconds, because a process that waits in the kernel does not end."""
+        processes.end_group(self.process)
+        reaped(self.process, GRACE)
+
+    def end_the_rest(self) -> None:
+        """End what left the process group, found by its mark."""
+        processes.end_marked(leftovers.MARK, self.mark)
+
+    def forget(self) -> None:
+        """Remove the folder for temporary files."""
+        _running.discard(self)
+        if self.temporary:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def start(
+    argv: Sequence[str],
+    environ: Mapping[str, str] | None,
+    changes: Mapping[str, str | None] | None,
+    *,
+    stdin: int = subprocess.PIPE,
+    cwd: str | None = None,
+    largest_file: int | None = None,
+) -> Started:
+    """Start a program with pipes for its output. `largest_file`: the most bytes of one file that it may write. Raises OSError."""
+    if _stopping.is_set():
+        raise OSError(errno.ECANCELED, "attn-doctor was interrupted")
+    whole = {**(os.environ if environ is None else environ), **(changes or {})}
+    given = {name: value for name, value in whole.items() if value is not None}
+    mark = f"{leftovers.token()}.{next(_numbers)}"
+    env = leftovers.marked(current_folder.cleaned(given), mark)
+    env.pop("PYTHONINSPECT", None)  # it would keep `python -` waiting for input
+    cwd = cwd or current_folder.empty()
+    temporary = _temporary(given)
+    if temporary:
+        env |= dict.fromkeys(_TEMPORARY, temporary)
+    try:
+        process = subprocess.Popen(
+            [raw(word) for word in current_folder.program(argv)],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=processes.NEW_SESSION,
+            creationflags=processes.CREATION_FLAGS,
+        )
+    except BaseException:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if largest_file is not None:
+        processes.limit_file_size(process, largest_file)
+    made = Started(process, mark, temporary)
+    _running.add(made)
+    if _stopping.is_set():  # set by a signal while the program was being started
+        made.end()
+    return made
+
+
+def _temporary(environ: Mapping[str, str]) -> str | None:
+    """Return a new folder for a child's temporary files. If the child has a TMPDIR that attn-doctor has not, the folder is made there."""
+    place = environ.get("TMPDIR")
+    if not place or place == os.environ.get("TMPDIR"):
+        return leftovers.new_folder()
+    try:
+        return tempfile.mkdtemp(prefix=leftovers.PREFIX, dir=place)
+    except OSError:  # a full disk is perhaps what is being reproduced: the child meets it too
+        return None
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group. Gives up after two seconds, because a process that waits in the kernel does not end."""
+    processes.end_group(process)
+    reaped(process, GRACE)
+
+
+def stop() -> None:
+    """End every child that still runs, and start no further one: after Ctrl-C.
+
+    Children have their own sessions, so Ctrl-C does not reach them.
+    """
+    _stopping.set()
+    end_all()
+
+
+def end_all() -> None:
+    """End every child that still runs."""
+    for started in list(_running):
+        processes.end_group(started.process)
+
+
+def reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process for at most `seconds`, and for at most two. Returns whether it has ended."""
+    try:
+        process.wait(max(0.05, min(seconds, GRACE)))
+    except subprocess.TimeoutExpired:
+        return False
+    return True

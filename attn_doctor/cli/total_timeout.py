@@ -1,0 +1,51 @@
+"""Bound the time of a whole command: the option --total-timeout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from attn_doctor.cli.options import positive
+from attn_doctor.errors import NOT_EXAMINED
+from attn_doctor.system import leftovers, processes
+
+_MORE = 5.0  # seconds in which a command that was told to stop writes what it has, and undoes what it changed
+
+
+def add_total_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--total-timeout",
+        type=positive,
+        metavar="S",
+        help="seconds for the whole command; then it ends with exit code 3, and writes what it has found",
+    )
+
+
+class TotalTimeout:
+    """Interrupt the main thread when the time of the command is over. `passed`: that has happened."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.passed = False
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    @property
+    def sentence(self) -> str:
+        return f"attn-doctor: could not examine: it took longer than {self.seconds:g} s (--total-timeout)\n"
+
+    def _watch(self) -> None:
+        if self._ended.wait(self.seconds):
+            return
+        self.passed = True
+        processes.interrupt(signal.SIGTERM)
+        if not self._ended.wait(_MORE):  # the main thread waits for something that nothing can interrupt
+            sys.stderr.write(self.sentence)
+            leftovers.sweep()
+            os._exit(NOT_EXAMINED)

@@ -1,0 +1,113 @@
+"""Read what the user names: logs, project files, reports and facts. Every file has a limit, and every opening a deadline."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar
+
+from attn_doctor import project_files
+from attn_doctor.failure_modes import patterns
+from attn_doctor.judging import goals
+from attn_doctor.logs.decode import BLOCK, as_text
+from attn_doctor.logs.not_a_log import NoLog, begun, checked
+from attn_doctor.logs.reader import Log, Reader
+from attn_doctor.model import foreign_text
+from attn_doctor.model.project_file import ProjectFile
+from attn_doctor.model.report import Unreadable
+from attn_doctor.system import streams, threads
+
+T = TypeVar("T")
+_LARGEST = 16 << 20  # bytes of a report; one of an environment with 1,000 packages has 0.4 million
+_OPENING = 30.0  # seconds: opening a pipe waits until another program writes to it
+
+
+class Texts(NamedTuple):
+    """Hold the files that the user named: logs, descriptions of an environment, and project files."""
+
+    logs: tuple[Log, ...] = ()
+    files: tuple[ProjectFile, ...] = ()
+
+
+def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
+    """Search each log for the signs of every failure mode and for errors.
+
+    Raises Unreadable, and NoLog if a file is no log.
+    """
+    paths = tuple(paths)
+    if not paths:
+        return ()
+    found = read_texts(paths)
+    if found.files:
+        name = found.files[0].file
+        raise NoLog(f"{name} is a project file, no log: `attn-doctor diagnose {name}` judges it")
+    return found.logs
+
+
+def read_texts(paths: Iterable[str]) -> Texts:
+    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
+    reader = log_reader()
+    found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
+    return Texts(
+        tuple(one for one in found if isinstance(one, Log)), tuple(one for one in found if not isinstance(one, Log))
+    )
+
+
+def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFile:
+    head = stream.read(BLOCK)
+    if project_files.might_be_one(as_text(head), name):
+        head += stream.read(project_files.MOST)
+        if (found := project_files.read(as_text(head), name)) is not None:
+            return found
+    return reader.read(checked(begun(head, stream), name), name)
+
+
+def log_reader() -> Reader:
+    """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
+    from attn_doctor.logs import error_marks, stated_facts  # compiles hundreds of patterns: only if there is a log
+
+    return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
+
+
+def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
+    """Open a file, or standard input for "-", and call `read` with it and a name for messages. Raises Unreadable."""
+    try:
+        if path == "-":
+            return reading(_standard_input(), "standard input")
+        with _opened(path) as stream:
+            return reading(stream, foreign_text.text(path))
+    except OSError as error:
+        raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
+
+
+def read_file(path: str) -> bytes:
+    """Return a whole file of at most 16 MB, or standard input for "-". Raises Unreadable."""
+    found = _read(path, lambda stream, _: stream.read(_LARGEST + 1))
+    if len(found) > _LARGEST:
+        raise Unreadable(f"{_name(path)} is larger than {_LARGEST >> 20} MB: it is no report and holds no facts")
+    return found
+
+
+def _opened(path: str) -> BinaryIO:
+    """Open a file or a pipe. Raises OSError; a device that is no terminal may have no end, and is refused."""
+    try:
+        stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller
+    except TimeoutError as error:
+        raise Unreadable(f"{_name(path)} cannot be read: nothing was written to it in {_OPENING:.0f} s") from error
+    if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode) and not stream.isatty() and path != os.devnull:
+        stream.close()
+        raise Unreadable(f"{_name(path)} is a device: name a file, or - for standard input")
+    return stream
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else foreign_text.text(path)
+
+
+def _standard_input() -> BinaryIO:
+    if streams.was_closed("stdin"):
+        raise Unreadable("standard input is closed: name a file")
+    return sys.stdin.buffer
