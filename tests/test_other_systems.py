@@ -74,12 +74,13 @@ def test_on_windows_no_environment_is_copied_or_changed(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [["--suggest", "--verify"], ["--apply", "--yes"], ["--undo", "--yes"]])
-def test_on_windows_fix_refuses_before_it_examines_anything(options, monkeypatch, capsys):
-    from attn_doctor import child, cli
+def test_on_windows_fix_refuses_before_it_examines_anything(options, tmp_path, monkeypatch, capsys):
+    from attn_doctor import cli
 
+    target = script(tmp_path / "python", f"touch {tmp_path}/started")
     monkeypatch.setattr(platforms, "WINDOWS", True)
-    monkeypatch.setattr(child, "_start", lambda *_, **__: pytest.fail("a program was started"))
-    assert cli.run(["fix", *options]) == 2
+    assert cli.run(["fix", *options, "--target", str(target)]) == 2
+    assert not (tmp_path / "started").exists()
     assert "`attn-doctor fix --suggest` shows the commands" in capsys.readouterr().err
 
 

@@ -73,12 +73,11 @@ def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
 
     Linux: prlimit(2); a lower limit that is already set is kept. macOS and Windows: nothing is done.
     """
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, ValueError):  # it has ended, or a container forbids the call
-        lowest, highest = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-        if lowest == resource.RLIM_INFINITY or lowest > most:
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, highest))
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or a container forbids the call
+            lowest, highest = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            if lowest == resource.RLIM_INFINITY or lowest > most:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, highest))
 
 
 def end_marked(variable: str, value: str) -> int:
