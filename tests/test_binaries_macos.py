@@ -163,9 +163,7 @@ def test_each_instruction_is_read():
         b"\x00\x30\x40_c\0\xd0\x05\xd1\x90"
     )
     assert list(from_instructions(content)) == [
-        Undefined("_a", 129, weak=False),
-        Undefined("_a", 129, weak=False),
-        Undefined("_a", 129, weak=False),
+        Undefined("_a", 129, weak=False),  # at three places
         Undefined("_b", PROGRAM, weak=True),
         Undefined("_c", 0, weak=False),
     ]
@@ -191,6 +189,20 @@ def test_the_three_tables_of_imports(kind, row, expected):
     ):
         with pytest.raises(DamagedFile):
             list(from_imports(damaged))
+
+
+def test_names_that_overlap_are_limited():
+    """A small file whose names are all the end of one long name would fill the memory."""
+    long = b"a" * 60_000
+    rows = b"".join(struct.pack("<I", 1 | place << 9) for place in range(2000))
+    data = struct.pack("<7I", 0, 0, 28, 28 + len(rows), 2000, 1, 0) + rows + long + b"\0"
+    with pytest.raises(DamagedFile, match="names that are too long"):
+        list(from_imports(data))
+    whole = thin(undefined=[("_" + "a" * 60_000, 1)] + [("_f", 1)] * 3000, bound=None)
+    first = struct.pack("<IBBHQ", 1, 1, 0, 1 << 8, 0)
+    at = whole.index(first) + len(first)
+    with pytest.raises(DamagedFile, match="names that are too long"):
+        code(whole[:at] + first * 3000 + whole[at + len(first) * 3000 :]).undefined  # noqa: B018
 
 
 # --- dyld

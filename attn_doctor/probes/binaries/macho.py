@@ -57,6 +57,7 @@ _WEAK_REFERENCE, _TO_WEAK = 0x40, 0x80
 _ANY, _OF_PROGRAM = 0xFE, 0xFF  # in place of the number of a library
 
 _MOST_SLICES, _MOST_COMMANDS, _MOST_SYMBOLS, _LONGEST_NAME = 64, 1 << 16, 1 << 24, 1 << 16
+_MOST_NAMES = 1 << 27  # bytes of all names of the symbol table that are read; they may overlap
 
 
 class Dylib(NamedTuple):
@@ -73,6 +74,7 @@ class MachO:
         """Read the load commands. Raises DamagedFile if this is no Mach-O file, or if it is cut short; ForeignFile for 32 bits."""
         self.file = file
         self._start, self._size = start, file.size - start if size is None else size
+        self._taken = 0
         if self._size < 0 or start + self._size > file.size:
             raise DamagedFile("refers to bytes after its end")
         magic = file.unpack(_LONG, start)[0]
@@ -208,6 +210,9 @@ class MachO:
         end = self.file.find(b"\0", begin, min(begin + _LONGEST_NAME, self._start + start + length))
         if place >= length or end < 0:
             raise DamagedFile("has a name outside its string table")
+        self._taken += end - begin
+        if self._taken > _MOST_NAMES:
+            raise DamagedFile("has names that are too long")
         return self.file.take(begin, end - begin).decode("utf-8", "replace")
 
     def _piece(self, start: int, size: int) -> bytes:

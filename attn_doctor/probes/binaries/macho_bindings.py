@@ -17,6 +17,7 @@ SELF, PROGRAM, FLAT, SHARED = 0, -1, -2, -3  # in place of the number of a libra
 _HEADER = struct.Struct("<7I")  # version, starts, imports, names, count of imports, their format, format of the names
 _IMPORTS = {1: struct.Struct("<I"), 2: struct.Struct("<Ii"), 3: struct.Struct("<QQ")}
 _MOST_IMPORTS, _LONGEST_NAME, _LONGEST_NUMBER = 1 << 22, 1 << 16, 10
+_MOST_BYTES = 1 << 26  # of a table, and of all names together, which may overlap; torch's largest table has 2 MB
 
 _DONE, _LIBRARY, _LIBRARY_LONG, _LIBRARY_SPECIAL, _NAME = 0x00, 0x10, 0x20, 0x30, 0x40
 _ADDEND, _PLACE, _FORWARD, _BIND, _BIND_FORWARD, _BIND_MANY = 0x60, 0x70, 0x80, 0x90, 0xA0, 0xC0
@@ -38,8 +39,11 @@ class Undefined(NamedTuple):
 
 
 def from_instructions(data: bytes) -> Iterator[Undefined]:
-    """Yield the names that a program of instructions binds, each once for each place. Raises DamagedFile."""
+    """Yield the names that a program of instructions binds. Raises DamagedFile."""
+    if len(data) > _MOST_BYTES:
+        raise DamagedFile("has a table of bindings that is too large")
     name, library, weak = "", 0, False
+    last = None
     at = 0
     while at < len(data):
         code, low = data[at] & 0xF0, data[at] & 0x0F
@@ -53,8 +57,9 @@ def from_instructions(data: bytes) -> Iterator[Undefined]:
         elif code == _NAME:
             name, at = text(data, at)
             weak = bool(low & 1)
-        elif code in _BINDS:
-            yield Undefined(name, library, weak)
+        elif code in _BINDS and last != (name, library, weak):  # a name is often bound at thousands of places
+            last = Undefined(name, library, weak)
+            yield last
         for _ in range(1 if code == _THREADED and low == 0 else _NUMBERS_AFTER.get(code, 0)):
             _, at = number(data, at)
 
@@ -68,6 +73,7 @@ def from_imports(data: bytes) -> Iterator[Undefined]:
     if shape is None or compressed or count > _MOST_IMPORTS or imports + count * shape.size > len(data):
         raise DamagedFile("has a table of imports that cannot be read")
     wide = shape.size == _IMPORTS[3].size
+    room = _MOST_BYTES
     for index in range(count):
         packed = shape.unpack_from(data, imports + index * shape.size)[0]
         low, weak, place = (
@@ -75,7 +81,11 @@ def from_imports(data: bytes) -> Iterator[Undefined]:
         )
         # The highest fifteen numbers are negative: 0xFE is FLAT.
         library = low - (0x10000 if wide else 0x100) if low > (0xFFF0 if wide else 0xF0) else low
-        yield Undefined(text(data, names + place)[0], library, bool(weak))
+        name, end = text(data, names + place)
+        room -= end - names - place
+        if room < 0:
+            raise DamagedFile("has names that are too long")
+        yield Undefined(name, library, bool(weak))
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
