@@ -144,7 +144,7 @@ def test_the_dtype_of_training():
 
 WRONG = {
     "status": "wrong",
-    "reason": "gradients are wrong with it",
+    "reason": "gradients are wrong with this backend",
     "wrong_by": 1.4,
     "wrong_module": "BatchNorm2d",
     "batch": 1,
@@ -190,7 +190,7 @@ def test_where_eager_was_not_asked_for_the_quickest_is_named():
     [
         ("the process died of SIGSEGV in functional.py:3 in f", "failed"),
         ("the process exited with code 7", "failed"),
-        ("no answer for 20 s (trial): --timeout gives it longer", "timeout"),
+        ("no answer for 20 s (trial): give it more time with --timeout", "timeout"),
         ("its numbers are wrong: output error 0.5", "wrong"),
         ("RuntimeError: out of order", "failed"),
     ],
@@ -237,7 +237,7 @@ def test_a_pass_that_raises_and_a_torch_that_does_not_come_up():
     assert found(*rows, run=run) == {"eager-fails": Severity.ERROR}
     assert advice(*rows, run=run).backend is None
     killed = TrialRun(fault=Fault(kind="signal", signal="SIGSEGV"))
-    assert found(run=killed, skipped="torch did not come up in the trial: SIGSEGV") == {"eager-fails": Severity.ERROR}
+    assert found(run=killed, skipped="torch did not start in the trial: SIGSEGV") == {"eager-fails": Severity.ERROR}
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,12 @@ def test_of_three_backends_that_fail_each_is_named_once():
         "backend-fails", row("flex", "wrong"), row("xformers", "wrong"), row("sdpa", "wrong", reason="off.\nmore"),
         row("flex", "wrong", dtype="float32"),
     )  # fmt: skip
-    assert finding.message.startswith("sdpa computes wrong numbers on cuda:0 in float16: off. So do flex, xformers.")
+    assert finding.message.startswith(
+        "sdpa computes wrong numbers on cuda:0 in float16: off. The same is true of flex, xformers."
+    )
     assert [e.path for e in finding.evidence] == ["trials.2", "trials.0", "trials.1", "trials.3"]
     two = tried("backend-fails", row("sdpa", "failed"), row("flex", "wrong"))
-    assert two.message == "sdpa fails on cuda:0 in float16: no reason was given. So does flex."
+    assert two.message == "sdpa fails on cuda:0 in float16: no reason was given. The same is true of flex."
     assert "So do" not in tried("backend-fails", row("sdpa", "failed")).message
 
 
@@ -149,4 +151,4 @@ def test_fused_attention_helps_where_attention_filled_the_memory(by_attention, c
     hit = Hit(message="m", evidence=(), variant=Full(by_attention=by_attention))
     made = find("out-of-memory-gpu").fixes(changed(H, yolo__calls=calls), hit)
     assert len(made) == fixes
-    assert made[-1].title == "Ask for less memory"
+    assert made[-1].title == "Use less GPU memory"

@@ -43,7 +43,7 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     found = read_texts(paths)
     if found.files:
         name = found.files[0].file
-        raise NoLog(f"{name} is a project file, no log: `attn-doctor diagnose {name}` judges it")
+        raise NoLog(f"{name} is a project file, not a log: `attn-doctor diagnose {name}` judges it")
     return found.logs
 
 

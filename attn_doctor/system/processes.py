@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 if sys.platform == "win32":
     import _thread
-else:
+if sys.platform == "linux":
     import resource
 
 # For `subprocess.Popen(start_new_session=NEW_SESSION, creationflags=CREATION_FLAGS)`: the child gets a process group of its own,
