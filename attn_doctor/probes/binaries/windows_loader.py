@@ -108,7 +108,8 @@ class Process:
 
     def brought(self, name: str) -> bool:
         """Return whether a library that is in no folder is a part of Windows or Python, so that it is assumed to exist."""
-        return not self._has_system and windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
+        known = windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
+        return windows_dlls.is_api_set(name) or (known and not self._has_system)
 
     def _load(self, library: Library, own: Folder, troubles: list[Trouble]) -> None:
         try:
