@@ -81,7 +81,9 @@ def test_in_a_flat_namespace_each_name_may_come_from_any_library():
     ("content", "words", "foreign"),
     [
         (b"", "is empty", False),
-        (b"\x7fELF" + b"\0" * 100, "is no file of macOS", False),
+        (b"\x7fELF" + b"\0" * 100, "is a file of Linux, not of macOS", True),
+        (b"MZ" + b"\0" * 100, "is a file of Windows, not of macOS", True),
+        (b"<html>" + b"\0" * 100, "is no file of macOS", False),
         (b"\xce\xfa\xed\xfe" + b"\0" * 100, "is a 32-bit file", True),
         (b"\xca\xfe\xba\xbe\x00\x00\x00\x41" + b"\0" * 100, "is no file of macOS", False),  # a class of Java
         (thin()[:40], "has load commands after its end", False),

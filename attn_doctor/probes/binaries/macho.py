@@ -26,6 +26,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 MACHINES = {7: "i386", 12: "arm", 18: "ppc", 0x01000007: "x86_64", 0x0100000C: "arm64", 0x0200000C: "arm64_32"}
 MAGICS = (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 
+_OTHERS = {b"\x7fELF": "Linux", b"MZ": "Windows"}
 _FAT, _FAT_64, _THIN, _THIN_32 = 0xCAFEBABE, 0xCAFEBABF, 0xFEEDFACF, 0xFEEDFACE
 _HEADER = struct.Struct("<IiiIIIII")
 _COMMAND = struct.Struct("<II")
@@ -265,6 +266,9 @@ class MachFile:
     def __init__(self, file: Mapped) -> None:
         """Read the table of architectures. Raises DamagedFile if this is no Mach-O file."""
         self.slices: dict[str, MachO] = {}
+        other = next((name for start, name in _OTHERS.items() if file.says(0, start)), None)
+        if other is not None:
+            raise ForeignFile(f"is a file of {other}, not of macOS")
         magic = file.unpack(_BIG_LONG, 0)[0]
         if magic not in (_FAT, _FAT_64):
             whole = MachO(file)
