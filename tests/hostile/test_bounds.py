@@ -159,8 +159,8 @@ def test_a_device_is_no_report_and_no_log(command, tmp_path):
 
 def test_a_report_has_a_limit_and_a_pipe_is_read(tmp_path):
     large = tmp_path / "large.json"
-    large.write_bytes(b" " * ((16 << 20) + 1))
-    with pytest.raises(Unreadable, match=r"larger than 16 MB"):
+    large.write_bytes(b" " * ((8 << 20) + 1))
+    with pytest.raises(Unreadable, match=r"larger than 8 MB"):
         read_file(str(large))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
