@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
+import warnings
 
 import pytest
 
@@ -10,6 +12,20 @@ import pytest
 # doctor would wait for ever. https://www.gnu.org/software/bash/manual/html_node/Signals.html
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def quiet_ultralytics(tmp_path_factory):
+    """Import ultralytics without its warnings. Its settings, matplotlib's fonts and other caches go to folders of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YOLO_OFFLINE", "true")
+        patch.setenv("YOLO_AUTOINSTALL", "false")
+        for name in ("YOLO_CONFIG_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("ultralytics.nn.tasks")
+        yield
 
 
 @pytest.fixture

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import io
-import os
 import pickle
 import threading
 import warnings
 
 import pytest
 
-os.environ.setdefault("YOLO_OFFLINE", "true")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+pytestmark = pytest.mark.usefixtures("quiet_ultralytics")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quiet(tmp_path_factory):
-    """Ultralytics writes settings when it is imported, and matplotlib a font cache: not into anybody's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("yolo")))
-        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("mpl")))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import torch
+def _one_thread(quiet_ultralytics):
+    import torch
 
-            importlib.import_module("ultralytics.nn.tasks")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

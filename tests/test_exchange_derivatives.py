@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import os
 import warnings
 
 import pytest
 
-os.environ.setdefault("YOLO_OFFLINE", "true")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("YOLO_CONFIG_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
-            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("ultralytics.nn.tasks")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet_ultralytics")
 
 
 @pytest.fixture

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import warnings
 
 import pytest
 
-os.environ.setdefault("YOLO_OFFLINE", "true")
-os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("yolo")))
-        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("mpl")))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("ultralytics.nn.tasks")
-        yield
+pytestmark = pytest.mark.usefixtures("quiet_ultralytics")
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from attn_doctor.knowledge.rows import Calibration, FlashRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, all_of, no, yes
 from attn_doctor.model.facts import OsName, Record, Unknown
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import at_least
 
 GIGABYTE = 1024**3
 
@@ -132,7 +132,7 @@ def _present(value: str | Unknown | None, what: str, otherwise: str) -> Judgemen
 
 
 def _oldest_nvcc(row: FlashRelease, nvcc: str) -> Judgement:
-    if _at_least(nvcc, row.min_nvcc):
+    if at_least(nvcc, row.min_nvcc):
         return yes(f"nvcc {nvcc} is not older than {row.min_nvcc}")
     return no(f"flash-attn {row.release} needs nvcc {row.min_nvcc} or newer, here {nvcc}")
 
@@ -256,12 +256,7 @@ def _tmpdir() -> str:
 def _compilable(row: FlashRelease, nvcc: str | Unknown | None) -> tuple[str, ...]:
     """Return the architectures of the release that this nvcc can compile; all of them where nvcc is not known."""
     text = _text(nvcc)
-    return tuple(arch for arch, since in row.archs.items() if text is None or _at_least(text, since))
-
-
-def _at_least(version: str, floor: str) -> bool:
-    have, need = pair(version), pair(floor)
-    return have is not None and need is not None and have >= need
+    return tuple(arch for arch, since in row.archs.items() if text is None or at_least(text, since))
 
 
 def _text(value: str | Unknown | None) -> str | None:

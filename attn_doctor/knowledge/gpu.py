@@ -15,7 +15,7 @@ from attn_doctor.knowledge.rows import CodeException, GpuModel
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
 from attn_doctor.model.facts import Record, Unknown
-from attn_doctor.model.versions import Pair, capability, dotted, pair
+from attn_doctor.model.versions import Pair, at_least, capability, dotted, pair
 
 
 class Code(Record, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ def _cubin_runs(code: Code, target: Pair, cuda: str | None) -> bool | Unknown:
             f"{code.name} code runs on {dotted(target)} only in builds for CUDA {exception.lifted_from_cuda} and newer,"
             " and the CUDA of this one is not known"
         )
-    return _at_least(cuda, exception.lifted_from_cuda)
+    return at_least(cuda, exception.lifted_from_cuda)
 
 
 def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | None) -> bool | Unknown:
@@ -103,7 +103,7 @@ def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | Non
         return Unknown(
             f"whether the driver can compile the {code.name} PTX is not known: its CUDA or the build's is not"
         )
-    return _at_least(driver_cuda, cuda)
+    return at_least(driver_cuda, cuda)
 
 
 def _reaches(code: Code, target: Pair) -> bool:
@@ -117,11 +117,6 @@ def _reaches(code: Code, target: Pair) -> bool:
 
 def _same_major(code: Code, target: Pair) -> bool:
     return code.capability[0] == target[0] and code.capability[1] <= target[1]
-
-
-def _at_least(version: str, floor: str) -> bool:
-    have, need = pair(version), pair(floor)
-    return have is not None and need is not None and have >= need
 
 
 @functools.cache

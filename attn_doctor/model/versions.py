@@ -70,3 +70,9 @@ def flash_build(text: str | None) -> FlashBuild | None:
     digits, torch, abi = match.groups()
     cuda = digits if len(digits) <= 2 else f"{digits[:2]}.{digits[2:]}"
     return FlashBuild(torch, cuda, None if abi is None else abi.upper() == "TRUE")
+
+
+def at_least(version: str, floor: str) -> bool:
+    """Return whether a version is at least another one, by their first two numbers; False if one of them has no two numbers."""
+    have, need = pair(version), pair(floor)
+    return have is not None and need is not None and have >= need

@@ -1,0 +1,97 @@
+"""Conditions that mutants of a random sample changed, and no test noticed."""
+
+from __future__ import annotations
+
+import pytest
+from one_rule import found, told
+from whole_machines import RTX_4090, changed
+
+from attn_doctor.commands import installers, system_tools
+from attn_doctor.model.facts import Binary, Facts, Needed, Unknown
+
+NOT_USED = "FlashAttention is not available on this device. Using scaled_dot_product_attention instead.\n"
+TORCH_FRAME = (
+    '  File "/venv/lib/python3.11/site-packages/torch/__init__.py", line 367, in <module>\n    from torch._C import *\n'
+)
+NO_CUDART = "ImportError: libcudart.so.11.0: cannot open shared object file: No such file or directory\n"
+
+
+def test_the_forks_notice_is_a_notice_of_yolo12():
+    finding = told("yolo12-flash-not-used", "Ultralytics 8.3.63 Python-3.11.9 torch-2.6.0+cu124\n" + NOT_USED)
+    assert finding is not None
+    assert finding.severity.value == "info"
+
+
+@pytest.mark.parametrize(
+    ("between", "torch_itself"),
+    [
+        (0, True),
+        (7, True),  # eight lines above is near, nine is not
+        (8, False),
+    ],
+)
+def test_a_frame_of_torch_counts_if_it_is_near_the_error(between, torch_itself):
+    finding = told("libcudart-missing", TORCH_FRAME + "  a line of the program\n" * between + NO_CUDART)
+    assert finding is not None
+    assert finding.message.startswith("torch itself does not find") is torch_itself
+
+
+def test_a_frame_of_torch_below_the_error_belongs_to_something_else():
+    finding = told("libcudart-missing", NO_CUDART + TORCH_FRAME)
+    assert finding is not None
+    assert not finding.message.startswith("torch itself")
+
+
+@pytest.mark.parametrize(
+    ("library", "cuda", "both"),
+    [("libcudart.so.11.0", "12.8", True), ("libcudart.so.11.0", Unknown("no torch"), False)],
+)
+def test_two_cudas_are_named_only_where_both_are_known(library, cuda, both):
+    binary = Binary(
+        module="flash_attn_2_cuda",
+        verdict="fails",
+        path="/v/flash_attn_2_cuda.so",
+        needs=(Needed(name=library, found=None),),
+    )
+    finding = found("libcudart-missing", changed(RTX_4090, imports=(), binaries=(binary,), torch__cuda=cuda))
+    assert finding is not None
+    assert ("your torch is built for CUDA" in finding.message) is both
+    assert ("nowhere on the loader's path" in finding.message) is not both
+
+
+def test_a_call_of_nvcc_without_frames_below_it_is_no_sign_of_a_missing_nvcc():
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/tmp/pip-install-a1/x/setup.py", line 41, in installed\n'
+        '    raw = subprocess.check_output([cuda_home + "/bin/nvcc", "-V"], universal_newlines=True)\n'
+    )
+    assert told("nvcc-missing", text) is None
+    below = '  File "/usr/lib/python3.10/subprocess.py", line 421, in check_output\n'
+    assert told("nvcc-missing", text + below).confidence.value == "low"
+
+
+@pytest.mark.parametrize(("version", "asks"), [("3.11.9", False), (Unknown("the log does not name it"), True)])
+def test_the_release_of_an_embeddable_python_is_asked_for_where_it_is_not_known(version, asks):
+    facts = changed(
+        Facts(grade="stated"),
+        system__os="windows",
+        interpreter__python="D:\\ui\\python_embeded\\python.exe",
+        interpreter__version=version,
+    )
+    download, unpack = system_tools.python_headers(facts)
+    assert (
+        "use the release that `D:\\ui\\python_embeded\\python.exe --version` prints in place of 3.12.10" in download.why
+    ) is asks
+    assert unpack.argv[0] == "tar.exe"
+
+
+def test_a_torch_whose_name_is_no_version_is_named_with_less_than_certainty():
+    finding = found("version-parse", changed(RTX_4090, torch__version="2.0.0.nv23.05-custom build"))
+    assert finding is not None
+    assert finding.confidence.value == "medium"
+
+
+@pytest.mark.parametrize(("command", "started"), [("py -3.11 train.py", ("py", "-3.11")), ("python train.py", ())])
+def test_pip_is_started_as_the_user_started_python(command, started):
+    facts = changed(Facts(grade="stated"), system__os="windows", subject__command=command)
+    assert installers.context(facts, "pip").started_by == started
