@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Binary, BinaryVerdict, ChosenPython, Unknown
 from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
 from attn_doctor.report.inspection import runs_on
@@ -18,7 +17,7 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 
 def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
     """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
-    blocks: list[Block] = [Fields((Field("against", printable(f"{choice.python} ({choice.why})")),))]
+    blocks: list[Block] = [Fields((Field("against", f"{choice.python} ({choice.why})"),))]
     for record in records:
         blocks += _file(record, gpus)
     return blocks
@@ -28,14 +27,14 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     verdict = record.verdict
     told: tuple[str, Tone] = ("not known: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
     head, tone = told
-    yield Heading(printable(record.path))
-    yield Verdict(printable(head), tone)
+    yield Heading(record.path)
+    yield Verdict(head, tone)
     if record.because:
-        yield Notes("because", tuple(printable(reason) for reason in record.because))
+        yield Notes("because", record.because)
     if not isinstance(record.needs, Unknown) and record.needs:
-        yield Notes("needs", tuple(printable(line) for line in _needs(record)))
+        yield Notes("needs", tuple(_needs(record)))
     held = tuple(
-        Field(title, printable(value))
+        Field(title, value)
         for title, value in (
             ("was compiled for", record.built_for_torch),
             ("needs glibc", record.glibc),
@@ -50,7 +49,7 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     if gpus and record.sm == record.ptx == ():
         yield Paragraph("contains no GPU code")
     elif gpus:
-        yield Notes("on a GPU of compute capability", tuple(printable(_on(record, gpu)) for gpu in gpus))
+        yield Notes("on a GPU of compute capability", tuple(_on(record, gpu) for gpu in gpus))
 
 
 def _needs(record: Binary) -> Iterator[str]:
@@ -63,11 +62,6 @@ def _on(record: Binary, gpu: str) -> str:
     answer = runs_on(record, gpu)
     said = "not known" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
     return f"{gpu}: {said}: {answer.why}"
-
-
-def printable(line: str) -> str:
-    """Return a line without control characters: names come from untrusted files."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in foreign_text.text(line))
 
 
 def _joined(prefix: str, capabilities: object) -> str | None:
