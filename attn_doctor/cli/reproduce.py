@@ -41,8 +41,8 @@ def execute(arguments: argparse.Namespace) -> int:
         check_outputs,
         on_terminal,
         show_blocks,
-        write_records,
         write_log,
+        write_records,
     )
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
