@@ -66,6 +66,7 @@ _WORDS = frozenset(
     "removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
 )
 _STRONG = re.compile(r"(?i)pass|passwd|pwd|kennwort|contrase|pw|psk|pin|otp|phrase|secret|credential|cred")
+_SMALL = re.compile(r"\d{1,3}|\d*\.\d+(?:e[-+]?\d+)?")
 _VERSION = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[-+.]?[a-z]+\d*)*")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,9}|0x[0-9a-fA-F]+|\d*\.\d+(?:e[-+]?\d+)?)(?:[a-zA-Z]{1,2})?")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[/\\~.][\w./\\~ -]*|[\w.-]+/[\w./-]+\.\w{1,5}")
@@ -234,7 +235,7 @@ def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool) -> bool
     if name in ("key", "nonce", "signature", "sig", "auth", "sid", "pat"):
         return not (len(value) >= (32 if name in ("key", "signature") else 8) and mixed) or _is_plain(value)
     if certainty == "name" and strong:
-        return len(value) < 3 or (not quoted and value.isdigit() and len(value) < 4)
+        return len(value) < 3 or (not quoted and _SMALL.fullmatch(value) is not None)
     if certainty == "name":
         return (
             len(value) < 6

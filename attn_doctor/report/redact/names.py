@@ -40,7 +40,7 @@ _PART = r"[^/\\\s'\"`:;,<>|*?(){}\[\]=&]"
 # "C:\Users\First Surname\x": words with a space between them, if the path goes on behind them, or ends there.
 _HOMES = re.compile(
     rf"(?i)(?P<before>[/\\]{{1,2}}(?:{_USER_FOLDERS})[/\\]{{1,2}}(?:(?:users|home|[a-z])[/\\]{{1,2}})?)"
-    rf"(?P<name>{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,3}}(?=[/\\])|(?-i: [A-Z]{_PART}{{0,40}})(?=$|[\"'`\n]))?)"
+    rf"(?P<name>{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,3}}(?=[/\\])|(?-i: [A-Z]{_PART}{{0,40}})(?=\s{{0,4}}$|[\"'`\n)\],;]))?)"
 )
 _SHARED = re.compile(
     rf"(?i)(?<![\w.~-])(?P<before>(?:/(?:{_SHARED_FOLDERS})){{1,3}}/)(?P<name>{_PART}{{1,64}})(?=/|$|[\s'\"`:;,)])"

@@ -17,6 +17,7 @@ _GPU = re.compile(
     re.IGNORECASE,
 )
 _BARE_UUID = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{32}|[0-9A-F]{32})(?![0-9A-Za-z])")
+_OF_PIP = re.compile(r"pip-[a-z-]{1,20}\w{4,10}[/\\]{1,4}[\w.-]{1,40}_$")  # a folder in which pip builds a package
 _HASH_BEFORE = re.compile(
     r"(?i)(?:md5|hash|digest|checksum|etag|sha\d*|crc|blake\w*|fingerprint|commit|rev(?:ision)?|build[-_ ]?id)[\w-]{0,8}[\"']?\s?[:=(#]?[\s\"']{0,3}$"
 )
@@ -110,7 +111,8 @@ def _uuids(text: str) -> Iterator[_Found]:
     for pattern in (_UUID, _GPU):
         yield from ((*match.span(), "uuid") for match in pattern.finditer(text))
     for match in _BARE_UUID.finditer(text):
-        if not _HASH_BEFORE.search(text, max(match.start() - 40, 0), match.start()) and len(set(match[0])) > 4:
+        before = text[max(match.start() - 60, 0) : match.start()]
+        if not _HASH_BEFORE.search(before[-40:]) and not _OF_PIP.search(before) and len(set(match[0])) > 4:
             yield *match.span(), "uuid"
 
 

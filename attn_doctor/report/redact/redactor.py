@@ -22,6 +22,7 @@ _PLACEHOLDER = re.compile(r"<(?:home|user|host|credentials|([a-z]{2,11})-(\d{1,6
 _CREDENTIALS = re.compile(
     r"(?i)[a-z][a-z0-9+.-]{0,30}:/{2,4}(?:(?P<user>[^\s/?#'\"<>@]{0,200}:(?!\d{1,5}/)[^\s'\"<>@/]{0,400}(?:[@/][^\s'\"<>@/]{0,200}){0,2}|[^\s/?#'\"<>@]{1,400}))@(?=[\w.\[-])"
 )
+_SEPARATOR = re.compile(r"\\(?![uUx0-3\\ ])")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _ANY_CASE = frozenset(("mac", "uuid", "ip", "email"))
 
@@ -88,7 +89,7 @@ class Redactor:
         parts: list[_Part] = []
         for view in views(text):
             if view.text:
-                parts += self._parts(view.text, view.place, version=version)
+                parts += self._parts(view.text, text, view.place, version=version)
         if not parts:
             return text, ()
         made: list[str] = []
@@ -102,8 +103,10 @@ class Redactor:
             at = part.end
         return "".join((*made, text[at:])), tuple(kinds)
 
-    def _parts(self, text: str, place: Callable[[int, int], tuple[int, int]], *, version: bool) -> Iterator[_Part]:
-        """Yield what is private in one view of a text; of two that have the same place, the first decides the kind."""
+    def _parts(
+        self, text: str, original: str, place: Callable[[int, int], tuple[int, int]], *, version: bool
+    ) -> Iterator[_Part]:
+        """Yield what is private in `text`, one view of the original; of two that have the same place, the first decides the kind."""
 
         def part(kind: str, start: int, end: int, placeholder: str | None = None) -> _Part:
             return _Part(*place(start, end), kind, text[start:end], placeholder)
@@ -120,7 +123,10 @@ class Redactor:
         if not version or not addresses.is_version(text):
             yield from (part("ip", *span) for span in addresses.addresses(text, self._versions))
         for found in self._names.others(text):
-            yield part(found.kind, found.start, found.end, found.placeholder)
+            made = part(found.kind, found.start, found.end, found.placeholder)
+            # "C:\Users\x\.conda": an escape that was undone there is a separator of the path, and the name is found without that.
+            if not _SEPARATOR.search(original, made.start, made.end):
+                yield made
 
     def _own(self, text: str, place: Callable[[int, int], tuple[int, int]]) -> Iterator[_Part]:
         for found in self._names.own(text):

@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 _DEEPEST = 5
 _NAMED = {"n": "\n", "r": "\n", "t": "\t", "f": " ", "v": " ", "a": " ", "b": " ", "e": "\x1b", "0": " "}
+_COLOUR = re.compile(r"(?P<colour>\x1b\[[0-?]{0,32}[ -/]{0,4}[@-~]?)")
 _ESCAPE = re.compile(
     r"\\(?:x(?P<byte>[0-9A-Fa-f]{2})|u(?P<code>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|(?P<octal>[0-3][0-7]{2})"
     r"|(?P<named>[nrtfvabe0])|(?P<sign>[^\w\s]| ))"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
     r"|(?P<entity>&(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,5}|quot|amp|lt|gt|apos|nbsp|commat|colon|equals|sol|bsol);)"
-    r"|(?P<colour>\x1b\[[0-?]{0,32}[ -/]{0,4}[@-~]?)"
+    rf"|{_COLOUR.pattern}"
     r"|(?P<control>[\x00-\x08\x0b-\x1f\x7f-\x9f])"
     r"|(?P<hidden>[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff])"
 )
@@ -44,6 +45,9 @@ def views(text: str) -> Iterator[View]:
     """Yield the text itself, then the text with one layer of escapes undone, then two, while there are any."""
     view = View(text)
     yield view
+    if "\x1b" in text:  # colours first: "\\\\server" behind one begins with two signs, which the next layer makes one
+        view = _undone(view, _COLOUR)
+        yield view
     for _ in range(_DEEPEST):
         found = _ESCAPE.search(view.text)
         if found is None:
@@ -52,7 +56,7 @@ def views(text: str) -> Iterator[View]:
         yield view
 
 
-def _undone(view: View) -> View:
+def _undone(view: View, escape: re.Pattern[str] = _ESCAPE) -> View:
     made: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -63,7 +67,7 @@ def _undone(view: View) -> View:
         starts.extend(range(start, end) if view.starts is None else view.starts[start:end])
         ends.extend(range(start + 1, end + 1) if view.ends is None else view.ends[start:end])
 
-    for match in _ESCAPE.finditer(text):
+    for match in escape.finditer(text):
         keep(done, match.start())
         done = match.end()
         plain = _plain(match)
