@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -130,7 +131,7 @@ def write_report(report: Report, arguments: argparse.Namespace, saved: str | Non
         from attn_doctor.report.outline import outline
 
         clean = gate.report(report)
-        return Answer(clean, lambda: outline(clean, None if saved is None else gate.text(saved)))
+        return Answer(clean, functools.cache(lambda: outline(clean, None if saved is None else gate.text(saved))))
 
     write(arguments, answer)
 

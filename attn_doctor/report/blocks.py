@@ -109,12 +109,21 @@ def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
             made = made._replace(title=one_line(made.title))
         elif isinstance(made, Problem):
             made = made._replace(
+                mark=one_line(made.mark),
                 code=one_line(made.code),
                 slug=one_line(made.slug),
                 qualifiers=one_line(made.qualifiers),
+                cures=tuple(map(_on_one_line, made.cures)),
                 docs=made.docs if _PAGE.fullmatch(made.docs) else "",
             )
+        elif isinstance(made, Cure):
+            made = _on_one_line(made)
         yield _plain(made)
+
+
+def _on_one_line(cure: Cure) -> Cure:
+    commands = tuple(command._replace(doubt=one_line(command.doubt)) for command in cure.commands)
+    return cure._replace(title=one_line(cure.title), commands=commands)
 
 
 def _plain(value: T) -> T:

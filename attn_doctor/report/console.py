@@ -6,6 +6,7 @@ Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -87,7 +88,7 @@ def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) ->
                 console.print(Text.assemble((bar, style), (f"  # {part}", "dim")), soft_wrap=True)
         elif command.line is not None:
             # Outside any frame and never wrapped, so that it can be copied as a whole.
-            console.print(Text(f"      {command.line}", style="cyan"), soft_wrap=True)
+            console.print(Text(textwrap.indent(command.line, "      "), style="cyan"), soft_wrap=True)
 
 
 def _table(block: Table, console: Console) -> None:

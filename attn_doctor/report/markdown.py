@@ -51,7 +51,7 @@ def _lines(block: Block) -> list[str]:
 
 
 def _problem(block: Problem) -> list[str]:
-    lines = [f"### {block.mark} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
+    lines = [f"### {escape(block.mark)} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
     page = f" · [what this is]({block.docs})" if block.docs else ""
     lines += [f"_{escape(block.qualifiers)}_{page}", ""]
     lines += [f"- because: {escape(text)}" for text in block.evidence]

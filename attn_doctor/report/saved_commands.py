@@ -6,6 +6,7 @@ installation that a plan may make (`fixes.step_safety`) and whose command is the
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Iterator
 
@@ -27,10 +28,12 @@ _UNKNOWN = "none of attn-doctor's rules gives this command for the facts in this
 
 def doubts(report: Report) -> Doubt:
     """Return the function that gives the reason against a command of this report; an empty text: there is none."""
-    ours = {_command(step) for step in _own_steps(report)}
+    ours = functools.cache(
+        lambda: frozenset(map(_command, _own_steps(report)))
+    )  # asked for only where there is a command
 
     def doubt(step: Step) -> str:
-        if commands.shown(step) is None or _command(step) in ours:
+        if commands.shown(step) is None or _command(step) in ours():
             return ""
         why = step_safety.fault(step, report.facts)
         if why is not None:

@@ -24,7 +24,14 @@ _TABLE = {
     code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     for code in _CODES
 }
-_IN_A_FILE = {**{code: f"\\u{code:04x}" for code in _CODES if code < 0x10000}, 0x0D: "\r"}  # also an escape of JSON
+# The same as an escape of JSON, which has two for a character beyond FFFF: https://www.rfc-editor.org/rfc/rfc8259#section-7
+_IN_A_FILE = {
+    code: f"\\u{code:04x}"
+    if code < 0x10000
+    else f"\\u{0xD800 + ((code - 0x10000) >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    for code in _CODES
+    if code != ord("\r")
+}
 
 
 def printable(text: str) -> str:

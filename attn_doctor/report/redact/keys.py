@@ -97,6 +97,8 @@ _LINES = (
     # Windows: net use Z: \\server\share PASSWORD /user:NAME. https://learn.microsoft.com/windows-server/administration/windows-commands/net-use
     r"(?i:\bnet use\b)[^\n]{0,120}?\s([^\s/\\:-][^\s\\:]{3,100})\s+/user:",
     r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']",  # of pydantic
+    # https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/aws.py
+    r"(?i:aws.{0,20}?(?:key|pwd|pw|pass\w{0,8}|token).{0,20}?)[\"']([0-9a-zA-Z/+]{40})[\"']",
     # A header without its name, and the line of a kubeconfig or of ~/.docker/config.json.
     r"\b(?:Bearer|bearer|BEARER)[ \t]+(?=[\w.~+/=-]{0,60}\d)([\w.~+/=-]{8,4096})",
     r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{0,60}[A-Z0-9+/=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])",
@@ -107,23 +109,7 @@ _LINES = (
     r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?([^\s\"'`]{4,200})",
 )
 _LINE_RULES = tuple(re.compile(pattern) for pattern in _LINES)
-_LINE_HINTS = (
-    "?",
-    "&",
-    ";",
-    "X-",
-    " -",
-    "login",
-    "use",
-    "earer",
-    "EARER",
-    "asic",
-    "auth",
-    'token"',
-    "sqlplus",
-    "Secret",
-    "assword",
-)
+_LINE_HINTS = (" -", *'? & ; X- login use earer EARER asic auth token" sqlplus Secret assword aws AWS'.split())
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
     "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa",
