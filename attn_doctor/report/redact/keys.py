@@ -44,7 +44,8 @@ _TO_THE_TAG = re.compile(rf"\s{{0,8}}([^<>\n]{{1,{_LONGEST}}})(?=</|<!|<\w|$|\n)
 _SCHEME = re.compile(
     r"(?i)(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|ApiKey|Api-Key|GoogleLogin|OAuth|AWS4-HMAC-SHA256|SharedKey)[ \t]+(?=\S)"
 )
-_TO_THE_END = re.compile(rf"([^\n\"'`]{{2,{_LONGEST}}})")  # of a header
+_TO_THE_END = re.compile(rf"([^\n\\]{{2,{_LONGEST}}})")  # of a header
+_TO_THE_QUOTE = {sign: re.compile(rf"([^\n\\{sign}]{{2,{_LONGEST}}})") for sign in "'\""}
 
 # The rest of a name that makes it something else: "token_count", "password_file", "tokenizer", "secret_name".
 _OTHER = re.compile(
@@ -105,11 +106,13 @@ _LINES = (
     r"\"(?:auth|identitytoken|registrytoken)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,4096})\"",
     # Oracle: NAME/PASSWORD@HOST. https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/starting-SQL-Plus.html
     r"\bsqlplus\s+(?:-\w+\s+)?([^\s/@]{1,60}/[^\s@]{1,100})@",
+    # ~/.pgpass. https://www.postgresql.org/docs/current/libpq-pgpass.html
+    r"(?<![\w.*-])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*.-]{1,60}:([^\s:\"'<>)]{6,200})",
     # PASSWORD of a chat or a mail: "the password is X".
     r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?([^\s\"'`]{4,200})",
 )
 _LINE_RULES = tuple(re.compile(pattern) for pattern in _LINES)
-_LINE_HINTS = (" -", *'? & ; X- login use earer EARER asic auth token" sqlplus Secret assword aws AWS'.split())
+_LINE_HINTS = (" -", ":", *'? & ; X- login use earer EARER asic auth token" sqlplus Secret assword aws AWS'.split())
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
     "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa",
@@ -175,13 +178,7 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     name = (match["any"] or match["whole"] or match["camel"]).lower()
     at = between.end()
     if name in ("authorization", "cookie", "bearer") and between["sign"]:
-        scheme = _SCHEME.match(text, at)
-        whole = _TO_THE_END.match(text, scheme.end() if scheme else at)
-        return (
-            whole.span(1)
-            if whole and not _PLACEHOLDER.match(whole[1]) and whole[1].strip().lower() not in _WORDS
-            else None
-        )
+        return _header(text, match.start(), at)
     if between["xml"]:
         inside = _TO_THE_TAG.match(text, at)
         return inside.span(1) if inside and not _is_harmless(inside[1].strip(), name, certainty, quoted=True) else None
@@ -201,6 +198,24 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if _is_harmless(bare[1], name, certainty, quoted=False) or (name == "pwd" and _PATH.fullmatch(bare[1])):
         return None
     start, end = bare.span(1)
+    while end - start >= _AT_ONCE and (more := _BARE.match(text, end)) and more.start(1) == end:
+        end = more.end(1)
+    return start, end
+
+
+def _header(text: str, start: int, at: int) -> tuple[int, int] | None:
+    """Return the place of the value of a header: one word behind a scheme such as Bearer, else all to the end of the line or of the quoting."""
+    quote = text[at : at + 1] if text[at : at + 1] in ("'", '"') else text[start - 1 : start] if start else ""
+    at += text[at : at + 1] == quote and quote in ("'", '"')
+    scheme = _SCHEME.match(text, at)
+    begin = scheme.end() if scheme else at
+    if scheme and not scheme[0].lower().startswith(("digest", "oauth", "aws4")):
+        whole = _BARE.match(text, begin)
+    else:
+        whole = _TO_THE_QUOTE.get(quote, _TO_THE_END).match(text, begin)
+    if whole is None or _PLACEHOLDER.match(whole[1]) or whole[1].strip().lower() in _WORDS:
+        return None
+    start, end = whole.span(1)
     while end - start >= _AT_ONCE and (more := _BARE.match(text, end)) and more.start(1) == end:
         end = more.end(1)
     return start, end

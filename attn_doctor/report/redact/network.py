@@ -68,7 +68,7 @@ _MAIL_CONTEXT = re.compile(
 _SERIAL = re.compile(
     r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
-    r"boot[-_ ]?id|device[-_ ]?id|hardware[-_ ]?id|board[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
+    r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
     r"(?:[\"'`\])]{0,3})\s{0,8}(?:[:=#>,\t]|=>|is\b|value\s?=|\s)\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 # NVIDIA's serial number of a board has 13 digits; of Unix times in milliseconds those from 2017 on begin with 15 to 18.
