@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from attn_doctor.report.redact import line_rules
+
 _LONGEST = 4096  # characters of a value
 _AT_ONCE = 400  # without quotes; a longer value is read in parts
 
 # Names that are secrets with anything in front of them: "mypassword", "PGPASSWORD", "wandb_api_key".
 _ANYWHERE = (
-    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|secret|token|credential|"
+    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|(?:ssh|my|user|db|root|admin|smtp|mail|ftp|ldap|sudo)pass(?![a-z])|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|secret|token|credential|"
     r"(?:api|access|account|auth|private|priv|storage|signing|signature|encryption|encrypt|encoded|master|service|licen[sc]e|product|activation|client|"
     r"subscription|session|deploy|database|shared|ssh|ingest|admin|application|app|consumer|rsa|hmac|webhook|registry|host|user|hub|wandb|comet|"
     r"ngc|kaggle|aes|cipher|crypt|decryption|jwt|root|server|gpg|pgp|tls|ssl|data|ingestion|integration|team|bot)[-_. ]?key(?![-_. ]?padding)|"
@@ -30,7 +32,7 @@ _NAME = re.compile(
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:]|is(?=\s))\s{0,8}|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:]|(?:is|was|will be)(?=\s))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -51,7 +53,7 @@ _TO_THE_QUOTE = {sign: re.compile(rf"([^\n\\{sign}]{{2,{_LONGEST}}})") for sign 
 _OTHER = re.compile(
     r"(?i)s?[-_. ]?(?:per(?![a-z])|count|file|path|dir|folder|name|type|kind|len|length|limit|size|dims?(?![a-z])|ids?(?![a-z])|idx|ind(?:ex|ices)|"
     r"url|uri|env|var|expir|ttl|policy|manager|provider|helper|store|required|enabled|disabled|prompt|mode|class|embed|iz|budget|usage|used|"
-    r"rate|max|min|num|total|mask|padding|throughput|latency|sec|ms|s/|drop|mix|wise|level|ary|error|exception|function|method|module|"
+    r"rate|max|min|num|total|mask|padding|throughput|latency|sec(?:s|onds?)?(?![a-z])|ms(?![a-z])|s/|drop|mix|wise|level|ary|error|exception|function|method|module|"
     r"handler|auth\b|less|field|column|format|schema|version|position|pos(?![a-z])|sequence|seq|stream|batch|window|shift|cache|scope|endpoint|"
     r"server|host|port|list|set(?![a-z])|map|dict|table|ring|board|word(?:s|_)|point|frame|stone|pair|bits?(?![a-z])|algorithm|alg(?![a-z])|vault)"
 )
@@ -71,48 +73,16 @@ _SMALL = re.compile(r"\d{1,3}|\d*\.\d+(?:e[-+]?\d+)?")
 _VERSION = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[-+.]?[a-z]+\d*)*")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,9}|0x[0-9a-fA-F]+|\d*\.\d+(?:e[-+]?\d+)?)(?:[a-zA-Z]{1,2})?")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[/\\~.][\w./\\~ -]*|[\w.-]+/[\w./-]+\.\w{1,5}")
+_OWNER = re.compile(r"([A-Za-z]{2,30})[-_.]?$")
+_NO_SERVICE = frozenset(
+    "cache sort hash primary foreign dict public partition registry map state group index row lookup the a of this that each layer param metric config attn dispatch"
+    " by for query no every missing unexpected column table object sub json yaml field item node first last next dropout prng rng random host_ed25519 known".split()
+)
 _OPTION = re.compile(
     r"(?:^|[\s'\"\[,(])(?:--?|/|setx |set |export |ENV |ARG |env:)[\w.-]{0,60}$|(?i:\b(?:login|user|account|username)\s+\S{1,80}\s+)$"
 )
 _IN_LIST = re.compile(r"--?[A-Za-z][\w-]*")
 
-_LINES = (
-    # A web address or a form: ?sig=X, &access_token=X. https://learn.microsoft.com/azure/storage/common/storage-sas-overview
-    (
-        r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|key-pair-id|awsaccesskeyid)"
-        rf"(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
-    ),
-    rf"\bX-(?:Amz|Goog|Ms)-(?:Signature|Credential|Security-Token|Copy-Source-Sig)=([^&\s'\"]{{4,{_LONGEST}}})",
-    # curl -u NAME:PASSWORD. https://curl.se/docs/manpage.html#-u
-    r"\s(?:-u|-U|--user|--proxy-user)[ =]?[\"']?(?!\d+:\d+\b)([^\s\"':]{1,100}:[^\s\"']{2,200})",
-    # Programs that take the password behind a letter.
-    (
-        r"\b(?:mysql|mysqldump|mariadb|sshpass|docker login|podman login|twine|redis-cli|smbclient|oc login|plink|pscp|7z|zip|unzip|openssl)\b[^\n]{0,200}?"
-        r"\s-(?:p|P|a|pw|pass)[ =]?[\"']?(?:pass:)?([^\s\"'-][^\s\"']{2,200})"
-    ),
-    (
-        r"\b(?:wandb|hf|huggingface-cli|roboflow|comet|neptune|clearml|ultralytics|yolo|ngc|kaggle|npm|docker|gh|hub)\b[ .](?:hub |auth )?(?:login|signin)"
-        r"[( ]\s?(?:--relogin )?[\"']?([\w.-]{16,200})"
-    ),
-    r"\blogin\(\s?(?:\w{1,20}\s?=\s?)?[\"']([^\"'\n]{8,200})[\"']",
-    # Windows: net use Z: \\server\share PASSWORD /user:NAME. https://learn.microsoft.com/windows-server/administration/windows-commands/net-use
-    r"(?i:\bnet use\b)[^\n]{0,120}?\s([^\s/\\:-][^\s\\:]{3,100})\s+/user:",
-    r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']",  # of pydantic
-    # https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/aws.py
-    r"(?i:aws.{0,20}?(?:key|pwd|pw|pass\w{0,8}|token).{0,20}?)[\"']([0-9a-zA-Z/+]{40})[\"']",
-    # A header without its name, and the line of a kubeconfig or of ~/.docker/config.json.
-    r"\b(?:Bearer|bearer|BEARER)[ \t]+(?=[\w.~+/=-]{0,60}\d)([\w.~+/=-]{8,4096})",
-    r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{0,60}[A-Z0-9+/=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])",
-    r"\"(?:auth|identitytoken|registrytoken)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,4096})\"",
-    # Oracle: NAME/PASSWORD@HOST. https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/starting-SQL-Plus.html
-    r"\bsqlplus\s+(?:-\w+\s+)?([^\s/@]{1,60}/[^\s@]{1,100})@",
-    # ~/.pgpass. https://www.postgresql.org/docs/current/libpq-pgpass.html
-    r"(?<![\w.*-])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*.-]{1,60}:([^\s:\"'<>)]{6,200})",
-    # PASSWORD of a chat or a mail: "the password is X".
-    r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?([^\s\"'`]{4,200})",
-)
-_LINE_RULES = tuple(re.compile(pattern) for pattern in _LINES)
-_LINE_HINTS = (" -", ":", *'? & ; X- login use earer EARER asic auth token" sqlplus Secret assword aws AWS'.split())
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
     "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa",
@@ -129,11 +99,9 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
             if found is not None:
                 done = found[1]
                 yield found
-    if any(hint in text for hint in _LINE_HINTS):
-        for rule in _LINE_RULES:
-            for match in rule.finditer(text):
-                if not _PLACEHOLDER.match(match[1]) and match[1].lower() not in _WORDS:
-                    yield match.span(1)
+    for start, end in line_rules.values(text):
+        if not _PLACEHOLDER.match(text, start, end) and text[start:end].lower() not in _WORDS:
+            yield start, end
 
 
 def is_secret_name(name: str) -> bool:
@@ -162,7 +130,7 @@ def _certainty(match: re.Match[str]) -> str:
     ):
         return "name" if rest != "s" else "maybe"
     inner = _NAME.search(rest)
-    if inner and inner.end() == len(rest) and not _OTHER.match(rest):
+    if inner and inner.end() == len(rest):
         return _certainty(inner)
     return "no" if _OTHER.match(rest) else "maybe"
 
@@ -176,6 +144,8 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if between is None:
         return None
     name = (match["any"] or match["whole"] or match["camel"]).lower()
+    before = _OWNER.search(text, max(match.start() - 40, 0), match.start())
+    owner = before[1].lower() if before else ""
     at = between.end()
     if name in ("authorization", "cookie", "bearer") and between["sign"]:
         return _header(text, match.start(), at)
@@ -186,16 +156,18 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if quoted and not (between["space"] and "(" in quoted[0]):
         group = "double" if quoted["double"] else "single" if quoted["single"] else "back"
         loose = between["space"] is not None and not _is_option(text, match)
-        harmless = _is_harmless(quoted[group], name, "maybe" if loose else certainty, quoted=True)
+        harmless = _is_harmless(quoted[group], name, "maybe" if loose else certainty, quoted=True, owner=owner)
         return None if harmless else quoted.span(group)
     bare = _BARE.match(text, at)
-    if bare is None or ("\n" in between[0] and not between["named"]):
+    if bare is None or ("\n" in between[0] and not between["named"] and not between["block"]):
         return None
     if between["space"] and not _is_option(text, match):
         certainty = "maybe"
     if name == "pass" and text[max(match.start() - 1, 0)] not in "_-":
         certainty = "maybe"  # "PASS: test_import"
-    if _is_harmless(bare[1], name, certainty, quoted=False) or (name == "pwd" and _PATH.fullmatch(bare[1])):
+    if _is_harmless(bare[1], name, certainty, quoted=False, owner=owner) or (
+        name == "pwd" and _PATH.fullmatch(bare[1])
+    ):
         return None
     start, end = bare.span(1)
     while end - start >= _AT_ONCE and (more := _BARE.match(text, end)) and more.start(1) == end:
@@ -226,13 +198,16 @@ def _is_option(text: str, match: re.Match[str]) -> bool:
     return _OPTION.search(text, max(match.start() - 160, 0), match.start()) is not None
 
 
-def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool) -> bool:
+def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool, owner: str = "") -> bool:
+    """Return whether a value is no secret. `owner`: the word before the name, "stripe" in "stripe_key"."""
     if _PLACEHOLDER.match(value) or value.lower().rstrip(".,:;!") in _WORDS:
         return True
     if not quoted and _CODE.match(value):
         return True
-    strong = _STRONG.search(name) is not None
     mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    strong = _STRONG.search(name) is not None
+    if name == "key" and owner and owner not in _NO_SERVICE:  # "STRIPE_KEY", not "cache_key"
+        return not (len(value) >= 10 and mixed and any(map(str.isupper, value))) or _is_plain(value)
     if name in ("key", "nonce", "signature", "sig", "auth", "sid", "pat"):
         return not (len(value) >= (32 if name in ("key", "signature") else 8) and mixed) or _is_plain(value)
     if certainty == "name" and strong:

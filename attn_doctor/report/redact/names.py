@@ -67,6 +67,7 @@ _KEYED = re.compile(
     r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
     r"[\"']?\s?[=:]\s?[\"']?(?P<name>[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
 )
+_COMPANY = re.compile(r"(?<=OneDrive - )(?P<name>[^\\/\r\n\"'<>|]{1,60})")
 _ACCOUNT = re.compile(
     r"(?:uid|gid|euid)=\d+\((?P<name>[\w.@\\-]{1,64})\)|(?<=\d\()(?P<group>[\w.@\\-]{1,64})(?=\)[,\s]|\)$)"
 )
@@ -151,6 +152,8 @@ class Names:
                 if match["host"].lower() not in ("wsl$", "wsl.localhost", "localhost"):
                     yield Found(*match.span("host"), "host", self._placeholder(match["host"]))
                     yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+        for match in _COMPANY.finditer(text) if "OneDrive - " in text else ():
+            yield Found(*match.span("name"), "user", None)
         for match in _PREFIXED.finditer(text):
             if match["name"].lower() not in NOBODY:
                 yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
@@ -190,7 +193,7 @@ class Names:
 
 def _pattern(name: str) -> str:
     """Return the pattern of a name: other signs between its words, and the short form of Windows (FIRSTS~1) for a long one."""
-    joined = r"[ ._+-]{1,2}".join(re.escape(part) for part in _SEPARATORS.split(name) if part)
+    joined = r"[ ._+-]{0,2}".join(re.escape(part) for part in _SEPARATORS.split(name) if part)
     compact = _SEPARATORS.sub("", name)
     short = rf"|{re.escape(compact[:6])}~\d" if len(compact) > 8 else ""
     return f"{joined}{short}" if joined else re.escape(name)

@@ -16,6 +16,10 @@ _GPU = re.compile(
     r"(?<![A-Za-z0-9])(?:GPU|MIG|MIG-GPU)-(?=[0-9a-f-]{0,36}\d)[0-9a-f]{4,12}(?:-[0-9a-f]{1,12}){0,4}(?![\w.])",
     re.IGNORECASE,
 )
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+_AMAZON = re.compile(
+    r"(?<![\w-])(?:i|vol|vpc|subnet|sg|eni|snap|ami|eipalloc|rtb|fs|mi)-(?:[0-9a-f]{17}|(?=[a-f]{0,7}\d)[0-9a-f]{8})(?![\w-])"
+)
 _BARE_UUID = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{32}|[0-9A-F]{32})(?![0-9A-Za-z])")
 _OF_PIP = re.compile(r"pip-[a-z-]{1,20}\w{4,10}[/\\]{1,4}[\w.-]{1,40}_$")  # a folder in which pip builds a package
 _HASH_BEFORE = re.compile(
@@ -24,7 +28,7 @@ _HASH_BEFORE = re.compile(
 
 _MAC = re.compile(
     r"(?i)(?<![0-9a-z])(?<![0-9a-z][:.-])(?:"
-    r"[0-9a-f]{2}(?:([:_-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}(?:(?:\1[0-9a-f]{2}){2}(?:(?:\1[0-9a-f]{2}){12})?)?"  # 6, 8 (EUI-64) or 20 (InfiniBand) bytes
+    r"[0-9a-f]{2}(?:([:_-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4,30}"  # 6 bytes, 8 (EUI-64), 16 and more (fingerprints), 20 (InfiniBand)
     r"|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}"
     r"|(?=[0-9:]{0,17}[a-f])[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}"
     r")(?![0-9a-z])(?![:-][0-9a-f]{1,2}\b)"
@@ -108,7 +112,7 @@ def identities(text: str) -> Iterator[_Found]:
 
 
 def _uuids(text: str) -> Iterator[_Found]:
-    for pattern in (_UUID, _GPU):
+    for pattern in (_UUID, _GPU, _AMAZON):
         yield from ((*match.span(), "uuid") for match in pattern.finditer(text))
     for match in _BARE_UUID.finditer(text):
         before = text[max(match.start() - 60, 0) : match.start()]
