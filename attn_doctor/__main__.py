@@ -20,11 +20,14 @@ def main() -> int:
 
 
 def _leave_waiting_threads(code: int) -> None:
-    """End this process at once if a thread still waits, for example for a file on a network drive that is gone: Python would wait for it."""
+    """End this process at once if a thread still waits, for example for a file on a network drive that is gone.
+
+    Python would wait for it, and ends a daemon thread in a way that aborts the process if no more files can be opened.
+    """
     threading = sys.modules.get("threading")
     if threading is None:
         return
-    waiting = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    waiting = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     for thread in waiting:
         thread.join(0.2)
     if any(thread.is_alive() for thread in waiting):

@@ -115,7 +115,7 @@ PRESENT = [
     (
         "abi-mismatch-cxx11",
         undefined(OLD_ABI),
-        "was built with the old C++ ABI (cxx11abiFALSE), your torch has the other one",
+        "was built with the old C++ ABI (cxx11abiFALSE), and your torch with the other C++ ABI",
     ),
     ("abi-mismatch-cxx11", undefined(NEW_ABI, OLD_TORCH), "C++11 ABI (cxx11abiTRUE)"),
     ("abi-mismatch-cxx11", static(with_flash_attn(H, wheel_abi=False)), "built with the old C++ ABI"),
@@ -161,7 +161,7 @@ PRESENT = [
             torch_fault("libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12"),
             toolchain__library_path=(Shadow(folder="/usr/local/cuda-12.1/lib64", libraries=("libnvJitLink.so.12",)),),
         ),
-        "an older libnvJitLink than torch's own stands in front of it; /usr/local/cuda-12.1/lib64 on LD_LIBRARY_PATH holds one",
+        "the loader finds an older libnvJitLink before torch's own; /usr/local/cuda-12.1/lib64 on LD_LIBRARY_PATH contains a copy",
     ),
     (
         "ld-library-path-shadowing",
@@ -188,14 +188,14 @@ PRESENT = [
         static(changed(with_flash_attn(H), system__glibc="2.31")),
         "The wheel of flash-attn 2.8.3 needs glibc 2.32, you have 2.31",
     ),
-    ("glibc-too-old", changed(H, system__glibc="2.31"), "pip installs them all the same"),
+    ("glibc-too-old", changed(H, system__glibc="2.31"), "pip does not check this and installs them"),
     (
         "glibcxx-too-old",
         with_flash_attn(
             H,
             error="ImportError: /opt/conda/lib/libstdc++.so.6: version `GLIBCXX_3.4.35' not found (required by /venv/x.so)",
         ),
-        "was built for GLIBCXX_3.4.35; the loader takes /opt/conda/lib/libstdc++.so.6, whose newest is GLIBCXX_3.4.33",
+        "was built for GLIBCXX_3.4.35; the loader finds /opt/conda/lib/libstdc++.so.6, whose newest is GLIBCXX_3.4.33",
     ),
     (
         "windows-dll-missing",
@@ -234,7 +234,7 @@ PRESENT = [
             yolo__flash_error="ImportError: cannot import name 'flash_attn_func' from 'flash_attn.flash_attn_interface' (/venv/x.py)",
             flash_attention__version="1.0.9",
         ),
-        "asks flash_attn.flash_attn_interface for flash_attn_func, which flash-attn 1.0.9 does not have",
+        "imports flash_attn_func from flash_attn.flash_attn_interface, and flash-attn 1.0.9 does not have flash_attn_func",
     ),
     (
         "numpy-missing-or-old",

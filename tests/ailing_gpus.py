@@ -40,7 +40,7 @@ PRESENT = [
     (
         "driver-library-mismatch",
         static(changed(H, graphics__kernel_module="570.133.07", graphics__nvml_error=Unknown("x"))),
-        "they must be one version",
+        "they must have the same version",
     ),
     ("cuda-forward-compat-804", COMPAT, "refuses the newer libcuda in /usr/local/cuda/compat"),
     ("cuda-forward-compat-804", static(COMPAT), "allows no forward compatibility"),
@@ -56,7 +56,7 @@ PRESENT = [
     ("container-without-gpu", CONTAINER, "This docker container was not given a GPU"),
     ("wsl2-driver-stub", WSL, "A Linux driver inside WSL"),
     ("mig", MIG_EMPTY, "is in MIG mode and has no instance"),
-    ("no-kernel-image", card("NVIDIA GeForce GTX 1080", "6.1"), "sm_120, NVIDIA GeForce GTX 1080 is sm_61"),
+    ("no-kernel-image", card("NVIDIA GeForce GTX 1080", "6.1"), "sm_120, but not for NVIDIA GeForce GTX 1080 (sm_61)"),
     (
         "no-kernel-image",
         static(
@@ -66,17 +66,17 @@ PRESENT = [
                 changed(H, torch__version="2.5.1+cu124", torch__cuda="12.4", torch__archs=Unknown("x")),
             )
         ),
-        "torch 2.5.1+cu124 holds code for sm_50",
+        "torch 2.5.1+cu124 has code for sm_50",
     ),
     (
         "no-kernel-image",
         changed(with_flash_attn(card("NVIDIA B200", "10.0"), version="2.7.4.post1"), binaries=(FLASH_2_7,)),
-        "flash-attn 2.7.4.post1 holds code for sm_80, sm_90, NVIDIA B200 is sm_100",
+        "flash-attn 2.7.4.post1 has code for sm_80, sm_90, but not for NVIDIA B200 (sm_100",
     ),
     (
         "no-kernel-image",
         with_flash_attn(card("NVIDIA GeForce RTX 5090", "12.0"), version="2.7.4.post1", wheel_cuda="12"),
-        "NVIDIA GeForce RTX 5090 is sm_120",
+        "but not for NVIDIA GeForce RTX 5090 (sm_120)",
     ),
     (
         "gpu-arch-unsupported-by-flash-attn",

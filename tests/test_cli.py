@@ -53,7 +53,7 @@ def test_the_readme_and_the_generated_docs_are_fresh():
     ("argv", "text"),
     [
         (["--model", "yolo99z.yaml"], "yolo99z"),
-        (["--imgsz", "650"], "650 is not a multiple of 32: 640 or 672 would do"),
+        (["--imgsz", "650"], "650 is not a multiple of 32: use 640 or 672"),
         (["--imgsz", "0"], "not a whole number above 0"),
         (["--batch", "-1"], "not a whole number above 0"),
         (["--timeout", "nan"], "not a positive number"),

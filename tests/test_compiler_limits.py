@@ -106,7 +106,7 @@ def test_a_torch_of_an_older_major_has_no_toolkit_for_a_new_gpu():
     _, finding = first(f"torch.__version__ = 2.5.1+cu118\n{RELEASE.format('11.8', '11.8')}{REFUSED.format('120')}")
     assert [fix.title for fix in finding.fixes] == [
         "Compile for an older architecture",
-        "Use a torch of CUDA 12.8 or newer",
+        "Use a torch that is built for CUDA 12.8 or newer",
     ]
 
 

@@ -84,4 +84,4 @@ def test_nobody_is_told_to_load_a_file_that_wants_to_run_commands():
     told = cures(
         "Trying to load unsupported GLOBAL posix.system whose module posix is blocked.", beside("2.6.0", "8.4.1")
     )
-    assert [fix.title for fix in told] == ["Leave this file alone"]
+    assert [fix.title for fix in told] == ["Do not load this file"]

@@ -29,7 +29,7 @@ def titles(made: tuple[Fix, ...]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("container", "first"),
-    [(None, "Install the OpenCV with windows, alone"), ("docker", "Write the picture into a file")],
+    [(None, "Install only the OpenCV with windows"), ("docker", "Write the picture into a file")],
 )
 def test_a_picture_goes_into_a_file_first_where_no_screen_is(container, first):
     assert titles(fixes("opencv-without-windows", changed(H, system__container=container)))[0] == first
@@ -58,9 +58,9 @@ def test_a_command_is_started_without_path_or_its_folder_is_named(os, command, f
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("ultralytics.yolo.utils.plotting", "ultralytics.utils.plotting in place of ultralytics.yolo.utils.plotting"),
-        ("ultralytics.yolo", "ultralytics.models.yolo in place of ultralytics.yolo.v8"),
-        ("ultralytics.yolo.v8.detect", "ultralytics.models.yolo in place of ultralytics.yolo.v8"),
+        ("ultralytics.yolo.utils.plotting", "ultralytics.utils.plotting instead of ultralytics.yolo.utils.plotting"),
+        ("ultralytics.yolo", "ultralytics.models.yolo instead of ultralytics.yolo.v8"),
+        ("ultralytics.yolo.v8.detect", "ultralytics.models.yolo instead of ultralytics.yolo.v8"),
     ],
 )
 def test_the_new_name_of_an_old_module_is_told(module, words):
@@ -70,7 +70,7 @@ def test_the_new_name_of_an_old_module_is_told(module, words):
 
 @pytest.mark.parametrize(
     ("board", "title"),
-    [("jetson", "Use the tensorrt of JetPack"), (None, "Install tensorrt, for a torch that sees the GPU")],
+    [("jetson", "Use the tensorrt of JetPack"), (None, "Install tensorrt, with a torch that sees the GPU")],
 )
 def test_tensorrt_comes_from_jetpack_on_a_jetson(board, title):
     assert titles(

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "pip install -r r.txt fails when installing flash_attn: ModuleNotFoundError: No module named 'torch'\n"
         ),
         "torch-missing-at-build",
-        "The torch 2.9.1 of your environment is not seen there.",
+        "The torch 2.9.1 of your environment is not visible there.",
         [
             "-m pip install setuptools",
             "export MAX_JOBS=2",

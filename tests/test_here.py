@@ -68,13 +68,13 @@ def test_diagnose_here_says_where_a_log_and_the_machine_disagree(tmp_path):
     target = torch_of(tmp_path / "env", TORCH, cuda=None)
     log = tmp_path / "log"
     log.write_text("torch.__version__  = 2.9.0\nModuleNotFoundError: No module named 'packaging'\n")
-    said = f"{log}:1 speaks of torch 2.9.0, here it is 2.6.0+cpu: the log is of another machine or time"
+    said = f"{log}:1 shows torch 2.9.0, this machine has 2.6.0+cpu: the log is from another machine, or from an earlier time"
     here = doctor("diagnose", str(log), "--here", "--target", str(target), COLUMNS="300")
     alone = doctor("diagnose", str(log), COLUMNS="300")
     assert (here.returncode, alone.returncode) == (1, 1)
     assert (said in words(here.stdout), said in words(alone.stdout)) == (True, False)
     log.write_text(log.read_text().replace("2.9.0", "2.6.1"))
-    assert "speaks of torch" not in doctor("diagnose", str(log), "--here", "--target", str(target)).stdout
+    assert "shows torch" not in doctor("diagnose", str(log), "--here", "--target", str(target)).stdout
 
 
 # --- one root and one environment, for every command
@@ -101,7 +101,7 @@ def test_a_folder_that_stands_for_a_machine_is_examined_by_every_command(tmp_pat
     assert json.loads(told("wheels", "--json", "-"))["key"]["glibc"] is None
     assert "torch-cpu-build" in [mode["slug"] for mode in json.loads(told("list", "--here", "--json", "-"))]
     assert "torch-cpu-build" in told("fix", "--suggest", "--offline", "--json", "-")
-    assert "speaks of the driver 555.42.06, here it is 470.82.01" in words(told("diagnose", str(log), "--here"))
+    assert "shows the driver 555.42.06, this machine has 470.82.01" in words(told("diagnose", str(log), "--here"))
 
 
 @posix

@@ -281,12 +281,12 @@ def test_the_exit_codes_of_diagnose(tmp_path):
     assert command("diagnose", str(known), "--fail-on", "never")[0] == 0
     code, out, error = command("diagnose", file("compose.yaml", NO_LOGS["compose.yaml"][0]))
     assert (code, out) == (3, "")
-    assert "is a YAML document, no log" in error
+    assert "is a YAML document, not a log" in error
     code, out, error = command(
         "check", "--static", "--log", file("Dockerfile", b"FROM python:3.11\nRUN pip install torch\n")
     )
     assert (code, out) == (3, "")
-    assert "is a project file, no log: `attn-doctor diagnose" in error
+    assert "is a project file, not a log: `attn-doctor diagnose" in error
 
 
 def test_check_shows_what_it_does_not_recognise(tmp_path):

@@ -15,12 +15,12 @@ from attn_doctor.model.facts import Toolkit, Unknown
 # Python 3.12, torch 2.15, driver 580.95, CUDA 12.8
 HERE = changed(RTX_4090, toolchain__toolkits=(Toolkit(root="/usr/local/cuda", found_by=("PATH",), version="12.8"),))
 SAYS = {  # the line with a place for a version; what agrees; what does not; how the sentence names it
-    "a folder of packages": ('  File "/venv/lib/python{}/site-packages/x.py", line 1', "3.12", "3.10", "Python 3.10, here it is 3.12.3"),
-    "the tag of a wheel": ("Downloading flash_attn-2.8.3-cp{0}-cp{0}-linux_x86_64.whl", "312", "310", "Python 3.10, here it is 3.12.3"),
-    "flash-attn's setup.py": ("torch.__version__  = {}", "2.15.0+cu132", "2.6.0+cu124", "torch 2.6.0+cu124, here it is 2.15.0+cu132"),
-    "the address of a wheel": ("Guessing wheel URL: https://x/flash_attn-2.8.3+cu12torch{}cxx11abiTRUE-x", "2.15", "2.6", "torch 2.6, here it is 2.15.0+cu132"),
-    "PyTorch's own build": ("The detected CUDA version ({}) mismatches", "12.8", "11.8", "the toolkit's CUDA 11.8, here it is 12.8"),
-    "nvidia-smi": ("| NVIDIA-SMI x   Driver Version: {}   |", "580.95.05", "535.183.01", "the driver 535.183.01, here it is 580.95.05"),
+    "a folder of packages": ('  File "/venv/lib/python{}/site-packages/x.py", line 1', "3.12", "3.10", "Python 3.10, this machine has 3.12.3"),
+    "the tag of a wheel": ("Downloading flash_attn-2.8.3-cp{0}-cp{0}-linux_x86_64.whl", "312", "310", "Python 3.10, this machine has 3.12.3"),
+    "flash-attn's setup.py": ("torch.__version__  = {}", "2.15.0+cu132", "2.6.0+cu124", "torch 2.6.0+cu124, this machine has 2.15.0+cu132"),
+    "the address of a wheel": ("Guessing wheel URL: https://x/flash_attn-2.8.3+cu12torch{}cxx11abiTRUE-x", "2.15", "2.6", "torch 2.6, this machine has 2.15.0+cu132"),
+    "PyTorch's own build": ("The detected CUDA version ({}) mismatches", "12.8", "11.8", "the toolkit's CUDA 11.8, this machine has 12.8"),
+    "nvidia-smi": ("| NVIDIA-SMI x   Driver Version: {}   |", "580.95.05", "535.183.01", "the driver 535.183.01, this machine has 580.95.05"),
 }  # fmt: skip
 
 
@@ -38,7 +38,9 @@ def test_what_agrees_is_not_told(kind):
 @pytest.mark.parametrize("kind", SAYS)
 def test_what_differs_is_told_with_both_and_the_line(kind):
     line, _, other, words = SAYS[kind]
-    assert said(line.format(other)) == (f"build.log:2 speaks of {words}: the log is of another machine or time",)
+    assert said(line.format(other)) == (
+        f"build.log:2 shows {words}: the log is from another machine, or from an earlier time",
+    )
 
 
 def test_a_log_that_also_speaks_of_this_version_is_of_this_machine():

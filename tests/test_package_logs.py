@@ -13,19 +13,19 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); this is Windows too, so the Python there is probably another, or one of 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); the system there is Windows too, so probably the Python version differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', None],
     ),
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.12 on Linux (linux_x86_64), and this is Windows.",
+        "is for Python 3.12 on Linux (linux_x86_64), and the system there is Windows.",
         [None],
     ),
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not say which of the two is another there.",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system there differs.",
         [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
         ),
         "environment-pollution",
-        "torch 2.3.0+cu118 is there now, and torchvision belongs to torch 2.2.0: torch was exchanged alone.",
+        "torch 2.3.0+cu118 is there now, and torchvision is built for torch 2.2.0: only torch was replaced.",
         [
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],
@@ -61,7 +61,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "sources for Linux, a package with a repository": (
         "pytorch3d\\csrc\\utils\\timing.cpp(31): error C3861: 'gettimeofday': identifier not found\nninja: build stopped: subcommand failed.\n",
         "source-for-linux",
-        "The sources of pytorch3d use gettimeofday, which Linux has and Microsoft's compiler has not: they were written for Linux.",
+        "The sources of pytorch3d use gettimeofday, which exists on Linux and not in Microsoft's compiler: they were written for Linux.",
         [
             "git pull",
             'python -m pip install --no-build-isolation "pytorch3d @ git+https://github.com/facebookresearch/pytorch3d.git@stable"',
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a compiled part that is missing, with the wheel for the torch of the log": (
         "$ pip list\ntorch 2.3.0+cu121\nmmcv 2.2.0\n$ python a.py\nModuleNotFoundError: No module named 'mmcv._ext'\n",
         "extension-not-built",
-        "mmcv._ext, the compiled part of mmcv, is not there: it was installed without it.",
+        "mmcv._ext, the compiled part of mmcv, is not there: the package was installed without it.",
         [
             "python -m pip uninstall -y mmcv mmcv-lite mmcv-full",
             (

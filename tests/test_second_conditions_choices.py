@@ -35,10 +35,10 @@ OF_IMAGE = "nvidia-container-cli: requirement error: unsatisfied condition: cuda
 
 def test_a_host_whose_driver_is_older_than_an_image_asks_gets_the_newest_or_starts_it_all_the_same():
     finding = told("driver-too-old", OF_IMAGE, RTX_4090)
-    assert "runs CUDA 12.6" in finding.message
+    assert "supports CUDA 12.6" in finding.message
     (first, *_), last = finding.fixes[0].steps, finding.fixes[-1]
     assert first.argv == ("sudo", "ubuntu-drivers", "install")
-    assert last.title == "Start this image without its comparison"
+    assert last.title == "Start this image without its check of the driver version"
     assert "NVIDIA_DISABLE_REQUIRE=1" in last.steps[0].argv
     assert "CUDA Version 12.0 or newer" in last.steps[0].why
 

@@ -148,7 +148,7 @@ def test_a_module_that_torch_misses_is_installed_and_a_file_of_that_name_renamed
         (Fault(kind="signal", signal="SIGSEGV"), "is killed by SIGSEGV"),
         (Fault(kind="timeout", seconds=20.0), "gives no answer in 20 s"),
         (Fault(kind="timeout"), "gives no answer in 0 s"),
-        (Fault(kind="vanished"), "cannot even be killed"),
+        (Fault(kind="vanished"), "the process cannot be killed"),
         (Fault(kind="exited", exit_code=3), "with exit code 3"),
         (Fault(kind="raised", type="E", message="x", where="a.py:3"), "E: x (at a.py:3)"),
         (Fault(kind="raised", type="E", message="x", where="torch"), "E: x."),
@@ -159,7 +159,7 @@ def test_how_importing_torch_fails(fault, says):
     finding = found("torch-install-broken", changed(BROKEN, torch__fault=fault))
     assert says in finding.message
     assert finding.certainty is Certainty.OBSERVED
-    assert finding.evidence[1].text.startswith("it would come from")
+    assert finding.evidence[1].text.startswith("Python would import it from")
 
 
 def test_a_torch_that_is_not_installed_is_not_broken():

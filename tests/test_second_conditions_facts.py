@@ -200,7 +200,7 @@ def test_a_newer_torch_is_offered_for_a_gtx_16_under_one_before_1_12(card, torch
     gpus = (Gpu(index=0, name=card, compute_capability="7.5"),)
     facts = changed(H, graphics__gpus=gpus, torch__version=torch)
     titles = [fix.title for fix in find("cuda-library-not-initialized").fixes(facts, NOTHING)]
-    assert ("Take a newer torch" in titles) is newer
+    assert ("Install a newer torch" in titles) is newer
 
 
 # -- steps that leave this system

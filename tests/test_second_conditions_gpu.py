@@ -166,7 +166,7 @@ def test_a_driver_that_is_missing(changes, met):
 def test_the_card_without_a_driver_is_named(pci, path, held):
     finding = found("driver-missing", changed(without_driver(H), graphics__pci=pci))
     assert finding.evidence[0].path == path
-    assert ("holds it" in finding.message) is held
+    assert ("nouveau uses the card" in finding.message) is held
 
 
 NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system.\n"
@@ -199,11 +199,11 @@ WSL = changed(
         ({"system__wsl": None}, None),
         ({"system__wsl": 1}, "This is WSL1"),
         ({"graphics__gpus": (gpu("a card", "8.9"),)}, None),
-        ({"graphics__libcuda": "/lib/x86_64-linux-gnu/libcuda.so.1"}, "hides Windows' own"),
+        ({"graphics__libcuda": "/lib/x86_64-linux-gnu/libcuda.so.1"}, "hides the Windows driver"),
         ({"graphics__libcuda": None}, "is not on the loader's path"),
         ({"graphics__libcuda": None, "system__dxg": False}, None),
         ({"graphics__libcuda": None, "system__wsl_driver_folder": False}, None),
-        ({}, "WSL2 passes no GPU on: NVML Shared Library Not Found"),
+        ({}, "WSL2 gives Linux no GPU: NVML Shared Library Not Found"),
         ({"graphics__nvml_error": None}, "the driver shows none"),
         ({"graphics__nvml_error": UNKNOWN}, None),
         ({"system__dxg": False}, None),
@@ -300,7 +300,7 @@ def test_the_card_that_a_cpu_build_does_not_use_is_named():
     assert found("torch-cpu-build", on_the_bus).evidence[1].path == "graphics.pci.1.vendor"
     stated = changed(cpu_torch(H), graphics__stated=True)
     assert "compute capability 8.9), stated by --gpu" in found("torch-cpu-build", stated).evidence[1].text
-    assert "it would use no GPU" in found("torch-cpu-build", stated).message
+    assert "it would not use the GPU" in found("torch-cpu-build", stated).message
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,17 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("out-of-memory-gpu", FULL + EAGER, "high", "were asked for."),
         ("config-device-cpu", INVALID.format(3) + COUNT.format(2), "high", "device 3, and sees 2 GPU(s)"),
         ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program there sees no GPU"),
-        ("config-device-cpu", INVALID.format(0) + COUNT.format(0) + UNSET, "medium", "hides none: no driver works"),
+        (
+            "config-device-cpu",
+            INVALID.format(0) + COUNT.format(0) + UNSET,
+            "medium",
+            "hides none: no NVIDIA driver works",
+        ),
         ("config-device-cpu", INVALID.format(0) + HIDDEN, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN + NO_GPUS, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN, None, ""),
         ("config-device-cpu", NO_GPUS, None, ""),
-        ("config-device-cpu", ORDINAL, "high", "by a number that no GPU has"),
+        ("config-device-cpu", ORDINAL, "high", "a GPU number that no GPU has"),
         ("requirements-missing", MATPLOTLIB, "high", "matplotlib is not installed there, and the program imports it"),
         ("requirements-missing", ULTRALYTICS + MATPLOTLIB, "high", "and ultralytics imports it"),
         ("requirements-missing", MATPLOTLIB + ULTRALYTICS, "high", "and the program imports it"),
@@ -91,7 +96,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("glibcxx-too-old", GLIBCXX.format("/opt/conda/bin/zork"), "high", "zork was built"),
         ("abi-mismatch-cxx11", ABI.format("/v/site-packages/xformers/_C.so"), "high", "xformers was built"),
         ("abi-mismatch-cxx11", ABI.format("/v/site-packages/torchvision/_C.so"), None, ""),
-        ("environment-pollution", RESOLUTION, "high", "contradict each other"),
+        ("environment-pollution", RESOLUTION, "high", "do not fit together"),
         ("environment-pollution", IGNORING, "medium", ""),
         ("permission", DENIED, None, ""),
         ("permission", DENIED + BUILD_FAILED, "high", "There was no permission"),
@@ -100,7 +105,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("nccl-error", NCCL["system"], "medium", "A system call of NCCL"),
         ("nccl-error", NCCL["unhandled"], "medium", "A system call of NCCL"),
         ("nccl-error", NCCL["cuda"], "medium", "A CUDA call of NCCL"),
-        ("nccl-error", NCCL["other"], "medium", "its reason stands in its own log"),
+        ("nccl-error", NCCL["other"], "medium", "the reason is in NCCL's own log"),
         ("nccl-error", NCCL["cuda"] + NCCL["duplicate"], "high", "the same GPU"),
         ("nccl-error", NCCL["cuda"] + NCCL["system"], "medium", "A system call of NCCL"),
         ("dtype-unsupported", HALF, "high", "support only float16 and bfloat16"),
@@ -127,10 +132,10 @@ def words(finding: Finding | None) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (INVALID.format(3) + COUNT.format(2), "device=0 to device=1,"),
-        (INVALID.format(3) + COUNT.format(1), "torch sees, device=0,"),
-        (ORDINAL, "torch sees, device=0,"),
-        (INVALID.format(0) + COUNT.format(0) + UNSET, "Look whether a driver works for a GPU: nvidia-smi"),
+        (INVALID.format(3) + COUNT.format(2), "torch sees: device=0 to device=1 ("),
+        (INVALID.format(3) + COUNT.format(1), "torch sees: device=0 ("),
+        (ORDINAL, "torch sees: device=0 ("),
+        (INVALID.format(0) + COUNT.format(0) + UNSET, "See whether the NVIDIA driver works: nvidia-smi"),
     ],
 )
 def test_the_gpu_to_name_is_one_of_those_that_torch_saw(text, says):
@@ -140,10 +145,10 @@ def test_the_gpu_to_name_is_one_of_those_that_torch_saw(text, says):
 @pytest.mark.parametrize(("text", "several"), [(FULL, False), (TWO_GPUS + FULL, True)])
 def test_with_several_gpus_ultralytics_cannot_choose_the_batch(text, several):
     fix = told("out-of-memory-gpu", text).fixes[-1]
-    assert ("does not work with several" in fix.steps[0].why) is several
+    assert ("works only on one GPU" in fix.steps[0].why) is several
 
 
-@pytest.mark.parametrize(("text", "first"), [(FULL, "Ask for less memory"), (EAGER + FULL, "Use fused attention")])
+@pytest.mark.parametrize(("text", "first"), [(FULL, "Use less GPU memory"), (EAGER + FULL, "Use fused attention")])
 def test_fused_attention_is_the_cure_where_attention_filled_the_memory(text, first):
     assert told("out-of-memory-gpu", text).fixes[0].title == first
 

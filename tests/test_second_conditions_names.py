@@ -216,9 +216,9 @@ def test_a_conflict_names_the_first_package():
         "ultralytics 8.2.103 requires numpy<2.0.0,>=1.23.0, but you have numpy 2.1 which is incompatible.\n"
         "torchvision 0.17.2 requires torch==2.2.2, but you have torch 2.3.0 which is incompatible.\n"
     )
-    exchanged = "torch 2.3.0 is there now, and torchvision belongs to torch 2.2.2: torch was exchanged alone."
+    exchanged = "torch 2.3.0 is there now, and torchvision is built for torch 2.2.2: only torch was replaced."
     assert told("environment-pollution", text).message == exchanged
-    assert told("environment-pollution", text.splitlines()[0]).message.startswith("ultralytics asks for another numpy")
+    assert told("environment-pollution", text.splitlines()[0]).message.startswith("ultralytics needs another numpy")
 
 
 def test_a_variable_and_a_distribution_are_records_of_the_facts():

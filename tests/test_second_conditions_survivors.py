@@ -6,7 +6,7 @@ import pytest
 from one_rule import found, told
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.commands import installers, system_tools
+from attn_doctor.commands import installers, nvidia_drivers, system_tools
 from attn_doctor.model.facts import Binary, Facts, Needed, Unknown
 
 NOT_USED = "FlashAttention is not available on this device. Using scaled_dot_product_attention instead.\n"
@@ -56,7 +56,7 @@ def test_two_cudas_are_named_only_where_both_are_known(library, cuda, both):
     finding = found("libcudart-missing", changed(RTX_4090, imports=(), binaries=(binary,), torch__cuda=cuda))
     assert finding is not None
     assert ("your torch is built for CUDA" in finding.message) is both
-    assert ("nowhere on the loader's path" in finding.message) is not both
+    assert ("the loader finds it in none of its folders" in finding.message) is not both
 
 
 def test_a_call_of_nvcc_without_frames_below_it_is_no_sign_of_a_missing_nvcc():
@@ -95,3 +95,22 @@ def test_a_torch_whose_name_is_no_version_is_named_with_less_than_certainty():
 def test_pip_is_started_as_the_user_started_python(command, started):
     facts = changed(Facts(grade="stated"), system__os="windows", subject__command=command)
     assert installers.context(facts, "pip").started_by == started
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("RuntimeError: The NVIDIA driver on your system is too old (found version 11040).", True),
+        ("RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment", False),
+    ],
+)
+def test_the_driver_is_too_old_where_torch_says_so(said, named):
+    facts = changed(RTX_4090, torch__available=False, torch__cuda_error=said, graphics__cuda_error=Unknown("not asked"))
+    assert (found("driver-too-old", facts) is not None) is named
+
+
+def test_the_reboot_of_a_host_says_its_risk():
+    fix = nvidia_drivers.restart(changed(RTX_4090, system__container="docker"), "the modules are of another version")
+    (step,) = fix.steps
+    assert step.risk_text
+    assert "reboot the host" in step.why

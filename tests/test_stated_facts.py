@@ -290,8 +290,8 @@ def test_compute_capability_12_1_is_a_dgx_spark():
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (Facts(system=System(os="linux")), "the system windows, here it is linux"),
-        (Facts(interpreter=Interpreter(version="3.10.2")), "Python 3.12.5, here it is 3.10.2"),
+        (Facts(system=System(os="linux")), "the system windows, this machine has linux"),
+        (Facts(interpreter=Interpreter(version="3.10.2")), "Python 3.12.5, this machine has 3.10.2"),
         (Facts(interpreter=Interpreter(version="3.12.1")), None),
         (Facts(system=System(machine="AMD64")), None),
         (Facts(), None),

@@ -413,7 +413,7 @@ def test_the_graphics_of_a_ryzen_are_no_reason_for_rocm():
 def test_on_colab_the_torch_of_the_host_comes_first():
     there = changed(RTX_4090, system__hosted="colab", torch__version="2.14.1+cpu", torch__cuda=None)
     first, second = torch_steps.newest(there, "Install a CUDA build of torch")
-    assert first.title == "Take Colab's own torch again"
+    assert first.title == "Use Colab's own torch again"
     assert not [step for step in first.steps if isinstance(step, Install)]
     assert second.steps[0].requirements == ("torch==2.15.0", "torchvision==0.29.2")
 
@@ -622,7 +622,7 @@ def test_on_kaggle_a_broken_torch_is_first_taken_from_the_host():
     fault = Fault(kind="raised", type="ImportError", message="libtorch_cpu.so: file too short")
     there = changed(RTX_4090, system__hosted="kaggle", torch__importable=False, torch__fault=fault)
     found = next(f for f in diagnose(there, Goal.TRAIN).findings if f.slug == "torch-install-broken")
-    assert found.fixes[0].title == "Take Kaggle's own torch again"
+    assert found.fixes[0].title == "Use Kaggle's own torch again"
 
 
 # -- one place

@@ -172,4 +172,4 @@ def test_a_torch_that_breaks_between_facts_and_trial_ends_it_with_a_reason(tmp_p
     python = broken_torch(tmp_path / "target", how)
     trials = go(small(), python=str(python), timeout=20.0)
     assert trials.rows == ()
-    assert trials.skipped.startswith("torch did not come up in the trial: ")
+    assert trials.skipped.startswith("torch did not start in the trial: ")

@@ -73,7 +73,7 @@ def test_each_dtype_of_a_gpu_has_its_own_eager():
     assert planned.device == "cuda:0"
     for dtype in ("float32", "float16", "bfloat16"):
         assert reasons(planned, dtype)["eager"] is None
-    assert "float16 and bfloat16 only" in reasons(planned, "float32")["sdpa-flash"]
+    assert "only float16 and bfloat16" in reasons(planned, "float32")["sdpa-flash"]
     assert reasons(planned, "float16")["sdpa-flash"] is None
     assert reasons(planned, "float32")["sdpa-efficient"] is None
     assert planned.rounds == 30
@@ -81,7 +81,7 @@ def test_each_dtype_of_a_gpu_has_its_own_eager():
 
 def test_what_is_compiled_first_is_tried_by_those_who_take_the_time():
     quick = reasons(plan(facts(H100), TrialOptions()), "float16")
-    assert "attn-doctor trial tries it" in quick["flex"]
+    assert "attn-doctor trial measures it" in quick["flex"]
     assert "--backend compile" in quick["compile"]
     longer = reasons(plan(facts(H100), TrialOptions(thorough=True)), "float16")
     assert longer["flex"] is None
@@ -162,7 +162,7 @@ def test_image_sizes_that_do(size):
     ("size", "would_do"), [(641, "640 or 672"), (600, "576 or 608"), (31, "32"), (1, "32"), (0, "32"), (-5, "32")]
 )
 def test_image_sizes_that_do_not(size, would_do):
-    with pytest.raises(BadRequest, match=f"not a multiple of 32: {would_do} would do"):
+    with pytest.raises(BadRequest, match=f"not a multiple of 32: use {would_do}"):
         check(TrialOptions(imgsz=size))
 
 
@@ -190,7 +190,7 @@ def test_models_that_are_not(model):
 
 
 def test_a_weights_file_that_is_not_there_is_not_downloaded():
-    with pytest.raises(BadRequest, match=r"no model file yolo12n.pt, and nothing is downloaded"):
+    with pytest.raises(BadRequest, match=r"no model file yolo12n.pt, and attn-doctor downloads none"):
         check(TrialOptions(model="yolo12n.pt"))
 
 

@@ -127,7 +127,7 @@ def test_progress_is_told(default):
     assert default.said.count("measuring training steps, round 2 of 2") == 1
     steps = [
         "computing the float64 reference",
-        "building the model anew, to measure it",
+        "building the model again, to measure it",
         "measuring inference, round 1 of 2",
         "measuring training steps, round 1 of 2",
     ]

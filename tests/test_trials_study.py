@@ -101,8 +101,8 @@ def test_with_memory_to_spare_ultralytics_own_batch_is_kept():
         machine(available_bytes=100 * GIB), Measured(device="cpu", imgsz=640, points=points("eager", 1, 2, 4))
     )
     assert found["batch"][0] == "16"
-    assert "memory would hold 158" in found["batch"][1]
-    assert found["amp"] == ("False", "ultralytics trains in float32 on this device whatever is asked for")
+    assert "memory has room for 158" in found["batch"][1]
+    assert found["amp"] == ("False", "on this device ultralytics always trains in float32")
     assert found["workers"][0] == "4"
 
 

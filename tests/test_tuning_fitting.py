@@ -52,7 +52,7 @@ def test_what_a_processor_cannot_do_is_named():
     values, missing = fits(machine(), {**ABOUT, "threads": 2}, attention="eager")
     assert set(values) == {"channels-last", "heap", "huge-pages"}
     assert missing["bf16"].startswith("the processor has neither AMX nor AVX512-BF16")
-    assert missing["threads"] == "ultralytics sets 2, and 2 physical cores may be used"
+    assert missing["threads"] == "ultralytics uses 2 threads, and 2 physical cores are available"
     assert missing["attention"] == "no other backend is right and faster here"
 
 
@@ -68,7 +68,7 @@ def test_two_hardware_threads_a_core_and_two_memory_nodes():
 def test_a_gpu_has_changes_of_its_own_and_none_of_the_processor():
     values, missing = fits(machine(amx=True), device="cuda:0")
     assert set(values) == {"attention", "bf16", "channels-last", "tf32", "cudnn-benchmark", "nondeterministic"}
-    assert missing["heap"] == "the processor does not compute here"
+    assert missing["heap"] == "it helps only on a CPU, and the model runs on cuda:0"
     assert "half" in fits(machine(), device="cuda:0", what=PREDICTING)[0]
 
 

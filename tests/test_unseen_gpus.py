@@ -70,7 +70,7 @@ def test_a_false_beside_a_driver_is_a_warning_and_alone_it_is_none():
     found = finding(TYPED + SMI.format("550.90.07", "12.4"))
     assert (found.slug, found.severity, found.confidence) == ("torch-sees-no-gpu", Severity.WARNING, Confidence.LOW)
     assert found.message.endswith(
-        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+        "torch is a CPU build, or built for a newer CUDA than the driver supports, or the GPU is hidden from the program."
     )
     assert silent(TYPED)
     assert silent("torch.cuda.is_available(): False\nusing device: cpu\n")
@@ -81,7 +81,7 @@ def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
         "torch.__version__: 2.4.1+cu124\ntorch.cuda.is_available(): False\n" + SMI.format("560.35.03", "12.6")
     )
     assert found.message == (
-        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there runs it, and torch sees no GPU; the log does not say why: the "
+        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there supports that CUDA, and torch sees no GPU; the log does not say why: the "
         "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
     )
     assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]
@@ -130,7 +130,7 @@ def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
     found = finding(where + said)
     assert found.slug == "wsl2-driver-stub"
     assert found.message == (
-        "libcuda.so is not found under WSL there: it lies in /usr/lib/wsl/lib, which is not on the loader's path."
+        "libcuda.so is not found under WSL there: it is in /usr/lib/wsl/lib, which is not on the loader's path."
     )
     assert lines(found) == [
         "export LD_LIBRARY_PATH=/usr/lib/wsl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
@@ -185,7 +185,7 @@ def test_an_error_of_hip_names_the_gpu_before_anything_is_installed(said):
     assert (found.slug, found.severity) == ("rocm-specific", Severity.ERROR)
     assert [fix.title for fix in found.fixes] == [
         "See whether this torch is for the GPU",
-        "Take an image of a newer ROCm",
+        "Use an image with a newer ROCm",
         "See which call fails",
     ]
     assert lines(found, 1) == ["docker pull rocm/pytorch:latest"]
@@ -286,7 +286,7 @@ def test_docker_on_windows_passes_a_gpu_on_through_wsl_2(told):
     found = finding(told + DOCKER)
     assert found.slug == "container-toolkit-missing"
     assert found.message.endswith(
-        "Docker Desktop does so under its WSL 2 engine alone, with a driver that is new enough."
+        "Docker Desktop can do it only with its WSL 2 engine and a driver that is new enough."
     )
     assert lines(found) == [
         "wsl --update",
@@ -300,7 +300,7 @@ def test_docker_in_wsl_is_restarted_without_systemd():
     found = finding("| NVIDIA-SMI 535.104.05   Driver Version: 537.13       CUDA Version: 12.2     |\n" + DOCKER)
     assert lines(found)[-1] == "sudo service docker restart"
     assert lines(found)[1] == "sudo apt-get update"
-    assert found.fixes[1].title == "Where it is Docker Desktop on Windows: let it pass the GPU on"
+    assert found.fixes[1].title == "If it is Docker Desktop on Windows: let it pass the GPU on"
 
 
 def test_docker_on_linux_hears_nothing_of_windows():
@@ -314,7 +314,7 @@ def test_an_amd_card_has_no_driver_of_nvidia():
         "my Radeon RX 7800 XT\nC:\\ai\\main.py\nRuntimeError: Found no NVIDIA driver on your system. Please check\n"
     )
     assert (
-        found.message == "The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD: AMD Radeon RX 7800 XT."
+        found.message == "The torch there is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
     )
     assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
 

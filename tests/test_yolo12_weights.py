@@ -109,8 +109,8 @@ def test_an_ultralytics_from_before_yolo12_is_renewed_before_its_weights_are_nam
 @pytest.mark.parametrize(
     ("name", "version", "said"),
     [
-        ("yolov12m.pt", "8.4.190", ['name model="yolo12m.pt"']),
-        ("yolov12m.yaml", "8.3.40", ["ultralytics>=8.3.78", 'name model="yolo12m.yaml"']),
+        ("yolov12m.pt", "8.4.190", ['write model="yolo12m.pt"']),
+        ("yolov12m.yaml", "8.3.40", ["ultralytics>=8.3.78", 'write model="yolo12m.yaml"']),
         ("yolov12m-seg.pt", "8.4.190", ["huggingface-hub", "/releases/download/seg/yolov12m-seg.pt"]),
     ],
 )

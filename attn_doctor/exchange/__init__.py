@@ -1,6 +1,6 @@
 """Exchange the attention inside an installed ultralytics.
 
-`kernels` computes, `layers` puts a kernel in and takes it out. Neither imports the other, nor anything else of
-attn_doctor: the trial runs their text inside the target. The doctor's own process never imports them, because both
-import torch. `traits` and `tolerance` need no torch: the doctor imports them too.
+`kernels` computes attention; `layers` puts a kernel into ultralytics and removes it. They import nothing of attn_doctor
+outside of this folder: the trial runs their text inside the target. The doctor's own process never imports them, because
+both import torch. `traits` and `tolerance` need no torch: the doctor imports them too.
 """

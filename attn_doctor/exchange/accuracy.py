@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable, Sequence
 
     Kernel = Callable[[Any, Any, Any, float], Any]
@@ -44,7 +44,7 @@ def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
 
 
 def worst_error(got: Any, expected: Any) -> float:
-    """Return the largest difference relative to the largest value; infinite where a value is not a number."""
+    """Return the largest difference relative to the largest value; infinite if a value is NaN."""
     got = got.to(expected.device, torch.float64)
     if not bool(torch.isfinite(got).all()):
         return float("inf")

@@ -1,7 +1,7 @@
-"""Test whether the installed attention is right for a batch of one image: some releases of torch misread a gradient.
+"""Test whether the installed attention is right for a batch of one image: some releases of torch read a gradient in a wrong memory layout.
 
-No version is checked. The installed class and its exchanged twin compute the same; where their gradients differ, finite
-differences decide, because a plain float64 pass has the same error.
+The version of torch is not looked at. The installed class and its copy with textbook attention should have equal gradients.
+If they differ, finite differences decide: a float64 pass of the installed class would have the same error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attn_doctor.exchange.layouts import Refused
 def is_wrong_alone(device: Any) -> bool:
     """Return whether the gradients of any installed attention class are wrong in training at batch 1 on this device.
 
-    False where that cannot be tried: on an Apple GPU, which has no float64, and without ultralytics.
+    False if that cannot be tested: on an Apple GPU, which has no float64, and without ultralytics.
     """
     device = torch.device(device)
     if device.type == "mps":

@@ -1,11 +1,11 @@
-"""Find the checkpoints (torch.utils.checkpoint) that a layer is computed in, now or again.
+"""Find the checkpoints (torch.utils.checkpoint) in which a layer is computed, for the first or the second time.
 
-A checkpoint stores nothing of its forward pass and computes it again in the backward pass. That may come after an
-exchange has ended, or while another one is active, and torch compares what both passes store: number, shape and dtype
-(https://docs.pytorch.org/docs/stable/checkpoint.html). So the second pass needs the kernel of the first one.
+A checkpoint stores nothing of its forward pass and computes it a second time in the backward pass. The exchange may have
+ended by then, or another one may be active. But torch compares what both computations store: number, shape and dtype
+(https://docs.pytorch.org/docs/stable/checkpoint.html). So the second computation needs the kernel of the first.
 
-torch names no checkpoint to the code inside it; the calls on Python's stack do. Where a release of torch has other
-names there, no checkpoint is found, and the layer is computed by whatever is active.
+torch does not tell the code in which checkpoint it runs: this file reads it from the calls on Python's stack. If a release
+of torch has other names there, no checkpoint is found, and the layer is computed by the exchange that is active.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
 attn_doctor.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.utils.checkpoint
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Sequence
     from types import FrameType
 
@@ -28,9 +28,9 @@ _FILES = {str(torch.utils.checkpoint.__file__), _FILE}
 
 
 def checkpoints() -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return the checkpoints whose forward pass runs now, and those that are computed again now; the innermost first.
+    """Return the checkpoints whose forward pass runs now, and those that are computed a second time now; the innermost first.
 
-    A checkpoint is an object of torch that lives as long as its backward pass may come.
+    A checkpoint is an object of torch that exists as long as its backward pass may come.
     """
     made: list[Any] = []
     again: list[Any] = []

@@ -1,9 +1,10 @@
 """Give every kernel the derivatives that textbook attention has.
 
-A fused kernel has one derivative. A second one, as for a gradient penalty (`create_graph=True`), raises "derivative for
-aten::_scaled_dot_product_flash_attention_for_cpu_backward is not implemented", and so does one derivative of many
-outputs at once (`is_grads_batched=True`) for some kernels. Both are only known in the backward pass: there the gradient
-is then computed by textbook formulas, which can be differentiated again. Any other training runs the kernel's own backward.
+A fused kernel has only the first derivative. The second derivative, as for a gradient penalty (`create_graph=True`), raises
+"derivative for aten::_scaled_dot_product_flash_attention_for_cpu_backward is not implemented". With some kernels, gradients
+of many outputs at once (`is_grads_batched=True`) fail too. Only the backward pass shows which kind is requested. For these
+two kinds it computes the gradient by textbook formulas, which can be differentiated again. Any other training runs the
+kernel's own backward pass.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
 attn_doctor.
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
 
 
 def transformed() -> bool:
-    """Return whether a transform of torch.func (vmap, grad, jvp) or forward-mode differentiation is at work.
+    """Return whether a transform of torch.func (vmap, grad, jvp) or forward-mode differentiation is active.
 
     Fused kernels have no rule for some of these.
     """
@@ -33,7 +34,7 @@ def transformed() -> bool:
 
 
 def differentiable(kernel: Kernel) -> Kernel:
-    """Return the kernel with textbook attention as the way of its gradients wherever its own way would not do."""
+    """Return the kernel with its own gradients where they are enough, and with those of textbook attention where they would fail."""
 
     def computed(query: Any, key: Any, value: Any, scale: float) -> Any:
         out = kernel(query, key, value, scale)
@@ -43,9 +44,9 @@ def differentiable(kernel: Kernel) -> Kernel:
 
 
 class _OtherWay(torch.autograd.Function):  # type: ignore[misc]
-    """Pass the output on. Backwards, pass the gradient on to the kernel, or compute those of query, key and value here.
+    """Return the output as it is. In the backward pass, give the gradient to the kernel, or compute the gradients of query, key and value.
 
-    What is stored is what the kernel stores too, so it takes no memory.
+    It stores only tensors that the kernel stores too, so it needs no more memory.
     """
 
     @staticmethod

@@ -1,9 +1,9 @@
-"""Compute attention with each backend: one function a backend, (query, key, value, scale) -> output.
+"""Compute attention with each backend: one function for each, (query, key, value, scale) -> output.
 
 Query, key and value are [batch, heads, tokens, width] with a last stride of 1, the output is [batch, heads, tokens,
 width of value] with any strides. Uses torch and the standard library only, and nothing else of attn_doctor: this file
-also runs inside a target without attn_doctor. It never chooses a backend. Where the requested kernel cannot serve a
-call, it falls back to PyTorch's own choice, so that a training does not stop.
+also runs inside a target without attn_doctor. It never chooses a backend. If the requested kernel cannot compute a
+call, PyTorch's own choice computes it, so that a training does not stop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
@@ -44,7 +44,7 @@ _switches = threading.Lock()
 
 
 def allowed(names: tuple[str, ...]) -> Any:
-    """Return a context in which PyTorch may use only these kernels, the first that fits: names of SDPBackend."""
+    """Return a context in which PyTorch uses the first of these kernels (names of SDPBackend) that fits, and no other kernel."""
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
     except ImportError:  # torch 2.2 and older have the switches, but no names for them
@@ -56,7 +56,7 @@ def allowed(names: tuple[str, ...]) -> Any:
     backends = [getattr(SDPBackend, name) for name in names if hasattr(SDPBackend, name)]
     try:
         return sdpa_kernel(backends, set_priority=True)
-    except TypeError:  # before `set_priority` PyTorch used its own order, in which math comes before cuDNN
+    except TypeError:  # a PyTorch without `set_priority` uses its own order, in which math comes before cuDNN
         fused = [backend for backend in backends if backend is not SDPBackend.MATH]
         return sdpa_kernel(fused if names[0] == "CUDNN_ATTENTION" else backends)
 
@@ -70,7 +70,7 @@ def only(*names: str) -> Kernel:
         if compiling():
             with allowed(names):
                 return sdpa(query, key, value, scale)
-        # Setting the switches takes three times as long as the call itself: not done where PyTorch would choose this
+        # Setting the switches takes three times as long as the call itself, so they are left if PyTorch would choose this
         # kernel anyway.
         if chosen is not None and chosen(query, key, value, scale=scale) == first:
             return sdpa(query, key, value, scale)
@@ -95,9 +95,9 @@ def equal_widths(kernel: Kernel) -> Kernel:
 
 
 def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
-    """Return a kernel from a function of a package that takes [batch, tokens, heads, width] and 16 bits.
+    """Return a kernel from a function of a package that accepts tensors [batch, tokens, heads, width] of 16 bits.
 
-    The first importable (module, name) is used. Raises Unavailable with the text of the import error.
+    `names`: (module, function); the first that can be imported is used. Raises Unavailable with the text of the import errors.
     """
     function = _function(names)
 
@@ -114,7 +114,7 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 class Activated:
     """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    Uses torch.nn.attention.activate_flash_attention_impl. The activation holds for the whole process, and a backward
+    Uses torch.nn.attention.activate_flash_attention_impl. The activation acts on the whole process, and a backward
     pass needs the kernels of its forward pass: it lasts from `start`, or else the first call, until `stop`, which
     restores the earlier state. Raises Unavailable.
     """
@@ -223,7 +223,7 @@ _MAKERS: dict[str, Callable[[], Kernel]] = {
     "flex": flex,
 }
 NAMES: tuple[str, ...] = tuple(_MAKERS)
-# Eager's formula in the layout of the exchange: a candidate of "auto" alone, for which no attention kernel has to be quick.
+# Eager's formula in the memory layout of the exchange. Only "auto" tries it, on a CPU in 16 bits: it may be faster there than any kernel.
 TEXTBOOK = "textbook"
 _MAKERS[TEXTBOOK] = lambda: eager
 

@@ -1,7 +1,7 @@
-"""Put another attention into the classes of an installed ultralytics, and take it out again.
+"""Put another attention into the classes of an installed ultralytics, and remove it again.
 
-Only `forward` is replaced, on the class: weights, names and checkpoints stay unchanged. Uses torch and the standard
-library only, and of attn_doctor the files beside it: all of them also run inside a target without attn_doctor.
+Only `forward` is replaced, on the class: weights, names and checkpoints stay unchanged. Uses only torch, the standard
+library and other files of this folder: all of them also run inside a target without attn_doctor.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from attn_doctor.exchange.checkpoints import checkpoints
 from attn_doctor.exchange.derivatives import differentiable, transformed
 from attn_doctor.exchange.layouts import LAYOUTS, Layout, Refused, recognise, sample_of, textbook
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
     Forward = Callable[..., Any]
 
 MODULE = "ultralytics.nn.modules.block"
-NAMES = ("AAttn", "Attention")  # the class of YOLO12, and that of YOLO10, 11 and 26
+NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 11 and 26
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
     """Return (input, installed forward, exchanged forward with textbook attention) of a small instance.
 
-    In training mode, float64, one image. None where no instance can be made. Raises Refused for an unknown class.
+    The instance is in training mode and float64, the input is one image. None if no instance can be made. Raises Refused for an unknown class.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -46,7 +46,7 @@ def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
 
 
 def classes() -> tuple[type, ...]:
-    """Return the attention classes of the installed ultralytics. Raises ImportError where there is none."""
+    """Return the attention classes of the installed ultralytics. Raises ImportError if there is no ultralytics."""
     block = importlib.import_module(MODULE)
     return tuple(getattr(block, name) for name in NAMES if isinstance(getattr(block, name, None), type))
 
@@ -58,7 +58,7 @@ def layout_of(cls: type) -> str | None:
 
 
 def remember(cls: type, name: str) -> None:
-    """Take a class for what an earlier process recognised it as. The caller answers for its code being the same."""
+    """Give a class the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
     for layout in LAYOUTS:
         if layout.name == name:
             _layouts.setdefault(cls, layout)
@@ -73,7 +73,7 @@ class _Entry(NamedTuple):
 _lock = threading.RLock()
 _entries: list[_Entry] = []
 _originals: dict[type, Forward] = {}  # of the classes that are exchanged now
-# Checkpoints whose backward pass may still come, with the entry that computed their forward pass: it computes them again.
+# Checkpoints whose backward pass may still come -> the entry that computed their forward pass, and must compute the second one.
 _held: weakref.WeakKeyDictionary[Any, _Entry] = weakref.WeakKeyDictionary()
 _ours: dict[type, Forward] = {}
 _layouts: dict[type, Layout] = {}
@@ -82,13 +82,13 @@ _layouts: dict[type, Layout] = {}
 class Exchange:
     """Put a kernel into the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
-    The exchange holds for the whole process, because classes do. Several may be active, and may end in any order: a
-    thread uses the newest that it made itself, and a thread that made none uses the newest of all. A kernel may have a
-    method `choose(layer, x, shape)`, which returns the kernel for this input, or None where the layer computes as installed. It may
-    have `start` and `stop`, for process settings. An empty batch and the transforms of torch.func are computed as installed.
-    What a checkpoint computes again, in a backward pass, is computed as its forward pass was, also after the end.
+    An exchange acts on the whole process, because it changes classes. Several exchanges may be active, and may end in any
+    order: a thread uses the newest exchange that it made itself; a thread that made none uses the newest of all. A kernel may
+    have a method `choose(layer, x, shape)`, which returns the kernel for this input, or None: the layer then computes as
+    installed. It may have `start` and `stop`, for settings of the process. An empty batch and the transforms of torch.func are
+    computed as installed. In a backward pass, a checkpoint computes with the kernel of its forward pass, even after `restore`.
 
-    Raises Refused for an unknown class, ImportError where there is no ultralytics.
+    Raises Refused for an unknown class, ImportError if there is no ultralytics.
     """
 
     def __init__(self, kernel: Any, only: tuple[type, ...] | None = None) -> None:
@@ -114,9 +114,9 @@ class Exchange:
             _settle()
 
     def restore(self) -> None:
-        """Take this kernel out again. A second call does nothing."""
+        """Remove this kernel. A second call does nothing."""
         with _lock:
-            # Compared by identity: two entries may be equal, and that of another thread must stay.
+            # Compared by identity: two entries may be equal, and the entry of another thread must stay.
             places = [index for index, entry in enumerate(_entries) if entry is self._entry]
             if places:
                 del _entries[places[0]]
@@ -133,7 +133,7 @@ class Exchange:
 
 
 def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
-    """Return a function (layer, x, kernel) that computes a layer of this class; a kernel of None is the installed forward.
+    """Return a function (layer, x, kernel) that computes a layer of this class; with kernel None it runs the installed forward.
 
     Raises RuntimeError for a class that is not exchanged now.
     """
@@ -155,7 +155,7 @@ def _settle() -> None:
         if cls.__dict__.get("forward") is ours:  # other code may have replaced ours
             cls.forward = original  # type: ignore[attr-defined]
     for cls in wanted:
-        # Only before the first exchange: afterwards `forward` is ours.
+        # The original is stored only at the first exchange: afterwards `forward` is ours.
         original = _originals.setdefault(cls, cls.__dict__.get("forward") or cls.forward)  # type: ignore[attr-defined]
         _ours[cls] = _forward(cls, original, _layouts[cls])
         cls.forward = _ours[cls]  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def _settle() -> None:
 
 def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
     entries = [entry for entry in _entries if cls in entry.classes]
-    newest = entries[-1] if entries else None  # none: only a backward pass that may come needs this class
+    newest = entries[-1] if entries else None  # no entry: the class is still exchanged only for a later backward pass
     own = {entry.thread: entry for entry in entries}
 
     def compute(self: Any, x: Any, entry: _Entry | None) -> Any:
@@ -191,7 +191,7 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
             return original(self, x)
         return layout.forward(self, x, kernel if compiling else differentiable(kernel))
 
-    # Both have the signature of a forward, without defaults: torch.onnx.export passes defaults as inputs.
+    # Both functions have the signature of a forward, without defaults: torch.onnx.export passes defaults as inputs.
     def exchanged(self: Any, x: Any) -> Any:
         return compute(self, x, newest)
 
@@ -205,7 +205,7 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
 def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
     """Return the entry that is to compute a layer, and whether a backward pass will compute that layer once more.
 
-    In a checkpoint that is computed again this is the entry of its forward pass; None: as installed.
+    In the second computation of a checkpoint, the entry is that of its forward pass. None: the layer is computed as installed.
     """
     made, again = checkpoints()
     if again:
@@ -217,7 +217,7 @@ def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
 
 
 def _tidy() -> None:
-    """Give the classes back that no backward pass needs any more."""
+    """Restore the classes that no backward pass needs any more."""
     needed = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     if not needed.issuperset(_originals):
         with _lock:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Callable
 
     Kernel = Callable[[Any, Any, Any, float], Any]
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, can
 
 
 class Refused(Exception):
-    """Report a class that the exchange does not know; the text is one sentence."""
+    """Report that the exchange does not know a class. The text is one sentence."""
 
 
 def _area(self: Any, x: Any, kernel: Kernel) -> Any:
@@ -71,7 +71,7 @@ def _channels_last(x: Any) -> Any:
 
 
 def _pixels(x: Any) -> Any:
-    """Return [batch, height, width, channels], without a copy where `x` is in channels_last."""
+    """Return [batch, height, width, channels], without a copy if `x` is in channels_last."""
     return x.permute(0, 2, 3, 1)
 
 
@@ -91,9 +91,9 @@ def _shape_of_narrow(self: Any, x: Any) -> tuple[int, int, int, int, int]:
 
 
 class Layout(NamedTuple):
-    """Describe a class of attention: the attributes that tell it, and the arguments of a small instance to try it.
+    """Describe a class of attention: the attributes by which it is recognised, and the arguments of a small instance for a test.
 
-    `shape` gives for a layer and its input the (batch, heads, tokens, width of query and key, width of value) of the kernel's call.
+    `shape` returns for a layer and its input (batch, heads, tokens, width of query and key, width of value) of the kernel's call.
     """
 
     name: str
@@ -128,12 +128,12 @@ LAYOUTS = (
 
 
 def recognise(cls: Any) -> Layout:
-    """Return the layout of a class, proven: a small instance computes the same with it as with its own code.
+    """Return the layout of a class, after a test: a small instance computes the same with this layout as with its own code.
 
-    Raises Refused. The proof is in float64, outputs and gradients, so that only the order of additions can differ.
+    Raises Refused. The test compares outputs and gradients in float64, so that only the order of additions can differ.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would set that of every GPU too
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would also set the seed of every GPU
         for layout in LAYOUTS:
             sample = sample_of(cls, layout)
             if sample is not None and _agrees(sample, cls.forward, layout):

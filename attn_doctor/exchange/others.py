@@ -1,7 +1,7 @@
-"""Notice the classes of attention of ultralytics that are not exchanged, so that a program can be told which one it computed.
+"""Record the calls of attention classes of ultralytics that are not exchanged, so that the user can be told which ones ran.
 
-docs/measurements/kernels.md says for each why it stays as installed. A class is watched until its first call; after that
-nothing of the watch is left. The standard library and torch only, Python 3.8.
+docs/measurements/kernels.md gives for each class the reason why it stays as installed. A class is watched until its first
+call; then it gets its own `forward` back. Uses the standard library and torch only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 _SAM = "ultralytics.models.sam"
-# Module: its classes, by the model that has them. Of ultralytics 8.4.
+# Module -> {class: the model that contains it}, in ultralytics 8.4.
 OTHERS: dict[str, dict[str, str]] = {
     "ultralytics.nn.modules.transformer": {
         "AIFI": "RT-DETR",
@@ -28,14 +28,14 @@ OTHERS: dict[str, dict[str, str]] = {
 
 
 class Others:
-    """Hold the names of the classes that were computed since they are watched."""
+    """Watch classes, and hold the names of those that were computed."""
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}  # class: model
         self._watched: dict[type, tuple[Any, Any]] = {}  # class: its own forward, and ours
 
     def watch(self) -> None:
-        """Watch the classes of all modules that are imported by now. A second call adds those imported since."""
+        """Watch the classes of all modules that are already imported. A second call adds modules that were imported since."""
         for module, names in OTHERS.items():
             for name, model in names.items():
                 cls = getattr(sys.modules.get(module), name, None)

@@ -1,32 +1,32 @@
 """List the traits of every backend in one table, for the doctor and for the programs that measure or use a backend.
 
 Pure: the standard library only, and nothing else of attn_doctor. The trial runs this text inside the target, and a user's
-program loads it without msgspec. How a backend computes stands in `kernels`, and when it can run in `trials/backends.py`.
+program loads it without msgspec. `kernels` has the code of each backend, `trials/backends.py` decides when it can run.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # Python 3.8, which a target may have, cannot subscript a tuple
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript a tuple
     from typing import Literal
 
-    # Whose code computes it: the installed model's own, PyTorch's kernels, a package that has to be installed, torch.compile
+    # Whose code computes it: the installed model's own, PyTorch's kernels, a package that must be installed, torch.compile
     Family = Literal["eager", "pytorch", "package", "compiled"]
 
 
 class Traits(NamedTuple):
     """Describe a backend, apart from its code and its requirements.
 
-    `sdp_kernels` are the names of SDPBackend whose refusal PyTorch can explain. `auto_rank` is the place of the backend among
-    the candidates of "auto", by type of device: the first is taken where none is measurably faster. `alone_rank` is its place
-    among those that are tried for one image where the installed attention is wrong. None: it is no candidate.
+    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, it can give the reason. `auto_rank`: the place of the
+    backend among the candidates of "auto", by type of device; the first is used if no other is measurably faster. `alone_rank`:
+    its place among the backends for a batch of one image, if the installed attention is wrong there; None: it is not tried.
     """
 
     family: Family
-    gpu_only: bool = False  # no CPU and no Apple GPU has it
+    gpu_only: bool = False  # it needs an NVIDIA or AMD GPU
     exchanged: bool = True  # the attention of the model is replaced; False: it stays as installed
-    package: str | None = None  # the distribution that has to be installed
+    package: str | None = None  # the package that must be installed
     sdp_kernels: tuple[str, ...] = ()
     auto_rank: dict[str, int] = {}  # noqa: RUF012 - never changed
     alone_rank: int | None = None
@@ -62,7 +62,7 @@ def candidates(device_type: str) -> list[str]:
 
 
 def candidates_alone() -> list[str]:
-    """Return the backends that are tried for one image where the installed attention is wrong, the preferred one first."""
+    """Return the backends to try for a batch of one image if the installed attention is wrong there, the preferred one first."""
     ranked = {name: traits.alone_rank for name, traits in TRAITS.items() if traits.alone_rank is not None}
     return sorted(ranked, key=lambda name: ranked[name])
 

@@ -1,6 +1,7 @@
 """Hold the failure modes, the ways in which an environment can be broken: each folder is an area, each module a failure mode.
 
-ALL holds the modules in the order of their codes. It is made from the folders when it is first used: to add a failure mode, put a module into a folder. docs/adding-a-failure-mode.md says how.
+ALL contains the modules in the order of their codes. It is made from the folders when it is first used: to add a failure mode, put a
+module into a folder. docs/adding-a-failure-mode.md says how.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class UnknownName(Refused):
 
 
 def find(name: str) -> Module:
-    """Return a failure mode by its code (in any case) or slug. Raises UnknownName."""
+    """Return a failure mode by its code (upper or lower case) or slug. Raises UnknownName."""
     from attn_doctor.failure_modes import ALL
 
     for module in ALL:
@@ -61,14 +62,14 @@ def find(name: str) -> Module:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Look each code or slug up. Raises UnknownName."""
+    """Check that each code or slug exists. Raises UnknownName."""
     for name in names:
         find(name)
 
 
 @functools.cache
 def that_stop(what: Stops) -> tuple[str, ...]:
-    """Return the slugs of all failure modes that stop this: "build", "gpu"."""
+    """Return the slugs of all failure modes with this `stops`: "build" or "gpu"."""
     from attn_doctor.failure_modes import ALL
 
     return tuple(module.MODE.slug for module in ALL if module.MODE.stops == what)
@@ -76,14 +77,14 @@ def that_stop(what: Stops) -> tuple[str, ...]:
 
 @functools.cache
 def no_build_here() -> tuple[str, ...]:
-    """Return the slugs of all failure modes under which no build of flash-attn succeeds: the system or the GPU is not for it."""
+    """Return the slugs of the failure modes with which no build of flash-attn helps: the system or the GPU is not supported."""
     from attn_doctor.failure_modes import ALL
 
     return tuple(module.MODE.slug for module in ALL if module.MODE.explains_what_stops == "build")
 
 
 def consequences(mode: FailureMode) -> tuple[str, ...]:
-    """Return the slugs that a failure mode explains: those that its record names, and all that stop what it names."""
+    """Return the slugs of the consequences of a failure mode: those in `explains`, and all whose `stops` is its `explains_what_stops`."""
     return mode.explains if mode.explains_what_stops is None else (*mode.explains, *that_stop(mode.explains_what_stops))
 
 

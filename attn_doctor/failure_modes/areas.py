@@ -1,4 +1,4 @@
-"""List the areas of failure modes: a folder, the first letters of its codes, and its names. Imports little: command lines use it."""
+"""List the areas of failure modes: a folder, the first letters of its codes, and its names. Imports little, because the command line imports it."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ AREAS = (BUILD, INSTALL, IMPORTING, GPU, PLATFORM, MODEL_CODE)
 
 
 def area_of(code: str) -> Area | None:
-    """Return the area of a code; None for a code that only another version of attn-doctor knows."""
+    """Return the area of a code; None for a code that only another version of attn-doctor has."""
     return next((area for area in AREAS if code.startswith(area.prefix)), None)

@@ -1,8 +1,8 @@
-"""Define the parts of a failure mode, and the three-valued reading of facts that its rule uses.
+"""Define the parts of a failure mode, and the functions by which its rule reads facts that may be unknown.
 
-A rule asks `known(x)` for a value: where x is Unknown, the rule stops there, and whether that leaves the failure mode
-undetermined is decided by `every` and `some`: a part that is known to be false settles a conjunction, whatever else is
-unknown. A rule returns a Hit, or None for health.
+A rule asks `known(x)` for a value. If x is Unknown, `known` raises Unsure and the rule stops. Inside `every` and `some` a rule may
+still get an answer: `every` returns False if one part is known to be false, whatever else is unknown. A rule returns a Hit, or None
+if the machine does not have the failure.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Unsure(Exception):
 
 
 def known(value: T | Unknown) -> T:
-    """Return the value; raises Unsure where it is not known."""
+    """Return the value; raises Unsure if it is Unknown."""
     if isinstance(value, Unknown):
         raise Unsure(value)
     return value
 
 
 def present(value: T | Unknown | None) -> T:
-    """Return the value of a thing that is there. Raises Unsure where it is not known, and where there is none."""
+    """Return the value. Raises Unsure if it is Unknown, and if it is None: the thing does not exist."""
     if value is None:
         raise Unsure(Unknown("there is none"))
     return known(value)
@@ -72,8 +72,8 @@ def _decide(parts: tuple[Callable[[], bool], ...], settled_by: bool) -> bool:
 class Sign(Record, frozen=True, kw_only=True):
     """Describe a line that this failure mode leaves in a log.
 
-    `pattern` is a regular expression for one line (after colours, prefixes and indentation are taken off); `literal` is
-    a piece of text that every matching line holds, so that a large log can be searched for it first.
+    `pattern` is a regular expression for one line, after colours, prefixes and indentation are removed. `literal` is a text that
+    every matching line contains: a large log is searched for it first, because that is faster.
     """
 
     pattern: str
@@ -86,7 +86,8 @@ class Sign(Record, frozen=True, kw_only=True):
 class FailureMode(Record, frozen=True, kw_only=True):
     """Record a failure mode.
 
-    `stops` says which work is not possible while the failure is there: "build" is a build of flash-attn, which a finished wheel makes unnecessary; "gpu" is any use of the GPU, so that the backends that need one are blocked.
+    `stops` says which work is not possible while the failure lasts. "build": a build of flash-attn, which is not needed if there is a
+    finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked.
     """
 
     code: str
@@ -95,13 +96,13 @@ class FailureMode(Record, frozen=True, kw_only=True):
     train: Severity  # under the goal `train`
     flash_attn: Severity  # under the goal `flash-attn`
     stops: Stops = "nothing"
-    blocks: tuple[str, ...] = ()  # backends; with stops="gpu" those that need a GPU, and nothing is to be written
+    blocks: tuple[str, ...] = ()  # backends that do not run; not with stops="gpu", which blocks those that need a GPU
     explains: tuple[str, ...] = ()  # slugs of its consequences
-    explains_what_stops: Stops | None = None  # all that stop this are consequences as well
+    explains_what_stops: Stops | None = None  # failure modes with this `stops` are consequences too
     signs: tuple[Sign, ...] = ()
     recipe: Recipe | None = None
-    says: str | None = None  # the message where a log shows it and `from_log` is missing: "{file} is not there"
-    catch_all: bool = False  # says that a cause is not known: judged last, and never the consequence of a known cause
+    says: str | None = None  # the message for a log, if there is no `from_log`: "{file} is not there"
+    catch_all: bool = False  # says only that the cause is not known; judged last, and dropped if a cause is known
 
     @property
     def blocked(self) -> tuple[str, ...]:
@@ -115,15 +116,15 @@ class FailureMode(Record, frozen=True, kw_only=True):
 class Variant(Record, frozen=True, kw_only=True):
     """Say which cause of a failure mode was found, and with which values: `fixes` needs them to choose.
 
-    A failure mode that needs it has a record of its own made from this one, for example
-    `class Missing(Variant): library: str`. The choice between causes is a field of type Literal.
+    A failure mode that needs a variant defines a subclass, for example `class Missing(Variant): library: str`. The choice between
+    causes is a field of type Literal.
     """
 
 
 class Hit(Record, frozen=True, kw_only=True):
     """Report a failure mode that was found. A field that is None is taken from the failure mode's record.
 
-    `certainty` is for `detect` alone: what a log or a trial shows was observed, and is marked so by the caller.
+    Only `detect` sets `certainty`: a hit from a log or a trial was observed, and the caller marks it so.
     """
 
     message: str
@@ -133,7 +134,7 @@ class Hit(Record, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.HIGH
     severity: Severity | None = None
     blocks: tuple[str, ...] | None = None
-    explains: tuple[str, ...] | None = None  # where this case has other consequences than the failure mode in general
+    explains: tuple[str, ...] | None = None  # set if this case has other consequences than MODE names
 
 
 class Module(Protocol):
@@ -151,18 +152,18 @@ class Module(Protocol):
 
 @runtime_checkable
 class FromFacts(Protocol):
-    """Define a failure mode that facts imply. Without this function only logs or trials show it."""
+    """Define a failure mode that facts can show. Without `detect`, only logs or trials show it."""
 
     def detect(self, facts: Facts) -> Hit | None:
-        """Return the hit that facts imply; None for health. Raises Unsure."""
+        """Return the hit that the facts show; None if they do not show the failure. Raises Unsure."""
 
 
 @runtime_checkable
 class FromLog(Protocol):
-    """Define a failure mode with its own reading of a log. Without it every match counts, and the message is `MODE.says`."""
+    """Define a failure mode that judges the matches in a log. Without `from_log` every match counts, and the message is `MODE.says`."""
 
     def from_log(self, facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-        """Return the hit that the logs show; None where the matches do not count. `evidence`: the first lines that matched."""
+        """Return the hit that the logs show; None if the matches do not count. `evidence`: the first lines that matched."""
 
 
 @runtime_checkable
@@ -170,12 +171,12 @@ class FromTrials(Protocol):
     """Define a failure mode that a run of the backends shows."""
 
     def observe(self, facts: Facts, trials: Trials) -> Hit | None:
-        """Return the hit that the trials show; None for health."""
+        """Return the hit that the trials show; None if they do not show the failure."""
 
 
 @runtime_checkable
 class Usual(Protocol):
-    """Define a failure mode with fixes for a log without a machine."""
+    """Define a failure mode that has fixes even if nothing is known of the machine, as with a log alone."""
 
     def usual(self, facts: Facts) -> tuple[Fix, ...]:
-        """Return the fixes where too little is known of the machine for `fixes`."""
+        """Return the fixes for a machine of which `fixes` needs to know more."""

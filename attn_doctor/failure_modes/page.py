@@ -58,7 +58,7 @@ def predictable(module: Module) -> bool:
 
 
 def usual_fixes(module: Module) -> tuple[Fix, ...]:
-    """Return its fixes where nothing is known of the machine: `python` stands for the target's interpreter."""
+    """Return the fixes of a failure mode for an unknown machine. In their commands, `python` stands for the target's interpreter."""
     facts = Facts()
     try:
         made = module.fixes(facts, Hit(message="", evidence=()))

@@ -1,10 +1,10 @@
 """Describe how a failure is reproduced: data only. `attn_doctor.reproduction` prepares the ingredients and runs the commands.
 
-A recipe stands in the record of its failure mode. Its commands, and the texts of its ingredients, may hold
+A recipe is part of the record of its failure mode. Its commands, and the texts of its ingredients, may contain these words:
     {folder}    the throw-away folder             {python}      Python of the throw-away environment
     {site}      its site-packages                 {source}      flash-attn's own source, unpacked
     {toolkit}   a stand-in CUDA toolkit           {nvcc}        a real nvcc
-    {torch}     the folder of the torch in use    {pair}        the torchvision that goes with it
+    {torch}     the folder of the torch in use    {pair}        the version of torchvision that fits this torch
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Literal
 from attn_doctor.model.facts import Record
 from attn_doctor.model.findings import Goal
 
-TorchBuild = Literal["any", "cpu", "cuda"]  # a CUDA build is never downloaded, it is several gigabytes
+TorchBuild = Literal["any", "cpu", "cuda"]  # a CUDA build is never downloaded: it has several gigabytes
 # "none": no network at all · "404": a stand-in for GitHub that has no such file · "self-signed": the same, with a certificate
-# that nobody trusts · "hang": a server that never answers · "reset": one that ends every connection
+# that nobody trusts · "hang": a server that never answers · "reset": a server that ends every connection
 NetworkKind = Literal["none", "404", "self-signed", "hang", "reset"]
 
 
 class Torch(Record, frozen=True, kw_only=True):
-    """Provide a torch: the target's own where it fits, only read; else one that is downloaded."""
+    """Provide a torch: the target's own if it fits (it is only read), else a downloaded torch."""
 
     versions: str = ""  # versions that fit, as in a requirement: ">=2.14"
     build: TorchBuild = "any"
-    cuda: str | None = None  # looks, to a setup.py, like a build for this CUDA: what is compiled for it is not run
+    cuda: str | None = None  # a setup.py sees a build for this CUDA; code that is compiled for it is never run
     without: tuple[str, ...] = ()  # distributions that must not be installed beside it
     besides: tuple[str, ...] = ()  # distributions of the target that are also used
-    if_there: bool = False  # only the target's own: where that does not fit, the recipe runs without any torch
+    if_there: bool = False  # only the target's own torch: if it does not fit, the recipe runs without torch
 
 
 class Packages(Record, frozen=True, kw_only=True):
@@ -42,8 +42,8 @@ class Packages(Record, frozen=True, kw_only=True):
 class Source(Record, frozen=True, kw_only=True):
     """Provide flash-attn's source distribution, unpacked at {source}."""
 
-    release: str | None = None  # the newest
-    without: tuple[str, ...] = ()  # folders of it that are taken away
+    release: str | None = None  # None: the newest
+    without: tuple[str, ...] = ()  # folders that are removed from it
 
 
 class File(Record, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class Wheel(Record, frozen=True, kw_only=True):
 class StubToolkit(Record, frozen=True, kw_only=True):
     """Provide a stand-in CUDA toolkit at {toolkit}: its nvcc prints a version and compiles nothing.
 
-    With `silent`, c++ fails without output too; with `waits`, neither of them ever ends.
+    With `silent`, nvcc and c++ fail without output; with `waits`, nvcc and c++ never end.
     """
 
     version: str
@@ -75,7 +75,7 @@ class StubToolkit(Record, frozen=True, kw_only=True):
 
 
 class Nvcc(Record, frozen=True, kw_only=True):
-    """Provide a real nvcc at {nvcc}: one of this machine, or the registry's."""
+    """Provide a real nvcc at {nvcc}: an nvcc of this machine, or one from the package registry."""
 
 
 class Library(Record, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class Library(Record, frozen=True, kw_only=True):
 
     path: str  # in {folder}; the file name is its soname
     exports: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()  # symbols that it does not have itself
+    asks: tuple[str, ...] = ()  # symbols that it uses but does not contain
     needs: tuple[str, ...] = ()  # paths of other libraries of the recipe
 
 
@@ -97,7 +97,7 @@ class Extension(Record, frozen=True, kw_only=True):
 
 
 class Gone(Record, frozen=True, kw_only=True):
-    """Remove a file of {folder} when everything is made: a library that is there for the linker only."""
+    """Remove a file of {folder} after everything is made, for example a library that only the linker needs."""
 
     path: str
 
@@ -116,7 +116,7 @@ class Without(Record, frozen=True, kw_only=True):
 
 
 class Hidden(Record, frozen=True, kw_only=True):
-    """Hide entries of a folder during the run, in a namespace of its own."""
+    """Hide entries of a folder from the processes of the run, by a Linux namespace."""
 
     folder: str
     names: str  # a pattern: "cuda*"
@@ -148,32 +148,32 @@ class Memory(Record, frozen=True, kw_only=True):
 
 
 class StubGpu(Record, frozen=True):
-    """Describe one GPU of a stand-in driver. None stands for what this model does not have at all."""
+    """Describe one GPU of a stand-in driver. A field that is None is a feature that this model does not have."""
 
     name: str
     capability: str  # "8.9"
-    memory_mib: int  # 0: shared with the machine, as on GB10; NVML tells nothing then
+    memory_mib: int  # 0: shared with the machine, as on GB10: NVML then names no size
     free_mib: int | None = None
     uuid: str | None = None
     mig: bool | None = None
     mig_slices: int = 0
     ecc: bool | None = None
     power_watts: float | None = 100.0
-    error: int = 0  # the answer of NVML when it is asked for this GPU: 15, GPU is lost
+    error: int = 0  # NVML's error code for this GPU; 15: the GPU is lost
     fabric: int = 0  # 1 not started, 2 in progress, 3 completed
 
 
 class StubDriver(Record, frozen=True, kw_only=True):
-    """Provide stand-ins for libcuda.so.1 and libnvidia-ml.so.1, compiled here and put in front by LD_LIBRARY_PATH.
+    """Provide stand-ins for libcuda.so.1 and libnvidia-ml.so.1, which are compiled here and found first through LD_LIBRARY_PATH.
 
-    On a played machine, which stands before it in the recipe, they are that machine's driver.
+    If a PlayedMachine comes before this in the recipe, the stand-ins are the driver of that machine.
 
-    With `runtime` a library in front of the CUDA runtime lets torch make tensors on a GPU of them; no kernel ever runs, and a launch
-    fails as the variable STUB_LAUNCH says (209, no kernel image, where it is not set).
+    With `runtime`, one more stand-in is loaded before the CUDA runtime, so that torch can make tensors on the GPUs. No kernel ever
+    runs: a launch fails with the CUDA error number in the variable STUB_LAUNCH (209, no kernel image, if it is not set).
     """
 
     cuda: str
-    refusal: int = 0  # of cuInit
+    refusal: int = 0  # the error number of cuInit
     version: str = "580.65.06"
     gpus: tuple[StubGpu, ...] = ()
     nvml: bool = False
@@ -182,19 +182,19 @@ class StubDriver(Record, frozen=True, kw_only=True):
 
 
 class PlayedMachine(Record, frozen=True, kw_only=True):
-    """Play another Linux machine: the doctor reads a folder of files in place of /proc, /sys, /dev and /etc of this one.
+    """Play another Linux machine: attn-doctor reads a folder of files in place of this machine's /proc, /sys, /dev and /etc.
 
     The environment, its Python and the loader stay the real ones. See docs/testing.md.
     """
 
     wsl: bool = False
     pci: tuple[tuple[str, str, str | None], ...] = ()  # vendor, device, kernel driver: ("10de", "2684", "nvidia")
-    module: str | None = None  # version of NVIDIA's kernel module; it brings the device nodes
+    module: str | None = None  # version of NVIDIA's kernel module; with it come the device nodes
     files: tuple[tuple[str, str], ...] = ()
 
 
 class Apt(Record, frozen=True, kw_only=True):
-    """Run apt with a state of its own over the real package index of an Ubuntu release; `packages` is a repository beside it."""
+    """Run apt with a separate state and the real package index of an Ubuntu release; `packages` is the index of one more repository."""
 
     release: str
     packages: str = ""
@@ -224,15 +224,15 @@ Ingredient = (
 )
 
 
-# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which
-# setuptools had until 80.
+# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which setuptools
+# contained until 80.
 BUILD_TOOLS = Packages(requirements=("setuptools<81", "wheel", "packaging", "psutil", "ninja"), megabytes=3)
 PIP = ("{python}", "-m", "pip")
 INSTALL = (*PIP, "install", "--no-build-isolation", "--no-deps")
 INSTALL_SOURCE = (*INSTALL, "{source}")
 GITHUB = ("github.com", "objects.githubusercontent.com", "release-assets.githubusercontent.com")
 START_CUDA = ("{python}", "-c", "import torch; torch.ones(1).cuda()")
-# The driver is asked as torch asks it, where no torch is needed: prints CUDA's number for a refusal, or the loader's words.
+# Starts CUDA as torch does, but without torch. Prints CUDA's error number, or the error of the loader.
 ASK_DRIVER = ("{python}", "-c", "import ctypes; print('cuInit:', ctypes.CDLL('libcuda.so.1').cuInit(0))")
 # The folders in which the loader of an x86-64 or arm64 Linux looks for libraries of the system.
 _LOADED_FROM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64")
@@ -242,24 +242,24 @@ LOOKS_LIKE_CUDA = "a torch that only looks like a CUDA build"
 class Recipe(Record, frozen=True, kw_only=True):
     """Describe how one failure is reproduced.
 
-    Without commands it is a simulated machine, recorded in reproduction/machines/<slug>.json. Such a machine also stands in
-    where the real thing cannot be had.
+    A recipe without commands judges a simulated machine, which is recorded in reproduction/machines/<slug>.json. If there is such a
+    file, it is also judged where the commands of a recipe cannot run.
     """
 
     does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."
-    seconds: int  # that it takes, about, without downloads
+    seconds: int  # about; without the downloads
     of: tuple[Ingredient, ...] = ()
     run: tuple[tuple[str, ...], ...] = ()
-    shows: str = ""  # a pattern that the output holds if the failure did happen
+    shows: str = ""  # a pattern that is found in the output if the failure happened
     examine: tuple[str, ...] | None = (
-        None  # options of `attn-doctor check` for the environment; None: the output is judged
+        None  # options of `attn-doctor check` for the environment; None: the output is judged as a log
     )
     goal: Goal = Goal.FLASH_ATTN
     downloads: int = 0  # megabytes that the commands themselves download
-    deadline: float = 300.0  # for each command; one that is meant to hang is stopped by it
+    deadline: float = 300.0  # seconds for each command, after which it is stopped
     stands_in: tuple[str, ...] = ()  # the parts that are not real, in words
 
 
 def no_system_library(names: str) -> tuple[Hidden, ...]:
-    """Return the conditions under which the loader finds no such library of the system: "libcuda.so*"."""
+    """Return the ingredients that hide libraries of the system from the loader. Example of `names`: "libcuda.so*"."""
     return tuple(Hidden(folder=folder, names=names) for folder in _LOADED_FROM)

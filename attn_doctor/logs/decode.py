@@ -30,7 +30,7 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
             if len(block) < 4 * BLOCK:
                 rest = block
                 continue
-            end = len(block)  # a line of megabytes: cut it, every sign is shorter than the block
+            end = len(block)  # one line of more than a MiB is cut: every sign is shorter than a block
         rest = block[end:]
         yield _plain(block[:end])
     if rest:
@@ -60,7 +60,7 @@ def _utf8(stream: BinaryIO) -> Iterator[bytes]:
         yield decoder.decode(block).encode()
 
 
-_ONE_SIDE = 20  # zero bytes on one side to one on the other
+_ONE_SIDE = 20  # times as many zero bytes at even places as at odd ones, or the reverse: UTF-16
 
 
 def is_wide(first: bytes) -> bool:
@@ -74,7 +74,7 @@ def _wide(first: bytes) -> str | None:
     if first.startswith(codecs.BOM_UTF16_BE):
         return "utf-16-be"
     sample = first[:4096]
-    # ASCII characters have a zero byte in UTF-16, always on the same side; a log in Korean has few of them, and UTF-8 has none.
+    # In UTF-16 an ASCII character has one zero byte, always at even or always at odd places. A Korean log has few; UTF-8 has none.
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     if odd > max(3, len(sample) // 10) and odd > _ONE_SIDE * even:
         return "utf-16-le"
@@ -84,7 +84,7 @@ def _wide(first: bytes) -> str | None:
 
 
 def as_text(line: bytes) -> str:
-    """Return a line as text: from UTF-8, else from the Chinese encoding where its byte pairs fit, else from Latin-1.
+    """Return a line as text: decoded from UTF-8, else from GB 18030 (Chinese) if its byte pairs fit, else from Latin-1.
 
     Never raises.
     """

@@ -1,7 +1,7 @@
-"""Read the last lines of a log: the exception that ends it, if there is one. Pure.
+"""Find in the last lines of a log the exception that ends it, if there is one. Pure.
 
-A traceback in the middle of a log was caught: the program continued. So an exception counts only where nothing follows
-it but its own message, blank lines, lines of shells, installers and schedulers, or an exit code other than 0.
+A traceback in the middle of a log was caught: the program continued. So an exception counts only if nothing follows it
+except its own message, blank lines, lines of shells, installers and schedulers, or an exit code other than 0.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from attn_doctor.logs.reader import clean, without_prefix
 
 _FAR = 60  # lines of one message at most
-_PROSE = 4  # lines of a message that look like sentences, where nothing else shows that they belong to it
+_PROSE = 4  # sentences after an exception that still count as its message, at most
 
 _HEADER = "Traceback (most recent call last)"
 _SUFFIX = r"(?:Error|Exception|Exit|Interrupt|Group|Failure|Fault|NotFound|Timeout|Refused|Abort|Iteration)"
 _NAME = r"(?:[A-Za-z_]\w*\.)*"
 # An exception as Python prints it: with a message, or alone.
 _EXCEPTION = re.compile(rf"^{_NAME}(?:[A-Z]\w*(?:\([\w.]+\))?: \S|\w*{_SUFFIX}(?:\([\w.]+\))?(?::|$))")
-# The same without a traceback before it.
+# An exception that counts without a traceback before it.
 _BARE = re.compile(rf"^{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)")
 _LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:]| +[-|:\[]| \S+ )")
 
@@ -39,7 +39,7 @@ _DECORATION = re.compile(r"^[\s=\-_*~+|#╭╮╰╯─│└┘┌┐.]*$")
 _PROMPT = re.compile(
     r"^(?:\([\w.-]+\) ?)?(?:\S+@\S+[:~ ][^$#%]{0,200}[$#%]|PS [A-Z]:\\[^>]*>|[A-Z]:\\[^>]*>|[$#%>]|>>>|In \[\d+\]:)\s*$"
 )
-# Lines that others add after the end: times, notes of installers, of torch and of schedulers.
+# Lines that other programs add after the end: times, and notes of installers, torch and schedulers.
 _AFTER = re.compile(
     r"^(?:real|user|sys)\s+\d+m|^\s*(?:\[wall: |elapsed)|^(?:note|hint|Hint|NOTE|info|help|tip):|^\[end of output\]|^\[notice\]|^wandb:|"
     r"This error originates from|^See above for|^For debugging consider|^CUDA kernel errors might|^Compile with `?TORCH|"
@@ -67,16 +67,16 @@ class ErrorBlock(NamedTuple):
 
 
 class Ending(NamedTuple):
-    error: ErrorBlock | None = None  # the exception that ends it
+    error: ErrorBlock | None = None  # the exception that ends the log
     continued: ErrorBlock | None = None  # the last exception, after which the log continues
     failed: ErrorBlock | None = None  # the last line before an exit code that is not 0
-    well: bool = False  # its last lines show a good end
+    well: bool = False  # the last lines show success
 
 
 class _Line(NamedTuple):
     number: int
     text: str  # without the prefixes and frames of other programs
-    indent: int  # its indentation without prefixes
+    indent: int  # blanks before the text, after the prefixes were removed
 
 
 def ending(lines: Sequence[tuple[int, str]]) -> Ending:
@@ -101,7 +101,7 @@ def ending(lines: Sequence[tuple[int, str]]) -> Ending:
 def _line(number: int, text: str) -> _Line:
     if text.startswith("{"):
         text = _out_of_json(text)
-    text = without_prefix(text.rstrip() + " ").rstrip()  # the blank: a line may consist of a prefix alone
+    text = without_prefix(text.rstrip() + " ").rstrip()  # with a blank: a line may be only a prefix
     return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()))
 
 
@@ -118,7 +118,7 @@ def _out_of_json(text: str) -> str:
 
 
 def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
-    """Return the last line that is no comment of another program, and the exit code after it: 0, 1 for others, None."""
+    """Return the index of the last line that the program itself wrote (-1: none), and the exit code after it: 0, 1 (any other code) or None (no code)."""
     code = None
     for at in range(len(lines) - 1, -1, -1):
         text = lines[at].text
@@ -134,7 +134,7 @@ def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
 
 
 def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[ErrorBlock | None, ErrorBlock | None]:
-    """Return the exception of the last traceback: first if it ends the log, second if the log continues after it."""
+    """Return the exception of the last traceback: as the first value if it ends the log, as the second if the log continues."""
     headers = [at for at in range(last + 1) if _HEADER in lines[at].text]
     if not headers:
         return None, None
@@ -164,7 +164,7 @@ def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
 
 
 def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
-    """Return the header with which a chain of tracebacks begins."""
+    """Return the index of the first header in a chain of tracebacks ("During handling of the above exception ...")."""
     first = headers[-1]
     for header in reversed(headers[:-1]):
         between = [line.text for line in lines[header:first]]
@@ -177,7 +177,7 @@ def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
 def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
     """Return the index of the line with the exception of a traceback."""
     top = lines[header]
-    boxed = "╭" in top.text or "─ Traceback" in top.text  # as rich draws it
+    boxed = "╭" in top.text or "─ Traceback" in top.text  # the library rich draws a frame around a traceback
     after = range(header + 1, last + 1)
     if boxed:
         end = next((at for at in after if "╰" in lines[at].text), header)

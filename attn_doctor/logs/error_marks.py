@@ -1,8 +1,8 @@
-"""Define the lines that show how a log ended: errors of any tool, a good end, a pasted environment.
+"""Define the lines that show how a log ended: errors of any tool, success, a pasted description of an environment.
 
 Patterns only; no judgement.
 
-They are searched for together with the signs of failure modes, in one pass over the log (`logs.Reader`).
+The reader searches for them together with the signs of failure modes, in one pass over the log (`logs.Reader`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CODE = r"(?:LNK|MSB|TS|CS|RC|NU|NETSDK|CVT|[CDAU])\d{3,5}"
 _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("ERROR: ", "Error: ", "error: ", "FATAL: ", "Fatal: ", "fatal: ", "error[", "rror:\t", "FATAL ERROR: "),
-        # "error: 0.031" is a number of a training, and pip's note on its resolver is no failure.
+        # Left out: "error: 0.031", a number that a training prints, and pip's note about its resolver, which is not a failure.
         _JSON
         + r"(?:ERROR|Error|error|FATAL|Fatal|fatal|FATAL ERROR|(?:fatal|internal|syntax) error)(?:\[[A-Z]{1,4}\d{1,6}\])?:\s"
         r"(?!\s*[-+]?[\d.]+(?:e[-+]?\d+)?%?\s*(?:$|[,;|]))(?!\s*(?:none|no errors?|null|nil|false)\b\W*$)"
@@ -74,7 +74,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": can't open file ", ": cannot open "), r"^\S{1,200}: (?:can't open file|cannot open) "),
     (("is not recognized as ",), r"is not recognized as (?:an internal|(?:the|a) name of a)"),
     ((": line ", "sh: "), r"(?:^|: )(?:line )?\d{1,5}: .{1,200}: (?:No such file or directory|Permission denied|not found|cannot execute.*)$"),
-    # cuDNN before it ends the process, and ctypes of Windows. TensorFlow's "Could not load dynamic library" is a warning.
+    # cuDNN prints these before it ends the process. TensorFlow's "Could not load dynamic library" is a warning, and left out.
     (("Could not load library ",), r"(?:^|\] ?)Could not load library lib\S{1,80}\. Error: \S"),
     (("Could not load library ", "Could not load symbol ", "Could not locate ", "Invalid handle. Cannot load symbol"),
      r"(?:^|\] ?)(?:Could not load (?:library|symbol) \S{1,80}?\.? Error: \S|Could not locate \S{1,80}\.dll|Invalid handle\. Cannot load symbol)"),
@@ -101,7 +101,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Permission denied (",), r"Permission denied \((?:publickey|password)"),
 )  # fmt: skip
 
-# gcc's word for an error in its translations: https://gcc.gnu.org/git/?p=gcc.git;a=tree;f=gcc/po
+# The word "error" in the translations of gcc: https://gcc.gnu.org/git/?p=gcc.git;a=tree;f=gcc/po
 _GCC_ERRORS = (
     "错误：",
     "錯誤：",
@@ -129,7 +129,7 @@ _TRANSLATED: tuple[tuple[tuple[str, ...], str], ...] = (
     (_GCC_ERRORS, rf":\d{{1,7}}(?::\d{{1,5}})?: .{{0,20}}(?:{'|'.join(_GCC_ERRORS)})\S"),
 )
 
-# The last line of a tool, whatever the cause.
+# The last line that a tool prints after any failure: it does not name the cause.
 _WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": *** ",), r"^(?:\S{0,100}[/\\])?(?:g|mingw32-|n)?make(?:\[\d+\])?: \*\*\* \[(?!.*\(ignored\)$)"),
     (("ninja: build stopped",), r"^ninja: build stopped"),
@@ -138,7 +138,7 @@ _WEAK: tuple[tuple[tuple[str, ...], str], ...] = (
     (("FAILURE: Build failed", "BUILD FAILED", "BUILD FAILURE"), r"(?:FAILURE: Build failed|BUILD FAIL(?:ED|URE))"),
 )
 
-# Lines that a program may survive, and that may be all that a person copied of an error. They count where a log shows nothing else.
+# Lines after which a program may continue, but which may be the only lines of an error that a person copied. They count if a log shows nothing else.
 _DOUBTS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((": cannot open shared object file",), r"(?<!dlerror: )\blib\S{1,100}: cannot open shared object file"),
     (("BUG REPORT",), r"^=+ ?BUG REPORT ?=+"),
@@ -149,7 +149,7 @@ _DOUBTS: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("无法", "失败", "找不到", "不支持", "失敗", "無法", "エラー", "見つかりません", "실패", "오류", "찾을 수 없", "не найден", "ошибка", "Ошибка", "fehlgeschlagen", "nicht gefunden", "échoué", "introuvable", "no se pudo", "No se pudo", "não foi possível"), r"无法|失败|找不到|不支持|失敗|無法|エラー|見つかりません|실패|오류|찾을 수 없|не найден|[Оо]шибка|fehlgeschlagen|nicht gefunden|échoué|introuvable|[Nn]o se pudo|não foi possível"),
 )  # fmt: skip
-# What such words are said of where nothing is wrong: an option that goes on without something, and a search that goes on.
+# Words that show that such a line is harmless: the program continues without something optional, or searches in the next place.
 NO_DOUBT = re.compile(
     r"(?i)\b(?:skipp\w*|ignor\w*|fall(?:ing)? ?back|fallback|using .{0,40} instead|instead|optional|0 failed|none failed|retry\w*|will be (?:created|downloaded)|"
     r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed"

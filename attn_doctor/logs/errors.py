@@ -1,9 +1,9 @@
-"""List the errors in a log, whoever wrote them, and whether the log ended well.
+"""List the errors in a log, of any program, and find out whether the log ended with success.
 
 Pure: it reads only the lines that the reader kept.
 
 An error is the exception that ends a log; a line that begins with "error:", "fatal:" or the like; a compiler's
-FILE:LINE: error. An error before a good end ("Successfully installed", an exit code of 0, a training that continued)
+FILE:LINE: error. An error before a sign of success ("Successfully installed", an exit code of 0, a training that continued)
 does not count.
 """
 
@@ -36,7 +36,7 @@ _PASSED_ON = re.compile(
     r"subprocess-exited-with-error|[Ff]ailed building wheel|[Cc]ould not build wheels|metadata-generation-failed|failed to solve|"
     r"exit(?:ed)? (?:with )?(?:code|status)|exit status|[Nn]on-?zero|returned 1 exit|Process completed|Job failed|"
     r"Failed to build installable|could not compile `|make: |\*\*\*|ChildFailedError|CalledProcessError|Aborting due to"
-    # Setups ask git for their version, and go on without it: flash-attn, xformers.
+    # The setup.py of flash-attn and of xformers asks git for the version, and continues without git.
     r"|fatal: not a git repository"
 )
 
@@ -48,7 +48,7 @@ class LogError(NamedTuple):
     text: str
     first: int  # the line where its traceback begins, else its own
     last: int  # the line where its message ends
-    good: int  # the last line before it that shows success so far; 0: none
+    good: int  # the last line before the error that shows success; 0: none
     vague: bool = False  # it reports a failure without its cause
 
 
@@ -56,17 +56,17 @@ class LogEnd(NamedTuple):
     """Say how one log ended."""
 
     errors: tuple[LogError, ...] = ()
-    continued: LogError | None = None  # an exception after which the log continues, and no good end
-    pasted: bool = False  # it holds a list of an environment
-    doubtful: tuple[LogError, ...] = ()  # lines that may be an error, where nothing shows that the log ended well
+    continued: LogError | None = None  # an exception after which the log continues; None if the log shows success later
+    pasted: bool = False  # it describes an environment: pip list, collect_env, nvidia-smi
+    doubtful: tuple[LogError, ...] = ()  # lines that may be an error; empty if `errors` is not
 
 
 def log_end(log: Log) -> LogEnd:
-    """Return how a log ended; empty for a log whose end was not kept."""
+    """Return how a log ended; an empty LogEnd if the reader did not keep the end."""
     if not log.end:
         return LogEnd()
     good = [m.line for m in log.matches if m.slug == GOOD]
-    # Searched for at the end only: a training has a million such lines.
+    # The lines of a training are searched only at the end of the log: there may be a million of them.
     good += [number for number, text in log.end if _TRAINS.match(clean(text))]
     last_good = max(good, default=0)
     end = ending(log.end)
@@ -96,7 +96,7 @@ def log_end(log: Log) -> LogEnd:
 def _few(matches: Sequence[Match]) -> list[Match]:
     """Return the first and the last errors, each once.
 
-    Two matches are the same error if they are the same line, or differ in numbers only.
+    Two matches are the same error if their lines are equal, or differ only in numbers.
     """
     distinct: dict[str, Match] = {}
     for match in sorted(matches, key=lambda m: m.line):
@@ -110,7 +110,7 @@ def _error(match: Match, good: Sequence[int], log: Log) -> LogError:
     return LogError(match.line, match.text, match.line, _message_end(log, match.line), before)
 
 
-# Lines that belong to the error above: indented, or drawn as its cause.
+# A line that belongs to the error above: it is indented, or begins with a sign that uv draws before a cause.
 _BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
 
 

@@ -1,8 +1,8 @@
-"""Find the lines of a large text that hold one of many short texts, quickly.
+"""Find quickly the lines of a large text that contain one of many short texts (needles).
 
-Two methods make it fast. Lines are compared without their digits, so that the thousands of lines of a progress display
-or a build, which differ in numbers only, become one, and its result is cached. And hundreds of needles are searched for
-together: first by three bytes of each, chosen so that they begin with a few rare bytes.
+Two methods make it fast. First, lines are compared without their digits: the thousands of lines of a progress bar or a
+build that differ only in numbers are then equal, and are searched once. Second, hundreds of needles are searched for
+together: by three bytes of each (its anchor), chosen so that all anchors begin with one of a few rare bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _DIGITS = b"0123456789"
 _ANCHOR = 3  # bytes of a needle that are searched for first
-_SHORTEST = 2  # fewer where the needle is shorter
+_SHORTEST = 2  # bytes of the shortest needle, without its digits
 _REMEMBERED = 8 << 20  # bytes of lines in the cache
 _LONG = 4096  # a longer line is not cached: it does not occur twice
 
@@ -28,7 +28,7 @@ def bare(text: bytes) -> bytes:
 
 
 class Needles:
-    """Search for texts in any number of texts. A needle must have two bytes that are no digits."""
+    """Search lines for needles. Each needle must have two bytes that are not digits: else ValueError."""
 
     def __init__(self, needles: Sequence[bytes]) -> None:
         numbers: dict[bytes, list[int]] = {}
@@ -47,10 +47,10 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Return the bare lines that may hold a needle, with the numbers of the needles.
+        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: without digits, see `bare`.
 
-        A line is returned if its bare text holds a needle's bare text; the caller checks the digits. No line that holds
-        a needle is left out.
+        A line is returned if it contains a needle without the needle's digits: the caller checks the digits. No line
+        with a needle is missed.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:
@@ -89,8 +89,8 @@ class Needles:
 
 class _Needle(NamedTuple):
     text: bytes  # without its digits
-    anchor: int  # where its anchor begins
-    numbers: tuple[int, ...]  # the needles that are the same without their digits
+    anchor: int  # the position of its anchor
+    numbers: tuple[int, ...]  # the numbers of the needles that are equal without their digits
 
 
 def _rank(byte: int) -> int:
@@ -105,7 +105,7 @@ def _starts(needle: bytes) -> range:
 def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
     """Return a set of bytes such that every needle has an anchor that begins with one of them.
 
-    Few, because each byte is a search of its own; rare, because the search stops at each occurrence.
+    Few, because each byte needs its own search; rare, because the search stops at each occurrence.
     """
     possible = [{needle[start] for start in _starts(needle)} for needle in needles]
     chosen = set().union(*possible)
@@ -116,7 +116,7 @@ def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
 
 
 def _anchored_at(needle: bytes, firsts: frozenset[int]) -> int:
-    """Return where the anchor of a needle begins: the rarest of those that begin with one of these bytes."""
+    """Return the position of the rarest anchor of a needle, among the anchors that begin with one of these bytes."""
     return min(
         (start for start in _starts(needle) if needle[start] in firsts),
         key=lambda start: (sum(map(_rank, needle[start : start + _ANCHOR])), start),
@@ -124,9 +124,9 @@ def _anchored_at(needle: bytes, firsts: frozenset[int]) -> int:
 
 
 def _finders(anchors: Iterable[bytes]) -> tuple[re.Pattern[bytes], ...]:
-    """Return one search for each first byte, which the regular expression engine finds by memchr.
+    """Return one pattern for each first byte: the regular expression engine finds a fixed first byte fast (memchr).
 
-    The rest of an anchor is a lookahead, so that overlapping anchors are all found.
+    The rest of an anchor is a lookahead, so that all overlapping anchors are found.
     """
     tails: dict[bytes, dict[bytes, set[bytes]]] = {}
     for anchor in anchors:
@@ -139,5 +139,5 @@ def _finders(anchors: Iterable[bytes]) -> tuple[re.Pattern[bytes], ...]:
 
 
 def _one_of(single: set[bytes]) -> bytes:
-    """Return a pattern for one of these bytes; an empty pattern where one of them is empty."""
+    """Return a pattern for one of these bytes; an empty pattern if one of them is empty."""
     return b"" if b"" in single else b"[" + b"".join(re.escape(byte) for byte in sorted(single)) + b"]"

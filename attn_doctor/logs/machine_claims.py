@@ -1,4 +1,4 @@
-"""Compares the statements of a log with the facts of this machine: the log may come from another one. Pure."""
+"""Compare what a log states with the facts of this machine: the log may come from another machine. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attn_doctor.model.facts import Facts
 
 
 def disagreements(facts: Facts, logs: Iterable[Log]) -> tuple[str, ...]:
-    """Return one sentence for each thing that a log and the facts say differently."""
+    """Return one sentence for each fact that has one value in a log and another on this machine."""
     return tuple(
-        f"{found.place.file}:{found.place.line} speaks of {found.name} {found.stated}, here it is {found.here}: the log is of "
-        "another machine or time"
+        f"{found.place.file}:{found.place.line} shows {found.name} {found.stated}, this machine has {found.here}: the log is from "
+        "another machine, or from an earlier time"
         for log in logs
         for found in as_facts(stated_facts([log]), facts).contradictions
     )

@@ -1,6 +1,6 @@
-"""Recognise files that are no logs by their first bytes, before they are read as logs.
+"""Recognise by its first bytes that a file is not a log, before it is read as one.
 
-Each message names the command for such a file.
+The message names the command for such a file, if there is one.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from attn_doctor.errors import NotExamined
 from attn_doctor.logs.decode import BLOCK, as_text, is_wide
 
 _WHOLE = 32 << 20  # bytes: a JSON document larger than this is read as a log
-_MOST = 1 << 16  # bytes in which the form of a text is recognised
+_MOST = 1 << 16  # bytes at the beginning from which the kind of a text is recognised
 
 
 class NoLog(NotExamined):
-    """Report that the file is no log. The text is one sentence for the user."""
+    """Report that the file is not a log. The text is one sentence for the user."""
 
 
 class _Begun:
-    """A stream whose first bytes were already read."""
+    """Give the first bytes of a stream, which were already read, and then the rest."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
@@ -40,12 +40,12 @@ class _Begun:
 
 
 def begun(head: bytes, stream: BinaryIO) -> BinaryIO:
-    """Return a stream of which the first bytes were already read, from its beginning."""
+    """Return a stream that begins with `head`, the bytes that were already read from `stream`."""
     return cast(BinaryIO, _Begun(head, stream))
 
 
 def checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """Return the same stream from its beginning. Raises NoLog where it is no log, and OSError as the stream does."""
+    """Return the same stream from its first byte. Raises NoLog if it is not a log, and OSError if it cannot be read."""
     head = stream.read(BLOCK)
     if not head.strip():
         rest = stream.read(1)
@@ -66,22 +66,22 @@ def checked(stream: BinaryIO, name: str) -> BinaryIO:
     return begun(head, stream)
 
 
-_UNPACK = "unpack it first, or pipe it: {0} | attn-doctor diagnose -"
+_UNPACK = "compressed: unpack it first, or run: {0} | attn-doctor diagnose -"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x7fELF", "a program or library (ELF), no log: `attn-doctor inspect {name}` says whether it would load"),
-    (b"MZ", "a program or library of Windows, no log"),
-    (b"\xcf\xfa\xed\xfe", "a program or library of macOS, no log"),
-    (b"\xca\xfe\xba\xbe", "a program or library of macOS, no log"),
-    (b"\x89PNG", "an image, no log: copy the text itself into a file"),
-    (b"\xff\xd8\xff", "an image, no log: copy the text itself into a file"),
-    (b"GIF8", "an image, no log: copy the text itself into a file"),
-    (b"BM", "an image, no log: copy the text itself into a file"),
-    (b"%PDF", "a PDF document, no log: copy the text itself into a file"),
-    (b"\x1f\x8b", "compressed, no log as it is: " + _UNPACK.format("zcat {name}")),
-    (b"\xfd7zXZ", "compressed, no log as it is: " + _UNPACK.format("xzcat {name}")),
-    (b"BZh", "compressed, no log as it is: " + _UNPACK.format("bzcat {name}")),
-    (b"\x28\xb5\x2f\xfd", "compressed, no log as it is: " + _UNPACK.format("zstdcat {name}")),
-    (b"SQLite format 3", "a database, no log"),
+    (b"\x7fELF", "a program or library (ELF), not a log: `attn-doctor inspect {name}` checks whether it would load"),
+    (b"MZ", "a program or library of Windows, not a log"),
+    (b"\xcf\xfa\xed\xfe", "a program or library of macOS, not a log"),
+    (b"\xca\xfe\xba\xbe", "a program or library of macOS, not a log"),
+    (b"\x89PNG", "an image, not a log: copy the text of the log into a file"),
+    (b"\xff\xd8\xff", "an image, not a log: copy the text of the log into a file"),
+    (b"GIF8", "an image, not a log: copy the text of the log into a file"),
+    (b"BM", "an image, not a log: copy the text of the log into a file"),
+    (b"%PDF", "a PDF document, not a log: copy the text of the log into a file"),
+    (b"\x1f\x8b", _UNPACK.format("zcat {name}")),
+    (b"\xfd7zXZ", _UNPACK.format("xzcat {name}")),
+    (b"BZh", _UNPACK.format("bzcat {name}")),
+    (b"\x28\xb5\x2f\xfd", _UNPACK.format("zstdcat {name}")),
+    (b"SQLite format 3", "a database, not a log"),
 )
 
 
@@ -90,18 +90,18 @@ def _binary(head: bytes, name: str) -> str | None:
         if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
             return what.replace("{name}", name)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "an image, no log: copy the text itself into a file"
+        return "an image, not a log: copy the text of the log into a file"
     if head[:4] == b"PK\x03\x04":
         if name.endswith(".whl") or b".dist-info/" in head:
-            return f"a wheel, no log: `attn-doctor inspect {name}` says whether it would load"
-        return "an archive or a saved model (zip), no log: unpack it first if there is a log in it"
+            return f"a wheel, not a log: `attn-doctor inspect {name}` checks whether it would load"
+        return "an archive or a saved model (zip), not a log: if it contains a log, unpack it first"
     if head[257:262] == b"ustar":
-        return "an archive (tar), no log: unpack it first if there is a log in it"
+        return "an archive (tar), not a log: if it contains a log, unpack it first"
     sample = head[:4096]
     if is_wide(head) and sample.count(0) < len(sample) * 2 // 3:  # UTF-16 of a Latin text: every second byte is 0
         return None
     if sample.count(0) > len(sample) // 20:
-        return "a binary file, no log"
+        return "a binary file, not a log"
     return None
 
 
@@ -113,7 +113,7 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-# Keys of a record of events: such a document is as good as a log.
+# A JSON document with one of these keys is a record of events, and is read as a log.
 _RECORD = {
     "message",
     "msg",
@@ -137,22 +137,22 @@ def _json(data: bytes, name: str) -> str | None:
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, (dict, list)) and not isinstance(document, dict):
         return (
-            None if isinstance(document, list) and len(data) < 256 else "a JSON document, no log"
-        )  # "[1]": the output of a program
+            None if isinstance(document, list) and len(data) < 256 else "a JSON document, not a log"
+        )  # a short list such as "[1]" may be the output of a program
     keys = set(first) if isinstance(first, dict) else set()
     if {"tool", "facts", "findings"} <= keys:
-        return f"a report of attn-doctor, no log: `attn-doctor show {name}` shows it"
+        return f"a report of attn-doctor, not a log: `attn-doctor show {name}` shows it"
     if {"findings", "undetermined"} <= keys:
-        return "what `attn-doctor diagnose --json` wrote, no log: give it the log itself"
+        return "the output of `attn-doctor diagnose --json`, not a log: give the log itself"
     if {"interpreter", "torch"} <= keys or {"system", "graphics"} & keys:
-        return f"facts of a machine, no log: `attn-doctor check --facts {name}` judges them"
+        return f"a file of facts of a machine, not a log: `attn-doctor check --facts {name}` examines them"
     if {"cells", "nbformat"} <= keys:
-        return "a notebook, no log: copy the output of the cell that failed into a file"
-    return None if keys & _RECORD else "a JSON document, no log"
+        return "a notebook, not a log: copy the output of the cell that failed into a file"
+    return None if keys & _RECORD else "a JSON document, not a log"
 
 
 class _Lines(NamedTuple):
-    """The lines at the beginning of a text without blank lines and comments."""
+    """Hold the beginning of a text: `all` its lines without blank lines and comments, `text` as it is."""
 
     all: list[str]
     text: str
@@ -218,7 +218,7 @@ def _python(lines: _Lines) -> bool:
 
 
 def _last_statement(text: str) -> int:
-    """Return where the last line without indentation begins: text that was cut in the middle does not parse."""
+    """Return the position of the last line without indentation: a text that was cut after it parses only up to there."""
     places = [match.start() for match in re.finditer(r"(?m)^\S", text)]
     return places[-1] if len(text) > _MOST - 8192 and places else 0
 
@@ -233,11 +233,11 @@ def _c_source(lines: _Lines) -> bool:
 
 
 _SHAPES: tuple[tuple[Callable[[_Lines], bool], str], ...] = (
-    (_html, "an HTML page, no log: save the text of the log itself (most sites have a link to the raw log)"),
-    (_xml, "an XML document, no log"),
-    (_script, "a shell script, no log: run it with `2>&1 | tee run.log`, and give the log"),
-    (_toml, "a settings file (TOML or INI), no log: `attn-doctor check` examines the environment itself"),
-    (_yaml, "a YAML document, no log: `attn-doctor check` examines the environment itself"),
-    (_c_source, "source code, no log: give the output of the compiler"),
-    (_python, "Python source, no log: run it with `2>&1 | tee run.log`, and give the log"),
+    (_html, "an HTML page, not a log: save the text of the log itself (most sites have a link to the raw log)"),
+    (_xml, "an XML document, not a log"),
+    (_script, "a shell script, not a log: run it with `2>&1 | tee run.log`, and give run.log"),
+    (_toml, "a settings file (TOML or INI), not a log: `attn-doctor check` examines the environment itself"),
+    (_yaml, "a YAML document, not a log: `attn-doctor check` examines the environment itself"),
+    (_c_source, "source code, not a log: give the output of the compiler"),
+    (_python, "Python source, not a log: run it with `2>&1 | tee run.log`, and give run.log"),
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Read logs: bytes of any tool become the lines that hold a sign of a failure mode. Judges nothing.
+"""Read the log of any tool, and return the lines that contain a sign of a failure mode. Judges nothing.
 
-A log may have a gigabyte: it is read in blocks, and only lines that hold the literal of a sign are examined. Memory is
+A log may have a gigabyte: it is read in blocks, and only lines that contain the literal of a sign are examined. Memory is
 limited by the block size and by a maximum of matches for each sign.
 """
 
@@ -22,10 +22,10 @@ from attn_doctor.model.facts import Record
 
 _LONGEST = 8192  # characters of a line that are examined around a literal; no pattern matches more
 _MOST = 40  # matches kept of each sign, half from the beginning and half from the end of the log
-_ENOUGH = 60  # matches of a sign in one block, from its beginning; after that it is searched from its end
+_ENOUGH = 60  # matches of a sign from the beginning of a block; after so many, the block is searched from its end
 _REMEMBERED = 8 << 20  # bytes of lines in the cache
 _TAIL = 12  # last lines kept
-_END = 1 << 16  # bytes of the end that are kept on request
+_END = 1 << 16  # bytes of the end that are kept if `keeps_end` is set
 
 # Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
@@ -35,17 +35,17 @@ _PREFIX = re.compile(
 _PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
 # A pattern that is anchored at the start of a line is also tried on the line without such prefixes.
 _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
-_FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # pip's and uv's drawings
+_FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # the frames and lines that pip and uv draw
 
 
-# "proof": the line alone shows it · "hint": it needs more · "context": no sign by itself
+# "proof": the line alone shows the failure · "hint": the line is not enough · "context": not a sign, but rules read the line
 Strength = Literal["proof", "hint", "context"]
-# What a line says that rules of several failure modes ask for.
+# What a line says, if the rules of several failure modes ask for it.
 Topic = Literal["installation ended well", "an exception", "a frame"]
 
 
 class Pattern(NamedTuple):
-    """Hold a text to search for. `slug`: the failure mode that it is a sign of, or another name under which to find it."""
+    """Hold a text to search for. `slug`: the failure mode to which the sign belongs, or another name for the matches."""
 
     slug: str
     literal: bytes
@@ -55,7 +55,7 @@ class Pattern(NamedTuple):
 
 
 class Match(Record, frozen=True, kw_only=True):
-    """Describe a line of a log that holds a sign."""
+    """Describe a line of a log that contains a sign."""
 
     slug: str
     file: str
@@ -74,13 +74,13 @@ class Log(Record, frozen=True, kw_only=True):
     size: int  # bytes
     matches: tuple[Match, ...] = ()
     tail: tuple[str, ...] = ()
-    end: tuple[tuple[int, str], ...] = ()  # numbers and texts of the last lines, unchanged, where the reader keeps them
+    end: tuple[tuple[int, str], ...] = ()  # number and text of the last lines; may be empty
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)
 
     def about(self, topic: Topic) -> tuple[Match, ...]:
-        """Return the lines that say this, of whichever failure mode the sign is."""
+        """Return the matches with this topic, of all failure modes."""
         return tuple(m for m in self.matches if m.topic == topic)
 
 
@@ -91,7 +91,7 @@ class Seen(NamedTuple):
     logs: tuple[Log, ...]
 
     def before(self, slug: str, match: Match) -> bool:
-        """Return whether a sign of `slug` stands before this match in the same log."""
+        """Return whether the same log has a sign of `slug` before this match."""
         return any(m.line < match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def after(self, slug: str, match: Match) -> bool:
@@ -123,7 +123,7 @@ class Reader:
         self._seen_size = 0
 
     def read(self, stream: BinaryIO, name: str) -> Log:
-        """Read one log to its end. Raises OSError as the stream does."""
+        """Read one log to its end. Raises OSError if the stream cannot be read."""
         kept: dict[int, _Kept] = {}
         number, size, tail = 0, 0, b""
         for block in blocks(stream):
@@ -158,7 +158,7 @@ class Reader:
         )
 
     def _search(self, block: bytes, number: int, kept: dict[int, _Kept]) -> None:
-        """Keep the signs in one block of whole lines; `number` lines came before it."""
+        """Keep the signs in one block of whole lines. `number`: how many lines came before it."""
         flat = block.replace(b"\x0b", b"\n")
         parts, keys = flat.split(b"\n"), bare(flat).split(b"\n")
         numbers = _numbers(block, number)
@@ -183,7 +183,7 @@ class Reader:
             return
         rows = {lines[at]: at for at in range(len(keys) - 1, -1, -1) if keys[at] in hot}  # the first of equal lines
         counts: Counter[int] = Counter()
-        rest: dict[int, int] = {}  # signs that were seen often enough -> the line from which on they were not searched
+        rest: dict[int, int] = {}  # a sign that matched often enough -> the last line in which it was searched
         for line, at in reversed(rows.items()):
             for index, found in self._held_by(line, hot[keys[at]], rest):
                 kept.setdefault(index, _Kept()).add(_Place(line_of(at), found.text, found.groups))
@@ -200,7 +200,7 @@ class Reader:
                 kept[index].add(place)
 
     def _held_by(self, line: bytes, indexes: tuple[int, ...], done: Mapping[int, int]) -> Iterable[tuple[int, _Found]]:
-        """Return the signs that a line holds, without those that are done."""
+        """Return the signs in a line, without the signs in `done`."""
         held = self._seen.get(line)
         if held is None:
             if done and any(index in done for index in indexes):
@@ -210,7 +210,7 @@ class Reader:
         return [one for one in held if one[0] not in done] if done else held
 
     def _remember(self, line: bytes, held: tuple[tuple[int, _Found], ...]) -> None:
-        """Cache the signs of a line: a log that repeats itself is then read as quickly as one without signs."""
+        """Cache the signs of a line: repeated lines are then not searched again."""
         if self._seen_size > _REMEMBERED:
             self._seen.clear()
             self._seen_size = 0
@@ -219,7 +219,7 @@ class Reader:
             self._seen_size += len(line) + 200 + 600 * len(held)
 
     def _held(self, line: bytes, indexes: Iterable[int], whole: Joined | None = None) -> Iterator[tuple[int, _Found]]:
-        """Yield the signs that a line holds. In joined lines only those that cross a joint."""
+        """Yield the signs in a line. For joined lines (`whole`): only the signs that cross a joint."""
         for index in indexes:
             pattern = self.patterns[index]
             start = line.find(pattern.literal)
@@ -245,7 +245,7 @@ class Reader:
 
 
 class _Found(NamedTuple):
-    """A sign in a line: the shown line, the named groups, and in joined lines where it begins."""
+    """Hold a sign that was found in a line: the shown text, the named groups, and, in joined lines, the position of the sign."""
 
     text: str
     groups: dict[str, str]
@@ -253,7 +253,7 @@ class _Found(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a sign was found: the line number, the shown line, the named groups."""
+    """Hold the place of a sign: the line number, the shown text, the named groups."""
 
     line: int
     text: str
@@ -261,7 +261,7 @@ class _Place(NamedTuple):
 
 
 class _Kept:
-    """The first and the last few places of one sign."""
+    """Collect the first and the last few places of one sign."""
 
     def __init__(self) -> None:
         self._first: list[_Place] = []
@@ -275,7 +275,7 @@ class _Kept:
             del self._last[: -(_MOST // 2)]
 
     def put(self, place: _Place) -> None:
-        """Add the sign of a joined line, in place of the sign that its first part gave."""
+        """Add the sign of a joined line. It replaces a sign that was found in the first part of the line."""
         for held in (self._first, self._last):
             held[:] = [other for other in held if other.line != place.line]
         self.add(place)
@@ -304,7 +304,7 @@ def _left_standing(line: bytes) -> bytes:
 
 
 def _numbers(block: bytes, number: int) -> list[int]:
-    """Return the line number of every part of a block with carriage returns: several parts are one line. Else empty."""
+    """Return the line number of each part of a block in which carriage returns divide lines into parts; empty without them."""
     if b"\x0b" not in block:
         return []
     ends = re.findall(rb"[\n\x0b]", block)
@@ -321,7 +321,7 @@ def _bytes(text: str) -> int:
 
 
 def _around(line: bytes, place: int) -> tuple[int, bytes]:
-    """Return at most _LONGEST bytes of a line around a position, and where they begin."""
+    """Return (position of the first, bytes): at most _LONGEST bytes of a line around a position."""
     if len(line) <= _LONGEST:
         return 0, line
     begin = max(0, place - _LONGEST // 2)

@@ -1,7 +1,7 @@
 """Join lines that a terminal, a log collector or an editor broke at a fixed width. Searches nothing.
 
-No mark shows whether a text was wrapped. So lines are joined wherever they may have been broken, and only a sign that
-crosses a joint is new: a sign within one line is found without joining.
+Nothing in a text shows where a line was broken. So lines are joined at every place where one may have been broken. Only
+a sign that crosses a joint is new: a sign inside one line is found without joining.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import NamedTuple
 
 from attn_doctor.logs.literal_search import bare
 
-_NARROWEST, _WIDEST = 40, 250  # columns: nothing wraps at less, and a text with a longer line was not wrapped
+_NARROWEST, _WIDEST = 40, 250  # columns: no program breaks lines at fewer, and a text with a longer line was not broken
 _MOST = 60  # lines that are joined into one at most
 _FEW = 3
-_BOX = "─▶".encode()  # of uv, which breaks each part of its message at another width, by its indentation
-_BEGINNING, _SAME = 80, 8  # bytes that are compared, and that are equal after the prefix in records of one kind
-_TIMED = 18  # equal bytes in records of one kind that begin with a date, without digits
-_SURE = 40  # equal bytes, prefix included, in records of one kind: no prefix need be removed
+_BOX = "─▶".encode()  # uv draws it: it breaks each part of a message at its own width, which depends on the indentation
+_BEGINNING, _SAME = 80, 8  # bytes that are looked at; bytes after the prefix that are equal in two records of one kind
+_TIMED = 18  # bytes, without digits, that are equal in two records of one kind that begin with a date
+_SURE = 40  # bytes, with the prefix, that are equal in two records of one kind
 
 
 class Joined(NamedTuple):
-    """Hold some lines as one."""
+    """Hold several lines that were joined into one."""
 
-    first: int  # number of its first line among the given ones
+    first: int  # index of its first line among the given lines
     text: bytes
-    # Where a line ends, and where the next begins: they differ where a blank was inserted.
+    # (end of a line, beginning of the next line): they differ if a blank was inserted.
     joints: tuple[tuple[int, int], ...]
 
     def before(self, start: int) -> int:
@@ -39,9 +39,9 @@ class Joined(NamedTuple):
 
 
 def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
-    """Yield every run of lines that may be one broken line, joined in each way in which it may have been broken.
+    """Yield every run of lines that may be one broken line, joined in each way in which it can have been broken.
 
-    `keys`: the lines without their digits; two that begin alike are records of one kind, and not parts of one.
+    `keys`: the lines without their digits; two lines that begin alike are two records of one kind, not two parts of one line.
     `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
     yield from _joined(lines, keys, prefix)
@@ -52,7 +52,7 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
 
 
 def _paragraphs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield the runs of lines that are indented as much as the first of them, or more: from a line to the one behind the last."""
+    """Yield (start, end) of each run of lines that are indented at least as much as the first; `end` is the index after the last line."""
     start = 0
     for number in range(1, len(lines) + 1):
         if number == len(lines) or not lines[start].strip() or _indentation(lines[number]) < _indentation(lines[start]):
@@ -79,10 +79,10 @@ def _joined(
 
 
 class _Break(NamedTuple):
-    """A line that was broken for lack of space."""
+    """Hold a line that may have been broken because the next word did not fit."""
 
     line: int
-    full: bool  # up to the last column: it may have been broken inside a word
+    full: bool  # it fills the last column: the break may be inside a word
 
 
 def _breaks(
@@ -91,15 +91,15 @@ def _breaks(
     if max(map(len, lines), default=0) > 4 * _WIDEST:
         return
     lengths = [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
-    # In a box a path is not broken: it is longer than the width, and alone in its line.
+    # uv does not break a path in its box: a path is alone in its line, and may be longer than the width.
     width = max((n for n, line in zip(lengths, lines, strict=True) if not boxed or b" " in line.strip()), default=0)
     if not _NARROWEST <= width <= _WIDEST:
         return
-    known: tuple[int, bytes] = -1, b""  # the line whose beginning was examined last
+    known: tuple[int, bytes] = -1, b""  # index and beginning of the line that was examined last
     for number in range(len(lines) - 1):
         length = lengths[number]
         if (
-            # A short rest of a broken line is broken again only before a word as long as a mangled name.
+            # The short end of a broken line was broken again only if a very long word follows, such as a mangled C++ name.
             (4 * length > width or (known[0] == number and 4 * len(lines[number + 1].split(b" ", 1)[0]) > 3 * width))
             and length + lengths[number + 1] > width
             and keys[number][:_SURE] != keys[number + 1][:_SURE]
@@ -129,7 +129,7 @@ def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) 
     at_column, at_blanks = [b""] * len(run), [b" "] * len(run)
     mixed = [b"" if one.full else b" " for one in run]
     yield _glued(first, parts, mixed)
-    broken_words = len(run) > _FEW and mixed == at_column  # so many full lines in a row are no coincidence
+    broken_words = len(run) > _FEW and mixed == at_column  # many full lines in a row
     for glue in (at_column,) if broken_words else (at_column, at_blanks):
         if glue != mixed:
             yield _glued(first, parts, glue)

@@ -41,7 +41,7 @@ from attn_doctor.model.facts import (
 from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
-from attn_doctor.system import current_folder, threads
+from attn_doctor.system import current_folder, failure, threads
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -127,7 +127,8 @@ class _Runner:
             note = f"no answer in {self.deadline:.0f} s: a tool or a file did not answer, such as one on a network drive that is gone"
             found = otherwise(note)
         except Exception as error:  # noqa: BLE001 - what it was is recorded, and asks to be reported
-            note = f"the probe itself failed ({type(error).__name__}: {error}); please report this"
+            reached = failure.limit(error)
+            note = reached or f"the probe itself failed ({type(error).__name__}: {error}); please report this"
             found = otherwise(note)
         self.runs.append(ProbeRun(name=name, seconds=round(time.monotonic() - started, 3), note=note))
         return found

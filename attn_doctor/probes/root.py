@@ -5,7 +5,6 @@ Arguments and results are paths as the machine names them; links are followed wi
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -82,7 +81,7 @@ class Root:
         try:
             return files.head(self.at(path), most)
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-            _raise_if_exhausted(error)
+            files.raise_if_exhausted(error)
             return None
 
     def entries(self, folder: str) -> list[str]:
@@ -90,7 +89,7 @@ class Root:
         try:
             return sorted(entry.name for entry in self.at(folder).iterdir())
         except (OSError, ValueError) as error:
-            _raise_if_exhausted(error)
+            files.raise_if_exhausted(error)
             return []
 
     def matching(self, folder: str, prefix: str) -> Iterator[str]:
@@ -108,12 +107,6 @@ class Root:
                 path = f"{folder}/{name}{suffix}"
                 if folder and self.is_file(path) and os.access(self.at(path), os.X_OK):
                     yield self.name(path)
-
-
-def _raise_if_exhausted(error: Exception) -> None:
-    """Raise the error again if this process may open no more files: then it does not mean that the file is absent."""
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        raise error
 
 
 def _parts(path: str) -> list[str]:

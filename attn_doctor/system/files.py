@@ -14,10 +14,24 @@ MOST = 1 << 20  # bytes that are read of a file of settings, metadata or source 
 _MOST_LINKS = 40  # the kernel's own limit
 
 
+class Exhausted(RuntimeError):
+    """Report that no more files can be opened. It is no OSError: otherwise it would be taken for a file that is missing or damaged."""
+
+
+def raise_if_exhausted(error: Exception) -> None:
+    """Raise Exhausted if an error means that this process, or the machine, may open no more files."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise Exhausted(error.strerror) from error
+
+
 def head(path: str | os.PathLike[str], most: int = MOST) -> bytes:
     """Return the first `most` bytes of a regular file. Raises OSError for anything else: a pipe may have no writer, a device no end."""
     # O_NONBLOCK: opening a pipe would wait for a writer. Windows lacks it, and has no pipes among its files.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise_if_exhausted(error)
+        raise
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))

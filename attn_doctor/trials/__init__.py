@@ -1,1 +1,1 @@
-"""Prove the backends: one model, every attention backend that this machine can run, checked and measured there."""
+"""Run trials: check the numbers of every attention backend that this machine can run, and measure its speed, on one model."""

@@ -1,8 +1,8 @@
 """Define the backends, one entry each: the facts that rule it out, and the names of its operators and kernels.
 
 Pure: questions about facts only. A requirement returns None (no known obstacle: try it) or one sentence with the reason
-and a way to make it run. An unknown fact rules nothing out. Where PyTorch or a package can report its own limits, the
-check is left to it: it knows them better than a table.
+and a way to make it run. An unknown fact rules nothing out. A limit that PyTorch or a package reports itself is not
+checked here: they know their limits better than a table.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """Hold the facts that a backend's requirement looks at."""
+    """Hold the facts that the requirement of a backend reads."""
 
     facts: Facts
     device: str  # "cpu", "cuda:0", "mps"
     dtype: Dtype
-    asked: bool = False  # for by name
-    thorough: bool = False  # `trial`, which takes its time
+    asked: bool = False  # the user named this backend
+    thorough: bool = False  # the command is `trial`, which may run for minutes
 
     @property
     def on_gpu(self) -> bool:
@@ -42,7 +42,7 @@ class Backend(NamedTuple):
 
     `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
     backward), and the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a
-    softmax and another product. `select` is the code with which a program selects it.
+    softmax and another product. `select` is the code with which a program selects the backend.
     """
 
     name: str
@@ -51,11 +51,11 @@ class Backend(NamedTuple):
     operators: str = ""
     kernels: str = ""
     select: str = ""
-    shared: bool = False  # its operators are another backend's too: the profile must name its kernels
+    shared: bool = False  # another backend has the same operators: a GPU profile must show the kernels
 
     @property
     def traits(self) -> Traits:
-        """Return the traits of the backend, which the programs in the target know too."""
+        """Return the traits of the backend, which the programs in the target use too."""
         return TRAITS[self.name]
 
     @property
@@ -79,7 +79,7 @@ class Backend(NamedTuple):
         return not self.operators
 
 
-def _anywhere(case: Case) -> str | None:  # noqa: ARG001 - what is asked of every backend
+def _anywhere(case: Case) -> str | None:  # noqa: ARG001 - every requirement is called with it
     return None
 
 
@@ -157,7 +157,7 @@ def _flex(case: Case) -> str | None:
         where = {"cpu": "CPU", "mps": "MPS"}.get(case.device, case.device)
         return f"PyTorch says: FlexAttention does not support backward on {where}. It would run on an NVIDIA or AMD GPU"
     if not case.asked and not case.thorough:
-        return "FlexAttention is compiled for every shape, which takes a minute or more: attn-doctor trial tries it"
+        return "FlexAttention is compiled for each shape, which takes a minute or more: attn-doctor trial measures it"
     return _compiler(case)
 
 
@@ -168,7 +168,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return the missing requirement of torch.compile beside PyTorch; None where there is none."""
+    """Return what torch.compile needs beside PyTorch and does not find; None if nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
@@ -195,14 +195,14 @@ def _gpu_only(case: Case) -> str | None:
 
 
 def _half_only(what: str) -> str:
-    return f"{what} takes float16 and bfloat16 only: it runs under autocast (amp=True)"
+    return f"{what} accepts only float16 and bfloat16: use autocast (amp=True)"
 
 
 _HOW = {  # how to make it run
     "flash-attn": "attn-doctor wheels names a wheel that fits",
-    "flash-attn-3": "it is built from the folder hopper of flash-attention, for compute capability 9.0",
-    "flash-attn-4": "pip install flash-attn-4, where pip takes a pre-release",
-    "xformers": "pip install xformers, in the release that was built for this torch",
+    "flash-attn-3": "build it from the folder hopper of flash-attention, for compute capability 9.0",
+    "flash-attn-4": "pip install flash-attn-4; it is a pre-release: if pip finds no version, add --pre",
+    "xformers": "pip install the release of xformers that was built for this torch",
 }
 
 
@@ -222,7 +222,7 @@ def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
 
 
 def _refusal(judged: Judgement) -> str | None:
-    """Return the reason of a certain no."""
+    """Return the reason if the answer is no and was verified; else None."""
     return judged.why if isinstance(judged, Answer) and not judged.yes and judged.verified else None
 
 
@@ -240,8 +240,8 @@ _CUDNN_OPERATOR = r"_scaled_dot_product_cudnn_attention"
 _MPS_OPERATOR = r"_scaled_dot_product_attention_math_for_mps"
 _FUSED_OPERATORS = (_FLASH_OPERATOR, _EFFICIENT_OPERATOR, _CUDNN_OPERATOR, _MPS_OPERATOR)
 
-# flash-attn-3 passes its own class to CUTLASS, which names every kernel device_kernel; CuTe DSL makes a name of class
-# and module:
+# flash-attn-3: CUTLASS names every kernel device_kernel, with the class of flash-attn as argument. flash-attn-4: CuTe DSL
+# makes the name of a kernel from class and module.
 # https://github.com/Dao-AILab/flash-attention/pull/2332 and https://github.com/Dao-AILab/flash-attention/pull/2564
 _FLASH_3_KERNELS = r"flash::\w*Flash|FlashAttn(Fwd|Bwd)"
 _FLASH_4_KERNELS = r"[Ff]lash.*(Forward|Backward)"

@@ -1,6 +1,6 @@
 """Choose the best backend of a trial. `check`, `trial` and the table use this module and no other rule. Pure.
 
-Whether a backend is faster than eager was decided once, where its row was made (`step_gain.verdict`: paired rounds,
+Whether a backend is faster than eager was decided once, when its row was made (`step_gain.verdict`: paired rounds,
 corrected for the number of backends). Nothing here compares times with eager's again.
 """
 
@@ -49,8 +49,8 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
 def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
     """Return the dtype that training uses; None for no rows.
 
-    On a CUDA device float16, which ultralytics' `amp=True` (its default) uses even where a small model gains nothing;
-    else the dtype of the fastest step.
+    It is float16 on a CUDA device: ultralytics uses it there by default (`amp=True`), even if a small model gains nothing.
+    Otherwise it is the dtype of the fastest step.
     """
     tried = [row for row in rows if row.status != "ruled-out"]
     if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):
@@ -62,9 +62,9 @@ def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
 
 
 def beats(row: Trial, others: Sequence[Trial]) -> bool:
-    """Return whether this row's steps are faster than those of every other one, corrected for their number.
+    """Return whether this row's training steps are faster than those of every other row, corrected for the number of rows.
 
-    False without pairs.
+    False if the rows have no paired rounds.
     """
     if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
         return False
@@ -80,7 +80,7 @@ def _step(row: Trial) -> float:
 def _pace(row: Trial) -> tuple[bool, float]:
     """Return a sort key by speed.
 
-    By paired rounds with eager, where there are any, because other load shifts a plain median.
+    Uses paired rounds with eager if there are any, because other load on the machine changes a plain median.
     """
     return row.step_gain is not None, row.step_gain.ratio if row.step_gain else -_step(row)
 

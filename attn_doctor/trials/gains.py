@@ -16,10 +16,10 @@ from attn_doctor.trials.statistics import compare, decide, settled_by
 
 
 class Measured(NamedTuple):
-    """How the rounds of a cell ended."""
+    """Describe how the rounds of a cell ended."""
 
-    level: float = LEVEL  # of the last look
-    lost_to: str | None = None  # the cell that won every round, where this one was dropped
+    level: float = LEVEL  # the level of the test at the last look
+    lost_to: str | None = None  # the cell that was faster in every round, if this cell was dropped for that
 
 
 def name_of_row(row: Trial) -> str:
@@ -30,7 +30,7 @@ def name_of_row(row: Trial) -> str:
 def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measured] | None = None) -> tuple[Trial, ...]:
     """Return the rows with their gains over eager in the same dtype and shape, decided together.
 
-    `measured`: how the rounds of each cell ended, by (name, "forward" | "step"). No other code compares speeds.
+    `measured`: how the rounds of each cell ended, by (name, "forward" | "step").
     """
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
@@ -52,8 +52,8 @@ def dropped(
     """Return one line for each cell that was measured in fewer rounds than the others."""
     named = {"forward": "inference", "step": "training steps"}
     return [
-        f"{cell}: {named[what]} were measured in {len(samples.get((cell, what), ()))} rounds only, because"
-        f" {found.lost_to} was faster in each of them; the time went to the others"
+        f"{cell}: only {len(samples.get((cell, what), ()))} rounds of {named[what]} were measured, because"
+        f" {found.lost_to} was faster in each; the other backends got the time"
         for (cell, what), found in measured.items()
         if found.lost_to
     ]

@@ -13,7 +13,7 @@ import msgspec
 
 from attn_doctor.exchange.tolerance import limit
 from attn_doctor.model.facts import Fault, FaultKind
-from attn_doctor.model.trials import AttentionCalls, KernelShare, Scope, Status, Trial
+from attn_doctor.model.trials import AttentionCalls, Ending, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
 from attn_doctor.trials.gains import Measured, with_gains
 from attn_doctor.trials.plan import TrialCell, TrialPlan
@@ -21,11 +21,11 @@ from attn_doctor.trials.statistics import interval
 
 TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
 OUTLIER = 0.1  # relative error of a whole model's gradients in float32; rounding causes a thousandth of it
-OUTLIER_TIMES = 100  # times the smallest error of another backend
+OUTLIER_TIMES = 100  # times the smallest error of any backend: a larger error is an outlier
 
 
 class CellFault(TypedDict, total=False):
-    """Say why a cell gave nothing: a record of the channel, or a child's death in the same shape."""
+    """Describe why a cell has no result: an exception in the trial's process, or the end of that process in the same form."""
 
     cell: str
     kind: FaultKind
@@ -36,16 +36,17 @@ class CellFault(TypedDict, total=False):
     exit_code: int | None
     where: str | None
     seconds: float | None
-    what: str  # it was doing
+    what: str  # what the process was doing
 
 
 class _End(NamedTuple):
-    """How a cell ended: the fields of its row that say so."""
+    """Hold the fields of a row that say how its cell ended."""
 
     status: Status
     reason: str | None = None
     wrong_by: float | None = None
     wrong_module: str | None = None
+    ended: Ending | None = None
 
 
 class Judged:
@@ -57,12 +58,12 @@ class Judged:
         self.samples: dict[
             tuple[str, str], list[float]
         ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
-        self.measured: dict[tuple[str, str], Measured] = {}  # by the same keys
-        self.together: dict[str, str] = {}  # cells that run the same operators as another, which was measured for both
+        self.measured: dict[tuple[str, str], Measured] = {}  # with the same keys
+        self.together: dict[str, str] = {}  # a cell -> the cell with the same operators that was measured for both
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
     def take(self, section: str, data: Any) -> None:
-        """Add one record of the channel."""
+        """Add one record that the trial's process sent."""
         if section == "proof":
             self.proofs[data["cell"]] = data
         elif section == "fault":
@@ -82,9 +83,9 @@ class Judged:
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Drop all samples, since samples of two processes are no pairs. Return the cells to be measured alone.
+        """Drop all samples, because samples of two processes are not pairs. Return the cells that need their own samples now.
 
-        The returned cells shared the samples of a cell that is not left.
+        Each of these cells shared the samples of a cell that was left out.
         """
         self.samples.clear()
         self.measured.clear()
@@ -95,7 +96,7 @@ class Judged:
 
 
 def name_of(cell: TrialCell) -> str:
-    """Return the name of a cell on the channel and in progress messages."""
+    """Return the name of a cell in the records of the trial's process and in messages of progress."""
     return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
 
 
@@ -111,7 +112,7 @@ def rows(
 ) -> tuple[Trial, ...]:
     """Return a row for every cell of the plan, in its order.
 
-    `ended`: why a cell without results was not run; `refused`: because the device refuses everything.
+    `ended`: the reason for a cell without results. `refused`: the device refused every backend, so such a cell is "ruled-out".
     """
     unknown = _End("ruled-out" if refused else "failed", ended)
     common = {
@@ -145,10 +146,10 @@ def _row(cell: TrialCell, seen: Judged, unknown: _End, common: dict[str, Any]) -
     if step:
         common |= {"step_samples": tuple(step), "step_ms": interval(step)}
         if proof and proof.get("core_ms"):
-            # The fastest of either: a disturbance only adds time.
+            # The fastest sample of each: other load on the machine only adds time.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
     if fault:
-        end = end._replace(status=_status(fault), reason=_reason(fault))
+        end = end._replace(status=_status(fault), reason=_reason(fault), ended=fault["kind"])
     return Trial(**common, **end._asdict())
 
 
@@ -179,7 +180,7 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         said = "; ".join(proof.get("reasons") or ())
         return _End("other-kernel", f"{served}. PyTorch says: {said}" if said else served)
     if proof.get("finite") is False:
-        return _End("failed", "the model's outputs are not all finite with it")
+        return _End("failed", "with this backend, the model's outputs are not all finite", ended="not-finite")
     return _End("ok")
 
 
@@ -200,8 +201,8 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
 def kind_of(call: Mapping[str, Sequence[str]]) -> str:
     """Return which kernel served a call: "fused", "composed" or "unseen".
 
-    "fused": a kernel of its own in both passes. "composed": a softmax between two products. "unseen": neither was seen
-    in both passes.
+    "fused": one operator computed the attention, in both passes. "composed": several did, among them a softmax. "unseen":
+    the operators of a pass were not seen.
     """
     forward, backward = call["forward"], call["backward"]
     if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
@@ -212,11 +213,11 @@ def kind_of(call: Mapping[str, Sequence[str]]) -> str:
 def other_kernel(
     backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
 ) -> str | None:
-    """Return None where the requested kernel served every call, forward and backward; else the kernels seen."""
+    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that were seen."""
     if calls is None:  # compiled code hides its operators: the profile must name its kernels
         if backend.composed or any(re.search(backend.kernels, name) for name in profile):
             return None
-        return "no kernel of its own was seen in the profile"
+        return "the profile contains no kernel of this backend"
     if not calls:
         return "no attention call was seen"
     kinds = [kind_of(call) for call in calls]
@@ -234,7 +235,7 @@ def other_kernel(
         for call, kind in zip(calls, kinds, strict=True)
     ]
     if all(good) and backend.shared and not any(re.search(backend.kernels, name) for name in profile):
-        return "PyTorch's flash operator served every call, and no kernel of this package was seen in the profile"
+        return "PyTorch's flash operator served every call, but no kernel of this package was seen in the profile"
     if all(good):
         return None
     if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
@@ -256,22 +257,25 @@ def other_kernel(
 
 
 def _refuted(proof: Mapping[str, Any]) -> _End | None:
-    """Return the fault that finite differences found in the gradients of training: in this layout and batch."""
+    """Return the fault that finite differences found in the gradients of a training step, with this layout and batch."""
     found = proof.get("refuted")
     if not found:
         return None
-    reason = f"gradients are wrong with it: {found['module']}, {found['note']}, {found['error']:.0%} off by finite differences"
+    reason = f"gradients are wrong with this backend: {found['module']}, {found['note']}: they differ from finite differences by {found['error']:.0%}"
     return _End("wrong", reason, found["error"], found["module"])
 
 
 def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
-    """Return the fault by finite differences alone, where textbook attention in float64 is itself wrong."""
+    """Return the fault that finite differences found. Used if textbook attention in float64 is itself wrong on the device."""
     error = proof["slope_error"]
     if error is None:
-        return _End("failed", "its numbers could not be checked: textbook attention is wrong here itself")
+        return _End(
+            "failed",
+            "its numbers could not be checked: the reference, textbook attention in float64, is itself wrong on this device",
+        )
     if error <= TOLERANCE:
         return None
-    reason = f"its numbers are wrong: gradients of attention are {error:.0%} off by finite differences"
+    reason = f"its numbers are wrong: gradients of attention differ from finite differences by {error:.0%}"
     return _End("wrong", reason, error, "attention")
 
 
@@ -285,14 +289,14 @@ def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, fl
 def inaccurate(
     errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
 ) -> str | None:
-    """Return the first error that is too large beside eager's in the same dtype, call by call; None for none."""
+    """Compare the errors with eager's in the same dtype, call by call. Return a text for the first that is too large, else None."""
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
             most = limit(base[index], eps, tokens)
             if not mine[index] <= most:
                 return (
-                    f"its numbers are wrong: {what} error {mine[index]:.2g} at attention call {call},"
-                    f" where eager in the same dtype has {base[index]:.2g} and {most:.2g} is the limit"
+                    f"its numbers are wrong: {what} error {mine[index]:.2g} at attention call {call};"
+                    f" the limit is {most:.2g}, and eager in the same dtype has {base[index]:.2g}"
                 )
     return None
 
@@ -310,10 +314,10 @@ def _reason(fault: CellFault) -> str:
     what = fault.get("what") or "trial"
     kind, where = fault["kind"], fault.get("where")
     if kind in ("timeout", "vanished"):
-        return f"no answer for {fault.get('seconds') or 0:.0f} s ({where or what}): --timeout gives it longer"
+        return f"no answer for {fault.get('seconds') or 0:.0f} s ({where or what}): give it more time with --timeout"
     if kind == "signal":
         died = f"the process died of {fault.get('signal')}"
-        memory = " (the kernel ends a process so when memory runs out)" if fault.get("signal") == "SIGKILL" else ""
+        memory = " (the kernel sends it when memory runs out)" if fault.get("signal") == "SIGKILL" else ""
         return died + memory + (f" in {where}" if where else "")
     if kind == "flooded":
         return "the process printed without end, and was ended" + (f" in {where}" if where else "")
@@ -326,7 +330,7 @@ def _reason(fault: CellFault) -> str:
 
 
 def fault_record(fault: Fault, seconds: float) -> CellFault:
-    """Return a child's death in the shape of an exception's record, with the `seconds` that were waited at most."""
+    """Return the end of a child process in the form of an exception's record. `seconds`: the longest wait for an answer."""
     return {
         "kind": fault.kind,
         "type": fault.type,
@@ -339,10 +343,9 @@ def fault_record(fault: Fault, seconds: float) -> CellFault:
 
 
 def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
-    """Mark a float32 row whose whole model is far from float64 while another backend's is not.
+    """Mark a float32 row as wrong if its whole model is far from float64, and the model with another backend is not.
 
-    Eager's own small error proves nothing: the float64 reference runs through the same code and would have the same
-    fault.
+    A small error of eager shows nothing: the float64 reference runs the same code, and would have the same fault.
     """
     errors = [
         r.model_gradient_error
@@ -358,8 +361,8 @@ def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
             least = min(errors, default=mine)
             if least * OUTLIER_TIMES < mine:
                 reason = (
-                    f"its numbers are wrong: the gradients of the whole model are {mine:.0%} off float64,"
-                    f" where another backend's are {least:.0e}"
+                    f"its numbers are wrong: the gradients of the whole model differ from float64 by {mine:.0%},"
+                    f" with another backend by {least:.0e}"
                 )
                 row = msgspec.structs.replace(row, status="wrong", reason=reason, wrong_by=mine)  # noqa: PLW2901
         judged.append(row)

@@ -26,7 +26,7 @@ from attn_doctor.trials.tuning.tuned import Wanted, tuned
 Say = Callable[[str], None]
 
 ROUNDS_CPU, ROUNDS_GPU = 15, 50
-SECONDS = 60.0  # for the rounds of one dtype, where --rounds is not given
+SECONDS = 60.0  # for the rounds of one dtype, if --rounds is not given
 _FOREVER = 24 * 3600.0
 
 
@@ -38,10 +38,10 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     tune: bool = False
     images: int | None = None  # in the training set, for cache=
     allowed: str = "rounding"  # the changes of numbers that may be prescribed, see prescription/changes/table.py
-    asked: tuple[str, ...] = ()  # changes that take minutes, and are measured all the same
+    asked: tuple[str, ...] = ()  # slow changes (minutes) that are measured because the user named them
     seconds: float = 60.0  # for the search beyond attention
-    runtimes: bool = False  # export and measure, even where no other runtime than torch is installed
-    root: str = "/"  # where allocators are looked for
+    runtimes: bool = False  # export and measure, even if torch is the only installed runtime
+    root: str = "/"  # the root folder in which allocators are searched for
 
 
 class Study(Record, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Study(Record, frozen=True, kw_only=True):
     trials_skipped: str | None = None
     ceilings: tuple[Ceiling, ...] = ()
     growth: tuple[CostGrowth, ...] = ()
-    best: str | None = None  # the backend to use, at the last size; None: none can be named
+    best: str | None = None  # the backend to use at the last image size; None: no backend can be named
     best_why: Why = "none right"
     amp: bool = False  # 16 bits were faster
     loader: loader_settings.LoaderSettings | None = None
@@ -70,7 +70,7 @@ def check_request(request: StudyRequest) -> None:
     for size in request.sizes:
         check(msgspec.structs.replace(request.trial, imgsz=size))
     if request.tune and request.trial.shapes:
-        raise BadRequest("--tune is about training a model: leave --attention-only out")
+        raise BadRequest("--tune needs a whole model: leave --attention-only out")
 
 
 def study(
@@ -82,7 +82,7 @@ def study(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Study:
-    """Run the whole study that is requested in the interpreter `python`. Raises BadRequest, and OSError where the interpreter cannot be started.
+    """Run the requested study in the interpreter `python`. Raises BadRequest, and OSError if the interpreter cannot be started.
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
     """
@@ -97,7 +97,7 @@ def study(
             say(f"image size {size}")
         trials = run(planned, python, timeout=timeout, on_progress=say, environ=environ)
         rows += trials.rows
-        if request.tune and not request.trial.rounds:  # the time is for the search
+        if request.tune and not request.trial.rounds:  # the time is kept for the search
             runs.append(trials.run)
             skipped = skipped or trials.skipped
             continue
@@ -153,7 +153,7 @@ def _is_quicker_in_16_bits(last: Sequence[Trial]) -> bool:
 def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]:
     """Return eager, the best, and every other right backend at the last size.
 
-    Of backends measured together, only one.
+    Of several backends that were measured together, only one is returned.
     """
     right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
     right = [row for row in right if row.imgsz == right[-1].imgsz]
@@ -177,12 +177,14 @@ def _with_loader(
     device = choose_device(facts, request.trial.device)
     if device == "mps":
         return msgspec.structs.replace(
-            found, loader_skipped="how much memory a step needs cannot be read on an Apple GPU"
+            found, loader_skipped="on an Apple GPU, the memory that a step needs cannot be measured"
         )
     dtype: Dtype = "float16" if found.amp and device.startswith("cuda") else "float32"
     named = best(_last(found.trials), dtype)
     if named.row is None:
-        return msgspec.structs.replace(found, loader_skipped=f"no backend can be trained with in {dtype} ({named.why})")
+        return msgspec.structs.replace(
+            found, loader_skipped=f"no backend can be used for training in {dtype} ({named.why})"
+        )
     chosen = named.row.backend
     measured = loader_settings.measure(
         python,
@@ -274,7 +276,7 @@ def _with_tuning(
 
 
 def _promising(last: Sequence[Trial], what: str) -> str | None:
-    """Return the backend to begin the search with: the right one that was fastest against eager; None: there is none."""
+    """Return the backend with which the search begins: the fastest one whose numbers are right; None if there is none."""
     gains = {
         row.backend: gain.ratio
         for row in last

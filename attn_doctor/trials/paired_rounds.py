@@ -2,10 +2,10 @@
 
 Pure, standard library only, Python 3.8: the trial runs this text in the target too, where the rounds are measured.
 
-The planned rounds are measured where they fit into the budget of seconds. A slow subject gets a budget of its own size:
-the rounds that a decision needs. Backends that lose every round are dropped then, so that the time goes to the rest.
-The test looks at the rounds more than once, so each look has a level of its own: half of what is left, and the last
-look all of it. Their sum is LEVEL, however the times fall out. docs/method.md gives the reason of each choice.
+The planned rounds are measured if they fit into the budget of seconds. If the model is too slow for that, the budget
+grows to the time that a decision needs, and a backend that loses every round is dropped, so that the others get its time.
+The test looks at the rounds more than once. Each look uses a part of LEVEL: half of what is left, and the last look all
+that is left, so the sum is never above LEVEL. docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # names for readers: Python 3.8, which a target may have, cannot subscript them
+if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Sequence
 
-COVERAGE = 0.95  # of the interval of a median, where there are rounds enough for it
-_EXACT_UP_TO = 60  # rounds: above, the normal approximation instead of all patterns of signs
+COVERAGE = 0.95  # of the interval of a median, if there are enough rounds for it
+_EXACT_UP_TO = 60  # rounds; for more, a normal approximation is used instead of all patterns of signs
 LEVEL = 0.05  # probability of any false difference over all looks, and over all comparisons of one dtype
 LEAST = 3  # rounds
 GROWTH = 1.5  # from one look to the next
 PROMISING = 0.3  # a larger p than this at a look: more rounds are not worth their time
 LOSES = 1.15  # times as slow as the leader in each round: it will not win any more
-LONGEST = 3  # times the budget, at least
+LONGEST = 3  # times the budget, the least that a budget grows to
 MOST_SECONDS = 300.0  # for one dtype, with a budget that grew
 
 
@@ -38,10 +38,10 @@ def median(values: Sequence[float]) -> float:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return (low, high, coverage): an interval of the median, and the share of such intervals that hold the true one.
+    """Return (low, high, coverage): an interval of the median, and the share of such intervals that contain the true median.
 
     By order statistics, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
-    median unless fewer than k values lie on one side of it, which binomial counts of n coin tosses decide. Between two
+    median unless fewer than k values lie on one side of it, with the probability of n coin tosses (binomial). Between two
     neighbouring k the interval is interpolated to 95 % as Hettmansperger and Sheather do (Statistics & Probability
     Letters 4, 1986). Below six values not even the smallest and the largest have 95 %: their own coverage is returned,
     75 % for three. Raises ValueError for no values.
@@ -75,7 +75,7 @@ def _combinations(n: int, k: int) -> int:
 
 
 def logarithms(base: Sequence[float], other: Sequence[float]) -> list[float]:
-    """Return log(base / other) of each round that both have: above zero where the other was faster."""
+    """Return log(base / other) of each round that both have: above zero if the other was faster."""
     return [math.log(b / o) for b, o in zip(base, other)]  # noqa: B905 - Python 3.8; the shorter one was dropped earlier
 
 
@@ -95,7 +95,7 @@ def signed_rank(values: Sequence[float]) -> float:
     lopsided = abs(2 * positive - total)
     if len(ranks) > _EXACT_UP_TO:
         return math.erfc(lopsided / math.sqrt(2 * sum(size**2 for size in ranks)))
-    ways = [1] + [0] * total  # ways[s]: choices of signs whose positive ranks sum to s
+    ways = [1] + [0] * total  # ways[s]: the number of choices of signs with the sum s of positive ranks
     for rank_ in ranks:
         ways = [count + (ways[place - rank_] if place >= rank_ else 0) for place, count in enumerate(ways)]
     extreme = sum(count for place, count in enumerate(ways) if abs(2 * place - total) >= lopsided)
@@ -114,7 +114,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def more_rounds(values: Sequence[float], comparisons: int, level: float) -> int | None:
-    """Return about how many more rounds like these would settle a comparison; None where no number would.
+    """Return about how many more rounds like these would decide a comparison; None if no number would.
 
     `values`: logarithms of ratios, round by round; `comparisons`: their number, for Holm's correction. The normal
     approximation of the test grows with the square root of the rounds. Three rounds with one winner need four more for
@@ -136,7 +136,7 @@ class Race:
     """Collect the times of one dtype, round by round, in milliseconds, and say when they are enough."""
 
     def __init__(self, names: Sequence[str], base: str | None, rounds: int, budget: float, *, fixed: bool) -> None:
-        """Start with all of `names`; `base` is eager, which stays. `fixed`: exactly `rounds`, one look at the end."""
+        """Start with all of `names`; `base` is eager, which is never dropped. `fixed`: exactly `rounds` rounds, with one look at the end."""
         self.left = list(names)
         self.base = base if base in self.left else None
         self.comparisons = len(self.left) - (self.base is not None)
@@ -145,8 +145,8 @@ class Race:
         self.fixed = fixed
         self.times: dict[str, list[float]] = {name: [] for name in names}
         self.dropped: dict[str, str] = {}  # name -> the backend that won every round against it
-        self.level = LEVEL  # of the look at which the measuring ended
-        self._spent = 0.0  # of LEVEL, by looks so far
+        self.level = LEVEL  # the level of the look after which measuring ended
+        self._spent = 0.0  # the part of LEVEL that earlier looks used
         self._next_look = rounds
         self._done = 0
 
@@ -154,14 +154,14 @@ class Race:
         self.times[name].append(milliseconds)
 
     def failed(self, name: str) -> None:
-        """Take out a backend that raised."""
+        """Remove a backend that raised an exception."""
         if name in self.left:
             self.left.remove(name)
         if name == self.base:
             self.base = None
 
     def end_round(self, seconds: float) -> bool:
-        """End a round, `seconds` after the first began. Returns whether another one is to be measured."""
+        """End a round, `seconds` after the first round began. Returns whether another round must be measured."""
         self._done += 1
         if not self.left:
             return False
@@ -182,7 +182,7 @@ class Race:
         return max(0, rounds - self._done) * each
 
     def _most(self) -> float:
-        """Return the seconds after which no round is begun: the budget, or what a decision takes on a slow subject."""
+        """Return the seconds after which no round begins: a multiple of the budget, or the time that a decision needs with a slow model."""
         needed = 2 * self._missing(self._done + self._deciding())
         return max(LONGEST * self.budget, min(MOST_SECONDS, needed))
 
@@ -194,7 +194,7 @@ class Race:
         return next(n for n in range(LEAST, 64) if max(1, self.comparisons) * 2.0 ** (1 - n) <= LEVEL / 2)
 
     def _drop(self) -> None:
-        """Drop what lost every round clearly against the fastest. Eager stays: all others are compared with it."""
+        """Drop each backend that was clearly slower than the fastest in every round. Eager stays: all others are compared with it."""
         leader = min(self.left, key=lambda name: median(self.times[name]))
         for name in list(self.left):
             pairs = list(zip(self.times[name], self.times[leader]))  # noqa: B905 - Python 3.8
@@ -214,7 +214,7 @@ class Race:
             for name in self.left
             if name != self.base
         }
-        lost = [1.0] * (self.comparisons - len(found))  # dropped and failed ones count as comparisons
+        lost = [1.0] * (self.comparisons - len(found))  # dropped and failed backends count as comparisons
         compared = holm([*found.values(), *lost])[: len(found)]
         if not found or min(compared) <= self.level or min(compared) > PROMISING:
             return False

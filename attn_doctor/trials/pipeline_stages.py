@@ -1,6 +1,6 @@
-"""Measure the work of a program apart from the model, for proven backends: inference stages, and a step with optimiser.
+"""Measure the work around the model, for the backends that ended "ok": the stages of inference, and a step with optimiser.
 
-Runs in a process of its own after the trial, so that ultralytics' predictor cannot disturb the trial itself.
+Runs in a separate process after the trial, so that ultralytics' predictor cannot disturb the trial itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(
 ) -> PipelineTimes:
     """Measure the rows that are "ok" on the model in the target.
 
-    Raises OSError where the interpreter cannot be started.
+    Raises OSError if the interpreter cannot be started.
     """
     proven = [row for row in rows if row.status == "ok" and row.scope == "model" and row.shape is None]
     if not proven:
@@ -74,10 +74,10 @@ def measure(
         python, "target/pipeline_stages.py", config, timeout=timeout, on_message=tell, environ=environ
     )
     notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
-    notes += [f"around the model, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
+    notes += [f"stages and optimiser, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
     if outcome.fault:
         where = f" with {outcome.open_section}" if outcome.open_section else ""
-        notes.append(f"the measuring of stages and optimiser ended early{where}: {in_words(outcome.fault)}")
+        notes.append(f"measuring the stages and the optimiser ended early{where}: {in_words(outcome.fault)}")
     return PipelineTimes(outcome.facts(RECORD), notes)
 
 

@@ -15,7 +15,7 @@ from attn_doctor.model.trials import Dtype, Scope, Shape, TrialOptions
 from attn_doctor.trials.backends import ALL, BY_NAME, Case
 from attn_doctor.trials.watch import gpu_to_watch
 
-STRIDE = 32  # pixels: the coarsest feature map of every YOLO here
+STRIDE = 32  # pixels in the image for one in the coarsest feature map, in every YOLO here
 # The largest accepted values: far above those of real trainings, and small enough for a size in bytes.
 MOST = {"batch": 4096, "rounds": 100_000, "imgsz": 8192, "heads": 4096, "tokens": 1_048_576, "width": 4096}
 DTYPES: tuple[Dtype, ...] = ("float32", "float16", "bfloat16")
@@ -25,7 +25,7 @@ _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
 class BadRequest(Refused):
-    """Report that the requested trial cannot run on any machine: one sentence, with a value that would."""
+    """Report that the requested trial cannot run on any machine. The text is one sentence, with a value that would work."""
 
 
 class TrialCell(Record, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class TrialPlan(Record, frozen=True, kw_only=True):
     options: TrialOptions
     device: str = "cpu"
     cells: tuple[TrialCell, ...] = ()
-    skipped: str | None = None  # why nothing can be run at all
+    skipped: str | None = None  # the reason if nothing can be run at all
     rounds: int = 9
     scope: Scope = "model"
     note: str | None = None
@@ -79,22 +79,24 @@ def plan(facts: Facts, options: TrialOptions) -> TrialPlan:
 
 
 def check(options: TrialOptions) -> None:
-    """Raise BadRequest where no machine can meet the request."""
+    """Raise BadRequest if no machine can meet the request."""
     check_model(options.model)
     _check_most("imgsz", options.imgsz)
     if options.imgsz <= 0 or options.imgsz % STRIDE:
         below = max(options.imgsz // STRIDE, 1) * STRIDE
         fits = f"{below}" if options.imgsz <= below else f"{below} or {below + STRIDE}"
-        raise BadRequest(f"image size {options.imgsz} is not a multiple of {STRIDE}: {fits} would do")
+        raise BadRequest(f"image size {options.imgsz} is not a multiple of {STRIDE}: use {fits}")
     for name in ("batch", "rounds"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise BadRequest(f"{name} {value} is too small: 1 is the least")
+            raise BadRequest(f"{name} {value} is too small: the least is 1")
     _check_most("batch", options.batch)
     _check_most("rounds", options.rounds or 1)
     for shape in options.shapes:
         if min(shape.batch, shape.heads, shape.tokens, shape.width) < 1:
-            raise BadRequest(f"there is no attention of shape {shape}: batch, heads, tokens and width are 1 at least")
+            raise BadRequest(
+                f"there is no attention of shape {shape}: batch, heads, tokens and width must be at least 1"
+            )
         for name in ("batch", "heads", "tokens", "width"):
             _check_most(name, getattr(shape, name))
     for name in options.backends:
@@ -110,11 +112,11 @@ def check(options: TrialOptions) -> None:
 def _check_most(name: str, value: int) -> None:
     if value > MOST[name]:
         called = {"imgsz": "image size", "tokens": "sequence length", "width": "head width"}.get(name, name)
-        raise BadRequest(f"{called} {value} is too large: {MOST[name]} is the most")
+        raise BadRequest(f"{called} {value} is too large: the most is {MOST[name]}")
 
 
 def check_model(model: str) -> None:
-    """Raise BadRequest where `model` is neither a name that ultralytics knows nor an existing YAML or weights file."""
+    """Raise BadRequest unless `model` is a model name of ultralytics or an existing YAML or weights file."""
     path = Path(model)
     if path.is_file() and path.suffix in (".yaml", ".yml", ".pt"):
         return
@@ -122,10 +124,10 @@ def check_model(model: str) -> None:
     if match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]:
         return
     if path.is_file():
-        raise BadRequest(f"{model} is no model that can be tried: give a .yaml or .pt file")
+        raise BadRequest(f"{model} is not a model file: give a .yaml or .pt file")
     if path.suffix == ".pt" or path.parent != Path():
         raise BadRequest(
-            f"there is no model file {model}, and nothing is downloaded: give a file that is there, or yolo12n.yaml"
+            f"there is no model file {model}, and attn-doctor downloads none: give an existing file, or yolo12n.yaml"
         )
     raise BadRequest(
         f"there is no model {model!r} with attention in it: use yolo12n.yaml (or s, m, l, x), yolo11n.yaml, yolo26n.yaml,"
@@ -134,10 +136,10 @@ def check_model(model: str) -> None:
 
 
 def model_file(model: str) -> str:
-    """Return a model's name such that it is found from any folder: a file by its absolute path.
+    """Return the model in a form that works in any folder: a file by its absolute path.
 
-    A name that ultralytics itself has stays a name, even where the current folder has such a file: a YAML file may hold
-    code (`activation:`), and no file of that folder is run unless named. "./yolo12n.yaml" names the file.
+    A model name of ultralytics stays a name, even if the current folder has a file of that name: a YAML file may contain
+    code (`activation:`), and a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
     """
     match = _NAME.fullmatch(model)
     if (match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]) or not Path(model).is_file():
@@ -146,7 +148,7 @@ def model_file(model: str) -> str:
 
 
 def choose_device(facts: Facts, wanted: str) -> str:
-    """Return the device to run on, as torch names it. Raises BadRequest for one that the target does not have."""
+    """Return the device to run on, as torch names it. Raises BadRequest for a device that the target does not have."""
     torch = facts.torch
     if wanted == "auto":
         if torch.available is True:

@@ -37,9 +37,9 @@ def run_separately(
     on_message: Callable[[child.Message], None],
     environ: Mapping[str, str] | None = None,
 ) -> child.Outcome:
-    """Run one more script in the target, after the common ones, in a process of its own.
+    """Run one more script in the target, after the common ones, in a separate process, so that it cannot disturb a trial.
 
-    So it cannot disturb a trial. Raises OSError where the interpreter cannot be started.
+    Raises OSError if the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         return child.run(
@@ -58,10 +58,10 @@ def run_separately(
 
 
 def load(seconds: float = 0.4) -> float | None:
-    """Return how many cores programs keep busy just now; None where nobody counts them.
+    """Return how many cores are busy now; None if the system does not count them.
 
-    Counted while this process sleeps, where the system can: the load average still holds what ended a minute ago, such as the
-    trial before.
+    They are counted while this process sleeps, if the system can do that: the load average also contains programs that
+    ended a minute ago, such as an earlier trial.
     """
     before = machine.processor_time()
     if before is None:
@@ -76,10 +76,10 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that make waiting threads sleep where other programs want the cores too, and words about it.
+    """Return variables that make waiting threads sleep if other programs use the cores too, and notes about it.
 
-    PyTorch's threads (GNU OpenMP) spin at every barrier. With one core too few, a step of YOLO12n took 4 to 15 times as
-    long as with threads that sleep. On a quiet machine spinning is slightly faster, and is left on.
+    PyTorch's threads (GNU OpenMP) spin, that is, wait at full load. With one core too few, a step of YOLO12n took 4 to 15 times as
+    long as with threads that sleep. On a quiet machine spinning is slightly faster, and stays on.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []

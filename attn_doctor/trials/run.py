@@ -1,4 +1,4 @@
-"""Run a planned trial in the target, in one process for all backends, and again without a backend that ended it.
+"""Run a planned trial in the target: one process for all backends, started again without a backend that ended it.
 
 A backend that raises, crashes, hangs or exhausts the memory becomes a row with the reason; the rest is still measured.
 The model's code never runs in the doctor's own process.
@@ -35,7 +35,7 @@ _CPU_DEADLINE = 15.0
 _DAY = 24 * 3600.0
 _MEMORY = re.compile(r"out of memory|can't allocate memory|Storage size calculation overflowed")
 _FAULT = Fault.__struct_fields__
-_NO_EAGER = "eager itself fails, and nothing else can be held against it"
+_NO_EAGER = "eager itself fails, so nothing can be compared with it"
 
 
 def run(
@@ -46,11 +46,11 @@ def run(
     on_progress: Say | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Trials:
-    """Run the plan in the interpreter `python` (an argv prefix); `timeout` bounds each silent stretch, in seconds.
+    """Run the plan in the interpreter `python` (an argv prefix). `timeout`: seconds without a message, after which its process is ended.
 
     `environ`: the environment of the trial's processes, the doctor's own by default.
 
-    Raises OSError where the interpreter cannot be started.
+    Raises OSError if the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
@@ -70,7 +70,7 @@ def run(
 
 
 class _CpuName:
-    """Gets the processor's name by py-cpuinfo, once and during the trial: it takes a second and starts processes."""
+    """Get the processor's name from py-cpuinfo, once and during the trial: py-cpuinfo takes a second and starts processes."""
 
     def __init__(self) -> None:
         self._thread = threading.Thread(target=_cpu_name, daemon=True)
@@ -118,8 +118,8 @@ class _Supervisor:
         self.seen = Judged()
         self.notes: list[str] = [plan.note] if plan.note else []
         self.phase = "prove"
-        self.told: dict[str, Any] = {}  # by the current process
-        self.about: dict[str, Any] = {}  # by all processes: torch and the subject
+        self.told: dict[str, Any] = {}  # what the current process told
+        self.about: dict[str, Any] = {}  # what any process told about torch and the model
         self.seconds = {"fixed": 0.0, "measured": 0.0}
         self.check: ReferenceCheck | None = None
         self.skipped: str | None = None
@@ -132,7 +132,7 @@ class _Supervisor:
         self.refused = False
 
     def go(self) -> None:
-        """Run the proofs, then measure the proven backends in a process in which nothing else has run."""
+        """Run the proofs, then measure the proven backends in a new process."""
         self._run_until_done()
         if self.refused or self.skipped:
             return
@@ -144,7 +144,7 @@ class _Supervisor:
     def _run_until_done(self) -> None:
         """Run processes until the phase ends.
 
-        Each ends the phase or leaves one backend out, so their number is limited.
+        Each process ends the phase or leaves out one backend, so their number is limited.
         """
         while self.left:
             self.told = {}
@@ -169,7 +169,7 @@ class _Supervisor:
                 self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
-        """Leave out the cause of the process's end and continue; False where the cause is not known."""
+        """Leave out the cell that ended the process, and return whether to continue: False if the cause is not known."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
@@ -179,13 +179,13 @@ class _Supervisor:
             del self.left[culprit]
             if outcome.fault:
                 self.seen.faults[culprit] = fault_record(outcome.fault, self.timeout)
-            self.say(f"{culprit} took the trial down: going on without it")
+            self.say(f"{culprit} ended the process of the trial: continuing without it")
             self.notes.append(f"started again without {culprit}, after {outcome.seconds:.0f} s")
         elif self.phase == "measure":
             self.notes.append(f"measuring ended with {said}")
             return False
         elif "torch" not in self.told:
-            self.skipped = f"torch did not come up in the trial: {said}"
+            self.skipped = f"torch did not start in the trial: {said}"
             self.faults["fault"] = outcome.fault or Fault(kind="vanished")
         elif culprit == "model" and self.scope == "model":
             self.scope = "attention"
@@ -205,7 +205,7 @@ class _Supervisor:
 
     def _eager_fails(self, section: str, fault: CellFault) -> None:
         """Rule out all backends of a dtype in which eager fails: nothing can be compared there."""
-        what = section.removeprefix("reference ")  # dtype, and a shape where shapes are tried
+        what = section.removeprefix("reference ")  # the dtype, followed by the shape if shapes are tried
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
             if cell.backend == "eager":
@@ -317,16 +317,16 @@ class _Supervisor:
         )
 
     def _nothing_runs(self, fault: CellFault | None = None) -> None:
-        """Rule out all cells: the device refuses even eager, and so would all other backends."""
+        """Rule out all cells: the device refuses even eager, so it would refuse all other backends."""
         for name, cell in self.left.items():
             if cell.backend == "eager" and fault and name not in self.seen.faults:
                 self.seen.faults[name] = fault | {"cell": name, "what": "eager"}
         self.refused = True
-        self.ended = f"eager itself fails on {self.plan.device}, and so would this"
+        self.ended = f"eager itself fails on {self.plan.device}, so this would fail too"
 
     def _announce(self, section: str) -> None:
         if section == "model":
-            self.say("building the model" if self.phase == "prove" else "building the model anew, to measure it")
+            self.say("building the model" if self.phase == "prove" else "building the model again, to measure it")
         elif section == "reference":
             self.say("computing the float64 reference")
         elif section in self.left and section not in self.seen.proofs:
@@ -343,7 +343,7 @@ class _Supervisor:
         if subject.get("model") == model_file(self.plan.options.model):
             subject["model"] = self.plan.options.model
         self.notes += [
-            f"{cell} is served by the same operators as {other}: measured together"
+            f"{cell} runs the same operators as {other}: they were measured together"
             for cell, other in self.seen.together.items()
         ]
         self.notes += dropped(self.seen.samples, self.seen.measured)
@@ -354,7 +354,7 @@ class _Supervisor:
                 "does this trial"
             )
         if self.unsteady:
-            self.notes.append("the times had not become steady when measuring began")
+            self.notes.append("when measuring began, the times were not yet steady")
         return Trials(
             rows=rows(
                 self.plan,

@@ -16,7 +16,7 @@ Cost = Literal["forward", "step", "memory"]  # "memory" in bytes, the others in 
 
 
 class CostGrowth(Record, frozen=True, kw_only=True):
-    """Describe the growth of one backend's cost with the side of the image: its `exponent`-th power, fitted to the measurements.
+    """Describe how one backend's cost grows with the side of the image: cost = c * side ** `exponent`, fitted to the measurements.
 
     Convolutions grow with the second power of the side, an attention over all pixels with the fourth.
     """

@@ -17,7 +17,7 @@ from attn_doctor.model.trials import Gain, GainVerdict, Interval
 from attn_doctor.trials.paired_rounds import LEVEL, bounds, holm, logarithms, median, more_rounds, signed_rank
 
 WORTH_NAMING = 0.02  # a smaller difference counts as none, however certain it is
-_NOT_LIKELY = 200  # more rounds than this are not called for
+_NOT_LIKELY = 200  # more rounds than this are not proposed
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -44,7 +44,7 @@ def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> lis
     """Return the comparisons with p-values corrected by Holm, and a verdict each.
 
     "undecided": too few rounds for a decision. "no difference": enough rounds, and no difference worth naming.
-    `dropped`: comparisons that ended earlier; they count for the correction.
+    `dropped`: the number of comparisons that ended earlier; the correction counts them too.
     """
     smallest = [2.0 ** (1 - gain.n) * (len(gains) + dropped) for gain in gains]
     corrected = holm([*(gain.p for gain in gains), *[1.0] * dropped])[: len(gains)]
@@ -62,6 +62,6 @@ def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> lis
 
 
 def settled_by(base: Sequence[float], other: Sequence[float], comparisons: int) -> int | None:
-    """Return about how many more rounds would settle this comparison; None where their number would be very large."""
+    """Return about how many more rounds would decide this comparison; None if the number is above 200."""
     found = more_rounds(logarithms(base, other), comparisons, LEVEL)
     return found if found is not None and found <= _NOT_LIKELY else None

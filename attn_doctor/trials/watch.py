@@ -109,7 +109,7 @@ def gpu_to_watch(facts: Facts) -> str | None:
 
 
 def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> GpuWatch | None:
-    """Summarise the states within the windows; None where there are none."""
+    """Summarise the states within the windows; None if there are none."""
     parts = [(w, [s for s in states if w.begin <= s["at"] <= w.end]) for w in windows]
     inside = [s for _, part in parts for s in part]
     if not inside:

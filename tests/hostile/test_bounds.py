@@ -159,8 +159,8 @@ def test_a_device_is_no_report_and_no_log(command, tmp_path):
 
 def test_a_report_has_a_limit_and_a_pipe_is_read(tmp_path):
     large = tmp_path / "large.json"
-    large.write_bytes(b" " * ((16 << 20) + 1))
-    with pytest.raises(Unreadable, match=r"larger than 16 MB"):
+    large.write_bytes(b" " * ((8 << 20) + 1))
+    with pytest.raises(Unreadable, match=r"larger than 8 MB"):
         read_file(str(large))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -277,3 +277,26 @@ def test_little_memory_is_said_in_one_sentence(tmp_path):
     )
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 1, 3)
+
+
+@pytest.mark.parametrize("most", [10, 15, 18])
+def test_a_limit_of_open_files_is_no_damage_of_torch(most):
+    """The file that could not be opened was called unreadable, and torch broken."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "attn_doctor", "check", "--no-trial", "--target", sys.executable],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=limit,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 3), done.stdout
+    assert "torch-install-broken" not in done.stdout
+    if done.returncode == 3:
+        said = done.stdout + done.stderr
+        assert "too many files are open in one process" in said or "Could not tell" in said

@@ -1,7 +1,7 @@
 """A build failed, and the log does not say why.
 
 What it is
-    The log holds only its generic last lines. They say that an earlier step failed, and not why it failed.
+    The log contains only the general last lines of a failed build. They say that an earlier step failed, but not why.
 
 How it shows
     "ninja: build stopped: subcommand failed", "Command '['ninja', '-v']' returned non-zero exit status 1", "RuntimeError: Error
@@ -9,21 +9,23 @@ How it shows
     "The build backend returned an error" - and nothing before them that names a cause.
 
 Why it happens
-    Only the end of the log was copied. Compilers run side by side, so the first error stands far above the last line. pip
-    prints the whole output of a build that fails, but terminals and CI systems cut it.
+    Only the end of the log was copied. Several compilers run at the same time, so the first error is far above the
+    last line. pip prints the whole output of a build that fails, but terminals and CI systems cut it.
 
-    Beware: flash-attn's setup.py compiles while it handles the error of a missing wheel. So every failed build ends with a
-    traceback of "HTTP Error 404" or "urlopen error" and "During handling of the above exception": that is not the cause.
+    Beware: flash-attn's setup.py first tries to download a finished wheel, and compiles while it handles the error of
+    that download. So each failed build ends with a traceback of "HTTP Error 404" or "urlopen error" and "During
+    handling of the above exception". That traceback is not the cause.
 
 What to do
-    Run it again with one job and with everything written to a file (`MAX_JOBS=1 python -m pip install -v --no-build-isolation
-    flash-attn > build.log 2>&1`), and look for the FIRST line with "error:", "fatal" or "Killed" above "ninja: build stopped". Give attn-doctor
-    the whole file. If the last line before the end is only "Killed", or there is none, memory ran out.
+    Build again with one job, and write all output to a file (`MAX_JOBS=1 python -m pip install -v
+    --no-build-isolation flash-attn > build.log 2>&1`). In the file, look for the FIRST line with "error:", "fatal" or
+    "Killed" above "ninja: build stopped". Give attn-doctor the whole file (`attn-doctor diagnose build.log`). If the
+    only error is "Killed", or if there is no error at all, memory ran out.
 
 How to reproduce
-    `attn-doctor reproduce build-failed-unspecified` builds flash-attn with compilers that fail without a word. Stand-ins in
-    it: a torch that only looks like a CUDA build; compilers that fail without a word. It downloads 13 MB, and a CPU build of
-    torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce build-failed-unspecified` builds flash-attn with compilers that fail without a message.
+    Stand-ins (parts that are not real): a torch that only looks like a CUDA build; compilers that fail without a
+    message. It downloads 13 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1017
@@ -55,16 +57,16 @@ from attn_doctor.model.steps import Install
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Lines that a failed build prints for every cause."""
+    """Return a sign for a line that a failed build prints, whatever the cause is."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
 
 
 def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Lines that show that this log holds a build. They are no failure by themselves. Other rules ask for them."""
+    """Return a sign for a line that shows that the log is about a build. It is no failure by itself; other rules ask for it."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
-# A source file of flash-attn, or of a library that it is built with, in front of a compiler's error.
+# The path of a source file, before a compiler's error: a file of flash-attn, or of a library that is compiled with it.
 _SOURCE = r"(?:csrc[\\/]flash_attn|cutlass|flash_(?:fwd|bwd|api))[\w\\/.]{0,100}"
 _PACKAGE = r"[`'\"]?(?P<package>[A-Za-z][\w.-]+)"
 
@@ -93,7 +95,7 @@ MODE = FailureMode(
             "RuntimeError: Error compiling objects for extension",
             r"Error compiling objects(?: for extension| f?o?r?(?: e\w*)?(?:…|\.\.\.)?\s*$|\s*$)",
         ),
-        # Where a log ends in this function of torch, ninja failed above it.
+        # If a log ends in one of these functions of torch, ninja failed before.
         *(
             cut_logs.frame(
                 r"_run_ninja_build|_write_ninja_file_and_compile_objects|_write_ninja_file_and_build_library",
@@ -185,13 +187,14 @@ MODE = FailureMode(
             "error: command '/usr/local/cuda/bin/nvcc' failed",
             r"error: command '[^']{0,200}(?:nvcc|hipcc|gcc|g\+\+|cc|c\+\+|cl|link|ninja)(?:-\d+)?(?:\.exe)?' failed(?:…|\.\.\.)?\s*$",
         ),
-        # ninja names the file; its command and the error follow, unless the log is cut. CMake tries compilers in the same way.
+        # ninja prints the name of the file; then come the command and the error, unless the log is cut. CMake prints such a line when it
+        # tests a compiler: its test file is called cmTC.
         Sign(
             pattern=r"FAILED: (?:\[code=\d+\] )?(?!CMakeFiles/cmTC)\S+\.o(?:bj)?\b",
             literal="FAILED: ",
             sample="FAILED: /build/temp.linux-x86_64-cpython-311/csrc/flash_attn/flash_api.o",
             strength="hint",
-            topic="a frame",  # the command below belongs to it, as a source line to its frame
+            topic="a frame",  # the command in the next line belongs to it, as a source line belongs to the frame above it
         ),
         _tail(
             "did not complete successfully: exit code: ",
@@ -199,7 +202,7 @@ MODE = FailureMode(
             "successfully: exit code: 1",
             r"(?:pip3? install|pip install|uv sync|uv pip|setup\.py|poetry|conda).{0,600} did not complete successfully: exit code: \d",
         ),
-        # A program that runs pip, and quotes its output as one text with \r\n in it.
+        # The line of a program that runs pip, and quotes pip's output as one text with \r\n in it.
         _tail(
             "ip install failed with code ",
             "pip install failed with code 1: 'Collecting xformers\\r\\n",
@@ -237,7 +240,7 @@ MODE = FailureMode(
             '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2782',
         ),
         _build("csrc/flash_attn", "g++ -Icsrc/flash_attn -Icsrc/flash_attn/src -c csrc/flash_attn/flash_api.cpp"),
-        # An error of a compiler that no rule knows.
+        # Any error of a compiler: for most of them there is no rule.
         Sign(
             pattern=r"(?P<error>(?:\(\d+\)|:\d+(?::\d+)?): (?:fatal |catastrophic )?error:? .{1,200})",
             literal="error: ",
@@ -256,7 +259,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="builds flash-attn with compilers that fail without a word",
+        does="builds flash-attn with compilers that fail without a message",
         of=(
             Torch(cuda="12.8"),
             BUILD_TOOLS,
@@ -269,11 +272,11 @@ MODE = FailureMode(
         run=(INSTALL_SOURCE,),
         shows="ninja: build stopped|non-zero exit",
         seconds=30,
-        stands_in=(LOOKS_LIKE_CUDA, "compilers that fail without a word"),
+        stands_in=(LOOKS_LIKE_CUDA, "compilers that fail without a message"),
     ),
 )
 
-# A package, or a line of a log, that has to do with torch or CUDA. Failed builds of other packages are not examined here.
+# Words that show that a package, or a line of a log, has to do with torch or CUDA. Failed builds of other packages are not examined.
 _CONCERNS = re.compile(
     r"flash|torch|cuda|nvcc|nvidia|triton|xformers|apex|deepspeed|sage|mamba|causal|vllm|transformer|bitsandbytes|natten|"
     r"spconv|detectron|mmcv|gptq|exllama|awq|ultralytics|numpy|csrc|sm_\d\d|gsplat|flashinfer|grounding|deformable|dali|tinycudann|"
@@ -288,7 +291,7 @@ SEND = (
 
 
 class Quoted(Variant, frozen=True, kw_only=True):
-    """Say that the log holds the reason, which no rule knows: another log would say the same."""
+    """Say that the log contains the reason, for which there is no rule. A longer log would not help."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -297,7 +300,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     package = seen.group("package")
     if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
         return Hit(
-            message=f"The build of {package} failed, which has nothing to do with attention.",
+            message=f"The build of {package} failed, a package that has nothing to do with attention.",
             evidence=evidence,
             confidence=Confidence.LOW,
             severity=Severity.INFO,
@@ -312,20 +315,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         known_not = f"{what} with an error that attn-doctor does not know."
         return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
     return Hit(
-        message=f"{what}, and the log does not hold the reason. Look for, or send: {SEND}.",
+        message=f"{what}, and the log does not contain the reason. Look for, or send: {SEND}.",
         evidence=evidence,
         confidence=Confidence.LOW,
     )
 
 
-# Errors that every failed build ends with, or that setup.py survives: it compiles where it got no wheel.
+# Errors that are not the reason: every failed build ends with them, or setup.py goes on after them (without a wheel, it compiles).
 _NO_REASON = re.compile(
     r"HTTPError|URLError|urlopen error|HTTP Error \d|Error (?:compiling objects|building extension)"
 )
 
 
 def _reasons(seen: Seen) -> tuple[Evidence, ...]:
-    """Return the errors of the logs that say more than that something failed."""
+    """Return the errors of the logs that name a reason, at most 4. Errors that only say that something failed are left out."""
     generic = {(m.file, m.line) for m in seen.matches if m.strength == "hint"}
     return tuple(
         Evidence(kind="log", file=log.file, line=error.line, text=error.text)

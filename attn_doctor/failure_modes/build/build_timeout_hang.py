@@ -1,25 +1,26 @@
 """The build takes hours, or was stopped before it ended.
 
 What it is
-    pip says "Building wheel for flash-attn (setup.py) ..." and then nothing for hours. The build compiles: some 3 hours of
-    processor time for each GPU architecture. Or it waits for an answer of GitHub.
+    pip prints "Building wheel for flash-attn (setup.py) ..." and then nothing for hours. The build is compiling:
+    about 3 hours of processor time for each GPU architecture. Or it is waiting for an answer from GitHub.
 
 How it shows
-    The last line is "Building wheel for flash-attn (setup.py) ... -" with a turning bar; a job ends with "DUE TO TIME LIMIT",
-    "The operation was canceled" or Ctrl-C while a build is on.
+    The last line is "Building wheel for flash-attn (setup.py) ... -" with a turning bar. Or a job ends during a build
+    with "DUE TO TIME LIMIT", "The operation was canceled" or Ctrl-C.
 
 Why it happens
-    No finished wheel fits this torch and Python, so pip compiles and prints nothing. Without ninja, or with MAX_JOBS=1, one
-    file is compiled after the other.
+    No finished wheel fits this torch and Python, so pip compiles, and prints nothing meanwhile. Without ninja, or
+    with MAX_JOBS=1, only one file is compiled at a time.
 
 What to do
-    Find a wheel first (`attn-doctor wheels`). If it has to be compiled: install ninja, build only for your own GPU
-    (FLASH_ATTN_CUDA_ARCHS), let MAX_JOBS be what memory allows, and add `-v` to see it work.
+    Look for a finished wheel first (`attn-doctor wheels`). If there is none, install ninja, build only for your own
+    GPU (FLASH_ATTN_CUDA_ARCHS), set MAX_JOBS to as many jobs as the memory is enough for, and add `-v` to see the
+    progress.
 
 How to reproduce
-    `attn-doctor reproduce build-timeout-hang` lets flash-attn's own setup.py wait for its wheel from a server that never
-    answers, and stops it. Stand-ins in it: a torch that only looks like a CUDA build; GitHub. It downloads 13 MB, and a CPU
-    build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce build-timeout-hang` lets flash-attn's own setup.py wait for its wheel from a server that
+    never answers, and stops it. Stand-ins (parts that are not real): a torch that only looks like a CUDA build;
+    GitHub. It downloads 13 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1038
@@ -108,17 +109,17 @@ MODE = FailureMode(
     ),
 )
 
-LONG = 2.0  # hours: a build that takes longer is worth a notice before it begins
-# Lines that recorders, shells and people add after the end of a log.
+LONG = 2.0  # hours; a longer build gets a notice before it begins
+# Lines after the end of a log, which a recorder, a shell or a person added.
 _ENDED = re.compile(r"^\[(?:exit code: ?-?\d+|stopped after )|^\^C|^Terminated\b|^[\w.-]+@[\w.-]+[:~ ].{0,80}[$#] ?$")
 _WAITING = re.compile(
     r"Building wheels? for (?:collected packages: )?[\w., -]*(?:\((?:setup\.py|pyproject\.toml)\)(?: ?\.\.\.|: started)?)?\s*[-\\|/⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏\s]*$"
     r"|(?:^|\s)Building (?:flash[-_]attn\S*|[a-z][\w.-]{1,60}==\d\S{0,40})\s*$"
-    # With -v the last line is that of the compiler that runs, or of the step that comes before it.
+    # With -v the last line is the command of the compiler that is running, or belongs to the step before it.
     r"|^(?:DEBUG )?\s*(?:building '[\w.]+' extension$|(?:adding|copying|creating) '?\S+\.(?:py|so|h|txt)\b|creating \S*build/temp\.|\[\d+/\d+\] \S*(?:nvcc|g\+\+|c\+\+|cc) "
     r"|(?:\S*/)?(?:[\w-]{0,30}(?:g\+\+|gcc|c\+\+)|cc|nvcc) .{0,4000}(?: -c |-[ID]\S))"
 )
-# A log that was cut behind an error, within the compiler's command.
+# Lines of an error. The log was cut later, in the compiler's command that is printed after the error.
 _FAILED = re.compile(r"finished with status 'error'|^\s*FAILED: ")
 
 
@@ -131,7 +132,7 @@ def detect(facts: Facts) -> Hit | None:
     if cost is None or cost.hours < LONG:
         return None
     return Hit(
-        message=f"Compiling flash-attn {release} here takes some {cost.duration}, and pip prints nothing meanwhile.",
+        message=f"Compiling flash-attn {release} here takes about {cost.duration}, and pip prints nothing meanwhile.",
         evidence=(
             fact(facts, "system.cores", f"{cost.cpu_hours:.0f} hours of processor time on this machine's cores"),
         ),
@@ -149,25 +150,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not unfinished:
         return None
     return Hit(
-        message="The log ends while a wheel is being built: it compiles (for hours), waits for GitHub, or was stopped.",
+        message="The log ends while a wheel is being built. The build was compiling (for hours), was waiting for GitHub, or was stopped.",
         evidence=building.lines(unfinished[-1:]),
         confidence=Confidence.MEDIUM,
     )
 
 
-# What a person writes below the lines of a terminal: a sentence of three words or of other letters than ASCII, and no word of pip, uv or a compiler.
+# A sentence that a person wrote below the lines of a terminal: it has three words, or letters that are not ASCII, and does not begin with a word that
+# pip, uv or a compiler prints.
 _SENTENCE = re.compile(
     r"(?=.*[^\x00-\x7f]|(?:\S+ ){2,}\S)(?!(?:Successfully|Created|Stored|Building|Built|Running|Installing|Collecting|Downloading|Using|Looking|Preparing|Getting|Removing|"
     r"Processing|Requirement|Attempting|Found|Audited|Resolved|Prepared|Uninstalled|Installed|Killed|Aborted)\b)"
     r"[^\W\d_][^/\\=:<>{}\[\]()$#|]{3,200}[.?!,。？！…]*"
 )
-_SENTENCES = 4  # so many at most
+_SENTENCES = 4  # at most so many of them are skipped
 
 
 def _unfinished(log: Log) -> bool:
-    """Say whether the last line of a log says that a wheel is being built, and none before it that the build failed.
+    """Say whether a log ends while a wheel is being built, and no line says that the build failed.
 
-    Sentences of the person who posted it may stand below.
+    Sentences below the log, by the person who posted it, are skipped.
     """
     rest = [line for line in log.tail if line.strip() and not _ENDED.match(line)]
     for _ in range(_SENTENCES):
@@ -177,12 +179,15 @@ def _unfinished(log: Log) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    steps = [commands.install("ninja", why="compiles side by side", changes="adds ninja")]
+    steps = [commands.install("ninja", why="compiles several files at the same time", changes="adds ninja")]
     if subject.is_flash_attn(facts):
         settings = building.variables(building.foreseen(facts))
-        steps.extend(commands.variable(n, v, "no more than this machine and its GPU need") for n, v in settings.items())
+        steps.extend(
+            commands.variable(n, v, "limits the build to what this machine and its GPU need")
+            for n, v in settings.items()
+        )
     else:
         steps.append(package_cures.fewer_jobs(facts))
-    steps.append(building.build(facts, "add -v to see it work"))
+    steps.append(building.build(facts, "add -v to see the progress"))
     quick = Fix(title="Build as quickly as this machine can", steps=tuple(steps), verify=building.verify(facts))
     return building.with_own_build(facts, quick)

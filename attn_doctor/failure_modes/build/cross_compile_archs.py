@@ -1,22 +1,22 @@
-"""nvcc is asked to compile for an architecture that it does not know.
+"""nvcc is asked to compile for an architecture that it does not support.
 
 What it is
-    Each nvcc knows a range of GPU architectures: newer ones came after it, older ones were dropped. The build asks for an
-    architecture outside this range. This is the build-time counterpart of "no kernel image is available".
+    Each nvcc supports a range of GPU architectures: newer ones came after it, older ones were removed. The build asks
+    for an architecture outside this range. At run time the same problem shows as "no kernel image is available".
 
 How it shows
-    "nvcc fatal   : Unsupported gpu architecture 'compute_120'" (nvcc too old for the GPU), 'compute_50' (dropped by a newer
-    one); torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, where no GPU is to be seen and
-    TORCH_CUDA_ARCH_LIST is not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
+    "nvcc fatal : Unsupported gpu architecture 'compute_120'" (nvcc is too old for the GPU) or 'compute_50' (a newer
+    nvcc has removed it); torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, if no GPU is
+    visible and TORCH_CUDA_ARCH_LIST is not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
 
 Why it happens
-    A GPU that is newer than the toolkit; a TORCH_CUDA_ARCH_LIST that was written for other machines; a build on a machine
-    without a GPU (docker build, a login node). flash-attn's own setup.py leaves out an architecture that nvcc does not know and
-    prints nothing: the build ends well, and the kernel is missing.
+    The GPU is newer than the toolkit; or TORCH_CUDA_ARCH_LIST was written for other machines; or the machine that
+    builds has no GPU (docker build, a login node). flash-attn's own setup.py leaves out an architecture that nvcc
+    does not support, and prints nothing: the build succeeds, but the kernel for that GPU is missing.
 
 What to do
-    Use a toolkit that knows the GPU, or name the architectures: FLASH_ATTN_CUDA_ARCHS for flash-attn (2.7.3 and newer),
-    TORCH_CUDA_ARCH_LIST for other extensions.
+    Use a toolkit that supports the GPU, or name the architectures: FLASH_ATTN_CUDA_ARCHS for flash-attn (2.7.3 and
+    newer), TORCH_CUDA_ARCH_LIST for other extensions.
 
 How to reproduce
     `attn-doctor reproduce cross-compile-archs` asks a real nvcc for an architecture that it does not know. It downloads
@@ -109,7 +109,7 @@ def detect(facts: Facts) -> Hit | None:
     assert chosen is not None
     return Hit(
         message=f"nvcc {have} is too old to compile for your GPU (compute capability {names(left_out)}): flash-attn's setup.py leaves "
-        "that out and prints nothing, so the finished build has no kernel for it.",
+        "this GPU out and prints nothing, so the finished build has no kernel for it.",
         evidence=(
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, f"graphics.gpus.{_index(facts, left_out[0])}.compute_capability"),
@@ -138,30 +138,30 @@ class Refused(Variant, frozen=True, kw_only=True):
 
 
 class TorchKnowsNot(Variant, frozen=True, kw_only=True):
-    """Hold the architecture that torch's own list lacks, as it was written: "12.0", "Ampere2"."""
+    """Hold the architecture that torch's list does not contain, as the log writes it: "12.0", "Ampere2"."""
 
     arch: str
 
 
 class NoGpu(Variant, frozen=True, kw_only=True):
-    """Say that no GPU was to be seen, so that PyTorch did not know the architecture: no toolkit is too old."""
+    """Say that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "PyTorch chose there what GPU to compile for. Probably no GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
+            "PyTorch chooses there the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
             "is newer than this torch.",
             "IndexError or ValueError",
             NoGpu(),
         )
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
-        return None  # a ptxas that no nvcc called: triton-too-old-for-gpu
+        return None  # nvcc did not call this ptxas: triton-too-old-for-gpu reports it
     unknown = seen.group("unknown")
     if unknown:
         return Hit(
-            message=f"torch there does not know the CUDA architecture {unknown}: its list ends before it, or it is none.",
+            message=f"torch there does not support the CUDA architecture {unknown}: it is newer than this torch, or no architecture has this name.",
             evidence=evidence,
             variant=TorchKnowsNot(arch=unknown),
         )
@@ -174,7 +174,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Refused(device=dotted(asked)) if asked else None,
         )
     return Hit(
-        message="No GPU was to be seen and TORCH_CUDA_ARCH_LIST is not set: PyTorch did not know what to compile for.",
+        message="No GPU was visible and TORCH_CUDA_ARCH_LIST is not set: PyTorch could not choose an architecture to compile for.",
         evidence=evidence,
         variant=NoGpu(),
     )
@@ -189,7 +189,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         need = cuda_toolkits.torch_cuda(facts)
         if need and (pair(first) or need)[0] > need[0]:
             return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
-        # torch refuses an nvcc of another major before it compiles: so torch is of this one's major.
+        # torch refuses an nvcc of another CUDA major before it compiles. Here nvcc was called, so torch is built for the same major.
         known_major = toolkits.with_torch_cuda(facts, first) if facts.grade == "stated" else facts
         same = pair(here or "") is not None and (pair(here or "") or (0, 0))[0] == (pair(first) or (1, 0))[0]
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
@@ -199,7 +199,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
-    """Return the fixes for an architecture that torch's cpp_extension does not know: a newer torch where a GPU needs it, else another name.
+    """Return the fixes for an architecture that torch's cpp_extension does not support: a newer torch if a GPU needs it, else another architecture.
 
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags, supported_arches)
     """
@@ -215,27 +215,33 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
         return (older, image)
     steps = torch_steps.newest_steps(
         facts if _devices(facts) else with_gpu(facts, device),
-        f"a newer torch knows {device} when it compiles",
+        f"a newer torch can compile for compute capability {device}",
         reinstall=True,
     )
     if here is not None and first is not None and _is_new(device, first, here):
         version = pair(first)
         kit = cuda_toolkits.install(facts, version)[-1].steps if version else ()
         steps = (*steps, *kit)
-    newest = Fix(title=f"Install a torch that knows {device}", steps=steps, verify=building.verify(facts))
+    newest = Fix(
+        title=f"Install a torch that can compile for compute capability {device}",
+        steps=steps,
+        verify=building.verify(facts),
+    )
     return (newest, older)
 
 
 def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:
-    """Return the fix for a torch that stays: an older architecture that its list has, with PTX that the driver compiles for the newer GPU.
+    """Return the fix that keeps this torch: an older architecture from torch's list, with PTX, which the driver compiles for the newer GPU.
 
-    The list has 8.9 and 9.0 from torch 2.0 on, and what is newer from 2.7 on.
+    The list has contained 8.9 and 9.0 since torch 2.0, and newer architectures since 2.7.
     """
     older = "9.0" if capability(device) > (9, 0) else "8.6"
     of_nvcc = cuda.newest_device_of(here, device) if here else None
     if of_nvcc and capability(of_nvcc) < capability(older):
         older = of_nvcc
-    why = f"torch's list has it; the driver compiles its PTX for a GPU of compute capability {device} at the first run"
+    why = (
+        f"this torch accepts it; at the first run the driver compiles its PTX for a GPU of compute capability {device}"
+    )
     step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{older}+PTX", why)
     return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))
 
@@ -244,12 +250,12 @@ _ARCH = re.compile(r"(\d{1,2}\.\d)[af]?(?:\+PTX)?")
 
 
 def _is_new(refused: str, first: str, here: str | None) -> bool:
-    """Return whether nvcc is too old for the architecture that it refused. A newer nvcc refuses those that were dropped."""
+    """Return whether nvcc is too old for the architecture that it refused. If not, nvcc is too new: it no longer supports that architecture."""
     have, need = pair(here) if here else None, pair(first)
     return have < need if have and need else capability(refused) >= _NEVER_DROPPED
 
 
-_NEVER_DROPPED = (7, 5)  # CUDA 13 dropped those before it
+_NEVER_DROPPED = (7, 5)  # CUDA 13 removed all older ones
 
 
 def _nvcc(facts: Facts) -> str | None:
@@ -262,11 +268,13 @@ def _nvcc(facts: Facts) -> str | None:
 
 def _newer_torch(facts: Facts, first: str) -> Fix:
     why = (
-        f"nvcc knows this architecture from CUDA {first} on, and torch, which is built for CUDA {facts.torch.cuda}, compiles only with a toolkit of "
-        f"that major: install a torch that is built for CUDA {first} or newer, and the toolkit of its CUDA"
+        f"nvcc supports this architecture since CUDA {first}. torch here is built for CUDA {facts.torch.cuda}, and compiles only with a toolkit of the "
+        f"same major version: install a torch that is built for CUDA {first} or newer, and the toolkit of the same CUDA version"
     )
     step = commands.by_hand((), why, "torch, and a CUDA toolkit")
-    return Fix(title=f"Use a torch of CUDA {first} or newer", steps=(step,), verify=building.verify(facts))
+    return Fix(
+        title=f"Use a torch that is built for CUDA {first} or newer", steps=(step,), verify=building.verify(facts)
+    )
 
 
 def _named(facts: Facts) -> Fix:
@@ -277,7 +285,7 @@ def _named(facts: Facts) -> Fix:
         else commands.by_hand(
             (),
             "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, as "
-            "torch.cuda.get_device_capability() says it (8.9 for an RTX 4090)",
+            "torch.cuda.get_device_capability() shows it (8.9 for an RTX 4090)",
             "the architecture that the build compiles for",
         )
     )
@@ -287,23 +295,27 @@ def _named(facts: Facts) -> Fix:
 def _devices(facts: Facts) -> list[str]:
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     if not gpus and places.jetson(facts) and str(facts.system.jetpack).startswith("6"):
-        return ["8.7"]  # JetPack 6 is for the Orin alone, https://developer.nvidia.com/embedded/jetpack-archive
+        return ["8.7"]  # JetPack 6 runs only on the Orin, https://developer.nvidia.com/embedded/jetpack-archive
     return sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
 
 
 def _older(facts: Facts, refused: str, here: str | None) -> Fix:
-    """Return the fix for an nvcc that stays: the GPU's own older architecture, or PTX that the driver compiles for a newer GPU."""
+    """Return the fix that keeps this nvcc: compile for the older GPU that is here, or make PTX, which the driver compiles for a newer GPU."""
     fine = [device for device in _devices(facts) if capability(device) < capability(refused)]
     newest = cuda.newest_device_of(here, refused) if here else None
     if fine and len(fine) == len(_devices(facts)):
-        step = commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(fine), f"the GPU here: it does not need {refused}")
+        step = commands.variable(
+            "TORCH_CUDA_ARCH_LIST",
+            ";".join(fine),
+            f"the compute capability of the GPU here: it does not need {refused}",
+        )
     elif newest:
-        why = f"the newest that CUDA {here} compiles for; a GPU of compute capability {refused} runs that code, or the driver compiles its PTX"
+        why = f"the newest architecture of CUDA {here}; a GPU of compute capability {refused} runs this code, or the driver compiles its PTX for that GPU"
         step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{newest}+PTX", why)
     else:
         why = (
-            "set TORCH_CUDA_ARCH_LIST to the newest that `nvcc --list-gpu-arch` shows, with +PTX behind it (8.6+PTX for compute_86): the "
-            f"driver compiles that for a GPU of compute capability {refused} at the first run"
+            "set TORCH_CUDA_ARCH_LIST to the newest architecture that `nvcc --list-gpu-arch` shows, with +PTX after it (8.6+PTX for compute_86): "
+            f"the driver compiles the PTX for a GPU of compute capability {refused} at the first run"
         )
         step = commands.by_hand((), why, "the architecture that the build compiles for")
     return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))

@@ -1,7 +1,8 @@
-"""The CUDA toolkit has a compiler, but lacks some of the headers and libraries.
+"""The CUDA toolkit has a compiler, but some headers and libraries are missing.
 
 What it is
-    nvcc runs, but headers that PyTorch and flash-attn include, or libraries that they are linked to, are not in the toolkit.
+    nvcc runs. But the toolkit does not contain some headers that PyTorch and flash-attn include, or libraries that
+    they are linked with.
 
 How it shows
     "fatal error: cusparse.h: No such file or directory" (cusolverDn.h, cublas_v2.h, cuda_fp8.h, thrust/complex.h, nv/target,
@@ -9,11 +10,13 @@ How it shows
     'cudart.lib'".
 
 Why it happens
-    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-12-8 bring the compiler alone; the wheels of
-    nvidia-*-cu12 bring libraries without a compiler. Or CUDA_HOME points at a folder that holds only a part of a toolkit.
+    NVIDIA's packages come in parts. conda's cuda-nvcc and apt's cuda-nvcc-12-8 contain only the compiler; the wheels
+    nvidia-*-cu12 contain libraries without a compiler. Or CUDA_HOME points at a folder that contains only a part of a
+    toolkit.
 
 What to do
-    Install the whole toolkit (conda: cuda-toolkit; apt: cuda-toolkit-12-8, with the numbers of torch's CUDA) or the -dev parts that are missing.
+    Install the whole toolkit, in the CUDA version that torch was built for (conda: cuda-toolkit; apt:
+    cuda-toolkit-12-8 for CUDA 12.8). Or install the -dev packages that are missing.
 
 How to reproduce
     `attn-doctor reproduce cuda-headers-incomplete` compiles a file that includes cusparse.h against a toolkit that lacks it.
@@ -125,7 +128,7 @@ def detect(facts: Facts) -> Hit | None:
     chosen = building.toolkit(facts)
     assert chosen is not None
     return Hit(
-        message=f"The CUDA toolkit in {chosen.root} lacks {names(_missing(facts)[:4])}, which the build includes.",
+        message=f"The CUDA toolkit in {chosen.root} lacks {names(_missing(facts)[:4])}, which the build needs.",
         evidence=(fact(facts, f"{building.toolkit_path(facts, chosen)}.missing_headers"),),
     )
 
@@ -139,7 +142,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     header, library = seen.group("header"), seen.group("library")
     what = header or (f"the library {library}" if library else None)
     if what is None:
-        return Hit(message="nvcc and the CUDA headers that it found are of different versions.", evidence=evidence)
+        return Hit(message="nvcc and the CUDA headers that it found have different versions.", evidence=evidence)
     return Hit(message=f"{what} is not in the CUDA toolkit that was used.", evidence=evidence)
 
 

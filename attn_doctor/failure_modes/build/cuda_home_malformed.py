@@ -1,25 +1,26 @@
-"""CUDA_HOME is not the folder of a toolkit: it is a list, a file, or points too deep.
+"""CUDA_HOME is not the folder of a toolkit: it is a list or a file, or a folder inside the toolkit.
 
 What it is
-    CUDA_HOME has to be one folder, the one that holds bin/nvcc. It is a list of folders, ends in a colon or a line break, holds
-    quotation marks or an unexpanded ~, ends in /bin, or names a file.
+    CUDA_HOME has to be one folder, the one that contains bin/nvcc. Here it is a list of folders, ends in a colon or a
+    line break, contains quotation marks or a ~ that the shell did not replace, ends in /bin, or names a file.
 
 How it shows
     "FileNotFoundError: [Errno 2] No such file or directory: ':/usr/local/cuda-12.4/bin/nvcc'", '/usr/local/cuda:/bin/nvcc',
     '/usr/local/cuda/bin/bin/nvcc'; "NotADirectoryError: ... '/usr/local/cuda/bin/nvcc/bin/nvcc'".
 
 Why it happens
-    `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda`, copied from an instruction for PATH. Or CUDA_HOME is empty, and PyTorch takes
-    the folder above the nvcc that it finds on PATH: for a link or a script in /usr/local/bin that is /usr/local, which is no
-    toolkit (then "cuda_runtime.h: No such file or directory" follows).
+    `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda` was copied from an instruction for PATH. Or CUDA_HOME is empty:
+    PyTorch then uses the folder above the nvcc that it finds on PATH. If that nvcc is a link or a script in
+    /usr/local/bin, the folder is /usr/local, which is no toolkit, and "cuda_runtime.h: No such file or directory"
+    follows.
 
 What to do
     `export CUDA_HOME=/usr/local/cuda`: one folder, nothing else.
 
 How to reproduce
     `attn-doctor reproduce cuda-home-malformed` runs flash-attn's own setup.py with a colon at the end of CUDA_HOME.
-    Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where
-    the target's will not do.
+    Stand-ins (parts that are not real): a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU
+    build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/264
@@ -46,7 +47,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
-# A path of nvcc that is made from a value that is no folder of a toolkit. The colon of a Windows drive does not count.
+# The path of nvcc that PyTorch makes from a wrong CUDA_HOME. The colon of a Windows drive does not count.
 _ODD = (
     r"(?P<nvcc>(?::[^']{0,300}|[^']{2,300}[:;][^']{0,300}|~[^']{0,300}|[^']{0,300}(?:\\n|\\r|[\"$])[^']{0,300}"
     r"|[^']{0,300}/bin|[^']{0,300}/nvcc)/bin/nvcc)'"
@@ -73,7 +74,7 @@ MODE = FailureMode(
             sample="No CUDA runtime is found, using CUDA_HOME='/usr/local/cuda:/usr/local/cuda-12.4'",
             strength="hint",
         ),
-        # The folders that PyTorch takes for CUDA_HOME where nvcc lies in /usr/local/bin: they are never a toolkit.
+        # PyTorch uses these folders as CUDA_HOME if nvcc is in their bin (/usr/local/bin). They are never a toolkit.
         Sign(
             pattern=r"using CUDA_HOME='(?P<parent>/usr/local|/opt|/)/?'",
             literal="using CUDA_HOME='/",
@@ -91,7 +92,7 @@ MODE = FailureMode(
     ),
 )
 
-# Problems that the probe names where a toolkit lacks something; the value itself is not malformed.
+# Problems that the probe names if a part of the toolkit is missing. The value of CUDA_HOME itself is correct.
 _INCOMPLETE = ("no bin/nvcc", "not executable")
 _HEADERLESS = "no include/cuda_runtime.h"
 
@@ -113,16 +114,18 @@ def detect(facts: Facts) -> Hit | None:
     guessed = chain.cuda_home_by == "nvcc on PATH"
     if _HEADERLESS in str(chain.cuda_home_problem) and not guessed:
         return None
-    how = "PyTorch takes the folder above the nvcc on PATH for CUDA_HOME" if guessed else f"{chain.cuda_home_by} is set"
+    how = "PyTorch uses the folder above the nvcc on PATH as CUDA_HOME" if guessed else f"{chain.cuda_home_by} is set"
     return Hit(
         message=f"{how}, {value!r}, and that is not the folder of a toolkit: it {chain.cuda_home_problem}.",
         evidence=(fact(facts, "toolchain.cuda_home"), fact(facts, "toolchain.cuda_home_problem")),
-        severity=None if building_it else Severity.INFO,  # a CPU build of torch, for example, never looks there
+        severity=None
+        if building_it
+        else Severity.INFO,  # nothing needs CUDA_HOME then: a CPU build of torch never reads it
     )
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Say whether a variable names the folder. Then it is wrong for every program that reads it."""
+    """Say whether a variable names the folder. If so, a wrong folder harms every program that reads the variable."""
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 
@@ -137,20 +140,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if proofs:
         path = proofs[0].groups["nvcc"]
         return Hit(
-            message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not one toolkit's folder there.",
+            message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not the folder of one toolkit there.",
             evidence=building.lines(proofs),
             variant=Value(value=path.removesuffix("/bin/nvcc")),
         )
     home = seen.group("home")
     if home:
-        message = f"CUDA_HOME was {home!r} there, which is not one toolkit's folder."
+        message = f"CUDA_HOME was {home!r} there, which is not the folder of one toolkit."
         return Hit(message=message, evidence=evidence, variant=Value(value=home))
     header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
     parent = seen.group("parent")
     if not header:
         return None
     return Hit(
-        message=f"PyTorch took {parent} for the CUDA toolkit, because nvcc lies below it on PATH; the CUDA headers are in another folder.",
+        message=f"PyTorch used {parent} as the CUDA toolkit, because it found nvcc in its bin on PATH; the CUDA headers are in another folder.",
         evidence=evidence,
         variant=Value(value=parent or ""),
         confidence=Confidence.MEDIUM,
@@ -163,34 +166,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     folder = next((kit.root for kit in kits if kit.missing_headers == ()), None) or _folder_meant(facts, hit)
     if (
         folder == facts.toolchain.cuda_home and facts.toolchain.cuda_home_problem == "does not exist"
-    ):  # the value names one folder, which is not there
+    ):  # CUDA_HOME names one folder, and this folder does not exist
         unset = commands.variable(
-            "CUDA_HOME", None, "it names a folder that does not exist, and hides a toolkit that PyTorch would find"
+            "CUDA_HOME",
+            None,
+            "it names a folder that does not exist; without it PyTorch looks for a toolkit in the usual places",
         )
         return (Fix(title="Unset CUDA_HOME", steps=(unset,), verify=verify), *toolkits.cures(facts))
     value = hit.variant.value if isinstance(hit.variant, Value) else None
     usual = None if value is None else _USUAL.get(value.rstrip("/") or "/")
     if folder is None and usual is not None and facts.system.os != "windows":
         why = (
-            f"the usual folder, which holds include/cuda_runtime.h: an nvcc in {str(value).rstrip('/')}/bin is a link or a script "
-            "that calls the toolkit's; where it is not there, find / -name cuda_runtime.h shows the folder"
+            f"the usual folder of the toolkit, with include/cuda_runtime.h: the nvcc in {str(value).rstrip('/')}/bin is a link or a script "
+            "that calls the real nvcc. If this folder does not exist, find / -name cuda_runtime.h shows the right one"
         )
         step = commands.variable("CUDA_HOME", usual, why)
         return (Fix(title=f"Set CUDA_HOME to {usual}", steps=(step,), verify=verify),)
     if folder is None:
         look = commands.by_hand(
             ("sh", "-c", 'readlink -f "$(command -v nvcc)"'),
-            "says where nvcc lies: the folder above its bin is the toolkit, and CUDA_HOME has to be that one folder",
+            "shows where nvcc is, for example /opt/cuda/bin/nvcc: set CUDA_HOME to the folder above bin, /opt/cuda",
             "nothing",
             "none",
         )
         return (Fix(title="Set CUDA_HOME to the folder of the toolkit", steps=(look,), verify=verify),)
-    step = commands.variable("CUDA_HOME", folder, "one folder, the one that holds bin/nvcc")
+    step = commands.variable("CUDA_HOME", folder, "one folder, the one that contains bin/nvcc")
     return (Fix(title=f"Set CUDA_HOME to {folder}", steps=(step,), verify=verify),)
 
 
 def _folder_meant(facts: Facts, hit: Hit) -> str | None:
-    """Return the folder that the wrong value names: the last whole one of a list, without quotes, bin and nvcc. None: there is none."""
+    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: it has none."""
     value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
     if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
         return None
@@ -205,7 +210,7 @@ def _root(text: str) -> str:
     return re.sub(r"(?:/bin)?/nvcc$|/bin$", "", text)
 
 
-# Where the toolkit lies whose nvcc is found in a folder of the system: NVIDIA's packages and images, Arch Linux, Debian's own package.
+# The folder above the bin in which nvcc was found -> the folder of the toolkit: NVIDIA's packages and images, Arch Linux, Debian's own package.
 # https://docs.nvidia.com/cuda/cuda-installation-guide-linux/, https://archlinux.org/packages/extra/x86_64/cuda/
 # https://packages.debian.org/bookworm/amd64/nvidia-cuda-dev/filelist
 _USUAL = {"/usr/local": "/usr/local/cuda", "/opt": "/opt/cuda", "/": "/usr"}

@@ -1,27 +1,27 @@
 """No CUDA toolkit is found, so nothing can be compiled against CUDA.
 
 What it is
-    Building flash-attn needs NVIDIA's compiler (nvcc) and headers. PyTorch looks for them in CUDA_HOME, then in CUDA_PATH,
-    then beside the `nvcc` on PATH, then in /usr/local/cuda, and finds none.
+    To build flash-attn, NVIDIA's compiler (nvcc) and headers are needed. PyTorch looks for them in CUDA_HOME, then in
+    CUDA_PATH, then beside the `nvcc` on PATH, then in /usr/local/cuda, and finds none.
 
 How it shows
-    "UserWarning: flash_attn was requested, but nvcc was not found", and further on "OSError: CUDA_HOME environment variable is
-    not set. Please set it to your CUDA install root."
+    "UserWarning: flash_attn was requested, but nvcc was not found", and later "OSError: CUDA_HOME environment
+    variable is not set. Please set it to your CUDA install root."
 
 Why it happens
-    `pip install torch` brings CUDA's runtime libraries, not its compiler. flash-attn's setup.py asks for the toolkit even when
-    a finished wheel would do, because torch's CUDAExtension is made before the wheel is looked for.
+    `pip install torch` installs CUDA's runtime libraries, not its compiler. flash-attn's setup.py needs the toolkit
+    even if a finished wheel fits, because it creates torch's CUDAExtension before it looks for the wheel.
 
 What to do
-    Install a finished wheel by its address: that compiles nothing. Or install a toolkit of the CUDA major that torch was
-    built for. For YOLO12 of Ultralytics neither is needed: it never calls flash-attn.
+    Install a finished wheel by its address: then nothing is compiled. Or install a toolkit of the CUDA major version
+    that torch was built for. YOLO12 of Ultralytics needs neither: it never calls flash-attn.
 
-    Beware: a CPU build of torch prints the very same sentence even with CUDA_HOME set (see torch-cpu-build).
+    Beware: a CPU build of torch prints the same sentence even if CUDA_HOME is set (see torch-cpu-build).
 
 How to reproduce
-    `attn-doctor reproduce cuda-home-unset` runs flash-attn's own setup.py in a namespace in which no CUDA toolkit can be
-    seen. Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB)
-    where the target's will not do.
+    `attn-doctor reproduce cuda-home-unset` runs flash-attn's own setup.py in a namespace in which no CUDA toolkit can
+    be seen. Stand-ins (parts that are not real): a torch that only looks like a CUDA build. It downloads 13 MB, and a
+    CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1736
@@ -58,7 +58,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=("build-failed-unspecified",),
     signs=(
-        # setup.py of causal-conv1d and mamba-ssm read nvcc's version only where there is a CUDA_HOME.
+        # The setup.py of causal-conv1d and mamba-ssm sets bare_metal_version only if CUDA_HOME was found.
         Sign(
             pattern=r"name 'bare_metal_version' is not defined|local variable 'bare_metal_version'",
             literal="'bare_metal_version'",
@@ -107,7 +107,7 @@ MODE = FailureMode(
             sample="TypeError: unsupported operand type(s) for +: 'NoneType' and 'str'",
             strength="hint",
         ),
-        # Functions that raise one error only: that there is no CUDA_HOME.
+        # Functions whose only error is that there is no CUDA_HOME.
         *building.ISOLATED,
         cut_logs.frame(
             "raise_if_cuda_home_none",
@@ -149,11 +149,11 @@ MODE = FailureMode(
 
 
 class Isolated(Variant, frozen=True, kw_only=True):
-    """Say that the build ran in an environment of its own, whose torch the installer took from the registry."""
+    """Say that the build was isolated: the installer made an environment for it, with a torch from the package index."""
 
 
 def _places(facts: Facts) -> str:
-    """Return where PyTorch looks: on Windows, beside variables and PATH, in the folder of NVIDIA's installer (_find_cuda_home)."""
+    """Return the places where PyTorch looks for the toolkit: variables, PATH, and the usual folder of the system (_find_cuda_home)."""
     last = "the folder of NVIDIA's installer" if facts.system.os == "windows" else "/usr/local/cuda"
     return f"CUDA_HOME, CUDA_PATH, PATH and {last}"
 
@@ -165,9 +165,11 @@ def detect(facts: Facts) -> Hit | None:
         lambda: building.setup_would_run(facts),
     ):
         return None
-    evidence = [fact(facts, "toolchain.cuda_home", f"{_places(facts)} lead to no toolkit")]
+    evidence = [fact(facts, "toolchain.cuda_home", f"no toolkit in {_places(facts)}")]
     if variable(facts, "CONDA_PREFIX"):
-        evidence.append(fact(facts, "environment", "a conda environment is active: conda can bring a toolkit into it"))
+        evidence.append(
+            fact(facts, "environment", "a conda environment is active: conda can install a toolkit into it")
+        )
     return Hit(
         message="No CUDA toolkit is found here, so flash-attn cannot be compiled.",
         evidence=tuple(evidence),
@@ -177,24 +179,24 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         if _starts_nvcc(seen):
-            return None  # a folder was found, and nvcc is called in it
+            return None  # a toolkit's folder was found, and its nvcc was called
         return cut_logs.hit(
             seen,
-            "That function stops where PyTorch finds no CUDA toolkit.",
+            "That function fails if PyTorch finds no CUDA toolkit.",
             "OSError, RuntimeError, AssertionError or op_builder.builder.MissingCUDAException",
         )
     seen = cut_logs.told(seen)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
-        return None  # that TypeError alone may come from any program
+        return None  # the TypeError alone may come from any program
     return Hit(
-        message=f"PyTorch found no CUDA toolkit there: {_places(facts)} led to none.",
+        message=f"PyTorch found no CUDA toolkit there: none in {_places(facts)}.",
         evidence=evidence,
         variant=Isolated() if seen.group("isolated") else None,
     )
 
 
 def _starts_nvcc(seen: Seen) -> bool:
-    """Say whether a frame of subprocess stands below the frame at which a log is cut."""
+    """Say whether a log that is cut has a frame of subprocess below the cut: then nvcc was called."""
     last = max((m.line for m in cut_logs.ends(seen)), default=0)
     return any("within" in m.groups and m.line > last for log in seen.logs for m in log.of("nvcc-missing"))
 
@@ -202,9 +204,9 @@ def _starts_nvcc(seen: Seen) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Isolated) and facts.system.os == "windows":
         step = building.build(
-            facts, "an isolated build takes PyPI's torch, which for Windows is a CPU build and looks for no toolkit"
+            facts, "an isolated build uses PyPI's torch, which on Windows is a CPU build and looks for no toolkit"
         )
-        title = "Build with the torch that is there, not in isolation"
+        title = "Build with the torch of this environment, without isolation"
         return (
             Fix(title=title, steps=(*_home(facts), package_cures.tools(facts), step), verify=building.verify(facts)),
             *toolkits.cures(facts),
@@ -212,12 +214,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     kit = toolkits.shown(facts)
     if kit is None or not isinstance(kit.version, str):
         return toolkits.cures(facts)
-    title = f"Point CUDA_HOME at the CUDA {kit.version} that is there"
+    title = f"Point CUDA_HOME at the CUDA {kit.version} that is installed"
     home = Fix(title=title, steps=(toolkits.point_at(facts, kit.version),), verify=building.verify(facts))
     return (home, *toolkits.cures(facts))
 
 
 def _home(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that points CUDA_HOME at the toolkit that a log shows; none where it shows none."""
+    """Return the step that sets CUDA_HOME to the toolkit that a log shows; no step if the log shows none."""
     kit = toolkits.shown(facts)
     return (toolkits.point_at(facts, kit.version),) if kit is not None and isinstance(kit.version, str) else ()

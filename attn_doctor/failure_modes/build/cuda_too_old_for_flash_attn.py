@@ -1,23 +1,25 @@
 """The nvcc that is found is too old to compile flash-attn.
 
 What it is
-    Each flash-attn release names the oldest CUDA toolkit that it compiles with. The nvcc that was found is older.
+    Each flash-attn release names the oldest CUDA toolkit that can compile it. The nvcc that was found is older.
 
 How it shows
-    "RuntimeError: FlashAttention is only supported on CUDA 11.7 and above.  Note: make sure nvcc has a supported version by
-    running nvcc -V."; or nvcc itself does not know an option: "nvcc fatal   : Value 'c++20' is not defined for option 'std'".
+    "RuntimeError: FlashAttention is only supported on CUDA 11.7 and above. Note: make sure nvcc has a supported
+    version by running nvcc -V.". Or nvcc itself does not support an option: "nvcc fatal : Value 'c++20' is not
+    defined for option 'std'".
 
 Why it happens
-    The build finds another nvcc than the one that you mean: /usr/bin/nvcc of the distribution, or an old module, stands before
-    the new one. The CUDA version that nvidia-smi shows is the driver's, not nvcc's.
+    The build finds another nvcc than the one that you mean: /usr/bin/nvcc of the distribution, or an old module,
+    comes before the new one on PATH. The CUDA version that nvidia-smi shows is the driver's, not nvcc's.
 
 What to do
-    Put the newer toolkit's bin folder first on PATH and set CUDA_HOME to it. Or install a finished wheel: that needs no nvcc.
+    Put the newer toolkit's bin folder first on PATH, and set CUDA_HOME to the newer toolkit. Or install a finished
+    wheel, which needs no nvcc.
 
 How to reproduce
-    `attn-doctor reproduce cuda-too-old-for-flash-attn` runs flash-attn's own setup.py with an nvcc of CUDA 11.6. Stand-ins
-    in it: a torch that only looks like a CUDA build; an nvcc that only says its version. It downloads 13 MB, and a CPU build
-    of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce cuda-too-old-for-flash-attn` runs flash-attn's own setup.py with an nvcc of CUDA 11.6.
+    Stand-ins (parts that are not real): a torch that only looks like a CUDA build; an nvcc that only prints its
+    version. It downloads 13 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/825
@@ -90,7 +92,7 @@ MODE = FailureMode(
         run=(INSTALL_SOURCE,),
         shows="only supported on CUDA",
         seconds=20,
-        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only says its version"),
+        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only prints its version"),
     ),
 )
 
@@ -112,7 +114,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class TooOld(Variant, frozen=True, kw_only=True):
-    """Hold the oldest CUDA that the package takes, where its error names it: "11.7"."""
+    """Hold the oldest CUDA version that the package supports, as its error names it: "11.7"."""
 
     needs: str
 
@@ -125,11 +127,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=TooOld(needs=need),
         )
-    return Hit(message=f"The nvcc that was found is too old: it does not know {option!r}.", evidence=evidence)
+    return Hit(message=f"The nvcc that was found is too old: it does not support {option!r}.", evidence=evidence)
 
 
 def _of(facts: Facts, seen: Seen) -> str:
-    """Return the package that asks for a newer CUDA: by its line, else by the log."""
+    """Return the name of the package that needs a newer CUDA: from the line of the error, else from the whole log."""
     named = seen.group("package") or ""
     return named.lower().replace("_", "-") if "_" in named else subject.words(facts)
 

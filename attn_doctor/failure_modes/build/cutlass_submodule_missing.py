@@ -1,24 +1,25 @@
 """The source of flash-attn is there, but CUTLASS, which it needs, is missing.
 
 What it is
-    flash-attn's kernels include NVIDIA's CUTLASS, a git submodule under csrc/cutlass. That folder is empty.
+    flash-attn's kernels need NVIDIA's CUTLASS, a git submodule in the folder csrc/cutlass. That folder is empty.
 
 How it shows
     "fatal error: cutlass/numeric_types.h: No such file or directory" (or cute/tensor.hpp, in any language), or, from newer
     releases, "AssertionError: csrc/cutlass is missing, please use source distribution or git clone".
 
 Why it happens
-    GitHub's "Download ZIP" and a plain `git clone` leave submodules out; or the machine could not reach GitHub for them.
+    GitHub's "Download ZIP" and a plain `git clone` do not download submodules. Or the machine could not reach GitHub
+    to get them.
 
-    Beware: "error: pathspec 'csrc/cutlass' did not match" and "fatal: not a git repository" also stand in the logs of builds
-    from PyPI that go well.
+    Beware: "error: pathspec 'csrc/cutlass' did not match" and "fatal: not a git repository" are also printed by
+    builds from PyPI that succeed.
 
 What to do
-    `git submodule update --init --recursive` in the checkout; or build from PyPI, whose archive holds CUTLASS.
+    Run `git submodule update --init --recursive` in the checkout. Or build from PyPI: its archive contains CUTLASS.
 
 How to reproduce
-    `attn-doctor reproduce cutlass-submodule-missing` runs flash-attn's own setup.py in a source without csrc/cutlass. It
-    downloads 13 MB, and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce cutlass-submodule-missing` runs flash-attn's own setup.py in a source without csrc/cutlass.
+    It downloads 13 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/331
@@ -40,7 +41,7 @@ _HEADERS = r"(?:cutlass|cute)/[\w/]{1,80}\.(?:h|hpp|cuh)"
 MODE = FailureMode(
     code="AD111",
     slug="cutlass-submodule-missing",
-    title="The source is without CUTLASS",
+    title="CUTLASS is missing from the source",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -72,7 +73,7 @@ MODE = FailureMode(
                 ('"cute/', 'utils.h(13): catastrophic error: cannot open source file "cute/tensor.hpp"'),
             )
         ),
-        # The same of AMD's Composable Kernel: clang speaks of 'fmha_bwd.hpp' file not found.
+        # The same for AMD's Composable Kernel. clang writes: 'fmha_bwd.hpp' file not found.
         Sign(
             pattern=r"fatal error: '(?P<header>(?:fmha_\w+|(?:ck|ck_tile)/[\w/.]+)\.hpp)' file not found",
             literal="' file not found",
@@ -106,7 +107,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="This folder is flash-attn's source, and its csrc/cutlass is empty: it cannot be built as it is.",
+        message="This folder is flash-attn's source, and its folder csrc/cutlass is empty: this source cannot be built.",
         evidence=(fact(facts, "project.source_checkout"), fact(facts, "project.cutlass_missing")),
     )
 
@@ -118,7 +119,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"{header} of {of} is not there" if header else "csrc/cutlass is empty"
     if submodule and not header:
         what = f"The submodule {submodule} is not there"
-    return Hit(message=f"{what}: the source was taken without its submodules.", evidence=evidence)
+    return Hit(message=f"{what}: the source was downloaded without its submodules.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -1,22 +1,23 @@
-"""The Python there was built with clang, and hands its flags to GCC.
+"""Python was built with clang, and its flags are passed to GCC, which refuses them.
 
 What it is
-    setuptools compiles extensions with the flags that Python itself was built with. Some flags are known to one compiler alone.
+    setuptools compiles extensions with the flags that Python itself was built with. Some of these flags exist only in
+    one compiler.
 
 How it shows
     "c++: error: unrecognized command-line option '-fdebug-default-version=4'" while flash-attn is built.
 
 Why it happens
-    The Python is a finished one (uv, python-build-standalone, a conda of its own) that was built with clang; the compiler of the system is GCC.
-    Since 2025 uv takes such flags out when it installs a Python.
+    The Python was downloaded ready-made (by uv, from python-build-standalone, or from conda) and was built with
+    clang; the compiler of the system is GCC. Since 2025 uv removes such flags when it installs a Python.
 
 What to do
-    Install that Python again with a new uv, and make the environment anew; or compile with clang; or take a finished wheel, which needs no
-    compiler.
+    Install that Python again with a new uv, and create the environment again; or compile with clang; or install a
+    finished wheel, which needs no compiler.
 
 How to reproduce
-    There is no recipe: it needs an old standalone Python. `CFLAGS=-fdebug-default-version=4 pip install --no-binary :all: --no-deps psutil`
-    shows the line, where the compiler is GCC.
+    There is no recipe: an old standalone Python is needed. `CFLAGS=-fdebug-default-version=4 pip install --no-binary
+    :all: --no-deps psutil` shows the line if the compiler is GCC.
 
 References
     https://gregoryszorc.com/docs/python-build-standalone/main/quirks.html
@@ -35,7 +36,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
 from attn_doctor.model.versions import dotted, pair
 
-# Flags of clang in the sysconfig of finished Pythons, which GCC does not know.
+# Flags of clang that are in the sysconfig of ready-made Pythons, and that GCC does not support.
 _CLANG = (
     r"-f(?:debug-default-version|profile-instr-\w+|profile-sample-use|color-diagnostics|sanitize-trap)|-flto=thin|-stdlib=libc\+\+|"
     r"-mllvm|-Wshorten-64-to-32|-Qunused-arguments|--rtlib=\S{1,30}"
@@ -44,7 +45,7 @@ _CLANG = (
 MODE = FailureMode(
     code="AD129",
     slug="flags-of-another-compiler",
-    title="Python hands the flags of clang to GCC",
+    title="Python passes the flags of clang to GCC",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -71,7 +72,7 @@ class Flag(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     flag = seen.captured()["flag"]
     return Hit(
-        message=f"{flag} is a flag of clang: the Python there was built with clang, and GCC, which compiles here, does not know it.",
+        message=f"{flag} is a flag of clang, and the compiler there is GCC, which does not support it. The Python there was built with clang.",
         evidence=evidence,
         variant=Flag(flag=flag),
     )
@@ -83,7 +84,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     label = dotted(version) if version else "3.12"
     again = (
         commands.by_hand(
-            ("uv", "self", "update"), "a new uv takes the flags of clang out of a Python that it installs", "uv", "low"
+            ("uv", "self", "update"),
+            "a new uv removes the flags of clang from each Python that it installs",
+            "uv",
+            "low",
         ),
         commands.by_hand(
             ("uv", "python", "install", "--reinstall", label),
@@ -93,16 +97,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ),
         commands.by_hand(
             ("uv", "venv", "--clear", "--python", label),
-            "makes the environment of this folder anew: install torch and the rest in it again, then flash-attn",
+            "creates the environment .venv of this folder again, empty: install torch and your other packages in it, then flash-attn",
             "all packages of this environment",
             "medium",
-            risk_text="what was installed in this folder's .venv is gone",
+            risk_text="all packages in this folder's .venv are removed",
         ),
     )
     clang = (
-        commands.variable("CC", "clang", "the compiler that knows these flags: install clang first"),
+        commands.variable("CC", "clang", "the compiler that supports these flags: install clang first"),
         commands.variable("CXX", "clang++", "the same for C++"),
-        building.build(facts, "with clang; nvcc takes GCC still"),
+        building.build(facts, "clang compiles the C++ files; nvcc still uses GCC"),
     )
     finished = building.without_compiling(facts)
     renewed = (Fix(title="Install the Python of uv again", steps=again, verify=verify),)

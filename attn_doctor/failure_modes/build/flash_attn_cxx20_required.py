@@ -1,26 +1,27 @@
-"""torch's headers need a newer C++ than flash-attn's setup.py passes: no source build can succeed.
+"""torch's headers need a newer C++ than flash-attn's setup.py passes: a build from source always fails.
 
 What it is
     The headers of newer torch releases are C++20. Every flash-attn release on PyPI so far passes `-std=c++17` to both
-    compilers, and there is no variable to change it. So the build stops at its first file, after minutes or on the last of many
-    jobs.
+    compilers, and no variable changes that. So each build fails, after minutes or at the end of a long build.
 
 How it shows
     "ATen/ATen.h:9:2: error: #error C++20 or later compatible compiler is required to use ATen.", then hundreds of errors that
-    follow from it. Under nvcc alone: "namespace "std" has no member "strong_ordering"".
+    follow from it. nvcc prints: "namespace "std" has no member "strong_ordering"".
 
 Why it happens
-    torch now needs a newer standard, and an explicit -std keeps torch's build tools from adding their own. A newer compiler
-    does not help: the option selects the old standard. Older extensions fail in the same way with C++14 against C++17.
+    torch now needs a newer standard, and because setup.py passes -std itself, torch's build tools do not add their
+    own. A newer compiler does not help: the option selects the old standard. Older extensions fail in the same way:
+    they pass C++14, and torch needs C++17.
 
 What to do
-    Do without flash-attn: PyTorch's own fused attention needs no build. Or use a torch that a finished wheel exists for. Or
-    build from flash-attn's main branch, where this is fixed. Or from its source archive with every -std=c++17 in setup.py
-    changed to -std=c++20: 2.8.3.post2 was built so against torch 2.15.0 with nvcc 13.0, and imports.
+    Use YOLO12 without flash-attn: PyTorch's own fused attention needs no build. Or install a torch for which a
+    finished wheel exists. Or build from flash-attn's main branch, which has a fix. Or build from its source archive
+    after you change every -std=c++17 in setup.py to -std=c++20: flash-attn 2.8.3.post2 was built in this way with
+    torch 2.15.0 and nvcc 13.0, and it imports.
 
 How to reproduce
-    `attn-doctor reproduce flash-attn-cxx20-required` compiles a file with torch's headers as flash-attn's setup.py does,
-    with -std=c++17. Where the target's torch will not do, a CPU build is downloaded: 200 MB.
+    `attn-doctor reproduce flash-attn-cxx20-required` compiles a file with torch's headers as flash-attn's setup.py
+    does, with -std=c++17. If the target's torch cannot be used, a CPU build is downloaded: 200 MB.
 
 References
     https://github.com/Dao-AILab/flash-attention/pull/2879
@@ -103,25 +104,25 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need = seen.group("need") or "20"
     return Hit(
-        message=f"torch's headers need C++{need}, and the build passed an older standard: it cannot succeed as it is.",
+        message=f"torch's headers need C++{need}, and the build passed an older standard, so it cannot succeed.",
         evidence=evidence,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not subject.is_flash_attn(facts):
-        words = f"take a newer release of {subject.words(facts)}, whose setup passes the C++ standard that torch's headers need, or an older torch"
+        words = f"install a newer release of {subject.words(facts)}, which passes the C++ standard that torch's headers need, or an older torch"
         step = commands.by_hand((), words, "that package")
-        newer = Fix(title="Take a newer release of that package", steps=(step,), verify=building.verify(facts))
+        newer = Fix(title="Install a newer release of that package", steps=(step,), verify=building.verify(facts))
         return (*building.without_compiling(facts), newer)
     source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,
         no_build_isolation=True,
         why="the main branch passes the C++ standard that torch's headers need",
-        changes="adds flash-attn, unreleased",
+        changes="adds flash-attn, in a state that is not released",
         risk="medium",
-        risk_text="it is compiled, for hours, and it is no release",
+        risk_text="it compiles for hours, and this code is not a release",
     )
     main = Fix(title="Build from flash-attn's main branch", steps=(step,), verify=building.verify(facts))
     return (*building.without_compiling(facts), main)

@@ -1,7 +1,8 @@
 """The source of flash-attn (or of another extension) is newer than torch's headers.
 
 What it is
-    An extension is compiled against the headers of the installed torch. Its source calls torch's C++ functions as a newer torch has them.
+    An extension is compiled with the headers of the installed torch. Its source calls C++ functions of torch in the
+    form that they have only in a newer torch.
 
 How it shows
     "error: invalid initialization of reference of type 'const c10::optional<at::Generator>&' from expression of type
@@ -10,16 +11,17 @@ How it shows
     'at::get_generator_or_default' matches the argument list".
 
 Why it happens
-    torch has std::optional in its functions since 2.2; torch 2.1 and older have c10::optional, a type of their own. flash-attn changed
-    over on 14 January 2025: its releases from 2.7.4 on do not compile with torch 2.1. `pip install flash-attn` without a version takes the newest.
+    torch 2.2 and newer use std::optional in their functions; torch 2.1 and older use c10::optional, a type of their
+    own. flash-attn changed to std::optional on 14 January 2025: its releases since 2.7.4 do not compile with torch
+    2.1. `pip install flash-attn` without a version installs the newest release.
 
 What to do
-    Take the finished wheel that was built for this torch; or a newer torch (2.2 or later); or flash-attn 2.7.3 or older, which compiles
-    with torch 2.1.
+    Install the finished wheel that was built for this torch; or a newer torch (2.2 or later); or flash-attn 2.7.3 or
+    older, which compiles with torch 2.1.
 
 How to reproduce
-    There is no recipe: it takes torch 2.1 and a build with nvcc. `pip install --no-build-isolation flash-attn` beside torch 2.1 shows it
-    where no wheel fits.
+    There is no recipe: torch 2.1 and a build with nvcc are needed. `pip install --no-build-isolation flash-attn` with
+    torch 2.1 shows it if no finished wheel fits.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1498
@@ -43,7 +45,7 @@ MODE = FailureMode(
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
-    says="The source that is compiled uses std::optional, and the headers of the torch there have c10::optional: it is a torch older than 2.2.",
+    says="The source that is compiled uses std::optional, but the torch there is older than 2.2: its headers have c10::optional.",
     signs=(
         Sign(
             pattern=r"c10::optional<.{0,120}std::optional<|std::optional<.{0,160}c10::optional<",
@@ -67,9 +69,11 @@ MODE = FailureMode(
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
-    why = "torch 2.2 and newer have std::optional, as the source expects; then build again"
+    why = "torch 2.2 and newer have std::optional, which the source needs; then build again"
     eleven = isinstance(facts.torch.cuda, str) and facts.torch.cuda.startswith("11.")
-    kept = torch_steps.for_cuda_major(facts, 11) if eleven else ()  # nvcc is of the CUDA of the torch there
+    kept = (
+        torch_steps.for_cuda_major(facts, 11) if eleven else ()
+    )  # the nvcc there is for CUDA 11, as the torch is: the new torch has to be for CUDA 11 too
     title = "Install torch 2.2 or newer"
     torch = (Fix(title=title, steps=kept, verify=verify),) if kept else torch_steps.newest(facts, title, why=why)
     older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")

@@ -1,18 +1,19 @@
 """A variable is set to a value that flash-attn's setup.py ignores.
 
 What it is
-    FLASH_ATTENTION_FORCE_BUILD, FLASH_ATTENTION_SKIP_CUDA_BUILD and FLASH_ATTENTION_FORCE_CXX11_ABI count only as the exact
-    text TRUE. FLASH_ATTN_CUDA_ARCHS knows a few architectures and ignores all others.
+    FLASH_ATTENTION_FORCE_BUILD, FLASH_ATTENTION_SKIP_CUDA_BUILD and FLASH_ATTENTION_FORCE_CXX11_ABI have an effect
+    only with the exact value TRUE. FLASH_ATTN_CUDA_ARCHS accepts a few architectures, and setup.py ignores all
+    others.
 
 How it shows
-    There is no error: `FLASH_ATTENTION_FORCE_BUILD=1` changes nothing and prints nothing. FLASH_ATTN_CUDA_ARCHS=86 adds no
-    architecture, and then TORCH_CUDA_ARCH_LIST decides, or the GPUs that can be seen.
+    There is no error: `FLASH_ATTENTION_FORCE_BUILD=1` changes nothing and prints nothing. FLASH_ATTN_CUDA_ARCHS=86
+    adds no architecture; TORCH_CUDA_ARCH_LIST or the visible GPUs then decide what is compiled.
 
 Why it happens
-    setup.py compares with "TRUE". Most other projects take 1 as well.
+    setup.py compares the value with "TRUE". Most other projects also accept 1.
 
 What to do
-    Write TRUE. For an RTX 30 or 40 write 80: code for 8.0 also runs on 8.6 and 8.9.
+    Write TRUE. For an RTX 30 or RTX 40 write 80: code for 8.0 also runs on 8.6 and 8.9.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-variable-ignored` examines an environment in which FLASH_ATTENTION_FORCE_BUILD is 1. It
@@ -74,7 +75,7 @@ def detect(facts: Facts) -> Hit | None:
         value = variable(facts, name)
         if value is not None and value.strip().lower() in (*_MEANT, "true") and value != "TRUE":
             return Hit(
-                message=f"{name}={value} has no effect: flash-attn's setup.py takes nothing but TRUE.",
+                message=f"{name}={value} has no effect: flash-attn's setup.py accepts only TRUE.",
                 evidence=(evidence,),
             )
     value = variable(facts, _ARCHS)
@@ -87,13 +88,13 @@ def detect(facts: Facts) -> Hit | None:
     if not strange:
         return None
     return Hit(
-        message=f"{_ARCHS}={value}: flash-attn {row.release} knows {names(row.archs)} and ignores {names(strange)}.",
+        message=f"{_ARCHS}={value}: flash-attn {row.release} accepts {names(row.archs)} and ignores {names(strange)}.",
         evidence=(evidence,),
     )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    message = f"{seen.group('name')}={seen.group('value')} has no effect: setup.py takes nothing but TRUE."
+    message = f"{seen.group('name')}={seen.group('value')} has no effect: setup.py accepts only TRUE."
     return Hit(message=message, evidence=evidence, severity=Severity.INFO)
 
 
@@ -106,12 +107,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             return (Fix(title=f"Set {name} to TRUE", steps=(step,), verify=verify),)
     advised = building.variables(building.foreseen(facts)).get(_ARCHS)
     step = commands.variable(
-        _ARCHS, advised, "the architecture that the GPU of this machine runs" if advised else "it does nothing"
+        _ARCHS, advised, "the architecture for the GPU of this machine" if advised else "its value has no effect"
     )
-    return (Fix(title=f"Set {_ARCHS} to what is known", steps=(step,), verify=verify),)
+    return (Fix(title=f"Set {_ARCHS} to a value that setup.py accepts", steps=(step,), verify=verify),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine whose versions are not known."""
     step = commands.variable(_BOOLEANS[0], "TRUE", "the only value that setup.py accepts, for each of these variables")
     return (Fix(title=f"Set {_BOOLEANS[0]} to TRUE", steps=(step,), verify=building.verify(facts)),)

@@ -1,7 +1,7 @@
 """There is no C++ compiler, or it is not on PATH.
 
 What it is
-    Extensions need the system's C++ compiler besides nvcc. None is found.
+    To build an extension, the system's C++ compiler is needed besides nvcc. None is found.
 
 How it shows
     "error: command 'gcc' failed: No such file or directory", "unable to execute 'gcc'", "g++ (0.0.0) is less than the minimum
@@ -10,15 +10,16 @@ How it shows
     run time: "RuntimeError: Failed to find C compiler" (triton), "No working C++ compiler found" (torch.compile).
 
 Why it happens
-    Slim container images have none. On Windows, cl.exe is on PATH only in the prompt that Visual Studio sets up.
+    Slim container images contain no compiler. On Windows, cl.exe is on PATH only in the prompt that Visual Studio
+    sets up.
 
 What to do
-    Debian and Ubuntu: `apt-get install build-essential`. Windows: Visual Studio Build Tools, and the "x64 Native Tools" prompt.
-    Or a finished wheel, which needs no compiler.
+    Debian and Ubuntu: `apt-get install build-essential`. Windows: install Visual Studio Build Tools, and build in its
+    "x64 Native Tools" prompt. Or install a finished wheel, which needs no compiler.
 
 How to reproduce
-    `attn-doctor reproduce host-compiler-missing` builds a small extension with a PATH that holds no compiler. It downloads 3
-    MB.
+    `attn-doctor reproduce host-compiler-missing` builds a small extension with a PATH that has no compiler. It
+    downloads 3 MB.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1017
@@ -179,7 +180,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="builds a small extension with a PATH that holds no compiler",
+        does="builds a small extension with a PATH that has no compiler",
         of=(
             BUILD_TOOLS,
             File(
@@ -212,14 +213,14 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class NotSure(Variant, frozen=True, kw_only=True):
-    """Say that only PyTorch's check did not find cl. setuptools finds Visual Studio by itself, so the build may have gone on."""
+    """Say that only a check of PyTorch did not find cl. setuptools finds Visual Studio without PATH, so the build may have gone on."""
 
 
 class AtRunTime(Variant, frozen=True, kw_only=True):
-    """Say that torch.compile or triton looked for the compiler while the program ran: no package is built."""
+    """Say that torch.compile or triton looked for the compiler while a program ran. No package is built."""
 
 
-# A warning of torch/utils/cpp_extension.py (get_compiler_abi_compatibility_and_version): it looks on PATH alone.
+# A warning of torch/utils/cpp_extension.py (get_compiler_abi_compatibility_and_version): it searches only PATH.
 _ONLY_CHECKED = "Error checking compiler version for cl:"
 _AT_RUN_TIME = re.compile(
     r"Failed to find C compiler|No working C\+\+ compiler|Compiler: cl is not found|InvalidCxxCompiler"
@@ -230,7 +231,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "PyTorch looked there for the C++ compiler. Probably there is none.",
+            "PyTorch looks there for the C++ compiler. Probably none is installed.",
             "subprocess.CalledProcessError or FileNotFoundError",
         )
     seen = cut_logs.told(seen)
@@ -238,7 +239,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     if all(_ONLY_CHECKED in m.text for m in seen.matches):
         return Hit(
-            message="PyTorch did not find cl on PATH. setuptools finds an installed Visual Studio by itself, so this is the cause only if the "
+            message="PyTorch did not find cl on PATH. setuptools finds an installed Visual Studio without PATH, so this is the cause only if the "
             "build ended there.",
             evidence=evidence,
             variant=NotSure(),
@@ -270,6 +271,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not isinstance(hit.variant, AtRunTime):
         return (*made, install)
     off = commands.variable(
-        "TORCH_COMPILE_DISABLE", "1", "nothing is compiled then: the model runs as it is written, more slowly"
+        "TORCH_COMPILE_DISABLE",
+        "1",
+        "torch.compile then compiles nothing, so no compiler is needed; the model runs more slowly",
     )
     return install, Fix(title="Do without torch.compile", steps=(off,), verify=commands.check(facts))

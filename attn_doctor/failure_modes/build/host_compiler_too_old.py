@@ -1,7 +1,8 @@
 """The host compiler is too old for the headers of torch.
 
 What it is
-    torch's headers are C++17 and, in newer releases, C++20. The gcc that compiles them does not know that language well enough.
+    torch's headers are C++17 and, in newer releases, C++20. The gcc that compiles them does not support that language
+    completely.
 
 How it shows
     "unrecognized command line option '-std=c++17'", "#error You're trying to build PyTorch with a too old version of GCC", "The
@@ -9,16 +10,17 @@ How it shows
     maybe_undo_parenthesized_ref", "no matching function for call to 'collect_arguments'".
 
 Why it happens
-    CentOS 7, Ubuntu 18.04 and many clusters come with gcc 4.8 to 7.
+    CentOS 7, Ubuntu 18.04 and many clusters have gcc 4.8 to 7.
 
 What to do
-    Load or install a newer gcc (a module on clusters; devtoolset on CentOS; conda's gxx_linux-64) and name it in CC and CXX.
+    Load or install a newer gcc (a module on clusters; devtoolset on CentOS; conda's gxx_linux-64), and set CC and CXX
+    to it.
 
     Beware: "g++ (0.0.0) is less than the minimum" means that there is no g++ at all: see host-compiler-missing.
 
 How to reproduce
-    `attn-doctor reproduce host-compiler-too-old` compiles for a C++ standard that the compiler here does not know. It
-    downloads nothing.
+    `attn-doctor reproduce host-compiler-too-old` compiles for a C++ standard that the compiler here does not support.
+    It downloads nothing.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/21
@@ -58,13 +60,13 @@ MODE = FailureMode(
             literal="-std=",
             sample="cc1plus: error: unrecognized command line option '-std=c++17'",
         ),
-        # nvcc, which goes on and fails at the first line of that language.
+        # nvcc prints this and goes on; it fails later, at the first line of that standard.
         Sign(
             pattern=r"The -std=c\+\+(?P<standard>\d\d) flag is not supported with the configured host compiler",
             literal="with the configured host compiler",
             sample="nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.",
         ),
-        # gcc has this header of C11 since 4.9, https://gcc.gnu.org/gcc-4.9/changes.html; Python's own headers ask for it.
+        # gcc has this header of C11 since 4.9, https://gcc.gnu.org/gcc-4.9/changes.html; Python's own headers include it.
         Sign(
             pattern=r"stdatomic\.h[:：] ?(?:No such file|没有那个文件)",
             literal="stdatomic.h",
@@ -96,7 +98,7 @@ MODE = FailureMode(
             sample="Your compiler (g++ 4.8.5) may be ABI-incompatible with PyTorch!",
             strength="hint",
         ),
-        # How a build of an extension of torch ends; what is stated of torch and gcc then decides.
+        # The last lines of a failed build: they count only if the log also names a torch and a gcc that is too old for it.
         Sign(
             pattern=r"Error (?:building|compiling objects for) extension",
             literal=" extension",
@@ -111,26 +113,26 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="compiles for a C++ standard that the compiler here does not know",
+        does="compiles for a C++ standard that the compiler here does not support",
         of=(File(path="small.cpp", text="int small;\n"),),
         run=(("g++", "-std=c++99", "-c", "small.cpp", "-o", "small.o"),),
         shows="std=c..99",
         seconds=1,
     ),
 )
-# There is no `detect`: no table here says which gcc the headers of a torch need.
+# There is no `detect`: no table here lists the gcc that each torch needs.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return _by_facts(facts, seen)  # torch's warning about the ABI of an unknown compiler is no failure by itself
+        return _by_facts(facts, seen)  # a hint alone, such as torch's warning about an unknown compiler, is no failure
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:
         message = f"{compiler} {have} was called, which is older than torch and CUDA accept."
     elif standard:
-        message = f"The compiler that was called does not know C++{standard}."
+        message = f"The compiler that was called does not support C++{standard}."
     else:
         message = "The compiler that was called is too old for torch's headers."
     return Hit(message=message, evidence=building.lines(sure))
@@ -141,7 +143,7 @@ _FIRST_TORCH, _FIRST_GCC = (2, 2), (9, 0)
 
 
 def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
-    """Find a build of an extension that failed beside a gcc that the headers of its torch refuse, as collect_env lists both."""
+    """Find a failed build of an extension in a log that names a gcc older than torch's headers accept (collect_env lists both versions)."""
     failed = [m for m in seen.matches if "compiler" not in m.groups]
     torch = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
     kits = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
@@ -150,7 +152,7 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
     if not failed or torch is None or have is None or torch < _FIRST_TORCH or have >= _FIRST_GCC:
         return None
     return Hit(
-        message=f"A build failed beside gcc {gcc}: the headers of torch {facts.torch.version} ask for gcc 9 or newer.",
+        message=f"A build failed, and the gcc there is {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",
         evidence=building.lines(failed[-1:]),
         confidence=Confidence.MEDIUM,
     )

@@ -1,31 +1,37 @@
 """The host compiler is newer than nvcc supports.
 
 What it is
-    nvcc compiles the C++ half of a file with the system's compiler, and each CUDA release names the newest one that it
-    supports. The compiler that is found is newer, or the system's C library is.
+    nvcc compiles the C++ part of a file with the system's compiler, and each CUDA release names the newest compiler
+    that it supports. The compiler that is found is newer, or the system's C library is newer.
 
 How it shows
-    "#error -- unsupported GNU version! gcc versions later than 11 are not supported!", "unsupported Microsoft Visual Studio
-    version!", "error STL1002: Unexpected compiler version, expected CUDA 12.4 or newer", "The current installed version of g++
-    (13.2.0) is greater than the maximum required version by CUDA 12.1". With gcc 11 headers under an old nvcc: "std_function.h
-    ... parameter packs not expanded with '...'"; glibc 2.41 under an older one: "exception specification is incompatible with
-    that of previous function "cospi"". On Windows also MSVC's own errors inside of cutlass (C2039, C2275), or "MSVC/cl.exe with
-    traditional preprocessor is used": there, missing options are as often the cause as a newer compiler. So are 'identifier
-    "not" is undefined' and "C2065: 'and'": the sources write words for operators, and MSVC takes these only with /permissive-
-    or after <iso646.h>.
+    gcc: "#error -- unsupported GNU version! gcc versions later than 11 are not supported!", "The current installed
+    version of g++ (13.2.0) is greater than the maximum required version by CUDA 12.1". With the headers of gcc 11 and
+    an old nvcc: "std_function.h ... parameter packs not expanded with '...'"; with glibc 2.41 and an older nvcc:
+    "exception specification is incompatible with that of previous function "cospi"".
+
+    Windows: "unsupported Microsoft Visual Studio version!", "error STL1002: Unexpected compiler version, expected
+    CUDA 12.4 or newer". Errors of MSVC inside of cutlass (C2039, C2275), and "MSVC/cl.exe with traditional
+    preprocessor is used", have two usual causes: a newer compiler, or missing options. Further signs are 'identifier
+    "not" is undefined' and "C2065: 'and'": the sources write words for operators, and MSVC accepts these words only
+    with /permissive- or after <iso646.h>.
 
 Why it happens
-    The distribution moved on to a newer gcc (or Visual Studio updated itself) and the CUDA toolkit stayed.
+    The distribution got a newer gcc (or Visual Studio updated itself), and the CUDA toolkit did not change.
 
 What to do
-    Install an older compiler beside the new one and name it for both halves: CC, CXX, and NVCC_PREPEND_FLAGS="-ccbin ...". Or
-    use a newer CUDA toolkit of the same major. `-allow-unsupported-compiler` turns the check off; other errors mostly follow.
-    On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1 set: only then does setup.py pass MSVC the
-    options that cutlass needs. For words such as `not` and `and`: a newer release of the package, or CL=/FIiso646.h.
+    Install an older compiler beside the new one, and name it for both parts: CC and CXX for C++,
+    NVCC_PREPEND_FLAGS="-ccbin ..." for nvcc. Or use a newer CUDA toolkit of the same major version.
+    `-allow-unsupported-compiler` turns the check off, but in most cases other errors follow.
+
+    On Windows build in the "x64 Native Tools" prompt with DISTUTILS_USE_SDK=1: only then does setup.py pass to MSVC
+    the options that cutlass needs. For words such as `not` and `and`: install a newer release of the package, or set
+    CL=/FIiso646.h.
 
 How to reproduce
-    `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler says that
-    it is gcc 99. Stand-ins in it: a host compiler that only says that it is gcc 99. It downloads nothing.
+    `attn-doctor reproduce host-compiler-unsupported` compiles an empty kernel with a real nvcc whose host compiler
+    says that it is gcc 99. Stand-ins (parts that are not real): a host compiler that only says that it is gcc 99. It
+    downloads nothing.
 
 References
     https://docs.nvidia.com/cuda/cuda-installation-guide-linux/#host-compiler-support-policy
@@ -55,7 +61,7 @@ from attn_doctor.model.versions import pair, parse
 MODE = FailureMode(
     code="AD113",
     slug="host-compiler-unsupported",
-    title="The host compiler is newer than nvcc takes",
+    title="The host compiler is newer than nvcc supports",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -120,7 +126,7 @@ MODE = FailureMode(
             sample='/usr/lib/gcc/x86_64-linux-gnu/13/include/amxtileintrin.h(42): error: identifier "__builtin_ia32_ldtilecfg" is undefined',
         ),
         Sign(
-            # Words for operators, which MSVC takes by an option only. nvcc's front end quotes them by ", and cl by '.
+            # Words for operators, which MSVC accepts only with an option. nvcc's front end puts " around them, cl puts '.
             # https://learn.microsoft.com/cpp/cpp/logical-negation-operator-exclpt
             pattern=r"error: identifier \"(?P<word>not|and|or|xor|not_eq|and_eq|or_eq|xor_eq|bitand|bitor|compl)\" is undefined",
             literal='" is undefined',
@@ -170,7 +176,7 @@ def detect(facts: Facts) -> Hit | None:
         fits, said = have.major <= own, f"nvcc {chosen.version} accepts gcc up to {own}"
     else:
         fits = compiler.name == "cl" or holds(cuda.host_compiler(str(chosen.version), compiler.name, version))
-        said = f"nvcc {chosen.version} does not take it"
+        said = f"nvcc {chosen.version} does not support it"
     if fits:
         return None
     index = next(i for i, c in enumerate(known(facts.toolchain.compilers)) if c is compiler)
@@ -184,22 +190,22 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Newest(Variant, frozen=True, kw_only=True):
-    """Hold the newest host compiler that nvcc takes, as its error names it: the major version of gcc, or the year of Visual Studio."""
+    """Hold the newest host compiler that nvcc supports, as its error names it: the major version of gcc, or the year of Visual Studio."""
 
     gcc: int | None = None
     studio: int | None = None
 
 
 class Words(Variant, frozen=True, kw_only=True):
-    """Say that the sources use words for operators ("not", "and"), which MSVC takes by an option only."""
+    """Say that the sources use words for operators ("not", "and"), which MSVC accepts only with an option."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     word = seen.group("word")
     if word:
         return Hit(
-            message=f'The sources write "{word}" for an operator, and Microsoft\'s compiler (MSVC) on Windows takes such words only with '
-            "/permissive- or after <iso646.h>: they were written for gcc.",
+            message=f'The sources write "{word}" for an operator. They were written for gcc; Microsoft\'s compiler (MSVC) accepts such words only with '
+            "/permissive- or after <iso646.h>.",
             evidence=evidence,
             variant=Words(),
             confidence=Confidence.MEDIUM,
@@ -207,36 +213,36 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     limit, have, kind = seen.group("limit"), seen.group("have"), seen.group("kind")
     if have:
         return Hit(
-            message=f"{seen.group('compiler')} {have} was called, and CUDA {seen.group('cuda')} does not take it.",
+            message=f"{seen.group('compiler')} {have} was called, and CUDA {seen.group('cuda')} does not support it.",
             evidence=evidence,
             variant=Newest(gcc=cuda.newest_gcc(str(seen.group("cuda")))),
         )
     if limit:
         return Hit(
-            message=f"A gcc newer than {limit} was called, the newest that the nvcc there takes.",
+            message=f"A gcc newer than {limit} was called, and the nvcc there supports none newer than {limit}.",
             evidence=evidence,
             variant=Newest(gcc=int(limit)) if limit.isdigit() else None,
         )
     if kind:
         studio = seen.group("studio")
-        newest = f": the newest Visual Studio that it takes is {studio}" if studio else ""
+        newest = f": the newest Visual Studio that it supports is {studio}" if studio else ""
         return Hit(
-            message=f"The {kind} compiler there is not one that the nvcc there takes{newest}.",
+            message=f"The nvcc there does not support this {kind} compiler{newest}.",
             evidence=evidence,
             variant=Newest(studio=int(studio)) if studio else None,
         )
     if any("cl.exe" in m.text or "error C2" in m.text for m in seen.matches):
         return Hit(
-            message="MSVC does not compile what the build gives it: nvcc takes other releases of it, or it needs options "
+            message="MSVC does not compile these sources: nvcc does not support this release of MSVC, or MSVC needs options "
             "(/Zc:__cplusplus, /Zc:preprocessor) that setup.py sets only with DISTUTILS_USE_SDK=1.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     headers = seen.group("headers")
     return Hit(
-        message="nvcc cannot read the headers of the host compiler or C library there: they are newer than it.",
+        message="nvcc cannot read the headers of the host compiler or C library there: they are newer than this nvcc.",
         evidence=evidence,
-        # CUDA 11.7 and newer take gcc 11; before it the newest is gcc 10.
+        # CUDA 11.7 and newer support gcc 11; older ones support gcc 10 at most.
         variant=Newest(gcc=int(headers) - 1) if headers else None,
         confidence=Confidence.MEDIUM,
     )
@@ -250,28 +256,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     named = hit.variant if isinstance(hit.variant, Newest) else Newest()
     limit = named.gcc or _newest_gcc(facts)
     steps = host_compilers.at_most(facts, limit, studio=named.studio)
-    gcc = _installed(steps) or limit  # the newest that this distribution has may be older than the limit
-    title = f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc takes"
+    gcc = _installed(steps) or limit  # the newest gcc of this distribution may be older than the limit
+    title = (
+        f"Build with gcc {gcc}" if gcc and facts.system.os != "windows" else "Build with a compiler that nvcc supports"
+    )
     fitting = Fix(title=title, steps=steps, verify=building.verify(facts))
     newer = _newer_toolkit(facts)
     return (*made, *look, fitting, *((newer,) if newer else ()))
 
 
 def _installed(steps: tuple[Step, ...]) -> int | None:
-    """Return the number of the gcc that the steps set, "/usr/bin/g++-12"; None where its name has none."""
+    """Return the gcc version in the compiler's name that the steps set: 12 for "/usr/bin/g++-12"; None if the name has no number."""
     named = (step.value for step in steps if isinstance(step, SetVariable) and step.name == "CXX")
     found = re.search(r"g\+\+-(\d+)$", next(named, None) or "")
     return int(found[1]) if found else None
 
 
 def _with_words(facts: Facts) -> Fix:
-    """Return the fix that lets MSVC read words for operators: cl takes options from the variable CL, also where nvcc calls it.
+    """Return the fix that lets MSVC read words for operators: cl reads options from the variable CL, also if nvcc calls cl.
 
     https://learn.microsoft.com/cpp/build/reference/cl-environment-variables
     """
-    force = commands.variable("CL", "/FIiso646.h", "cl.exe then reads iso646.h first, which defines and, or, not")
+    force = commands.variable(
+        "CL", "/FIiso646.h", "with this option cl.exe reads iso646.h first, which defines and, or, not"
+    )
     build = building.build(facts, "in the developer prompt of Visual Studio; a newer release may not need it")
-    return Fix(title="Let MSVC know the words for operators", steps=(force, build), verify=building.verify(facts))
+    return Fix(title="Let MSVC accept the words for operators", steps=(force, build), verify=building.verify(facts))
 
 
 def _newest_gcc(facts: Facts) -> int | None:
@@ -286,7 +296,7 @@ def _newest_gcc(facts: Facts) -> int | None:
 
 
 def _newer_toolkit(facts: Facts) -> Fix | None:
-    """Return the fix that installs a newer CUDA of torch's major which takes the compiler that is here; None where there is none."""
+    """Return the fix that installs a newer toolkit, of torch's CUDA major, that supports the compiler here; None if there is no such toolkit."""
     wanted, have = cuda_toolkits.wanted(facts), _version_here(facts)
     if wanted is None or have is None or wanted <= have or cuda_toolkits.elsewhere(facts):
         return None

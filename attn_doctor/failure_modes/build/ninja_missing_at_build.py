@@ -1,7 +1,8 @@
-"""ninja is missing, so that a build takes many times as long, or does not start.
+"""ninja is missing: a build takes many times as long, or does not start.
 
 What it is
-    PyTorch compiles extensions side by side with ninja. Without it, one file is compiled after the other.
+    With ninja, PyTorch compiles several files of an extension at the same time. Without it, only one file is compiled
+    at a time.
 
 How it shows
     "Attempted to use ninja as the BuildExtension backend but we could not find ninja.. Falling back to using the slow distutils
@@ -9,15 +10,15 @@ How it shows
     required to load C++ extensions".
 
 Why it happens
-    ninja is not installed; or it is, in an environment that is not active, so that its program is not on PATH; or the installed
-    one does not run (try `ninja --version; echo $?`).
+    ninja is not installed; or it is installed in an environment that is not active, so its program is not on PATH; or
+    the ninja that is installed does not run (try `ninja --version; echo $?`).
 
 What to do
-    Install ninja into the environment that builds. For the reason why a build is needed at all, see no-prebuilt-wheel.
+    Install ninja into the environment in which you build. Why a build is needed at all: see no-prebuilt-wheel.
 
 How to reproduce
-    `attn-doctor reproduce ninja-missing-at-build` loads a small C++ extension through torch with a PATH that holds no ninja.
-    It downloads 1 MB, and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce ninja-missing-at-build` loads a small C++ extension through torch with a PATH that has no
+    ninja. It downloads 1 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1776
@@ -57,7 +58,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="loads a small C++ extension through torch with a PATH that holds no ninja",
+        does="loads a small C++ extension through torch with a PATH that has no ninja",
         of=(
             Torch(),
             Packages(requirements=("setuptools<81",), megabytes=1),
@@ -86,11 +87,11 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("required"):
-        message = "An extension was to be compiled at run time, and there is no ninja to do it."
+        message = "The program tried to compile an extension, which needs ninja, and ninja was not found."
         return Hit(message=message, evidence=evidence, severity=Severity.ERROR)
-    return Hit(message="The build found no ninja and compiled one file after the other.", evidence=evidence)
+    return Hit(message="The build found no ninja, so it compiled one file at a time.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    step = commands.install("ninja", why="compiles side by side", changes="adds ninja")
+    step = commands.install("ninja", why="compiles several files at the same time", changes="adds ninja")
     return (Fix(title="Install ninja", steps=(step,), verify=("ninja", "--version")),)

@@ -1,7 +1,8 @@
-"""A CUDA folder is found, but it holds no compiler that runs.
+"""A CUDA folder is found, but it contains no compiler that runs.
 
 What it is
-    CUDA_HOME (or /usr/local/cuda) leads to a folder without a working bin/nvcc: the runtime half of a toolkit.
+    CUDA_HOME (or /usr/local/cuda) is a folder without a working bin/nvcc. It contains only the runtime part of a
+    toolkit.
 
 How it shows
     "FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda/bin/nvcc'" from get_cuda_bare_metal_version;
@@ -9,17 +10,17 @@ How it shows
     found"; "Could not find NVCC executable".
 
 Why it happens
-    Docker images come as -runtime (no compiler) and -devel (with it). conda's cuda-runtime and cudatoolkit have no nvcc either.
-    Or nvcc is a script whose target was removed.
+    Docker images have tags with -runtime (no compiler) and with -devel (with compiler). conda's cuda-runtime and
+    cudatoolkit contain no nvcc. Or nvcc is a script, and the program that it calls was removed.
 
 What to do
-    Use a -devel image, or install the compiler that belongs to that folder; or point CUDA_HOME at a whole toolkit. A finished
-    wheel, installed by its address, needs none of it.
+    Use a -devel image; or install the compiler that belongs to that folder; or set CUDA_HOME to a complete toolkit. A
+    finished wheel, installed by its address, needs no toolkit.
 
 How to reproduce
     `attn-doctor reproduce nvcc-missing` runs flash-attn's own setup.py with CUDA_HOME set to a toolkit without nvcc.
-    Stand-ins in it: a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where
-    the target's will not do.
+    Stand-ins (parts that are not real): a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU
+    build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/1093
@@ -127,7 +128,7 @@ MODE = FailureMode(
             '  File "/tmp/pip-install-q5/flash-attn_c7/setup.py", line 57, in get_cuda_bare_metal_version',
             called=True,
         ),
-        # The source line that starts nvcc, in setups of DeepSpeed, xformers, apex and others: a log may end in the frames of subprocess below it.
+        # The source line that starts nvcc, in the setup.py of DeepSpeed, xformers, apex and others. A log may end below it, in the frames of subprocess.
         *(
             Sign(
                 pattern=r"(?P<cut>(?:check_output|Popen|run|check_call|getoutput)\(.{0,10}(?:cuda_home|cuda_dir|CUDA_HOME|nvcc)\b.{0,60})",
@@ -170,7 +171,7 @@ MODE = FailureMode(
     ),
 )
 
-# Problems that the toolchain probe names for a chosen CUDA_HOME that is a folder without a compiler that runs.
+# The words of the toolchain probe for a CUDA_HOME without a compiler that runs.
 _NO_COMPILER = ("no bin/nvcc", "nvcc is not executable", "nvcc does not run")
 
 
@@ -184,9 +185,9 @@ def detect(facts: Facts) -> Hit | None:
     whole = _whole_toolkit(facts)
     message = f"{chain.cuda_home}, where PyTorch looks for the CUDA compiler, {problem}."
     if whole is not None:
-        message += f" A whole toolkit stands in {whole.root}."
+        message += f" {whole.root} is a complete toolkit."
     evidence = (
-        fact(facts, "toolchain.cuda_home", f"PyTorch would take {chain.cuda_home} (by {chain.cuda_home_by})"),
+        fact(facts, "toolchain.cuda_home", f"PyTorch would use {chain.cuda_home} (from {chain.cuda_home_by})"),
         fact(facts, "toolchain.cuda_home_problem", f"it {problem}"),
     )
     return Hit(message=message, evidence=evidence)
@@ -200,7 +201,7 @@ def _whole_toolkit(facts: Facts) -> Toolkit | None:
 
 
 class Called(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA_HOME that a log names, in whose bin the build called nvcc; None where it names none."""
+    """Hold the CUDA_HOME in whose bin the build called nvcc, as a log names it; None if the log does not name it."""
 
     home: str | None
 
@@ -212,24 +213,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return called
         return cut_logs.hit(
             Seen(tuple(m for m in seen.matches if "cut" not in m.groups or not _starts(m)), seen.logs),
-            "setup.py asked nvcc for its version there. Probably CUDA's folder holds no nvcc, or no folder was found.",
+            "setup.py asks nvcc for its version there. Probably the CUDA folder has no nvcc, or no CUDA folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
         )
     nvcc = (seen.group("nvcc") or "").replace("\\\\", "\\")  # a path of Windows, as Python's repr writes it
     if nvcc:
-        message = f"{nvcc}, which the build called, is not there or does not run."
+        message = f"{nvcc}, which the build called, does not exist or does not run."
     else:
-        message = "The program that the build called as nvcc does not print the version that nvcc prints."
+        message = "The program that the build called as nvcc does not print a version as NVIDIA's nvcc does."
     return Hit(message=message, evidence=evidence)
 
 
 def _starts(match: Match) -> bool:
-    """Say whether it is the source line that starts nvcc, and not the frame around it."""
+    """Say whether the match is the source line that starts nvcc, and not the frame above that line."""
     return ", in " not in match.text and "get_cuda_bare_metal_version" not in match.groups["cut"]
 
 
 def _in_call(seen: Seen) -> Hit | None:
-    """Return the hit of a log that ends in the frames of subprocess, below the line that starts nvcc. None: it does not."""
+    """Return the hit for a log that ends in the frames of subprocess, below the line that starts nvcc; None for all other logs."""
     calls = [m for m in seen.matches if "cut" in m.groups and _starts(m)]
     if not calls:
         return None
@@ -242,7 +243,7 @@ def _in_call(seen: Seen) -> Hit | None:
     home = seen.group("home")
     where = f" in {home}/bin" if home else ""
     return Hit(
-        message=f"The log is cut: the build starts nvcc{where} there, and it ends in Python's subprocess, which finds no such program: probably there is "
+        message=f"The log is cut: the build starts nvcc{where} there, and the log ends in Python's subprocess, which starts programs. Probably there is "
         "no nvcc in that folder. To be sure, send the line below it that begins with FileNotFoundError or PermissionError.",
         evidence=tuple(
             Evidence(kind="log", file=m.file, line=m.line, text=m.text)
@@ -263,21 +264,21 @@ _NVCCS = "/usr/local/cuda*/bin/nvcc"
 
 
 def _another_folder(facts: Facts, home: str | None) -> Fix:
-    """Return the fix that looks for a folder with nvcc, and points CUDA_HOME at it."""
-    none = "where it names none, take the next way"
+    """Return the fix that looks for a folder with nvcc, and sets CUDA_HOME to this folder."""
+    none = "if it prints none, use the next fix"
     if facts.system.os == "windows":
         look = commands.by_hand(
             ("where.exe", "nvcc"),
-            f"names each nvcc on PATH: CUDA_HOME has to be the folder above its bin; {none}",
+            f"prints each nvcc on PATH: set CUDA_HOME to the folder above bin; {none}",
             "nothing",
             "none",
         )
         return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
-    look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"names each nvcc there; {none}", "nothing", "none")
+    look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"prints each nvcc there; {none}", "nothing", "none")
     steps: tuple[Step, ...] = (look,)
     if commands.shell_of(facts) == "bash":
         not_that = f", in place of {home}" if home else ""
         line = f'export CUDA_HOME="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'
-        why = f"the folder of the last that the line above names{not_that}; then repeat the build"
-        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, in this shell alone", "none"))
+        why = f"the toolkit of the last nvcc that the line above prints{not_that}; then repeat the build"
+        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, only in this shell", "none"))
     return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=steps, verify=building.verify(facts))

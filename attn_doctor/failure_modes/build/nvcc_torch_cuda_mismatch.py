@@ -1,27 +1,29 @@
-"""nvcc and torch are of different CUDA majors.
+"""nvcc and torch have different CUDA major versions.
 
 What it is
-    PyTorch refuses to compile an extension with an nvcc whose CUDA major is not the one that torch was built for. Another minor
-    (nvcc 13.0, torch for 13.2) is only a warning and does no harm.
+    PyTorch refuses to compile an extension if nvcc has another CUDA major version than the CUDA that torch was built
+    for. If only the minor version differs (nvcc 13.0, torch for 13.2), there is a warning, and it does no harm.
 
 How it shows
-    "RuntimeError: The detected CUDA version (12.4) mismatches the version that was used to compile PyTorch (13.0)". From torch
-    2.8 on the values stand unformatted behind it: "('The detected CUDA version (%s) mismatches ...', '12.4', '13.0')".
-    DeepSpeed: "Installed CUDA version 11.8 does not match the version torch was compiled with 12.1".
+    "RuntimeError: The detected CUDA version (12.4) mismatches the version that was used to compile PyTorch (13.0)".
+    Since torch 2.8 the two values come after the sentence, and not in it: "('The detected CUDA version (%s)
+    mismatches ...', '12.4', '13.0')". DeepSpeed: "Installed CUDA version 11.8 does not match the version torch was
+    compiled with 12.1".
 
 Why it happens
-    There are three CUDA versions. nvidia-smi shows the newest one that the driver supports, torch.version.cuda the one that
-    torch was built for, nvcc -V the one of the toolkit. Only the last two have to agree here. CUDA_HOME goes before PATH, so
-    the nvcc that is called need not be the one that the shell finds. An isolated build may also fetch another torch than yours.
+    There are three CUDA versions. nvidia-smi shows the newest version that the driver supports, torch.version.cuda
+    the version that torch was built for, nvcc -V the version of the toolkit. Only the last two have to agree here.
+    PyTorch uses CUDA_HOME before PATH, so it may call another nvcc than the shell does. An isolated build may also
+    download another torch than yours.
 
 What to do
-    Point CUDA_HOME at a toolkit of torch's major, or install one beside the other; or install a torch for the CUDA that you
-    have; or take a finished wheel, which needs no nvcc.
+    Set CUDA_HOME to a toolkit with torch's CUDA major version; if there is none, install one beside the other
+    toolkit. Or install a torch for the CUDA version that you have. Or install a finished wheel, which needs no nvcc.
 
 How to reproduce
-    `attn-doctor reproduce nvcc-torch-cuda-mismatch` runs flash-attn's own setup.py under a torch for CUDA 13.0 with an nvcc
-    of 12.4. Stand-ins in it: a torch that only looks like a CUDA build; an nvcc that only says its version. It downloads 13
-    MB, and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce nvcc-torch-cuda-mismatch` runs flash-attn's own setup.py under a torch for CUDA 13.0 with
+    an nvcc of 12.4. Stand-ins (parts that are not real): a torch that only looks like a CUDA build; an nvcc that only
+    prints its version. It downloads 13 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_check_cuda_version)
@@ -120,7 +122,7 @@ MODE = FailureMode(
         run=(INSTALL_SOURCE,),
         shows="CUDA version .* mismatches",
         seconds=25,
-        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only says its version"),
+        stands_in=(LOOKS_LIKE_CUDA, "an nvcc that only prints its version"),
     ),
 )
 
@@ -134,7 +136,7 @@ def detect(facts: Facts) -> Hit | None:
     chosen = building.toolkit(facts)
     assert chosen is not None
     return Hit(
-        message=f"The nvcc that PyTorch would call is of CUDA {have}, your torch was built for CUDA {need}: it refuses to compile.",
+        message=f"The nvcc that PyTorch would call is of CUDA {have}, and your torch was built for CUDA {need}: PyTorch refuses to compile.",
         evidence=(
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, "torch.cuda"),
@@ -143,7 +145,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Majors(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA of nvcc and of torch, as the error names them."""
+    """Hold the CUDA versions of nvcc and of torch, as the error names them."""
 
     nvcc: str | None
     torch: str | None
@@ -153,8 +155,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "That function compares the CUDA of nvcc with that of torch: probably their major versions differ. `nvcc --version` and "
-            "torch.version.cuda say it.",
+            "That function compares the CUDA version of nvcc with torch's: probably their major versions differ. `nvcc --version` and "
+            "torch.version.cuda show them.",
             "RuntimeError or FileNotFoundError",
             Majors(nvcc=None, torch=None),
         )
@@ -162,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if have and need:
         message = f"nvcc there is of CUDA {have}, torch was built for CUDA {need}: PyTorch refuses to compile."
     elif need:
-        message = f"nvcc there is of another CUDA major than torch, which was built for CUDA {need}."
+        message = f"nvcc there has another CUDA major version than torch, which was built for CUDA {need}."
     else:
         message = f"nvcc there is of CUDA {have}, torch was built for another major." if have else MODE.title + "."
     return Hit(message=message, evidence=evidence, variant=Majors(nvcc=have, torch=need), confidence=Confidence.HIGH)
@@ -171,7 +173,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     said = hit.variant if isinstance(hit.variant, Majors) else Majors(nvcc=None, torch=None)
     if places.jetson(facts) and said.torch is not None:
-        # JetPack's toolkit is the only one of the board: the torch is one for servers.
+        # A Jetson has only JetPack's toolkit. So the torch is the wrong part: it is a build for servers.
         return torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
     facts = toolkits.with_torch_cuda(facts, said.torch)
     try:
@@ -181,15 +183,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made, torch = toolkits.cures(facts, replace=True), _same_torch(facts, have or said.nvcc)
     if torch is None:
         return made
-    # The toolkit of a notebook or a Jetson is part of its system: there torch is exchanged first.
+    # The toolkit of a hosted notebook or a Jetson is part of its system: there the first fix changes torch.
     at_run_time = (
         facts.subject.doing == "running"
-    )  # the toolkit there is the one that the program's image or machine has
+    )  # the toolkit belongs to the image or machine on which the program runs
     return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
 
 
 def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
-    """Return the fix that installs the same torch for the CUDA of the toolkit; None where there is none."""
+    """Return the fix that installs the same torch, built for the toolkit's CUDA; None if no such torch exists."""
     torch, major = facts.torch.version, (pair(nvcc) or (0,))[0] if nvcc else None
     if major is None or places.jetson(facts):
         return None

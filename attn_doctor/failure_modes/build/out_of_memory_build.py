@@ -1,23 +1,23 @@
 """The build ran out of memory, and the system killed a compiler.
 
 What it is
-    Compiling flash-attn's kernels takes much memory: the largest file takes over 6 GB, for each architecture that nvcc compiles
-    at once, and several files are compiled side by side.
+    To compile flash-attn's kernels, much memory is needed: over 6 GB for the largest file, for each architecture that
+    nvcc compiles at the same time. And several files are compiled at the same time.
 
 How it shows
-    "Killed", "c++: fatal error: Killed signal terminated program cc1plus", "nvcc error   : 'cicc' died due to signal 9", exit
-    code 137, "virtual memory exhausted", MSVC's "C1060: compiler is out of heap space". Often there is no message: the machine
-    stops answering, or the ssh connection is lost. A traceback of "HTTP Error 404" or "urlopen error" beneath it is not the
-    cause.
+    "Killed", "c++: fatal error: Killed signal terminated program cc1plus", "nvcc error : 'cicc' died due to signal
+    9", exit code 137, "virtual memory exhausted", MSVC's "C1060: compiler is out of heap space". Often there is no
+    message: the machine does not answer any more, or the ssh connection is lost. A traceback of "HTTP Error 404" or
+    "urlopen error" below these lines is not the cause.
 
 Why it happens
-    Memory is jobs × threads of nvcc × peak of a file. setup.py sets MAX_JOBS from the free memory by 9 GB a job, and with four
-    architectures and four threads the largest job takes three times that; it reads the host's memory and not the container's
-    limit.
+    The memory that is needed is jobs × threads of nvcc × the peak of one file. setup.py reads the free memory and
+    sets MAX_JOBS to one job for each 9 GB; but with four architectures and four threads the largest job needs three
+    times as much. In a container setup.py reads the memory of the host, and not the limit of the container.
 
 What to do
-    Set MAX_JOBS to 1 to 4 and NVCC_THREADS=1, and name only the architecture of your own GPU (FLASH_ATTN_CUDA_ARCHS, from 2.7.3
-    on). Or add swap. Or use a finished wheel.
+    Set MAX_JOBS to a number from 1 to 4, and NVCC_THREADS=1. Name only the architecture of your own GPU
+    (FLASH_ATTN_CUDA_ARCHS, since 2.7.3). Or add swap. Or install a finished wheel.
 
 How to reproduce
     `attn-doctor reproduce out-of-memory-build` compiles C++ with 100 MB of memory. It downloads nothing.
@@ -44,10 +44,10 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 
-# zh_CN's last word is "Terminated": a guard of the memory ends programs before the kernel does.
+# 已终止 is "Terminated" in Chinese: a program that watches the memory, such as earlyoom, ends other programs before the kernel kills them.
 _KILLED = (*translations("Killed"), "已终止")
 _SIGKILL = translated_messages.pattern("Killed")
-# The exit code as people and tools of other languages write it, and make's "Error 137" (its po files).
+# "Exit code" in other languages, and the word "Error" in make's "Error 137" (its po files).
 _EXIT_CODE = (
     "退出码", "退出代码", "返回码", "返回值", "結束代碼", "終了コード", "종료 코드", "Exit-Code", "Rückgabewert", "Exitcode", "code de sortie",
     "code de retour", "código de salida", "código de saída", "codice di uscita", "код выхода", "кодом выхода", "кодом возврата", "код завершения",
@@ -148,7 +148,7 @@ MODE = FailureMode(
             sample="g++: internal compiler error: Segmentation fault signal terminated program cc1plus",
             strength="hint",
         ),
-        # Any program may print these lines: they count only where the same log holds a build.
+        # Any program may print these lines: they count only if the log is about a build.
         Sign(
             pattern=r"(?:^|[\s:\]|])Killed(?:\s+(?:/|nvcc|g\+\+|c\+\+|python|pip|ninja|\()|\s*$|\x0b)",
             literal="Killed",
@@ -241,7 +241,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     jobs = max(1, round(cost.gigabytes / cost.gigabytes_per_job))
     return Hit(
-        message=f"Compiling flash-attn {release} with its own settings takes some {cost.likely_gigabytes:.0f} GB "
+        message=f"Compiling flash-attn {release} with its own settings needs about {cost.likely_gigabytes:.0f} GB "
         f"({jobs} job{'s' if jobs > 1 else ''} of up to {cost.gigabytes_per_job:.0f} GB), and {free:.0f} GB are available.",
         evidence=(fact(facts, "system.available_bytes", f"{free:.1f} GB of memory are available to a build"),),
         confidence=Confidence.HIGH if cost.verified else Confidence.MEDIUM,
@@ -263,7 +263,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
         return Hit(
-            message="A compiler crashed: memory ran out, or the compiler has a fault.",
+            message="A compiler crashed: memory ran out, or the compiler has a bug.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )
@@ -271,14 +271,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     sure = any(_a_kill(m) for m in hints)
     return Hit(
-        message="A process of the build was killed, mostly because memory ran out.",
+        message="A process of the build was killed. The usual reason is that memory ran out.",
         evidence=building.lines(hints),
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
 
 class ByMake(Variant, frozen=True, kw_only=True):
-    """Say that make or CMake ran the compilers, and no Python package is built: MAX_JOBS means nothing to them."""
+    """Say that make or CMake ran the compilers for something that is no Python package. They do not read MAX_JOBS."""
 
 
 _MAKE = re.compile(r"^(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE)
@@ -291,7 +291,7 @@ def _made_by_make(seen: Seen) -> bool:
 
 
 def _make() -> Step:
-    words = "build with one compiler at a time: `make -j1`, or `cmake --build . --parallel 1`; start with the command that failed"
+    words = "repeat the command that failed, with one compiler at a time: `make -j1`, or `cmake --build . --parallel 1`"
     return commands.by_hand((), words, "nothing but the build")
 
 
@@ -318,13 +318,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
             steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
         variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
-        steps.extend(commands.variable(name, value, "less memory at once") for name, value in variables.items())
+        steps.extend(
+            commands.variable(name, value, "fewer compilers run at the same time, so less memory is needed")
+            for name, value in variables.items()
+        )
         cost = foreseen.cost if foreseen else None
-        takes = f": about {cost.duration} and {cost.gigabytes:.0f} GB of memory" if cost else ""
-        steps.append(building.build(facts, f"with fewer compilers at once{takes}"))
+        takes = f": needs about {cost.duration} and {cost.gigabytes:.0f} GB of memory" if cost else ""
+        steps.append(building.build(facts, f"with fewer compilers at the same time{takes}"))
     else:
         steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]
-        words = "where that is not enough, add swap, or build on a machine with more memory"
+        words = "if this is not enough, add swap, or build on a machine with more memory"
         steps.append(commands.by_hand((), words, "swap space"))
         steps.append(
             building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()

@@ -1,15 +1,16 @@
-"""A small package that a setup.py imports is missing: packaging, psutil, or another.
+"""A small package that a setup.py imports is missing: packaging, psutil or another.
 
 What it is
-    setup.py imports packaging (and newer releases psutil) before anything else. The environment that builds does not have it.
+    setup.py imports packaging (and in newer releases psutil) before all else. The environment in which the package is
+    built does not have it.
 
 How it shows
-    "from packaging.version import parse, Version", then "ModuleNotFoundError: No module named 'packaging'". Once it is
-    installed, the next missing one is named: packaging, wheel, torch, psutil, in this order.
+    "from packaging.version import parse, Version", then "ModuleNotFoundError: No module named 'packaging'". After you
+    install it, the error names the next missing package: packaging, wheel, torch, psutil, in this order.
 
 Why it happens
-    The build was isolated, so that it sees only setuptools and nothing of your environment; or isolation is off and your
-    environment lacks the package.
+    The build was isolated: it sees only setuptools, and nothing of your environment. Or isolation is off, and the
+    package is missing from your environment.
 
 What to do
     Install packaging, psutil, wheel and ninja, then build with `--no-build-isolation`.
@@ -35,7 +36,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD102",
     slug="packaging-missing-at-build",
-    title="A small package is missing where another is built",
+    title="A small package is missing where another package is built",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

@@ -1,19 +1,20 @@
-"""Python's own headers are missing, so that no extension can be compiled against it.
+"""Python's own headers are missing, so no extension can be compiled for this Python.
 
 What it is
-    Python.h is not where this Python says that it is. A build needs it; so does triton, which compiles a small C file when a
-    kernel is first used, at run time.
+    Python.h is not in the folder that this Python names for its headers. Builds need it. triton needs it too: at run
+    time it compiles a small C file for the first kernel.
 
 How it shows
     "fatal error: Python.h: No such file or directory" (in any language), tcc's "include file 'Python.h' not found", MSVC's "C1083:
     ... 'Python.h'" and "LNK1104: cannot open file 'python311.lib'".
 
 Why it happens
-    Distributions keep the headers in a package of their own (python3-dev, python3.12-dev, python3-devel). The embedded Python of
-    Windows has none at all.
+    Distributions have the headers in a separate package (python3-dev, python3.12-dev, python3-devel). The embedded
+    Python of Windows has no headers.
 
 What to do
-    Install the -dev package of exactly this Python; or use an environment whose Python brings its headers (conda, uv, pyenv).
+    Install the -dev package of exactly this Python version. Or use an environment whose Python includes the headers
+    (conda, uv, pyenv).
 
 How to reproduce
     `attn-doctor reproduce python-headers-missing` compiles a file that includes Python.h without the folder of Python's
@@ -73,7 +74,7 @@ MODE = FailureMode(
             literal="Failed to find Python libs",
             sample="triton/windows_utils.py:323: UserWarning: Failed to find Python libs.",
         ),
-        # triton's own small compiler on Windows; the embedded Python beside it has no headers.
+        # tcc is the small compiler in triton for Windows. The embedded Python has no headers for it.
         Sign(
             pattern=r"tcc(?:\.exe)?', .{0,4000}[Pp]ython_embed",
             literal="tcc.exe', '",
@@ -105,13 +106,15 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     if not every(lambda: known(facts.interpreter.headers) is False, lambda: cuda_build(facts)):
         return None
-    evidence = (fact(facts, "interpreter.headers", "there is no Python.h where this Python says that it is"),)
+    evidence = (
+        fact(facts, "interpreter.headers", "there is no Python.h in the folder that this Python names for its headers"),
+    )
     if building.would_be_built(facts):
         return Hit(
             message="Python.h is missing: neither flash-attn nor triton can be compiled here.", evidence=evidence
         )
     return Hit(
-        message="Python.h is missing: triton, and with it torch.compile, cannot compile its launchers here.",
+        message="Python.h is missing: triton, and so torch.compile, cannot compile its launchers here.",
         evidence=evidence,
         severity=Severity.INFO,
         blocks=("compile",),

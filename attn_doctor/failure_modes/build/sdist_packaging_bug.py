@@ -1,18 +1,18 @@
-"""A package's own setup refers to a file that is not in it.
+"""A package's own setup reads a file that is not in the package.
 
 What it is
-    The build itself went well, or never began: setup.py or its metadata name a file (LICENSE, README.md, a folder) that the
-    archive does not hold.
+    setup.py or the metadata name a file (LICENSE, README.md, a folder) that is not in the archive. The build fails at
+    its beginning, or after all was compiled.
 
 How it shows
     "FileNotFoundError: [Errno 2] No such file or directory: 'LICENSE'" or 'README.md', at the end of a build that compiled
     everything; "error: package directory 'x' does not exist".
 
 Why it happens
-    A mistake of that release's packaging, mostly an archive that was made from a part of the tree.
+    The release was packed wrongly: in most cases its archive was made from only a part of the source tree.
 
 What to do
-    Take another release, or build in a checkout of the source.
+    Install another release, or build in a checkout of the source.
 
 How to reproduce
     `attn-doctor reproduce sdist-packaging-bug` builds a small package whose setup.py reads a file that was not packed. It
@@ -35,7 +35,7 @@ from attn_doctor.model.findings import Fix, Severity
 MODE = FailureMode(
     code="AD123",
     slug="sdist-packaging-bug",
-    title="A package refers to a file that is not in it",
+    title="A package reads a file that is not in it",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -80,15 +80,15 @@ MODE = FailureMode(
         seconds=8,
     ),
 )
-# There is no `detect`: no release in the table of flash-attn has this fault.
+# There is no `detect`: no flash-attn release in the table has this fault.
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     others = [row.release for row in flash_attention.releases()][1:2] if subject.is_flash_attn(facts) else []
     if others:
-        step = building.build(facts, "another release, whose archive may be whole", others[0])
+        step = building.build(facts, "another release, whose archive may be complete", others[0])
     else:
-        words = f"ask for another release of {subject.words(facts)}, or build in a checkout of its source"
+        words = f"install another release of {subject.words(facts)}, or build in a checkout of its source"
         step = commands.by_hand((), words, "that package")
     return (
         *building.without_compiling(facts),

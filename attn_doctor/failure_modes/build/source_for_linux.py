@@ -1,24 +1,25 @@
 """The sources of a package were written for Linux, and Microsoft's compiler refuses them.
 
 What it is
-    A package with C++ or CUDA code calls functions, includes headers or links libraries that Linux has and Windows has not. No setting of
-    the machine helps: the sources have to change, or the package is used under Linux.
+    The C++ or CUDA code of a package calls functions, includes headers or links libraries that exist on Linux and not
+    on Windows. No setting of the machine helps: the sources have to change, or you use the package on Linux.
 
 How it shows
-    "error C3861: 'localtime_r': identifier not found", "fatal error C1083: Cannot open include file: 'unistd.h'", "LINK : fatal error
-    LNK1181: cannot open input file 'aio.lib'", nvcc's 'identifier "uint" is undefined', "Unable to pre-compile async_io" of DeepSpeed. MSVC
-    prints them in the language of Windows; the numbers and names stay.
+    "error C3861: 'localtime_r': identifier not found", "fatal error C1083: Cannot open include file: 'unistd.h'",
+    "LINK : fatal error LNK1181: cannot open input file 'aio.lib'", nvcc's 'identifier "uint" is undefined', "Unable
+    to pre-compile async_io" of DeepSpeed. MSVC prints these lines in the language of Windows; the error numbers and
+    the names are the same in all languages.
 
 Why it happens
-    The authors build on Linux alone, or the release is from before somebody mended it: detectron2 calls localtime_s on Windows since 2020,
-    DeepSpeed has wheels for Windows since 2024.
+    The authors build only on Linux. Or the release is older than the change for Windows: detectron2 has called
+    localtime_s on Windows since 2020, DeepSpeed has had wheels for Windows since 2024.
 
 What to do
-    Take the newest sources of the package, or its finished wheel for Windows; else use it in WSL2. For DeepSpeed: set DS_BUILD_OPS=0, so
-    that nothing is compiled at installation.
+    Use the newest sources of the package, or its finished wheel for Windows; else use the package in WSL2. For
+    DeepSpeed: set DS_BUILD_OPS=0, so that nothing is compiled at installation.
 
 How to reproduce
-    There is no recipe: it takes Windows and MSVC. `cl /c` of a file with `#include <unistd.h>` shows it there.
+    There is no recipe: Windows and MSVC are needed. `cl /c` of a file with `#include <unistd.h>` shows it there.
 
 References
     https://github.com/facebookresearch/detectron2/issues/1842
@@ -75,13 +76,13 @@ MODE = FailureMode(
             literal="error LNK1",
             sample="LINK : fatal error LNK1181: cannot open input file 'aio.lib'",
         ),
-        # nvcc's front end on Windows: Linux has these types.
+        # Printed by nvcc's front end on Windows: only Linux has these types.
         Sign(
             pattern=r"error: identifier \"(?P<call>uint|ulong|ushort|ssize_t|u_int\w*|__int128_t|M_PI)\" is undefined",
             literal='" is undefined',
             sample='C:/src/ops/knn.cu(17): error: identifier "uint" is undefined',
         ),
-        # Options of gcc that a setup passes on.
+        # Options of gcc that a setup.py passes to MSVC.
         Sign(
             pattern=r"error D80(?:16|21)\s?[:：].{0,60}?['\"“„«‘「『‹](?P<option>[/-](?:W[a-z][\w=-]*|fopenmp|march=\w+))",
             literal="error D80",
@@ -95,7 +96,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact tells what the sources of a package call.
+# There is no `detect`: no fact shows which functions the sources of a package call.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -108,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     probe = all(m.groups.get("library") == "aio" for m in proofs)
     if probe and not seen.group("operator") and not any(building.in_build(seen, m) for m in proofs):
         # On Windows DeepSpeed prints this at each import: it tries to link a test program.
-        said = "DeepSpeed asked the linker whether aio.lib is there, a library of Linux, and goes on without it: this is no failure."
+        said = "DeepSpeed looked for aio.lib, a library of Linux, and goes on without it: this is no failure."
         return Hit(message=said, evidence=building.lines(proofs), severity=Severity.INFO)
     end = "they were written for Linux"
     if first.get("library") or first.get("option"):
@@ -118,9 +119,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif first.get("header"):
         said = f"{whose} include {first['header']}, a header of Linux that Windows does not have"
     elif first.get("option"):
-        said = f"the build passes {first['option']}, an option of gcc that Microsoft's compiler does not take"
+        said = f"the build passes {first['option']}, an option of gcc that Microsoft's compiler does not support"
     else:
-        said = f"{whose} use {first['call']}, which Linux has and Microsoft's compiler has not"
+        said = f"{whose} use {first['call']}, which exists on Linux and not in Microsoft's compiler"
     return Hit(message=f"{said[0].upper()}{said[1:]}: {end}.", evidence=building.lines(proofs))
 
 
@@ -137,21 +138,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _newer(facts: Facts, name: str | None) -> Fix:
-    """Return the fix that builds the newest sources: a later commit may have been mended for Windows."""
+    """Return the fix that builds the newest sources: a later commit may compile on Windows."""
     pull = commands.by_hand(
         ("git", "pull"),
-        "in the folder of the sources, where you build a checkout: later commits are often mended for Windows. Then build again",
+        "in the folder of the sources, if you build a checkout: later commits often compile on Windows. Then build again",
         "the checkout",
     )
     steps = [pull]
     row = built_packages.row_of(name) if name else None
     if row is not None and row.get is not None:
-        steps.append(package_cures.build(facts, "without a checkout: the newest sources, from the repository"))
-    title = f"Take newer sources of {name}" if name else "Take newer sources of the package"
+        steps.append(
+            package_cures.build(facts, "if you have no checkout: builds the newest sources from the repository")
+        )
+    title = f"Use newer sources of {name}" if name else "Use newer sources of the package"
     return Fix(title=title, steps=tuple(steps), verify=subject.verify(facts))
 
 
 def _under_wsl(facts: Facts) -> Fix:
-    words = "Linux inside Windows: make an environment in it, and install the package there, where its sources compile"
+    words = "installs Linux inside Windows: create an environment in it, and install the package there, where its sources compile"
     step = commands.by_hand(("wsl.exe", "--install"), words, "installs WSL2", elsewhere=True)
     return Fix(title="Use the package in WSL2", steps=(step,), verify=subject.verify(facts))

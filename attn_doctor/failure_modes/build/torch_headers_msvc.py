@@ -1,24 +1,27 @@
-r"""MSVC takes `std` in torch's headers for ambiguous.
+r"""MSVC says that `std` in torch's headers is ambiguous.
 
 What it is
-    On Windows, nvcc gives the C++ part of a .cu file to Microsoft's compiler. One header of torch (compiled_autograd.h) holds a template that
-    this compiler refuses there. It is no fault of the extension that is built.
+    On Windows, nvcc passes the C++ part of a .cu file to Microsoft's compiler. One header of torch
+    (compiled_autograd.h) contains a template that this compiler refuses there. The extension that is built has no
+    fault.
 
 How it shows
-    "torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol", then "valarray(20): note: could be 'std'". Other
-    errors in torch\include (its own headers, or the copy of pybind11 there) end with "fatal error C1003: error count exceeds 100": only
-    the first of them tells the cause.
+    "torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol", then "valarray(20): note:
+    could be 'std'". Other errors in torch\include (its own headers, or the copy of pybind11 there) end with "fatal
+    error C1003: error count exceeds 100": only the first of these errors shows the cause.
 
 Why it happens
-    torch has a way round, but only where USE_CUDA is defined, and extensions do not define it. torch 2.7 and newer are known for it,
-    with Visual Studio 2019, 2022 and 2026 (MSVC 14.29 to 14.50).
+    torch leaves this template out if USE_CUDA is defined, but builds of extensions do not define USE_CUDA. The error
+    is known from torch 2.7 and newer, with Visual Studio 2019, 2022 and 2026 (MSVC 14.29 to 14.50).
 
 What to do
-    Define USE_CUDA while the extension is built: the variable NVCC_APPEND_FLAGS adds an option to each call of nvcc. Or build with MSVC
-    14.44 or newer of Visual Studio 2022, which one report names as free of it. Or take a finished wheel.
+    Define USE_CUDA while the extension is built: the variable NVCC_APPEND_FLAGS adds an option to each call of nvcc.
+    Or build with MSVC 14.44 or newer of Visual Studio 2022: one report says that the error is gone there. Or install
+    a finished wheel.
 
 How to reproduce
-    There is no recipe: it takes Windows, MSVC and nvcc. A file with `#include <torch/extension.h>`, compiled by nvcc there, shows it.
+    There is no recipe: Windows, MSVC and nvcc are needed. A file with `#include <torch/extension.h>`, compiled by
+    nvcc there, shows it.
 
 References
     https://github.com/pytorch/pytorch/issues/148317
@@ -50,7 +53,7 @@ MODE = FailureMode(
             literal="error C2872:",
             sample="torch/csrc/dynamo/compiled_autograd.h(1143): error C2872: 'std': ambiguous symbol",
         ),
-        # The rest of a hundred errors, of which the first is missing.
+        # The later ones of a hundred errors; the first is missing from the log.
         Sign(
             pattern=r"[\\/]torch[\\/]include[\\/](?P<file>[^\s(]{1,200})\(\d+(?:,\d+)?\)\s?: (?:fatal )?error (?P<number>C\d{4})",
             literal="error C",
@@ -66,18 +69,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _of_the_rest(seen, evidence)
     of_torch = any("torch" in m.text.lower() for m in seen.matches)
     return Hit(
-        message="Microsoft's compiler takes `std` in a header of torch for ambiguous: torch's own way round needs USE_CUDA defined.",
+        message="Microsoft's compiler says that `std` is ambiguous in a header of torch. With USE_CUDA defined, torch leaves out the code that it refuses.",
         evidence=evidence,
         confidence=Confidence.HIGH if of_torch else Confidence.MEDIUM,
     )
 
 
 class Rest(Variant, frozen=True, kw_only=True):
-    """Say that only later errors of a header of torch are there, and not the first one."""
+    """Say that the log has only later errors in a header of torch, and not the first error."""
 
 
 def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Return the hit of errors in torch's headers; None where a known cause stands in the same log."""
+    """Return the hit for errors in torch's headers; None if the log shows a known cause."""
     known = any(
         m.strength == "proof" and m.slug not in (MODE.slug, building.FAILED) for log in seen.logs for m in log.matches
     )
@@ -85,7 +88,7 @@ def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if known or not file:
         return None
     return Hit(
-        message=f"Microsoft's compiler refuses {file}, a header that torch brings, with error {seen.group('number')}; the first error above it tells why.",
+        message=f"Microsoft's compiler refuses {file}, a header of torch, with error {seen.group('number')}; the first error, above this one, shows why.",
         evidence=evidence,
         confidence=Confidence.LOW,
         variant=Rest(),
@@ -93,20 +96,20 @@ def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
 
 
 def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes where the first error is not known: find it; no build at all; another MSVC."""
+    """Return the fixes for an unknown first error: find that error; use a finished wheel; use another MSVC."""
     verify = building.verify(facts)
     ready = building.without_compiling(facts)
     if not ready:
         words = (
-            "look for a finished wheel of the package for your torch, CUDA and Python, which compiles nothing: xformers and torchvision have theirs on "
-            "the --index-url that your torch came from"
+            "look for a finished wheel of the package for your torch, CUDA and Python: it needs no compiler. The wheels of xformers and torchvision are on "
+            "the same --index-url as your torch"
         )
         ready = (
-            Fix(title="Take a finished wheel", steps=(commands.by_hand((), words, "that package"),), verify=verify),
+            Fix(title="Install a finished wheel", steps=(commands.by_hand((), words, "that package"),), verify=verify),
         )
     words = (
-        "in the Visual Studio Installer choose another MSVC toolset of Visual Studio 2022 (Individual components), or update it; torch's headers are "
-        "built with the one of their time"
+        "in the Visual Studio Installer choose another MSVC toolset of Visual Studio 2022 (Individual components), or update it: torch was built "
+        "with the MSVC that was current when this torch was released"
     )
     other = commands.by_hand((), words, "Visual Studio")
     first = Fix(title="Find the first error", steps=build_log.written(facts), verify=verify)
@@ -120,7 +123,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     define = commands.variable(
         "NVCC_APPEND_FLAGS",
         "-DUSE_CUDA=1",
-        "nvcc adds this to each call, and torch's header leaves the template out; build again in this shell",
+        "nvcc adds this to each call, so that torch's header leaves out the template; build again in this shell",
     )
     newer = commands.by_hand(
         (),

@@ -1,8 +1,8 @@
-"""A package's setup imports torch where there is none.
+"""A package's setup imports torch in an environment that has no torch.
 
 What it is
-    pip and uv build a package in an empty, throw-away environment. flash-attn needs torch to build, but does not declare it, so
-    torch is not in that environment, however often it is installed in yours.
+    pip and uv build a package in an empty, temporary environment. flash-attn needs torch to build, but does not
+    declare that. So torch is missing from that environment, even if it is installed in yours.
 
 How it shows
     "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or
@@ -10,12 +10,13 @@ How it shows
     doesn't declare it as a build dependency".
 
 Why it happens
-    Which torch to build against is the user's choice, so flash-attn leaves it to the environment. The lines "Requirement
-    already satisfied: torch" in the same log are about your environment, not about the one that builds.
+    flash-attn leaves the choice of torch to the user, so it does not declare torch. The lines "Requirement already
+    satisfied: torch" in the same log are about your environment, not about the temporary environment.
 
 What to do
-    Install torch first, then build in the environment that has it: `pip install --no-build-isolation flash-attn`, with
-    setuptools, wheel, packaging, psutil and ninja installed too. Or install a finished wheel by its address: nothing is built.
+    Install torch first, then build in the environment that has torch: `pip install --no-build-isolation flash-attn`,
+    with setuptools, wheel, packaging, psutil and ninja installed too. Or install a finished wheel by its address:
+    then nothing is built.
 
 How to reproduce
     `attn-doctor reproduce torch-missing-at-build` asks pip to build flash-attn in isolation, where there is no torch. It
@@ -69,7 +70,7 @@ MODE = FailureMode(
             sample="  × Getting requirements to build wheel did not run successfully.",
             strength="hint",
         ),
-        # Two ways in which a setup.py begins: where the log ends there, this import failed.
+        # The import lines of a setup.py. If the log ends at one of them, that import failed.
         cut_logs.source(r"import torch(?: +#.{0,60})?", "import torch", "    import torch"),
         cut_logs.source(
             r"from torch\.utils(?:\.cpp_extension)? import [\w ,(]{1,200}",
@@ -88,7 +89,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find a missing torch, or a requirement file that names flash-attn: it is built in isolation, even where torch is installed."""
+    """Find a missing torch, or a requirement file that names flash-attn: pip builds it in isolation, even if torch is installed."""
     ordered = _in_dockerfile(facts)
     if ordered is not None:
         return ordered
@@ -107,7 +108,7 @@ def detect(facts: Facts) -> Hit | None:
         ):
             where = f"{pin.file} line {pin.line} asks for {pin.requirement}"
             return Hit(
-                message=f"{where}: installed from that file it is built in isolation, without your torch.",
+                message=f"{where}: an installation from this file builds it in isolation, without your torch.",
                 evidence=(fact(facts, f"project.pins.{index}.requirement", where), fact(facts, "torch.version")),
                 severity=Severity.INFO,
             )
@@ -115,7 +116,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ordered(Variant, frozen=True, kw_only=True):
-    """Name the line of a Dockerfile that builds a package without torch, and whether torch is missing or only isolation hides it."""
+    """Name the line of a Dockerfile that builds a package without torch. `missing`: torch is not installed yet; else only isolation hides it."""
 
     file: str
     line: int
@@ -125,7 +126,7 @@ class Ordered(Variant, frozen=True, kw_only=True):
 
 
 def _in_dockerfile(facts: Facts) -> Hit | None:
-    """Find a command of a Dockerfile that builds a package before torch is there, or in isolation from it."""
+    """Find a command of a Dockerfile that builds a package before torch is installed, or in isolation from torch."""
     for index, pin in enumerate(facts.project.pins if isinstance(facts.project.pins, tuple) else ()):
         name = name_of(pin.requirement)
         if not pin.by_command or name is None or ".whl" in pin.requirement or not _built(name):
@@ -135,9 +136,9 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
             continue
         where = f"{pin.file} line {pin.line} installs {pin.requirement}"
         if pin.without_torch:
-            said = f"{where} before torch is there, and its setup imports torch: that command fails."
+            said = f"{where} before torch is installed, and its setup imports torch: that command fails."
         else:
-            said = f"{where} in isolation, where pip and uv have no torch, and its setup imports torch: that command fails."
+            said = f"{where} in an isolated build, which has no torch, and its setup imports torch: that command fails."
         return Hit(
             message=said,
             evidence=(fact(facts, f"project.pins.{index}.requirement", where),),
@@ -150,7 +151,7 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
 
 
 def _built(name: str) -> bool:
-    """Say whether pip has to build this package, and its setup imports torch."""
+    """Say whether pip has to build this package and the package's setup imports torch."""
     row = built_packages.row_of(name)
     return (
         row is not None
@@ -161,13 +162,16 @@ def _built(name: str) -> bool:
 
 
 def _isolation_is_off(facts: Facts) -> bool:
-    """Say whether a variable of the Dockerfile turns isolation off for all commands. Pip's has the meaning of its opposite."""
+    """Say whether a variable of the Dockerfile turns isolation off for all commands.
+
+    Any value counts: pip turns isolation off even for PIP_NO_BUILD_ISOLATION=0.
+    """
     names = ("PIP_NO_BUILD_ISOLATION", "UV_NO_BUILD_ISOLATION")
     return isinstance(facts.environment, tuple) and any(v.name in names for v in facts.environment)
 
 
 def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
-    """Return the fixes of the order in a Dockerfile: torch first, the package after it without isolation, and nvcc for a build."""
+    """Return the fix for the order in a Dockerfile: torch first, then the package without isolation, and nvcc if it has to be compiled."""
     name, verify = ordered.package, subject.verify(facts)
     before = f"a line of its own in {ordered.file}, before line {ordered.line}"
     steps: list[Step] = []
@@ -175,25 +179,32 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
         torch, why = _torch_of_file(facts, ordered)
         steps.append(commands.by_hand(("RUN", "pip", "install", *torch), f"{before}: {why}", ordered.file))
     small = tuple(text for text in built_packages.imports(name) if text != "torch")
-    steps.append(commands.by_hand(("RUN", "pip", "install", *small), f"{before}: its setup imports them", ordered.file))
+    steps.append(
+        commands.by_hand(("RUN", "pip", "install", *small), f"{before}: the setup of {name} imports them", ordered.file)
+    )
     words = (
-        f"in the place of line {ordered.line}, or of its part for {name}: built behind torch; its setup takes the finished wheel for that torch where "
+        f"replaces line {ordered.line}, or its part for {name}: it is built after torch; its setup uses the finished wheel for that torch, if "
         "there is one"
     )
     argv = ("RUN", "pip", "install", "--no-build-isolation", ordered.requirement)
     steps.append(commands.by_hand(argv, words, ordered.file))
     if facts.toolchain.toolkits == ():
         words = (
-            f"where no finished wheel fits, {name} is compiled, and this image has no nvcc: nvidia/cuda and pytorch/pytorch images with -devel in their "
-            "name have it, -base and -runtime have not. `attn-doctor wheels` says whether there is a wheel"
+            f"if no finished wheel fits, {name} is compiled, and this image has no nvcc: use an image of nvidia/cuda or pytorch/pytorch with -devel in its "
+            "name; -base and -runtime have no nvcc. `attn-doctor wheels` shows whether a wheel exists"
         )
         steps.append(commands.by_hand((), words, "FROM"))
-    title = "Install torch before it in the Dockerfile" if ordered.missing else "Turn isolation off in that command"
+    title = (
+        f"Install torch before {name} in the Dockerfile" if ordered.missing else "Turn isolation off in that command"
+    )
     return (Fix(title=title, steps=tuple(steps), verify=verify),)
 
 
 def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str]:
-    """Return the words behind `pip install` that bring torch before the package, and why: the torch that the file asks for, else one with wheels."""
+    """Return the arguments of `pip install` that install torch before the package, and the reason.
+
+    It is the torch that the file asks for, else one for which the package has wheels.
+    """
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     own = [
         pin.requirement
@@ -201,7 +212,7 @@ def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str
         if pin.file == ordered.file and name_of(pin.requirement) in ("torch", "torchvision")
     ]
     if own:
-        return tuple(own), "torch first, and nothing that is built with it in the same command"
+        return tuple(own), "torch first; a package that needs torch to build is not in the same command"
     exact = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", ordered.requirement)
     if ordered.package == subject.FLASH_ATTN:
         steps = torch_steps.for_flash_attn(facts, "torch first", exact[1] if exact else None)
@@ -221,7 +232,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         return cut_logs.hit(
             seen,
-            "setup.py imports torch there. Probably there is none where pip or uv builds: they build in an environment of their own.",
+            "setup.py imports torch there. Probably torch is missing: pip and uv build in a temporary environment of their own.",
             "ModuleNotFoundError or ImportError",
         )
     seen = cut_logs.told(seen)
@@ -235,23 +246,23 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         and isinstance(facts.torch.version, str)
     ):
         return Hit(
-            message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to. The "
-            f"torch {facts.torch.version} of your environment is not seen there.",
+            message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment. The "
+            f"torch {facts.torch.version} of your environment is not visible there.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if not building_it:
-        return Hit(message="torch was not there to be imported.", evidence=evidence, confidence=Confidence.LOW)
+        return Hit(message="torch is not installed there.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
-        message=f"There was no torch in the environment that built {package}: pip and uv build in one of their own, unless they are told not to.",
+        message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment.",
         evidence=building.lines(seen.matches),
     )
 
 
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit of a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
+    """Return the hit for a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
 
-    Where the setup of such a package ends there, its import of torch failed, in all logs that are known.
+    In all logs that we know, a package that imports torch failed there at that import.
     """
     hooks = [m for m in seen.matches if "hook" in m.groups]
     name = subject.stated(facts)
@@ -268,24 +279,24 @@ def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
         return None
     return Hit(
         message=f"The log is cut: it ends where pip asks {name} for its build requirements, and the line that names the error is missing. Probably its setup "
-        "imports torch there, and pip builds in an environment of its own that has none. To be sure, send the line below it that begins with "
+        "imports torch there, and pip builds in a temporary environment that has no torch. To be sure, send the line below it that begins with "
         "ModuleNotFoundError.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in hooks[:2]),
         confidence=Confidence.LOW,
     )
 
 
-_CUT = 30  # lines behind the line that begins the hook's output at most: its frames alone
+_CUT = 30  # lines: with more lines after the first line of the hook, the log contains more than the hook's frames
 
 
 def _is_isolated(facts: Facts) -> bool:
-    """Say whether nothing in the command turns isolation off."""
+    """Say whether the build is isolated: the command has no --no-build-isolation."""
     command = facts.subject.command
     return not (isinstance(command, str) and "no-build-isolation" in command)
 
 
 def _of_setup(seen: Seen, match: Match) -> bool:
-    """Say whether a frame of a setup.py stands above a source line."""
+    """Say whether there is a frame of a setup.py directly above a source line."""
     log = next(log for log in seen.logs if log.file == match.file)
     above = [m for m in log.of(building.FAILED) if 0 < match.line - m.line <= cut_logs.WRAPPED]
     return any("setup.py" in m.text for m in above)
@@ -297,13 +308,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     missing = package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(
         facts,
-        "Install torch and the build tools, then build where they are"
+        "Install torch and the build tools, then build in that environment"
         if missing
         else "Build in the environment that has torch",
         "with isolation off, the build sees the torch of this environment",
         "torch",
     )
     ready = building.without_compiling(facts)
-    # flash-attn compiles for hours, and on Windows seldom to the end: the wheel stands first there.
+    # flash-attn compiles for hours, and on Windows it rarely succeeds: there the wheel is the first fix.
     windows = facts.system.os == "windows" and subject.is_flash_attn(facts)
     return (built, *ready) if facts.grade == "stated" and not windows else (*ready, built)

@@ -1,21 +1,23 @@
-"""triton cannot link its launcher: there is no libcuda.so for the linker.
+"""triton cannot link its launcher: the linker does not find libcuda.so.
 
 What it is
-    When a triton kernel is first used, triton compiles a small C file and links it with the driver's library. That step fails.
+    When the first triton kernel is used, triton compiles a small C file (its launcher) and links it with the driver's
+    library. That step fails.
 
 How it shows
-    "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/.../cuda_utils.c', ..., '-lcuda', ...]' returned non-zero exit status
-    1", with the compiler's own words far above or nowhere; "/usr/bin/ld: cannot find -lcuda"; "AssertionError: libcuda.so
-    cannot found!".
+    "CalledProcessError: Command '['/usr/bin/gcc', '/tmp/.../cuda_utils.c', ..., '-lcuda', ...]' returned non-zero
+    exit status 1"; the compiler's own message is far above, or missing. Also "/usr/bin/ld: cannot find -lcuda" and
+    "AssertionError: libcuda.so cannot found!".
 
 Why it happens
-    Only libcuda.so.1 is there, and the linker looks for libcuda.so; or the driver's folder is not in the loader's cache (WSL,
-    NixOS, containers); or there is no driver at all. The same line also ends a failure with a missing Python.h: gcc's own
-    message tells which it is.
+    The machine has only libcuda.so.1, and the linker looks for libcuda.so; or the driver's folder is not in the
+    loader's cache (WSL, NixOS, containers); or there is no driver at all. A missing Python.h ends with the same line:
+    gcc's own message shows which of these it is.
 
 What to do
-    Run `ldconfig -p | grep libcuda`. Where libcuda.so.1 is listed and libcuda.so is not, add the link beside it; where neither
-    is, put the driver's folder into TRITON_LIBCUDA_PATH or the loader's cache.
+    Run `ldconfig -p | grep libcuda`. If it lists libcuda.so.1 and not libcuda.so, create the link libcuda.so in the
+    same folder. If it lists neither, set TRITON_LIBCUDA_PATH to the driver's folder, or add this folder to the
+    loader's cache.
 
 How to reproduce
     `attn-doctor reproduce triton-libcuda-link` links an empty program with -lcuda on a machine that has no driver for the
@@ -82,12 +84,12 @@ def detect(facts: Facts) -> Hit | None:
         lambda: cuda_build(facts),
         lambda: (
             usable_gpu(facts) and facts.graphics.stated is not True
-        ),  # the loader of the machine that has the GPU counts
+        ),  # only the loader of the machine that has the GPU counts
         lambda: not any(entry.startswith("libcuda.so") for entry in known(cache)),
     ):
         return None
     return Hit(
-        message="The driver's libcuda is not in the loader's cache, where triton looks for it when it compiles.",
+        message="The driver's libcuda is not in the loader's cache, where triton looks for it when triton compiles a kernel.",
         evidence=(fact(facts, "system.loader_cache", "no libcuda.so in the loader's cache"),),
         confidence=Confidence.LOW,
         severity=Severity.INFO,
@@ -96,13 +98,14 @@ def detect(facts: Facts) -> Hit | None:
 
 _LAUNCHER = re.compile(
     r"[\\/](?:main|cuda_utils|driver|launcher|__triton_launcher)\.c'"
-)  # what triton calls its C files
+)  # the names of triton's C files
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="The linker found no libcuda.so: the driver's library is not where it looks.", evidence=evidence
+            message="The linker found no libcuda.so: it does not search the folder of the driver's library.",
+            evidence=evidence,
         )
     linked = [
         m
@@ -116,8 +119,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not linked:
         return None
     return Hit(
-        message="triton's launcher could not be compiled or linked. The compiler's own message tells the reason"
-        + ("." if facts.system.os == "windows" else "; without it, a missing libcuda.so is the likeliest."),
+        message="triton's launcher could not be compiled or linked. The compiler's own message shows the reason"
+        + (
+            "."
+            if facts.system.os == "windows"
+            else "; if it is missing, the most likely reason is a missing libcuda.so."
+        ),
         evidence=building.lines(linked),
         confidence=Confidence.LOW,
     )
@@ -125,10 +132,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "windows":
-        words = "send the lines that the compiler printed above this one: they name what it did not find"
+        words = "send the lines that the compiler printed above this line: they name the file that it did not find"
         return (
             Fix(
-                title="See what the compiler says",
+                title="Read the compiler's message",
                 steps=(commands.by_hand((), words, "nothing", "none"),),
                 verify=building.verify(facts),
             ),
@@ -138,5 +145,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in what it prints", "nothing")
         return (Fix(title="See where the driver's library is", steps=(step,), verify=building.verify(facts)),)
     folder = library.rpartition("/")[0] or "/"
-    named = commands.variable("TRITON_LIBCUDA_PATH", folder, "triton links with the library in this folder")
+    named = commands.variable("TRITON_LIBCUDA_PATH", folder, "the folder in which triton then looks for libcuda")
     return (Fix(title="Tell triton where libcuda is", steps=(named,), verify=commands.check(facts)),)

@@ -1,25 +1,30 @@
 """triton is not installed.
 
 What it is
-    Parts of flash_attn (rotary embedding, layer norm, cross entropy) and torch.compile are written in triton. It is not there.
+    torch.compile and parts of flash_attn (rotary embedding, layer norm, cross entropy) need triton. It is not
+    installed.
 
 How it shows
     "ModuleNotFoundError: No module named 'triton'" from flash_attn/ops/triton; "Cannot find a working triton installation" from
     torch.compile; "No matching distribution found for triton".
 
 Why it happens
-    torch brings triton on Linux x86-64 (and on ARM since 2.11), not on Windows or macOS. xformers says "A matching Triton is not
-    available, some optimizations will not be enabled" and goes on: that is a notice.
+    torch installs triton on Linux x86-64 (and on ARM since torch 2.11), not on Windows or macOS. xformers says "A
+    matching Triton is not available, some optimizations will not be enabled" and goes on: that is only a notice.
 
 What to do
-    Linux: install the triton that torch asks for. Windows: the package triton-windows in the release that belongs to this torch
-    (torch 2.6: 3.2, 2.7: 3.3, 2.8: 3.4, 2.9: 3.5, 2.10 and 2.11: 3.6, 2.12 and 2.13: 3.7, 2.14: 3.8; for a GTX 16xx or RTX 20xx 3.2 at
-    most). `pip install triton` finds nothing there. Anywhere: do without torch.compile (TORCH_COMPILE_DISABLE=1) and the triton parts of
+    Linux: install the triton that torch asks for.
+
+    Windows: `pip install triton` finds nothing there. Install the package triton-windows, in the release for your
+    torch (torch 2.6: 3.2, 2.7: 3.3, 2.8: 3.4, 2.9: 3.5, 2.10 and 2.11: 3.6, 2.12 and 2.13: 3.7, 2.14: 3.8; for a GTX
+    16xx or RTX 20xx at most 3.2).
+
+    On all systems you can work without torch.compile (TORCH_COMPILE_DISABLE=1) and without the triton parts of
     flash_attn. The attention kernels of flash_attn themselves need no triton.
 
 How to reproduce
-    `attn-doctor reproduce triton-missing` imports flash-attn's triton kernels where there is no triton. It downloads 10 MB,
-    and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce triton-missing` imports flash-attn's triton kernels in an environment without triton. It
+    downloads 10 MB, and a CPU build of torch (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/508
@@ -75,7 +80,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports flash-attn's triton kernels where there is no triton",
+        does="imports flash-attn's triton kernels in an environment without triton",
         of=(Torch(without=("triton", "pytorch-triton")), Source()),
         run=(("{python}", "{source}/flash_attn/ops/triton/rotary.py"),),
         shows="No module named 'triton'",
@@ -99,7 +104,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="There is no triton for that platform or Python, or none is installed.",
             evidence=evidence,
-            severity=Severity.ERROR if seen.group("raised") else None,  # torch.compile raised it: the program ended
+            severity=Severity.ERROR
+            if seen.group("raised")
+            else None,  # torch.compile raised the error, so the program ended
         )
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
@@ -118,8 +125,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(facts.torch.hip, str):
         step = commands.by_hand(
             (),
-            "torch for ROCm has a triton of its own (pytorch-triton-rocm, later triton-rocm): install torch again from its ROCm index, together "
-            "with what it asks for",
+            "torch for ROCm has its own triton (pytorch-triton-rocm, later triton-rocm): install torch and its requirements again from "
+            "torch's ROCm index",
             "adds the triton of ROCm",
         )
         return (
@@ -133,7 +140,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine whose versions are not known."""
     linux = commands.install(
         "triton", why="on Linux: torch.compile generates its code with triton", changes="adds triton"
     )
@@ -141,14 +148,14 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     return (Fix(title="Install triton", steps=(linux,), verify=verify), *_for_windows(facts), _without(facts))
 
 
-# By the table of its README, and the releases on PyPI on 2026-11-29. Its releases follow those of triton from 3.2 on.
+# The first and the newest triton-windows: from the table of its README, and from PyPI on 2026-11-29. Since 3.2 its releases have triton's numbers.
 # https://github.com/triton-lang/triton-windows#3-pytorch
 _FIRST, _NEWEST = (3, 1), (3, 8)
 _OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
 
 
 def _for_windows(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix with the triton-windows that belongs to this torch; none where there is none."""
+    """Return the fix that installs the triton-windows for this torch; none if there is no such release."""
     verify = commands.check(facts)
     gpu = first_gpu(facts)
     old = gpu is not None and capability(gpu[2]) <= (7, 5)
@@ -158,19 +165,19 @@ def _for_windows(facts: Facts) -> tuple[Fix, ...]:
     if isinstance(row, Unknown):
         what = "triton-windows"
         why = (
-            "on Windows: the build of triton for it. Each torch has its own: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, "
-            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13; without a number pip takes the newest"
+            "triton for Windows. Each torch needs its own release: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, "
+            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13; without a number pip installs the newest"
         )
     else:
         minor = max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
         if (pair(row.minor) or (0, 0)) < (2, 4) or minor > _NEWEST:
             return ()
         what = f"triton-windows=={minor[0]}.{minor[1]}.*"
-        why = f"the build of triton for Windows that belongs to torch {row.minor}; triton itself has none"
+        why = f"triton for Windows, in the release for torch {row.minor}; the package triton has no wheels for Windows"
     if old:
         what, why = (
             _OF_TURING,
-            "the last releases that run on a GTX 16xx or RTX 20xx; beside torch 2.7 and newer they are not sure to work",
+            "the last releases that run on a GTX 16xx or RTX 20xx; with torch 2.7 and newer they may not work",
         )
     step = commands.install(what, why=why, changes="adds triton-windows")
     return (Fix(title="Install triton for Windows", steps=(step,), verify=verify),)
@@ -180,6 +187,6 @@ def _without(facts: Facts) -> Fix:
     step = commands.variable(
         "TORCH_COMPILE_DISABLE",
         "1",
-        "torch.compile is left out then, and models run without it; of flash_attn only rotary embedding, layer norm and cross entropy need triton",
+        "models then run without torch.compile, more slowly; in flash_attn only rotary embedding, layer norm and cross entropy need triton",
     )
     return Fix(title="Do without torch.compile", steps=(step,), verify=commands.check(facts))

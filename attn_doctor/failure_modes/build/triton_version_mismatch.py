@@ -1,19 +1,19 @@
-"""triton is not of the version that torch, or the code that uses it, was written for.
+"""triton has another version than torch, or the code that uses triton, was written for.
 
 What it is
-    Each torch is made for one triton, and triton's language and inner modules change between releases.
+    Each torch is made for one release of triton. triton's language and internal modules change between releases.
 
 How it shows
     "triton.compiler.errors.CompilationError", "dot() got an unexpected keyword argument 'trans_b'", "cannot import name 'triton_key'
     from 'triton.compiler.compiler'", "module 'triton' has no attribute ...", "No module named 'triton.ops'".
 
 Why it happens
-    Another package brought its own triton, or torch was upgraded and triton was not. flash_attn_triton.py of flash-attn 1.x and
-    early 2.x fits one old preview of triton only.
+    Another package installed its own triton, or torch was upgraded and triton was not. flash_attn_triton.py of
+    flash-attn 1.x and early 2.x works only with one old preview of triton.
 
 What to do
-    Install torch and triton in one command, so that the resolver takes the pair. Where an old flash_attn_triton is the reason, use
-    flash-attn's CUDA path, or SDPA.
+    Install torch and triton in one command, so that pip chooses two releases that fit together. If an old
+    flash_attn_triton is the reason, use flash-attn's CUDA path, or SDPA.
 
 How to reproduce
     `attn-doctor reproduce triton-version-mismatch` imports a module of triton that newer releases do not have. It downloads
@@ -41,7 +41,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD119",
     slug="triton-version-mismatch",
-    title="triton and torch do not fit",
+    title="triton and torch do not fit together",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     blocks=("compile", "flex"),
@@ -88,7 +88,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     fits = pytorch.triton_fits(present(facts.torch.version), have)
     if isinstance(fits, Unknown) or fits.yes:
-        return None  # the triton of a torch that the table does not list is not known
+        return None  # the table does not list this torch, so its triton is not known
     return Hit(
         message=f"{fits.why[0].upper()}{fits.why[1:]}.",
         evidence=(package_evidence(facts, "triton"), fact(facts, "torch.version")),
@@ -99,14 +99,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     name, module = seen.group("name"), seen.group("module")
     if not name and not module:
         return Hit(
-            message="triton could not compile a kernel: the triton there is of another release than the kernel was written for, or the kernel is wrong.",
+            message="triton could not compile a kernel: the kernel was written for another release of triton, or the kernel has a bug.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if name and module:
-        message = f"{module} there has no {name}: it is of another release than the code that uses it."
+        message = f"{module} there has no {name}: the code that uses it was written for another release of triton."
     else:
-        message = "The triton there is of another release than the code that uses it."
+        message = "The code that uses triton was written for another release than the triton there."
     return Hit(message=message, evidence=evidence)
 
 
@@ -115,7 +115,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     row = pytorch.release(torch) if torch else Unknown("")
     if isinstance(row, Unknown):
         return ()
-    # PyPI has triton for Linux alone; the build for Windows is another project's, with the same minors: github.com/woct0rdho/triton-windows
+    # PyPI's triton is only for Linux. The Windows build is another project, with the same minor versions: github.com/woct0rdho/triton-windows
     minor = pair(row.triton.removeprefix("triton").lstrip("=~"))
     on_windows = facts.system.os == "windows" and minor is not None
     wanted = f"triton-windows=={minor[0]}.{minor[1]}.*" if on_windows and minor else row.triton
@@ -124,9 +124,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions.
+    """Return the fixes for a machine whose versions are not known.
 
-    Under Linux torch's own metadata names its triton, and the resolver takes it. A torch for Windows names none.
+    On Linux the metadata of torch names its triton, and pip installs that. On Windows torch names no triton.
     """
     of = torch_asked.example(facts)
     row = pytorch.release(of.torch)
@@ -146,12 +146,12 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     both = torch_steps.newest(
         facts,
         "Install torch and its triton together",
-        why="in one command: the resolver takes the triton that this torch asks for",
+        why="in one command, so that pip installs the triton that this torch asks for",
         beside=("triton",),
     )
     return (*both, kept)
 
 
 def _minor(requirement: str) -> str:
-    """Return the minor that a requirement of torch names: "3.2" for "triton==3.2.0"."""
+    """Return the minor version in a requirement of torch: "3.2" for "triton==3.2.0"."""
     return ".".join(requirement.removeprefix("triton").lstrip("=~").split(".")[:2])

@@ -1,15 +1,16 @@
-"""The tools that make a wheel are missing: the package wheel, or setuptools itself.
+"""The tools that build a wheel are missing: the package wheel, or setuptools itself.
 
 What it is
-    setup.py imports `wheel.bdist_wheel`, or asks setuptools for the command bdist_wheel. The environment that builds has neither.
+    setup.py imports `wheel.bdist_wheel`, or calls the command bdist_wheel of setuptools. The environment in which the
+    package is built has neither.
 
 How it shows
-    "ModuleNotFoundError: No module named 'wheel'", "error: invalid command 'bdist_wheel'"; where setuptools is missing as well,
-    "ModuleNotFoundError: No module named 'setuptools'" or "Cannot import 'setuptools.build_meta'".
+    "ModuleNotFoundError: No module named 'wheel'", "error: invalid command 'bdist_wheel'"; if setuptools is missing
+    too, "ModuleNotFoundError: No module named 'setuptools'" or "Cannot import 'setuptools.build_meta'".
 
 Why it happens
-    Virtual environments of Python 3.12 and newer, of uv, pixi and pipx come without setuptools and wheel, and flash-attn does not
-    declare that it needs them.
+    New virtual environments of Python 3.12 and newer, and those of uv, pixi and pipx, contain no setuptools and no
+    wheel. flash-attn does not declare that it needs them.
 
 What to do
     Install setuptools and wheel, then build with `--no-build-isolation`.

@@ -6,19 +6,20 @@ What it is
     is healthy.
 
 How it shows
-    `Segmentation fault`, a process that ends without a message, a step that never ends. Where only the numbers are wrong there
-    is no sign: the loss falls all the same.
+    `Segmentation fault`, a process that ends without a message, a step that never ends. If only the numbers are wrong,
+    nothing shows it: the loss still falls.
 
 Why it happens
-    A kernel that was compiled for another torch, CUDA or GPU; a fault in a kernel for one layout or one size; a patched torch.
-    Most code calls `sdpa`, so its failure is an error; the failure of another backend is a warning.
+    A kernel was compiled for another torch, CUDA or GPU; or a kernel has a fault for one memory layout or one size; or
+    torch was patched. Most code calls `sdpa`, so its failure is an error; the failure of another backend is a warning.
 
 What to do
-    Use a backend that ended well, and do not use this one. Where it came with a package, install the release of that package
-    that fits your torch.
+    Use a backend that passed the trial. If the failing backend is part of a package, install the release of that
+    package that fits your torch.
 
 How to reproduce
-    There is no recipe: it takes a broken kernel. attn-doctor's tests break one on purpose (`tests/hostile/test_trials_hostile.py`).
+    There is no recipe: it needs a broken kernel. attn-doctor's tests break one on purpose
+    (`tests/hostile/test_trials_hostile.py`).
 
 References
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
@@ -41,11 +42,11 @@ MODE = FailureMode(
 )
 # There is no `detect`: only a run shows the numbers that a kernel computes.
 _CALLED_BY_MOST = ("eager", "sdpa")
-_TOOK_IT_DOWN = ("the process died of", "the process exited", "no answer for")  # of trials/judge_rows.py
+_TOOK_IT_DOWN = ("signal", "exited", "timeout", "vanished", "flooded")
 
 
 class Failing(Variant, frozen=True, kw_only=True):
-    """Find the backends that fail or compute wrong numbers."""
+    """Name the backends that fail or compute wrong numbers."""
 
     backends: tuple[str, ...]
 
@@ -57,7 +58,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
     bad.sort(key=lambda item: item[1].backend not in _CALLED_BY_MOST)
     names = tuple(dict.fromkeys(row.backend for _, row in bad))
     _, first = bad[0]
-    others = f" So {'do' if len(names) > 2 else 'does'} {', '.join(names[1:])}." if len(names) > 1 else ""
+    others = f" The same is true of {', '.join(names[1:])}." if len(names) > 1 else ""
     what = "computes wrong numbers" if first.status == "wrong" else "fails"
     said = (first.reason or "no reason was given").partition("\n")[0].rstrip(".")
     grave = any(name in _CALLED_BY_MOST for name in names)
@@ -81,16 +82,16 @@ def _is_bad(row: Trial, trials: Trials) -> bool:
         return not (known and "BatchNorm" in (row.wrong_module or ""))
     if row.backend == "eager" or row.status not in ("failed", "timeout"):
         return False  # reported by eager-fails
-    if row.reason and row.reason.startswith(_TOOK_IT_DOWN):
+    if row.ended in _TOOK_IT_DOWN:
         return True
-    return row.backend == "sdpa"  # it has a kernel for every call: each exception of it is a fault
+    return row.backend == "sdpa"  # sdpa has a kernel for every call: each of its exceptions is a fault
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Failing) and hit.variant.backends == ("eager",):
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "auto", "--", *commands.program(facts)),
-            "your training command with an attention that was seen to be right here",
+            "your training command with an attention backend that gave right results here",
             "nothing",
             "none",
         )

@@ -1,25 +1,26 @@
 """The machine has a GPU, but a setting hides it from the program.
 
 What it is
-    CUDA_VISIBLE_DEVICES decides which GPUs a program sees. Empty, -1, or a number or UUID that no GPU has hides them all, and the
-    program runs on the CPU or refuses to start. A device number above the last GPU does the same.
+    CUDA_VISIBLE_DEVICES decides which GPUs a program sees. If it is empty, -1, or a number or UUID that no GPU has, it
+    hides all GPUs: the program runs on the CPU or refuses to start. A program that asks for a device number above the
+    last GPU also stops.
 
 How it shows
-    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid CUDA
-    'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it is
-    given tensors that lie on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with arguments from the
-    'CPU' backend".
+    "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid
+    CUDA 'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it
+    is given tensors that are on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with
+    arguments from the 'CPU' backend".
 
 Why it happens
     A shell or a job script still sets the variable; a launcher starts more processes than there are GPUs; or a configuration
     says device=cpu.
 
 What to do
-    Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. Name device 0 in the program.
+    Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. In the program, use device 0.
 
 How to reproduce
-    `attn-doctor reproduce config-device-cpu` asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that.
-    Stand-in: the GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce config-device-cpu` asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that machine.
+    Stand-in: the GPU; its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
@@ -111,7 +112,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that",
+        does="asks a stand-in driver for a GPU that CUDA_VISIBLE_DEVICES hides, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "2684", "nvidia"),), module="580.95.05"),
@@ -152,11 +153,11 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Cause(Variant, frozen=True, kw_only=True):
-    """Hold why the program saw no such GPU."""
+    """Say why the program did not see the GPU that it asked for."""
 
     why: Literal[
         "hidden", "number", "unseen", "unknown"
-    ]  # a variable hides it; no GPU has this number; nothing hides one
+    ]  # hidden by a variable; no GPU has this number; not hidden, and torch sees none; not known
     count: int | None = None  # the GPUs that torch saw
 
 
@@ -174,21 +175,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         cause = Cause(why="number", count=int(count))
         message = f"The program there was told to use device {device}, and sees {count} GPU(s)."
     elif any("ordinal" in m.text for m in proven):
-        cause, message = Cause(why="number"), "A program there named a GPU by a number that no GPU has."
+        cause, message = Cause(why="number"), "A program there asked for a GPU number that no GPU has."
     elif count == "0" and any("unset" in m.groups for m in seen.matches):
         cause = Cause(why="unseen")
-        message = f"torch sees no GPU there, and {_VARIABLE} hides none: no driver works for it, or this machine has no NVIDIA GPU."
+        message = f"torch sees no GPU there, and {_VARIABLE} hides none: no NVIDIA driver works, or this machine has no NVIDIA GPU."
         confidence = Confidence.MEDIUM
     else:
         cause = Cause(why="unknown")
-        message = "The program there sees no GPU: it is hidden, or torch cannot use it, or there is none."
+        message = "The program there sees no GPU: the GPU is hidden, or torch cannot use it, or there is none."
         confidence = Confidence.MEDIUM
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cause = hit.variant if isinstance(hit.variant, Cause) else Cause(why="hidden")
-    unset = commands.variable(_VARIABLE, None, "then every GPU is seen")
+    unset = commands.variable(_VARIABLE, None, "the program then sees every GPU")
     unhide = Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts))
     if cause.why == "unseen":
         return (_look(facts), _on_the_cpu(facts))
@@ -196,9 +197,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (unhide,)
     last = None if cause.count is None else cause.count - 1
     named = "device=0" if last in (None, 0) else f"device=0 to device={last}"
-    words = f"name a GPU that torch sees, {named}, in the command or the program: the numbers begin with 0"
+    words = f"in the command or the program, use a GPU that torch sees: {named} (the numbers begin with 0)"
     name = Fix(
-        title="Name a GPU that is there",
+        title="Use the number of a GPU that torch sees",
         steps=(commands.by_hand((), words, "nothing", "none"),),
         verify=commands.check(facts),
     )
@@ -206,13 +207,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _look(facts: Facts) -> Fix:
-    """Return the fix that finds out which of the two it is: a driver that does not work, or no GPU."""
-    words = "lists the NVIDIA GPUs for which a driver works; where it fails or lists none, install the driver: https://www.nvidia.com/drivers"
+    """Return the fix that shows whether the driver does not work or there is no GPU."""
+    words = "lists the NVIDIA GPUs if their driver works; if it fails or lists none, install the driver: https://www.nvidia.com/drivers"
     step = commands.by_hand(("nvidia-smi",), words, "nothing", "none")
-    return Fix(title="Look whether a driver works for a GPU", steps=(step,), verify=commands.check(facts))
+    return Fix(title="See whether the NVIDIA driver works", steps=(step,), verify=commands.check(facts))
 
 
 def _on_the_cpu(facts: Facts) -> Fix:
-    words = "without an NVIDIA GPU: repeat the command with device=cpu; training is many times slower there"
+    words = "if there is no NVIDIA GPU: repeat the command with device=cpu; training is many times slower on the CPU"
     step = commands.by_hand((), words, "nothing", "none")
     return Fix(title="Compute on the CPU", steps=(step,), verify=commands.check(facts))

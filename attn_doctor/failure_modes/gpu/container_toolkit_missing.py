@@ -12,11 +12,12 @@ Why it happens
     and reads another configuration; Docker Desktop on Linux has its own virtual machine without a GPU.
 
 What to do
-    Install nvidia-container-toolkit on the host, configure Docker with it, restart Docker. A host without an NVIDIA GPU cannot pass one on:
-    there start the container without `--gpus`.
+    Install nvidia-container-toolkit on the host, configure Docker with it, restart Docker. On a host without an NVIDIA
+    GPU, start the container without `--gpus`.
 
 How to reproduce
-    There is no recipe: it takes a host with Docker and without NVIDIA's toolkit, and nothing is changed on a host.
+    There is no recipe: it needs a host with Docker and without NVIDIA's toolkit, and attn-doctor changes nothing on a
+    host.
 
 References
     https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
@@ -40,7 +41,7 @@ from attn_doctor.model.machine import AMD, nvidia_on_bus, nvidia_present
 MODE = FailureMode(
     code="AD408",
     slug="container-toolkit-missing",
-    title="Docker cannot pass a GPU on",
+    title="Docker cannot pass a GPU into containers",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
@@ -86,12 +87,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
-        "Docker Desktop does so under its WSL 2 engine alone, with a driver that is new enough."
+        "Docker Desktop can do it only with its WSL 2 engine and a driver that is new enough."
         if facts.system.os == "windows"
         else "NVIDIA's container toolkit is missing, or not configured."
     )
     return Hit(
-        message=f"{name.capitalize()} there cannot pass the GPU on: {why}",
+        message=f"{name.capitalize()} there cannot pass the GPU into containers: {why}",
         evidence=evidence,
         variant=Engine(name=name),
         confidence=Confidence.HIGH,
@@ -110,40 +111,40 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
-    """Return the other way of a log that does not tell its system, and of WSL, where Docker is mostly Docker Desktop."""
+    """Return the fix for Docker Desktop: if the log does not show the operating system, and for WSL, where Docker usually is Docker Desktop."""
     known = isinstance(facts.system.os, str) and not places.wsl(facts)
     if engine != "docker" or known:
         return ()
-    title = "Where it is Docker Desktop on Windows: let it pass the GPU on"
+    title = "If it is Docker Desktop on Windows: let it pass the GPU on"
     return (Fix(title=title, steps=nvidia_drivers.docker_desktop(), verify=commands.check(facts)),)
 
 
 def _of_the_host(facts: Facts) -> Facts:
-    """Return the facts of a log without the container: the engine printed this error on its host, before any container began."""
+    """Return the facts of a log without a container: the engine printed this error on its host, before any container started."""
     if facts.grade != "stated":
         return facts
     return msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
 
 
 def _has_none(facts: Facts) -> bool:
-    """Return whether the devices that were seen are of other makers. Under WSL no GPU shows on the bus."""
+    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, where the bus shows no GPU."""
     elsewhere = facts.system.os in ("windows", "darwin") or places.wsl(facts)
     return nvidia_on_bus(facts) == () and nvidia_present(facts) is not True and not elsewhere
 
 
 def _without_gpu(facts: Facts) -> Fix:
-    """Return the fix for a host on whose bus no NVIDIA GPU was seen: a list of "VGA" lines alone does not show every one."""
+    """Return the fix for a host on whose bus no NVIDIA GPU was seen. It looks again: a log with only "VGA" lines does not show every GPU."""
     look = commands.by_hand(
         ("lspci", "-d", "10de:"),
-        "lists the NVIDIA devices of the host; none is among those that the log shows. Where it lists none, no toolkit helps",
+        "lists the NVIDIA devices of the host; the log shows none. If it lists none, no toolkit helps",
         "nothing",
         "none",
     )
     bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
     instead = (
-        "with `--device=/dev/kfd --device=/dev/dri` in place of `--gpus`, from an image for ROCm: `--gpus` is for NVIDIA alone"
+        "with `--device=/dev/kfd --device=/dev/dri` in place of `--gpus`, from an image for ROCm: `--gpus` is only for NVIDIA"
         if any(device.vendor == AMD for device in bus)
-        else "without `--gpus` (in a compose file: without the `devices` of `deploy.resources`): the program then runs on the CPU, where it can"
+        else "without `--gpus` (in a compose file: without the `devices` of `deploy.resources`): the program then runs on the CPU, if it can"
     )
     start = commands.by_hand((), f"start the container {instead}", "a new container")
     return Fix(title="Start the container without --gpus", steps=(look, start), verify=commands.check(facts))

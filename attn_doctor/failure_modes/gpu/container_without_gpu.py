@@ -1,23 +1,25 @@
 """The container was not given the GPU of its host.
 
 What it is
-    The host has an NVIDIA card, but the container was started without it: no /dev/nvidia* and no driver libraries inside.
+    The host has an NVIDIA card, but the container was started without it: inside there are no /dev/nvidia* files and no
+    driver libraries.
 
 How it shows
     "Found no NVIDIA driver on your system" with paths in /app, /workspace or /opt/conda; nvidia-smi: command not found;
     "libcuda.so.1: cannot open shared object file" in a container.
 
 Why it happens
-    `docker run` without --gpus, a compose file without a device reservation, or code that needs the GPU during `docker build`,
-    where there never is one.
+    `docker run` without --gpus, a compose file without a device reservation, or code that needs the GPU during `docker
+    build`, where there is never a GPU.
 
 What to do
     Start it with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
-    nvidia.com/gpu=all` (podman) or --nv (apptainer). Compile for named architectures during `docker build`, test at run time.
+    nvidia.com/gpu=all` (podman) or --nv (apptainer). During `docker build`, compile for architectures that
+    TORCH_CUDA_ARCH_LIST names; test on the GPU when the container runs.
 
 How to reproduce
     `attn-doctor reproduce container-without-gpu` looks for a driver in a played container that was started without --gpus, and
-    examines that. Stand-in: the container; the card of its host. Both are a folder of files. Where that cannot be had, a simulated
+    examines that machine. Stand-in: the container; the card of its host. Both are a folder of files. If that is not available, a simulated
     machine is judged.
 
 References
@@ -81,14 +83,14 @@ MODE = FailureMode(
             sample="RuntimeError: No CUDA GPUs are available",
             strength="hint",
         ),
-        # The driver's own library, which comes into a container from its host.
+        # The driver's own library: a container gets it from its host.
         Sign(
             pattern=r"(?:ImportError|OSError): libcuda\.so\.1: cannot open shared object file",
             literal="libcuda.so.1: cannot open",
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
-        # In the words of a person.
+        # A person describes it.
         Sign(
             pattern=r"(?<!not )\b(?:in|inside|within|using|from|with) (?:of )?(?:a |an |the |my |our )?[Dd]ocker(?:file)?\b|\b[Dd]ocker (?:image|container)\b",
             literal="ocker",
@@ -148,7 +150,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="looks for a driver in a played container that was started without --gpus, and examines that",
+        does="looks for a driver in a played container that was started without --gpus, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(
@@ -179,7 +181,7 @@ _OPTION = {
 
 
 class Inside(Variant, frozen=True, kw_only=True):
-    """Name the program that started the container, where the log says it: "apptainer", "singularity"."""
+    """Name the program that started the container, if the log names it: "apptainer", "singularity"."""
 
     engine: str
 
@@ -240,7 +242,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     started = Started(command=typed) if typed else Inside(engine=engine.lower()) if engine else None
     none = typed is not None and _NONE.search(typed) is not None
     if none and not build:
-        message += " `--gpus 0` asks for no GPU: the number says how many."
+        message += " `--gpus 0` asks for no GPU: the number is a count, not an index."
     return Hit(
         message=message,
         evidence=evidence,
@@ -254,7 +256,7 @@ _GPUS = re.compile(r"--gpus(?:=|$)")
 
 
 def _again(typed: str) -> tuple[str, ...] | None:
-    """Return the command of the log with all GPUs; None where it has them, or cannot be taken apart."""
+    """Return the command of the log with all GPUs added; None if it has them already, or cannot be split into words."""
     try:
         words = shlex.split(typed)
     except ValueError:
@@ -287,14 +289,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if kind == places.BUILD:
         later = commands.by_hand(
             (),
-            "run what needs a GPU when the container runs (`docker run --gpus all IMAGE`); a step that only compiles for one "
-            "takes its architecture from TORCH_CUDA_ARCH_LIST, 8.9 for an RTX 4090, and needs none",
+            "run the steps that need a GPU later, in the container (`docker run --gpus all IMAGE`). A step that only compiles "
+            "needs no GPU: set TORCH_CUDA_ARCH_LIST to the compute capability, 8.9 for an RTX 4090",
             "your Dockerfile",
             "none",
         )
         return (
             Fix(
-                title="Do it when the container runs: there is no GPU while an image is built",
+                title="Run it in the container: there is no GPU while an image is built",
                 steps=(later,),
                 verify=verify,
             ),
@@ -304,7 +306,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
         )
     elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
-        step = commands.by_hand(again, "your command, on the host, with its GPUs", "a new container", "none")
+        step = commands.by_hand(
+            again, "your command with all GPUs of the host, to run on the host", "a new container", "none"
+        )
     else:
         one = kind if kind in _OPTION else "docker"
         ways = (

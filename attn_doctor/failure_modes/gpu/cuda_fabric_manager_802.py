@@ -8,15 +8,15 @@ How it shows
     "Error 802: system not yet initialized", cudaErrorSystemNotReady; nvidia-smi -q shows "Fabric State: In Progress".
 
 Why it happens
-    The service is not installed, not started, or of another version than the driver: it must be exactly the same.
+    The service is not installed, not started, or its version is not exactly the version of the driver.
 
 What to do
-    Install nvidia-fabricmanager of the driver's version and start it. In a container or on a rented machine, that has to be
-    done on the host.
+    Install nvidia-fabricmanager in the version of the driver, and start it. In a container or on a rented machine, that
+    has to be done on the host.
 
 How to reproduce
-    `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce cuda-fabric-manager-802` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/
@@ -126,10 +126,10 @@ def _state(facts: Facts) -> tuple[Evidence, ...]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if places.container(facts) or places.on_cluster(facts):
-        whose = "the host of the container" if places.container(facts) else "the node; ask the administrators"
+        whose = "the host of the container" if places.container(facts) else "the node (ask its administrators)"
         step = commands.by_hand(
             (),
-            f"`systemctl enable --now nvidia-fabricmanager` on {whose}: its version has to be exactly the driver's",
+            f"`systemctl enable --now nvidia-fabricmanager` on {whose}; its version must be exactly the version of the driver",
             "starts a service",
         )
         return (Fix(title="Start nvidia-fabricmanager on the host", steps=(step,), verify=commands.check(facts)),)
@@ -147,7 +147,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _package(facts: Facts) -> Step | None:
-    """Return the step that installs the service in the driver's version, where it is not there; its packages are named by branch.
+    """Return the step that installs the service in the driver's version; None if it is there. In apt its package names the driver's branch.
 
     https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/index.html
     """
@@ -158,5 +158,5 @@ def _package(facts: Facts) -> Step | None:
     names: dict[Manager, tuple[str, ...]] = {"dnf": ("nvidia-fabricmanager",), "zypper": ("nvidia-fabricmanager",)}
     if branch:
         names["apt-get"] = (f"nvidia-fabricmanager-{branch}",)
-    why = f"where it is missing: in exactly the driver's version{f', {driver}' if isinstance(driver, str) else ''}"
+    why = f"if the service is missing: install exactly the version of the driver{f', {driver}' if isinstance(driver, str) else ''}"
     return next(iter(system_tools.packages(facts, names, why, "adds the service")), None)

@@ -12,11 +12,12 @@ Why it happens
     the container toolkit. It matters only because the host's driver is older than the image's CUDA.
 
 What to do
-    Install a newer driver on the host. Or take an image with an older CUDA, or take the compat folder off the library path.
+    Install a newer driver on the host. Or use an image with an older CUDA, or remove the compat folder from
+    LD_LIBRARY_PATH.
 
 How to reproduce
-    `attn-doctor reproduce cuda-forward-compat-804` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce cuda-forward-compat-804` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html
@@ -135,36 +136,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         folders = []
     if any(_COMPAT in folder for folder in folders):
         rest = ":".join(folder for folder in folders if folder and _COMPAT not in folder)
-        why = "without the compat folder the host's own driver is taken"
+        why = "without the compat folder, programs use the driver of the host"
         off = Fix(
-            title="Take the compat folder off the path",
+            title="Remove the compat folder from the path",
             steps=(commands.variable("LD_LIBRARY_PATH", rest or None, why),),
             verify=verify,
         )
     elif places.container(facts) or facts.grade == "stated":
         why = (
-            "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image of an "
-            "older CUDA: the host's own driver is taken then"
+            "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image "
+            "for an older CUDA: programs then use the driver of the host"
         )
         if facts.system.os == "windows" or places.hosted(facts) or places.jetson(facts):
-            why = "take /usr/local/cuda/compat off LD_LIBRARY_PATH: the machine's own driver is taken then"
+            why = "remove /usr/local/cuda/compat from LD_LIBRARY_PATH: programs then use the machine's own driver"
             ahead: tuple[Step, ...] = ()
         else:
             folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
-            before = "the host's own libcuda lies there (on RHEL and Rocky in /usr/lib64), and is found before that of the compat folder"
+            before = "the host's own libcuda is there (on RHEL and Rocky in /usr/lib64), and is then found before the one in the compat folder"
             ahead = (commands.in_front(facts, "LD_LIBRARY_PATH", folder, before),)
         steps: tuple[Step, ...] = (
             *ahead,
-            commands.by_hand((), f"for good: {why}" if ahead else why, "a new container", "none"),
+            commands.by_hand((), f"permanently: {why}" if ahead else why, "a new container", "none"),
         )
-        off = Fix(title="Leave the compat libraries of the image out", steps=steps, verify=verify)
+        off = Fix(title="Do not use the compat libraries of the image", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
-    # The host's own driver is enough where it runs torch's CUDA: then nothing has to be installed or rebooted.
+    # If the host's own driver can run torch's CUDA, it is enough: nothing has to be installed, and no reboot is needed.
     return (*newer, *([off] if off else [])) if _too_old(facts) else (*([off] if off else []), *newer)
 
 
 def _too_old(facts: Facts) -> bool:
-    """Say whether the driver of the host is known not to run torch's CUDA by itself."""
+    """Say whether it is known that the driver of the host alone cannot run torch's CUDA."""
     module, cuda = facts.graphics.kernel_module, facts.torch.cuda
     if not isinstance(module, str) or not isinstance(cuda, str):
         return False

@@ -1,8 +1,8 @@
 """The driver shows the GPU, but CUDA does not start and names no reason.
 
 What it is
-    NVML (nvidia-smi) works and lists the card; starting CUDA (cuInit) fails with "unknown error" (999) or another number. CUDA needs
-    the module nvidia-uvm and its device file, which nvidia-smi does not.
+    NVML (nvidia-smi) works and lists the card; starting CUDA (cuInit) fails with "unknown error" (999) or another
+    number. CUDA needs the kernel module nvidia-uvm and its device file; nvidia-smi does not need them.
 
 How it shows
     "CUDA unknown error - this may be due to an incorrectly set up environment, e.g. changing env variable CUDA_VISIBLE_DEVICES
@@ -10,16 +10,18 @@ How it shows
     unavailable".
 
 Why it happens
-    nvidia-uvm is not loaded, often after the machine slept; /dev/nvidia-uvm is missing in a container; another process holds the GPU
-    for itself; a stub of libcuda from a toolkit's lib64/stubs is on the library path (error 34). Or CUDA starts, and the first kernel
-    of the trial fails with an error that no other failure mode explains.
+    nvidia-uvm is not loaded, often after the machine was in sleep mode; /dev/nvidia-uvm is missing in a container;
+    another process uses the GPU exclusively; a stub of libcuda from a toolkit's lib64/stubs is on the library path
+    (error 34). Or CUDA starts, and the first kernel of the trial fails with an error that no other failure mode
+    explains.
 
 What to do
-    Load nvidia-uvm again, or reboot. In a container, start it again with the GPU. Take stubs off LD_LIBRARY_PATH.
+    Load nvidia-uvm again, or reboot. In a container, start it again with the GPU. Remove folders of stubs from
+    LD_LIBRARY_PATH.
 
 How to reproduce
-    `attn-doctor reproduce cuda-init-error` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver.
-    It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce cuda-init-error` starts torch's CUDA with a stand-in of the driver. Stand-in: the driver.
+    It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html
@@ -177,7 +179,7 @@ def _named(match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    restart = nvidia_drivers.restart(facts, "where that does not help: the driver is loaded afresh")
+    restart = nvidia_drivers.restart(facts, "a restart loads the driver again")
     if in_container(facts) and places.hosted(facts) is None:
         step = commands.by_hand(
             (),
@@ -189,18 +191,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (restart,)
     root = places.as_root
     load = commands.by_hand(
-        root(facts, "modprobe", "-r", "nvidia_uvm"), "with every program that uses CUDA stopped", "unloads it"
+        root(facts, "modprobe", "-r", "nvidia_uvm"),
+        "stop every program that uses CUDA first: the module cannot be removed while it is in use",
+        "unloads it",
     )
     again = commands.by_hand(
         root(facts, "modprobe", "nvidia_uvm"), "CUDA reaches the GPU through this module", "loads it"
     )
-    node = commands.by_hand(root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes /dev/nvidia-uvm", "device files")
+    node = commands.by_hand(
+        root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes the device file /dev/nvidia-uvm", "device files"
+    )
     steps = (load, again, node, *restart.steps)
     return (Fix(title="Load nvidia-uvm again, or reboot", steps=steps, verify=verify),)
 
 
 def _driver_is_ours(facts: Facts) -> bool:
-    """Say whether the user may load kernel modules here: a Linux of one's own."""
+    """Say whether the user may load kernel modules here: not in Windows, WSL, a cluster or a hosted notebook."""
     return (
         facts.system.os != "windows"
         and places.wsl(facts) is None

@@ -1,8 +1,8 @@
 """cuBLAS or cuDNN could not start on the GPU, or failed at a call.
 
 What it is
-    torch calls cuBLAS for products of matrices and cuDNN for convolutions. At the first such call each makes a handle on the GPU, and
-    that failed.
+    torch calls cuBLAS for products of matrices and cuDNN for convolutions. At its first call, each library makes a
+    handle on the GPU, and this failed.
 
 How it shows
     "RuntimeError: CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`", "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
@@ -10,17 +10,19 @@ How it shows
     CUDNN_STATUS_EXECUTION_FAILED, CUDNN_STATUS_INTERNAL_ERROR, CUDNN_STATUS_ALLOC_FAILED.
 
 Why it happens
-    Mostly the memory of the GPU is full, and the library tells it so. Or a kernel before it failed, and this is the first call that
-    notices: an index out of range, such as a class number that the model does not have. Or a cuBLAS or cuDNN of another version stands in
-    front of torch's own (LD_LIBRARY_PATH). On a GTX 16 (1650, 1660) torch before 1.12 has known faults.
+    In most cases the memory of the GPU is full, and the library reports this. Or an earlier kernel failed, and this is
+    the first call that notices it: for example an index is out of range, such as a class number that the model does not
+    have. Or LD_LIBRARY_PATH makes torch load a cuBLAS or cuDNN of another version. On a GTX 16 (1650, 1660), torch
+    before 1.12 has known faults.
 
 What to do
-    Try a smaller batch, or free the GPU (`nvidia-smi` shows who holds its memory). If batch=1 fails too: CUDA_LAUNCH_BLOCKING=1 shows the kernel
-    that failed, and a run on the CPU its true error. If every program fails: unset LD_LIBRARY_PATH.
+    Try a smaller batch, or free the GPU (`nvidia-smi` shows which programs use its memory). If batch=1 fails too:
+    CUDA_LAUNCH_BLOCKING=1 shows the kernel that failed, and a run on the CPU shows its true error. If every program
+    fails: unset LD_LIBRARY_PATH.
 
 How to reproduce
     `attn-doctor reproduce cuda-library-not-initialized` starts cuDNN on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
-    driver. It takes gcc and a CUDA build of torch in the target.
+    driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://discuss.pytorch.org/t/cuda-error-cublas-status-not-initialized-when-calling-cublascreate-handle/125450
@@ -60,7 +62,7 @@ MODE = FailureMode(
             sample="RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
         ),
         Sign(
-            # Started, and failed at a call: cublasGemmEx on a card with little memory, a convolution under a CUDA older than the card.
+            # The library started, and a later call failed: cublasGemmEx on a card with little memory, a convolution under a CUDA older than the card.
             pattern=r"(?P<call>(?:CUBLAS_STATUS|CUDNN_STATUS)_(?:EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR))\b(?! ?\()",
             literal="_STATUS_",
             sample="RuntimeError: CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa, opb, m, n, k)`",
@@ -106,10 +108,10 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs or any(m.strength == "context" and m.line < proofs[0].line for m in seen.matches):
-        return None  # an assertion of a kernel came first: that is the error, and of the program's own data
+        return None  # an assertion in a kernel failed before: that is the error, and its cause is the program's data
     how = "failed at a call" if all("call" in m.groups for m in proofs) else "could not start"
     return Hit(
-        message=f"cuBLAS or cuDNN {how} on the GPU. Mostly its memory is full; else a kernel before it had failed.",
+        message=f"cuBLAS or cuDNN {how} on the GPU. In most cases the GPU's memory is full; else an earlier kernel failed.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
     )
@@ -118,29 +120,30 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     smaller = commands.by_hand(
-        ("nvidia-smi",), "shows who holds the GPU's memory: end what is not needed, and try batch=1", "nothing", "none"
+        ("nvidia-smi",),
+        "shows which programs use the GPU's memory: end those that you do not need, and try batch=1",
+        "nothing",
+        "none",
     )
     blocking = commands.variable(
         "CUDA_LAUNCH_BLOCKING", "1", "start again: the traceback then ends at the kernel that really failed"
     )
     made = [
         Fix(title="Free the GPU's memory, or use a smaller batch", steps=(smaller,), verify=verify),
-        Fix(title="Find the kernel that failed before it", steps=(blocking,), verify=verify),
+        Fix(title="Find the kernel that failed first", steps=(blocking,), verify=verify),
     ]
     if _old_for_gtx_16(facts):
         why = "releases before 1.12 have known faults on a GTX 16"
-        made[1:1] = torch_steps.newest(facts, "Take a newer torch", why=why, reinstall=True)
+        made[1:1] = torch_steps.newest(facts, "Install a newer torch", why=why, reinstall=True)
     variables = facts.environment if isinstance(facts.environment, tuple) else ()
     if any(v.name == "LD_LIBRARY_PATH" and v.value for v in variables):
-        unset = commands.without_library_path(
-            facts, "a cuBLAS or cuDNN of another version may stand in front of torch's own"
-        )
+        unset = commands.without_library_path(facts, "torch may load a cuBLAS or cuDNN of another version from it")
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)
 
 
 def _old_for_gtx_16(facts: Facts) -> bool:
-    """Say whether a torch before 1.12, whose cuDNN computes wrongly on a GTX 16, runs on one: https://github.com/ultralytics/yolov5/issues/7908."""
+    """Say whether a torch before 1.12 is used with a GTX 16, on which its cuDNN gives wrong results: https://github.com/ultralytics/yolov5/issues/7908."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     card = any(isinstance(gpu.name, str) and re.search(r"\b16[356]0\b", gpu.name) for gpu in gpus)
     version = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None

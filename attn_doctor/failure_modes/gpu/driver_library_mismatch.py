@@ -1,24 +1,24 @@
-"""The loaded kernel driver and the driver's libraries are of different versions.
+"""The loaded kernel driver and the driver's libraries have different versions.
 
 What it is
-    The NVIDIA driver is two things that must be of one version: a kernel module, loaded at boot, and libraries (libcuda.so.1,
-    libnvidia-ml.so.1) that programs load.
+    The NVIDIA driver has two parts, which must have the same version: a kernel module, loaded at boot, and libraries
+    (libcuda.so.1, libnvidia-ml.so.1), which programs load.
 
 How it shows
     "Failed to initialize NVML: Driver/library version mismatch"; in torch "Error 803: system has unsupported display driver / cuda
     driver combination".
 
 Why it happens
-    An automatic update replaced the libraries while the old module stays loaded until the next boot. Or a container has a driver
-    library of its own in front of the one that the host passes in.
+    An automatic update replaced the libraries while the old module stays loaded until the next boot. Or the image of a
+    container has its own driver library, and programs find that library before the library of the host.
 
 What to do
     Reboot (or unload and load the nvidia modules, with everything that uses the GPU stopped). In a container: remove the driver
     packages from the image. To prevent it: exclude the driver packages from automatic updates.
 
 How to reproduce
-    `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the
-    driver. It takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-library-mismatch` starts torch's CUDA with a stand-in of the driver. Stand-in: the
+    driver. It needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/cuda-driver-api/group__CUDA__TYPES.html
@@ -57,7 +57,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
-    says="The driver's libraries there are of another version than the loaded kernel module.",
+    says="The driver's libraries there have another version than the loaded kernel module.",
     signs=(
         Sign(
             pattern=r"[Dd]river/[Ll]ibrary version mismatch",
@@ -129,7 +129,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"The loaded kernel module is {graphics.kernel_module}, libcuda is {graphics.libcuda_version}: they must be one version.",
+        message=f"The loaded kernel module is {graphics.kernel_module}, libcuda is {graphics.libcuda_version}: they must have the same version.",
         evidence=_both(facts),
     )
 
@@ -152,7 +152,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (restart,)
     step = commands.by_hand(
         (),
-        "take the NVIDIA driver packages (libcuda, libnvidia-*) out of the image: the host passes its own in",
+        "remove the NVIDIA driver packages (libcuda, libnvidia-*) from the image: a container gets these libraries from its host",
         "another image",
     )
     return (Fix(title="Remove the driver from the image", steps=(step,), verify=commands.check(facts)), restart)

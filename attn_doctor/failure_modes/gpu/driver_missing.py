@@ -4,21 +4,23 @@ What it is
     The card is on the PCI bus, but its kernel driver is not loaded, so no program can reach it.
 
 How it shows
-    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found no
-    NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert 'nvidia': Key was
-    rejected by service" where Secure Boot does not know the module's key. In the output of `python -m torch.utils.collect_env`: "Nvidia driver
-    version: Could not collect" and "Is CUDA available: False", for a torch with CUDA.
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver", "No CUDA GPUs are available", "Found
+    no NVIDIA driver on your system", "libcuda.so.1: cannot open shared object file"; "modprobe: ERROR: could not insert
+    'nvidia': Key was rejected by service" if the module's key is not enrolled in Secure Boot. In the output of `python
+    -m torch.utils.collect_env`: "Nvidia driver version: Could not collect" and "Is CUDA available: False", for a torch
+    with CUDA.
 
 Why it happens
-    No driver was installed; or a kernel update came without rebuilding it (no DKMS); or Secure Boot refuses its unsigned
-    module; or the nouveau driver holds the card.
+    No driver was installed; or the kernel was updated and the driver's module was not rebuilt for it (no DKMS); or
+    Secure Boot refuses the unsigned module; or the nouveau driver uses the card.
 
 What to do
-    Install the driver of the distribution, reboot. With Secure Boot, enrol the driver's key or switch Secure Boot off.
+    Install the driver of the distribution, and reboot. With Secure Boot, enrol the driver's key or switch Secure Boot
+    off.
 
 How to reproduce
-    `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It takes a CUDA build of torch
-    in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-missing` starts torch's CUDA on a machine without a driver. It needs a CUDA build of torch
+    in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/
@@ -108,7 +110,7 @@ MODE = FailureMode(
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
-        # cuDNN 8 looks for the name without .1, which a driver without its developers' package may lack.
+        # cuDNN 8 looks for libcuda.so without .1: that link is missing if the driver's development package is not installed.
         Sign(
             pattern=r"(?:Error: |OSError: |ImportError: )(?P<unlinked>libcuda\.so): cannot open shared object file",
             literal="libcuda.so: cannot open",
@@ -143,7 +145,7 @@ MODE = FailureMode(
                 ("CUDA runtime version", "toolkit", r"\d+\.\d+", "12.1.105"),
             )
         ),
-        # ZLUDA stands in for CUDA on an AMD GPU.
+        # ZLUDA replaces CUDA on an AMD GPU.
         *(
             Sign(
                 pattern=rf"(?P<zluda>{name})",
@@ -176,7 +178,11 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     index, card = next((i, d) for i, d in enumerate(known(graphics.pci)) if d.vendor == NVIDIA)
-    holder = f", and {card.driver} holds it" if isinstance(card.driver, str) and card.driver != "nvidia" else ""
+    holder = (
+        f", and the driver {card.driver} uses the card"
+        if isinstance(card.driver, str) and card.driver != "nvidia"
+        else ""
+    )
     return Hit(
         message=f"An NVIDIA card is in this machine, but its driver is not loaded{holder}.",
         evidence=(
@@ -188,7 +194,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class OfAmd(Variant, frozen=True, kw_only=True):
-    """Say that the GPU there is one of AMD, for which no driver of NVIDIA is; and whether ZLUDA stands in for CUDA."""
+    """Say that the GPU there is from AMD, so that an NVIDIA driver does not help; and whether ZLUDA replaces CUDA."""
 
     zluda: bool = False
 
@@ -202,14 +208,14 @@ class Unsigned(Variant, frozen=True):
 
 
 class Unread(Variant, frozen=True):
-    """Say that collect_env got no answer of nvidia-smi, and torch sees no GPU: there may be a driver problem, or no GPU."""
+    """Say that collect_env got no answer from nvidia-smi, and torch sees no GPU: there may be a driver problem, or no GPU."""
 
 
 _OF_COLLECT_ENV = ("unread", "unlisted", "unseen", "built", "toolkit")
 
 
 def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit of a machine that has the tools for a GPU, and neither torch nor nvidia-smi found one."""
+    """Return the hit for an output of collect_env in which neither a torch for CUDA nor nvidia-smi finds a GPU."""
     if not all(seen.group(name) for name in _OF_COLLECT_ENV[:-1]):
         return None
     if seen.group("toolkit") is None and not torch_facts.wants_gpu(facts):
@@ -238,7 +244,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if zluda and (proofs or none_seen):
         of = f", {gfx}" if (gfx := next(iter(machine_of(facts).gfx), None)) else ""
         return Hit(
-            message=f"ZLUDA, which stands in for CUDA on an AMD GPU{of}, found none: AMD's HIP SDK or its libraries for this GPU are missing.",
+            message=f"ZLUDA, which replaces CUDA on an AMD GPU{of}, found no GPU: AMD's HIP SDK or its libraries for this GPU are missing.",
             evidence=evidence,
             variant=OfAmd(zluda=True),
             confidence=Confidence.MEDIUM,
@@ -246,13 +252,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cards and (proofs or none_seen) and nvidia_present(facts) is not True:
         named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
         return Hit(
-            message=f"The torch there is a build for NVIDIA GPUs, and the GPU is one of AMD{named}.",
+            message=f"The torch there is a build for NVIDIA GPUs, but the GPU is from AMD{named}.",
             evidence=evidence,
             variant=OfAmd(),
         )
     if not proofs and any("unlinked" in m.groups for m in seen.matches):
         return Hit(
-            message="libcuda.so is not found there: it is a link to the driver's libcuda.so.1, which is missing, or there is no driver.",
+            message="libcuda.so is not found there: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
             evidence=evidence,
             variant=Unlinked(),
             confidence=Confidence.MEDIUM,
@@ -261,7 +267,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = (
         "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
-        else "CUDA found no GPU there: it is hidden, was not passed in, its driver is not loaded, or there is none."
+        else "CUDA found no GPU there: the GPU is hidden, was not passed in, its driver is not loaded, or there is none."
     )
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:
@@ -288,7 +294,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (nvidia_drivers.enrol(facts), *made)
     own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
     if places.jetson(facts) and not places.container(facts) and not own:
-        # JetPack always has a driver; a torch for servers, as PyPI has it, does not find the board's.
+        # JetPack always contains a driver, but a torch for servers, such as PyPI's, does not find it.
         return (*torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True), *made)
     if nvidia_drivers.not_here(facts) or facts.system.os != "linux":
         return made
@@ -296,18 +302,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = (*made, *archive) if not archive or debian_drivers.newer_exists(facts) else archive
     look = commands.by_hand(
         places.as_root(facts, "dmesg"),
-        "if it is installed: shows the kernel's messages about nvidia or nouveau",
+        "if a driver is installed: shows the kernel's messages about nvidia or nouveau",
         "nothing",
         "none",
     )
-    return (*made, Fix(title="Look why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+    return (*made, Fix(title="See why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
 
 
 def _look(facts: Facts) -> Fix:
-    """Return the fix that asks whether there is a GPU, and what its driver says."""
+    """Return the fix that shows whether there is a GPU, and whether its driver works."""
     smi = commands.by_hand(
         ("nvidia-smi",),
-        "has to list the GPU: if it does, the driver works, and the GPU is hidden from the program or the program uses another Python; if it fails, its "
+        "must list the GPU. If it does, the driver works: the GPU is hidden from the program, or the program uses another Python. If it fails, its "
         "message names the fault",
         "nothing",
         "none",
@@ -315,7 +321,9 @@ def _look(facts: Facts) -> Fix:
     steps: tuple[Step, ...] = (smi,)
     if facts.system.os == "linux" and not places.wsl(facts):
         line = "lspci | grep -i nvidia"
-        why = "prints the NVIDIA cards of the machine: where it prints nothing, there is none, and no driver helps"
+        why = (
+            "prints the NVIDIA cards of the machine. If it prints nothing, there is no NVIDIA card, and no driver helps"
+        )
         steps = (smi, commands.by_hand(("sh", "-c", line), why, "nothing", "none"))
     return Fix(
         title="See whether there is an NVIDIA GPU, and whether its driver answers",
@@ -325,33 +333,33 @@ def _look(facts: Facts) -> Fix:
 
 
 def _link(facts: Facts) -> Fix:
-    """Return the fix that makes the link which is missing; under WSL the library lies in a folder of its own.
+    """Return the fix that makes the missing link libcuda.so. Under WSL the library is in another folder, /usr/lib/wsl/lib.
 
     https://github.com/microsoft/WSL/issues/8587, https://github.com/facebookresearch/nougat/issues/105
     """
     look = commands.by_hand(
         ("sh", "-c", "ldconfig -p | grep libcuda.so"),
-        "names the folder of libcuda.so.1; where it prints nothing, the driver is missing: take the other fix. Under WSL: "
-        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib, and nothing else",
+        "prints the folder of libcuda.so.1. If it prints nothing, the driver is missing: use the other fix. Under WSL, run only: "
+        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib",
         "nothing",
         "none",
     )
     folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
     link = commands.by_hand(
         places.as_root(facts, "ln", "-s", "libcuda.so.1", f"{folder}/libcuda.so"),
-        f"{folder} is the folder on Ubuntu and Debian: put there the one that the line before names",
+        f"{folder} is the folder on Ubuntu and Debian: replace it by the folder that the command before printed",
         "adds a link",
     )
     return Fix(title="Link libcuda.so to the driver's library", steps=(look, link), verify=commands.check(facts))
 
 
 def _of_the_archive(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix with the distribution's own driver and a torch that it runs, where the torch here needs a newer one."""
+    """Return the fix with the distribution's own driver and a torch that this driver can run; none if the present torch can use it."""
     driver = debian_drivers.too_old(facts)
     if driver is None:
         return ()
     steps = nvidia_drivers.by_hand(facts, debian_drivers.archive(facts))
     then = msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, driver=driver))
     torch = torch_steps.newest_steps(then)
-    title = "Install the distribution's own driver, and a torch that it runs"
+    title = "Install the distribution's own driver, and a torch that this driver can run"
     return (Fix(title=title, steps=(*steps, *torch), verify=commands.check(facts)),) if torch else ()

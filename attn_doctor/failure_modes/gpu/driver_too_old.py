@@ -1,8 +1,9 @@
 """The NVIDIA driver is older than torch's CUDA needs.
 
 What it is
-    Each CUDA major needs a minimum driver version: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450; before that each
-    minor has its own, CUDA 10.2 needs 440. Within a major an older driver runs newer programs, but it does not compile their PTX.
+    Each CUDA major needs a minimum driver version: CUDA 13 needs 580, CUDA 12 needs 525 (Linux), CUDA 11 needs 450.
+    Before CUDA 11 each minor release has its own minimum: CUDA 10.2 needs 440. Within one major, an older driver runs
+    programs for a newer CUDA, but it cannot compile their PTX.
 
 How it shows
     "The NVIDIA driver on your system is too old (found version 12040)": the number is the CUDA that the driver supports, 12.4. Or
@@ -10,15 +11,16 @@ How it shows
     toolchain" (cudaErrorUnsupportedPtxVersion).
 
 Why it happens
-    `pip install torch` gives the newest torch: from 2.11 on built for CUDA 13, which asks for driver 580. nvidia-smi's "CUDA Version"
-    is the most that the driver supports, not what is installed.
+    `pip install torch` gives the newest torch: from 2.11 on built for CUDA 13, which needs driver 580. nvidia-smi's
+    "CUDA Version" is the most that the driver supports, not what is installed.
 
 What to do
-    Install a newer driver. Where you cannot do that, install the torch that was built for an older CUDA, from its own index.
+    Install a newer driver. If you cannot do that, install a torch that was built for an older CUDA, from the index for
+    that CUDA.
 
 How to reproduce
-    `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-ins in it: the driver. It
-    takes a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce driver-too-old` starts torch's CUDA with a stand-in of the driver. Stand-in: the driver. It
+    needs a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
@@ -144,7 +146,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _why_not(facts: Facts) -> str | None:
-    """Return why the driver does not run torch's CUDA; None where it does.
+    """Return why the driver cannot run torch's CUDA; None if it can.
 
     The answer of torch itself counts more than the tables.
     """
@@ -163,7 +165,7 @@ def _why_not(facts: Facts) -> str | None:
 
 
 def _os(facts: Facts) -> OsName:
-    """Return the system whose driver it is; Linux where it may be WSL, and both systems' tables say the same of this driver."""
+    """Return the system that the driver is for. If that may be WSL: Linux, if the tables of both systems agree about the driver; else raises Unsure."""
     try:
         return cuda_start.driver_os(facts)
     except Unsure:
@@ -178,12 +180,12 @@ def _os(facts: Facts) -> OsName:
 
 
 def _driver(facts: Facts) -> str | None:
-    """Return the driver version that programs get: that of the newer libcuda of a cuda-compat package, where the loader finds one first."""
+    """Return the driver version that programs get: the version of a cuda-compat package's libcuda, if it is newer and the loader finds it first."""
     driver, libcuda = facts.graphics.driver, facts.graphics.libcuda_version
     if not isinstance(driver, str):
         return None
     if isinstance(libcuda, Unknown) and "compat" in str(facts.graphics.libcuda):
-        known(libcuda)  # raises Unsure: a newer one is found first, but its version is not known
+        known(libcuda)  # raises Unsure: a libcuda of cuda-compat is found first, and its version is not known
     if isinstance(libcuda, str):
         theirs, ours = parse(libcuda), parse(driver)
         if theirs is not None and ours is not None and theirs > ours:
@@ -192,7 +194,7 @@ def _driver(facts: Facts) -> str | None:
 
 
 class OfImage(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA release that an image asks of its host's driver, "12.6"."""
+    """Hold the CUDA release that the driver of the host must support for an image: "12.6"."""
 
     cuda: str
 
@@ -201,13 +203,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     found, image = seen.group("found"), seen.group("image")
     if image:
         return Hit(
-            message=f"The image asks for a driver that runs CUDA {image}, and the driver of this host is older.",
+            message=f"The image needs a driver that supports CUDA {image}, and the driver of this host is older.",
             evidence=evidence,
             variant=OfImage(cuda=image),
         )
     if found:
         number = int(found)
-        message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer one."
+        message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
         return Hit(message=message, evidence=evidence)
     if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
         message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."
@@ -234,35 +236,41 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     older = _older_torch(facts)
     if older and _new_driver_is_no_help(facts):
         return older
-    # A driver that is somebody else's, of a cluster, a container's host or a notebook, is not the user's to install.
+    # The user cannot install the driver of a cluster, of a container's host or of a hosted notebook.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
-    # Where no command brings a driver, the torch for the one that is there has one.
+    # If no command installs a newer driver, the older torch comes first: a command installs it.
     by_words = not any(step.argv for fix in newer[:1] for step in fix.steps)
     first = bool(older) and (theirs or by_words or places.jetson(facts))
     return (*older, *newer) if first else (*newer, *older)
 
 
 def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
-    """Return the fixes where the engine of a host refuses an image: it printed the error on the host, before any container began.
+    """Return the fixes for an image that the engine of a host refuses. The engine printed the error on the host, before any container started.
 
-    A driver runs every CUDA of its own major, and NVIDIA_DISABLE_REQUIRE leaves the comparison out.
+    A driver runs every CUDA release of its own major, and NVIDIA_DISABLE_REQUIRE=1 switches off the comparison of versions.
     https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
     """
     host = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
     anyway = commands.by_hand(
         container_starts.start(facts, "--gpus", "all", "-e", "NVIDIA_DISABLE_REQUIRE=1"),
-        f"where nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA of its major",
+        f"works if nvidia-smi shows CUDA Version {cuda.partition('.')[0]}.0 or newer: a driver runs every CUDA release of its major",
         "the container's environment",
         "none",
     )
     return (
-        *nvidia_drivers.install(host),  # the newest: the image asks for its very release, and not for its major
-        Fix(title="Start this image without its comparison", steps=(anyway,), verify=commands.check(facts)),
+        *nvidia_drivers.install(
+            host
+        ),  # the newest driver: the image compares the exact CUDA release, not only its major
+        Fix(
+            title="Start this image without its check of the driver version",
+            steps=(anyway,),
+            verify=commands.check(facts),
+        ),
     )
 
 
 def _older_torch(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that bring a torch which the driver that is there runs; none where the driver is not known."""
+    """Return the fixes that install a torch that the present driver can run; none if the driver is not known."""
     if places.jetson(facts):
         return (
             ()
@@ -286,12 +294,12 @@ def _of_nvidia(facts: Facts) -> bool:
 
 
 def _new_driver_is_no_help(facts: Facts) -> bool:
-    """Say whether this torch holds no code for the GPU, so that it would not run on it with any driver."""
+    """Say whether this torch has no code for the GPU, so that a newer driver does not help."""
     archs, cuda, version = facts.torch.archs, facts.torch.cuda, facts.torch.version
     if not isinstance(cuda, str):
         return False
     if isinstance(archs, Unknown) and isinstance(version, str) and not torch_choice.by_others(version):
-        archs = pytorch.archs(version, cuda)  # a log names the build, and what it holds is in the tables
+        archs = pytorch.archs(version, cuda)  # a log names only the build; the tables list its architectures
     if not isinstance(archs, tuple) or not archs:
         return False
     cards = machine_of(facts).capabilities

@@ -17,8 +17,8 @@ What to do
     Train under autocast (Ultralytics: amp=True, the default; elsewhere bf16=True), or load the model in bfloat16.
 
 How to reproduce
-    `attn-doctor reproduce dtype-unsupported` calls attention with a query in single and a key in half precision. Where the
-    target's torch will not do, a CPU build is downloaded: 200 MB.
+    `attn-doctor reproduce dtype-unsupported` calls attention with a query in float32 and a key in float16. If the torch
+    of the target does not fit, a CPU build is downloaded: 200 MB.
 
 References
     https://pytorch.org/docs/stable/amp.html
@@ -37,7 +37,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD414",
     slug="dtype-unsupported",
-    title="A dtype that flash-attn does not take",
+    title="A dtype that flash-attn does not support",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
@@ -93,7 +93,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="calls attention with a query in single and a key in half precision",
+        does="calls attention with a query in float32 and a key in float16",
         of=(Torch(),),
         run=(
             (

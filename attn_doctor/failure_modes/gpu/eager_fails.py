@@ -9,14 +9,15 @@ How it shows
     exception of one operator, a crash in compiled code, or a step without end.
 
 Why it happens
-    A library that torch uses for convolutions (cuDNN, oneDNN, MKL) is broken, too old or of another release. Or code was
-    compiled for another processor. Or torch or ultralytics was patched. Or threads wait for each other for ever.
+    A library that torch uses for convolutions (cuDNN, oneDNN, MKL) is broken, too old or from a release that does not
+    fit. Or code was compiled for another processor. Or torch or ultralytics was patched. Or threads wait for each other
+    for ever.
 
 What to do
     Read the exception, and the frame in which it was raised. Install torch again, with the libraries that belong to it.
 
 How to reproduce
-    There is no recipe: it takes a torch whose own operators are broken. attn-doctor's tests break one on purpose
+    There is no recipe: it needs a torch whose own operators are broken. attn-doctor's tests break one on purpose
     (`tests/hostile/test_trials_hostile.py`).
 
 References
@@ -54,14 +55,14 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
         if fault is not None:
             where = f" ({fault.where})" if fault.where else ""
             said = message(fault)
-            # A row that was skipped already names the end of an earlier one.
+            # The text of a skipped trial already says how an earlier trial ended.
             text = what if fault is run.fault and trials.skipped else f"{what} fails: {said}"
             return Hit(
                 message=f"{text[0].upper()}{text[1:]}.",
                 evidence=(Evidence(kind="trial", path=path, text=f"{said}{where}"),),
             )
     lost = [(i, r) for i, r in enumerate(trials.rows) if r.backend == "eager" and r.status in _FAILED]
-    lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # reported by nan-outputs
+    lost = [(i, r) for i, r in lost if r.ended != "not-finite"]  # reported by nan-outputs
     if not lost:
         return None
     row = lost[0][1]

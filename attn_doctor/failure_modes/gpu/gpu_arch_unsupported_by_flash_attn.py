@@ -5,23 +5,25 @@ What it is
     older cannot run it.
 
 How it shows
-    "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without an error; only the first
-    call fails. Other code paths often ignore the flags that should switch it off. flash-attn 1 and the copy of it in torch 2.0 say
-    "Expected is_sm90 || is_sm8x || is_sm75 to be true, but got false": a list with sm8x or sm75 in it is the test of the GPU's age, one
-    of sm80 and sm90 alone that of the head's width (head-dim-unsupported). xformers lists for each of its kernels why it does not run:
-    "requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)".
+    "RuntimeError: FlashAttention only supports Ampere GPUs or newer." It builds and imports without an error; only the
+    first call fails. Other code paths often ignore the flags that should switch it off. flash-attn 1 and the copy of it
+    in torch 2.0 say "Expected is_sm90 || is_sm8x || is_sm75 to be true, but got false": if the list contains sm8x or
+    sm75, the GPU is too old; a list of only sm80 and sm90 is about the width of the heads (head-dim-unsupported).
+    xformers lists for each of its kernels why it does not run: "requires device with capability > (8, 0) but your GPU
+    has capability (7, 5) (too old)".
 
 Why it happens
-    Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as supported: that is
-    true of flash-attn 1 alone.
+    Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as
+    supported: that is true only of flash-attn 1.
 
 What to do
-    Use PyTorch's memory-efficient kernel (sdpa-efficient), which runs from compute capability 5.0 on, and remove flash-attn. Under
-    xformers: float16 in place of bfloat16, for which it has a kernel on older GPUs, or PyTorch's own attention.
+    Use PyTorch's memory-efficient kernel (sdpa-efficient), which runs from compute capability 5.0 on, and remove
+    flash-attn. With xformers: use float16 instead of bfloat16, because xformers has a float16 kernel for older GPUs; or
+    use PyTorch's own attention.
 
 How to reproduce
-    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` asks a stand-in driver for a Tesla T4, and examines that. Stand-in: the
-    GPU; its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce gpu-arch-unsupported-by-flash-attn` asks a stand-in driver for a Tesla T4, and examines that machine. Stand-in: the
+    GPU; its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
@@ -84,7 +86,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a Tesla T4, and examines that",
+        does="asks a stand-in driver for a Tesla T4, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "1eb8", "nvidia"),), module="580.95.05"),
@@ -132,7 +134,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _by_pci(facts: Facts, named: str) -> Hit:
-    """Return the hit for a card without a driver: its PCI id tells that it is too old, whatever the driver will say."""
+    """Return the hit for a card without a driver: its PCI id shows that it is too old."""
     needed = flash_attention.latest().min_capability
     bus = facts.graphics.pci if isinstance(facts.graphics.pci, tuple) else ()
     index = next(i for i, device in enumerate(bus) if pci_gpu.is_card(device))
@@ -144,11 +146,11 @@ def _by_pci(facts: Facts, named: str) -> Hit:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     have, old, half = seen.group("have"), seen.group("major"), seen.group("half")
-    message = "flash-attn was called on a GPU that is older than it supports, and refused."
+    message = "flash-attn was called on a GPU that is too old for it, and refused."
     if old:
         message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, the GPU there has {str(have).replace(', ', '.')}."
     elif half:
-        message = "xformers was given bfloat16 on a GPU that is older than Ampere, and has no kernel for it there."
+        message = "xformers was called with bfloat16 on a GPU that is older than Ampere, and has no kernel for that."
     elif have:
         message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
     return Hit(
@@ -177,8 +179,8 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
 def _own(facts: Facts) -> Fix:
     step = commands.by_hand(
         (),
-        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"), which chooses a kernel that runs there; where torch 2.0 '
-        "itself says this: torch.backends.cuda.enable_flash_sdp(False) before the model runs",
+        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"), which chooses a kernel that runs on the GPU. If torch 2.0 '
+        "itself prints this error: call torch.backends.cuda.enable_flash_sdp(False) before the model runs",
         "the settings of the program",
         "none",
     )
@@ -189,8 +191,8 @@ def _of_xformers(facts: Facts) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     half = commands.by_hand(
         (),
-        "give the model torch.float16 in place of torch.bfloat16 (fp16=True, --dtype half): xformers has a kernel for it on older GPUs, its "
-        "FlashAttention is for newer ones alone",
+        "give the model torch.float16 instead of torch.bfloat16 (fp16=True, --dtype half): xformers has a float16 kernel for older GPUs, "
+        "but its FlashAttention needs a newer GPU",
         "the settings of the program",
         "none",
     )

@@ -1,8 +1,9 @@
 """The attention heads are wider than the kernel supports on this GPU.
 
 What it is
-    Attention kernels keep a head's rows in the GPU's shared memory, so each kernel has a largest head dimension, and training
-    needs more than inference. Consumer cards (compute capability 8.6, 8.9, 12.0) have less of it than A100 and H100.
+    Attention kernels keep a head's rows in the GPU's shared memory, so each kernel has a largest head dimension, and
+    training needs more than inference. Consumer cards (compute capability 8.6, 8.9, 12.0) have less shared memory than
+    A100 and H100.
 
 How it shows
     "FlashAttention backward for head dim > 64 requires A100 or H100" (1.x), "> 192 requires A100/A800 or H100/H800" (2.x),
@@ -12,10 +13,11 @@ Why it happens
     The model has wide heads. YOLO12 is not affected: its heads are 32 wide.
 
 What to do
-    Use a newer flash-attn (2.5.5 and 2.7.3 removed limits), or let PyTorch choose the kernel: it takes another one by itself.
+    Use a newer flash-attn (2.5.5 and 2.7.3 removed limits), or let PyTorch choose the kernel: it then uses a kernel
+    that supports wide heads.
 
 How to reproduce
-    There is no recipe: it takes a compiled flash-attn and a GPU on which its backward pass is limited.
+    There is no recipe: it needs a compiled flash-attn, and a GPU on which the backward pass of flash-attn is limited.
 
 References
     https://github.com/Dao-AILab/flash-attention#nvidia-cuda-support
@@ -33,7 +35,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD413",
     slug="head-dim-unsupported",
-    title="Heads wider than the kernel takes",
+    title="Heads wider than the kernel supports",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
@@ -55,15 +57,15 @@ MODE = FailureMode(
             literal="head dimension",
             sample="RuntimeError: FlashAttention forward only supports head dimension at most 256",
         ),
-        # The backward pass names the cards with enough shared memory for wide heads: sm80 and sm90. A list with sm75 or "sm8x" in it is
-        # the test of the age of the GPU and says nothing of heads: gpu-arch-unsupported-by-flash-attn.
+        # The backward pass names the cards with enough shared memory for wide heads: sm80 and sm90. A list with sm75 or "sm8x" is
+        # the test of the GPU's age, not of its heads: gpu-arch-unsupported-by-flash-attn.
         Sign(
             pattern=r"Expected is_sm(?:80|90|1[0-9]{2}) (?:\|\| is_sm(?:80|90|1[0-9]{2}) ){0,3}to be true, but got false",
             literal="to be true, but got false",
             sample="RuntimeError: Expected is_sm80 to be true, but got false.  (Could this error message be improved?)",
         ),
         Sign(
-            # xformers lists every kernel that does not run. Its smallkF takes no head wider than 32, which stops nobody.
+            # xformers lists every kernel that does not run. Its kernel smallkF supports heads up to 32, and that limit alone stops no program.
             pattern=r"max\(query\.shape\[-1\] ?!= ?value\.shape\[-1\]\) ?> ?(?P<limit>(?!32\b)\d+)",
             literal="max(query.shape[-1]",
             sample="    max(query.shape[-1] != value.shape[-1]) > 128",
@@ -91,8 +93,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
-        'let PyTorch choose the kernel (attn_implementation="sdpa"), or take a newer flash-attn',
+        'let PyTorch choose the kernel (attn_implementation="sdpa"), or install a newer flash-attn',
         "the program",
         "none",
     )
-    return (Fix(title="Use a kernel that takes wide heads", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Use a kernel that supports wide heads", steps=(step,), verify=commands.check(facts)),)

@@ -8,16 +8,16 @@ How it shows
     "CUDA error: an illegal memory access was encountered", CUDA_ERROR_ILLEGAL_ADDRESS, "misaligned address", "unspecified launch failure".
 
 Why it happens
-    A bug of a kernel (often variable-length attention with wrong cu_seqlens or more than 2^31 elements), indexes out of range
-    in a program's own tensors, or, rarely, memory that is overclocked or failing.
+    A kernel has a bug (often variable-length attention with wrong cu_seqlens or more than 2^31 elements); or indexes in
+    the program's own tensors are out of range; or, rarely, the GPU's memory is overclocked or failing.
 
 What to do
     Run the program once with CUDA_LAUNCH_BLOCKING=1: then the traceback names the faulty call. If it points into flash_attn,
     install the newest release, and compare with PyTorch's own fused attention.
 
 How to reproduce
-    `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU that refuses it with this error. Stand-in:
-    the GPU; its driver. It takes gcc and a CUDA build of torch in the target.
+    `attn-doctor reproduce illegal-memory-access` starts a kernel of torch on a stand-in GPU, which ends every kernel
+    with this error. Stand-in: the GPU; its driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/compute-sanitizer/ComputeSanitizer/index.html
@@ -69,7 +69,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts a kernel of torch on a stand-in GPU that refuses it with this error",
+        does="starts a kernel of torch on a stand-in GPU, which ends every kernel with this error",
         of=(
             Torch(build="cuda"),
             StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
@@ -100,7 +100,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     blocking = commands.variable(
-        "CUDA_LAUNCH_BLOCKING", "1", "for one run: then the traceback names the call that failed"
+        "CUDA_LAUNCH_BLOCKING", "1", "set it for one run: the traceback then names the call that failed"
     )
     made = [Fix(title="Find the call that failed", steps=(blocking,), verify=verify)]
     if isinstance(facts.flash_attention.version, str):
@@ -108,10 +108,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "flash-attn",
             upgrade=True,
             no_build_isolation=True,
-            why="several such bugs were mended in later releases",
+            why="later releases fixed several such bugs",
             changes="flash-attn, to the newest release",
             risk="medium",
-            risk_text="where no finished wheel fits, this compiles for hours",
+            risk_text="if no prebuilt wheel fits, pip compiles flash-attn for hours",
         )
         made.append(Fix(title="Install the newest flash-attn", steps=(newer,), verify=verify))
     return tuple(made)

@@ -1,12 +1,12 @@
 """The GPU is divided into MIG instances, and a process sees only one of them.
 
 What it is
-    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process one instance only, even where
-    CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives it none.
+    Data-centre GPUs can be divided into instances (Multi-Instance GPU). CUDA gives a process only one instance, even if
+    CUDA_VISIBLE_DEVICES lists several. A GPU in MIG mode without instances gives a process nothing.
 
 How it shows
-    torch.cuda.device_count() is 0 or 1 where nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 && device < num_gpus
-    INTERNAL ASSERT FAILED".
+    torch.cuda.device_count() is 0 or 1 although nvidia-smi -L lists several "MIG ... (UUID: MIG-...)"; "device >= 0 &&
+    device < num_gpus INTERNAL ASSERT FAILED".
 
 Why it happens
     MIG mode was switched on, but no instance was created; or CUDA_VISIBLE_DEVICES lists several, or none; or torch counted the
@@ -16,8 +16,8 @@ What to do
     Name one instance: CUDA_VISIBLE_DEVICES=MIG-... from nvidia-smi -L. For training over several GPUs, switch MIG off.
 
 How to reproduce
-    `attn-doctor reproduce mig` asks a stand-in driver for a GPU in MIG mode without an instance, and examines that. Stand-in: the GPU;
-    its driver. It takes gcc. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce mig` asks a stand-in driver for a GPU in MIG mode without an instance, and examines that machine. Stand-in: the GPU;
+    its driver. It needs gcc. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/datacenter/tesla/mig-user-guide/
@@ -91,7 +91,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a stand-in driver for a GPU in MIG mode without an instance, and examines that",
+        does="asks a stand-in driver for a GPU in MIG mode without an instance, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("10de", "20b2", "nvidia"),), module="580.95.05"),
@@ -149,7 +149,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def _note(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit:
     return Hit(
-        message="The GPU is cut into MIG instances: each process sees one of them, and one only.",
+        message="The GPU is cut into MIG instances: each process sees only one of them.",
         evidence=evidence,
         certainty=Certainty.OBSERVED,
         severity=Severity.INFO,
@@ -161,15 +161,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     cut = any(m.strength == "context" for m in seen.matches)
     if not cut and not any("num_gpus" in m.text for m in seen.matches):
         return None  # a count of 0 is no sign of MIG
-    told = all(
-        "asked" in m.groups for m in seen.matches if m.strength != "context"
-    )  # the answer stands in a line of its own
+    told = all("asked" in m.groups for m in seen.matches if m.strength != "context")  # the answer is in another line
     return Hit(
-        message="CUDA counted other GPUs than torch did"
+        message="CUDA counted a different number of GPUs than torch"
         + (
-            ": a process sees one MIG instance only."
+            ": a process sees only one MIG instance."
             if cut
-            else ", as happens with MIG instances and changed visibility."
+            else ", as happens with MIG instances, or if CUDA_VISIBLE_DEVICES changed."
         ),
         evidence=evidence,
         confidence=Confidence.LOW if not cut else Confidence.MEDIUM if told else Confidence.HIGH,
@@ -183,12 +181,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         theirs = places.container(facts) is not None or places.on_cluster(facts)
         off = commands.by_hand(
             () if theirs else places.as_root(facts, "nvidia-smi", "-mig", "0"),
-            "ask those who run the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
+            "ask the administrators of the host for an instance, or to switch MIG off (nvidia-smi -mig 0)"
             if theirs
-            else "the whole GPU for one program",
-            "every program on it",
+            else "gives one program the whole GPU",
+            "every program on this GPU",
         )
         return (Fix(title="Switch MIG off", steps=(off,), verify=verify),)
     look = commands.by_hand(("nvidia-smi", "-L"), "shows the UUIDs of the instances", "nothing", "none")
-    name = commands.variable(_VARIABLE, "MIG-UUID", "one instance of those that nvidia-smi -L lists")
+    name = commands.variable(_VARIABLE, "MIG-UUID", "replace MIG-UUID by one instance that nvidia-smi -L lists")
     return (Fix(title="Name one MIG instance", steps=(look, name), verify=verify),)

@@ -8,16 +8,16 @@ How it shows
     nan.
 
 Why it happens
-    Values too large for float16 (bfloat16 has the range of float32); bugs of early flash-attn 2 (2.0.x, backward) and of single
-    releases since; rows of the mask that exclude every position; a learning rate that is too high.
+    Values too large for float16 (bfloat16 has the range of float32); bugs in the backward pass of early flash-attn 2
+    (2.0.x) and in some later releases; rows of the mask that exclude every position; a learning rate that is too high.
 
 What to do
     Use bfloat16 instead of float16. Install the newest flash-attn. Run the same training with PyTorch's own attention: if that
     gives no NaN, the flash-attn kernel is the cause.
 
 How to reproduce
-    `attn-doctor reproduce nan-outputs` lets PyTorch's anomaly detection find a NaN, on the CPU. Where the target's torch
-    will not do, a CPU build is downloaded: 200 MB.
+    `attn-doctor reproduce nan-outputs` lets PyTorch's anomaly detection find a NaN, on the CPU. If the torch of the
+    target does not fit, a CPU build is downloaded: 200 MB.
 
 References
     https://pytorch.org/docs/stable/autograd.html#anomaly-detection
@@ -75,10 +75,12 @@ MODE = FailureMode(
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     for index, row in enumerate(trials.rows):
-        if row.status == "failed" and row.reason and "not all finite" in row.reason:
+        if row.ended == "not-finite":
             return Hit(
                 message=f"{row.backend} in {row.dtype} gives results here that are not numbers.",
-                evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason),),
+                evidence=(
+                    Evidence(kind="trial", path=f"trials.{index}", text=row.reason or "the results are not all finite"),
+                ),
                 severity=Severity.WARNING,
             )
     return None
@@ -93,7 +95,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     compare = commands.by_hand(
         ("attn-doctor", "run", "--attention", "eager", "--", *commands.program(facts)),
-        "the same run with the textbook attention: if it gives no NaN, the kernel is the cause",
+        "the same run with plain attention (eager): if it gives no NaN, the kernel is the cause",
         "nothing that is installed",
         "none",
     )

@@ -1,8 +1,8 @@
-"""NCCL, which joins the GPUs of a training, reports an error.
+"""NCCL, by which the GPUs of a training exchange data, reports an error.
 
 What it is
-    A training on several GPUs exchanges gradients through NCCL. Its errors say which kind of call failed; the reason stands in its own
-    log, which is off unless asked for.
+    A training on several GPUs exchanges gradients through NCCL. Its errors say which kind of call failed; the reason is
+    in NCCL's own log, which is off by default.
 
 How it shows
     "torch.distributed.DistBackendError: NCCL error in: ... unhandled system error", "ncclSystemError: System call (e.g. socket, malloc) or
@@ -10,17 +10,18 @@ How it shows
     and rank 0 both on CUDA device 1a000", "ncclRemoteError".
 
 Why it happens
-    System error: /dev/shm or locked memory of a container is too small, a network interface that does not lead to the other rank, or a firewall.
-    Unhandled CUDA error: another rank died first, a driver that is too old, or GPUs that cannot reach each other. Invalid usage: two
-    processes were given the same GPU.
+    System error: /dev/shm or the locked memory of a container is too small, NCCL uses a network interface that does not
+    reach the other rank, or a firewall blocks it. Unhandled CUDA error: another rank failed first, the driver is too
+    old, or the GPUs cannot reach each other. Invalid usage: two processes were given the same GPU.
 
 What to do
-    Start again with NCCL_DEBUG=INFO: the line with WARN names the call. Container: --shm-size=8g and --ulimit memlock=-1. Several interfaces:
-    NCCL_SOCKET_IFNAME. Duplicate GPU: one process a GPU.
+    Start again with NCCL_DEBUG=INFO: the line with WARN names the call. In a container: start it with --shm-size=8g and
+    --ulimit memlock=-1. With several network interfaces: name one in NCCL_SOCKET_IFNAME. Duplicate GPU: start one
+    process for each GPU.
 
 How to reproduce
     `attn-doctor reproduce nccl-error` reduces a tensor by NCCL on a stand-in GPU, on which it cannot start. Stand-in: the GPU; its
-    driver. It takes gcc and a CUDA build of torch in the target.
+    driver. It needs gcc and a CUDA build of torch in the target.
 
 References
     https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting.html
@@ -144,7 +145,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif seen.group("cuda"):
         kind, message = "cuda", "A CUDA call of NCCL failed; the first error of the other ranks is often the cause."
     else:
-        kind, message = "other", "NCCL reports an error, and its reason stands in its own log, which is off."
+        kind, message = "other", "NCCL reports an error; the reason is in NCCL's own log, which is off by default."
     return Hit(
         message=message,
         evidence=evidence,
@@ -158,7 +159,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     ask = commands.variable(
         "NCCL_DEBUG", "INFO", "start the training again: the line with WARN names the call that failed and why"
     )
-    asked = Fix(title="Ask NCCL for its reason", steps=(ask,), verify=verify)
+    asked = Fix(title="Make NCCL print the reason", steps=(ask,), verify=verify)
     kind = hit.variant.by if isinstance(hit.variant, Failed) else "other"
     if kind == "duplicate":
         fewer = commands.by_hand(
@@ -172,7 +173,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if kind == "system" and (isinstance(facts.system.container, str) or facts.system.container is not None):
         larger = commands.by_hand(
             container_starts.start(facts, "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all"),
-            "if this ran in a container: NCCL shares memory between its processes in /dev/shm, of which a container has 64 MB",
+            "if this ran in a container: NCCL shares memory between its processes in /dev/shm, and a container has only 64 MB of it",
             "how the container is started",
         )
         return (asked, Fix(title="Give the container shared and locked memory", steps=(larger,), verify=verify))

@@ -1,7 +1,7 @@
 """There is no GPU that PyTorch can use.
 
 What it is
-    There is no NVIDIA or AMD GPU in this machine, and the machine is no Apple silicon. Training runs on the CPU; flash-attn
+    This machine has no NVIDIA or AMD GPU, and it is not a Mac with an Apple chip. Training runs on the CPU; flash-attn
     cannot run.
 
 How it shows
@@ -17,8 +17,8 @@ What to do
     as "RTX 4090").
 
 How to reproduce
-    `attn-doctor reproduce no-gpu-present` looks for a driver on a played laptop without a GPU, and examines that. Stand-in: the
-    laptop, which is a folder of files. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce no-gpu-present` looks for a driver on a played laptop without a GPU, and examines that machine. Stand-in: the
+    laptop, which is a folder of files. If that is not available, a simulated machine is judged.
 
 References
     https://github.com/FunAudioLLM/FunMusic/issues/30
@@ -40,9 +40,9 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="gpu",
-    explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # a build never lacks a GPU
+    explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # not a failed build: a build needs no GPU
     recipe=Recipe(
-        does="looks for a driver on a played laptop without a GPU, and examines that",
+        does="looks for a driver on a played laptop without a GPU, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(pci=(("8086", "9a49", "i915"),)),

@@ -5,21 +5,23 @@ What it is
     for it, fails at its first kernel. That binary may be torch itself or an extension.
 
 How it shows
-    "CUDA error: no kernel image is available for execution on the device"; before it, if it is torch itself, "X with CUDA
-    capability sm_120 is not compatible with the current PyTorch installation". flash-attn prints: "CUDA error
-    (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but running on sm121".
-    "CUDA error: invalid device function" mostly means the same.
+    "CUDA error: no kernel image is available for execution on the device"; before this line, if torch itself has no
+    code, "X with CUDA capability sm_120 is not compatible with the current PyTorch installation". flash-attn prints:
+    "CUDA error (.../flash_fwd_launch_template.h:191): no kernel image ...", "FATAL: kernel built for sm80-sm100, but
+    running on sm121". "CUDA error: invalid device function" usually means the same.
 
 Why it happens
-    The card is newer than the binary (RTX 50xx with a torch for CUDA 12.4 or older; B200 with flash-attn 2.7.4), or older (torch
-    from PyPI starts at Turing since 2.11). Code runs on cards of the same major whose minor is not below its own.
+    The card is newer than the binary (RTX 50xx with a torch for CUDA 12.4 or older; B200 with flash-attn 2.7.4), or
+    older (torch from PyPI starts at Turing since 2.11). Code for one compute capability runs on cards with the same
+    major and the same or a higher minor number: code for 8.0 runs on 8.6.
 
 What to do
-    For torch, install a build that holds code for the card. For an extension, install a release or a build that does.
+    If torch has no code for the card, install a build that has. If an extension has none, install a release or a build
+    of it that has.
 
 How to reproduce
-    `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which it holds no code. Stand-in: the GPU;
-    its driver. It takes gcc and a CUDA build of torch in the target. Where that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce no-kernel-image` starts a kernel of torch on a stand-in GPU for which torch has no code. Stand-in: the GPU;
+    its driver. It needs gcc and a CUDA build of torch in the target. If that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
@@ -130,7 +132,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts a kernel of torch on a stand-in GPU for which it holds no code",
+        does="starts a kernel of torch on a stand-in GPU for which torch has no code",
         of=(
             Torch(build="cuda"),
             StubDriver(cuda="13.9", nvml=True, gpus=(StubGpu("Tesla K80", "3.7", 11441),), runtime=True),
@@ -144,7 +146,7 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the package whose binary holds no code for the GPU: torch, where it is not known which one it is."""
+    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is."""
 
     binary: str
 
@@ -166,7 +168,7 @@ def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     index, card = refused[0]
     path = "torch.archs" if isinstance(archs, tuple) and archs else "torch.version"
     return Hit(
-        message=f"torch {facts.torch.version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        message=f"torch {facts.torch.version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
         evidence=(
             fact(facts, path),
             fact(
@@ -201,7 +203,7 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
         return None
     index, card = refused[0]
     return Hit(
-        message=f"flash-attn {version} holds code for {_names(codes)}, {cuda_start.name(card)} is {_sm(card)}.",
+        message=f"flash-attn {version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
         evidence=(
             fact(facts, path) if path else package_evidence(facts, "flash-attn"),
             fact(
@@ -255,7 +257,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
         return Hit(
-            message=f"The kernels of xformers there serve compute capability {most} at most, and the GPU has {card}.",
+            message=f"The kernels of xformers there support compute capability {most} at most, and the GPU has {card}.",
             evidence=evidence,
             variant=Lacking(binary="xformers"),
             severity=Severity.ERROR,
@@ -263,9 +265,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     warned = next((m for m in seen.matches if "sm" in m.groups), None)
     if warned is not None:
         archs = seen.group("archs")
-        held = f", which holds code for {', '.join(archs.split())}" if archs else ""
+        held = f"has code for {', '.join(archs.split())}, but not" if archs else "has no code"
         return Hit(
-            message=f"torch there has no code for {warned.groups['gpu'].strip()} ({warned.groups['sm']}){held}.",
+            message=f"torch there {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=Lacking(binary="torch"),
             severity=Severity.ERROR,
@@ -281,7 +283,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif binary != "torch":
         message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
     else:
-        message = "A binary there has no code for the GPU: torch, or the extension whose call stands above the error."
+        message = "A binary there has no code for the GPU: torch, or the extension that is called in the lines above the error."
     return Hit(
         message=message,
         evidence=evidence,
@@ -292,7 +294,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
-    """Return the hit of NCCL's word for any failed CUDA call, where torch's CUDA is known to be older than the GPU."""
+    """Return the hit for a CUDA error of NCCL, whose text is the same for all errors, if torch's CUDA is known to be older than the GPU."""
     gpus, cuda = facts.graphics.gpus, facts.torch.cuda
     for card in gpus if isinstance(gpus, tuple) and isinstance(cuda, str) and hints else ():
         first = (
@@ -300,7 +302,7 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
         )
         if first is not None:
             return Hit(
-                message=f"torch there is built for CUDA {cuda}, which knows no {cuda_start.name(card)} ({_sm(card)}): that takes CUDA {first} or newer.",
+                message=f"torch there is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
                 evidence=building.lines(hints),
                 variant=Lacking(binary="torch"),
                 confidence=Confidence.MEDIUM,
@@ -310,7 +312,7 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
 
 
 def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
-    """Return the package whose call stands above the error: one that holds GPU code of its own, else torch."""
+    """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
@@ -327,7 +329,7 @@ def _near(match: Match, seen: Seen) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
     if binary == subject.FLASH_ATTN:
-        return wheel_fixes.flash_attn_fixes(facts, "it holds no code for this GPU")
+        return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     found = torch_install.choice(facts)
@@ -337,12 +339,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         and there in (found.build, found.torch)
         and not isinstance(facts.torch.version, Unknown)
     ):
-        return ()  # the installed torch holds the code, as far as known: another binary lacks it
+        return ()  # as far as known, the installed torch has the code: another binary does not
     if not _card_is_known(facts):
         return ()
-    unknown = isinstance(there, Unknown)  # pip takes the same release in another build for met
+    unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
-        facts, "Install {name} for CUDA {cuda}", "it holds code for the GPU here", reinstall=unknown
+        facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )
 
 

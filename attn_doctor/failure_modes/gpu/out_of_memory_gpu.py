@@ -1,23 +1,23 @@
 """The GPU's memory is full, often because attention runs unfused.
 
 What it is
-    Unfused attention keeps a matrix of batch x heads x tokens x tokens. A fused kernel never makes it. With large images that matrix
-    alone fills a card: at 2048 pixels YOLO12's has 4096 tokens in each area.
+    Unfused attention keeps a matrix of batch x heads x tokens x tokens. A fused kernel never makes it. With large
+    images that matrix alone fills a card: at 2048 pixels YOLO12 has 4096 tokens in each area.
 
 How it shows
     "CUDA out of memory. Tried to allocate 4.00 GiB"; "CUDA error: out of memory"; CUBLAS_STATUS_ALLOC_FAILED.
 
 Why it happens
-    Image size, batch or model are too large; another program holds memory; or attention is computed by hand (eager, as mainline
-    YOLO12 does) or by PyTorch's math kernel. The size in the message shows which: where it equals batch x heads x tokens²,
-    attention is the cause.
+    Image size, batch or model are too large; another program holds memory; or attention runs unfused: eager, as in
+    mainline YOLO12, or in PyTorch's math kernel. If the size in the message equals batch x heads x tokens², attention
+    is the cause.
 
 What to do
-    Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else a smaller batch or image; on one GPU batch=-1 lets
-    Ultralytics choose.
+    Use a fused kernel: `attn-doctor run --attention sdpa -- COMMAND`. Else use a smaller batch or image size; on one
+    GPU, batch=-1 lets Ultralytics choose the batch.
 
 How to reproduce
-    `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It takes
+    `attn-doctor reproduce out-of-memory-gpu` asks a stand-in GPU for a million gigabytes. Stand-in: the GPU; its driver. It needs
     gcc and a CUDA build of torch in the target.
 
 References
@@ -96,7 +96,7 @@ MODE = FailureMode(
         does="asks a stand-in GPU for a million gigabytes",
         of=(
             Torch(build="cuda"),
-            # Without NVML: PyTorch 2.14 asks it for NVLink before it raises this error, which the stand-in does not answer.
+            # Without NVML: before PyTorch 2.14 raises this error, it asks NVML about NVLink, and the stand-in does not answer that.
             StubDriver(cuda="13.9", gpus=(StubGpu("NVIDIA A10", "8.6", 22515),), runtime=True),
         ),
         run=(("{python}", "-c", "import torch; torch.empty(1 << 50, dtype=torch.uint8, device='cuda')"),),
@@ -176,7 +176,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
-    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None where no whole number fits.
+    """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None if no whole number fits.
 
     The message rounds to two decimals, so a difference of 0.5 % is accepted.
     """
@@ -204,24 +204,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if by_attention or facts.yolo.calls == ("eager",):
         step = commands.by_hand(
             ("attn-doctor", "run", "--attention", "sdpa", "--", *commands.program(facts)),
-            "your training command with fused attention, which keeps no attention matrix",
+            "your training command with fused attention, which stores no attention matrix",
             "nothing that is installed",
             "none",
         )
         made.append(Fix(title="Use fused attention", steps=(step,), verify=verify))
     several = isinstance(hit.variant, Full) and hit.variant.several
     smaller = commands.by_hand(_with_half_the_batch(facts), _smaller(several=several), "your training command", "none")
-    made.append(Fix(title="Ask for less memory", steps=(smaller,), verify=verify))
+    made.append(Fix(title="Use less GPU memory", steps=(smaller,), verify=verify))
     return tuple(made)
 
 
 def _smaller(*, several: bool) -> str:
-    """Return what to ask for less of. Ultralytics measures what fits one GPU alone (AutoBatch).
+    """Return the advice to use less memory. Ultralytics can measure the batch that fits (AutoBatch) only for one GPU.
 
     https://github.com/ultralytics/ultralytics/issues/4610
     """
     if several:
-        return "train with a smaller batch or imgsz; batch is that of all GPUs together, and batch=-1 does not work with several"
+        return "train with a smaller batch or imgsz; batch counts the images on all GPUs together, and batch=-1 works only on one GPU"
     return "train with a smaller batch (batch=-1 lets Ultralytics choose, on one GPU) or imgsz"
 
 
@@ -231,7 +231,7 @@ _DEFAULT = 16  # of Ultralytics, https://docs.ultralytics.com/usage/cfg/
 
 
 def _with_half_the_batch(facts: Facts) -> tuple[str, ...]:
-    """Return the training command of a log with half of its batch; () where the log holds none that a shell takes as it stands."""
+    """Return the training command of a log with half of its batch; () if the log has none that a shell accepts unchanged."""
     command = facts.subject.command
     if not isinstance(command, str) or not _PLAIN.fullmatch(command):
         return ()

@@ -1,8 +1,8 @@
-"""The kernel driver for AMD GPUs is not there, or may not be used.
+"""The kernel driver for AMD GPUs is not loaded, or this user may not use it.
 
 What it is
-    ROCm speaks to the GPU through /dev/kfd and /dev/dri, which the kernel module amdgpu makes. They are missing, or belong to a group
-    that the user is not in. Nothing that is installed for Python is the cause.
+    ROCm reaches the GPU through the device files /dev/kfd and /dev/dri, which the kernel module amdgpu creates. They
+    are missing, or belong to a group that the user is not in. The Python packages are not the cause.
 
 How it shows
     rocminfo: "ROCk module is NOT loaded, possibly no GPU devices", "Unable to open /dev/kfd read-write: No such file or directory" or
@@ -10,15 +10,16 @@ How it shows
     information while adding custom device /dev/kfd: no such file or directory"; torch: "No HIP GPUs are available".
 
 Why it happens
-    On a machine itself: no amdgpu module for the running kernel. In a container: it was started without the devices. In WSL: there is
-    no amdgpu module at all, ROCm goes through the driver of Windows there, and takes few cards.
+    Outside a container: there is no amdgpu module for the running kernel. In a container: it was started without the
+    devices. In WSL: there is never an amdgpu module; ROCm uses the driver of Windows there, and supports few cards.
 
 What to do
-    A machine itself: AMD's driver (amdgpu-dkms) or `sudo modprobe amdgpu`; the groups render and video. A container:
-    `--device=/dev/kfd --device=/dev/dri --group-add video`. WSL: AMD's Adrenalin driver for Windows and ROCm for WSL, or Linux itself.
+    Outside a container: install AMD's driver (amdgpu-dkms) or run `sudo modprobe amdgpu`, and join the groups render
+    and video. In a container: start it with `--device=/dev/kfd --device=/dev/dri --group-add video`. In WSL: install
+    AMD's Adrenalin driver for Windows and ROCm for WSL, or use Linux without Windows.
 
 How to reproduce
-    There is no recipe: rocminfo says it on every machine without an AMD GPU.
+    There is no recipe: rocminfo prints these errors on every machine without an AMD GPU.
 
 References
     https://rocm.docs.amd.com/projects/install-on-linux/en/latest/how-to/docker.html
@@ -85,7 +86,7 @@ MODE = FailureMode(
 
 
 class Stands(Variant, frozen=True, kw_only=True):
-    """Say what stands between the program and the GPU; `of_host`: the host of containers has no driver."""
+    """Say whether the devices are missing or this user may not open them; `of_host`: they are missing on the host of a container."""
 
     by: Literal["missing", "refused"]
     of_host: bool = False
@@ -94,19 +95,19 @@ class Stands(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if all(m.strength == "context" for m in seen.matches):
         return None
-    loaded = seen.group("loaded") is not None  # then it is the device that this process may not, or cannot, open
+    loaded = seen.group("loaded") is not None  # so this process may not or cannot open the device
     refused = seen.group("refused") is not None or seen.group("group") is not None or loaded
     missing = (any(not m.groups for m in seen.matches) and not loaded) or seen.group("host") is not None
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
     if all("torch" in m.groups for m in seen.matches):
         return Hit(
-            message="The torch for AMD GPUs there sees none: its driver or its devices are missing, or this user may not open them.",
+            message="The torch for AMD GPUs there sees no GPU: the driver or its devices are missing, or this user may not open them.",
             evidence=building.lines(seen.matches),
             variant=Stands(by="missing"),
             confidence=Confidence.MEDIUM,
         )
     message = (
-        "The AMD GPU is there, and this user may not open /dev/kfd: ROCm needs that."
+        "The AMD GPU is there, but this user may not open /dev/kfd, which ROCm needs."
         if by == "refused"
         else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded there, or its devices are not visible."
     )
@@ -123,9 +124,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if _wsl(facts):
         step = commands.by_hand(
             (),
-            "WSL has no amdgpu module and no /dev/kfd, and none can be loaded into it: install AMD's Adrenalin driver on Windows and ROCm for "
-            "WSL inside (https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/wsl/howto_wsl.html), which list "
-            "the cards that they take. Another card needs Linux itself",
+            "WSL has no amdgpu module and no /dev/kfd, and you cannot load them. Install AMD's Adrenalin driver on Windows, and ROCm for "
+            "WSL inside WSL (https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/wsl/howto_wsl.html lists the "
+            "supported cards). Any other card needs Linux without Windows",
             "the driver of Windows, and ROCm in WSL",
             "medium",
         )
@@ -143,7 +144,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _wsl(facts: Facts) -> bool:
-    """Say whether Windows lies underneath, whose containers run in WSL as well."""
+    """Say whether this is WSL, or Windows, whose containers run in WSL."""
     try:
         return facts.system.os == "windows" or under_wsl(facts)
     except Unsure:
@@ -153,8 +154,8 @@ def _wsl(facts: Facts) -> bool:
 def _module(facts: Facts, where: str) -> Fix:
     step = commands.by_hand(
         ("sudo", "modprobe", "amdgpu"),
-        f"{where}loads the module; where it is not found, install AMD's driver for this kernel (amdgpu-dkms, "
-        "https://rocm.docs.amd.com/projects/install-on-linux/en/latest/) and start the machine anew. `ls -l /dev/kfd /dev/dri` shows what it made",
+        f"{where}loads the module; if it is not found, install AMD's driver for this kernel (amdgpu-dkms, "
+        "https://rocm.docs.amd.com/projects/install-on-linux/en/latest/) and reboot. `ls -l /dev/kfd /dev/dri` then lists the device files",
         "the kernel module amdgpu",
         "medium",
     )
@@ -169,8 +170,8 @@ def _devices(facts: Facts) -> Fix:
     )
     step = commands.by_hand(
         argv,
-        f"{surely}start the container again, on the host, with the AMD GPU; where /dev/kfd belongs to the group render, add the number of the "
-        "host's group: --group-add $(getent group render | cut -d: -f3)",
+        f"{surely}start the container again, on the host, with the AMD GPU. If /dev/kfd belongs to the group render, add this group by its number "
+        "on the host: --group-add $(getent group render | cut -d: -f3)",
         "a new container",
         "none",
     )

@@ -1,29 +1,33 @@
-"""A build for AMD GPUs has no code for this one.
+"""A build for AMD GPUs has no code for this AMD GPU.
 
 What it is
-    torch, rocBLAS and extensions are compiled for a list of AMD GPUs, by their gfx number. A card outside this list is found by torch and
-    stops at the first kernel. It is the counterpart of NVIDIA's "no kernel image". A build of torch for ROCm is there: no other one says
-    HIP.
+    torch, rocBLAS and extensions are compiled for a list of AMD GPUs, each with a gfx number. If a card is not in the
+    list, torch finds the card, but the first kernel fails. For NVIDIA GPUs the same failure is called "no kernel
+    image". The installed torch is a build for ROCm: no other build prints errors with the word HIP.
 
 How it shows
-    "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all current devices!",
-    "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU arch : gfx1031", after which the
-    process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION names a GPU whose code this one cannot run. "unsupported HIP
-    gpu architecture: gfx1201": the compiler of ROCm is older than the GPU. "Error invalid device function at line 84 in file
-    .../csrc/ops.hip" (bitsandbytes), "ROCm error: invalid device function" (ggml): that library lacks the GPU, and torch may hold it.
+    "RuntimeError: HIP error: invalid device function", "hipErrorNoBinaryForGpu: Unable to find code object for all
+    current devices!", "hipErrorInvalidDeviceFunction", "rocBLAS error: Cannot read .../TensileLibrary.dat: ... for GPU
+    arch : gfx1031", after which the process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION
+    names a GPU whose code this GPU cannot run. "unsupported HIP gpu architecture: gfx1201": the compiler of ROCm is
+    older than the GPU. "Error invalid device function at line 84 in file .../csrc/ops.hip" (bitsandbytes), "ROCm error:
+    invalid device function" (ggml): that library has no code for the GPU; torch may have it.
 
 Why it happens
-    The wheels of the ROCm index hold gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and newer ones gfx950, gfx1103,
-    gfx1150, gfx1151, gfx1200 and gfx1201. RX 6600 and 6700, RX 5000 and most graphics inside a processor are not among them.
+    The wheels of the ROCm index have code for gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and
+    newer wheels also for gfx950, gfx1103, gfx1150, gfx1151, gfx1200 and gfx1201. RX 6600 and 6700, RX 5000 and most
+    GPUs inside a processor are not in the list.
 
 What to do
-    Linux: let the card run the code of a neighbour, `export HSA_OVERRIDE_GFX_VERSION=10.3.0` for gfx1031 to gfx1036. Not for gfx1103: it
-    was seen to hang the machine. Otherwise a newer torch whose list holds the card, or AMD's wheels for each family of GPUs (TheRock), which
-    are also the way on Windows: Windows does not read that variable. An extension: build it with PYTORCH_ROCM_ARCH set to the card.
+    On Linux, let the card run code for a similar GPU: `export HSA_OVERRIDE_GFX_VERSION=10.3.0` for gfx1031 to gfx1036.
+    Do not do this for gfx1103: it was seen to hang the machine. Otherwise install a newer torch whose list contains the
+    card, or AMD's wheels for your family of GPUs (TheRock). On Windows, use AMD's wheels: Windows does not read that
+    variable. If an extension has no code for the card, build it with PYTORCH_ROCM_ARCH set to the gfx number of the
+    card.
 
 How to reproduce
-    There is no recipe: it takes an AMD GPU that the wheels do not hold. `python -c "import torch; print(torch.cuda.get_arch_list())"`
-    prints what a build holds, `rocminfo` what the card is.
+    There is no recipe: it needs an AMD GPU that is not in the wheels. `python -c "import torch;
+    print(torch.cuda.get_arch_list())"` prints the GPUs of a build, and `rocminfo` prints the gfx number of the card.
 
 References
     https://github.com/ROCm/rocBLAS/issues/1339
@@ -85,7 +89,7 @@ MODE = FailureMode(
             literal="HSA_STATUS_ERROR_INVALID_ISA",
             sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
         ),
-        # Programs in C++ have words of their own. bitsandbytes names its source, which hipify made of ops.cu; ggml says ROCm.
+        # C++ programs print other texts. bitsandbytes names its source, ops.hip, which hipify made from ops.cu; ggml prints "ROCm error".
         # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/csrc/ops.cuh,
         # https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-cuda/ggml-cuda.cu
         Sign(
@@ -121,16 +125,17 @@ Case = Literal["build", "override", "compiler", "dropped", "crash", "extension"]
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the GPU that the build has no code for, where the log does, and the case.
+    """Name the GPU that the build has no code for (None: the log does not name it), and the case.
 
-    "override": the code that the GPU was given is not its own. "compiler": hipcc is older than the GPU. "dropped": no ROCm of AMD serves it
-    any more. "extension": a library beside torch was compiled without the GPU. "crash": the process died inside of HIP, and that a build lacks the GPU is only likely.
+    "build": torch has no code for the GPU. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU. "compiler": hipcc
+    is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library other than torch has no code
+    for the GPU. "crash": the process died inside HIP; it is only likely that a build has no code for the GPU.
     """
 
     gfx: str | None
     case: Case = "build"
     extension: str | None = (
-        None  # the package whose own library lacks the GPU, where the error names it: torch may hold it
+        None  # the package whose library has no code for the GPU, if the error names it; torch may have the code
     )
 
 
@@ -146,16 +151,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     inside = said.get("inside")
     crashed = all(m.strength == "hint" for m in seen.matches)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
-        return None  # a frame, and no word of a crash
+        return None  # only a stack frame: no line says that the process crashed
     dropped = row.dropped if row else None
     case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
     own = said.get("own")
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
-        "override": f"{card[0].upper()}{card[1:]} was given code of another GPU, which it cannot run.",
+        "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
-        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not know {card}.",
-        "dropped": f"ROCm has not served {card} since {dropped}: HIP finds the GPU, and no build holds code for it.",
+        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not support {card}.",
+        "dropped": f"ROCm has not supported {card} since {dropped}: HIP finds the GPU, and no build has code for it.",
         "crash": f"The process died inside of HIP ({inside}), which runs torch on AMD GPUs: probably the build has no code for {card}.",
     }[case]
     return Hit(
@@ -173,7 +178,7 @@ def _case(said: Mapping[str, str]) -> Case:
 
 
 def _gfx(facts: Facts) -> str | None:
-    """Return the gfx number of the first AMD GPU, by its name where it is not told."""
+    """Return the gfx number of the first AMD GPU; if it is not known, derive it from the name of the GPU."""
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         found = card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
         if found:
@@ -182,7 +187,7 @@ def _gfx(facts: Facts) -> str | None:
 
 
 def _names(facts: Facts) -> str | None:
-    """Return the name of the first AMD GPU, where one is known and says more than that it is one."""
+    """Return the first name of an AMD GPU that says which model it is ("Radeon RX 6600"); else None."""
     cards = facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ()
     return next((card.name for card in cards if isinstance(card.name, str) and amd.gfx_of(card.name)), None)
 
@@ -191,22 +196,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     gfx = hit.variant.gfx if isinstance(hit.variant, Lacks) else _gfx(facts)
     windows = facts.system.os == "windows"
-    # PyTorch's own indexes have ROCm for Linux alone.
+    # PyTorch's own indexes have ROCm builds only for Linux.
     indexes = (
         ""
         if windows
-        else "the newest of PyTorch's ROCm indexes (https://pytorch.org/get-started/locally/), whose torch.cuda.get_arch_list() names the GPUs, or "
+        else "from the newest of PyTorch's ROCm indexes (https://pytorch.org/get-started/locally/; torch.cuda.get_arch_list() prints its GPUs), or "
     )
     newer = commands.by_hand(
         (),
-        f"take a torch that has code for {gfx or 'this GPU'}: {indexes}AMD's wheels for that family of GPUs "
-        "(https://github.com/ROCm/TheRock/blob/main/RELEASES.md), which are not to be used with HSA_OVERRIDE_GFX_VERSION",
+        f"install a torch that has code for {gfx or 'this GPU'}: {indexes}from AMD's wheels for that family of GPUs "
+        "(https://github.com/ROCm/TheRock/blob/main/RELEASES.md; do not set HSA_OVERRIDE_GFX_VERSION with these wheels)",
         "torch and torchvision",
         "medium",
         risk_text="packages that were built for the old torch may not work with it",
         takes="up to 5 GB",
     )
-    another = Fix(title="Take a torch that has code for this GPU", steps=(newer,), verify=verify)
+    another = Fix(title="Install a torch that has code for this GPU", steps=(newer,), verify=verify)
     case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
     if case == "compiler":
         return (_newer_rocm(facts, gfx),)
@@ -215,18 +220,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if case == "extension":
         return _of_extension(facts, gfx, hit.variant.extension if isinstance(hit.variant, Lacks) else None)
     if case == "crash":
-        look = Fix(title="See whether the build holds this GPU", steps=rocm_steps.look(facts), verify=verify)
+        look = Fix(title="See whether the build has code for this GPU", steps=rocm_steps.look(facts), verify=verify)
         return (look, *(() if windows else _override(facts, gfx)), another)
     if case == "override":
-        gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this one cannot run")
-        return (Fix(title="Leave HSA_OVERRIDE_GFX_VERSION out", steps=(gone,), verify=verify), another)
+        gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this GPU cannot run")
+        return (Fix(title="Unset HSA_OVERRIDE_GFX_VERSION", steps=(gone,), verify=verify), another)
     if windows:
         return (another,)
     package = facts.subject.package
     of = package if isinstance(package, str) and package not in ("torch", "torchvision") else "an extension"
     build = commands.by_hand(
         (),
-        f"where {of} was compiled here: build it again with PYTORCH_ROCM_ARCH={gfx or 'gfxNNNN, as rocminfo names the GPU'}",
+        f"if {of} was compiled here: build it again with PYTORCH_ROCM_ARCH={gfx or 'gfxNNNN, as rocminfo names the GPU'}",
         "the GPUs that the build has code for",
     )
     compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
@@ -234,7 +239,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a library beside torch: compiled for this GPU, or as a neighbour runs it.
+    """Return the fixes for a library other than torch: compile it for this GPU, or let the GPU run code for a similar GPU.
 
     https://huggingface.co/docs/bitsandbytes/main/en/installation
     """
@@ -246,11 +251,13 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
         steps: tuple[Step, ...] = (
             commands.by_hand(
                 ("cmake", "-DCOMPUTE_BACKEND=hip", option, "-S", "."),
-                f"in {way} (https://github.com/bitsandbytes-foundation/bitsandbytes): the GPU that it is compiled for",
+                f"in {way} (https://github.com/bitsandbytes-foundation/bitsandbytes): sets the GPU to compile for",
                 "its build files",
                 "none",
             ),
-            commands.by_hand(("make",), "compiles it, by the hipcc of the ROCm there", "its library", takes="minutes"),
+            commands.by_hand(
+                ("make",), "compiles it with the hipcc of the installed ROCm", "its library", takes="minutes"
+            ),
             commands.by_hand(pip, "in the same folder", package),
         )
     else:
@@ -264,13 +271,13 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
 
 
 def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
-    """Return what is left for a GPU that ROCm serves no more. https://github.com/ROCm/legacy-rocm-build/issues/1353."""
+    """Return the fix for a GPU that ROCm no longer supports. https://github.com/ROCm/legacy-rocm-build/issues/1353."""
     verify = commands.check(facts)
     cpu = commands.by_hand(
         (),
-        f"no torch of PyTorch or AMD has code for {gfx}, and no setting changes that: compute on the CPU (device=cpu), or on another GPU. Builds of "
-        "single users exist (https://github.com/xuhuisheng/rocm-gfx803), which nobody supports"
-        + ("; under Windows torch-directml uses such a card" if facts.system.os == "windows" else ""),
+        f"no torch from PyTorch or AMD has code for {gfx}, and no setting changes that: compute on the CPU (device=cpu) or on another GPU. Some "
+        "users publish builds of their own (https://github.com/xuhuisheng/rocm-gfx803), without support"
+        + ("; on Windows, torch-directml can use such a card" if facts.system.os == "windows" else ""),
         "the settings of the program",
         "none",
     )
@@ -284,27 +291,27 @@ def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     row = amd.override(gfx) if gfx else None
     if row is not None and row.as_version is not None:
-        why = f"{gfx} then runs the code of its neighbour; set it before Python starts"
+        why = f"{gfx} then runs code for a similar GPU; set the variable before Python starts"
         step = commands.variable("HSA_OVERRIDE_GFX_VERSION", row.as_version, f"{why}. {row.note}" if row.note else why)
-        return (Fix(title="Let the GPU run the code of its neighbour", steps=(step,), verify=verify),)
+        return (Fix(title="Let the GPU run code for a similar GPU", steps=(step,), verify=verify),)
     if gfx is not None:
         return ()
     look = commands.by_hand(
         ("rocminfo",),
-        "the line gfxNNNN names the GPU. Where its neighbour is in the build, `export HSA_OVERRIDE_GFX_VERSION=...` lets it run that code: "
+        "the line gfxNNNN names the GPU. If the build has code for a similar GPU, `export HSA_OVERRIDE_GFX_VERSION=...` lets the GPU run it: "
         f"{amd.overrides()}",
         "this shell's environment only",
         "none",
     )
-    return (Fix(title="Let the GPU run the code of its neighbour", steps=(look,), verify=verify),)
+    return (Fix(title="Let the GPU run code for a similar GPU", steps=(look,), verify=verify),)
 
 
 def _newer_rocm(facts: Facts, gfx: str | None) -> Fix:
     step = commands.by_hand(
         (),
-        f"install a ROCm whose compiler knows {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/), of the release "
-        "that torch.version.hip names or newer; where that GPU is not the one of this machine, set PYTORCH_ROCM_ARCH to the one that is",
+        f"install a ROCm whose compiler supports {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/): the release "
+        "that torch.version.hip prints, or a newer one. If this machine has another GPU, set PYTORCH_ROCM_ARCH to the gfx number of that GPU",
         "adds a ROCm",
         "medium",
     )
-    return Fix(title="Use a ROCm that knows this GPU", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Use a ROCm that supports this GPU", steps=(step,), verify=commands.check(facts))

@@ -1,8 +1,9 @@
 """flash-attn or torch was not built for this AMD GPU.
 
 What it is
-    flash-attn has two backends for AMD: Composable Kernel, compiled for MI200 and MI300 cards alone, and one in Triton for the
-    others, which an environment variable chooses. torch's own fused attention comes with its ROCm build and needs neither.
+    flash-attn has two backends for AMD: Composable Kernel, compiled only for MI200 and MI300 cards, and Triton for the
+    other cards, which an environment variable switches on. torch's own fused attention is part of its ROCm build and
+    needs neither of them.
 
 How it shows
     "FlashAttention only supports AMD MI200 GPUs or newer"; "currently only supports MI100 and RX7000 and above"; "CUDA_HOME environment
@@ -10,17 +11,19 @@ How it shows
     gfx1100".
 
 Why it happens
-    flash-attn's setup.py takes the CUDA way where it does not see ROCm (ROCM_HOME unset, no hipcc); the Composable Kernel backend
-    refuses other cards; or torch is a build for CUDA or for the CPU beside an AMD GPU.
+    flash-attn's setup.py builds for CUDA if it does not find ROCm (ROCM_HOME unset, no hipcc); or the Composable Kernel
+    backend refuses the card; or the GPU is from AMD, but torch is a build for CUDA or for the CPU.
 
 What to do
-    Use the fused attention of a torch for ROCm (scaled_dot_product_attention), which needs no package. For flash-attn on other cards than
-    MI200 and MI300: FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE, when it is built and when it runs. A torch for CUDA or for the CPU beside an
-    AMD GPU: take one from the ROCm index. A HIP error that names no missing code: AMD_SERIALIZE_KERNEL=3 makes it name the call.
+    Use the fused attention of a torch for ROCm (scaled_dot_product_attention), which needs no other package. For
+    flash-attn on cards other than MI200 and MI300, set FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE when you build it and
+    when you run it. If torch is a build for CUDA or for the CPU, install one from the ROCm index. If a HIP error does
+    not say that code is missing, run again with AMD_SERIALIZE_KERNEL=3: the traceback then ends at the call that
+    failed.
 
 How to reproduce
-    `attn-doctor reproduce rocm-specific` starts torch on a played machine with an AMD GPU and ROCm, and examines that. Stand-in: the AMD
-    GPU; its driver; ROCm. All are a folder of files. It takes a CUDA build of torch in the target. Where that cannot be had, a
+    `attn-doctor reproduce rocm-specific` starts torch on a played machine with an AMD GPU and ROCm, and examines that machine. Stand-in: the AMD
+    GPU; its driver; ROCm. All are a folder of files. It needs a CUDA build of torch in the target. If that is not available, a
     simulated machine is judged.
 
 References
@@ -115,13 +118,13 @@ MODE = FailureMode(
             sample="RuntimeError: DeviceGroupedMultiheadAttentionForward_Xdl_CShuffle_V2<256, 128, 128, 32> does not support this problem",
         ),
         Sign(
-            # Those of a GPU that the build does not hold are rocm-gfx-not-in-build.
+            # HIP errors about missing code for the GPU are rocm-gfx-not-in-build.
             pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory))\w[^\n.]{2,60})",
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
         ),
         Sign(
-            # As HIP names it; the names of those above are left out again.
+            # The same errors by their names in HIP, again without those of rocm-gfx-not-in-build.
             pattern=r"(?:[Ee]rror|ERROR|failed|returned|status)\W{1,4}(?:code:? ?\d+ ?\(?)?(?P<hip>hipError(?!NoBinaryForGpu|InvalidDeviceFunction|"
             r"InvalidKernelFile|InvalidImage|SharedObjectInitFailed|OutOfMemory|MemoryAllocation|NoDevice)[A-Z]\w{3,40})(?![\w(])",
             literal="hipError",
@@ -145,7 +148,7 @@ MODE = FailureMode(
                 ),
             )
         ),
-        # The command of a compiler is in every log of a build. It counts where the log ends with it.
+        # Every log of a build has commands of the compiler. One counts only if the log ends with it.
         cut_logs.source(
             r"(?:\[\d+/\d+\] ?)?/(?:opt/rocm[\w.-]*|usr)/bin/hipcc\b.*",
             "/bin/hipcc",
@@ -153,7 +156,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="starts torch on a played machine with an AMD GPU and ROCm, and examines that",
+        does="starts torch on a played machine with an AMD GPU and ROCm, and examines that machine",
         of=(
             Torch(build="cuda"),
             PlayedMachine(
@@ -178,8 +181,10 @@ MODE = FailureMode(
 
 
 class Met(Variant, frozen=True, kw_only=True):
-    """Say what was met: a torch for another maker's GPUs, flash-attn without code for this card, another HIP error, no
-    compiler, or another package without code for this card.
+    """Name the case.
+
+    "torch": torch is no build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
+    setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
     """
 
     what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package"]
@@ -204,7 +209,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     return Hit(
         message=f"{name} and ROCm {graphics.rocm} are here, but torch {facts.torch.version} was not built for AMD GPUs.",
-        evidence=(seen, fact(facts, "torch.hip", f"torch {facts.torch.version} is no ROCm build")),
+        evidence=(seen, fact(facts, "torch.hip", f"torch {facts.torch.version} is not a ROCm build")),
         variant=Met(what="torch"),
         certainty=Certainty.OBSERVED,
     )
@@ -220,7 +225,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         kernel = any("composable_kernel" in m.text for m in seen.matches)
         asserted = any("schema_" in m.text for m in seen.matches)
         if not (version and failed) and not kernel and not asserted:
-            return None  # a torch for ROCm alone is no fault
+            return None  # a torch for ROCm by itself is no fault
         if asserted and not version and not kernel:
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
@@ -232,7 +237,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     hip = seen.group("hip")
     if seen.group("hipcc"):
         return Hit(
-            message="ROCm's compiler, hipcc, is not there: torch for ROCm brings none, and an extension cannot be built without it.",
+            message="ROCm's compiler, hipcc, is missing: a torch for ROCm does not contain it, and an extension cannot be built without it.",
             evidence=evidence,
             variant=Met(what="hipcc"),
         )
@@ -248,7 +253,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
         if only_hip
-        else f"{text}, and flash-attn supports AMD GPUs by other backends than CUDA, and not every card.",
+        else f"{text}: flash-attn has separate backends for AMD GPUs, and they do not support every card.",
         evidence=evidence,
         variant=Met(what="hip" if only_hip else "build" if version and _took_cuda(seen) else "flash-attn"),
         confidence=Confidence.HIGH
@@ -259,18 +264,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _cut(seen: Seen) -> Hit | None:
-    """Return the hit of a log that ends where ROCm's folder is looked for, or with a command of its compiler."""
+    """Return the hit for a log that ends in torch's search for ROCm's folder, or with a command of ROCm's compiler."""
     cut = cut_logs.ends(seen)
     if not cut:
         return None
     if "hipcc" not in cut[-1].groups["cut"]:
-        why = "That function looks for ROCm's folder: probably there is none, or torch is not whole."
+        why = "That function looks for ROCm's folder: probably there is none, or files of torch are missing."
         return cut_logs.hit(seen, why, "OSError or AttributeError", Met(what="hipcc"))
     if not any(building.in_build(seen, m) and log.of(building.FAILED) for log in seen.logs for m in cut):
         return None
     return Hit(
-        message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably it does not "
-        "compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
+        message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably "
+        "the file does not compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
         evidence=building.lines(cut[-1:]),
         variant=Met(what="flash-attn"),
         confidence=Confidence.LOW,
@@ -279,7 +284,7 @@ def _cut(seen: Seen) -> Hit | None:
 
 
 def _took_cuda(seen: Seen) -> bool:
-    """Say whether setup.py looked for CUDA: it does where torch's cpp_extension finds no ROCm."""
+    """Say whether setup.py looked for CUDA: it does so if torch's cpp_extension finds no ROCm."""
     return any(log.of("cuda-home-unset") for log in seen.logs)
 
 
@@ -290,8 +295,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         named = commands.variable(
             "AMD_SERIALIZE_KERNEL",
             "3",
-            "every kernel is waited for, so that the traceback ends at the call that failed; where HSA_OVERRIDE_GFX_VERSION is set, leave it "
-            "out first: code of another GPU fails so too",
+            "HIP then waits for every kernel, so that the traceback ends at the call that failed. If HSA_OVERRIDE_GFX_VERSION is set, unset it "
+            "first: code for another GPU can fail in the same way",
         )
         return (
             Fix(title="See whether this torch is for the GPU", steps=rocm_steps.look(facts), verify=verify),
@@ -318,7 +323,7 @@ def _another_package(facts: Facts) -> Fix:
         package,
         "none",
     )
-    return Fix(title=f"Take a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
+    return Fix(title=f"Install a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
 
 
 def _compiler(facts: Facts) -> Fix:
@@ -328,11 +333,11 @@ def _compiler(facts: Facts) -> Fix:
     of = (
         "Fedora's package"
         if fedora
-        else "of AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
+        else "from AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
     )
     step = commands.by_hand(
         argv,
-        f"{of}; where ROCm is in another folder than /opt/rocm, set ROCM_HOME to it",
+        f"{of}; if ROCm is not in /opt/rocm, set ROCM_HOME to its folder",
         "adds ROCm's compiler and headers",
         takes="several GB",
     )
@@ -348,11 +353,11 @@ def _rocm_for_the_build(facts: Facts) -> Fix:
     rocm = commands.variable(
         "ROCM_HOME",
         "/opt/rocm",
-        "the folder with bin/hipcc in it: flash-attn's setup.py takes the way of CUDA where torch finds no ROCm, also for its Triton backend",
+        "the folder that contains bin/hipcc: if torch finds no ROCm, flash-attn's setup.py builds for CUDA, even for its Triton backend",
     )
     steps = (rocm,) if has_composable_kernels(facts) else (rocm, _triton())
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    return Fix(title="Show the build where ROCm is", steps=steps, verify=verify)
+    return Fix(title="Tell the build where ROCm is", steps=steps, verify=verify)
 
 
 def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
@@ -365,7 +370,7 @@ def _triton() -> Step:
     return commands.variable(
         "FLASH_ATTENTION_TRITON_AMD_ENABLE",
         "TRUE",
-        "flash-attn's backend for cards other than MI200, MI300 and MI350, for which it has Composable Kernel: when it is built, and when it runs",
+        "switches on flash-attn's backend for cards other than MI200, MI300 and MI350 (these have Composable Kernel); set it for the build and for each run",
     )
 
 

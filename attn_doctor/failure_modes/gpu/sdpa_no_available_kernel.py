@@ -1,23 +1,24 @@
 """PyTorch may use only the attention kernels that the program names, and none of them supports the call.
 
 What it is
-    F.scaled_dot_product_attention chooses among its kernels. Inside `sdpa_kernel(...)` (older: `sdp_kernel`) it may use only
-    those that are named, and where none of them supports the call it raises an error.
+    F.scaled_dot_product_attention chooses among its kernels. Inside `sdpa_kernel(...)` (older: `sdp_kernel`) it may use
+    only the kernels that are named there, and raises an error if none of them supports the call.
 
 How it shows
-    "RuntimeError: No available kernel. Aborting execution." Before it stand warnings that say why each kernel was refused: "Flash
-    attention kernel not used because:", and then the reason.
+    "RuntimeError: No available kernel. Aborting execution." Warnings before this error say why each kernel was refused:
+    "Flash attention kernel not used because:", and then the reason.
 
 Why it happens
-    A program allows only flash, and the call has a mask, float32, or a head dimension or stride that flash does not support; or
-    the GPU is older than 8.0, or it is a CPU, or a Windows build of torch without flash.
+    A program allows only flash, and the call has a mask, float32, or a head dimension or stride that flash does not
+    support; or the GPU is older than compute capability 8.0, or the call runs on a CPU, or torch is a Windows build
+    without flash.
 
 What to do
     Allow the math and memory-efficient kernels too, or meet the condition that the warning names.
 
 How to reproduce
-    `attn-doctor reproduce sdpa-no-available-kernel` allows attention no kernel but one that the CPU does not have. Where the
-    target's torch will not do, a CPU build is downloaded: 200 MB.
+    `attn-doctor reproduce sdpa-no-available-kernel` lets attention use only a kernel that the CPU does not have. If the
+    torch of the target does not fit, a CPU build is downloaded: 200 MB.
 
 References
     https://pytorch.org/docs/stable/generated/torch.nn.attention.sdpa_kernel.html
@@ -36,7 +37,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD415",
     slug="sdpa-no-available-kernel",
-    title="No attention kernel that is allowed takes the call",
+    title="No allowed attention kernel supports the call",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("sdpa-silent-math-fallback", "torch-built-without-flash"),
@@ -63,7 +64,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="allows attention no kernel but one that the CPU does not have",
+        does="lets attention use only a kernel that the CPU does not have",
         of=(Torch(),),
         run=(
             (
@@ -93,7 +94,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ]
     lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in given[:2])
     return Hit(
-        message=f"The attention kernels that the program allows cannot take the call.{why}",
+        message=f"None of the attention kernels that the program allows supports the call.{why}",
         evidence=(*evidence, *lines),
     )
 
@@ -101,7 +102,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
-        "allow SDPBackend.EFFICIENT_ATTENTION and SDPBackend.MATH beside the one that is named, or call it outside sdpa_kernel()",
+        "in sdpa_kernel(), also allow SDPBackend.EFFICIENT_ATTENTION and SDPBackend.MATH, or call attention outside sdpa_kernel()",
         "the program that calls scaled_dot_product_attention",
         "none",
     )

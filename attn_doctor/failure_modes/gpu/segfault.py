@@ -9,11 +9,12 @@ How it shows
     Windows 0xC0000005, "access violation".
 
 Why it happens
-    Two copies of one library in the process, an extension for another torch or Python that loads all the same, a damaged file, a bug.
+    The process has two copies of one library; or an extension was built for another torch or Python and loads in spite
+    of it; or a file is damaged; or the code has a bug.
 
 What to do
-    Run it once as `python -X faulthandler ...`: it prints the Python lines at which it died. Then reinstall the package that
-    these lines name.
+    Run it once as `python -X faulthandler ...`: it prints the Python lines at which the process crashed. Then reinstall
+    the package that these lines name.
 
 How to reproduce
     `attn-doctor reproduce segfault` imports a module of C that reads address 0. It downloads nothing.
@@ -141,8 +142,8 @@ def _how(crashes: tuple[Match, ...]) -> str:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (*commands.starting(facts), "-X", "faulthandler", "PROGRAM"),
-        "prints the Python lines at which it dies",
+        "prints the Python lines at which the process crashes",
         "nothing",
         "none",
     )
-    return (Fix(title="See where it dies", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="See where it crashes", steps=(step,), verify=commands.check(facts)),)

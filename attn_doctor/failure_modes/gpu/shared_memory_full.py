@@ -1,28 +1,30 @@
-"""Shared memory ran out under the workers that load data.
+"""The workers that load data used up the shared memory.
 
 What it is
-    Workers of a DataLoader hand their batches over in shared memory: files in /dev/shm, which is memory and has a size of its own.
-    It is full, or the process may open no more files. No disk is full, and nothing that is installed is broken.
+    The workers of a DataLoader pass their batches through shared memory: files in /dev/shm, a file system in memory
+    with its own size limit. It is full, or the process may not open more files. No disk is full, and no package is
+    broken.
 
 How it shows
-    "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might be caused by
-    insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device (28)", "unable to allocate
-    shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; of NCCL "Error while creating shared memory segment
-    /dev/shm/nccl-...". Too many open files show as "unable to open shared memory object </torch_71_0> ...: Too many open files
-    (24)" or "received 0 items of ancdata".
+    "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might
+    be caused by insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device
+    (28)", "unable to allocate shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; from NCCL "Error
+    while creating shared memory segment /dev/shm/nccl-...". Too many open files show as "unable to open shared memory
+    object </torch_71_0> ...: Too many open files (24)" or "received 0 items of ancdata".
 
 Why it happens
-    Docker and Kubernetes give a container a /dev/shm of 64 MB, which a few batches of images fill. On a machine itself it has half of
-    the memory; files that killed programs left behind use it up.
+    Docker and Kubernetes give a container a /dev/shm of 64 MB, which a few batches of images fill. Outside a container
+    it has half of the machine's memory; files that killed programs left there can fill it.
 
 What to do
-    Docker: `--shm-size=8g` or `--ipc=host`; compose: `shm_size: 8gb`; Kubernetes: an emptyDir with `medium: Memory` at /dev/shm.
-    A machine itself: mount /dev/shm larger. Anywhere: fewer workers; with `workers=0` no shared memory is used. For too many open
-    files: `ulimit -n`, or torch.multiprocessing's sharing strategy "file_system".
+    Docker: `--shm-size=8g` or `--ipc=host`; compose: `shm_size: 8gb`; Kubernetes: an emptyDir with `medium: Memory` at
+    /dev/shm. Outside a container: mount /dev/shm with a larger size. Everywhere: use fewer workers; with `workers=0` no
+    shared memory is used. For too many open files: `ulimit -n`, or torch.multiprocessing's sharing strategy
+    "file_system".
 
 How to reproduce
-    `attn-doctor reproduce shared-memory-full` lets torch share a tensor of 4 MB where /dev/shm has 1 MB. It downloads a CPU build of
-    torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce shared-memory-full` lets torch share a tensor of 4 MB where /dev/shm has 1 MB. It downloads a
+    CPU build of torch (200 MB) if the torch of the target does not fit.
 
 References
     https://docs.docker.com/reference/cli/docker/container/run/#shm-size
@@ -55,7 +57,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     explains=("dataloader-worker-ended", "disk-full", "nccl-error", "permission", "segfault"),
     signs=(
-        # The texts are of torch/csrc/DataLoader.cpp and aten/src/ATen/MapAllocator.cpp.
+        # The texts are from torch/csrc/DataLoader.cpp and aten/src/ATen/MapAllocator.cpp.
         Sign(
             pattern=r"Unexpected bus error encountered in worker",
             literal="Unexpected bus error encountered in worker",
@@ -130,7 +132,7 @@ _SHARES_THE_HOSTS = ("apptainer", "singularity", "lxc")  # containers that see t
 
 
 class Ran(Variant, frozen=True, kw_only=True):
-    """Say what was met: the size of /dev/shm, the number of open files, or that this user may not write there."""
+    """Say what stopped the workers: the size of /dev/shm, the limit of open files, or that this user may not write to /dev/shm."""
 
     out_of: Literal["space", "files", "permission"]
 
@@ -146,14 +148,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any("denied" in m.groups for m in counted):
         denied = tuple(m for m in counted if "denied" in m.groups)
         return Hit(
-            message=f"This user may not write to shared memory there ({_SHM}): the folder has to be open to everyone.",
+            message=f"This user may not write to shared memory there ({_SHM}): everyone must be able to write to this folder.",
             evidence=building.lines(denied),
             variant=Ran(out_of="permission"),
         )
     message = (
-        "The workers that load data opened more files than the process may: each batch in shared memory is one."
+        "The workers that load data opened more files than the process may: each batch in shared memory is an open file."
         if files
-        else "Shared memory (/dev/shm) ran out under the workers that load data; in a container it has 64 MB unless more is asked for."
+        else "The workers that load data used up the shared memory (/dev/shm); by default a container has only 64 MB of it."
     )
     return Hit(
         message=message,
@@ -164,7 +166,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _shared(seen: Seen, match: Match) -> bool:
-    """Say whether the error came out of multiprocessing, whose semaphores and buffers lie in /dev/shm."""
+    """Say whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
     return any(
         m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
     )
@@ -185,7 +187,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Ran) and hit.variant.out_of == "files":
         more = commands.by_hand(
             ("ulimit", "-n", "65536"),
-            "in the shell that starts the training, as far as `ulimit -Hn` allows; or in the program, before the first DataLoader: "
+            "in the shell that starts the training; `ulimit -Hn` shows the highest number allowed. Or in the program, before the first DataLoader: "
             'torch.multiprocessing.set_sharing_strategy("file_system")',
             "this shell's limit of open files",
             "none",
@@ -199,10 +201,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_container(facts, kind if isinstance(kind, str) else "docker", verify), workers)
     larger = commands.by_hand(
         ("sudo", "mount", "-o", "remount,size=16G", _SHM),
-        "16G is an example: at most the machine's memory. `df -h /dev/shm` shows its size; /dev/shm/torch_* of programs that no longer "
-        "run can be removed",
+        "16G is an example: at most the machine's memory. `df -h /dev/shm` shows the size now. You can delete the files /dev/shm/torch_* of "
+        "programs that have ended",
         "the size of /dev/shm until the next start",
-        risk_text="what lies in /dev/shm uses memory",
+        risk_text="files in /dev/shm use memory",
     )
     machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=verify)
     if in_container(facts) is None:
@@ -211,17 +213,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _open_to_everyone(facts: Facts) -> Fix:
-    """Return the fix for a /dev/shm without the mode 1777, that of /tmp: https://man7.org/linux/man-pages/man7/shm_overview.7.html."""
+    """Return the fix for a /dev/shm whose mode is not 1777, the mode of /tmp: https://man7.org/linux/man-pages/man7/shm_overview.7.html."""
     look = commands.by_hand(
         ("ls", "-ld", _SHM),
-        "begins with drwxrwxrwt where everyone may write; anything else is the fault",
+        "must begin with drwxrwxrwt: everyone may write; any other mode is the fault",
         "nothing",
         "none",
     )
-    whose = ", by the administrators of this cluster" if places.on_cluster(facts) else ""
+    whose = "; on this cluster, ask the administrators to do it" if places.on_cluster(facts) else ""
     mode = commands.by_hand(
         places.as_root(facts, "chmod", "1777", _SHM),
-        f"the mode that it has on every system{whose}",
+        f"the mode that /dev/shm has on every system{whose}",
         f"the mode of {_SHM}",
     )
     return Fix(title=f"Let everyone write to {_SHM}", steps=(look, mode), verify=commands.check(facts))

@@ -1,8 +1,9 @@
 """torch was built without its own flash kernel.
 
 What it is
-    PyTorch's scaled_dot_product_attention has a flash kernel of its own, which some builds leave out: Windows wheels since 2.2, some
-    builds for Jetson, home-made ones. It then takes the memory-efficient kernel.
+    PyTorch's scaled_dot_product_attention has a flash kernel of its own, which some builds leave out: Windows wheels
+    since 2.2, some builds for Jetson, and builds that people made themselves. PyTorch then uses the memory-efficient
+    kernel.
 
 How it shows
     "UserWarning: 1Torch was not compiled with flash attention." The program goes on.
@@ -37,7 +38,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.INFO,
     blocks=("sdpa-flash",),
-    says="The torch there was built without its flash kernel; another kernel serves, and the program goes on.",
+    says="The torch there was built without its flash kernel; another kernel is used, and the program goes on.",
     signs=(
         Sign(
             pattern=r"Torch was not compiled with flash attention",
@@ -57,7 +58,7 @@ def detect(facts: Facts) -> Hit | None:
     if not every(lambda: cuda_build(facts), lambda: known(facts.torch.flash_compiled) is False):
         return None
     return Hit(
-        message=f"torch {facts.torch.version} was built without its flash kernel; its memory-efficient kernel serves instead.",
+        message=f"torch {facts.torch.version} was built without its flash kernel; its memory-efficient kernel is used instead.",
         evidence=(fact(facts, "torch.flash_compiled"),),
         certainty=Certainty.OBSERVED,
     )

@@ -1,27 +1,29 @@
 """torch computes wrong BatchNorm2d gradients on the CPU at batch 1, and this affects YOLO12.
 
 What it is
-    For a batch of one, BatchNorm2d on the CPU returns a wrong gradient for its input when the incoming gradient has the strides
-    (C, 1, W·C, C). Mainline YOLO12 produces such a gradient in its attention blocks. The loss falls all the same, so the fault
-    is easily overlooked.
+    For a batch of one, BatchNorm2d on the CPU returns a wrong gradient for its input when the incoming gradient has the
+    strides (C, 1, W·C, C). Mainline YOLO12 produces such a gradient in its attention blocks. The loss still falls, so
+    the fault is easy to miss.
 
 How it shows
-    There is no message. A check against finite differences shows errors of over 100 %, and the gradients of the whole model are
-    as far off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33 images at batch=8 end
-    in one. In evaluation mode the gradient for the image (frozen batch norms, Grad-CAM) is wrong too.
+    There is no message. A check against finite differences shows errors of over 100 %, and the gradients of the whole
+    model are as far off. Batches of 2 and more are right; the last batch of an epoch may still be a batch of 1: 33
+    images at batch=8 end with a batch of 1. In evaluation mode the gradient for the image (frozen batch norms,
+    Grad-CAM) is wrong too.
 
 Why it happens
-    A fault in torch (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, but the kernel uses it.
-    YOLO12 and flash-attn are not the cause.
+    torch has a fault (seen in 2.13.0 and 2.15.0): the batch stride of a batch of one is arbitrary, but the kernel uses
+    it. YOLO12 and flash-attn are not the cause.
 
 What to do
-    Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the exchanged one hands on a gradient of another
-    layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of 2 or more that leaves no single image over:
-    the number of images, divided by the batch, must not leave a remainder of 1.
+    Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the new attention returns a
+    gradient with another memory layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of
+    2 or more, so that no epoch ends with a single image: the number of images divided by the batch must not leave the
+    remainder 1.
 
 How to reproduce
     `attn-doctor reproduce torch-cpu-batchnorm-gradient` checks the gradients of YOLO12 at batch 1 on the CPU against finite
-    differences. It takes ultralytics in the target.
+    differences. It needs ultralytics in the target.
 
 References
     Measured by attn-doctor's own check against finite differences, torch 2.13.0 and 2.15.0 on x86-64, 2026-11-20.
@@ -78,15 +80,15 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
-        "train with batch=2 or more, and a number of images that leaves no batch of 1 at the end of an epoch: 33 images at"
-        " batch=8 do",
+        "train with batch=2 or more, and a number of images with which no epoch ends with a batch of 1: 33 images at "
+        "batch=8 do",
         "your training command",
         "none",
     )
     verify = commands.check(facts, "--batch", "2", "--device", "cpu")
     exchange = commands.by_hand(
         ("attn-doctor", "run", "--attention", "sdpa-flash", "--", "yolo", "train", "..."),
-        "the exchanged attention hands on a gradient that torch reads rightly, at batch 1 too",
+        "the new attention returns a gradient that torch handles correctly, at batch 1 too",
         "nothing",
         "none",
     )

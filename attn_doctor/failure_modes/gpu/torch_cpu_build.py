@@ -1,24 +1,24 @@
-"""A CPU build of torch beside an NVIDIA GPU.
+"""The machine has an NVIDIA GPU, but torch is a CPU build.
 
 What it is
     torch was built without CUDA. It works, but only on the CPU, and does not use the GPU.
 
 How it shows
-    "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None; an
-    extension that misses libc10_cuda.so. When flash-attn is built under it, the message is "CUDA_HOME environment variable is
-    not set", even when it is set: a CPU torch does not read it. Older setup.py files stop in parse(torch.version.cuda), which
-    is None; a file that includes c10/cuda finds no "cuda_cmake_macros.h".
+    "AssertionError: Torch not compiled with CUDA enabled"; a version that ends in +cpu; `torch.version.cuda` is None;
+    an extension that does not find libc10_cuda.so. When flash-attn is built with such a torch, the message is
+    "CUDA_HOME environment variable is not set", even when it is set: a CPU torch does not read it. Older setup.py files
+    stop in parse(torch.version.cuda), which is None; a file that includes c10/cuda finds no "cuda_cmake_macros.h".
 
 Why it happens
-    `pip install torch` gives a CPU build on Windows and on older Linux ARM; an index URL that ends in /cpu; or another
-    package's requirement replaced the CUDA build by a CPU build.
+    `pip install torch` gives a CPU build on Windows and on older Linux ARM; or the index URL ended in /cpu; or the
+    requirement of another package replaced the CUDA build by a CPU build.
 
 What to do
-    Install torch again from the index of a CUDA that the driver supports.
+    Install torch again, from the index for a CUDA release that the driver supports.
 
 How to reproduce
-    `attn-doctor reproduce torch-cpu-build` runs flash-attn's own setup.py under a CPU build of torch. It downloads 13 MB,
-    and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce torch-cpu-build` runs flash-attn's own setup.py under a CPU build of torch. It downloads 13
+    MB, and a CPU build of torch (200 MB) if the torch of the target does not fit.
 
 References
     https://pytorch.org/get-started/locally/
@@ -106,7 +106,7 @@ MODE = FailureMode(
             sample="    torch_cuda_version = parse(torch.version.cuda)",
             strength="hint",
         ),
-        # Where the traceback is cut at this call of Ultralytics and YOLOv5: it raises only for a GPU that torch does not see.
+        # A traceback may be cut at this call of Ultralytics and YOLOv5, which raises only if torch does not see the GPU.
         # https://github.com/ultralytics/ultralytics/blob/main/ultralytics/utils/torch_utils.py
         cut_logs.source(
             r"(?:[\w.]{1,40} ?= ?)?(?:[\w.]{1,40}\.)?select_device\(.{0,200}",
@@ -154,7 +154,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     evidence = [fact(facts, "torch.cuda", f"torch {facts.torch.version} is built without CUDA"), _card(facts)]
     away = (
-        "it would use no GPU where there is one"
+        "it would not use the GPU that --gpu names"
         if facts.graphics.stated is True
         else "the GPU of this machine is not used"
     )
@@ -187,7 +187,7 @@ def _card(facts: Facts) -> Evidence:
 
 
 class NoHome(Variant, frozen=True, kw_only=True):
-    """Say that an nvcc of this release answered, "12.6", and torch found no CUDA_HOME all the same."""
+    """Hold the release of the nvcc that ran, "12.6", although torch found no CUDA_HOME."""
 
     nvcc: str
 
@@ -195,7 +195,7 @@ class NoHome(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
-    # A program that stops without a GPU wants one; so does the owner of an NVIDIA driver, GPU or toolkit who is told that CUDA is not there.
+    # The user wants a GPU if the program stops without one, or if the log shows an NVIDIA driver, GPU or toolkit and says that CUDA is missing.
     stopped = ("config-device-cpu", "torch-sees-no-gpu")
     wanted = any(m.strength == "proof" for log in seen.logs for slug in stopped for m in log.of(slug))
     wanted |= torch_facts.wants_gpu(facts) and any(log.of("torch-sees-no-gpu") for log in seen.logs)
@@ -205,12 +205,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
-    only_cut = all("cut" in m.groups for m in seen.matches)  # a frame alone says nothing of the build
+    only_cut = all("cut" in m.groups for m in seen.matches)  # a frame alone does not show which build torch is
     if only_cut or not (proven or wanted or parsed or (homeless and version) or beside):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
-                message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails where torch does not see the GPU that is "
-                f"asked for. The torch there, {version}, is a CPU build, and sees none. To be sure, send the last line of the traceback.",
+                message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails if torch does not see the "
+                f"requested GPU. The torch there, {version}, is a CPU build and sees no GPU. To be sure, send the last line of the traceback.",
                 evidence=tuple(e for e in evidence if "+cpu" in e.text)[:1]
                 + tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-1:]),
                 confidence=Confidence.LOW,
@@ -218,8 +218,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if nvcc is None or not _mostly_cpu(facts):
             return None
         return Hit(
-            message=f"nvcc {nvcc} answers there, and torch found no CUDA_HOME: a torch for CUDA takes the nvcc on PATH, and a CPU build "
-            "of torch 2.6 or newer looks for none. The torch there is a CPU build, or the two lines are of different prompts.",
+            message=f"nvcc {nvcc} runs there, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
+            "does not look for it. So the torch there is a CPU build, or the two lines come from different shells.",
             evidence=evidence,
             variant=NoHome(nvcc=nvcc),
             confidence=Confidence.MEDIUM,
@@ -233,14 +233,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _stated_cpu(facts: Facts) -> str | None:
-    """Return the version of the torch there, where it is known to be built without CUDA and ROCm; else None."""
+    """Return the version of the torch there, if it is known to be built without CUDA and ROCm; else None."""
     version = facts.torch.version
     cpu = isinstance(version, str) and facts.torch.cuda is None and facts.torch.hip is None
     return str(version) if cpu and not str(version).endswith("+xpu") and facts.system.os != "darwin" else None
 
 
 def _mostly_cpu(facts: Facts) -> bool:
-    """Say whether the torch that pip brings by itself is a CPU build there, and it is not known which one there is."""
+    """Say whether it is not known which build of torch is there, and pip installs a CPU build there by default."""
     unknown = isinstance(facts.torch.cuda, Unknown) and isinstance(facts.torch.hip, Unknown)
     return unknown and (facts.system.os == "windows" or facts.system.board == "jetson")
 
@@ -259,15 +259,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (made, *newest)
     if facts.grade != "stated" or not isinstance(version, str):
         return newest
-    # What else is there was built for this release: of a log nobody knows what that is.
+    # Other packages may be built for this release of torch, and a log does not name them all: keep the release.
     bare, release = version.partition("+")[0], parse(version)
     if release is None or release.is_prerelease or torch_choice.by_others(version):
-        return newest  # a nightly, or a build of one's own: no index has it for CUDA
+        return newest  # a nightly, or a build that the user made: no index has it for CUDA
     if (old := old_torch_steps.same_release(facts)) is not None:
         title = f"Install the CUDA build of torch {bare}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)), *newest)
     steps = torch_steps.for_gpu(
-        facts, bare, f"the torch that is there, {bare}, with CUDA: what was built for it still fits"
+        facts, bare, f"the same release, torch {bare}, with CUDA: packages that were built for it still fit"
     )
     same = Fix(title=f"Install the CUDA build of torch {bare}", steps=steps, verify=commands.check(facts))
     return (same, *newest) if steps else newest
@@ -285,7 +285,7 @@ def _of_a_mac(facts: Facts) -> Fix:
 
 
 def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
-    """Return the fix that brings a torch of the CUDA major of the toolkit that is there, and points CUDA_HOME at it."""
+    """Return the fix that installs a torch for the CUDA major of the present toolkit, and sets CUDA_HOME to that toolkit."""
     if facts.system.board == "jetson":
         return None
     steps = torch_steps.for_toolkit(facts, nvcc) or torch_steps.for_cuda_major(facts, (pair(nvcc) or (0, 0))[0], nvcc)
@@ -306,10 +306,10 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
     made = torch_steps.newest(facts, title, reinstall=True)
     if facts.grade != "stated" or not amd_gpus(facts):
         return made
-    # Who has an AMD card has often installed its torch already, in another environment than the one of the program.
+    # A user with an AMD card often has a torch for it already, in another environment than that of the program.
     look = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
-        "with the very Python that runs the program: None behind the version is no build for AMD GPUs; another Python may have one",
+        "run it with the Python that runs the program: if None follows the version, this torch is no build for AMD GPUs; another Python may have such a build",
         "nothing",
         "none",
     )

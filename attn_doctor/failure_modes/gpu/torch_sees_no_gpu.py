@@ -10,12 +10,13 @@ How it shows
     precision requires a GPU" (accelerate), "Failed to infer device type" (vLLM).
 
 Why it happens
-    torch is a CPU build, in the very environment that the program uses; no NVIDIA driver works; the driver is older than the CUDA of
-    torch; a variable or a container hides the GPU; or there is no NVIDIA GPU.
+    torch is a CPU build in the environment that the program uses; no NVIDIA driver works; the driver is older than the
+    CUDA of torch; a variable or a container hides the GPU; or there is no NVIDIA GPU.
 
 What to do
-    Ask the Python that the program uses: `python -c "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())"`,
-    and `nvidia-smi`. The two answers name the cause. Install nothing before.
+    Ask the Python that the program uses: `python -c "import torch; print(torch.__version__, torch.version.cuda,
+    torch.cuda.is_available())"`, and `nvidia-smi`. The two answers name the cause. Do not install anything before you
+    have them.
 
 How to reproduce
     There is no recipe: each program has a sentence of its own. `python -c "import torch; print(torch.cuda.is_available())"` prints
@@ -49,7 +50,7 @@ from attn_doctor.model.steps import Step
 
 _SAID = r"(?:Error|Exception|ERROR|CRITICAL|FATAL)\b.{0,60}?(?<![\w-])"  # the sentence ends a program: an exception, or a line of its log
 
-# Sentences that stand in no other meaning, each as the program prints it.
+# Sentences that have no other meaning, as the programs print them.
 _SENTENCES = (
     "Torch is not able to use GPU",
     "Your device does not support the current version of Torch/CUDA",
@@ -64,7 +65,7 @@ _SENTENCES = (
     "Expected a cuda device, but got: cpu",
     "cannot find any torch accelerator",
 )
-# Words that are a cause only where they end a program.
+# Words that count only if they end a program.
 _WORDS = (
     "GPU found",
     "GPUs found",
@@ -123,7 +124,7 @@ MODE = FailureMode(
             for words in _WORDS
         ),
         *(Sign(pattern=_SAID + words, literal=words, sample=f"RuntimeError: {words}") for words in _NONE),
-        # The source line in a traceback, whichever the program and its words.
+        # The source line in the traceback of any program, and its error.
         Sign(
             pattern=r"^(?P<asserted>assert torch\.cuda\.is_available\(\).{0,200})$",
             literal="assert torch.cuda.is_available()",
@@ -136,7 +137,7 @@ MODE = FailureMode(
             sample="AssertionError: this program needs a GPU",
             strength="hint",
         ),
-        # What programs print and go on: it counts where the log shows NVIDIA's driver, GPU or toolkit.
+        # After these lines programs go on: the lines count only if the log shows NVIDIA's driver, GPU or toolkit.
         Sign(
             pattern=r"\b(?:CUDA|[Cc]uda|GPU)(?: support)?(?: is)? not available",
             literal="not available",
@@ -176,11 +177,11 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: of a machine that was examined the cause itself is found.
+# There is no `detect`: on a machine that is examined, another failure mode finds the cause.
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
-    """Say what the log rules out: that torch is a CPU build ("torch"), also that the driver is too old for it ("driver")."""
+    """Say what the log rules out: a CPU build of torch ("torch"), a CPU build and a driver that is too old ("driver"), or "nothing"."""
 
     fits: Literal["nothing", "torch", "driver"]
 
@@ -207,16 +208,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The torch there"
     driven = isinstance(facts.graphics.driver, str)
     why_not = (
-        "it is a CPU build, or built for a newer CUDA than the driver runs, or the GPU is hidden from the program."
+        "torch is a CPU build, or built for a newer CUDA than the driver supports, or the GPU is hidden from the program."
         if driven
-        else "it is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
+        else "torch is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
     )
     message = {
         "nothing": f"torch sees no GPU there, and the log does not say why: {why_not}",
-        "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or it is "
-        "older than that CUDA, or the GPU is hidden, or there is none.",
-        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there runs it, and torch sees no GPU; the "
-        "log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
+        "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or the "
+        "driver is older than that CUDA, or the GPU is hidden, or there is none.",
+        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there supports that CUDA, and torch sees no GPU; "
+        "the log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
     }[fits]
     return Hit(
         message=message,
@@ -228,7 +229,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _after(seen: Seen, match: Match, group: str) -> bool:
-    """Say whether a line stands close below one of this group: an answer below its question, an error below its source line."""
+    """Say whether the match is close below a match of this group: an answer below its question, an error below its source line."""
     return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 
@@ -248,7 +249,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if amd_gpus(facts):
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
     build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
-    # The words of the driver's own fix are for a driver that is known to be missing.
+    # The driver's own titles are for a driver that is known to be missing, so others are used here.
     driver = nvidia_drivers.install(facts) if not isinstance(facts.graphics.driver, str) else ()
     return (
         ask,
@@ -259,7 +260,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
-    """Return the last of these fixes, which is the cure for every machine, under a title that says when it is one."""
+    """Return the last of these fixes, which fits every machine, with a title that says when to use it."""
     return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
 
 
@@ -270,24 +271,26 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
         "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
     )
     where = (
-        "with the very Python that runs the program (of a WebUI: venv\\Scripts\\python.exe in its folder; of a portable one: "
+        "run it with the Python that runs the program (a WebUI: venv\\Scripts\\python.exe in its folder; a portable one: "
         "python_embeded\\python.exe)"
         if facts.system.os == "windows"
-        else "with the very Python that runs the program"
+        else "run it with the Python that runs the program"
     )
     if amd_gpus(facts):
-        means = "a version without +rocm behind it is no build for AMD GPUs: then take the next fix"
+        means = "a version without +rocm is no build for AMD GPUs: then use the next fix"
     elif fits == "nothing":
-        means = "+cpu behind the version, or no number after it, is a CPU build: install a CUDA build there; a number and False: look at the driver"
+        means = "+cpu in the version, or None after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
     else:
-        means = "True: the program uses another environment, or hides the GPU by CUDA_VISIBLE_DEVICES; False: look at the driver"
+        means = (
+            "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"
+        )
     asked = commands.by_hand(argv, f"{where}: {means}", "nothing", "none")
     if amd_gpus(facts):
         return (asked,)
     smi = commands.by_hand(
         ("nvidia-smi",),
-        "has to list the GPU, and at its top a CUDA Version that is not below that of torch; where it fails, the driver is missing or needs a "
-        "restart of the machine; where there is no NVIDIA GPU, nothing is to be installed",
+        "must list the GPU and, at its top, a CUDA Version that is not lower than torch's. If it fails, the driver is missing or the machine needs a "
+        "restart. If there is no NVIDIA GPU, install nothing",
         "nothing",
         "none",
     )

@@ -1,27 +1,30 @@
-"""Triton, or the assembler that it brings, does not know the GPU.
+"""Triton, or the assembler (ptxas) in its package, does not support the GPU.
 
 What it is
-    Triton compiles its kernels with a ptxas of its own, which lies in the package. A GPU that is newer than this ptxas stops
-    torch.compile and every kernel that is written in Triton. The CUDA toolkit of the machine is not asked, and no toolkit cures it by
-    itself.
+    Triton compiles its kernels with its own ptxas, which is part of its package. If the GPU is newer than this ptxas,
+    torch.compile and every kernel that is written in Triton fail. Triton does not use the CUDA toolkit of the machine,
+    so a newer toolkit alone does not help.
 
 How it shows
-    "Internal Triton PTX codegen error", "`ptxas` stderr:", "ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
-    with the path triton/backends/nvidia/bin/ptxas; sm_103a and sm_110a in the same place. A Triton that knows the GPU beside a ptxas that
-    does not: "LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'", or "Unsupported .version 8.7; current version is '8.4'". A
-    Triton that does not know the GPU: "'sm_120' is not a recognized processor for this target".
+    "Internal Triton PTX codegen error", "`ptxas` stderr:", "ptxas fatal   : Value 'sm_121a' is not defined for option
+    'gpu-name'", with the path triton/backends/nvidia/bin/ptxas; sm_103a and sm_110a in the same place. If Triton
+    supports the GPU and its ptxas does not: "LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'", or
+    "Unsupported .version 8.7; current version is '8.4'". If Triton itself does not support the GPU: "'sm_120' is not a
+    recognized processor for this target".
 
 Why it happens
-    Triton 3.3 to 3.5 bring the ptxas of CUDA 12.8. DGX Spark (sm_121a) and B300 (sm_103a) need that of 12.9, Jetson Thor (sm_110a) that of
-    13.0. Newer ones bring a second for compute capability 10.0 and newer, ptxas-blackwell: in 3.8 it is that of CUDA 13.3.
+    Triton 3.3 to 3.5 contain the ptxas of CUDA 12.8. DGX Spark (sm_121a) and B300 (sm_103a) need the ptxas of CUDA
+    12.9, Jetson Thor (sm_110a) that of 13.0. Newer releases of Triton contain a second ptxas, ptxas-blackwell, for
+    compute capability 10.0 and newer: in Triton 3.8 it is from CUDA 13.3.
 
 What to do
-    Point Triton at the ptxas of a new enough toolkit: TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas, and TRITON_PTXAS_BLACKWELL_PATH for a
-    Triton that has two. Or take a torch with a newer Triton. Or do without: TORCH_COMPILE_DISABLE=1, vLLM's --enforce-eager.
+    Point Triton at the ptxas of a new enough toolkit: TRITON_PTXAS_PATH=/usr/local/cuda/bin/ptxas, and
+    TRITON_PTXAS_BLACKWELL_PATH for a Triton that has two. Or install a torch with a newer Triton. Or run without
+    torch.compile: set TORCH_COMPILE_DISABLE=1, or use vLLM's --enforce-eager.
 
 How to reproduce
-    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that it does not know. It downloads
-    200 MB.
+    `attn-doctor reproduce triton-too-old-for-gpu` asks the ptxas of the newest Triton for a GPU that ptxas does not
+    support. It downloads 200 MB.
 
 References
     https://github.com/triton-lang/triton/issues/8539
@@ -48,13 +51,13 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.versions import dotted, pair, parse, sm
 
-# The first CUDA whose ptxas knows these, by the release notes of PTX. An sm of another number is given none.
+# The first CUDA release whose ptxas supports the architecture, from the release notes of PTX.
 _KNOWN_SINCE = {"sm_100": "12.8", "sm_103": "12.9", "sm_110": "13.0", "sm_120": "12.8", "sm_121": "12.9"}
 
 MODE = FailureMode(
     code="AD433",
     slug="triton-too-old-for-gpu",
-    title="Triton does not know this GPU",
+    title="Triton does not support this GPU",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     blocks=("compile", "flex"),
@@ -107,7 +110,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks the ptxas of the newest Triton for a GPU that it does not know",
+        does="asks the ptxas of the newest Triton for a GPU that ptxas does not support",
         of=(Packages(requirements=("triton",), megabytes=200), File(path="empty.ptx")),
         run=(("{site}/triton/backends/nvidia/bin/ptxas", "--gpu-name=sm_199a", "empty.ptx"),),
         shows="is not defined for option 'gpu-name'",
@@ -117,7 +120,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the architecture that is not known, "sm_121a" ("": the log does not say), and what does not know it."""
+    """Name the architecture, "sm_121a" ("": the log does not say), and the program that does not support it."""
 
     arch: str
     by: Literal["ptxas", "triton"]
@@ -128,7 +131,7 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     told = {m.file for m in seen.matches if m.strength != "hint"}
-    # nvcc refuses a GPU that its own ptxas does not know, before it asks it. So outside a build it is another program that called one.
+    # nvcc itself refuses a GPU that its ptxas does not support, and does not call ptxas. So outside a build another program called ptxas.
     counted = [
         m
         for m in seen.matches
@@ -139,11 +142,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
     arch, llvm = found.get("arch"), found.get("llvm")
     return Hit(
-        message=f"The Triton there does not know {llvm}: it is older than the GPU, and so is its ptxas."
+        message=f"The Triton there does not support {llvm}: Triton and its ptxas are older than the GPU."
         if llvm
-        else f"The ptxas that Triton uses does not know {arch}: it is older than the GPU."
+        else f"The ptxas that Triton uses does not support {arch}: it is older than the GPU."
         if arch
-        else f"The ptxas that Triton uses is older than Triton: it does not know PTX {found.get('ptx')}.",
+        else f"The ptxas that Triton uses is older than Triton: it does not support PTX {found.get('ptx')}.",
         evidence=building.lines(counted),
         variant=Lacks(arch=arch or llvm or "", by="triton" if llvm else "ptxas"),
         confidence=Confidence.HIGH if told else Confidence.MEDIUM,
@@ -158,21 +161,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if facts.system.os != "windows" and lacks.by == "ptxas":
         ptxas = _ptxas(facts, since)
-        of = f"a ptxas of CUDA {since} or newer knows {arch}" if since else "the ptxas of a newer CUDA"
+        of = f"a ptxas of CUDA {since} or newer supports {arch}" if since else "the ptxas of a newer CUDA"
         steps = (
-            commands.variable("TRITON_PTXAS_PATH", ptxas, f"{of}; `{ptxas} --version` shows which it is"),
-            commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that brings two of them"),
+            commands.variable("TRITON_PTXAS_PATH", ptxas, f"{of}; `{ptxas} --version` shows its release"),
+            commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that contains two of them"),
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     windows = facts.system.os == "windows"
     why = "a newer torch brings a newer Triton, and with it a newer ptxas"
     if windows:
-        why = "a newer torch takes a newer Triton, which on Windows is a package of its own: the last step brings it"
+        why = (
+            "a newer torch works with a newer Triton, which on Windows is a separate package: the last step installs it"
+        )
     asked = sm(arch)
     named = isinstance(facts.graphics.gpus, tuple) and facts.graphics.gpus
     known = facts if named or asked is None else with_gpu(facts, dotted(asked))
     if _is_newer(known, arch):
-        newer = torch_steps.newest(known, "Take a torch with a newer Triton", why=why)
+        newer = torch_steps.newest(known, "Install a torch with a newer Triton", why=why)
         if windows:
             brought = commands.install(
                 "triton-windows", upgrade=True, why="the newest, with its ptxas", changes="triton-windows"
@@ -180,16 +185,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             newer = tuple(msgspec.structs.replace(fix, steps=(*fix.steps, brought)) for fix in newer)
         made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     without = commands.variable(
-        "TORCH_COMPILE_DISABLE", "1", "torch.compile is left out, and with it Triton; vLLM has --enforce-eager for it"
+        "TORCH_COMPILE_DISABLE", "1", "switches torch.compile off, and with it Triton; for vLLM use --enforce-eager"
     )
     made.append(Fix(title="Do without torch.compile", steps=(without,), verify=verify))
     return tuple(made)
 
 
 def _is_newer(facts: Facts, arch: str) -> bool:
-    """Say whether the torch that would be chosen is known to be newer than the one that is there, and so its Triton.
+    """Say whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
 
-    A server of models, such as vLLM, is built for one torch, and its image is there for the sake of that one.
+    False if a server of models, such as vLLM, is installed: it works only with the torch that it was built for.
     """
     found, have = torch_install.choice(facts), facts.torch.version
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
@@ -202,8 +207,8 @@ def _is_newer(facts: Facts, arch: str) -> bool:
     return first is not None and chosen.release[:2] >= first and places.container(facts) is None
 
 
-# The first torch whose Triton knows an architecture: a torch whose Triton does not know it is older. Releases of Triton: 3.3 with torch 2.7 knows
-# sm_100 and sm_120, 3.5 with torch 2.9 brings the ptxas of CUDA 12.9. https://github.com/triton-lang/triton/releases
+# The first torch whose Triton supports an architecture: if Triton does not support it, torch is older. Releases of Triton: 3.3 with torch 2.7 supports
+# sm_100 and sm_120, 3.5 with torch 2.9 contains the ptxas of CUDA 12.9. https://github.com/triton-lang/triton/releases
 _FIRST_TORCH = {
     "sm_100": (2, 7),
     "sm_120": (2, 7),
@@ -215,14 +220,14 @@ _FIRST_TORCH = {
 
 
 def _toolkit_is_there(facts: Facts, arch: str) -> bool:
-    """Say whether a toolkit is known to be there, or may well be: images, a DGX Spark and a Jetson bring one."""
+    """Say whether a CUDA toolkit is there, or probably is: images, a DGX Spark and a Jetson contain one."""
     kits = facts.toolchain.toolkits
     of_a_board = arch.rstrip("af") in ("sm_121", "sm_110", "sm_101")  # DGX Spark and Jetson Thor
     return bool(isinstance(kits, tuple) and kits) or of_a_board or places.container(facts) is not None
 
 
 def _ptxas(facts: Facts, since: str | None) -> str:
-    """Return the path of a ptxas that is new enough, by the toolkits that are known; else where NVIDIA's packages put it."""
+    """Return the path of a ptxas that is new enough, from a known toolkit; else the path in NVIDIA's packages."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     for kit in kits:
         version = pair(kit.version) if isinstance(kit.version, str) else None

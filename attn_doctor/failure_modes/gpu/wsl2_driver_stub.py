@@ -1,12 +1,12 @@
 """Under WSL the GPU is reached through Windows' own driver, but that driver is hidden or missing.
 
 What it is
-    WSL2 has no NVIDIA driver inside: /usr/lib/wsl/lib holds thin libraries that pass calls on to the Windows driver. A Linux
-    driver installed inside the distribution hides them; WSL1 has no GPU at all.
+    WSL2 has no NVIDIA driver inside: /usr/lib/wsl/lib contains thin libraries that pass calls on to the Windows driver.
+    A Linux driver installed inside the distribution hides them; WSL1 has no GPU at all.
 
 How it shows
-    "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", nvidia-smi with "Driver Version: 0", under a kernel named
-    ...-microsoft-standard-WSL2.
+    "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", or "Driver Version: 0" in nvidia-smi; the name of
+    the kernel ends in -microsoft-standard-WSL2.
 
 Why it happens
     `apt install nvidia-driver-...` or `apt install cuda` inside WSL brings a Linux driver; or /usr/lib/wsl/lib is not on the
@@ -17,9 +17,9 @@ What to do
     driver in Windows.
 
 How to reproduce
-    `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that. Stand-in: WSL2,
-    whose kernel, /dev/dxg and /usr/lib/wsl/lib are a folder of files; the driver, which is compiled here. It takes gcc. Where
-    that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that machine. Stand-in: WSL2,
+    whose kernel, /dev/dxg and /usr/lib/wsl/lib are a folder of files; the driver, which is compiled here. It needs gcc. If
+    that is not available, a simulated machine is judged.
 
 References
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
@@ -164,7 +164,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks a Linux driver for GPUs on a played WSL2, and examines that",
+        does="asks a Linux driver for GPUs on a played WSL2, and examines that machine",
         of=(
             Torch(build="cuda", if_there=True),
             PlayedMachine(
@@ -198,9 +198,9 @@ def detect(facts: Facts) -> Hit | None:
     libcuda = known(graphics.libcuda)
     if libcuda is not None and _WSL_FOLDER not in libcuda:
         return Hit(
-            message=f"A Linux driver inside WSL ({libcuda}) hides Windows' own in {_WSL_FOLDER}lib.",
+            message=f"A Linux driver inside WSL ({libcuda}) hides the Windows driver in {_WSL_FOLDER}lib.",
             evidence=(
-                fact(facts, "graphics.libcuda", f"the loader takes {libcuda}"),
+                fact(facts, "graphics.libcuda", f"the loader finds {libcuda}"),
                 fact(facts, "system.wsl", "WSL version 2"),
             ),
             certainty=Certainty.OBSERVED,
@@ -208,14 +208,14 @@ def detect(facts: Facts) -> Hit | None:
     if known(system.wsl_driver_folder) and known(system.dxg):
         if libcuda is None:
             return Hit(
-                message=f"{_WSL_FOLDER}lib is not on the loader's path, so nothing finds Windows' driver.",
+                message=f"{_WSL_FOLDER}lib is not on the loader's path, so no program finds the Windows driver.",
                 evidence=(fact(facts, "graphics.libcuda", "the loader finds no libcuda.so.1"),),
                 certainty=Certainty.OBSERVED,
             )
         answered = graphics.nvml_error is None and not known(graphics.gpus)
         if answered or isinstance(graphics.nvml_error, str):
             return Hit(
-                message=f"WSL2 passes no GPU on: {graphics.nvml_error or 'the driver shows none'}.",
+                message=f"WSL2 gives Linux no GPU: {graphics.nvml_error or 'the driver shows none'}.",
                 evidence=(fact(facts, "graphics.nvml_error"), fact(facts, "system.dxg", "/dev/dxg is there")),
                 certainty=Certainty.OBSERVED,
             )
@@ -223,7 +223,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Unfound(Variant, frozen=True):
-    """Say that the loader did not find libcuda.so, which lies in WSL's folder."""
+    """Say that the loader did not find libcuda.so, which is in WSL's folder."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -234,7 +234,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unfound = [m for m in seen.matches if "unfound" in m.groups]
     if unfound and not proven:
         return Hit(
-            message=f"libcuda.so is not found under WSL there: it lies in {_WSL_FOLDER}lib, which is not on the loader's path.",
+            message=f"libcuda.so is not found under WSL there: it is in {_WSL_FOLDER}lib, which is not on the loader's path.",
             evidence=building.lines(unfound),
             variant=Unfound(),
             confidence=Confidence.MEDIUM,
@@ -242,9 +242,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
     if not proven and not named and reached:
-        return None  # the driver answered there, or it was asked for in a container
+        return None  # the driver answered there, or the program ran in a container
     return Hit(
-        message="Under WSL there, Windows' NVIDIA driver is not reached: hidden by one inside, missing, or too old.",
+        message="Under WSL there, programs do not reach the Windows NVIDIA driver: a Linux driver inside WSL hides it, or it is missing or too old.",
         evidence=evidence,
         confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
     )
@@ -270,7 +270,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (newer,)
     look = commands.by_hand(
         ("sh", "-c", "ldconfig -p | grep libcuda.so"),
-        f"its first line has to lie in {_WSL_FOLDER}lib: where it does not, a Linux driver inside WSL hides that of Windows",
+        f"its first line must name a file in {_WSL_FOLDER}lib. If it does not, a Linux driver inside WSL hides the Windows driver",
         "nothing",
         "none",
     )
@@ -279,7 +279,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _on_the_path(facts: Facts) -> Fix:
-    """Return the fix that shows the loader WSL's folder, and the look whether Windows put its driver there.
+    """Return the fix that adds WSL's folder to the loader's path, and shows whether the Windows driver is in it.
 
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
     """
@@ -287,11 +287,11 @@ def _on_the_path(facts: Facts) -> Fix:
         facts,
         "LD_LIBRARY_PATH",
         f"{_WSL_FOLDER}lib",
-        "the folder of Windows' driver inside WSL, for this shell; the same line in ~/.bashrc keeps it",
+        "the folder of the Windows driver inside WSL, for this shell; add the same line to ~/.bashrc to keep it",
     )
     look = commands.by_hand(
         ("ls", "-l", f"{_WSL_FOLDER}lib/"),
-        "has to list libcuda.so and libcuda.so.1: where they are missing, the driver in Windows is missing or too old; never install a Linux "
+        "must list libcuda.so and libcuda.so.1. If they are missing, the driver in Windows is missing or too old. Never install a Linux "
         "driver inside WSL",
         "nothing",
         "none",

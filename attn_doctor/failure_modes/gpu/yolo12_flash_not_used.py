@@ -1,17 +1,18 @@
 """flash-attn is installed or required, but YOLO12 does not use it.
 
 What it is
-    There are two cases with one symptom. Ultralytics' own YOLO12 never calls flash-attn, nor PyTorch's SDPA: its area attention
-    is a hand-written matrix product, softmax and product ("eager"), whatever is installed. The fork of the YOLO12 authors does
-    call flash-attn, but where importing it fails, the fork prints one misleading sentence and runs eager as well.
+    There are two cases with one symptom. Ultralytics' own YOLO12 never calls flash-attn, nor PyTorch's SDPA: its area
+    attention is a hand-written matrix product, softmax and product ("eager"), whatever is installed. The fork of the
+    YOLO12 authors does call flash-attn, but if importing it fails, the fork prints one misleading sentence and runs
+    eager too.
 
 How it shows
     The fork: "FlashAttention is not available on this device. Using scaled_dot_product_attention instead." Both halves are
     wrong: any failed import prints this, and eager runs instead. Mainline prints nothing; speed and memory stay as they were.
 
 Why it happens
-    The fork imports flash_attn under a bare `except`, which hides the real error: not installed, an undefined symbol, a missing
-    CUDA library. Mainline has had no call to it since YOLO12 came in with 8.3.78.
+    The fork imports flash_attn under a bare `except`, which hides the real error: not installed, an undefined symbol, a
+    missing CUDA library. Mainline has never called flash-attn since YOLO12 was added in 8.3.78.
 
 What to do
     Let attn-doctor show the exception that the fork hides. With mainline, use attn-doctor's exchange of attention instead of
@@ -85,7 +86,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"ultralytics {yolo.version} computes YOLO12's attention eagerly and never calls flash-attn: having it changes nothing.",
+        message=f"ultralytics {yolo.version} computes YOLO12's attention eagerly and never calls flash-attn: installing it changes nothing.",
         evidence=(
             fact(facts, "yolo.calls", f"{yolo.attention}.forward calls eager operators only"),
             package_evidence(facts, "flash-attn"),

@@ -1,19 +1,21 @@
 """A compiled extension and torch were built with different C++ ABIs of std::string.
 
 What it is
-    GCC has two layouts of std::string, the old one and the C++11 one. torch's wheels up to 2.5 use the old one, from 2.7 on
-    the new one; 2.6 has both, by CUDA version. An extension must use the same as torch.
+    GCC has two layouts of std::string: the old layout and the C++11 layout. torch's wheels up to 2.5 use the old layout,
+    those of 2.7 and newer the C++11 layout. torch 2.6 uses one or the other: it depends on the CUDA version. An extension
+    must use the same layout as torch.
 
 How it shows
     "undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string..." (the extension is new, torch is old) or
     "...SourceLocationESs" (the extension is old, torch is new).
 
 Why it happens
-    A wheel named cxx11abiTRUE was installed under a torch with the old ABI, or cxx11abiFALSE under one with the new. Also, the
-    flash-attn wheels 2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE are mislabelled: they hold the new ABI.
+    A wheel with cxx11abiTRUE in its name was installed under a torch with the old ABI, or a wheel with cxx11abiFALSE under a
+    torch with the new ABI. Also, the flash-attn wheels 2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE have a wrong
+    name: they were built with the new ABI.
 
 What to do
-    Install the wheel with the other label; with torch 2.6.0 from PyPI that is flash-attn 2.7.4.post1.
+    Install the wheel that has the other value (TRUE or FALSE) in its name. With torch 2.6.0 from PyPI: flash-attn 2.7.4.post1.
 
 How to reproduce
     `attn-doctor reproduce abi-mismatch-cxx11` imports an extension that was compiled for the other C++ ABI. Where the
@@ -78,12 +80,12 @@ def detect(facts: Facts) -> Hit | None:
             )
     wheel = facts.flash_attention.wheel_abi
     if extension_tried(facts):
-        return None  # an observed import counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "cxx11-abi" and binary.module in EXTENSIONS:
             new = f"the {_abi(binary.cxx11_abi)}" if isinstance(binary.cxx11_abi, bool) else "another C++ ABI"
             return Hit(
-                message=f"{binary.module} was built with {new}, your torch has the other one.",
+                message=f"{binary.module} was built with {new}, and your torch with the other C++ ABI.",
                 evidence=(fact(facts, f"binaries.{index}.cause", "; ".join(binary.because) or None),),
             )
     if not every(
@@ -94,7 +96,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"flash-attn {facts.flash_attention.version} was built with the {_abi(bool(wheel))}, your torch has the other one.",
+        message=f"flash-attn {facts.flash_attention.version} was built with the {_abi(bool(wheel))}, and your torch with the other C++ ABI.",
         evidence=(package_evidence(facts, "flash-attn"), fact(facts, "torch.cxx11_abi")),
     )
 
@@ -103,8 +105,8 @@ def _sentence(module: str, symbol: str, torch: str) -> str:
     told = symbols.explain(symbol)
     strings = "the new std::string" if told.new_strings else "the old std::string"
     return (
-        f"{module} was built with the {_abi(bool(told.new_strings))}, {torch} has the other one: "
-        f"it needs {symbols.sentence(symbol)} with {strings}."
+        f"{module} was built with the {_abi(bool(told.new_strings))}, and {torch} with the other C++ ABI: "
+        f"{module} needs {symbols.sentence(symbol)} with {strings}."
     )
 
 
@@ -132,7 +134,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Say which C++ ABI the torch has that lacks a function: the other one than the function's."""
+    """Say which C++ ABI the torch has: not the ABI of the function that it lacks."""
 
     new_abi: bool
 

@@ -1,4 +1,4 @@
-"""A compiled extension was built for another torch than the one that is installed.
+"""A compiled extension was built for another version of torch than the installed one.
 
 What it is
     flash-attn (or xformers, torchvision, ...) is machine code that calls internal functions of one torch minor release. In
@@ -10,14 +10,14 @@ How it shows
     Windows: "DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found."
 
 Why it happens
-    torch was upgraded after flash-attn was installed, or pip took a wheel that it had built earlier for another torch out of
-    its cache, or the wheel was chosen by hand. pip does not compare the two. The name of the missing function often tells
-    for which torch the extension was compiled: attn-doctor looks it up in a table of what each torch exports.
+    torch was upgraded after flash-attn was installed. Or pip used a wheel from its cache, which it had built for another torch.
+    Or somebody chose the wheel by hand. pip does not check that flash-attn fits torch. The name of the missing function often
+    shows for which torch the extension was compiled: attn-doctor has a table of the functions that each torch exports.
 
 What to do
-    Remove flash-attn, and install the wheel that was built for this torch; if there is none, use PyTorch's own fused attention,
-    which needs no installation. When pip builds it again, give it --no-cache-dir, or pip installs the old build from its cache
-    again.
+    Remove flash-attn, and install the wheel that was built for this torch. If there is no such wheel, use PyTorch's own fused
+    attention, which needs no installation. If you build flash-attn again, use pip's option --no-cache-dir: without it pip
+    installs the old build from its cache.
 
 How to reproduce
     `attn-doctor reproduce abi-mismatch-torch-version` imports an extension that calls a function that the torch here does not
@@ -78,7 +78,7 @@ MODE = FailureMode(
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
         ),
-        # The same line where the log is cut before the torch that is there.
+        # The same line in a log that is cut before the version of the installed torch.
         Sign(
             pattern=r"^PyTorch +(?P<built>\d[\w.+]*) with CUDA \d[\d.]*\s*$",
             literal=" with CUDA ",
@@ -91,27 +91,27 @@ MODE = FailureMode(
             sample="WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:",
             strength="context",
         ),
-        # torchvision's operators have a failure mode of their own.
+        # torchvision's operators: see torchvision-mismatch.
         Sign(
             pattern=r"Could not run '(?P<operators>xformers|flash_attn\w*|mamba_ssm|causal_conv1d|mmcv|detectron2)::\w+' with arguments from the 'CUDA' backend",
             literal="with arguments from the 'CUDA' backend",
             sample="NotImplementedError: Could not run 'xformers::efficient_attention_forward_cutlass' with arguments from the 'CUDA' backend.",
         ),
-        # The line is cut before the symbol, or in it.
+        # The error line is cut before the symbol, or within the symbol.
         Sign(
             pattern=rf"(?P<file>\b[\w.-]{{0,60}}?{_OURS}[\w.-]{{0,80}}\.so): (?P<torn>undefined ?(?:s\w{{0,5}}:? ?(?:_Z?N?\w{{0,6}})?)?)(?:…|\.\.\.)?\s*$",
             literal=".so: undefined",
             sample="ImportError: /v/lib/python3.10/site-packages/flash_attn_2_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol:",
             strength="hint",
         ),
-        # As people write it in a title: no colon, and no symbol.
+        # The error as people write it in a title: no colon, and no symbol.
         Sign(
             pattern=rf"\b(?P<worded>(?:\w{{0,20}}_)?{_OURS}\w*)(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b(?!: ?\w)",
             literal="undefined symbol",
             sample="ImportError: flash_attn_2_cuda undefined symbol on my server (torch 2.5.1, flash-attn 2.8.0)",
             strength="hint",
         ),
-        # The source line at which a traceback ends whose extension does not load.
+        # The last source line of a traceback, if the log is cut below it: the import of the extension.
         cut_logs.source(
             rf"import \w*{_OURS}\w*_(?:cuda|C)(?: as \w+)?(?: +#.{{0,60}})?",
             "import ",
@@ -144,7 +144,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     flash = facts.flash_attention
     if extension_tried(facts):
-        return None  # an observed import counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "torch-version" and binary.module in EXTENSIONS:
             return _from_file(facts, index, binary)
@@ -173,13 +173,13 @@ def _from_file(facts: Facts, index: int, binary: Binary) -> Hit:
 
 
 def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
-    """Return the message with both versions: the torch that the extension was built for, as far as its name or the symbol tells, and the torch here."""
+    """Return the message with both versions of torch: the version that the extension was built for, if it is known, and the installed version."""
     wheel = facts.flash_attention.wheel_torch
     built = symbols.built_for(symbol) if symbol else None
     if isinstance(wheel, str) and module.startswith("flash_attn"):
         built = f"torch {wheel}"
     have = f", you have {facts.torch.version}" if isinstance(facts.torch.version, str) else ""
-    wants = f": it needs {symbols.sentence(symbol)}, which is not there" if symbol else ""
+    wants = f": it needs {symbols.sentence(symbol)}, which this torch does not have" if symbol else ""
     return f"{module} was built for {built or 'another torch'}{have}{wants}."
 
 
@@ -187,7 +187,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "A compiled extension is loaded there. Probably it was built for another torch, and lacks a function of it.",
+            "That line loads a compiled extension. Probably the extension was built for another torch and does not find a function in the torch there.",
             "ImportError",
         )
     doubtful = [m for m in seen.matches if m.strength != "context"]
@@ -197,7 +197,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     of_xformers = any(m.groups.get("asked_by") for m in seen.matches)
     for match in seen.matches:
         if match.groups.get("built") and not match.groups.get("have") and not of_xformers:
-            continue  # another program tells its torch
+            continue  # a program other than xFormers prints its own torch
         hit = _of_line(match, _extension(match) or subject.package(facts), subject.stated(facts))
         if hit is not None:
             counted = [m for m in seen.matches if _of_line(m)]
@@ -207,7 +207,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             if len(names) > 1:
                 ages = {symbols.built_for(m.groups["symbol"]) for m in counted if "symbol" in m.groups} - {None}
                 alike = len(ages) <= 1
-                why = "torch was exchanged after they were installed" if alike else "each was built for another one"
+                why = (
+                    "torch was replaced after they were installed"
+                    if alike
+                    else "each of them was built for a different torch"
+                )
                 return Hit(
                     message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: {why}. {hit[0]}",
                     evidence=kept or evidence,
@@ -219,7 +223,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Say that several packages do not fit the torch there: torch itself was exchanged. `built`: the torch that one of them names. `alike`: all may be of one torch."""
+    """Name the packages that do not fit the torch there, because torch was replaced.
+
+    `built`: the torch that one of them was built for, if the log shows it. `alike`: all may have been built for one torch.
+    """
 
     packages: tuple[str, ...]
     built: str | None
@@ -229,27 +236,27 @@ class Moved(Variant, frozen=True, kw_only=True):
 def _extension(match: Match) -> str | None:
     """Return the package that a line says does not fit; None where the line does not name it."""
     if "built" in match.groups:
-        return "xformers"  # only it prints this sentence
+        return "xformers"  # no other package prints this sentence
     return match.groups.get("operators") or symbols.package_of(match.text)
 
 
 def _in_words(seen: Seen) -> Hit:
-    """Return the hit of an error that somebody wrote in words, without the symbol."""
+    """Return the hit for an error that somebody wrote in own words, without the symbol."""
     lines = [m for m in seen.matches if "worded" in m.groups]
     return Hit(
-        message=f"{lines[-1].groups['worded']} lacks a function that torch should have: it was built for another torch. The line does not name the "
-        "function, which would tell for which.",
+        message=f"{lines[-1].groups['worded']} needs a function that the torch there does not have: it was built for another torch. The line does not "
+        "show the name of the function, which would show for which torch.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.MEDIUM,
     )
 
 
 def _torn(seen: Seen) -> Hit:
-    """Return the hit of an error that is cut before the symbol that it names."""
+    """Return the hit for an error line that is cut before the name of the symbol."""
     lines = [m for m in seen.matches if "torn" in m.groups]
     return Hit(
-        message=f"The log is cut: {lines[-1].groups['file']} lacks a function that torch should have, and its name is missing. Probably it was "
-        "built for another torch. To be sure, send the whole line with 'undefined symbol'.",
+        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the torch there does not have, and the name of the function is "
+        "missing. Probably the file was built for another torch. To be sure, send the whole line with 'undefined symbol'.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.LOW,
     )
@@ -261,13 +268,13 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
         return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
-            return None  # the other ABI, or torchvision: both have failure modes of their own
+            return None  # abi-mismatch-cxx11 reports the other ABI, and torchvision-mismatch reports torchvision
         built = symbols.built_for(symbol)
         text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
         return f"{text}, which the torch there does not have.", Confidence.HIGH
     if "built" in groups:
         if not groups.get("have"):
-            return f"{who} was built for torch {groups['built']}, and another is there.", Confidence.MEDIUM
+            return f"{who} was built for torch {groups['built']}, and another torch is there.", Confidence.MEDIUM
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (
@@ -298,7 +305,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
-    """Return the fixes for several packages: the torch that all of them were built for, or all of them anew."""
+    """Return the fixes for several packages: install the torch that all of them were built for, or install all of them again."""
     names = " and ".join(moved.packages)
     release, flavour = (moved.built or "").partition("+")[::2]
     cuda = f"{flavour[2:-1]}.{flavour[-1]}" if flavour.startswith("cu") else None
@@ -306,14 +313,14 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         back = torch_steps.release(facts, release, f"the torch that {names} were built for", cuda)
     else:
         words = (
-            f"install the torch that was there before, with its torchvision: pip wrote 'Uninstalling torch-' and its version when it was "
-            f"exchanged. {names} were built for it"
+            f"install the torch that was there before, with its torchvision: {names} were built for that torch. pip printed its version after "
+            f"'Uninstalling torch-' when it replaced it"
         )
         back = (commands.by_hand((), words, "torch and torchvision"),)
     verify = commands.check(facts)
     first: tuple[Fix, ...] = ()
-    if moved.alike and back:  # no release that is known has that build: then there is nothing to bring back
-        first = (Fix(title="Bring back the torch that they were built for", steps=back, verify=verify),)
+    if moved.alike and back:  # `back` is empty if no known release of torch has that build
+        first = (Fix(title="Install the torch that these packages were built for", steps=back, verify=verify),)
     rows = [built_packages.row_of(name) for name in moved.packages]
     if not all(row and (row.get or row.wheels != "none") for row in rows):
         return first or wheel_fixes.fixes(facts, "it does not fit this torch")
@@ -323,10 +330,14 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         no_deps=True,
         no_build_isolation=True,
         no_cache=True,
-        why="for the torch that is there: a finished wheel where one fits, else they are compiled, which may take hours",
+        why="for the torch that is there: pip installs a finished wheel if one fits, and else compiles, which may take hours",
         changes=names,
     )
     return (
         *first,
-        Fix(title="Install them again, for this torch", steps=(package_cures.tools(facts), anew), verify=verify),
+        Fix(
+            title="Install these packages again, for this torch",
+            steps=(package_cures.tools(facts), anew),
+            verify=verify,
+        ),
     )

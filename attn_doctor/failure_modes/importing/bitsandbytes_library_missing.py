@@ -1,8 +1,8 @@
 """bitsandbytes has no compiled library for the CUDA or ROCm of this torch.
 
 What it is
-    A wheel of bitsandbytes holds one library for each CUDA (or ROCm) that was current when it was made, and loads the one that fits the
-    installed torch. None fits, or torch is a CPU build.
+    A wheel of bitsandbytes contains one library for each CUDA (or ROCm) that was current when the wheel was made. bitsandbytes loads the
+    library that fits the installed torch. Here no library fits, or torch is a CPU build.
 
 How it shows
     "CUDA Setup failed despite GPU being available", "Could not find the bitsandbytes CUDA binary at PosixPath(...)", "Configured CUDA binary
@@ -10,12 +10,12 @@ How it shows
     available in CPU-only version of bitsandbytes", "'NoneType' object has no attribute 'cadam32bit_grad_fp32'".
 
 Why it happens
-    torch is newer than bitsandbytes (a torch for CUDA 13 beside a bitsandbytes of 2024), BNB_CUDA_VERSION names a library that is not
-    there, torch is a CPU build, or it is Windows with a bitsandbytes before 0.43, which had no wheels for it.
+    One of these: torch is newer than bitsandbytes (a torch for CUDA 13 beside a bitsandbytes of 2024); BNB_CUDA_VERSION names a library
+    that does not exist; torch is a CPU build; or the system is Windows and bitsandbytes is older than 0.43, which had no wheels for Windows.
 
 What to do
-    Upgrade bitsandbytes: 0.50.2 holds libraries for CUDA 11.8 to 13.2, ROCm 6.4 to 7.2 and XPU. With a CPU build of torch: install the CUDA build.
-    Unset BNB_CUDA_VERSION. `python -m bitsandbytes` says what it looked for.
+    Upgrade bitsandbytes: 0.50.2 contains libraries for CUDA 11.8 to 13.2, ROCm 6.4 to 7.2 and XPU. If torch is a CPU build: install the CUDA
+    build. If BNB_CUDA_VERSION is set: unset it. `python -m bitsandbytes` prints which library it looked for.
 
 How to reproduce
     There is no recipe: bitsandbytes complains at its first call on a GPU. Without a GPU, `python -m bitsandbytes` beside a CPU build of
@@ -71,7 +71,7 @@ MODE = FailureMode(
             literal="libbitsandbytes_",
             sample="AttributeError: /opt/venv/lib/python3.10/site-packages/bitsandbytes/libbitsandbytes_cpu.so: undefined symbol: cget_col_row_stats",
         ),
-        # Releases before 0.43, bitsandbytes/cuda_setup/main.py. They look for files of Linux on Windows too.
+        # Releases before 0.43, bitsandbytes/cuda_setup/main.py. On Windows, too, they look for files that only Linux has.
         # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/0.38.1/bitsandbytes/cuda_setup/main.py
         Sign(
             pattern=r"CUDA[_ ]SETUP: (?:WARNING! (?P<lacks>libcuda(?:rt)?\.so)|Required library version not found|Defaulting to libbitsandbytes_cpu)",
@@ -103,7 +103,7 @@ MODE = FailureMode(
             literal="Could not find module '",
             sample="Could not find module 'C:\\v\\site-packages\\bitsandbytes\\libbitsandbytes_cuda118.dll' (or one of its dependencies).",
         ),
-        # Releases of 0.39 to 0.42 say so of each folder in which they look; they may find it in another.
+        # Releases 0.39 to 0.42 print this for each folder that they search; they may find the file in another folder.
         Sign(
             pattern=r"did not contain \[?'?(?P<sought>libcudart\.so).{0,80} as expected",
             literal="did not contain ",
@@ -139,16 +139,16 @@ MODE = FailureMode(
 
 
 class Sources(Variant, frozen=True, kw_only=True):
-    """Name the folder of a copy of the sources, without a compiled library, that was imported in place of the installed package."""
+    """Name the folder of the sources that Python imported instead of the installed package; they contain no compiled library."""
 
     folder: str
 
 
 class Old(Variant, frozen=True, kw_only=True):
-    """Say that a release before 0.43 is there, and where it does not work."""
+    """Say on which system a bitsandbytes before 0.43 does not work, and which library it did not find."""
 
     on: Literal["windows", "wsl", "linux"]
-    lacks: str | None  # "libcuda.so", which the driver brings, or "libcudart.so"
+    lacks: str | None  # "libcuda.so", which is a part of the driver, or "libcudart.so"
 
 
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
@@ -164,22 +164,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _searching(seen, evidence)
     if own is None:
         return Hit(
-            message="bitsandbytes found no compiled library of its own for the CUDA of the torch there.",
+            message="bitsandbytes contains no compiled library for the CUDA of the torch there.",
             evidence=evidence,
         )
     return Hit(
-        message=f"Python imported bitsandbytes from its sources in {own}, which hold no compiled library.",
+        message=f"Python imported bitsandbytes from its sources in {own}, and they contain no compiled library.",
         evidence=evidence,
         variant=Sources(folder=own),
     )
 
 
 def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Return the hit of a release before 0.43: its setup reports, or files of Linux on Windows."""
+    """Return the hit for a release before 0.43: the lines of its setup, or the names of Linux files on Windows. None: another release."""
     lacks = seen.group("lacks")
     reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches if m.strength != "context")
     if seen.group("windows") or (reports and facts.system.os == "windows"):
-        message = "The bitsandbytes there is a release for Linux, and this is Windows: 0.43 was the first with a library for Windows."
+        message = "The bitsandbytes there is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows."
         return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))
     if not reports:
         return None
@@ -187,59 +187,61 @@ def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) ->
     lacks = f"{lacks.removesuffix('.so')}.so" if lacks else None
     where = " in WSL" if wsl else ""
     told = f"did not find {lacks}" if lacks else "found none of its libraries for CUDA"
-    message = f"An old bitsandbytes{where} {told}, and took its library without CUDA."
+    message = f"An old bitsandbytes{where} {told}, and loaded its library without CUDA."
     return Hit(message=message, evidence=evidence, variant=Old(on="wsl" if wsl else "linux", lacks=lacks))
 
 
 def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Return the hit of an old release that looks for CUDA's runtime and is not seen to find it; None where it found one."""
+    """Return the hit for an old release that searches for CUDA's runtime, if the log does not show that it found one; else None."""
     sought = [m for m in seen.matches if "sought" in m.groups]
     if not sought or seen.group("found"):
         return None
-    message = "An old bitsandbytes, of a release before 0.43, looks for libcudart.so and did not find it as far as the log goes. Newer ones take it from torch."
+    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own."
     return Hit(
         message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
     )
 
 
 def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
-    """Return the fixes for a release before 0.43. Later ones take CUDA's libraries from torch, and look for none of the system."""
+    """Return the fixes for a release before 0.43. Newer releases use torch's CUDA libraries and do not search the system for others."""
     verify = commands.check(facts)
     why = (
-        "0.43 and newer hold libraries for Windows"
+        "0.43 and newer contain libraries for Windows"
         if old.on == "windows"
-        else "0.46 was the first with a library for ARM, and newer ones use the CUDA that torch brings"
+        else "0.46 was the first release with a library for ARM, and newer releases use torch's CUDA libraries"
         if _arm(facts)
-        else "0.43 and newer use the CUDA that torch brings"
+        else "0.43 and newer use torch's CUDA libraries"
     )
     newer = commands.install(
         "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43",
         upgrade=True,
-        why=f"{why}, and look for no others",
+        why=f"{why}, and search for no others",
         changes="bitsandbytes",
     )
     sees = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"),
-        "has to print True: bitsandbytes computes on the GPU only where torch does",
+        "has to print True: bitsandbytes computes on the GPU only if torch does",
         "nothing",
         "none",
     )
     first = Fix(
-        title=f"Take bitsandbytes {'0.46' if _arm(facts) else '0.43'} or newer", steps=(newer, sees), verify=verify
+        title=f"Install bitsandbytes {'0.46' if _arm(facts) else '0.43'} or newer", steps=(newer, sees), verify=verify
     )
     if old.lacks != "libcuda.so":
         return (first,)
     if old.on == "wsl":
-        why = "WSL has the libcuda.so of Windows' driver in that folder"
+        why = "in WSL this folder contains the libcuda.so of the Windows driver"
         path = commands.in_front(facts, "LD_LIBRARY_PATH", "/usr/lib/wsl/lib", why)
-        return (first, Fix(title="Show the old release where WSL has libcuda.so", steps=(path,), verify=verify))
+        return (first, Fix(title="Let the old release find WSL's libcuda.so", steps=(path,), verify=verify))
     smi = commands.by_hand(
         ("nvidia-smi",),
-        "has to list the GPU: libcuda.so belongs to the driver. Where it does not, the driver is missing, or the container was started without the GPU",
+        "has to list the GPU: libcuda.so is a part of the driver. If it does not list it, the driver is missing, or the container was started without the GPU",
         "nothing",
         "none",
     )
-    return (Fix(title="See the driver, then take bitsandbytes 0.43 or newer", steps=(smi, newer, sees), verify=verify),)
+    return (
+        Fix(title="Check the driver, then install bitsandbytes 0.43 or newer", steps=(smi, newer, sees), verify=verify),
+    )
 
 
 def _arm(facts: Facts) -> bool:
@@ -254,22 +256,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     upgrade = commands.install(
         "bitsandbytes",
         upgrade=True,
-        why="0.50.2 holds libraries for CUDA 11.8 to 13.2, ROCm 6.4 to 7.2 and XPU, for Linux and Windows",
+        why="0.50.2 contains libraries for CUDA 11.8 to 13.2, ROCm 6.4 to 7.2 and XPU, for Linux and Windows",
         changes="bitsandbytes",
     )
     ask = commands.by_hand(
         ("python", "-m", "bitsandbytes"),
-        "says which library it looked for; where BNB_CUDA_VERSION is set, unset it first",
+        "prints which library it looked for; if BNB_CUDA_VERSION is set, unset it first",
         "nothing",
         "none",
     )
     if isinstance(hit.variant, Sources):
-        words = f"start the program from another folder than {hit.variant.folder}, whose bitsandbytes hides the installed one"
+        words = f"do not start the program in {hit.variant.folder}: the folder bitsandbytes in it hides the installed package"
         away = commands.by_hand(("cd", ".."), words, "nothing", "none")
         installed = commands.install(
             "bitsandbytes",
             upgrade=True,
-            why="the release, with its libraries; an installation with -e is replaced by it",
+            why="the release, with its libraries; it replaces an installation that was made with -e",
             changes="bitsandbytes",
         )
         return (Fix(title="Leave the folder of the sources", steps=(away, installed), verify=verify),)

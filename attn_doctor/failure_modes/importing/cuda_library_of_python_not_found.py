@@ -1,8 +1,8 @@
-"""A program does not find cuDNN, cuBLAS or NVRTC, which the Python environment has or can have.
+"""A program does not find cuDNN, cuBLAS or NVRTC, which are in the Python environment or can be installed there.
 
 What it is
-    torch loads the CUDA libraries of its own wheels by their places. Other programs (CTranslate2, which faster-whisper and WhisperX use, ONNX
-    Runtime, cuDNN itself) ask the loader for them by name, and the loader does not look into the environment's folders.
+    torch loads the CUDA libraries of its wheels by their paths. Other programs (CTranslate2, which faster-whisper and WhisperX use, ONNX
+    Runtime, cuDNN itself) give the loader only the name of the library, and the loader does not search the environment's folders.
 
 How it shows
     "Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file", "Could not load library
@@ -10,15 +10,15 @@ How it shows
     "Library cublas64_12.dll is not found or cannot be loaded", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor".
 
 Why it happens
-    The library is not installed, or it lies in site-packages/nvidia, where the loader does not look. cuDNN 8 asks for NVRTC by the name libnvrtc.so,
-    and the wheels of torch up to 2.0 have it under a name with a release (libnvrtc.so.11.2) alone.
+    The library is not installed, or it is in site-packages/nvidia, which the loader does not search. cuDNN 8 looks for a file libnvrtc.so,
+    and the wheels of torch up to 2.0 contain NVRTC only with a number in its name (libnvrtc.so.11.2).
 
 What to do
-    Install NVIDIA's wheels of these libraries into the environment, and put their folders on LD_LIBRARY_PATH (on Windows PATH). For libnvrtc.so:
-    a link of that name beside the file that is there, or a torch of 2.1 or newer.
+    Install NVIDIA's wheels of these libraries into the environment, and add their folders to LD_LIBRARY_PATH (on Windows: PATH). For libnvrtc.so:
+    make a link of that name beside the file that is there, or install torch 2.1 or newer.
 
 How to reproduce
-    There is no recipe: it takes a GPU, since these libraries are opened at the first use of one.
+    There is no recipe: it needs a GPU, because programs open these libraries at the first use of a GPU.
 
 References
     https://github.com/SYSTRAN/faster-whisper#gpu
@@ -66,7 +66,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact says which libraries a program will ask for at its first use of a GPU.
+# There is no `detect`: the facts do not show which libraries a program will load at its first use of a GPU.
 
 
 class Absent(Variant, frozen=True, kw_only=True):
@@ -79,9 +79,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     library = seen.group("library")
     if library is None:
         if any(log.of("ld-library-path-shadowing") for log in seen.logs):
-            return None  # the line before it names the file, and is another failure
+            return None  # the line before it names the file: that failure mode reports it
         return Hit(
-            message="A program does not find a part of cuDNN: its folder is not one in which the loader looks.",
+            message="A program does not find a part of cuDNN: the loader does not search the folder of cuDNN.",
             evidence=evidence,
             variant=Absent(library="libcudnn.so.9"),
             confidence=Confidence.MEDIUM,
@@ -89,9 +89,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     asks = (seen.group("asks") or "").rstrip(".")
     for_it = f", which {asks} opens" if asks and asks != library else ""
     return Hit(
-        message=f"{library}{for_it}, is not found: it is not installed, or its folder is not one in which the loader looks."
+        message=f"{library}{for_it}, is not found: it is not installed, or the loader does not search its folder."
         if for_it
-        else f"{library} is not found: it is not installed, or its folder is not one in which the loader looks.",
+        else f"{library} is not found: it is not installed, or the loader does not search its folder.",
         evidence=evidence,
         variant=Absent(library=library),
     )
@@ -107,22 +107,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     wheels = _wheels(library)
     get = commands.install(
         *wheels,
-        why="NVIDIA's wheels of these libraries: no toolkit and no root are needed",
+        why="NVIDIA's wheels of these libraries: they need no toolkit and no root",
         changes=f"adds {' and '.join(wheels)}",
         takes="about 1 GB",
     )
-    why = "the folders of all NVIDIA wheels of this environment: the loader looks there in this shell; then start the program again"
+    why = "adds the folders of all NVIDIA wheels of this environment, so that the loader searches them in this shell; then start the program again"
     path = nvidia_wheels.on_the_path(facts, why, dll=library.endswith(".dll"))
     verify = commands.check(facts)
-    title = "Install the library into the environment, and let the loader look there"
+    title = "Install the library into the environment, and let the loader search there"
     return (Fix(title=title, steps=(get, *path), verify=verify),)
 
 
 def _wheels(library: str) -> tuple[str, ...]:
-    """Return the requirements that bring a library, and the other one that such programs ask for next."""
+    """Return the requirements that install a library, and the second library (cuBLAS or cuDNN) that such programs load next."""
     found = _MAJOR.search(library)
     major = int(found["major"]) if found else 12
-    if "cudnn" in library:  # the number is cuDNN's own, not CUDA's: cuDNN 8 was made for CUDA 11 and 12
+    if "cudnn" in library:  # its number is the release of cuDNN, not of CUDA: cuDNN 8 was made for CUDA 11 and 12
         return ("nvidia-cublas-cu12", f"nvidia-cudnn-cu12=={major}.*")
     if major >= 13:
         return ("nvidia-cublas", "nvidia-cudnn-cu13")
@@ -130,9 +130,10 @@ def _wheels(library: str) -> tuple[str, ...]:
 
 
 def _link(facts: Facts) -> Fix:
-    """Return the fix that gives NVRTC the name by which cuDNN 8 opens it, beside the file that the environment has.
+    """Return the fix that makes a link libnvrtc.so, the name that cuDNN 8 opens, to the NVRTC file of the environment.
 
-    torch/lib/libnvrtc-672ee683.so.11.2 in wheels of PyTorch's index, nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2 beside PyPI's.
+    The file is torch/lib/libnvrtc-672ee683.so.11.2 in wheels of PyTorch's index, and nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2 with
+    torch from PyPI.
     """
     program = (
         "import glob, os, sysconfig; p = sysconfig.get_paths()['purelib']; "
@@ -141,7 +142,7 @@ def _link(facts: Facts) -> Fix:
     )
     link = commands.by_hand(
         (*commands.starting(facts), "-c", program),
-        "a link libnvrtc.so beside the NVRTC of this environment: cuDNN 8 opens it by that name; it prints the folder",
+        "makes a link libnvrtc.so, the name that cuDNN 8 opens, beside the NVRTC file of this environment, and prints the folder",
         "adds a link",
     )
     path = nvidia_wheels.on_the_path(

@@ -1,24 +1,24 @@
 """A package was installed without its compiled part.
 
 What it is
-    Packages such as mmcv, detectron2, apex or GroundingDINO have a part in C++ and CUDA: a module `_ext`, `_C` or with a name of its own.
-    The Python files are there, and that part is not.
+    Packages such as mmcv, detectron2, apex or GroundingDINO have a compiled part, written in C++ and CUDA: a module `_ext`, `_C`, or with a
+    special name (`amp_C`). The Python files of the package are installed, and the compiled part is not.
 
 How it shows
     "No module named 'mmcv._ext'", "cannot import name '_C' from 'detectron2'", "No module named 'amp_C'", "No module named
     'selective_scan_cuda'", "name '_C' is not defined" in GroundingDINO.
 
 Why it happens
-    The package was built where no nvcc was found, or with its operators switched off, and its setup said so in one line among many. mmcv
-    has a second distribution without operators, mmcv-lite, and PyPI has its sources alone. Or the program was started inside a checkout of
-    the sources, which hides the installed package.
+    The package was built on a machine where its setup found no nvcc, or with its operators switched off. The setup printed this in one line
+    among many. mmcv has a second distribution without operators, mmcv-lite, and PyPI has only sources of mmcv, no wheels. Or the program was
+    started inside a checkout of the sources, which hides the installed package.
 
 What to do
-    Install the finished wheel for this torch and CUDA where there is one (mmcv: OpenMMLab's page), or build it again with
-    --no-build-isolation, in the environment that has torch, where nvcc is.
+    Install the finished wheel for this torch and CUDA if there is one (for mmcv: on OpenMMLab's page). Else build the package again with
+    --no-build-isolation, in the environment that has torch, on a machine with nvcc.
 
 How to reproduce
-    There is no recipe: it takes a package with CUDA code. `python -m pip install mmcv-lite`, then `import mmcv.ops`, shows it.
+    There is no recipe: it needs a package with CUDA code. `python -m pip install mmcv-lite`, then `import mmcv.ops`, shows the failure.
 
 References
     https://mmcv.readthedocs.io/en/latest/get_started/installation.html
@@ -39,9 +39,9 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.steps import Step
 
-# torch, torchvision and flash_attn have failure modes of their own; SAM 2 works without its part, and says so.
+# Other failure modes report torch, torchvision and flash_attn. SAM 2 works without its compiled part, and prints a warning.
 _OTHERS = r"(?:torch|torchvision|torchaudio|flash_attn|sam2|numpy|scipy|cv2|PIL|lxml|yaml)\b"
-# Modules that are the compiled part of a package, under names of their own. Several packages have some; `shared/symbols` names the package.
+# Compiled parts whose names do not contain the name of their package. Several packages may have the same module.
 _MODULES = (
     r"selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|scaled_\w+_softmax_cuda|"
     r"MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|awq_v2_ext|nvdiffrast_plugin|"
@@ -78,11 +78,11 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact lists the compiled modules of packages other than flash-attn.
+# There is no `detect`: the facts list the compiled modules of flash-attn only.
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the folder of the sources that were imported; None where the package lies in an environment, or the log does not tell."""
+    """Name the folder of the sources that were imported; None: the package is in an environment, or the log does not name its folder."""
 
     folder: str | None
 
@@ -96,7 +96,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     place = (seen.group("place") or "").replace("\\", "/")
     inside = bool(place) and "-packages/" not in place and "(" not in place
     folder = place.rpartition("/")[0].rpartition("/")[0] if inside else None
-    end = f": Python imported the sources in {folder}" if folder else ": it was installed without it"
+    end = f": Python imported the sources in {folder}" if folder else ": the package was installed without it"
     return Hit(
         message=f"{what}, {whose}, is not there{end}.",
         evidence=evidence,
@@ -111,8 +111,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if folder is None:
         return _named(facts, made)
     words = (
-        f"in {folder}: compiles the part where the sources are; it takes nvcc of the CUDA of the torch there (`nvcc --version`), and some minutes. "
-        "Or start the program from another folder, where a release of the package is installed"
+        f"compiles the missing part in the folder of the sources, {folder}. It needs an nvcc of the same CUDA as the torch there (`nvcc --version`), "
+        "and some minutes. Or, if a release of the package is installed, start the program from another folder"
     )
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     step = commands.by_hand(argv, words, "the package in that folder", "medium")
@@ -120,19 +120,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Return the fixes, with what is particular to a package before the first one."""
+    """Return the fixes; the first fix begins with the steps that only this package needs."""
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":
-        why = "mmcv-lite has no operators, and lies in the same folder as mmcv"
+        why = "mmcv-lite has no operators, and is installed into the same folder as mmcv"
         first = (commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why=why),)
     elif name == "groundingdino":
-        words = "its setup compiles CUDA code only where nvcc is found: `nvcc --version` has to show the CUDA of your torch, and CUDA_HOME its folder"
+        words = (
+            "the setup of groundingdino compiles CUDA code only if it finds nvcc: `nvcc --version` has to print the CUDA of your torch, and CUDA_HOME "
+            "has to name the folder of that CUDA"
+        )
         first = (commands.by_hand((), words, "nothing", "none"),)
     elif name == "apex":
         # https://github.com/NVIDIA/apex#linux
         first = tuple(
-            commands.variable(key, "1", "without it apex is installed as Python files alone")
+            commands.variable(key, "1", "without it only the Python files of apex are installed")
             for key in ("APEX_CPP_EXT", "APEX_CUDA_EXT")
         )
     if not made or not first:

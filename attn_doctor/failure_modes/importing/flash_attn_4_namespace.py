@@ -1,19 +1,20 @@
 """flash-attn 4 is installed instead of flash-attn 2, or over it.
 
 What it is
-    flash-attn 4 is a package of its own that puts its code into flash_attn/cute and brings no flash_attn/__init__.py. Alone, it
-    makes `import flash_attn` succeed with an empty namespace. Beside flash-attn 2 (up to 2.8.3.post2), which brings an old
-    flash_attn/cute itself, the two overwrite each other's files, and removing one takes files of the other.
+    flash-attn 4 is a separate package, flash-attn-4. Its code is in flash_attn/cute, and it has no flash_attn/__init__.py. If only
+    flash-attn-4 is installed, `import flash_attn` succeeds and gives an empty namespace. flash-attn 2 up to 2.8.3.post2 contains an
+    old flash_attn/cute too: if both packages are installed, each overwrites files of the other, and removing one of them also
+    removes files of the other.
 
 How it shows
     "ImportError: cannot import name 'flash_attn_func' from 'flash_attn' (unknown location)", while `import flash_attn` works.
 
 Why it happens
-    `pip install flash-attn-4` was taken for a newer flash-attn; or another package requires it.
+    Somebody ran `pip install flash-attn-4` to get a newer flash-attn, or another package requires flash-attn-4.
 
 What to do
-    Import the functions of flash-attn 4: `from flash_attn.cute import flash_attn_func`. Where flash-attn 2 is needed, install
-    that instead, and have only one of the two.
+    Import the functions of flash-attn 4: `from flash_attn.cute import flash_attn_func`. If your program needs flash-attn 2, remove
+    flash-attn-4 and install flash-attn 2: keep only one of the two packages.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-4-namespace` imports flash_attn_func from a folder flash_attn that holds only cute, as
@@ -36,7 +37,7 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 MODE = FailureMode(
     code="AD316",
     slug="flash-attn-4-namespace",
-    title="flash-attn 4 in the place of flash-attn 2",
+    title="flash-attn 4 instead of flash-attn 2",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed", "flash-attn-stub-namespace"),
@@ -70,7 +71,7 @@ def detect(facts: Facts) -> Hit | None:
     fa4 = fact(facts, "flash_attention.fa4", f"flash-attn-4 {flash.fa4} is installed")
     if known(flash.version) is not None:
         return Hit(
-            message=f"flash-attn {flash.version} and flash-attn-4 {flash.fa4} share the folder flash_attn/cute: one overwrote the other's files.",
+            message=f"flash-attn {flash.version} and flash-attn-4 {flash.fa4} share the folder flash_attn/cute: one of them overwrote files of the other.",
             evidence=(fa4, fact(facts, "flash_attention.version")),
         )
     if known(flash.namespace_only) is not True:
@@ -88,7 +89,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     named = any(m.strength == "context" for m in seen.matches)
     return Hit(
-        message=f"flash_attn is an empty namespace there, without {name}: flash-attn 4 alone, or a folder of that name in front.",
+        message=f"flash_attn is an empty namespace there, without {name}: only flash-attn 4 is installed, or a folder flash_attn hides the package.",
         evidence=evidence,
         confidence=Confidence.HIGH if named else Confidence.MEDIUM,
     )
@@ -99,14 +100,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.flash_attention.version is not None and isinstance(facts.flash_attention.version, str):
         have = facts.flash_attention.version.partition("+")[0]
         steps = (
-            commands.uninstall("flash-attn-4", "flash-attn", why="both, because each overwrote files of the other"),
+            commands.uninstall("flash-attn-4", "flash-attn", why="each of the two overwrote files of the other"),
             commands.install(
                 f"flash-attn=={have}",
                 no_build_isolation=True,
-                why="one of them alone, here flash-attn 2",
+                why="only one of the two packages, here flash-attn 2",
                 changes="flash-attn",
                 risk="medium",
-                risk_text="where no finished wheel fits, this compiles for hours",
+                risk_text="if no finished wheel fits, this compiles for hours",
             ),
         )
         removal = commands.uninstall(
@@ -115,7 +116,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             why="each overwrote files of the other, and PyTorch's own fused attention needs neither",
         )
         return (
-            Fix(title="Keep one of the two", steps=steps, verify=verify),
+            Fix(title="Keep only flash-attn 2", steps=steps, verify=verify),
             Fix(title="Do without both", steps=(removal,), verify=commands.check(facts)),
         )
     step = commands.by_hand(

@@ -1,8 +1,8 @@
-"""A program asks flash_attn for names of another major release.
+"""A program imports functions that only another major release of flash_attn has.
 
 What it is
-    flash-attn 2 renamed the functions of flash-attn 1 (unpadded became varlen) and dropped modules; flash-attn 3 is a package
-    of its own, for Hopper GPUs. A program that was written for one does not run with another.
+    flash-attn 2 renamed the functions of flash-attn 1 (unpadded became varlen) and removed modules. flash-attn 3 is a separate
+    package, for Hopper GPUs. A program that was written for one major release does not run with another.
 
 How it shows
     "cannot import name 'flash_attn_unpadded_qkvpacked_func' from 'flash_attn.flash_attn_interface'", "No module named
@@ -10,14 +10,14 @@ How it shows
     unexpected keyword argument".
 
 Why it happens
-    `pip install flash-attn` gives the newest 2.x; code from before July 2023 was written for 1.x. Code for Hopper needs 3. Or
-    an old transformer-engine, xformers or apex imports a function that only one release has.
+    `pip install flash-attn` installs the newest 2.x. Code from before July 2023 was written for 1.x, and code for Hopper GPUs
+    needs flash-attn 3. Or an old transformer-engine, xformers or apex imports a function that only one release has.
 
 What to do
-    Old program, new flash-attn: take a newer version of the program, or change the names (unpadded to varlen). Only where the program
-    cannot be changed: install flash-attn 1.0.9, which builds only with an old torch. New program, old flash-attn ("missing 1 required
-    positional argument: 'max_s'" is flash-attn 0.x and 1.x): install flash-attn 2 with a torch that it has wheels for, 2.2 or newer.
-    YOLO12's code also runs without flash-attn.
+    Old program, new flash-attn: install a newer version of the program, or change the names in it (unpadded to varlen). If the program
+    cannot be changed, install flash-attn 1.0.9, which can be built only with an old torch. New program, old flash-attn ("missing 1
+    required positional argument: 'max_s'" comes from flash-attn 0.x and 1.x): install flash-attn 2 and torch 2.2 or newer, for which it
+    has wheels. YOLO12's code also runs without flash-attn.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-api-version` imports a function of flash-attn 1 from flash-attn 2. It downloads 10 MB,
@@ -124,13 +124,13 @@ _NAME = re.compile(r"cannot import name '(\w+)' from '(flash_attn[\w.]*)' \(/")
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find the failed import of the YOLO12 fork. No fact says which names other programs import."""
+    """Find the failed import of the YOLO12 fork. The facts do not contain what other programs import."""
     error = facts.yolo.flash_error
     found = _NAME.search(error) if isinstance(error, str) else None
     if found is None:
         return None
     return Hit(
-        message=f"The YOLO12 fork asks {found[2]} for {found[1]}, which flash-attn {facts.flash_attention.version} does not have.",
+        message=f"The YOLO12 fork imports {found[1]} from {found[2]}, and flash-attn {facts.flash_attention.version} does not have {found[1]}.",
         evidence=(fact(facts, "yolo.flash_error"),),
         certainty=Certainty.OBSERVED,
     )
@@ -148,17 +148,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     wants = _wants(seen)
     if seen.group("first"):
-        message = "The flash_attn there is of release 0.x or 1.x, and the program calls it as that of release 2."
+        message = "flash_attn 0.x or 1.x is installed there, and the program calls it with the arguments of release 2."
         return Hit(message=message, evidence=evidence, severity=Severity.ERROR, variant=wants)
     wanted = seen.group("name") or seen.group("module") or seen.group("argument")
-    text = f"A program asks flash_attn for {wanted}" if wanted else "A program calls flash_attn with other arguments"
+    text = (
+        f"A program asks flash_attn for {wanted}"
+        if wanted
+        else "A program calls flash_attn with arguments of another release"
+    )
     three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
-    side = "that is flash-attn 3, a package of its own" if three else "the release there does not have it"
+    side = "that is flash-attn 3, a separate package" if three else "the release there does not have it"
     return Hit(message=f"{text}: {side}.", evidence=evidence, severity=Severity.ERROR, variant=wants)
 
 
 class Newer(Variant, frozen=True, kw_only=True):
-    """Say that the program needs a newer flash-attn, from which release on ("2.6"), and whether 0.x or 1.x is there."""
+    """Hold the oldest flash-attn that the program can use ("2.6"), and whether 0.x or 1.x is installed."""
 
     least: str
     first_ones: bool
@@ -180,7 +184,7 @@ _SINCE = {
 
 
 def _wants(seen: Seen) -> Newer | None:
-    """Return which newer release the program needs; None where it is not known to need one."""
+    """Return the newer release that the program needs; None: the log does not show that it needs one."""
     old = seen.group("first") is not None or seen.group("installed") is not None
     asked = seen.group("name") or seen.group("argument") or ""
     least = _SINCE.get(asked)
@@ -192,15 +196,15 @@ def _wants(seen: Seen) -> Newer | None:
 
 
 def _newer(facts: Facts, newer: Newer) -> tuple[Fix, ...]:
-    """Return the fixes: a flash-attn that has what the program asks for, with a torch that it belongs to, or none."""
+    """Return the fixes: install a flash-attn that has the function, with a torch that it has wheels for, or do without flash-attn."""
     why = f"the program needs flash-attn {newer.least} or newer"
     found = wheel_fixes.flash_attn_fixes(facts, why)
     first, *rest = found or (wheel_fixes.look_it_up(facts),)
     known_old = isinstance(facts.torch.version, str) and (pair(facts.torch.version) or (0, 0)) < (2, 2)
     if newer.first_ones and (known_old or not isinstance(facts.torch.version, str)):
-        reason = f"{why}, whose finished wheels are for torch 2.2 and newer; flash-attn 0.x and 1.x are of the time of torch 1.12 to 2.0"
+        reason = f"{why}, which has finished wheels for torch 2.2 and newer; flash-attn 0.x and 1.x were made for torch 1.12 to 2.0"
         steps = (*torch_steps.for_flash_attn(facts, reason), *wheel_fixes.look_it_up(facts).steps)
-        first = Fix(title="Take flash-attn 2, with a torch that it has wheels for", steps=steps, verify=first.verify)
+        first = Fix(title="Install flash-attn 2, and a torch that it has wheels for", steps=steps, verify=first.verify)
     return (first, *rest)
 
 
@@ -209,7 +213,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _newer(facts, hit.variant)
     step = commands.by_hand(
         (),
-        "take the version of that program that was written for the flash-attn here, or change its names: unpadded to varlen",
+        "install a version of the program that was written for the installed flash-attn, or change the names in the program: unpadded to varlen",
         "the program that imports flash_attn",
     )
-    return (Fix(title="Bring the program and flash-attn together", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Make the program fit the installed flash-attn", steps=(step,), verify=commands.check(facts)),)

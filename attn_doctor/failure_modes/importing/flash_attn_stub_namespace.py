@@ -1,24 +1,25 @@
 """flash_attn lacks its compiled part: only Python files are there, or the extension file is damaged.
 
 What it is
-    The package flash_attn is Python around one compiled module, flash_attn_2_cuda. Without it, or with a damaged one, pip shows
-    the package and every import of it fails.
+    The package flash_attn consists of Python files and one compiled module, flash_attn_2_cuda. If this module is missing or
+    damaged, `pip list` shows the package, and every import of it fails.
 
 How it shows
     "ModuleNotFoundError: No module named 'flash_attn_2_cuda'"; "...flash_attn_2_cuda...so: file too short", "invalid ELF
     header"; "dynamic module does not define module export function". "No module named 'dropout_layer_norm'" (or rotary_emb,
-    fused_dense_lib, xentropy_cuda_lib) is the same failure of an extra extension: those are in flash-attn's csrc folder and are
-    built one by one.
+    fused_dense_lib, xentropy_cuda_lib) is the same failure for an extra extension: the sources of these extensions are in
+    flash-attn's folder csrc, and each is built separately.
 
 Why it happens
-    Python was started inside a checkout of the source, so that its folder flash_attn hides the installed one (a file of yours
-    called flash_attn.py does the same); or FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE was set (uv's documentation suggests it) and no
-    finished wheel fitted, which makes a wheel without code; or the file belongs to another Python; or a download or a copy was
-    cut short. On AMD GPUs the same message comes when FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE is not set at run time.
+    One of these. Python was started inside a checkout of flash-attn's source, and the folder flash_attn there hides the installed
+    package (a file of yours called flash_attn.py does the same). FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE was set (uv's documentation
+    suggests it) and no finished wheel fitted: this makes a wheel without compiled code. The compiled file is for another Python
+    version. A download or a copy was not complete. On AMD GPUs: FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE is not set when the program
+    runs.
 
 What to do
-    Leave the folder of the checkout. Else remove flash-attn and install the finished wheel that fits, without that variable and
-    with --no-cache-dir: else pip installs the empty wheel from its cache again.
+    If Python was started inside the checkout: leave that folder. Else remove flash-attn, unset FLASH_ATTENTION_SKIP_CUDA_BUILD, and
+    install the finished wheel that fits, with pip's option --no-cache-dir: without it pip installs the empty wheel from its cache.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-stub-namespace` imports flash_attn from its source folder. It downloads 10 MB, and a
@@ -130,7 +131,7 @@ def detect(facts: Facts) -> Hit | None:
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.module == _NAME and binary.cause in _USELESS:
             return Hit(
-                message=f"The compiled part of flash-attn cannot serve this Python: {'; '.join(binary.because)}.",
+                message=f"The compiled part of flash-attn does not work with this Python: {'; '.join(binary.because)}.",
                 evidence=(fact(facts, f"binaries.{index}.because", f"{binary.path}: {'; '.join(binary.because)}"),),
             )
     if not every(
@@ -150,7 +151,7 @@ def _sentence(facts: Facts, said: str) -> str:
     if damaged:
         return f"The compiled part of flash-attn, {_NAME}, is damaged: {damaged[0]}."
     if facts.project.source_checkout == "flash-attention":
-        return f"The current folder is a checkout of flash-attn's source: its Python files hide the installed {_NAME}."
+        return f"The current folder is a checkout of flash-attn's source: its Python files hide the installed package, which has {_NAME}."
     modules = facts.flash_attention.modules
     if isinstance(modules, tuple) and _NAME in modules:
         return f"{_NAME} is there, but for another Python than {facts.interpreter.version}."
@@ -178,11 +179,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif shadowed:
         message, confidence = "A file of yours called flash_attn.py hides the package flash_attn.", Confidence.HIGH
     elif extra and not damaged:
-        message = f"{extra} is an extension of its own in flash-attn's csrc folder, and was not built: pip installs flash_attn_2_cuda alone."
+        message = f"{extra} is a separate extension in flash-attn's folder csrc, and it was not built: pip installs only flash_attn_2_cuda."
         confidence = Confidence.MEDIUM
     else:
         file = (damaged[0].groups.get("damaged") or damaged[0].groups.get("broken") or "").rsplit("/", 1)[-1]
-        message = f"{file} is no library or a damaged one: it was cut short, or another program wrote it."
+        message = f"{file} is not a library, or it is damaged: its download or copy was not complete, or it is another kind of file."
         confidence = Confidence.HIGH if "flash" in file else Confidence.LOW
     return Hit(message=message, evidence=kept or evidence, confidence=confidence)
 
@@ -190,9 +191,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if facts.project.source_checkout == "flash-attention":
-        step = commands.by_hand(
-            ("cd", ".."), "Python looks into the current folder first", "the current folder", "none"
-        )
+        step = commands.by_hand(("cd", ".."), "Python searches the current folder first", "the current folder", "none")
         return (Fix(title="Leave the folder of the source", steps=(step,), verify=verify),)
     if isinstance(facts.torch.hip, str):
         step = commands.variable(
@@ -206,7 +205,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         skips = False
     if skips:
         unset = commands.variable(
-            "FLASH_ATTENTION_SKIP_CUDA_BUILD", None, "with it, flash-attn is built without any code"
+            "FLASH_ATTENTION_SKIP_CUDA_BUILD", None, "with it, flash-attn is built without its compiled part"
         )
         made.insert(0, Fix(title="Unset FLASH_ATTENTION_SKIP_CUDA_BUILD", steps=(unset,), verify=verify))
     return tuple(made)

@@ -1,19 +1,20 @@
-"""The extension was built on a newer Linux than this one: its glibc is too old.
+"""The extension was built on a newer Linux, and the glibc of this Linux is too old for it.
 
 What it is
-    A library that was linked against glibc 2.35 may need functions that 2.31 does not have. glibc belongs to the distribution
-    and cannot be upgraded alone.
+    A library that was linked against glibc 2.35 may need functions that glibc 2.31 does not have. glibc is a part of the Linux
+    distribution and cannot be upgraded alone.
 
 How it shows
     "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by .../flash_attn_2_cuda...so)".
 
 Why it happens
-    flash-attn's wheels from 2.8.0 on are built on Ubuntu 22.04. They are tagged linux_x86_64 and not manylinux, so pip
-    installs them on any glibc: Ubuntu 20.04, Debian 11 and the RHEL 8 family among them.
+    flash-attn's wheels from 2.8.0 on are built on Ubuntu 22.04. Their names contain linux_x86_64 and not manylinux, so pip does not
+    compare the glibc and installs them on older systems too: Ubuntu 20.04, Debian 11, the RHEL 8 family.
 
 What to do
-    Install flash-attn 2.7.4.post1, whose wheels were built on Ubuntu 20.04, if there is one for this torch; or build it here;
-    or use a newer distribution or container. There are no old wheels for aarch64: build there. PyTorch's own fused attention needs no wheel and no build.
+    Install flash-attn 2.7.4.post1 if it has a wheel for this torch: its wheels were built on Ubuntu 20.04. Or build flash-attn on
+    this machine. Or use a newer distribution or container. For aarch64 there are no old wheels: build flash-attn there. PyTorch's own
+    fused attention needs no wheel and no build.
 
 How to reproduce
     `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
@@ -101,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
                 severity=Severity.ERROR if torch else None,
             )
     if extension_tried(facts):
-        return None  # an observed import counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibc":
             return Hit(
@@ -112,7 +113,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _installed(facts: Facts) -> Hit | None:
-    """Judge an installed wheel by the table of official wheels. A wheel that was built here fits the glibc here."""
+    """Look up the installed official wheel in the table of wheels. A wheel that was built on this machine fits its glibc."""
     flash = facts.flash_attention
     if not every(
         lambda: known(flash.version) is not None,
@@ -128,7 +129,7 @@ def _installed(facts: Facts) -> Hit | None:
 
 
 def _to_be_installed(facts: Facts) -> Hit | None:
-    """Warn before it happens: pip would install the newest release's wheel here, and it would not import."""
+    """Warn before the failure: pip would install the wheel of the newest release here, and that wheel would not import."""
     newest = _newest_with_wheels()
     if not every(
         lambda: known(facts.flash_attention.version) is None,
@@ -139,8 +140,8 @@ def _to_be_installed(facts: Facts) -> Hit | None:
         return None
     needed = _too_old(facts, newest)
     return Hit(
-        message=f"glibc {facts.system.glibc} is too old for the wheels of flash-attn {newest}, which need {needed}; "
-        "pip installs them all the same.",
+        message=f"glibc {facts.system.glibc} is too old for the wheels of flash-attn {newest}, which need {needed}. "
+        "pip does not check this and installs them.",
         evidence=(fact(facts, "system.glibc"),),
         severity=Severity.INFO,
     )
@@ -153,7 +154,7 @@ def _newest_with_wheels() -> str:
 
 
 def _too_old(facts: Facts, release: str) -> str | None:
-    """Return the glibc that this release's wheels need, where the one here is older."""
+    """Return the glibc that this release's wheels need, if the glibc here is older; else None."""
     row = wheels.matrix(release)
     have = known(facts.system.glibc)
     if isinstance(row, Unknown) or row.needs_glibc is None or have is None:
@@ -185,20 +186,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         else package_cures.again(facts, because, compiled=True)
     )
     built = _build_here(facts)
-    # A wheel for this glibc first, then a build against it; to do without flash-attn is the last way.
+    # First a wheel for this glibc, then a build against this glibc; last, doing without flash-attn.
     fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
     rest = [fix for fix in made if fix not in fitting]
     return (*fitting, *((built,) if built else ()), *rest)
 
 
 def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
-    """Return the fixes for a machine that only a log describes: an older wheel, a build there, a newer system, doing without."""
+    """Return the fixes for a machine that only a log describes: an older wheel, a build on it, a newer system, or doing without."""
     name = subject.package(facts)
     if name is None:
         return (_another_release(facts, None), _newer_system(facts))
     if name != subject.FLASH_ATTN:
         made = package_cures.again(facts, because, compiled=True)
-        # A newer wheel needs a glibc that is newer still.
+        # An upgrade does not help: a newer wheel needs an even newer glibc.
         kept = tuple(fix for fix in made if not any(isinstance(step, Install) and step.upgrade for step in fix.steps))
         builds = any(isinstance(step, Install) for fix in kept for step in fix.steps)
         return (*(() if builds else (_another_release(facts, name),)), *kept, _newer_system(facts))
@@ -213,8 +214,8 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
         steps=(
             package_cures.tools(facts),
             package_cures.fewer_jobs(facts),
-            *package_cures.forcing(facts, "else its setup.py takes the same wheel again"),
-            package_cures.build(facts, "compiled there, against that glibc, by nvcc", again=True, forced=True),
+            *package_cures.forcing(facts, "without it flash-attn's setup.py installs the same wheel again"),
+            package_cures.build(facts, "compiled on that machine with nvcc, for its glibc", again=True, forced=True),
         ),
         verify=subject.verify(facts),
     )
@@ -222,7 +223,7 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
 
 
 def _older(facts: Facts, needed: str | None) -> Facts:
-    """Return the facts with the newest glibc that the error leaves possible, where none is stated: 2.31, if 2.32 is not found."""
+    """Return the facts with a glibc: the stated one, else the newest that the error leaves possible (2.31, if 2.32 is not found)."""
     found = pair(needed) if needed else None
     if found is None or isinstance(facts.system.glibc, str):
         return facts
@@ -234,7 +235,7 @@ _LAST_OF_OLD_LINUX = "2.7.4.post1"  # the last release whose wheels were built o
 
 
 def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
-    """Say whether wheels of the older release may load there: they are for x86-64, and were seen to run with glibc 2.28."""
+    """Say whether wheels of the older release may load there: they are for x86-64, and were tested with glibc 2.28."""
     at_most = pair(str(_older(facts, needed).system.glibc))
     row = wheels.matrix(_LAST_OF_OLD_LINUX)
     lowest = None if isinstance(row, Unknown) or row.works_on_glibc is None else pair(row.works_on_glibc)
@@ -244,54 +245,56 @@ def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
 def _older_release(facts: Facts) -> Fix:
     step = commands.install(
         f"{subject.FLASH_ATTN}=={_LAST_OF_OLD_LINUX}",
-        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup takes the one for the torch there, and compiles "
-        "against the glibc there where there is none (torch 2.7 and newer), which takes hours and nvcc",
+        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup installs the wheel for the torch there. For torch 2.7 "
+        "and newer there is no wheel: then it compiles, which needs nvcc and takes hours",
         changes="flash-attn",
         no_build_isolation=True,
         reinstall=True,
         no_deps=True,
         no_cache=True,
-        takes="seconds where a wheel fits; hours where it is compiled",
+        takes="seconds if a wheel fits; hours if it is compiled",
     )
     title = f"Install flash-attn {_LAST_OF_OLD_LINUX}, which was built on an older Linux"
     return Fix(title=title, steps=(package_cures.tools(facts), step), verify=subject.verify(facts))
 
 
 def _another_release(facts: Facts, name: str | None) -> Fix:
-    look = commands.by_hand(("ldd", "--version"), "prints the glibc there in its first line", "nothing", "none")
-    what = name or "the package whose file stands in the error"
+    look = commands.by_hand(("ldd", "--version"), "prints the version of glibc in its first line", "nothing", "none")
+    what = name or "the package whose file the error names"
     words = (
-        f"of {what}, install an older release, whose wheel is named manylinux_2_NN with NN no higher than the glibc there; or build it there from its "
-        f"source: --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
+        f"install an older release of {what}: the name of its wheel has to contain manylinux_2_NN with NN not higher than in the version of glibc. Or "
+        f"build it there from its source: pip install with --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
     )
     step = commands.by_hand((), words, "that package")
-    title = f"Take a release of {name or 'that package'} for an older Linux, or build it there"
+    title = f"Install a release of {name or 'that package'} for an older Linux, or build it there"
     return Fix(title=title, steps=(look, step), verify=subject.verify(facts))
 
 
 def _newer_system(facts: Facts) -> Fix:
-    """Return the fix without a new package: glibc comes with the distribution alone."""
+    """Return the fix that changes no package: a newer distribution, since only the distribution brings glibc."""
     engine = (
-        "a container of one, on a cluster by `apptainer exec --nv`"
+        "a container of such a distribution (on a cluster: `apptainer exec --nv`)"
         if places.container(facts) is None
         else "a newer image"
     )
     words = (
-        f"or run the program on a newer distribution (Ubuntu 22.04 has glibc 2.35, Debian 12 2.36, RHEL 9 2.34), or in {engine}; glibc itself is never "
-        "replaced: every program of the system uses it"
+        f"run the program on a newer distribution (Ubuntu 22.04 has glibc 2.35, Debian 12 2.36, RHEL 9 2.34), or in {engine}. Do not replace glibc "
+        "itself: every program of the system uses it"
     )
     step = commands.by_hand((), words, "another system", "none")
-    return Fix(title="Use a newer distribution, or a container of one", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Use a newer distribution, or a container with one", steps=(step,), verify=commands.check(facts))
 
 
 def _build_here(facts: Facts) -> Fix | None:
-    """Return the fix that builds flash-attn against the glibc here; None where no toolkit of torch's major is here."""
+    """Return the fix that builds flash-attn against the glibc here; None: no CUDA toolkit of torch's major version is here."""
     if not subject.is_flash_attn(facts) or toolkits.whole(facts) is None:
         return None
     steps = (
         commands.uninstall(subject.FLASH_ATTN, why="it needs a newer glibc than this system has"),
         *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
-        commands.variable("FLASH_ATTENTION_FORCE_BUILD", "TRUE", "else its setup.py takes the same wheel again"),
+        commands.variable(
+            "FLASH_ATTENTION_FORCE_BUILD", "TRUE", "without it flash-attn's setup.py installs the same wheel again"
+        ),
         *(commands.variable(name, value, "fits this machine's memory and cores") for name, value in _settings(facts)),
         commands.install(
             subject.FLASH_ATTN,
@@ -310,7 +313,7 @@ def _settings(facts: Facts) -> tuple[tuple[str, str], ...]:
 
 
 def _gcc_too_old(facts: Facts) -> bool:
-    """Say whether the gcc here does not know C++17 well enough for torch's headers: older than 9."""
+    """Say whether the gcc here is too old to compile torch's headers, which need C++17: older than gcc 9, or missing."""
     try:
         compiler = building.host_compiler(facts)
     except Unsure:

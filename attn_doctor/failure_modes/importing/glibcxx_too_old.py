@@ -1,19 +1,20 @@
 """The C++ library that the loader finds first is older than the extension needs.
 
 What it is
-    libstdc++.so.6 carries the version of the gcc that it came with. An extension that was compiled with a newer gcc asks for
-    symbols that an older libstdc++ does not have.
+    libstdc++.so.6 is the C++ library of gcc, and each gcc release brings a newer one. An extension that was compiled with a newer
+    gcc needs symbols that an older libstdc++ does not have.
 
 How it shows
     "ImportError: /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.29' not found (required by .../flash_attn_2_cuda...so)",
-    or CXXABI_1.3.13 in the place of GLIBCXX.
+    or CXXABI_1.3.13 instead of GLIBCXX.
 
 Why it happens
-    The distribution's libstdc++ is old, or the loader finds that of an old conda environment first (or the system's before
-    conda's). The path in the message says which one was taken.
+    The distribution's libstdc++ is old. Or there are two, and the loader finds the older one first: that of an old conda
+    environment, or that of the system. The path in the message shows which file was loaded.
 
 What to do
-    In conda: install a newer libstdcxx-ng. Else a newer libstdc++6 of the distribution, or a wheel that was built on an older system.
+    In a conda environment: install a newer libstdcxx-ng. Else install a newer libstdc++6 from the distribution, or a wheel that was
+    built on an older system.
 
 How to reproduce
     `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any. It
@@ -89,7 +90,7 @@ def detect(facts: Facts) -> Hit | None:
             have = facts.system.glibcxx
             newest = f", whose newest is GLIBCXX_{have}" if isinstance(have, str) else ""
             return Hit(
-                message=f"{attempt.module} was built for {found[2]}; the loader takes {found[1]}{newest}.",
+                message=f"{attempt.module} was built for {found[2]}; the loader finds {found[1]}{newest}.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "system.libstdcxx")),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
@@ -98,7 +99,7 @@ def detect(facts: Facts) -> Hit | None:
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.cause == "glibcxx" and binary.module not in imported:
             return Hit(
-                message=f"{binary.module} was built for GLIBCXX_{binary.glibcxx}; {facts.system.libstdcxx} ends at "
+                message=f"{binary.module} was built for GLIBCXX_{binary.glibcxx}; the newest in {facts.system.libstdcxx} is "
                 f"GLIBCXX_{facts.system.glibcxx}.",
                 evidence=(fact(facts, f"binaries.{index}.glibcxx"), fact(facts, "system.glibcxx")),
             )
@@ -111,7 +112,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a library of another program
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
-        message=f"{what} was built for {seen.group('version')}, and the libstdc++ that is found first there is older.",
+        message=f"{what} was built for {seen.group('version')}, and the loader there finds an older libstdc++ first.",
         evidence=evidence,
     )
 
@@ -122,7 +123,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):
         step = commands.by_hand(
             places.conda_install(facts, "libstdcxx-ng"),
-            "conda's own libstdc++ is the one that its Python loads",
+            "the Python of a conda environment loads conda's own libstdc++",
             "libstdcxx-ng of this environment",
         )
         made.append(Fix(title="Install a newer libstdc++ into the conda environment", steps=(step,), verify=verify))

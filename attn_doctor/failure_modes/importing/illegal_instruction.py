@@ -1,23 +1,23 @@
 """A package uses an instruction that this CPU does not have.
 
 What it is
-    Compiled code was built for, or chose at its start, instructions that the CPU lacks, or that a virtual machine hides. The system ends
-    the process without an exception. Newer packages look first and raise an error.
+    Compiled code uses an instruction that the CPU does not have, or that a virtual machine hides. The system then ends the process without
+    a Python exception. Newer packages check the CPU first and raise an error.
 
 How it shows
-    "Illegal instruction (core dumped)" and exit code 132 or -4, "Fatal Python error: Illegal instruction"; on Windows 0xC000001D. Of NumPy
-    2.4 and newer: "NumPy was built with baseline optimizations: (X86_V2) but your machine doesn't support: (X86_V2)". Of polars:
-    "Missing required CPU features". Of TensorFlow: "was compiled to use AVX instructions, but these aren't available on your machine".
+    "Illegal instruction (core dumped)" and exit code 132 or -4, "Fatal Python error: Illegal instruction"; on Windows 0xC000001D. NumPy
+    2.4 and newer print "NumPy was built with baseline optimizations: (X86_V2) but your machine doesn't support: (X86_V2)", polars
+    "Missing required CPU features", TensorFlow "was compiled to use AVX instructions, but these aren't available on your machine".
 
 Why it happens
-    On a Jetson or another ARM board: the OpenBLAS in NumPy takes the CPU for another one (1.19.5 is known for it). On x86: a CPU older
-    than 2013 without AVX2, or a virtual machine whose CPU model is kvm64 or qemu64. Or a package that was compiled with -march=native
+    On a Jetson or another ARM board: the OpenBLAS in NumPy mistakes the CPU for another model (known of NumPy 1.19.5). On x86: the CPU is
+    older than 2013 and has no AVX2, or the CPU model of a virtual machine is kvm64 or qemu64. Or a package was compiled with -march=native
     on another machine.
 
 What to do
-    ARM: `export OPENBLAS_CORETYPE=ARMV8` before Python starts, or another NumPy. A virtual machine: give it the host's CPU ("host",
-    "host-passthrough"). NumPy on an old CPU: `numpy<2.4`. polars: `polars[rtcompat]`. A package that was compiled elsewhere: its finished
-    wheel.
+    ARM: `export OPENBLAS_CORETYPE=ARMV8` before Python starts, or install another NumPy. A virtual machine: set its CPU model to the
+    host's ("host", "host-passthrough"). NumPy on an old CPU: install `numpy<2.4`. polars: install `polars[rtcompat]`. A package that was
+    compiled on another machine: install its finished wheel.
 
 How to reproduce
     `attn-doctor reproduce illegal-instruction` imports a module of C that ends by this signal. It downloads nothing.
@@ -119,7 +119,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name what uses the instruction."""
+    """Name the package that uses the instruction."""
 
     by: Literal["numpy", "polars", "flash-attn", "another"]
 
@@ -168,7 +168,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=found.evidence,
         variant=Lacks(by=by),
         confidence=found.confidence,
-        # polars warns and goes on, until it uses the instruction.
+        # polars prints a warning and continues; it ends later, if it uses the instruction.
         severity=Severity.WARNING if all("polars" in m.groups for m in found.matches) else found.severity,
     )
 
@@ -197,24 +197,24 @@ def _coretype(facts: Facts) -> Fix:
     step = commands.variable(
         "OPENBLAS_CORETYPE",
         "ARMV8",
-        f"{where}NumPy's OpenBLAS then uses what every 64-bit ARM has; put the line into ~/.bashrc as well",
+        f"{where}NumPy's OpenBLAS then uses only instructions that every 64-bit ARM CPU has; write the line into ~/.bashrc too",
     )
-    return Fix(title="Tell OpenBLAS which CPU this is", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Set the CPU type for OpenBLAS", steps=(step,), verify=commands.check(facts))
 
 
 def _other_numpy(facts: Facts) -> Fix:
     step = commands.install(
         "numpy!=1.19.5",
-        why="the OpenBLAS of numpy 1.19.5 takes a Jetson's CPU for another one; numpy 1.19.4 (Python 3.6) and newer ones do not",
+        why="the OpenBLAS in numpy 1.19.5 mistakes a Jetson's CPU for another model; numpy 1.19.4 (Python 3.6) and releases after 1.19.5 do not",
         changes="numpy",
     )
-    return Fix(title="Install another NumPy than 1.19.5", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Install a NumPy other than 1.19.5", steps=(step,), verify=commands.check(facts))
 
 
 def _older_numpy(facts: Facts) -> Fix:
     step = commands.install(
         "numpy<2.4",
-        why="NumPy 2.4 and newer need a CPU of x86-64-v2 (SSE4.2, from about 2009 on); 2.3 needs SSE3 alone",
+        why="NumPy 2.4 and newer need a CPU of x86-64-v2 (with SSE4.2, from about 2009 on); NumPy 2.3 needs only SSE3",
         changes="numpy, to 2.3",
     )
     return Fix(title="Install a NumPy for this CPU", steps=(step,), verify=commands.check(facts))
@@ -223,7 +223,7 @@ def _older_numpy(facts: Facts) -> Fix:
 def _polars(facts: Facts) -> Fix:
     step = commands.install(
         "polars[rtcompat]",
-        why="the same polars without AVX instructions; before 1.35 it was the package polars-lts-cpu, in place of polars",
+        why="the same polars without AVX instructions; before 1.35 this was a separate package, polars-lts-cpu",
         changes="adds polars-runtime-compat",
     )
     return Fix(title="Install polars for an old CPU", steps=(step,), verify=commands.check(facts))
@@ -232,19 +232,19 @@ def _polars(facts: Facts) -> Fix:
 def _host_cpu(facts: Facts) -> Fix:
     step = commands.by_hand(
         (),
-        "in a virtual machine: set its CPU to the host's (Proxmox and QEMU: CPU type host; libvirt: host-passthrough), then start it anew. "
-        "kvm64 and qemu64 hide AVX and SSE4",
+        "if this is a virtual machine: set its CPU model to the host's (Proxmox and QEMU: CPU type host; libvirt: host-passthrough), then restart "
+        "it. The models kvm64 and qemu64 hide AVX and SSE4",
         "the virtual machine",
         "none",
     )
-    return Fix(title="Show the virtual machine the host's CPU", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Give the virtual machine the host's CPU", steps=(step,), verify=commands.check(facts))
 
 
 def _where(facts: Facts) -> Fix:
     step = commands.by_hand(
         (*commands.starting(facts), "-X", "faulthandler", "PROGRAM"),
-        "the last line of a package is the one that uses the instruction: take a release or a build of that package for this CPU; `lscpu` "
-        "lists what it has",
+        "prints where the program ends: the package in its topmost line uses the instruction. Install a release or a build of that package for this "
+        "CPU; `lscpu` lists what this CPU has",
         "nothing",
         "none",
     )
@@ -254,9 +254,9 @@ def _where(facts: Facts) -> Fix:
 def _own_python(facts: Facts) -> Fix:
     step = commands.by_hand(
         (*commands.starting(facts), "-c", "import platform; print(platform.machine())"),
-        "x86_64 on a Mac with Apple silicon means that Rosetta translates it, which knows no AVX: make the environment anew with a Python "
-        "for arm64",
+        "if it prints x86_64 on a Mac with Apple silicon, Rosetta translates this Python, and Rosetta has no AVX: make a new environment with a "
+        "Python for arm64",
         "nothing",
         "none",
     )
-    return Fix(title="See whether this Python is one for this Mac", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Check whether this Python is built for this Mac", steps=(step,), verify=commands.check(facts))

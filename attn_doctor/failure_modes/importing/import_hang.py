@@ -5,16 +5,17 @@ What it is
     not answer, or a deadlock between two libraries.
 
 How it shows
-    There is no output; or "Waited on lock file ... for 300 seconds" from torch 2.7 on; a TimeoutError of the program that
-    started it.
+    There is no output. Or torch 2.7 and newer print "Waited on lock file ... for 300 seconds". Or the program that started the import
+    ends with a TimeoutError.
 
 Why it happens
-    torch compiles some extensions at their first use, and a file called `lock` in its cache folder says that a process is
-    compiling. When that process was killed, every later process waits for ever and prints nothing. Otherwise a driver call
-    mostly does not return.
+    torch compiles some extensions at their first use. While it compiles, there is a file called `lock` in its cache folder. If the
+    compiling process was killed, the file stays, and every later process waits for ever and prints nothing. In most other cases a
+    call of the driver does not return.
 
 What to do
-    Remove the lock file. Else see where it waits: `py-spy dump --pid PID`, or start Python with -X faulthandler and send it SIGABRT.
+    Remove the lock file. If there is none, look where the program waits: `py-spy dump --pid PID`, or start Python with -X faulthandler
+    and send it SIGABRT.
 
 How to reproduce
     `attn-doctor reproduce import-hang` imports a flash_attn_2_cuda that waits for ever, and stops it. It downloads nothing.
@@ -81,7 +82,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     return Hit(
-        message=f"It waits for the lock {seen.group('lock')}, which a build that was stopped has left behind.",
+        message=f"The program waits for the lock file {seen.group('lock')}, which a stopped build left behind.",
         evidence=evidence,
         severity=Severity.ERROR,
     )
@@ -90,7 +91,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         ("py-spy", "dump", "--pid", "PID"),
-        "shows where it waits, while it hangs (pip install py-spy)",
+        "while the program hangs: shows where it waits. PID is its process number (py-spy comes with pip install py-spy)",
         "nothing",
         "none",
     )

@@ -1,29 +1,29 @@
 """The loader finds another copy of a library before the one that came with torch.
 
 What it is
-    LD_LIBRARY_PATH and LD_PRELOAD make the loader take other libraries first: those of CUDA, of the C++ runtime
-    (libstdc++.so.6), of OpenMP (libgomp.so.1) or of torch itself (libc10.so). attn-doctor imports again without these
-    variables: where that works, they are the cause.
+    With LD_LIBRARY_PATH or LD_PRELOAD the loader finds other copies first: of CUDA's libraries, of the C++ runtime
+    (libstdc++.so.6), of OpenMP (libgomp.so.1) or of torch itself (libc10.so). attn-doctor repeats the import without these
+    variables: if the import then works, the variables are the cause.
 
-    torch's wheels bring their own CUDA libraries in the nvidia-* packages. Where the loader finds an older copy first, on
+    torch's wheels bring their own CUDA libraries in the nvidia-* packages. If the loader finds an older copy first, on
     LD_LIBRARY_PATH or in a conda environment, that copy lacks functions that torch's other libraries call.
 
 How it shows
     "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version
     libnvJitLink.so.12" at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined
-    in file libnvJitLink.so.12 with link time reference". cuDNN has its own message: "Could not load library
-    libcudnn_cnn_train.so.8. Error: /usr/local/...: undefined symbol", or torch does: "cuDNN version incompatibility: PyTorch
-    was compiled against ...". cuDNN 9 consists of parts that look for one another when they are needed: "Unable to load any of
-    {libcudnn_engines_precompiled.so.9...}", "CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", "CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH"; on
-    Windows "Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!".
+    in file libnvJitLink.so.12 with link time reference". cuDNN prints "Could not load library libcudnn_cnn_train.so.8. Error:
+    /usr/local/...: undefined symbol", and torch "cuDNN version incompatibility: PyTorch was compiled against ...". cuDNN 9 consists of
+    several files, which it loads when it needs them: "Unable to load any of {libcudnn_engines_precompiled.so.9...}",
+    "CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", "CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH"; on Windows "Could not locate
+    cudnn_ops64_9.dll. Please make sure it is in your library path!".
 
 Why it happens
-    `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...` in a shell profile, a module system, or an image that sets it. torch
-    does not need the variable: it finds its own libraries by itself.
+    A shell profile contains `export LD_LIBRARY_PATH=/usr/local/cuda-12.1/lib64:...`, or a cluster's module or a container image sets
+    the variable. torch does not need it: torch finds its own libraries without it.
 
 What to do
-    Unset LD_LIBRARY_PATH for this program, or take the CUDA folders out of it. On a cluster: `module unload cudnn cuda`, or the cuDNN
-    module that the torch module was built with. flash-attn is not the cause.
+    Unset LD_LIBRARY_PATH for this program, or remove the CUDA folders from it. On a cluster: `module unload cudnn cuda`, or load the
+    cuDNN module that the torch module was built with. flash-attn is not the cause.
 
 How to reproduce
     `attn-doctor reproduce ld-library-path-shadowing` loads a library under a LD_LIBRARY_PATH that puts an older CUDA in
@@ -64,7 +64,7 @@ _CUDA = (
 MODE = FailureMode(
     code="AD304",
     slug="ld-library-path-shadowing",
-    title="Another copy of a library stands in front",
+    title="The loader finds another copy of a library first",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=(
@@ -115,7 +115,7 @@ MODE = FailureMode(
             sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9.1}",
         ),
         Sign(
-            # A mangled name is none of the C interface; the file says whose it is.
+            # This name is a mangled C++ name, which does not contain "cudnn"; the file name shows that the library is cuDNN.
             pattern=r"symbol (?P<mangled>_Z\w+), version libcudnn\S+ not defined in file (?P<in>libcudnn\w*)",
             literal=" not defined in file libcudnn",
             sample="libcudnn_ops_train.so.8: symbol _Z20cudnnGenericOpTensor, version libcudnn_ops_infer.so.8 not defined in file "
@@ -126,7 +126,7 @@ MODE = FailureMode(
             literal="cudnn",
             sample="Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!",
         ),
-        # A folder in which the loader looks by itself: no variable put this copy in front.
+        # The loader searches these folders without any variable, so no variable is the cause.
         Sign(
             pattern=r"(?<![\w.-])(?P<system>/(?:usr/)?lib(?:64|/x86_64-linux-gnu|/aarch64-linux-gnu)?)/libcudnn\w*\.so",
             literal="/libcudnn",
@@ -154,10 +154,12 @@ _SYMBOL = re.compile(_CUDA)
 
 
 class InFront(Variant, frozen=True, kw_only=True):
-    """Say whose library another copy stands in front of."""
+    """Name the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
-    folder: str | None = None  # of the system, "/lib/x86_64-linux-gnu": the loader looks there without being told
+    folder: str | None = (
+        None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
+    )
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -177,12 +179,12 @@ def detect(facts: Facts) -> Hit | None:
             if not _may_be_in_front(facts, symbols.explain(symbol).library or ""):
                 continue
             shadow = _shadow(facts, library)
-            where = f"; {shadow[1].folder} on LD_LIBRARY_PATH holds one" if shadow else ""
+            where = f"; {shadow[1].folder} on LD_LIBRARY_PATH contains a copy" if shadow else ""
             evidence = [fact(facts, path, f"importing {module}: {message(fault)}")]
             if shadow:
                 evidence.append(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"))
             return Hit(
-                message=f"{module} does not import: an older {library} than torch's own stands in front of it{where}.",
+                message=f"{module} does not import: the loader finds an older {library} before torch's own{where}.",
                 evidence=tuple(evidence),
                 certainty=Certainty.OBSERVED,
             )
@@ -206,24 +208,26 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     if facts.torch.importable is False:
-        return None  # for another reason
+        return None  # it fails for another reason
     try:
         shadow = _shadow(facts, "libnvJitLink")
     except Unsure:
-        return None  # an older copy on a path is only a notice
+        return None  # a copy on LD_LIBRARY_PATH is only worth a note, so it may stay undetermined
     if shadow is None:
         return None
     return Hit(
-        message=f"{shadow[1].folder} on LD_LIBRARY_PATH comes before torch's own libnvJitLink; an older one there stops torch.",
+        message=f"The loader searches {shadow[1].folder} (on LD_LIBRARY_PATH) before torch's own libnvJitLink. If the copy there is older, torch does "
+        "not import.",
         evidence=(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"),),
-        severity=Severity.INFO,  # most such paths do no harm: only the import tells
+        severity=Severity.INFO,  # most such folders do no harm; only an import shows whether this one does
     )
 
 
 def _may_be_in_front(facts: Facts, library: str) -> bool:
-    """Say whether a folder of LD_LIBRARY_PATH may hold this library ("": any of CUDA's). False where the variable is not set.
+    """Say whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
 
-    Then the library came with a package, for example an nvidia-nvjitlink of another release than torch asks for.
+    False if the variable is not set: the library then came with a package, such as an nvidia-nvjitlink of another release than torch
+    asks for.
     """
     entries = facts.toolchain.library_path
     if isinstance(entries, tuple) and entries:
@@ -245,9 +249,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     library = (symbols.explain(symbol).library if symbol else "cuDNN") or "a CUDA library"
     user = seen.group("file") or "A library"
     cudnn = library == "cuDNN" or library.startswith("libcudnn")
-    message = f"{user} loaded another {library} than it was built for: another copy stands in front of torch's own."
+    message = (
+        f"{user} loaded a copy of {library} that it was not built for: the loader found that copy before torch's own."
+    )
     if seen.group("parts"):
-        message = "cuDNN did not find its own parts, or found those of another cuDNN in front of them."
+        message = "cuDNN did not find its own parts, or it found parts of another cuDNN first."
     return Hit(
         message=message,
         evidence=evidence,
@@ -268,10 +274,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if _may_be_set(facts):
         rest = _kept(facts)
-        why = "torch finds the CUDA libraries that it brought by itself"
+        why = "torch finds its own CUDA libraries without this variable"
         step = commands.variable("LD_LIBRARY_PATH", rest, why) if rest else commands.without_library_path(facts, why)
         kept = isinstance(step, SetVariable) and step.value is not None
-        title = "Take the CUDA folders off LD_LIBRARY_PATH" if kept else "Unset LD_LIBRARY_PATH"
+        title = "Remove the CUDA folders from LD_LIBRARY_PATH" if kept else "Unset LD_LIBRARY_PATH"
         made.append(Fix(title=title, steps=(step,), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
@@ -284,7 +290,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return tuple(made)
 
 
-# Packages of cuDNN: NVIDIA's repository (libcudnn9-cuda-12, held in its images), Debian's and Ubuntu's nvidia-cudnn, Arch's cudnn.
+# Packages of cuDNN: libcudnn9-cuda-12 in NVIDIA's repository (on hold in NVIDIA's images), nvidia-cudnn in Debian and Ubuntu, cudnn in Arch.
 # https://docs.nvidia.com/deeplearning/cudnn/installation/latest/linux.html
 _REMOVE: dict[Manager, Argv] = {
     "apt-get": ("apt-get", "remove", "-y", "--allow-change-held-packages", "libcudnn*"),
@@ -295,7 +301,7 @@ _REMOVE: dict[Manager, Argv] = {
 
 
 def _without_the_systems(facts: Facts, folder: str) -> Fix:
-    """Return the way for a cuDNN of the system that the loader finds by itself: torch brings a whole one of its own."""
+    """Return the fix that removes the system's cuDNN, which the loader finds without a variable. torch brings a complete cuDNN."""
     manager = places.manager(facts) or (
         "apt-get" if "linux-gnu" in folder else "pacman" if folder == "/usr/lib" else "dnf"
     )
@@ -303,8 +309,8 @@ def _without_the_systems(facts: Facts, folder: str) -> Fix:
         manager, "dpkg -S"
     )
     why = (
-        f"the parts in {folder} are loaded beside those of torch's own cuDNN; no variable is the cause, and torch needs none of them "
-        f"(`{owner} {folder}/libcudnn*` names their package)"
+        f"cuDNN loads some of its parts from {folder} and others from torch's own cuDNN. torch does not need the files in {folder}, and no variable is "
+        f"the cause (`{owner} {folder}/libcudnn*` prints the package of the files)"
     )
     step = commands.by_hand(
         places.as_root(facts, *_REMOVE.get(manager, _REMOVE["apt-get"])),
@@ -317,27 +323,27 @@ def _without_the_systems(facts: Facts, folder: str) -> Fix:
 
 
 def _newer_cudnn(facts: Facts) -> Fix:
-    """Return the way without root: a cuDNN of the environment that has the part which the system's has."""
+    """Return the fix that needs no root: install a cuDNN into the environment that also contains the part that is now loaded from the system."""
     cuda = facts.torch.cuda
     name = f"nvidia-cudnn-cu{cuda.partition('.')[0]}" if isinstance(cuda, str) else "nvidia-cudnn-cu12"
     step = commands.install(
         name,
         upgrade=True,
         no_deps=True,
-        why="without root: a newer cuDNN 9 in the environment, which has these parts itself; torch takes each cuDNN of its major",
+        why="needs no root: a newer cuDNN 9 in the environment, which contains these parts; torch works with every cuDNN of the same major version",
         changes=name,
         risk="medium",
-        risk_text="torch names one release of it, and pip check complains",
+        risk_text="torch requires one exact release of cuDNN, so pip check complains",
         takes="about 700 MB",
     )
     return Fix(title="Install a newer cuDNN beside torch", steps=(step,), verify=commands.check(facts))
 
 
 def _one_index(facts: Facts) -> Fix:
-    """Return the way where LD_LIBRARY_PATH is not set: packages of nvidia-* of another release than torch asks for."""
+    """Return the fix for the case that LD_LIBRARY_PATH is not set: nvidia-* packages of other releases than torch asks for."""
     steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
         facts,
-        "where LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
+        "if LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
         reinstall=True,
     )
     return Fix(title="Install torch and its libraries again, from one index", steps=steps, verify=commands.check(facts))
@@ -354,8 +360,8 @@ def _may_be_set(facts: Facts) -> bool:
 def _module(facts: Facts, cudnn: bool) -> Fix:
     step = commands.by_hand(
         ("module", "unload", "cudnn" if cudnn else "cuda"),
-        "on a cluster: its module puts these libraries in front; `module list` names what is loaded. Where torch itself comes from a module, "
-        "load the cuDNN and the CUDA that this module was built with instead",
+        "on a cluster: its module adds these libraries before torch's own; `module list` prints the loaded modules. If torch itself comes from a "
+        "module, load the cuDNN and the CUDA that the torch module was built with instead",
         "this shell's environment only",
         "none",
     )
@@ -363,31 +369,31 @@ def _module(facts: Facts, cudnn: bool) -> Fix:
 
 
 def _release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the way for a library that no variable put in front: a package of another release than torch asks for."""
+    """Return the fix for the case that no variable is the cause: a package of another release than torch asks for."""
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
     step = commands.run(
         (*checks, commands.python(facts)) if checks else (*commands.starting(facts), "-m", "pip", "check"),
-        f"names the {name} package that is of another release than torch asks for; install exactly the release that it names",
+        f"prints which {name} package has another release than torch asks for; install exactly the release that it prints",
         "nothing",
         "none",
     )
-    return Fix(title="Find the package of another release", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Find the package with the wrong release", steps=(step,), verify=commands.check(facts))
 
 
 def _on_windows(facts: Facts) -> Fix:
     step = commands.by_hand(
         ("where.exe", "cudnn*.dll"),
-        "lists the cuDNN libraries on PATH: take these folders off PATH (Settings, Environment variables), or remove the files that were copied "
-        "into CUDA's bin folder. torch brings its own in torch\\lib",
+        "lists the cuDNN libraries on PATH: remove these folders from PATH (Settings, Environment variables), or delete the cuDNN files that were "
+        "copied into CUDA's bin folder. torch has its own cuDNN in torch\\lib",
         "PATH",
         "low",
     )
-    return Fix(title="Take the other cuDNN off PATH", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Remove the other cuDNN from PATH", steps=(step,), verify=commands.check(facts))
 
 
 def _kept(facts: Facts) -> str | None:
-    """Return LD_LIBRARY_PATH without its CUDA folders; None where no folder is left, or the value is not known."""
+    """Return LD_LIBRARY_PATH without its CUDA folders; None: no folder is left, or the value is not known."""
     try:
         value = variable(facts, "LD_LIBRARY_PATH")
     except Unsure:

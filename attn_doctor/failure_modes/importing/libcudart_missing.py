@@ -1,20 +1,20 @@
-"""A library that the extension was linked against is not found: mostly the CUDA runtime of another major.
+"""A library that the extension was linked against is not found: in most cases the CUDA runtime of another major version.
 
 What it is
-    An extension names the libraries that it needs. libcudart.so.12 is the runtime of CUDA 12; a torch for CUDA 13 brings
-    libcudart.so.13, and a torch for CUDA 11 libcudart.so.11.0. libc10.so is torch's own: it is found once torch is imported.
+    An extension needs certain libraries by name. libcudart.so.12 is the runtime of CUDA 12; a torch for CUDA 13 brings
+    libcudart.so.13, and a torch for CUDA 11 libcudart.so.11.0. libc10.so is a part of torch: it is found only after `import torch`.
 
 How it shows
     "ImportError: libcudart.so.12: cannot open shared object file: No such file or directory" when flash_attn is imported; the same
     with libcudart.so.11.0, libc10.so, libcublas.so.12.
 
 Why it happens
-    The wheel was built for another CUDA major than torch. flash-attn up to 2.8.3 even asks for the CUDA 12 wheel under a torch
-    for CUDA 13, and where there is one (torch 2.9 and 2.10, Python 3.12), pip installs it. Or the extension is imported before
-    torch, and only importing torch makes these libraries available.
+    The wheel was built for another major version of CUDA than torch. flash-attn up to 2.8.3 asks for the CUDA 12 wheel even if torch
+    is for CUDA 13, and pip installs it if it exists (torch 2.9 and 2.10, Python 3.12). Or the extension is imported before torch:
+    only `import torch` makes these libraries available.
 
 What to do
-    Install the wheel for torch's CUDA major, or a flash-attn release that asks for the right one. Import torch first.
+    Install the wheel for the CUDA major version of torch, or a flash-attn release that asks for the right wheel. Import torch first.
 
 How to reproduce
     `attn-doctor reproduce libcudart-missing` imports an extension that needs a CUDA runtime which is not there. It downloads
@@ -53,8 +53,8 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
-        # torch's own loader raises OSError for the same library: then torch is broken, not an extension. "dlerror" is
-        # TensorFlow's notice on machines without a GPU.
+        # torch's own loader raises OSError for the same library: in that case torch is broken, and no extension. "dlerror" is in a
+        # notice that TensorFlow prints on machines without a GPU.
         Sign(
             pattern=r"(?<!OSError: )(?<!dlerror: )\b(?P<library>libcudart\.so\.(?P<cuda>\d+)(?:\.\d+)?): cannot open shared object file",
             literal="libcudart.so.",
@@ -96,7 +96,7 @@ _RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Return the libraries that were not found: "libcudart.so.12"."""
+    """Name the libraries that were not found: "libcudart.so.12"."""
 
     libraries: tuple[str, ...]
 
@@ -112,7 +112,7 @@ def detect(facts: Facts) -> Hit | None:
                 certainty=Certainty.OBSERVED,
             )
     if extension_tried(facts):
-        return None  # an observed import counts more than the name of a file or its contents
+        return None  # the result of a real import counts more than the name of a file or its contents
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         absent = _absent(binary)
         if binary.module in EXTENSIONS and binary.verdict == "fails" and absent:
@@ -134,7 +134,7 @@ def _sentence(module: str, library: str, facts: Facts) -> str:
     have = facts.torch.cuda
     if runtime and isinstance(have, str):
         return f"{module} was built for CUDA {runtime[1]} and needs {library}; your torch is built for CUDA {have}."
-    return f"{module} needs {library}, which is nowhere on the loader's path."
+    return f"{module} needs {library}, and the loader finds it in none of its folders."
 
 
 def _by_name(facts: Facts) -> Hit | None:
@@ -154,7 +154,7 @@ def _by_name(facts: Facts) -> Hit | None:
 
 
 def _by_request(facts: Facts) -> Hit | None:
-    """Find a project file that pins a release whose setup.py asks for the wheel of another CUDA major, where that wheel exists."""
+    """Find a project file that pins a flash-attn whose setup.py would install an existing wheel for another CUDA major version."""
     key = key_of(facts)
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     for index, pin in enumerate(pins):
@@ -210,7 +210,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = (
         f"An extension was built for CUDA {cuda}, and {first.groups['library']} is not there: torch is built for another CUDA."
         if cuda
-        else f"{first.groups['library']} is not there: the extension was imported before torch, or torch is gone."
+        else f"{first.groups['library']} is not there: the extension was imported before torch, or torch is not installed."
     )
     return Hit(message=message, evidence=evidence, variant=variant)
 
@@ -228,22 +228,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:
-    """Return the fix for a package that no line names: the CUDA runtime that it asks for, beside torch's own."""
+    """Return the fix for a package that the log does not name: install the CUDA runtime that it needs, in addition to torch's."""
     found = next((match for name in missing.libraries if (match := _RUNTIME.match(name))), None)
     if found is None or facts.system.os == "windows":
         return ()
     name = f"nvidia-cuda-runtime-cu{found[1]}" if int(found[1]) < _UNNAMED else f"nvidia-cuda-runtime=={found[1]}.*"
     get = commands.install(
         name,
-        why=f"the runtime of CUDA {found[1]} that the package asks for, beside torch's; a package that calls torch has to be of torch's own CUDA: the next way",
+        why=f"the package needs the runtime of CUDA {found[1]}, and torch brings another one: both can be installed. This does not help a package that "
+        "calls torch, which has to be built for torch's CUDA: see the next way",
         changes=f"adds {name}",
     )
     path = nvidia_wheels.on_the_path(
-        facts, "its folder: the loader looks there in this shell; then start the program again"
+        facts, "adds its folder, so that the loader searches it in this shell; then start the program again"
     )
-    return (Fix(title=f"Bring the runtime of CUDA {found[1]}", steps=(get, *path), verify=commands.check(facts)),)
+    return (Fix(title=f"Install the runtime of CUDA {found[1]}", steps=(get, *path), verify=commands.check(facts)),)
 
 
-_UNNAMED = (
-    13  # the first major whose wheels do not have it in their names: https://pypi.org/project/nvidia-cuda-runtime/
-)
+_UNNAMED = 13  # the first CUDA major version that is not a part of the wheels' names: https://pypi.org/project/nvidia-cuda-runtime/

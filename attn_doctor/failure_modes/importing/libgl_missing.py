@@ -1,8 +1,8 @@
-"""OpenCV does not import: a system library that slim containers leave out is missing.
+"""OpenCV does not import: a system library is missing, as in most slim containers.
 
 What it is
-    Ultralytics imports OpenCV (cv2). The build with windows needs libGL and a few X libraries of the system, and slim images
-    have none.
+    Ultralytics imports OpenCV (cv2). opencv-python, the build that can open windows, needs libGL and a few X libraries of the
+    system. Slim container images do not contain them.
 
 How it shows
     "ImportError: libGL.so.1: cannot open shared object file: No such file or directory", or libgthread-2.0.so.0, libSM.so.6,
@@ -12,7 +12,7 @@ Why it happens
     python:3.x-slim, minimal server installations and most CI images have no desktop libraries.
 
 What to do
-    Use the build without windows, opencv-python-headless, in place of opencv-python; or install the system's libgl1.
+    Replace opencv-python by opencv-python-headless, the build that opens no windows. Or install the system package libgl1.
 
 How to reproduce
     `attn-doctor reproduce libgl-missing` imports OpenCV where there is no libGL. It downloads 90 MB. Where that cannot be
@@ -40,7 +40,7 @@ from attn_doctor.model.steps import Step
 MODE = FailureMode(
     code="AD315",
     slug="libgl-missing",
-    title="OpenCV misses a system library",
+    title="OpenCV does not find a system library",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("ultralytics-broken",),
@@ -67,7 +67,7 @@ _LIBRARY = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Return the system library that OpenCV did not find: "libGL.so.1"."""
+    """Name the system library that OpenCV did not find: "libGL.so.1"."""
 
     library: str
 
@@ -101,12 +101,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     try:
         have = version(facts, "opencv-python")
     except Unsure:
-        have = ""  # a log names few packages
+        have = ""  # not known: a log names only few packages
     if have is not None:
         headless = f"opencv-python-headless=={have}" if have else "opencv-python-headless"
         steps: tuple[Step, ...] = (
-            commands.uninstall("opencv-python", why="the build with windows"),
-            commands.install(headless, why="the same OpenCV without windows", changes="opencv-python-headless"),
+            commands.uninstall("opencv-python", why="the build that can open windows needs this library"),
+            commands.install(
+                headless,
+                why="the same OpenCV; it opens no windows and needs no libGL",
+                changes="opencv-python-headless",
+            ),
         )
         made.append(Fix(title="Use OpenCV without windows", steps=steps, verify=verify))
     system = system_tools.opencv_library(facts, stem)

@@ -1,9 +1,10 @@
-"""conda's MKL is another release than the torch or NumPy that conda installed with it expects.
+"""conda installed another release of MKL than its torch or NumPy expects.
 
 What it is
-    torch of conda's pytorch channel, and older ones of conda-forge, take Intel's MKL from a package of its own, which conda resolves to
-    the newest. MKL 2024.1 dropped the functions iJIT_NotifyEvent and iJIT_IsProfilingActive that these torch expect in it; MKL 2022 gave its
-    libraries the number 2 (libmkl_rt.so.2), where 2021 has 1. pip's torch holds its own MKL and does not have this failure.
+    The torch of conda's pytorch channel, and old torch of conda-forge, use Intel's MKL from the separate package mkl, and conda installs
+    the newest mkl. MKL 2024.1 removed the functions iJIT_NotifyEvent and iJIT_IsProfilingActive, which these torch releases call. The
+    libraries of MKL 2022 end in .so.2 (libmkl_rt.so.2), those of 2021 in .so.1. pip's torch contains its own MKL and does not have this
+    failure.
 
 How it shows
     "ImportError: .../torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent" at `import torch`, or the same with
@@ -11,12 +12,12 @@ How it shows
     libmkl_avx2.so or libmkl_def.so.", on Windows "mkl_intel_thread.dll".
 
 Why it happens
-    An environment file that pins torch and not MKL; or Intel's oneAPI 2024.1 and newer on LD_LIBRARY_PATH.
+    An environment file pins torch and does not pin mkl. Or Intel's oneAPI 2024.1 or newer is on LD_LIBRARY_PATH.
 
 What to do
-    For the missing function `conda install "mkl<2024.1"` into that environment (mamba and micromamba have the same words; pixi: `pixi add "mkl<2024.1"`), and
-    the same line in its environment file. For libmkl_*.so.1 it is `mkl<2022`, for a library that does not load the same MKL once more. Or
-    take pip's torch in place of conda's.
+    Missing function: `conda install "mkl<2024.1"` into that environment (the same with mamba and micromamba; pixi: `pixi add
+    "mkl<2024.1"`), and write `mkl<2024.1` into the environment file. Missing libmkl_*.so.1: install `mkl<2022`. MKL does not load its own
+    library: install the same mkl again. Or install pip's torch instead of conda's.
 
 How to reproduce
     `attn-doctor reproduce mkl-does-not-fit` loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none. It
@@ -97,7 +98,7 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Hold the requirement on MKL that cures; `again`: the same release once more."""
+    """Hold the requirement of the MKL to install; `again`: install it even if this release is there."""
 
     mkl: str = _OLDER
     again: bool = False
@@ -108,7 +109,7 @@ def detect(facts: Facts) -> Hit | None:
     if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
         return None
     return Hit(
-        message="torch does not import: it asks MKL for a function that MKL 2024.1 and newer do not have.",
+        message="torch does not import: it calls a function that MKL 2024.1 and newer do not have.",
         evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
         variant=Wanted(),
         certainty=Certainty.OBSERVED,
@@ -123,12 +124,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         "numpy",
         "torchvision",
     ):
-        return None  # some other program's MKL
+        return None  # the MKL of another program
     if "symbol" in said:
-        message = (
-            f"torch there asks MKL for {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed a newer MKL than its torch "
-            "knows."
-        )
+        message = f"torch there calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
         return Hit(message=message, evidence=evidence, variant=Wanted())
     if "library" in said:
         first = said.get("number") == "1"
@@ -138,7 +136,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Wanted(mkl="mkl<2022" if first else "mkl>=2022,<2024.1"),
         )
     return Hit(
-        message=f"MKL does not load its own {said['part']}: two MKL are mixed, or it is damaged.",
+        message=f"MKL does not load its own {said['part']}: files of two MKL releases are mixed, or MKL is damaged.",
         evidence=evidence,
         variant=Wanted(mkl="mkl", again=True),
     )
@@ -146,32 +144,33 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    # pip's torch does not look for an MKL: one of Intel's oneAPI stands in front, which its setvars.sh puts there.
+    # pip's torch contains its MKL. The loader finds another only if setvars.sh of Intel's oneAPI put it on LD_LIBRARY_PATH.
     step = commands.without_library_path(
-        facts, "where oneAPI's setvars.sh was read: it puts a newer MKL there than this torch knows"
+        facts,
+        "if oneAPI's setvars.sh was run in this shell: it adds an MKL to LD_LIBRARY_PATH that is too new for this torch",
     )
-    off = Fix(title="Take oneAPI's MKL off LD_LIBRARY_PATH", steps=(step,), verify=verify)
+    off = Fix(title="Remove oneAPI's MKL from LD_LIBRARY_PATH", steps=(step,), verify=verify)
     doubtful = _may_be_condas(facts)
     if facts.interpreter.kind in ("venv", "uv", "system", "standalone") and not doubtful:
         return (off,)
     want = hit.variant if isinstance(hit.variant, Wanted) else Wanted()
     older = Fix(title="Install the MKL that torch expects", steps=(_mkl(facts, want),), verify=verify)
-    pips = torch_steps.by_pip(facts, "pip's torch holds its own MKL")
+    pips = torch_steps.by_pip(facts, "pip's torch contains its own MKL")
     if not pips or facts.interpreter.kind == "pixi":
         return (older,)
     gone = commands.by_hand(
         (_tool(facts), "remove", "--yes", *_prefix(facts), "pytorch", "torchvision", "torchaudio"),
-        "conda's torch has to go before pip's comes; name those of the three that `conda list` shows",
+        "remove conda's torch before pip installs its own; write only those of the three names that `conda list` shows",
         "removes conda's torch",
         "medium",
-        risk_text="packages of conda that need it go with it",
+        risk_text="conda also removes the packages that need it",
     )
-    instead = Fix(title="Take pip's torch in place of conda's", steps=(gone, *pips), verify=verify)
+    instead = Fix(title="Replace conda's torch by pip's", steps=(gone, *pips), verify=verify)
     return (older, instead, *((off,) if doubtful else ()))
 
 
 def _may_be_condas(facts: Facts) -> bool:
-    """Say whether an environment that a log shows as a path, "/home/me/tool/env", may be one of conda, made with --prefix."""
+    """Say whether an environment of which a log shows only the path, "/home/me/tool/env", may be a conda environment made with --prefix."""
     folder = facts.interpreter.prefix
     name = folder.rstrip("/").rpartition("/")[2] if isinstance(folder, str) else ""
     return facts.grade == "stated" and facts.interpreter.kind == "venv" and "venv" not in name
@@ -179,9 +178,9 @@ def _may_be_condas(facts: Facts) -> bool:
 
 def _mkl(facts: Facts, want: Wanted) -> Step:
     why = (
-        "a whole copy of MKL, in place of the damaged one; `nomkl` in its place takes OpenBLAS"
+        "a complete copy of MKL instead of the damaged one; if you write `nomkl` instead, conda installs OpenBLAS"
         if want.again
-        else "this release has what torch asks for; write the same into the environment's file, or the newest comes back"
+        else "this release has what torch needs; write the same requirement into the environment file, or the newest release is installed again"
     )
     if facts.interpreter.kind == "pixi":
         return commands.by_hand(("pixi", "add", want.mkl), why, "MKL, and pixi's manifest and lock file")

@@ -1,18 +1,18 @@
 """NumPy 2 is installed beside packages that were built for NumPy 1.
 
 What it is
-    A compiled package (an old torch, an old OpenCV, pandas, ...) was built against NumPy 1, and NumPy 2 is installed. The
-    two differ in their binary interface.
+    A compiled package (an old torch, an old OpenCV, pandas, ...) was built for NumPy 1, and NumPy 2 is installed. NumPy 1 and
+    NumPy 2 have different binary interfaces.
 
 How it shows
     "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.x", "AttributeError: _ARRAY_API not found",
-    "numpy.core.multiarray failed to import", "numpy.dtype size changed, may indicate binary incompatibility". With torch
-    the import itself succeeds; only later `tensor.numpy()` fails with "RuntimeError: Numpy is not available", or a NumPy number
-    with "Could not infer dtype of numpy.int64".
+    "numpy.core.multiarray failed to import", "numpy.dtype size changed, may indicate binary incompatibility". `import torch`
+    succeeds; later `tensor.numpy()` fails with "RuntimeError: Numpy is not available", or the use of a NumPy number fails with
+    "Could not infer dtype of numpy.int64".
 
 Why it happens
-    torch up to 2.2 is built for NumPy 1 and does not say so in its metadata, so pip installs the newest NumPy beside it. On
-    Windows torch 2.3 is affected too.
+    torch up to 2.2 is built for NumPy 1, but its metadata does not require NumPy 1, so pip installs the newest NumPy. On Windows
+    torch 2.3 has the same fault.
 
 What to do
     Install NumPy 1 (`"numpy<2"`), or a torch that was built for NumPy 2.
@@ -59,7 +59,7 @@ MODE = FailureMode(
             sample="A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.6 as it may crash.",
         ),
         Sign(
-            # The line may be cut behind the name: nothing else raises an AttributeError with it.
+            # The line may be cut after the name. No other error is an AttributeError with this name.
             pattern=r"_ARRAY_API not found|AttributeError: _ARRAY_API\b",
             literal="_ARRAY_API",
             sample="AttributeError: _ARRAY_API not found",
@@ -107,7 +107,7 @@ MODE = FailureMode(
 _ABI = re.compile(r"compiled using NumPy 1|_ARRAY_API|numpy\.core\.multiarray failed|binary incompatibility")
 _EITHER = re.compile(
     r"multiarray failed to import|is not available|Could not infer"
-)  # printed for a NumPy that is too old, too
+)  # these lines also come from a NumPy that is too old
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -122,7 +122,7 @@ def detect(facts: Facts) -> Hit | None:
             )
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
-        return None  # a torch that does not import is another failure
+        return None  # torch-install-broken reports a torch that does not import
     torch = present(torch)
     os: OsName = present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
@@ -150,7 +150,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if all(_EITHER.search(m.text) for m in seen.matches) and any(
         m.strength == "proof" for log in seen.logs for m in log.of("numpy-missing-or-old")
     ):
-        return None  # it is the NumPy that is too old
+        return None  # NumPy is too old: see numpy-missing-or-old
     have = seen.group("numpy")
     return Hit(
         message=f"A package built for NumPy 1 was imported under NumPy {have or '2'}.",

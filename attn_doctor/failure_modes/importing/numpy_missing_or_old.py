@@ -9,10 +9,11 @@ How it shows
     against API version 0x10 but this version of numpy is 0xe"; "The NumPy module was reloaded".
 
 Why it happens
-    torch does not require NumPy in its metadata, so a bare environment has none; or an old one was pinned by another package.
+    The metadata of torch does not require NumPy, so a new environment with only torch has no NumPy. Or another package pinned an
+    old NumPy.
 
 What to do
-    Install NumPy, or a newer one. ("A module that was compiled using NumPy 1.x" is the other case: NumPy is too new.)
+    Install NumPy, or upgrade it. ("A module that was compiled using NumPy 1.x" means the opposite: NumPy is too new.)
 
 How to reproduce
     `attn-doctor reproduce numpy-missing-or-old` turns a tensor into an array where torch is installed without NumPy. Where
@@ -99,7 +100,7 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-# A torch of an isolated build has no NumPy beside it, whatever there is in the user's environment.
+# In the temporary environment of an isolated build torch has no NumPy; this says nothing about the user's environment.
 _OF_A_BUILD = re.compile(r"[\\/](?:pip-build-env-|(?:builds|environments)-v\d)")
 
 
@@ -112,12 +113,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     bridge = any("Numpy is not available" in m.text for m in there)
     raised = any("Error: No module named" in m.text for m in there)
     if old:
-        message = "A package was built for a newer NumPy than the one there."
+        message = "A package was built for a newer NumPy than the NumPy there."
         return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
-        return None  # "Numpy is not available" alone is mostly a NumPy that is too new
+        return None  # "Numpy is not available" alone: in most cases NumPy is too new
     if not bridge and not raised:
-        message = "There is no NumPy there. torch says so and goes on."
+        message = "NumPy is not installed there. torch prints a warning and continues."
         return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
         message="There is no NumPy there: no tensor can become an array.",
@@ -131,6 +132,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         torch_here.numpy_for(facts),
         upgrade=True,
         why="torch and Ultralytics pass arrays to it",
-        changes="numpy, to the newest that fits",
+        changes="numpy: installed, or upgraded to the newest version that fits",
     )
     return (Fix(title="Install NumPy", steps=(step,), verify=commands.check(facts)),)

@@ -1,18 +1,19 @@
-"""A program opens a window, and the OpenCV there was built without windows.
+"""A program opens a window, and the installed OpenCV was built without windows.
 
 What it is
-    OpenCV comes in four packages. opencv-python-headless and opencv-contrib-python-headless have no windows: cv2.imshow raises there.
+    There are four OpenCV packages. opencv-python-headless and opencv-contrib-python-headless cannot open windows: with them cv2.imshow
+    raises an error.
 
 How it shows
     "The function is not implemented. Rebuild the library with Windows, GTK+ 2.x or Cocoa support ... in function 'cvShowImage'".
 
 Why it happens
-    A package asked for the headless build, and all four put their files into the same folder: the one that was installed last is there. It
-    happens as well with an OpenCV that was compiled without GTK.
+    Another package required the headless build. All four packages put their files into the same folder, so the package that was installed
+    last is used. The error also comes from an OpenCV that was compiled without GTK.
 
 What to do
-    On a machine with a screen: remove all OpenCV packages, and install opencv-python alone. On a server or in a container: write the picture into
-    a file (cv2.imwrite; save=True, show=False for yolo).
+    On a machine with a screen: remove all OpenCV packages, and install only opencv-python. On a server or in a container: write the picture
+    into a file (cv2.imwrite; for yolo: save=True, show=False).
 
 How to reproduce
     There is no recipe: it needs a program that opens a window. With opencv-python-headless, `python -c "import cv2; cv2.imshow('a', cv2.UMat(9,
@@ -48,7 +49,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact says that a program opens windows.
+# There is no `detect`: the facts do not show whether a program opens windows.
 
 _ALL = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 
@@ -56,16 +57,18 @@ _ALL = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "ope
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     steps: tuple[Step, ...] = (
-        commands.uninstall(*_ALL, why="all four share one folder: with one of them removed, the others are damaged"),
-        commands.install("opencv-python", why="the build with windows, alone", changes="opencv-python"),
+        commands.uninstall(*_ALL, why="all four packages share one folder: removing only one damages the others"),
+        commands.install(
+            "opencv-python", why="only this package, the build that can open windows", changes="opencv-python"
+        ),
     )
     files = commands.by_hand(
         (),
-        "without a screen (a server, a container, SSH): write the picture into a file, with cv2.imwrite in place of cv2.imshow; for yolo: save=True "
-        "show=False",
+        "if there is no screen (a server, a container, SSH): write the picture into a file, with cv2.imwrite instead of cv2.imshow; for yolo: "
+        "save=True show=False",
         "your program",
         "none",
     )
-    window = Fix(title="Install the OpenCV with windows, alone", steps=steps, verify=verify)
+    window = Fix(title="Install only the OpenCV with windows", steps=steps, verify=verify)
     file = Fix(title="Write the picture into a file", steps=(files,), verify=verify)
     return (file, window) if isinstance(facts.system.container, str) else (window, file)

@@ -1,8 +1,8 @@
-"""Two copies of an OpenMP runtime are loaded into one process, and the second one ends it.
+"""Two copies of an OpenMP runtime are loaded into one process, and the second copy ends the process.
 
 What it is
-    OpenMP's runtime (libiomp5 of Intel, libomp of LLVM) starts the threads of PyTorch, MKL and others. It wants to be alone in a
-    process. Where a second copy is started, it prints an error and ends the process at once: there is no Python exception.
+    OpenMP's runtime (libiomp5 of Intel, libomp of LLVM) starts the threads of PyTorch, MKL and others. Only one copy may run in a
+    process. A second copy prints an error when it starts and ends the process at once, without a Python exception.
 
 How it shows
     "OMP: Error #15: Initializing libiomp5md.dll, but found libiomp5md.dll already initialized." and "OMP: Hint This means that
@@ -10,15 +10,16 @@ How it shows
     libomp.dylib, on Linux libiomp5.so. Windows reports exit code 3, Linux and macOS "Aborted" or "Abort trap: 6".
 
 Why it happens
-    Two packages bring a copy each, mostly because two installers were mixed: PyPI's torch has one in torch/lib, and the MKL
-    behind conda's NumPy has another one in Library/bin (Windows) or lib. On a Mac the second one is often Homebrew's. An
-    `intel-openmp` that was installed by hand is one more.
+    Two packages each bring a copy, in most cases because both pip and conda installed packages: PyPI's torch has a copy in
+    torch/lib, and the MKL of conda's NumPy has a copy in Library/bin (Windows) or lib. On a Mac the second copy often comes from
+    Homebrew. A package `intel-openmp` that somebody installed is another copy.
 
 What to do
-    Have one copy only. In a conda environment whose torch is PyPI's: `conda install nomkl` exchanges MKL for OpenBLAS, which
-    needs no OpenMP runtime. In all other cases look for the copies, and install what brings the second one from the place that
-    the first is from; a new environment in which one installer installs everything is the surest way.
-    KMP_DUPLICATE_LIB_OK=TRUE is a workaround: the message itself says that it may crash or silently give wrong results.
+    Keep only one copy. In a conda environment with torch from PyPI: `conda install nomkl` replaces MKL by OpenBLAS, which
+    needs no OpenMP runtime. In all other cases find the copies, and install the package with the second copy by the installer that
+    installed the first. Safest: a new environment in which one installer (pip or conda) installs everything.
+    KMP_DUPLICATE_LIB_OK=TRUE is only a workaround: with it the program may crash or give wrong results without an error, as the
+    message itself says.
 
 How to reproduce
     `attn-doctor reproduce openmp-loaded-twice` loads Intel's runtime and a copy of it, on Linux. It downloads 50 MB.
@@ -49,7 +50,7 @@ from attn_doctor.model.steps import Step
 # openmp/runtime/src/i18n/en_US.txt of LLVM, "DuplicateLibrary". `found` may be "unknown library".
 _TWICE = r"Initializing (?P<second>[\w.+-]*omp[\w.+-]*), but found (?P<found>[\w.+ -]{1,60}?) already initialized"
 _ALLOW = "KMP_DUPLICATE_LIB_OK"
-# Loads the runtime of the wheel, then a copy of it: a file of another name is another library.
+# Loads the runtime of the wheel, then a copy of its file: the loader takes a file with another path for another library.
 _LOAD_BOTH = (
     "import ctypes, glob, shutil, sys; one = glob.glob(sys.prefix + '/lib/libiomp5.so')[0]; shutil.copy(one, 'libiomp5.so'); "
     "[ctypes.CDLL(path).omp_get_max_threads() for path in (one, './libiomp5.so')]"
@@ -85,13 +86,13 @@ MODE = FailureMode(
 
 
 class Twice(Variant, frozen=True, kw_only=True):
-    """Name the file of the copy that was started second: "libiomp5md.dll"; None where a log does not name it."""
+    """Name the file of the copy that started second: "libiomp5md.dll"; None: the log does not name it."""
 
     second: str | None
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find an import that ended with the error. No fact says of an environment that loads two copies later on."""
+    """Find an import that ended with the error. The facts do not show whether a program loads two copies later."""
     for path, name, fault in _faults(facts):
         said = re.search(_TWICE, text_of(fault))
         if said:
@@ -105,7 +106,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _faults(facts: Facts) -> Iterator[tuple[str, str, Fault | None]]:
-    """Return each fault of an import: its path in the facts, the module, and the fault."""
+    """Yield each fault of an import: its path in the facts, the module, and the fault."""
     yield "torch.fault", "torch", facts.torch.fault
     for index, attempt in enumerate(tried(facts)):
         yield f"imports.{index}.fault", attempt.module, attempt.fault
@@ -121,7 +122,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _again(second: str | None, found: str | None) -> str:
-    """Put the two runtimes into words: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
+    """Return the two runtimes in words: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
     if second is None or found is None:
         return "a second copy of an OpenMP runtime"
     return f"a second {second}" if second == found else f"{second} beside {found}"
@@ -135,38 +136,38 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.interpreter.kind == "conda" and isinstance(prefix, str) and _from_pypi(facts, "torch"):
         step = commands.by_hand(
             ("conda", "install", "--prefix", prefix, "--yes", "nomkl"),
-            "PyPI's torch brings a copy, and MKL another one: this exchanges MKL for OpenBLAS, which needs none",
-            "NumPy, SciPy and what else conda built on MKL",
+            "PyPI's torch brings one copy, and MKL a second copy: this replaces MKL by OpenBLAS, which needs no OpenMP runtime",
+            "NumPy, SciPy and other packages that conda built with MKL",
             "medium",
             risk_text="conda may install other versions of these packages",
         )
-        made.append(Fix(title="Let torch alone bring the runtime", steps=(step,), verify=verify))
+        made.append(Fix(title="Keep only torch's copy of the runtime", steps=(step,), verify=verify))
     allow = commands.variable(
         _ALLOW,
         "TRUE",
-        "the program starts with it at once, but it is a workaround: both copies run, and it may crash or silently give wrong results",
+        "only a workaround: both copies run. The program starts, and it may crash or give wrong results without an error",
     )
-    title = "Let both run for now, then keep one of the two"
+    title = "Let both copies run for now, then keep one of them"
     return (*made, Fix(title=title, steps=(allow, _look(facts, second), _keep_one()), verify=verify))
 
 
-# The end of a library's name -> the files of OpenMP runtimes on that system.
+# The ending of a library's name -> the file names of OpenMP runtimes on that system.
 _FILES = {".dll": "lib*omp*.dll", ".dylib": "lib*omp*.dylib", ".so": "lib*omp*.so*"}
 
 
 def _look(facts: Facts, second: str | None) -> Step:
-    """Return the command that lists the copies of this environment: its own Python knows where that is."""
+    """Return the command that lists the copies in this environment."""
     of_system = {"windows": ".dll", "darwin": ".dylib"}.get(str(facts.system.os), ".so")
     files = _FILES[next((end for end in _FILES if end in (second or "").lower()), of_system)]
     program = f"import glob, sys; print(*glob.glob(sys.prefix + '/**/{files}', recursive=True), sep=chr(10))"
-    why = "lists the copies: the folder tells which package brings each"
+    why = "lists the copies: the folder of a copy shows which package brings it"
     return commands.by_hand((*commands.starting(facts), "-c", program), why, "nothing", "none")
 
 
 def _keep_one() -> Step:
     why = (
-        "install the package that brings the second copy with the installer that brought torch, or make a new environment in which "
-        "one installer (pip or conda) installs torch, NumPy and all else"
+        "install the package that brings the second copy again, by the installer (pip or conda) that installed torch. Or make a new environment in "
+        "which one installer installs torch, NumPy and everything else"
     )
     return commands.by_hand(
         (), why, "the packages of this environment", "medium", risk_text="other versions of packages"
@@ -174,7 +175,7 @@ def _keep_one() -> Step:
 
 
 def _from_pypi(facts: Facts, name: str) -> bool:
-    """Say whether a package was installed by another installer than conda."""
+    """Say whether a package was installed by pip or another installer, not by conda."""
     listed = facts.packages.distributions
     found: Distribution | None = None
     if isinstance(listed, tuple):

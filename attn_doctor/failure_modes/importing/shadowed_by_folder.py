@@ -1,19 +1,20 @@
-"""A file or a folder of yours has the name of a module that a program imports.
+"""A file or folder of yours has the same name as a module that a program imports.
 
 What it is
-    `python train.py` puts the folder of train.py before everything that is installed. A file torch.py, yaml.py or queue.py there is
-    imported instead of the real module.
+    `python train.py` searches the folder of train.py before the installed packages. If this folder contains a file torch.py, yaml.py or
+    queue.py, Python imports your file instead of the real module.
 
 How it shows
     "AttributeError: module 'torch' has no attribute ...", "module 'random' has no attribute 'randint'", "ImportError: cannot import name 'X' from 'yaml' (/home/you/project/yaml.py)",
-    "partially initialized module": only for programs that are started in that folder. The same import works elsewhere. A folder
-    without `__init__.py` says "cannot import name 'LLM' from 'vllm' (unknown location)"; Python 3.13 adds "consider renaming
-    '/home/you/project/numpy.py' if it has the same name as a library you intended to import".
+    "partially initialized module". Only programs that are started in that folder fail; in another folder the same import works. If a
+    folder without `__init__.py` is the cause: "cannot import name 'LLM' from 'vllm' (unknown location)". Python 3.13 adds "consider
+    renaming '/home/you/project/numpy.py' if it has the same name as a library you intended to import".
 
 Why it happens
     A script has the name of the package that it uses (`torch.py`, `ultralytics.py`), or the name of a module of the standard
-    library (`queue.py`, `types.py`). Or a folder has it: a clone of vllm's repository is a folder `vllm` beside your script, and without
-    `__init__.py` in it Python imports an empty package of that name. A folder that a removal left in site-packages does the same.
+    library (`queue.py`, `types.py`). Or a folder has such a name: a clone of vllm's repository is a folder `vllm` beside your script.
+    This folder has no `__init__.py`, so Python imports an empty package of that name. The same happens with a folder that stayed in
+    site-packages when a package was removed.
 
 What to do
     Rename the file, and remove the folder __pycache__ beside it. A clone of ultralytics in that folder hides the installed
@@ -46,7 +47,7 @@ _STDLIB = (
     "abc|calendar|code|collections|copy|email|enum|inspect|io|json|logging|math|numbers|operator|parser|platform|profile|queue|"
     "random|secrets|select|signal|socket|statistics|string|struct|time|token|tokenize|types|warnings"
 )
-# Names that each of them has had since Python 3.7: if one is missing, another module was imported. Other names come and go.
+# Names that these modules have had in every Python since 3.7: if such a name is missing, Python imported another module.
 _ALWAYS = (
     r"abc' has no attribute 'ABC|code' has no attribute 'InteractiveConsole|collections' has no attribute '(?:OrderedDict|"
     r"namedtuple|defaultdict|deque)|copy' has no attribute '(?:copy|deepcopy)|email' has no attribute 'message_from_string|"
@@ -68,8 +69,8 @@ MODE = FailureMode(
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     signs=(
-        # A folder without __init__.py. torch and flash_attn have failure modes of their own for it; packages that are made of several
-        # distributions (google, nvidia) are such folders also when nothing is wrong: there another distribution is missing.
+        # A folder without __init__.py. Other failure modes report it for torch and flash_attn. Packages that consist of several
+        # distributions (google, nvidia) are such folders in a healthy environment too: for them another distribution is missing.
         Sign(
             pattern=rf"cannot import name '(?P<name>\w+)' from '(?P<namespace>(?!{_OTHERS})[A-Za-z_]\w*)' \(unknown location\)",
             literal="(unknown location)",
@@ -113,7 +114,7 @@ _TORCH_AND_YOLO = frozenset({module_of(name) for name in NEEDED_TO_TRAIN} | {"ul
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Compare the names in the folder with the modules that torch and ultralytics load, and with those that every training needs."""
+    """Compare the names in the current folder with the modules that torch and ultralytics load, and the modules that every training needs."""
     hidden = _hidden(facts)
     if not hidden:
         return None
@@ -121,11 +122,10 @@ def detect(facts: Facts) -> Hit | None:
     names = ", ".join(hidden[:6])
     modules = ", ".join(dict.fromkeys(module_name(name) for name in hidden[:6]))
     return Hit(
-        message=f"{names} in the current folder: a program that is started here imports "
+        message=f"The current folder contains {names}: a program that is started here imports "
         f"{'it' if len(hidden) == 1 else 'them'} instead of the installed {modules}.",
         evidence=(fact(facts, "interpreter.shadowed_here", f"in the current folder: {names}"),),
-        # A folder with code is mostly a clone of the package. Then the clone runs instead of the package that was
-        # examined, and may work.
+        # A folder with code is in most cases a clone of the package. The clone runs instead of the examined package, and may work.
         severity=None if files else Severity.WARNING,
     )
 
@@ -138,25 +138,25 @@ def _hidden(facts: Facts) -> list[str]:
 
 
 def module_name(entry: str) -> str:
-    """Return the module that an entry of the folder stands in for: "queue" for "queue.py", "torch" for "torch/"."""
+    """Return the module that an entry of the folder hides: "queue" for "queue.py", "torch" for "torch/"."""
     return entry.rstrip("/").partition(".")[0]
 
 
 class Namespace(Variant, frozen=True, kw_only=True):
-    """Name the module that Python found as a folder without code."""
+    """Name the module for which Python found only a folder without `__init__.py`."""
 
     module: str
 
 
 class Standard(Variant, frozen=True, kw_only=True):
-    """Name the module of the standard library that a file hides, and the file where the log names it."""
+    """Name the module of the standard library that a file hides, and the file; `file` None: the log does not name it."""
 
     module: str
     file: str | None
 
 
 class Named(Variant, frozen=True, kw_only=True):
-    """Name the file of the user that Python itself says has the name of a library."""
+    """Name the user's file of which Python itself says that it has the name of a library."""
 
     file: str
 
@@ -166,7 +166,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if standard:
         where = seen.group("path")
         return Hit(
-            message=f"A file of that name{f' in {where}' if where else ''} hides the module {standard} of the standard library.",
+            message=f"{f'The file {where}' if where else f'A file {standard}.py'} hides the module {standard} of the standard library.",
             evidence=evidence,
             variant=Standard(module=standard, file=where),
         )
@@ -174,7 +174,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if file:
         module = file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
         return Hit(
-            message=f"Python imported {file} in the place of the installed {module}.",
+            message=f"Python imported {file} instead of the installed {module}.",
             evidence=evidence,
             variant=Named(file=file),
         )
@@ -182,7 +182,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if named is None:
         return None
     return Hit(
-        message=f"Python took a folder {named} without an __init__.py for the package {named}: {seen.group('name')} is not in it.",
+        message=f"Python imported a folder {named} without an __init__.py as the package {named}: {seen.group('name')} is not in it.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
         variant=Namespace(module=named),
@@ -192,22 +192,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _of_namespace(facts: Facts, module: str) -> tuple[Fix, ...]:
     asks = commands.by_hand(
         (*commands.starting(facts), "-c", f"import {module}; print(list({module}.__path__))"),
-        f"run it in the folder of the program that failed: it prints the folder that Python takes for {module}",
+        f"run this command in the folder of the program that failed: it prints the folder that Python imports as {module}",
         "nothing",
         "none",
     )
     away = commands.by_hand(
         (),
-        f"where that is a folder of yours, such as a clone: rename it, or start the program from another folder. The folder of the script counts "
-        f"too, so move the script out of the folder that holds {module}",
+        f"if the printed folder is yours, for example a clone: rename it, or start the program from another folder. Python also searches the folder "
+        f"of the script, so move the script out of the folder that contains {module}",
         "a folder of yours",
     )
     rest = commands.by_hand(
         (),
-        f"where it is in site-packages, it was left by a removal: remove that folder, and install {module} again as it was installed before",
+        f"if the printed folder is in site-packages, it stayed there when a package was removed: remove it, and install {module} again as before",
         module,
     )
-    title = f"See which folder hides {module}, and leave it"
+    title = f"Find the folder that hides {module}, and rename or remove it"
     return (Fix(title=title, steps=(asks, away, rest), verify=(*commands.starting(facts), "-c", f"import {module}")),)
 
 
@@ -219,9 +219,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     named = hit.variant.file if isinstance(hit.variant, Named | Standard) else None
     hidden = [named] if named else _hidden(facts)[:6]
     names = ", ".join(hidden)
-    why = "it hides the installed module from every program that is started here"
+    why = "it hides the installed module from every program that is started in this folder"
     if named:
-        steps = (_renamed(facts, named, f"{why}; write the new name where your own programs import it"),)
+        steps = (_renamed(facts, named, f"{why}; if your own programs import it, write the new name there"),)
     else:
         steps = (commands.by_hand((), f"rename {names}: {why}", "a file of yours"),)
     return (Fix(title=f"Rename {names}", steps=steps, verify=commands.check(facts)),)
@@ -236,10 +236,11 @@ def _renamed(facts: Facts, file: str, why: str) -> Step:
 
 
 def _find(facts: Facts, module: str) -> Fix:
-    """Return the fix where no line names the file: Python says which one it takes."""
+    """Return the fix if the log does not name the file: Python prints which file it imports."""
     look = commands.by_hand(
         (*commands.starting(facts), "-c", f"import {module}; print({module}.__file__)"),
-        f"run it in the folder of the program that failed: it prints the file that Python takes for {module}. Rename that file, unless it lies in Python's own lib",
+        f"run this command in the folder of the program that failed: it prints the file that Python imports as {module}. Rename that file, but not if it "
+        "is in Python's own folder lib",
         "nothing",
         "none",
     )

@@ -1,24 +1,24 @@
-"""The loader has no room left for the thread-local memory of a library.
+"""The loader has no space left for the thread-local memory of a library.
 
 What it is
-    A library such as libgomp or jemalloc keeps variables for each thread in the static TLS block. glibc makes that block when the
-    program starts, with a small reserve for libraries that come later. Those loaded before have used the reserve up.
+    A library such as libgomp or jemalloc stores its variables for each thread in the static TLS block. glibc allocates this block when
+    the program starts, with a small reserve for libraries that are loaded later. Here other libraries have already used the reserve.
 
 How it shows
     "OSError: .../libgomp.so.1: cannot allocate memory in static TLS block", "ImportError: .../libgomp-d22c30c5.so.1.0.0: cannot allocate memory
-    in static TLS block". Mostly on ARM (Jetson, Graviton, Grace), and with jemalloc or tcmalloc on x86 too.
+    in static TLS block". In most cases on ARM (Jetson, Graviton, Grace); with jemalloc or tcmalloc also on x86.
 
 Why it happens
-    torch, scikit-learn, OpenCV and others each bring an OpenMP runtime. The order of imports decides which of them finds no room. glibc before
-    2.32 has a reserve of fixed size.
+    torch, scikit-learn, OpenCV and others each bring an OpenMP runtime. The runtime that is imported last may find no space. Before glibc
+    2.32 the size of the reserve cannot be changed.
 
 What to do
-    Import torch first, before cv2 and sklearn. Or load the named library when the program starts: LD_PRELOAD with its path. With
-    glibc 2.32 or newer: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
+    Import torch first, before cv2 and sklearn. Or load the library that the error names when the program starts: set LD_PRELOAD to its
+    path. With glibc 2.32 or newer: set GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
 
 How to reproduce
     `attn-doctor reproduce static-tls-exhausted` imports a module of C that asks for 1 MB in the static TLS block, which is compiled here. On
-    a Jetson with glibc 2.27, `python3 -c "import cv2, torch"` shows it with no stand-in.
+    a Jetson with glibc 2.27, `python3 -c "import cv2, torch"` shows the real failure.
 
 References
     https://github.com/NVIDIA-AI-IOT/trt_pose/issues/111
@@ -39,7 +39,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD324",
     slug="static-tls-exhausted",
-    title="No room in the static TLS block",
+    title="No space in the static TLS block",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("torch-install-broken", "libgl-missing"),
@@ -73,7 +73,7 @@ _HAS_TUNABLE = (2, 32)  # https://sourceware.org/git/?p=glibc.git;a=blob;f=NEWS,
 
 
 class Late(Variant, frozen=True, kw_only=True):
-    """Name the library that found no room, by its path where the log has it."""
+    """Name the library that found no space by its path; None: the log does not show the path."""
 
     library: str | None
 
@@ -81,7 +81,8 @@ class Late(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library = seen.group("library")
     return Hit(
-        message=f"The loader had no room left for the thread-local memory of {library or 'a library'}: others had been loaded before it.",
+        message=f"The loader had no space left for the thread-local memory of {library or 'a library'}: other libraries were loaded before it and used "
+        "the space.",
         evidence=evidence,
         variant=Late(library=library),
     )
@@ -92,14 +93,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     library = hit.variant.library if isinstance(hit.variant, Late) else None
     order = commands.by_hand(
         (),
-        "put `import torch` above `import cv2`, sklearn and all else in the program that starts",
+        "in the script that you start, write `import torch` above `import cv2`, sklearn and all other imports",
         "the order of imports",
         "none",
     )
     made = [Fix(title="Import torch first", steps=(order,), verify=verify)]
     if library:
         preload = commands.variable(
-            "LD_PRELOAD", library, "the library is loaded when the program starts, while there is room"
+            "LD_PRELOAD", library, "loads the library when the program starts, while there is space"
         )
         made.append(Fix(title="Load the library at the start", steps=(preload,), verify=verify))
     glibc = facts.system.glibc

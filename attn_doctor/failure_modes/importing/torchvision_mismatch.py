@@ -1,22 +1,22 @@
 """torchvision was built for another torch.
 
 What it is
-    torchvision's compiled operators belong to one torch release and flavour (CPU or CUDA). Beside another torch they do not
-    load, and Ultralytics cannot work without them.
+    torchvision's compiled operators are built for one torch release and one build of it (CPU or CUDA). With another torch they do
+    not load, and Ultralytics does not work without them.
 
 How it shows
     "RuntimeError: operator torchvision::nms does not exist", "partially initialized module 'torchvision' has no attribute
     'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend".
-    torchvision hides the reason why its library does not load; attn-doctor loads the library itself and shows the reason.
+    torchvision does not print why its library does not load; attn-doctor loads the library itself and shows the reason.
     Ultralytics compares the versions first: "torchvision==0.20 is incompatible with torch==2.9", and in the next line
     "Run 'pip install torchvision==0.24' to fix torchvision".
 
 Why it happens
-    torch was replaced without torchvision: another package asked for another torch, or one of the two came from the CPU index
-    and the other from the CUDA index.
+    torch was replaced and torchvision was not, for example because another package required another torch. Or one of the two came
+    from the CPU index and the other from the CUDA index.
 
 What to do
-    Install the torchvision that belongs to this torch, from the same index.
+    Install the torchvision release for this torch, from the same index as torch.
 
 How to reproduce
     `attn-doctor reproduce torchvision-mismatch` imports a torchvision of another release than torch. It downloads 35 MB, and
@@ -106,7 +106,7 @@ MODE = FailureMode(
             sample="NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.",
         ),
         # Three lines of ultralytics/utils/checks.py (check_torchvision). They are the same in 8.1.0, 8.2.0, 8.3.63 and 8.4.190;
-        # on Windows the sign between "WARNING" and "torchvision" is left out.
+        # on Windows there is no emoji between "WARNING" and "torchvision".
         Sign(
             pattern=r"torchvision==(?P<torchvision>\d[\w.+]*) is incompatible with torch==(?P<torch>\d[\w+]*(?:\.\w{1,20}){0,4})",
             literal=" is incompatible with torch==",
@@ -139,7 +139,7 @@ MODE = FailureMode(
 
 
 class OfRelease(Variant, frozen=True, kw_only=True):
-    """Say for which torch a torchvision is wanted, where a log names the release: "2.9"."""
+    """Hold the release of torch, as a log names it, for which torchvision is needed: "2.9"."""
 
     torch: str
 
@@ -153,10 +153,10 @@ def detect(facts: Facts) -> Hit | None:
         return None
     torch = present(facts.torch.version)
     if facts.torch.importable is False or facts.torch.fault is not None:
-        return None  # torch itself does not import: torchvision only follows
+        return None  # torch itself does not import, so torchvision cannot either
     if _of_the_cpu(facts, have):
         return Hit(
-            message=f"torchvision {have} is a CPU build beside torch {torch}: its operators cannot use CUDA tensors.",
+            message=f"torchvision {have} is a CPU build, and torch {torch} is a CUDA build: torchvision's operators cannot use CUDA tensors.",
             evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
         )
     said = (
@@ -198,9 +198,9 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     torch = said.get("torch")
-    message = f"{MODE.title}: the log says so."
+    message = "The torchvision there was built for another torch than the installed one."
     if torch is not None:
-        message = f"torchvision {said['torchvision']} does not belong to torch {torch}: Ultralytics says so."
+        message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     return Hit(
         message=message,
         evidence=evidence,
@@ -210,7 +210,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _builds(facts: Facts, torchvision: str, said: str) -> str:
-    """Return the builds of both, where the release is right and the builds differ, as far as they are known."""
+    """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text."""
     theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
     if theirs is None and _CUDA_LIBRARY.search(said):
         theirs = "a CUDA build"
@@ -221,7 +221,7 @@ def _builds(facts: Facts, torchvision: str, said: str) -> str:
     if theirs is None or ours is None or theirs == ours:
         return ""
     if theirs == "a CUDA build" and ours != "a CPU build":
-        return ""  # nothing says for which CUDA
+        return ""  # the CUDA version of torchvision is not known
     return f" (torchvision is {theirs}, torch is {ours})"
 
 
@@ -229,7 +229,7 @@ _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c
 
 
 def _build(flavour: str | None) -> str | None:
-    """Return a build in words, from the local part of a version: "cpu", "cu124", "rocm6.3"."""
+    """Return a build in words: "a build for CUDA 12.4" for "cu124", the local part of a version. Also for "cpu" and "rocm6.3"."""
     if flavour is None:
         return None
     if flavour == "cpu":
@@ -241,13 +241,13 @@ def _build(flavour: str | None) -> str | None:
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
     """Say whether torchvision is a CPU build beside a CUDA torch.
 
-    It loads. Only a call with a CUDA tensor fails: "Could not run 'torchvision::nms' ... 'CUDA' backend".
+    Such a torchvision loads. A call with a CUDA tensor fails: "Could not run 'torchvision::nms' ... 'CUDA' backend".
     """
     return local(torchvision) == "cpu" and isinstance(facts.torch.cuda, str)
 
 
 def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
-    """Return the message of the dynamic loader: the line of the traceback that names a library or a symbol."""
+    """Return the line of the traceback in which the dynamic loader names a library or a symbol, as evidence; empty: there is none."""
     for line in text.splitlines():
         if ".so" in line and ("cannot open" in line or "undefined symbol" in line):
             return (fact(facts, "imports", f"the loader says: {line.strip()}"),)
@@ -265,7 +265,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
-    """Return the fixes where nothing is known of torch but its release: neither its build nor its index."""
+    """Return the fixes if only the release of torch is known, and not its build or its index."""
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts, of=torch)
     first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
@@ -273,10 +273,7 @@ def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
 
 
 def _title(facts: Facts, wanted: str, torch: str) -> str:
-    """Return the title of the fix.
-
-    It names the build where the right release is already installed, since only the build differs.
-    """
+    """Return the title of the fix. If the right release is already installed, the title names the build, since only the build differs."""
     try:
         same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
     except Unsure:
@@ -288,7 +285,10 @@ def _title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name a torch: both from one index, else torch is asked, and stays."""
+    """Return the fixes if the version of torch is not known.
+
+    They are: install torch and torchvision from one index, or keep torch, print its version, and install its torchvision.
+    """
     both = _together(facts)
     if torch_steps.another_image(facts) is not None:
         return both
@@ -296,14 +296,14 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     kept = Fix(
         title="Keep the torch that is there, and install its torchvision", steps=steps, verify=commands.check(facts)
     )
-    return (kept, *both) if places.jetson(facts) else (*both, kept)  # what NVIDIA built for a board stays
+    return (kept, *both) if places.jetson(facts) else (*both, kept)  # on a Jetson, NVIDIA's own torch is kept first
 
 
 def _together(facts: Facts) -> tuple[Fix, ...]:
     return torch_steps.newest(
         facts,
         "Install torch and torchvision together",
-        why="both in one command and from one index, so that they belong together; packages that were compiled for the old torch have to be "
+        why="both in one command and from one index, so that they fit each other; packages that were compiled for the old torch have to be "
         "built again",
         reinstall=True,
     )

@@ -1,8 +1,8 @@
 """transformers was told to use flash-attn, but flash_attn does not import in this Python.
 
 What it is
-    A program asks transformers for attn_implementation="flash_attention_2". transformers looks for the package in the Python
-    that runs, and stops when it is not there, too old, or no GPU is usable.
+    A program asks transformers for attn_implementation="flash_attention_2". transformers looks for flash_attn in the Python
+    environment that runs it. It stops if flash_attn is missing or too old, or if there is no usable GPU.
 
 How it shows
     "FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package flash_attn seems to be
@@ -10,9 +10,9 @@ How it shows
     requires the following packages that were not found in your environment: flash_attn".
 
 Why it happens
-    flash-attn is in another environment, or was never installed, or its installation failed. transformers also says "not
-    installed" where flash-attn is installed and does not import: then the reason stands above, or `python -c "import
-    flash_attn"` shows it.
+    flash-attn is in another environment, or was never installed, or its installation failed. transformers also prints "not
+    installed" if flash-attn is installed and does not import: the lines above show the reason, or `python -c "import flash_attn"`
+    shows it.
 
 What to do
     Set attn_implementation="sdpa": PyTorch's own fused attention needs no package. Or install the flash-attn wheel that fits.
@@ -94,21 +94,21 @@ MODE = FailureMode(
         seconds=30,
     ),
 )
-# There is no `detect`: a missing flash-attn is no failure until a program asks for it, and no fact says which program does.
+# There is no `detect`: a missing flash-attn is a failure only if a program needs it, and the facts do not show what programs need.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     asked = any("No module named" not in m.text for m in seen.matches)
     if not asked and not any("raised" in m.groups for m in seen.matches):
         return Hit(
-            message="A program notes that flash_attn is not installed, and goes on.",
+            message="A program prints that flash_attn is not installed, and continues.",
             evidence=evidence,
             severity=Severity.INFO,
         )
     message = (
         "transformers was told to use flash_attention_2, and found no flash_attn that imports."
         if asked
-        else "A program imports flash_attn, and it is not installed in the Python that ran."
+        else "A program imports flash_attn, and flash_attn is not installed in the Python environment of the program."
     )
     return Hit(
         message=message,
@@ -119,7 +119,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        (), 'set attn_implementation="sdpa" where the model is loaded', "the program that loads the model", "none"
+        (),
+        'write attn_implementation="sdpa" in the call that loads the model',
+        "the program that loads the model",
+        "none",
     )
     use = Fix(title="Use PyTorch's own fused attention", steps=(step,), verify=commands.check(facts))
     because = "transformers did not accept the flash-attn that is installed"

@@ -1,7 +1,7 @@
 """Ultralytics is installed and does not import.
 
 What it is
-    `from ultralytics import YOLO` fails, crashes or never ends. Nothing can be trained or predicted, even where torch works.
+    `from ultralytics import YOLO` fails, crashes or never ends. No training and no prediction is possible, even if torch works.
 
 How it shows
     "ModuleNotFoundError: No module named 'cv2'" (or yaml, PIL, matplotlib, requests ...) at the import; an exception from a
@@ -9,16 +9,16 @@ How it shows
     that was written for a release before 8.0.136.
 
 Why it happens
-    A requirement is missing (installed with --no-deps, removed with another package), a requirement is broken (half removed, damaged,
-    of another Python), or a file of ultralytics itself is gone or damaged.
+    A required package is missing (ultralytics was installed with --no-deps, or the package was removed). Or a required package is broken
+    (partly removed, damaged, built for another Python). Or a file of ultralytics itself is missing or damaged.
 
 What to do
-    Install all that is missing in one command. Where a package is there and fails, install that package afresh. Where a file of
-    ultralytics itself is gone, install ultralytics afresh.
+    Install all missing packages in one command. If a package is there and fails, install that package again. If a file of ultralytics
+    itself is missing, install ultralytics again.
 
 How to reproduce
     There is no recipe: it needs a torch that imports, and the broken package differs from case to case. `pip uninstall pyyaml`
-    in an environment of yours shows it; `pip install pyyaml` puts it right.
+    in an environment of yours shows it; `pip install pyyaml` repairs it.
 
 References
     https://docs.ultralytics.com/quickstart/
@@ -95,10 +95,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
-    """Return the failure modes that report the same broken package.
-
-    Example: a cv2 that crashes by itself crashes ultralytics too.
-    """
+    """Return the failure modes that report the same broken package. Example: a cv2 that crashes when it is imported crashes ultralytics too."""
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is None:
         return ()
@@ -112,7 +109,7 @@ def _attempt(facts: Facts) -> tuple[int, Import] | None:
 
 
 def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...]) -> str:
-    """Put the reason into words, with all missing packages: "cv2 (opencv-python) is not installed, nor are pillow, pyyaml"."""
+    """Return the reason in words, with all missing packages: "cv2 (opencv-python) is not installed, nor are pillow, pyyaml"."""
     to_blame = culprit(facts, fault, "ultralytics")
     if to_blame is not None and to_blame.is_missing:
         others = [lack for lack in lacks if lack.name != to_blame.distribution]
@@ -131,27 +128,27 @@ def _reason(facts: Facts, fault: Fault, lacks: tuple[requirements.Missing, ...])
     }.get(fault.kind, message(fault))
     if to_blame is not None and to_blame.module != "ultralytics":
         how += f", in {to_blame.module}"
-    return how + (f"; missing besides: {requirements.listed(lacks)}" if lacks else "")
+    return how + (f"; also missing: {requirements.listed(lacks)}" if lacks else "")
 
 
 def _of_old_code(facts: Facts, module: str) -> tuple[Fix, ...]:
-    """Return the two ways of a program that imports ultralytics.yolo: https://github.com/ultralytics/ultralytics/issues/5992."""
+    """Return the two fixes for a program that imports ultralytics.yolo: https://github.com/ultralytics/ultralytics/issues/5992."""
     verify = commands.check(facts)
     older = commands.install(
         "ultralytics<8.0.136",
-        why="the newest release that has ultralytics.yolo; where the program's requirements.txt names a release (8.0.3), take that one",
+        why="the newest release that has ultralytics.yolo; if the program's requirements.txt names a release (8.0.3), install that release",
         changes="ultralytics",
     )
     new = module.removeprefix("ultralytics.yolo").partition(".v8")[0]
     words = (
-        f"for a newer ultralytics: write ultralytics{new} in place of ultralytics.yolo{new}; ultralytics.models.yolo in place of ultralytics.yolo.v8"
+        f"for a newer ultralytics: write ultralytics{new} instead of ultralytics.yolo{new}; ultralytics.models.yolo instead of ultralytics.yolo.v8"
         if new
-        else "for a newer ultralytics: write ultralytics.engine, .utils, .data, .cfg in place of ultralytics.yolo.engine and so on; "
-        "ultralytics.models.yolo in place of ultralytics.yolo.v8"
+        else "for a newer ultralytics: write ultralytics.engine, .utils, .data, .cfg instead of ultralytics.yolo.engine and so on; "
+        "ultralytics.models.yolo instead of ultralytics.yolo.v8"
     )
     change = commands.by_hand((), words, "the program")
     return (
-        Fix(title="Take the ultralytics that the program was written for", steps=(older,), verify=verify),
+        Fix(title="Install the ultralytics that the program was written for", steps=(older,), verify=verify),
         Fix(title="Change the imports of the program", steps=(change,), verify=verify),
     )
 
@@ -170,7 +167,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if to_blame is not None and to_blame.is_missing:
         if to_blame.distribution is None and not lacks:
             return (
-                Fix(title=f"Install what brings {to_blame.module}", steps=(_unknown_module(to_blame),), verify=verify),
+                Fix(
+                    title=f"Install the package that brings {to_blame.module}",
+                    steps=(_unknown_module(to_blame),),
+                    verify=verify,
+                ),
             )
         steps, names = install_missing(facts, to_blame)
         title = f"Install {to_blame.distribution}" if names == 1 else f"Install the {names} packages that are missing"
@@ -180,7 +181,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if fault.kind in ("timeout", "vanished"):
         look = commands.by_hand(
             ("py-spy", "dump", "--pid", "PID"),
-            "shows where it waits, while it hangs (pip install py-spy)",
+            "while the program hangs: shows where it waits. PID is its process number (py-spy comes with pip install py-spy)",
             "nothing",
             "none",
         )
@@ -188,23 +189,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if to_blame is not None and to_blame.module != "ultralytics" and to_blame.distribution is not None:
         made.append(
             Fix(
-                title=f"Install {to_blame.distribution} afresh",
+                title=f"Install {to_blame.distribution} again",
                 steps=requirements.afresh(facts, to_blame.distribution),
                 verify=verify,
             )
         )
     else:
-        made.append(Fix(title="Install ultralytics afresh", steps=_ultralytics_afresh(facts), verify=verify))
+        made.append(Fix(title="Install ultralytics again", steps=_ultralytics_afresh(facts), verify=verify))
     return tuple(made)
 
 
 def _unknown_module(to_blame: Culprit) -> Step:
-    words = f"find out which package brings the module {to_blame.module}: no requirement of ultralytics or torch has this name"
+    words = f"find out which package contains the module {to_blame.module}, and install it: no requirement of ultralytics or torch has this name"
     return commands.by_hand((), words, "adds a package")
 
 
 def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
-    """Install ultralytics again; a checkout that was installed with -e is left to the user."""
+    """Return the steps that install ultralytics again. If it is the user's checkout, installed with -e, only `git status` is proposed."""
     listed = facts.packages.distributions if isinstance(facts.packages.distributions, tuple) else ()
     found = next((d for d in listed if d.name == "ultralytics"), None)
     place = facts.yolo.location
@@ -216,7 +217,7 @@ def _ultralytics_afresh(facts: Facts) -> tuple[Step, ...]:
     ):
         look = commands.by_hand(
             ("git", "-C", place, "status"),
-            "ultralytics runs from your checkout: see what changed there",
+            "ultralytics runs from your checkout: shows which of its files were changed",
             "nothing",
             "none",
         )

@@ -1,23 +1,25 @@
 """Windows does not find a library that a compiled extension needs.
 
 What it is
-    "The specified module could not be found" means that a file is missing: mostly not the named file, but one that it needs:
-    the CUDA runtime of another major, the Visual C++ runtime, torch's own DLLs. ("The specified procedure" is another thing:
-    the file is there and lacks a function, so it was built for another torch.)
+    "The specified module could not be found" means that a file is missing. In most cases the named file is there, and a file that it
+    needs is missing: the CUDA runtime of another major version, the Visual C++ runtime, or a DLL of torch. ("The specified procedure
+    could not be found" means something else: the files are there and one of them lacks a function, because it was built for another
+    torch.)
 
 How it shows
     "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found." in any language;
-    "OSError: [WinError 126] ... Error loading .../torch/lib/c10.dll or one of its dependencies". With fbgemm.dll in place of c10.dll
-    it is libomp140.x86_64.dll that is missing.
+    "OSError: [WinError 126] ... Error loading .../torch/lib/c10.dll or one of its dependencies". If the line names fbgemm.dll and not
+    c10.dll, the missing file is libomp140.x86_64.dll.
 
 Why it happens
-    The wheel is for another CUDA major than torch's; the Visual C++ redistributable is missing; or the extension is imported
+    The wheel is for another major version of CUDA than torch. Or the Visual C++ redistributable is missing. Or the extension is imported
     before torch. fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, an OpenMP library that comes with Visual Studio's C++ tools and
     not with the redistributable.
 
 What to do
     Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first. For fbgemm.dll:
-    torch 2.4.1 or newer, from the index of its CUDA; or Visual Studio's C++ build tools, which bring libomp140.x86_64.dll.
+    install torch 2.4.1 or newer, from PyTorch's index for your CUDA; or Visual Studio's C++ build tools, which bring
+    libomp140.x86_64.dll.
 
 How to reproduce
     `attn-doctor reproduce windows-dll-missing` judges a Windows machine on which a DLL is missing: a simulated machine, on
@@ -77,14 +79,15 @@ MODE = FailureMode(
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
             '\\lib\\fbgemm.dll" or one of its dependencies.',
         ),
-        # An export of YOLO that fails prints one line: the libraries of TensorRT and of torch are for two CUDA, or two copies meet.
+        # A failed export of YOLO prints this line: TensorRT and torch need different CUDA releases, or two copies of a library are loaded.
         Sign(
             pattern=r"(?P<engine>TensorRT|ONNX Runtime|OpenVINO)\b.{0,12}export failure\b.{0,30}?\[WinError 12[67]\]",
             literal=" export failure",
             sample="TensorRT: export failure  0.3s: [WinError 127] The specified procedure could not be found",
             strength="hint",
         ),
-        # ZLUDA puts its own libraries in the place of these, which need those of AMD's HIP SDK. Without it they are torch-install-broken.
+        # ZLUDA replaces these libraries by its own, which need AMD's HIP SDK. If the log does not name ZLUDA, torch-install-broken
+        # reports the line.
         Sign(
             pattern=r"\[WinError 12[67]\].{0,300}?(?P<cuda>caffe2_nvrtc|nvrtc64|cublas|cusparse|cufft|cudart|cudnn)\w*\.dll",
             literal="[WinError 12",
@@ -102,7 +105,7 @@ MODE = FailureMode(
             for name in ("zluda", "Zluda", "ZLUDA")
         ),
         Sign(
-            # The window of Windows itself, and what tools that list libraries say.
+            # The text in a window of Windows itself, and in the output of tools that list libraries.
             pattern=r"(?P<omp>libomp140\.x86_64\.dll).{0,60}(?:not found|missing|无法|nicht gefunden|introuvable)"
             r"|(?:not find|missing|找不到|because|manque) ?:? ?.{0,40}(?P<lost>libomp140\.x86_64\.dll)",
             literal="libomp140.x86_64.dll",
@@ -117,7 +120,7 @@ MODE = FailureMode(
 
 _PROCEDURE = re.compile(symbols.PROCEDURE)
 _MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
-# Modules that are compiled for one torch, or that attention needs: of another module less is known.
+# Modules that are compiled for one torch, or that attention needs. About other modules less is known.
 _OURS = re.compile(
     r"flash|^_C$|_C_|^_ext$|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm|_cuda",
     re.IGNORECASE,
@@ -125,14 +128,19 @@ _OURS = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the package whose library did not load. "libomp": torch's, which lacks libomp140.x86_64.dll. "hip": ZLUDA's, which lacks AMD's."""
+    """Name the package whose library did not load.
+
+    "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
+    """
 
     of: Literal["torch", "libomp", "flash-attn", "another", "hip", "tensorrt"]
-    package: str | None = None  # with "another": the package with code for one torch that it is a part of, "mmcv"
+    package: str | None = (
+        None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
+    )
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
-_LIBOMP = "fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, which that Windows does not have"
+_LIBOMP = "fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, and this Windows does not have that file"
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -172,14 +180,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ]
     if not matches:
         return _of_an_export(seen)
-    # A module that attn-doctor knows is told of before one that it does not.
+    # Report a known module before an unknown one.
     matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
     first = matches[0]
     lines = {m.line for m in matches}
     if all(_untold(m) for m in matches):
         return Hit(
-            message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the rest of that line is missing. "
-            "Probably a DLL that it needs is not there, or the extension was built for another torch. To be sure, send the whole line that "
+            message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the end of that line is missing. "
+            "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, send the whole line that "
             "begins with ImportError: DLL load failed.",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
             variant=Missing(of="flash-attn" if "flash_attn" in first.text else "another"),
@@ -215,27 +223,27 @@ def _confidence(match: Match, *, sure: bool, ours: bool) -> Confidence:
 
 
 def _built_beside_torch(facts: Facts) -> str | None:
-    """Return the package that a log names, where it has compiled code for one torch; None for others."""
+    """Return the package that a log names, if its compiled code is built for one torch; else None."""
     name = subject.stated(facts)
     row = built_packages.row_of(name) if name else None
     return name if row is not None and row.torch_bound else None
 
 
 def _ends(seen: Seen, matches: list[Match]) -> bool:
-    """Say whether such a line is the error at which a log ends: then it is no warning that a program survived."""
+    """Say whether a log ends with one of these lines. Else the program continued, and the line was only a warning."""
     lines = {(m.file, m.line) for m in matches}
     return any((log.file, e.line) in lines for log in seen.logs for e in log_end(log).errors)
 
 
 def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit of a torch for CUDA on an AMD GPU: ZLUDA stands in for CUDA there, and AMD's HIP SDK is not found."""
+    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA there, and a library of AMD's HIP SDK is not found."""
     lacks = [m for m in seen.matches if "cuda" in m.groups]
     zluda = any("zluda" in m.groups for m in seen.matches)
     if not lacks or not (zluda or amd_gpus(facts)):
         return None
     return Hit(
-        message=f"{'ZLUDA, which stands in for CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} did not load there: a DLL is "
-        "not found, mostly one of AMD's HIP SDK, whose folder is not on PATH.",
+        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} did not load there: a DLL is "
+        "not found. Probably it is one of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
         variant=Missing(of="hip"),
         confidence=Confidence.MEDIUM,
@@ -244,14 +252,14 @@ def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def _of_an_export(seen: Seen) -> Hit | None:
-    """Return the hit of an export whose engine does not load beside torch; None where none failed so."""
+    """Return the hit for an export whose engine does not load together with torch; None: the log has no such export."""
     lines = tuple(m for m in seen.matches if "engine" in m.groups)
     if not lines:
         return None
     engine = lines[0].groups["engine"]
     return Hit(
-        message=f"A DLL of {engine} did not load there, or lacks a function: mostly it meets another cuBLAS or cuDNN than its own, of torch or of a "
-        "CUDA toolkit that comes first on PATH.",
+        message=f"A DLL of {engine} did not load there, or it lacks a function. Probably it found another cuBLAS or cuDNN than its own: that of torch, "
+        "or that of a CUDA toolkit which is first on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
         variant=Missing(of="tensorrt"),
         confidence=Confidence.LOW,
@@ -260,7 +268,7 @@ def _of_an_export(seen: Seen) -> Hit | None:
 
 
 def _untold(match: Match) -> bool:
-    """Say whether the line is cut before it says what was not found."""
+    """Say whether the line is cut before the name of what was not found."""
     return "DLL load failed" in match.text and not (match.groups.get("said") or "").strip(" .…")
 
 
@@ -271,13 +279,15 @@ def _counts(match: Match) -> bool:
     if module is None or _OURS.search(module):
         return True
     if module in sys.stdlib_module_names:
-        return False  # Python's own, such as _sqlite3: no extension of torch, and no cure here brings it
-    # Of another module the words have to say that it is a missing file: the page file may be too small, or the file for another Windows.
+        return (
+            False  # a module of Python itself, such as _sqlite3: it has nothing to do with torch, and no fix here helps
+        )
+    # An unknown module counts only if the line says that a file is missing: there are other reasons, such as a too small page file.
     return re.search(symbols.MODULE, match.groups.get("said") or "") is not None
 
 
 def _lacks_libomp(match: Match) -> bool:
-    """Say whether a line names the missing library, or the one of torch that needs it."""
+    """Say whether a line names libomp140.x86_64.dll, or fbgemm.dll of torch, which needs it."""
     needs = match.groups.get("dll") == "fbgemm" and match.groups.get("error") == "126"
     return needs or "omp" in match.groups or "lost" in match.groups
 
@@ -302,15 +312,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
-        made = wheel_fixes.fixes(facts, "it was built for other libraries than those here")
+        made = wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones")
         return (*_cuda_build(facts), *made, runtime)
     if isinstance(hit.variant, Missing) and hit.variant.package is not None:
-        return (*wheel_fixes.fixes(facts, "it was built for other libraries than those here"), runtime)
+        return (*wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones"), runtime)
     return (runtime,)
 
 
 def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a torch that is, or may be, a CPU build: it lacks the CUDA libraries that flash-attn loads.
+    """Return the fix for a torch that is, or may be, a CPU build: such a torch does not have the CUDA libraries that flash-attn loads.
 
     PyPI's torch for Windows is such a build: https://pytorch.org/get-started/locally/
     """
@@ -318,12 +328,15 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
         return ()
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     look = commands.by_hand(
-        argv, "None, or +cpu, is a CPU build: then, and only then, take the next step", "nothing", "none"
+        argv,
+        "if it prints None or +cpu, torch is a CPU build: only in this case run the next step",
+        "nothing",
+        "none",
     )
     verify = commands.check(facts)
     if not isinstance(facts.torch.version, str):
         words = (
-            "a CPU build: install the same release again with --force-reinstall, by the command for the CUDA of the flash-attn that is there: "
+            "if torch is a CPU build: install the same release with --force-reinstall, for the CUDA of the installed flash-attn, by the command from "
             "https://pytorch.org/get-started/previous-versions/"
         )
         again = commands.by_hand((), words, "the build of torch")
@@ -331,7 +344,7 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
             Fix(title="Install the CUDA build of torch, if a CPU build is there", steps=(look, again), verify=verify),
         )
     version = facts.torch.version.partition("+")[0]
-    steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build, whose libraries flash-attn needs")
+    steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build: flash-attn needs its libraries")
     if not steps:
         return ()
     known_cpu = facts.torch.cuda is None
@@ -340,8 +353,8 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two ways: the torch that does not need the library, and the tools that bring it."""
-    why = "the same torch without that need; what was built for torch 2.4 fits it, and any newer torch will do as well"
+    """Return the two fixes: a torch that does not need the library, or the tools that bring the library."""
+    why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
     newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(
         (
@@ -357,22 +370,22 @@ def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
     )
     verify = commands.check(facts)
     return (
-        Fix(title="Take torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
+        Fix(title="Install torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
         Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
     )
 
 
 def _one_copy(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for libraries of two CUDA: https://github.com/ultralytics/yolov5/issues/10706."""
+    """Return the fix for libraries of two CUDA releases: https://github.com/ultralytics/yolov5/issues/10706."""
     look = commands.by_hand(
         ("where.exe", "cublas64_*.dll", "cublasLt64_*.dll", "cudnn64_*.dll"),
-        "lists the copies on PATH in their order: the first of each counts",
+        "lists the copies on PATH in their order: Windows loads the first copy of each DLL",
         "nothing",
         "none",
     )
     words = (
-        "put the folder torch\\lib of this environment in front of PATH, or take the TensorRT that is for torch.version.cuda; two copies of one DLL "
-        "from two CUDA releases do not work together"
+        "put the folder torch\\lib of this environment first on PATH, or install the TensorRT for the CUDA that torch.version.cuda prints: copies of "
+        "a DLL from two CUDA releases do not work together"
     )
     order = commands.by_hand((), words, "PATH of this prompt")
     return (

@@ -1,22 +1,26 @@
 """The shell does not find a command that pip installed, such as yolo.
 
 What it is
-    pip writes the command of a package (yolo, torchrun, accelerate) into the folder bin or Scripts of its Python. The shell looks for commands in
-    the folders of PATH, and that folder is not one of them. Or the package is not installed for that Python.
+    pip writes the command of a package (yolo, torchrun, accelerate) into the folder bin or Scripts of its Python. The
+    shell looks for commands only in the folders of PATH, and that folder is not in PATH. Or the package is not
+    installed for that Python.
 
 How it shows
     "zsh: command not found: yolo", "bash: yolo: command not found", "'yolo' is not recognized as an internal or external command", "The term
     'yolo' is not recognized as the name of a cmdlet".
 
 Why it happens
-    pip installed with --user, which is its default where it may not write: the folder is ~/.local/bin, ~/Library/Python/3.9/bin or
-    %APPDATA%/Python/Python311/Scripts. Or the environment is not activated.
+    pip installed the package with --user (pip does this by itself if it may not write to its Python): the command is
+    in ~/.local/bin, ~/Library/Python/3.9/bin or %APPDATA%/Python/Python311/Scripts. Or the environment is not
+    activated.
 
 What to do
-    Activate the environment; or put the folder on PATH; or start the same program through Python, which needs no PATH.
+    Activate the environment; or add the folder to PATH; or start the same program through Python, which needs no
+    PATH.
 
 How to reproduce
-    There is no recipe: attn-doctor starts programs by their whole path. `env PATH=/usr/bin:/bin yolo` shows it, where yolo is in neither folder.
+    There is no recipe: attn-doctor starts programs by their full path. `env PATH=/usr/bin:/bin yolo` shows it if yolo
+    is in neither folder.
 
 References
     https://docs.python.org/3/using/cmdline.html
@@ -33,7 +37,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 _COMMANDS = r"(?P<command>yolo|ultralytics|torchrun|accelerate|deepspeed|transformers-cli|vllm)"
-# The words behind a command in cmd.exe of other languages begin like this, and the language pack has many of them.
+# The beginning of the sentence that cmd.exe prints after the command's name, in several languages.
 _CMD = (
     r"(?:is not recogni[sz]ed as an internal|不是内部或外部命令|不是內部或外部命令|не является внутренней|ist entweder falsch|n'est pas reconnu en tant que|"
     r"no se reconoce como un comando|não é reconhecido como um comando|nie jest rozpoznawan|内部コマンドまたは外部コマンド|은\(는\) 내부 또는 외부 명령|iç ya da dış komut)"
@@ -74,13 +78,13 @@ MODE = FailureMode(
                 ("accelerate", "'accelerate' 不是内部或外部命令，也不是可运行的程序"),
             )
         ),
-        # PowerShell, in its languages: "yolo : The term 'yolo' is not recognized"
+        # PowerShell, in several languages: "yolo : The term 'yolo' is not recognized"
         Sign(
             pattern=rf"^{_COMMANDS} ?: .{{0,60}}['\"“«„]{_COMMANDS.replace('command', 'again')}",
             literal=" : ",
             sample="yolo : The term 'yolo' is not recognized as the name of a cmdlet, function, script file, or operable program.",
         ),
-        # pip says where it put the command, or where the package is; both are well by themselves.
+        # pip says where it put the command, or where the package is. These lines are no errors.
         Sign(
             pattern=r"WARNING: The scripts? .{1,200} (?:is|are) installed in '(?P<bin>[^']{1,300})' which (?:is|are) not on PATH",
             literal="not on PATH",
@@ -95,11 +99,11 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: PATH is that of the shell that attn-doctor was started from.
+# There is no `detect`: attn-doctor sees only the PATH of the shell that started it.
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Name the command, "yolo", and the folder that holds it, where the log tells it."""
+    """Name the command, "yolo", and the folder that contains it; None if the log does not name the folder."""
 
     command: str
     folder: str | None
@@ -136,22 +140,25 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if folder is None:
         look = commands.by_hand(
             (*python, "-m", "pip", "show", "-f", package),
-            f"lists under Files where {command} is, seen from the folder at Location: put its folder on PATH, or activate the environment. "
-            f"Where {package} is not found: install it with this Python",
+            f"lists under Files the path of {command}, relative to the folder at Location: add its folder to PATH, or activate the environment. "
+            f"If {package} is not found, install it with this Python",
             "nothing",
             "none",
         )
         made.append(Fix(title=f"Look where {command} is", steps=(look,), verify=verify))
     elif facts.system.os != "windows":
         put = commands.in_front(
-            facts, "PATH", folder, "for this shell; for good: the same line at the end of ~/.zshrc or ~/.bashrc"
+            facts,
+            "PATH",
+            folder,
+            "only for this shell; to keep it, add the same line at the end of ~/.zshrc or ~/.bashrc",
         )
         made.append(Fix(title="Put the folder on PATH", steps=(put,), verify=verify))
     through = _YOLO if package == "ultralytics" else _LOOK.get(command)
     if through:
         start = commands.by_hand(
             (*python, *through),
-            f"does what {command} does, and needs no PATH: write the arguments of {command} behind it",
+            f"does the same as {command}, and needs no PATH: add the arguments of {command} at the end",
             "nothing",
             "none",
         )

@@ -1,20 +1,20 @@
 """setup.py cannot move the wheel that it downloaded: the two folders are on different file systems.
 
 What it is
-    flash-attn's setup.py downloads a finished wheel and moves it with os.rename to where pip wants it. A rename cannot cross file
-    systems.
+    flash-attn's setup.py downloads a finished wheel and moves it with os.rename to the folder that pip expects. A
+    rename cannot move a file to another file system.
 
 How it shows
-    "Raw wheel path ...", then "error: [Errno 18] Invalid cross-device link: '...whl' -> '...whl'" (the number stays, the words are
-    localised); Windows: "[WinError 17]".
+    "Raw wheel path ...", then "error: [Errno 18] Invalid cross-device link: '...whl' -> '...whl'" (the words are
+    translated, the number is the same in all languages); Windows: "[WinError 17]".
 
 Why it happens
-    /tmp is a file system of its own (tmpfs, a scratch disk, a layer of a container), and the build folder or pip's cache is on
-    another.
+    /tmp is a separate file system (tmpfs, a scratch disk, a layer of a container), and the build folder or pip's
+    cache is on another file system.
 
 What to do
-    Set TMPDIR to a folder on the file system of the cache; or pass --no-cache-dir; or install the wheel by its address, which
-    moves nothing.
+    Set TMPDIR to a folder on the same file system as pip's cache; or pass --no-cache-dir; or install the wheel by its
+    address: then setup.py does not run.
 
 How to reproduce
     `attn-doctor reproduce cross-device-link` moves a file to another file system as flash-attn's setup.py does. It downloads
@@ -38,12 +38,12 @@ from attn_doctor.model.findings import Confidence, Fix, Severity, fact
 MODE = FailureMode(
     code="AD209",
     slug="cross-device-link",
-    title="The fetched wheel cannot be moved to another file system",
+    title="The downloaded wheel cannot be moved to another file system",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
     explains=(building.FAILED,),
-    says="The wheel that was fetched could not be moved: source and target are on two file systems.",
+    says="The downloaded wheel could not be moved: the two folders are on different file systems.",
     signs=(
         Sign(
             pattern=r"\[Errno 18\][^:]{0,80}:? ?(?:'(?P<source>[^']{1,400})' -> '(?P<target>[^']{1,400})')?",
@@ -81,7 +81,7 @@ def detect(facts: Facts) -> Hit | None:
     index = next(i for i, d in enumerate(disks) if d is tmp)
     return Hit(
         message=f"Temporary files ({tmp.path}) and pip's cache ({cache.path}) are on different file systems: flash-attn's setup.py "
-        "may fail to move the wheel that it fetches.",
+        "may fail to move the wheel that it downloads.",
         evidence=(fact(facts, f"system.disks.{index}.device", f"{tmp.path} is on another device than {cache.path}"),),
         confidence=Confidence.LOW,
         severity=Severity.INFO,
@@ -98,7 +98,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts))
     if cache is not None and cache.path:
         parent = cache.path.rpartition("/")[0] or "/"
-        step = commands.variable("TMPDIR", parent, "temporary files and the cache are then on one file system")
+        step = commands.variable("TMPDIR", parent, "then temporary files and the cache are on the same file system")
         made.append(
             Fix(
                 title="Put temporary files beside the cache",

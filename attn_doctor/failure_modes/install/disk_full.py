@@ -1,19 +1,20 @@
 """A disk is full, or its quota is used up.
 
 What it is
-    An installation or a build could not write to the folder for temporary files, to pip's cache, or to the environment itself.
+    The disk of the temporary files, of pip's cache or of the environment has no space left for an installation or a
+    build.
 
 How it shows
     "OSError: [Errno 28] No space left on device", "(os error 28)", "[Errno 122] Disk quota exceeded", "NoSpaceLeftError"
     (conda), "[WinError 112]".
 
 Why it happens
-    An isolated build fetches a second torch, several gigabytes, into the temporary folder, which is often small or in memory; or the
-    home folder has a quota.
+    An isolated build downloads a second torch (several gigabytes) into the temporary folder, which is often on a
+    small disk or in memory. Or the home folder has a quota.
 
 What to do
-    Point TMPDIR (and PIP_CACHE_DIR) at a disk with room, or clear the cache with `pip cache purge`. A full /dev/shm is another thing:
-    shared-memory-full.
+    Set TMPDIR (and PIP_CACHE_DIR) to a folder on a disk with enough space, or empty the cache with `pip cache purge`.
+    A full /dev/shm is a different problem: see shared-memory-full.
 
 How to reproduce
     `attn-doctor reproduce disk-full` installs a package of 4 MB into a file system of 2 MB. It downloads nothing.
@@ -40,7 +41,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 
-ROOM = 4 * GIGABYTE  # bytes: the size of an unpacked torch, which a build in isolation downloads for itself
+ROOM = 4 * GIGABYTE  # bytes: the size of an unpacked torch, of which an isolated build downloads its own copy
 
 MODE = FailureMode(
     code="AD210",
@@ -57,7 +58,7 @@ MODE = FailureMode(
         "sdist-packaging-bug",
     ),
     signs=(
-        # The file that could not be written is one of those that an installer or a compiler puts into TMPDIR.
+        # These lines show that the file that could not be written is in TMPDIR.
         *(
             Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
             for pattern, literal, sample in (
@@ -154,16 +155,19 @@ def _what(purpose: str) -> str:
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Name the installer whose words the log has: it has a cache of its own. And what was full, where the log tells."""
+    """Hold the installer that printed the error (each has its own cache), and what was full.
+
+    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell allows.
+    """
 
     of: Literal["uv", "conda", "another"]
-    what: Literal["disk", "temporary", "limit"] = "disk"  # the disk of TMPDIR; the largest file that the shell allows
+    what: Literal["disk", "temporary", "limit"] = "disk"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = [m.text for m in seen.matches]
     conda = any("NoSpaceLeftError" in text for text in said)
-    uv = any("(os error" in text for text in said)  # the words of programs in Rust: uv, and pixi
+    uv = any("(os error" in text for text in said)  # programs in Rust print this: uv, and pixi
     proofs = [m.text for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return None
@@ -171,7 +175,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     temporary = any("temporary" in m.groups for m in seen.matches)
     message = "The quota was used up." if all("uota" in text for text in proofs) else "The disk was full."
     if limit:
-        message = "A file became larger than the shell there allows (ulimit -f), or than its disk can hold."
+        message = "A file became larger than the shell there allows (ulimit -f), or than the file system allows."
     elif temporary:
         message = "The disk of the temporary files (TMPDIR) was full."
     return Hit(
@@ -190,29 +194,31 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     what = hit.variant.what if isinstance(hit.variant, Full) else "disk"
     if what == "limit":
-        # "unlimited" sets the hard limit too, which only root may raise: bash then says "Operation not permitted".
+        # Not "unlimited": that also sets the hard limit, which only root may raise, and bash says "Operation not permitted".
         why = (
-            "raises the shell's limit as far as its hard limit allows; where ulimit -H -f shows a number, open a new shell, or let the "
-            "operator of the container or cluster raise it"
+            "sets the shell's limit to its hard limit. If ulimit -H -f shows a number and not unlimited, open a new shell, or ask the "
+            "operator of the container or cluster for a higher limit"
         )
         step = commands.by_hand(("ulimit", "-S", "-f", "hard"), why, "the limit of this shell", "none")
         return (Fix(title="Allow larger files in this shell", steps=(step,), verify=building.verify(facts)),)
     if what == "temporary" and not roomy and facts.system.os != "windows":
-        why = "the installer downloads and unpacks there: this folder lies on a disk, where /tmp is often a small one in memory; df -h /var/tmp shows its room"
+        why = "the installer unpacks its downloads in TMPDIR: /tmp is often small and in memory, /var/tmp is on a disk; df -h /var/tmp shows its free space"
         step = commands.variable("TMPDIR", "/var/tmp", why)  # noqa: S108 -- no file is made here
         made.append(Fix(title="Put temporary files on another disk", steps=(step,), verify=building.verify(facts)))
     if roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
-        step = commands.variable(name, folder, "there is room, and the installer unpacks into it")
-        made.append(Fix(title="Put temporary files where there is room", steps=(step,), verify=building.verify(facts)))
+        step = commands.variable(name, folder, "this disk has enough space; the installer unpacks its downloads there")
+        made.append(
+            Fix(title="Put temporary files on a disk with enough space", steps=(step,), verify=building.verify(facts))
+        )
     if not _without_cache(facts):
         made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
     if not roomy:
         move = commands.by_hand(
             (),
-            "or point the installer at a disk with room: TMPDIR (on Windows TEMP) for what it unpacks, PIP_CACHE_DIR, UV_CACHE_DIR or "
-            "CONDA_PKGS_DIRS for its cache",
+            "or set these variables to a folder on a disk with enough space: TMPDIR (on Windows TEMP) for unpacked files, and PIP_CACHE_DIR, "
+            "UV_CACHE_DIR or CONDA_PKGS_DIRS for the cache",
             "where temporary files go",
             "none",
         )
@@ -221,13 +227,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _without_cache(facts: Facts) -> bool:
-    """Say whether the command was told to keep no cache, as in an image that is built: there is nothing to clear then."""
+    """Say whether the command keeps no cache (--no-cache-dir, usual in image builds), so that there is nothing to clear."""
     command = facts.subject.command
     return isinstance(command, str) and "--no-cache" in command
 
 
 def _purge(facts: Facts, hit: Hit) -> Step:
-    why = "wheels that were downloaded before; they are downloaded again when they are needed"
+    why = "deletes wheels that were downloaded before; they are downloaded again when they are needed"
     of = hit.variant.of if isinstance(hit.variant, Full) else "another"
     kind = facts.interpreter.kind
     if kind == "pixi":

@@ -1,23 +1,23 @@
 """Packages in the environment contradict each other, or modules from outside it are imported.
 
 What it is
-    Two installations of one package over each other, remnants of a removal that was cut short, requirements that are not met,
-    or modules that come from PYTHONPATH or the user site instead of the environment.
+    One package is installed twice in the same place; or an interrupted removal left files; or requirements are not
+    met; or modules come from PYTHONPATH or the user site and not from the environment.
 
 How it shows
     "X requires torch==A, but you have torch B which is incompatible", "WARNING: Ignoring invalid distribution -orch", uv's "No
     solution found when resolving dependencies". Often there is no message, until an ABI error or a wrong version much later.
 
 Why it happens
-    Several installations, each of which asks for another torch (xformers, vllm, custom nodes); an interrupted pip; a PYTHONPATH
-    left in a shell profile; a --system-site-packages environment that sees ~/.local.
+    Several installations, each of which needs another torch (xformers, vllm, custom nodes); an interrupted pip; a
+    PYTHONPATH in a shell profile; an environment with --system-site-packages, which also sees ~/.local.
 
 What to do
-    Install everything in one command, with the torch that you want named in it, so that the resolver sees all requirements.
-    Remove remnants and PYTHONPATH. A fresh environment is often quickest.
+    Install everything in one command, with the torch that you want, so that pip sees all requirements together.
+    Remove left-over files and PYTHONPATH. A new environment is often the quickest way.
 
 How to reproduce
-    `attn-doctor reproduce environment-pollution` installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 asks for. It
+    `attn-doctor reproduce environment-pollution` installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs. It
     downloads 19 MB.
 
 References
@@ -51,7 +51,7 @@ from attn_doctor.model.steps import Install, Remove, Step
 MODE = FailureMode(
     code="AD212",
     slug="environment-pollution",
-    title="The environment contradicts itself",
+    title="The packages of the environment do not fit together",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     explains=(
@@ -105,7 +105,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 asks for",
+        does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs",
         of=(
             Packages(requirements=("ultralytics==8.2.103",), megabytes=1, options=("--no-deps",)),
             Packages(requirements=("numpy>=2",), megabytes=18),
@@ -118,11 +118,11 @@ MODE = FailureMode(
     ),
 )
 
-# A package that hides another can have these consequences. A requirement of another version cannot.
+# Failure modes that only a hidden package can cause. A requirement that is not met cannot cause them.
 _OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
-# A package of another release in front of one of these is worth a warning even where everything imports.
+# If another release hides one of these packages, this is a warning even if everything imports.
 _CORE = ("torch", "torchvision", "ultralytics", "numpy")
-# Packages whose version decides whether attention works; a conflict among others does not concern attention.
+# Packages whose version decides whether attention works. Conflicts between other packages do not matter here.
 _OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
 
 
@@ -146,7 +146,7 @@ def _contradicts(facts: Facts) -> Hit | None:
         wrong.append(f"{first.package} requires {first.requires}, and {first.found} is installed")
     for path, values, text in (
         ("packages.duplicates", known(packages.duplicates), "installed twice, one over the other"),
-        ("packages.remnants", known(packages.remnants), "left over from a removal that was cut short"),
+        ("packages.remnants", known(packages.remnants), "left over from an interrupted removal"),
         ("packages.broken", known(packages.broken), "without readable metadata"),
     ):
         if values:
@@ -159,7 +159,7 @@ def _contradicts(facts: Facts) -> Hit | None:
     standard = facts.interpreter.standard_hidden if isinstance(facts.interpreter.standard_hidden, tuple) else ()
     if standard:
         modules = ", ".join(Path(path).name for path in standard[:4])
-        wrong.insert(0, f"{modules} on PYTHONPATH hides what the standard library has under that name")
+        wrong.insert(0, f"{modules} on PYTHONPATH hides the module of the same name in the standard library")
         evidence.insert(0, fact(facts, "interpreter.standard_hidden", f"on PYTHONPATH: {', '.join(standard[:4])}"))
     if not wrong:
         return None
@@ -169,7 +169,7 @@ def _contradicts(facts: Facts) -> Hit | None:
         message=f"{wrong[0]}{more}.",
         evidence=tuple(evidence[:6]),
         certainty=Certainty.OBSERVED,
-        # Hidden packages and remnants alone do no harm: where every import worked, they are a notice.
+        # Hidden packages and left-over files alone do no harm: if every import worked, this is only a notice.
         severity=None if grave or not _all_import(facts) else Severity.INFO,
         explains=_consequences(facts)
         if strangers or standard
@@ -178,14 +178,14 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Say whether PYTHONPATH (not the user site, where users install) hides a core package: "numpy: /x/numpy ... hides ..."."""
+    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count: users install there."""
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
 
 
 def _consequences(facts: Facts) -> tuple[str, ...]:
-    """Return the failure modes that hidden packages explain: none, where an import failed without PYTHONPATH in the same way."""
+    """Return the failure modes that hidden packages explain; none if an import also failed without PYTHONPATH."""
     in_vain = [a for a in tried(facts) if a.ok is False and a.works_without is None]
     if in_vain or (facts.torch.importable is False and facts.torch.works_without is None):
         return ()
@@ -208,13 +208,13 @@ def _ours(conflict: Conflict) -> bool:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Read a conflict that pip reports: a warning for a package that attention needs, else a notice."""
+    """Read the conflicts that pip reports. A conflict of a package that attention needs is a warning, any other a notice."""
     pairs = [m for m in seen.matches if m.groups.get("have")]
     others = [m for m in seen.matches if m.strength == "proof" and not m.groups.get("have")]
     ours = [m for m in pairs if _OURS.match(canonicalize_name(m.groups["requires"]))]
     if pairs and not ours and not others:
         return Hit(
-            message="Packages contradict each other, but none that attention needs.",
+            message="Some packages do not fit together, but attention needs none of them.",
             evidence=evidence,
             variant=stated_conflicts.reported(pairs),
             severity=Severity.INFO,
@@ -225,27 +225,27 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4])
         return Hit(message=message, evidence=lines, variant=moved)
     if ours:
-        # An unwrapped line may hold the sentence before it as well: of each conflict the line that holds the least.
+        # A line that was joined may also contain the sentence before it: keep the shortest line for each conflict.
         least = {(m.groups["package"], m.groups["requires"]): m for m in sorted(ours, key=lambda m: -len(m.text))}
         ours = sorted(least.values(), key=lambda m: m.line)
         first = ours[0].groups
         return Hit(
-            message=f"{first['package']} asks for another {first['requires']} than the one there ({first['have'].strip(' .')}).",
+            message=f"{first['package']} needs another {first['requires']} than the installed one ({first['have'].strip(' .')}).",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
             variant=stated_conflicts.reported(ours),
         )
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
-        message="The requirements contradict each other, or the installed packages do.",
+        message="The requirements, or the installed packages, do not fit together.",
         evidence=evidence,
         confidence=Confidence.HIGH if sure else Confidence.MEDIUM,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return one fix for all faults: a fix for one of them would leave the others.
+    """Return one fix for all faults: a fix for only one fault would leave the others.
 
-    A PYTHONPATH or user site that hides packages is left out first and alone: the environment has to be examined without it before anything is installed.
+    If PYTHONPATH or the user site hides packages, the fix only removes that: the environment has to be examined again before anything is installed.
     """
     if isinstance(hit.variant, moved_torch.Moved):
         return moved_torch.fixes(facts, hit.variant)
@@ -256,7 +256,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         told = stated_conflicts.fix(facts, hit.variant)
         return (told,) if told else ()
     parts = [_strangers(facts)]
-    if not parts[0][1]:  # while other packages hide this environment's, the facts do not show what it lacks
+    if not parts[0][1]:  # other packages hide this environment's: the facts do not show what is missing from it
         parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
@@ -280,7 +280,7 @@ def _asked_for(facts: Facts) -> Part:
         dependent, requirement = conflict.package.split()[0], Requirement(conflict.requires)
         name = canonicalize_name(requirement.name)
         if dependent == "torchvision" and name == "torch" and isinstance(torch, str):
-            vision = True  # the small one follows the large one
+            vision = True  # torchvision is changed to fit torch, not torch to fit torchvision
         elif name == "torchvision":
             vision = True
         elif name == "torch":
@@ -297,17 +297,17 @@ def _asked_for(facts: Facts) -> Part:
         steps.append(
             commands.install(
                 *names,
-                why="all that the installed packages require, in one run of the resolver",
+                why="all that the installed packages require, in one command, so that the installer sees all requirements",
                 changes=", ".join(names),
                 risk="medium",
-                risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
+                risk_text="perhaps no versions satisfy all requirements: then the installer says so before it changes anything",
             )
         )
     return ("Install what the packages ask for", tuple(steps)) if steps else ("", ())
 
 
 def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tuple[Step, ...]:
-    """Return the steps to the torch that a package asks for: its one version, else the newest for this machine."""
+    """Return the steps that install the torch that a package requires: the exact version if it names one, else the newest for this machine."""
     exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
     if exact:
         return torch_steps.release(facts, exact[0].partition("+")[0], f"{package} requires {requirement}")
@@ -321,30 +321,32 @@ def _strangers(facts: Facts) -> Part:
     ):
         return "", ()
     if variable(facts, "PYTHONPATH"):
-        unset = commands.variable("PYTHONPATH", None, "it puts other packages before those of the environment")
+        unset = commands.variable(
+            "PYTHONPATH", None, "it makes Python import other packages than those of the environment"
+        )
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(
-        "PYTHONNOUSERSITE", "1", "the user site puts other packages before those of the environment"
+        "PYTHONNOUSERSITE", "1", "the user site makes Python import other packages than those of the environment"
     )
     return "Leave the user site out", (without,)
 
 
 def _doubled(facts: Facts) -> Part:
-    """Return one removal for each record, then the installation of the version that is imported.
+    """Return one removal for each record (dist-info folder) of a package, then the installation of the version that is imported.
 
-    One removal too many does no harm.
+    A removal that finds nothing more to remove does no harm.
     """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
         name, *versions = text.replace(" and ", " ").split()
-        why = f"there are {len(versions)} records of it, and a removal takes one at a time"
+        why = f"{len(versions)} versions of it are recorded as installed, and each removal removes only one"
         steps += [commands.uninstall(name, why=why)] * len(versions)
         have = _imported(facts, name) or versions[-1]
         steps.append(
             commands.install(
                 f"{name}=={have.partition('+')[0]}",
                 index_url=torch_here.index_here(facts) if name == "torch" else None,
-                why=f"one whole copy of {name}, of the version that is imported now",
+                why=f"one complete copy of {name}, in the version that is imported now",
                 changes=f"{name} {have}",
                 no_deps=True,
             )
@@ -354,7 +356,7 @@ def _doubled(facts: Facts) -> Part:
 
 
 def _imported(facts: Facts, name: str) -> str | None:
-    """Return the version that the code states; the records may differ."""
+    """Return the version that the code of a package states; the records of its installation may name others."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
     found = next((i.version for i in tried(facts) if i.module == name), None)
@@ -367,32 +369,32 @@ def _left_over(facts: Facts) -> Part:
     if not remnants or not isinstance(folder, str):
         return "", ()
     paths = tuple(f"{folder}/{name}" for name in remnants)
-    why, changes = "pip leaves these when it is interrupted; nothing uses them", f"removes {', '.join(remnants)}"
+    why, changes = "an interrupted pip left these files; nothing uses them", f"removes {', '.join(remnants)}"
     if facts.system.os == "windows":
         return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(paths)}", changes),)
     return "Remove what an interrupted pip left", (Remove(paths=paths, why=why, changes=changes),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine whose versions are not known."""
     told = commands.by_hand(
         (*commands.starting(facts), "-m", "pip", "check"),
-        "lists which packages contradict each other",
+        "lists the packages that do not fit together",
         "nothing",
         "none",
     )
     once = commands.by_hand(
         (),
-        "then install in one command all that you need, torch and its --index-url included: the resolver sees all requirements at once",
+        "then install all that you need in one command, with torch and its --index-url: the installer sees all requirements together",
         "packages",
     )
-    title = "Install everything at once into a fresh environment"
+    title = "Install everything in one command into a new environment"
     if commands.shell_of(facts) == "notebook":
-        title = "Install everything at once"
+        title = "Install everything in one command"
         return (*torch_steps.fresh_runtime(facts), Fix(title=title, steps=(told, once), verify=commands.check(facts)))
     fresh = commands.by_hand(
         (*commands.starting(facts), "-m", "venv", "fresh"),
-        "an environment in which nothing was replaced yet",
+        "creates a new, empty environment",
         "a new folder",
     )
     return (Fix(title=title, steps=(told, fresh, once), verify=commands.check(facts)),)

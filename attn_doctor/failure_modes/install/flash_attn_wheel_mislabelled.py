@@ -1,19 +1,21 @@
-"""The name of a flash-attn wheel says one C++ ABI, and its code has the other.
+"""The name of a flash-attn wheel says one C++ ABI, and its code has the other ABI.
 
 What it is
-    Some official wheels are labelled cxx11abiFALSE and were compiled with the new C++ ABI. setup.py asks for them by that label, and
-    they do not import.
+    Some official wheels have cxx11abiFALSE in their name, but were compiled with the new C++ ABI (TRUE). setup.py
+    downloads a wheel by this name, and the wheel does not import.
 
 How it shows
-    pip installs ...torch2.6cxx11abiFALSE... without an error; the import ends with "undefined symbol:
-    _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string...": the new ABI's symbol, under a torch of the old one.
+    pip installs ...torch2.6cxx11abiFALSE... without an error. The import ends with "undefined symbol:
+    _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string...": this symbol has the new ABI, and the installed
+    torch has the old ABI.
 
 Why it happens
-    The workflow that built them installed a torch with the new ABI, and the variable that chooses the ABI can only set TRUE.
+    The workflow that built these wheels installed a torch with the new ABI, and the variable that chooses the ABI can
+    only set TRUE.
 
 What to do
-    Install an older flash-attn whose wheel for this torch has the ABI in its name (`attn-doctor wheels` names it), or a torch
-    whose ABI is TRUE.
+    Install an older flash-attn whose wheel for this torch was built with the ABI in its name (`attn-doctor wheels`
+    names it), or a torch whose ABI is TRUE.
 
 How to reproduce
     `attn-doctor reproduce flash-attn-wheel-mislabelled` judges a machine with such a wheel: a simulated machine, on which
@@ -81,7 +83,7 @@ def detect(facts: Facts) -> Hit | None:
         if held is None:
             return None
         return Hit(
-            message=f"The installed flash-attn {flash.version} is labelled {_abi(held.cxx11_abi)} and really is {_abi(held.really)}.",
+            message=f"The installed flash-attn {flash.version} has {_abi(held.cxx11_abi)} in its name, but was built with {_abi(held.really)}.",
             evidence=(fact(facts, "flash_attention.version"), fact(facts, "torch.cxx11_abi")),
         )
     asked = building.asked_for(facts, building.wanted_release(facts))
@@ -89,7 +91,7 @@ def detect(facts: Facts) -> Hit | None:
     if lying is None:
         return None
     return Hit(
-        message=f"setup.py would take {lying.filename}, which is labelled {_abi(lying.cxx11_abi)} and really is {_abi(lying.really)}.",
+        message=f"setup.py would download {lying.filename}, which has {_abi(lying.cxx11_abi)} in its name, but was built with {_abi(lying.really)}.",
         evidence=(fact(facts, "torch.version"), fact(facts, "torch.cxx11_abi")),
     )
 
@@ -103,7 +105,7 @@ def _lies(wheel: Wheel) -> bool:
 
 
 def _named(filename: str) -> Wheel | None:
-    """Return the official wheel of this name, if its name is wrong about its ABI."""
+    """Return the official wheel with this file name, if the name states the wrong ABI; None else."""
     release = filename.removeprefix("flash_attn-").partition("+")[0]
     return next((w for w in _wheels(release) if w.filename == filename and _lies(w)), None)
 
@@ -114,12 +116,12 @@ def _abi(new: bool) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(log.of("abi-mismatch-cxx11") for log in seen.logs):
-        return None  # the name alone is no failure: the wheel may not have been installed
+        return None  # the name alone is no failure: perhaps the wheel was not installed
     for match in seen.matches:
         wheel = _named(f"flash_attn-{match.groups['release']}+{match.groups['rest']}.whl")
         if wheel is not None:
             return Hit(
-                message=f"{wheel.filename} is labelled {_abi(wheel.cxx11_abi)} and really is {_abi(wheel.really)}.",
+                message=f"{wheel.filename} has {_abi(wheel.cxx11_abi)} in its name, but was built with {_abi(wheel.really)}.",
                 evidence=building.lines((match,)),
             )
     return None
@@ -131,5 +133,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine whose versions are not known."""
     return (wheel_fixes.look_it_up(facts),)

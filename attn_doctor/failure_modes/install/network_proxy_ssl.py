@@ -1,25 +1,28 @@
-"""The package index cannot be reached: name resolution, a proxy, or a certificate that is not trusted here.
+"""The package index cannot be reached: the name is not resolved, a proxy refuses, or a certificate is not trusted here.
 
 What it is
-    pip, uv, conda or a program that fetches weights gets no answer from its host. Or a proxy in between opens TLS connections
-    and signs them with its own certificate.
+    pip, uv, conda or a program that downloads weights gets no answer from its host. Or a proxy opens the TLS
+    connections and signs them with its own certificate, which Python does not trust.
 
 How it shows
-    "[SSL: CERTIFICATE_VERIFY_FAILED] ... unable to get local issuer certificate", "ProxyError", "Tunnel connection failed: 407",
-    "Temporary failure in name resolution", "Max retries exceeded", uv's "invalid peer certificate: UnknownIssuer" and "dns error".
-    pip ends all of it with "No matching distribution found": the WARNING above is the cause.
+    "[SSL: CERTIFICATE_VERIFY_FAILED] ... unable to get local issuer certificate", "ProxyError", "Tunnel connection
+    failed: 407", "Temporary failure in name resolution", "Max retries exceeded", uv's "invalid peer certificate:
+    UnknownIssuer" and "dns error". After each of these pip also prints "No matching distribution found". The WARNING
+    above that line is the cause.
 
 Why it happens
-    A compute node without internet; a company's proxy that is not named in HTTPS_PROXY; its certificate, which is known to the system
-    and not to Python. pip brings certificates of its own, and setup.py's urllib uses others: so one may work and the other not.
+    A compute node has no internet. Or a company's proxy is not set in HTTPS_PROXY. Or the system trusts the proxy's
+    certificate, and Python does not: pip has its own list of certificates, and setup.py's urllib uses another list.
+    So one of them may work and the other not.
 
 What to do
-    Name the proxy (HTTPS_PROXY) and the certificates (SSL_CERT_FILE, PIP_CERT, or uv's --system-certs); or fetch the wheels on
-    another machine with `pip download` and install them with `--no-index --find-links`.
+    Set HTTPS_PROXY to the proxy, and name its certificate (SSL_CERT_FILE, PIP_CERT, or uv's --system-certs). Or
+    download the wheels on another machine with `pip download`, copy them, and install them with `--no-index
+    --find-links`.
 
 How to reproduce
-    `attn-doctor reproduce network-proxy-ssl` asks pip for a package at a server with a certificate that nobody trusts.
-    Stand-ins in it: the server. It downloads nothing.
+    `attn-doctor reproduce network-proxy-ssl` asks pip for a package at a server with a certificate that nobody
+    trusts. Stand-ins (parts that are not real): the server. It downloads nothing.
 
 References
     https://pip.pypa.io/en/stable/topics/https-certificates/
@@ -39,9 +42,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.steps import Step
 
-_NOT_THE_WHEEL = (
-    r"(?!.{0,600}github.{0,600}flash_attn)"  # flash-attn's wheel on GitHub belongs to wheel-download-failed
-)
+_NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # wheel-download-failed reports flash-attn's wheel on GitHub
 
 
 def _certain(literal: str, sample: str, pattern: str) -> Sign:
@@ -49,14 +50,14 @@ def _certain(literal: str, sample: str, pattern: str) -> Sign:
 
 
 def _tried(literal: str, sample: str, pattern: str) -> Sign:
-    """A connection failed once. pip and uv try again, and may succeed."""
+    """Return a sign for one failed connection. pip and uv try again, and may succeed."""
     return Sign(pattern=pattern, literal=literal, sample=sample, strength="hint")
 
 
 MODE = FailureMode(
     code="AD203",
     slug="network-proxy-ssl",
-    title="The network, a proxy or a certificate stands in between",
+    title="The network, a proxy or a certificate stops the download",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=(
@@ -133,7 +134,7 @@ MODE = FailureMode(
             "'ReadTimeoutError(\"HTTPSConnectionPool(host='pypi.example', port=443): Read timed out.\")': /simple/flash-attn/",
             r"Retry\(total=(?P<left>\d+).{0,80}after connection broken by " + _NOT_THE_WHEEL,
         ),
-        # pip's warning, cut before it says what was broken.
+        # pip's warning, cut before it names the error.
         _tried(
             "Retrying (Retry(total=",
             "WARNING: Retrying (Retry(total=2",
@@ -176,7 +177,7 @@ MODE = FailureMode(
             "huggingface_hub.errors.LocalEntryNotFoundError: An error happened while trying to locate the file on the Hub",
             r"LocalEntryNotFoundError",
         ),
-        # Where a traceback is cut at a connection: urllib3/connection.py, socket.py and ssl.py.
+        # The frames of a connection, for a traceback that is cut there: urllib3/connection.py, socket.py and ssl.py.
         *(
             cut_logs.frame(name, name, f'  File "/v/lib/python3.11/site-packages/{file}", line 174, in {name}')
             for name, file in (
@@ -214,11 +215,11 @@ MODE = FailureMode(
         stands_in=("the server",),
     ),
 )
-# There is no `detect`: the network is not touched unless the user asks for it.
+# There is no `detect`: attn-doctor does not use the network unless the user asks for it.
 
 
 class Cut(Variant, frozen=True):
-    """Say that the log ends at a connection, before the line that says what failed."""
+    """Say that the log ends in the frames of a connection, before the line that names the error."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -237,14 +238,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _torn(seen, torn[-1])
     told = proofs or tries
     if seen.group("certificate"):
-        message = (
-            "A TLS certificate was not trusted: a proxy in between signs connections, or Python lacks the certificates."
-        )
+        message = "A TLS certificate was not trusted: a proxy signs the connections with its own certificate, or Python has no certificates."
     elif seen.group("proxy"):
         message = "The proxy refused the connection or did not answer."
     else:
         host = next((m.groups["host"] for m in told if m.groups.get("host")), None)
-        message = f"{host} could not be reached." if host else "The host that was asked could not be reached."
+        message = f"{host} could not be reached." if host else "The host could not be reached."
     return Hit(
         message=message,
         evidence=building.lines(told),
@@ -252,24 +251,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-_LAST_LINES = 5  # a warning so near to the end was the last that pip said
+_LAST_LINES = 5  # a warning in the last lines of a log is the last thing that pip printed
 
 
 def _torn(seen: Seen, match: Match) -> Hit | None:
-    """Return the hit of a log that is cut inside pip's warning that it tries again; None where more follows."""
+    """Return the hit for a log that is cut inside pip's warning that it tries again; None if more lines follow."""
     log = next(log for log in seen.logs if log.file == match.file)
     if log.lines - match.line > _LAST_LINES:
         return None
     return Hit(
-        message="The log is cut: pip was trying again there, because a connection had failed. Probably the index cannot be reached, or a "
-        "proxy stands in between. To be sure, send the whole line that begins with WARNING: Retrying, and the line below it.",
+        message="The log is cut: a connection failed there, and pip tried again. Probably the index cannot be reached, or a "
+        "proxy refuses the connection. To be sure, send the whole line that begins with WARNING: Retrying, and the line below it.",
         evidence=building.lines((match,)),
         confidence=Confidence.LOW,
     )
 
 
 def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
-    """Say whether only GitHub could not be reached, for flash-attn's wheel: that is wheel-download-failed."""
+    """Say whether only flash-attn's wheel on GitHub could not be reached: wheel-download-failed reports that."""
     if any(m.groups.get("certificate") or m.groups.get("proxy") for m in told):
         return False
     wheel = any(m.strength == "proof" for log in seen.logs for m in log.of("wheel-download-failed"))
@@ -277,7 +276,7 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 
 def _overcome(seen: Seen, match: Match) -> bool:
-    """Say whether an installation ended well after it. Then one failed connection is no failure."""
+    """Say whether an installation succeeded after the failed connection, so that the connection is no failure."""
     return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
 
 
@@ -287,7 +286,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     proxy = commands.by_hand(
         (),
-        "set HTTPS_PROXY (and HTTP_PROXY) to the proxy of your site, and SSL_CERT_FILE to a file with its certificate",
+        "set HTTPS_PROXY (and HTTP_PROXY) to your proxy, and SSL_CERT_FILE to a file with the proxy's certificate",
         "this shell",
     )
     package = facts.subject.package if isinstance(facts.subject.package, str) else "torch"
@@ -295,40 +294,40 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = [Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify)]
     own = own_index(facts)
     if own is not None:
-        words = f"take {package} from the index that you have configured, {own}: leave --index-url out; what it lacks, ask those who run it for"
+        words = f"install {package} without --index-url, from the index that you have configured, {own}. If it has no {package}, ask its operator to add it"
         step = commands.by_hand((), words, package, "none")
         made.append(Fix(title="Use the index of your site", steps=(step,), verify=verify))
     steps = torch_carried_over.carried_over(facts) if of_torch else _carried_over(package)
-    return (*made, Fix(title="Carry the wheels over by hand", steps=steps, verify=verify))
+    return (*made, Fix(title="Copy the wheels from another machine", steps=steps, verify=verify))
 
 
 _ASK = "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/pip/', timeout=10).status)"
 
 
 def _of_a_cut_log(facts: Facts) -> tuple[Fix, ...]:
-    """Return the look that settles it, and what makes Ultralytics ask for no host.
+    """Return a command that shows the cause, and a variable that stops Ultralytics from using the network.
 
     https://docs.ultralytics.com/reference/utils/__init__/ (YOLO_OFFLINE)
     """
     look = commands.by_hand(
         (*commands.starting(facts), "-c", _ASK),
-        "200: the network works, and the host of the log was away. Else the last line says what stands in between: a name that is not resolved is "
-        "no network, CERTIFICATE_VERIFY_FAILED or 407 a proxy (HTTPS_PROXY, SSL_CERT_FILE)",
+        "if it prints 200, the network works now, and the host in the log did not answer. Else its last line shows the cause: name resolution means no "
+        "network, CERTIFICATE_VERIFY_FAILED or 407 means a proxy (set HTTPS_PROXY and SSL_CERT_FILE)",
         "nothing",
         "none",
     )
     offline = commands.variable(
-        "YOLO_OFFLINE", "true", "Ultralytics then asks for no host; copy weights and data to this machine before"
+        "YOLO_OFFLINE", "true", "Ultralytics then uses no network; first copy the weights and the data to this machine"
     )
     verify = commands.check(facts)
     return (
-        Fix(title="Look whether Python reaches the network", steps=(look,), verify=verify),
-        Fix(title="Let Ultralytics work offline", steps=(offline,), verify=verify),
+        Fix(title="See whether Python reaches the network", steps=(look,), verify=verify),
+        Fix(title="Use Ultralytics offline", steps=(offline,), verify=verify),
     )
 
 
 def _carried_over(package: str) -> tuple[Step, ...]:
-    """Return the steps that fetch another package than torch on a machine with internet, and install it here."""
+    """Return the steps that download a package (not torch) on a machine with internet, copy it, and install it here."""
     fetch = commands.by_hand(
         ("python", "-m", "pip", "download", "-d", "wheels", package),
         "on a machine that has internet, with the same Python and system",
@@ -336,5 +335,5 @@ def _carried_over(package: str) -> tuple[Step, ...]:
         "none",
     )
     copy = commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none")
-    put = commands.install(package, from_folder="wheels", why="from the folder that was carried over", changes=package)
+    put = commands.install(package, from_folder="wheels", why="from the folder that you copied", changes=package)
     return fetch, copy, put

@@ -1,7 +1,8 @@
-"""The version that is asked for does not exist under that name on that index.
+"""The requested version does not exist under that name on that index.
 
 What it is
-    The index answered and has the package, but not this version. Or the file that it has states another name than its own.
+    The index answered. It has the package, but not this version. Or a downloaded file contains another package name
+    than the file name says.
 
 How it shows
     "ERROR: Could not find a version that satisfies the requirement flash-attn==9.9.9 (from versions: 0.2.0, ...)", "ERROR: No matching
@@ -9,18 +10,19 @@ How it shows
     "PackagesNotFoundError"; "has inconsistent name: expected 'flashattn-hopper'".
 
 Why it happens
-    A version that was never published or only as a wheel on GitHub (2.8.3+cu12torch2.8...); `--only-binary :all:`, while PyPI has
-    flash-attn as source alone; another index than PyPI; a renamed package (of flash-attn-3 PyPI has only
-    an empty release, which was withdrawn).
+    The version was never published, or only as a wheel on GitHub (2.8.3+cu12torch2.8...). Or `--only-binary :all:` is
+    set, and PyPI has flash-attn only as source. Or the index is not PyPI. Or the package has another name (of
+    flash-attn-3 PyPI has only an empty release, which was withdrawn).
 
-    Beware: pip ends every network failure with the same words. A "Retrying" or SSL warning above them is the cause then.
+    Beware: pip prints the same words after every network failure. If there is a "Retrying" or SSL warning above them,
+    that is the cause.
 
 What to do
-    Ask for a version that is in the list, or install the wheel by its address.
+    Install a version from the list in the error, or install the wheel by its address.
 
 How to reproduce
-    `attn-doctor reproduce no-matching-distribution` asks pip for a release of flash-attn that was never there. It downloads
-    1 MB.
+    `attn-doctor reproduce no-matching-distribution` asks pip for a release of flash-attn that never existed. It
+    downloads 1 MB.
 
 References
     https://pypi.org/project/flash-attn/#history
@@ -42,7 +44,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.steps import Step, name_of
 from attn_doctor.model.versions import parse
 
-# Packages that come as wheels alone: "none" means none for this Python or platform. See python-too-new-no-wheel.
+# Packages that are published only as wheels: for them "from versions: none" means none for this Python or platform, see python-too-new-no-wheel.
 BINARY = re.compile(
     r"^(?:torch|torchvision|torchaudio|numpy|scipy|xformers|triton|ultralytics|opencv-[\w-]+|nvidia-[\w-]+)(?![\w-])",
     re.IGNORECASE,
@@ -101,14 +103,14 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks pip for a release of flash-attn that was never there",
+        does="asks pip for a release of flash-attn that never existed",
         run=((*PIP, "download", "--no-deps", "flash-attn==9.9.9"),),
         shows="No matching distribution found",
         downloads=1,
         seconds=8,
     ),
 )
-# There is no `detect`: only the index says which versions it has.
+# There is no `detect`: only the index knows its versions.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -116,7 +118,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if proofs:
         wanted = next((m.groups["requirement"] for m in proofs if m.groups.get("requirement")), None)
         return Hit(
-            message=f"There is no {wanted} where it was looked for." if wanted else MODE.title + ".",
+            message=f"The index or folder that was searched has no {wanted}." if wanted else MODE.title + ".",
             evidence=building.lines(proofs),
             variant=_asked(wanted),
         )
@@ -130,9 +132,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
     listed = any(m.groups.get("versions") for m in ours) and not empty
     if empty:
-        message = f"The index that was asked has nothing called {wanted} that pip may take. Check the index, and whether --only-binary is set."
+        message = f"The index has nothing called {wanted} that pip can install there. Check the index, and whether --only-binary is set."
     else:
-        message = f"There is no {wanted} on the index that was asked."
+        message = f"There is no {wanted} on the index."
     return Hit(
         message=message,
         evidence=building.lines(ours),
@@ -142,7 +144,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def other_index(match: Match) -> bool:
-    """Say whether exactly this version is there, but for its local part (2.3.1+cu121). Then Python is not the cause."""
+    """Say whether the index has 2.3.1 where 2.3.1+cu121 was requested: then the Python is not the cause."""
     version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
     return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 
@@ -152,14 +154,14 @@ def _of_python(match: Match) -> bool:
 
 
 def _refused(seen: Seen, match: Match) -> bool:
-    """Say whether the same log shows that the version is there for other Pythons."""
+    """Say whether the log shows that the version exists for other Pythons."""
     return any(
         m.file == match.file and "require a different python" in m.text for log in seen.logs for m in log.matches
     )
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Name the package that was asked for, and the newest version that the log lists; None where it does not."""
+    """Name the requested package, and the newest version that the log lists; None if the log does not show it."""
 
     package: str | None
     newest: str | None = None
@@ -178,7 +180,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if name is not None and row is not None and row.get is not None:
         return (package_cures.from_source(facts, name),)
     if name is None:
-        words = "see under which name and in which versions the package is published, and ask for one of these"
+        words = "look up the name and the versions under which the package is published, and install one of these"
         return (
             Fix(
                 title="Ask for a version that exists",
@@ -189,9 +191,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     look = commands.by_hand(
         (), f"see which versions there are: https://pypi.org/project/{name}/#history", "nothing", "none"
     )
-    steps: tuple[Step, ...] = (look, commands.by_hand((), "ask for one of these, or for none", "nothing"))
+    steps: tuple[Step, ...] = (
+        look,
+        commands.by_hand((), "install one of these versions, or leave the version out", "nothing"),
+    )
     if asked.newest is not None:
-        why = "the newest that the index lists"
+        why = "the newest version that the index lists"
         steps = (
             look,
             commands.install(

@@ -1,27 +1,31 @@
 """There is no finished wheel for this torch, Python and platform, so flash-attn is compiled.
 
 What it is
-    flash-attn's setup.py builds the name of a wheel from its own version, torch's version, CUDA and C++ ABI, the Python and the
-    platform, and asks GitHub for it. Where that file does not exist, it compiles from source. That takes hours and often fails.
+    flash-attn's setup.py makes the name of a wheel from its own version, torch's version, CUDA version and C++ ABI,
+    the Python and the platform, and asks GitHub for this file. If the file does not exist, setup.py compiles from
+    source. That takes hours and often fails.
 
 How it shows
-    "Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/...", then "Precompiled wheel not found.
-    Building from source...". Asked for by its address: "HTTP error 404 while getting https://.../flash_attn-...whl".
+    "Guessing wheel URL: https://github.com/Dao-AILab/flash-attention/releases/download/...", then "Precompiled wheel
+    not found. Building from source...". If you install the wheel by its address: "HTTP error 404 while getting
+    https://.../flash_attn-...whl".
 
 Why it happens
-    A torch newer than the release, a nightly, a Python that it was not built for, ARM, Windows, macOS. The CUDA part of the name
-    comes from torch.version.cuda, never from nvcc. The same sentence is printed when GitHub cannot be reached.
+    torch is newer than this flash-attn release, or a nightly; or no wheel was built for this Python; or the system is
+    ARM, Windows or macOS. The CUDA version in the name comes from torch.version.cuda, never from nvcc. setup.py
+    prints the same sentence if it cannot reach GitHub.
 
     This is only the first stage: if the build that follows fails, the error of the build is the cause.
 
 What to do
-    Use a torch and Python that a wheel exists for (`attn-doctor wheels` lists them), or a wheel that somebody else built. Or do
-    without flash-attn: PyTorch's own fused attention needs no package.
+    Use a torch and a Python for which a wheel exists (`attn-doctor wheels` lists them), or a wheel that somebody else
+    built. Or use YOLO12 without flash-attn: PyTorch's own fused attention needs no package.
 
 How to reproduce
-    `attn-doctor reproduce no-prebuilt-wheel` lets flash-attn's own setup.py ask a server for its wheel that does not have
-    it, and stops the build that follows. Stand-ins in it: a torch that only looks like a CUDA build; GitHub; compilers that
-    never end. It downloads 13 MB, and a CPU build of torch (200 MB) where the target's will not do.
+    `attn-doctor reproduce no-prebuilt-wheel` lets flash-attn's own setup.py ask a server that does not have its
+    wheel, and stops the build that follows. Stand-ins (parts that are not real): a torch that only looks like a CUDA
+    build; GitHub; compilers that never end. It downloads 13 MB, and a CPU build of torch (200 MB) if the target's
+    torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/releases
@@ -50,7 +54,7 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 
-# Packages whose setup, or whose users, ask a page of releases for one wheel by its name.
+# Packages whose setup or users download one wheel by its name from a releases page.
 _BUILT = "flash_attn|causal_conv1d|mamba_ssm|xformers|gptqmodel|auto_gptq|exllamav2|natten|torch_scatter|torch_sparse|torch_cluster"
 
 MODE = FailureMode(
@@ -94,7 +98,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="lets flash-attn's own setup.py ask a server for its wheel that does not have it, and stops the build that follows",
+        does="lets flash-attn's own setup.py ask a server that does not have its wheel, and stops the build that follows",
         of=(
             Torch(cuda="12.8"),
             BUILD_TOOLS,
@@ -133,26 +137,26 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name = (seen.group("url") or "").rpartition("/")[2].replace("%2B", "+")
-    what = f"There is no wheel {name}" if name else "There is no wheel of the name that setup.py asked for"
+    what = f"There is no wheel {name}" if name else "There is no wheel with the name that setup.py asked for"
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
     asked = tuple(m for m in seen.matches if m.strength == "hint")
-    message = f"{what}, or GitHub did not give it; {subject.words(facts)} began to compile."
+    message = f"{what}, or GitHub did not send it; {subject.words(facts)} began to compile."
     if any("uccessfully" in m.text for m in seen.matches):
         return Hit(
-            message=f"{what}, so it was compiled, and that ended well.",
+            message=f"{what}, so it was compiled, and the build succeeded.",
             evidence=building.lines(asked),
             severity=Severity.INFO,
         )
-    # A later error is the cause; the missing wheel is then only a notice.
+    # If there is a later error, that error is the cause, and the missing wheel only a notice.
     if any(_something_else_after(seen, m) for m in asked):
         return Hit(message=message, evidence=building.lines(asked), severity=Severity.INFO)
     return Hit(message=message, evidence=building.lines(asked))
 
 
 def _something_else_after(seen: Seen, match: Match) -> bool:
-    """Say whether a sign of another failure follows in the build that began there. Context signs do not count."""
+    """Say whether a sign of another failure follows in the same log. Context signs do not count."""
     return any(
         other.line > match.line and other.slug not in (MODE.slug, "build-timeout-hang") and _an_error(other)
         for log in seen.logs
@@ -162,7 +166,7 @@ def _something_else_after(seen: Seen, match: Match) -> bool:
 
 
 def _an_error(other: Match) -> bool:
-    """Say whether a sign is an error of its own: the urlopen traceback that ends every failed build is none."""
+    """Say whether a sign is a separate error. The urlopen traceback at the end of every failed build is not."""
     return other.strength != "context" and "urlopen error" not in other.text
 
 
@@ -171,9 +175,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name versions."""
+    """Return the fixes for a machine whose versions are not known."""
     if subject.is_flash_attn(facts):
         return (wheel_fixes.look_it_up(facts),)
-    words = f"look on the page of releases of {subject.words(facts)} for a wheel of your torch, CUDA and Python; its address stands in the log"
+    words = f"look on the releases page of {subject.words(facts)} (its address is in the log) for a wheel for your torch, CUDA and Python"
     step = commands.by_hand((), words, "that package")
-    return (Fix(title="Take a wheel that is there", steps=(step,), verify=building.verify(facts)),)
+    return (Fix(title="Install a wheel that exists", steps=(step,), verify=building.verify(facts)),)

@@ -1,20 +1,21 @@
-"""The program that installs may not write to the folder.
+"""The program that installs is not allowed to write to the folder.
 
 What it is
-    The environment, the cache or a folder of the build belongs to another user. Or the system forbids pip to change its Python.
+    The environment, the cache or a folder of the build belongs to another user. Or the system does not allow pip to
+    change the system's Python.
 
 How it shows
-    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system", "Consider using
-    the `--user` option or check the permissions", "[WinError 5]", "error: externally-managed-environment",
-    "EnvironmentNotWritableError" (conda). A library on a disk that is mounted noexec: "failed to map segment from shared
-    object".
+    "[Errno 13] Permission denied: '/usr/lib/python3/dist-packages/...'", "[Errno 30] Read-only file system",
+    "Consider using the `--user` option or check the permissions", "[WinError 5]", "error:
+    externally-managed-environment", "EnvironmentNotWritableError" (conda). If a library is on a disk that is mounted
+    noexec: "failed to map segment from shared object".
 
 Why it happens
-    pip of the system's Python without a virtual environment; files that an earlier `sudo pip` left behind; a shared conda
-    installation; a container that runs as another user; /tmp mounted noexec.
+    pip of the system's Python is used without a virtual environment; or an earlier `sudo pip` left files of root; or
+    conda is shared between users; or the container runs as another user; or /tmp is mounted noexec.
 
 What to do
-    Make a virtual environment and install into that. Do not use sudo with pip.
+    Create a virtual environment and install into it. Do not use sudo with pip.
 
 How to reproduce
     `attn-doctor reproduce permission` installs into an environment on a read-only file system. It downloads nothing.
@@ -123,14 +124,14 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any("map segment" in m.text for m in seen.matches):
-        return Hit(message="A library could not be mapped: its disk is mounted noexec.", evidence=evidence)
+        return Hit(message="A library could not be loaded: its disk is mounted noexec.", evidence=evidence)
     path = seen.group("path")
     if path:
         return Hit(message=f"There was no permission to use {path}.", evidence=evidence)
     if any("externally" in m.text for m in seen.matches):
         return Hit(message="pip refused to change the system's Python.", evidence=evidence)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
-        return None  # a file of another program
+        return None  # the file belongs to another program
     return Hit(message="There was no permission to write there.", evidence=evidence)
 
 
@@ -138,7 +139,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     windows = facts.system.os == "windows"
     make = commands.run(
         (*commands.starting(facts), "-m", "venv", ".venv"),
-        why="an environment of your own, that you may write to",
+        why="creates an environment of your own, to which you can write",
         changes="a new folder .venv",
         risk="none",
         undo=("rm", "-r", ".venv"),

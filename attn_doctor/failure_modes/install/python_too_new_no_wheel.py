@@ -1,8 +1,9 @@
 """The index has no release of the package for this Python or platform.
 
 What it is
-    torch, torchvision and similar packages come as wheels alone, one for each Python. For the Python that asks (too new, too
-    old, 32 bits, free-threaded) or its platform there is none, or none of that version.
+    torch, torchvision and similar packages are published only as wheels, a separate wheel for each Python version.
+    For this Python (too new, too old, 32 bits, free-threaded) or this platform there is no wheel, or none of the
+    requested version.
 
 How it shows
     "Could not find a version that satisfies the requirement torch==2.1.0 (from versions: none)" or with a list of newer versions
@@ -11,11 +12,12 @@ How it shows
     installation candidates for torch".
 
 Why it happens
-    A Python that came out after that torch, or that newer torch releases no longer take. "(from versions: none)" also stands there when
-    the index is the wrong one or cannot be reached: a warning above it says so then.
+    The Python is newer than that torch, or so old that newer torch releases do not support it. pip also prints "(from
+    versions: none)" if the index is the wrong one or cannot be reached: then there is a warning above that line.
 
 What to do
-    Make an environment with a Python that the version has wheels for, or ask for a version that has wheels for this Python.
+    Create an environment with a Python for which the version has wheels, or install a version that has wheels for
+    this Python.
 
 How to reproduce
     `attn-doctor reproduce python-too-new-no-wheel` asks pip for a torch that was never built for this Python. It downloads 1
@@ -106,7 +108,7 @@ MODE = FailureMode(
             literal="Unable to find installation candidates for",
             sample="RuntimeError: Unable to find installation candidates for torch (2.0.1)",
         ),
-        # pip went back through the releases of a package, as none of their torch is for this Python.
+        # pip tried older and older releases of a package: each needs a torch that does not exist for this Python.
         Sign(
             pattern=r"^\s*(?P<asker>[\w.-]{2,40}) (?P<release>\d[\w.]{0,20}) depends on (?P<torch>(?:torch|torchvision)(?:\s?[<>=!~][^;\s]{1,60})?)\s*$",
             literal=" depends on torch",
@@ -136,13 +138,13 @@ MODE = FailureMode(
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Hold the release of torch that was asked for, "1.13.1"."""
+    """Hold the requested release of torch, "1.13.1"."""
 
     torch: str
 
 
 class Narrow(Variant, frozen=True):
-    """Say that the Python is one of 32 bits."""
+    """Say that the Python is a 32-bit Python."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -165,7 +167,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if uv_lock.told(seen.matches) is not None:
-        return None  # the lock is for other systems: wheel-platform-mismatch
+        return None  # the lock file is for other systems: wheel-platform-mismatch reports it
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
@@ -174,14 +176,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
     if any(other_index(m) for m in seen.matches):
-        return None  # it is there for this Python, on another index
+        return None  # it exists for this Python, on another index
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
     asked = [m for m in seen.matches if m.groups.get("requirement")]
     if refused and asked:
         name = asked[0].groups["requirement"].rstrip(".,")
         return Hit(
-            message=f"{name} is there, for other Pythons than the one that asked.",
+            message=f"{name} exists for other Python versions, and not for the Python there.",
             evidence=building.lines((*refused, *asked)),
         )
     if not wanted:
@@ -190,7 +192,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
     if machine_of(facts).narrow:
         return Hit(
-            message="The Python there is one of 32 bits, and torch has wheels for 64 bits alone.",
+            message="The Python there is a 32-bit Python, and torch has wheels only for 64 bits.",
             evidence=building.lines(wanted),
             variant=Narrow(),
         )
@@ -212,14 +214,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class WalkedBack(Variant, frozen=True):
-    """Say that pip refused release after release of a package, because of the torch that each needs."""
+    """Say that pip refused one release of a package after another, because each needs a torch that pip did not find."""
 
 
-_RELEASES = 3  # refused for one and the same torch: with fewer, two packages may only want different ones
+_RELEASES = (
+    3  # releases that pip refused because of the same torch; fewer may only mean that two packages need different ones
+)
 
 
 def _walked_back(seen: Seen) -> Hit | None:
-    """Return the hit of pip's list of refused releases; None where somebody asked for a torch, or the releases need different ones."""
+    """Return the hit for pip's list of refused releases; None if the user requested a torch, or the releases need different ones."""
     lines = tuple(m for m in seen.matches if "asker" in m.groups)
     askers, needs = {m.groups["asker"] for m in lines}, {m.groups["torch"] for m in lines}
     releases = {m.groups["release"] for m in lines}
@@ -227,8 +231,8 @@ def _walked_back(seen: Seen) -> Hit | None:
         return None
     asker, need = askers.pop(), needs.pop()
     return Hit(
-        message=f"pip refused {len(releases)} releases of {asker} one after the other, as each needs {need}: most likely the index has no torch for "
-        "that Python (too new, or one of 32 bits).",
+        message=f"pip refused {len(releases)} releases of {asker}, because each needs {need}: most likely the index has no torch for "
+        "that Python (it is too new, or has 32 bits).",
         evidence=building.lines(lines[:1]),
         variant=WalkedBack(),
         confidence=Confidence.LOW,
@@ -243,7 +247,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, WalkedBack):
         look = commands.by_hand(
             (*commands.starting(facts), "-c", _ASK),
-            "prints the Python and its bits: torch has wheels for 64 bits alone, and for a new Python some months after its release",
+            "prints the Python version and its bits: torch has wheels only for 64 bits, and for a new Python only some months after its release",
             "nothing",
             "none",
         )
@@ -252,10 +256,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             *new_pythons.another(
                 facts,
                 dotted(_USUAL),
-                f"where it has 32 bits, or is newer than Python {dotted(_USUAL)}: make an environment with a 64-bit Python {dotted(_USUAL)}",
+                f"if it has 32 bits, or is newer than Python {dotted(_USUAL)}: creates an environment with a 64-bit Python {dotted(_USUAL)}",
             ),
         )
-        return (Fix(title="Look which Python that is, and use another", steps=steps, verify=verify),)
+        return (Fix(title="See which Python that is, and use another", steps=steps, verify=verify),)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
@@ -268,20 +272,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         why = found.words
     other = Fix(title="Use another Python", steps=new_pythons.another(facts, python, why), verify=verify)
     if others or isinstance(here, Unknown) or isinstance(found, NoTorch):
-        return (other,)  # another package than torch, a Python that is not known, or one that no torch is for
+        return (other,)  # the package is not torch, the Python is not known, or no torch exists for it
     made = torch_steps.newest(facts, f"Take {found.name}" if found.torch else "Take NVIDIA's torch")
-    # A program that makes its own environment installs the torch that it was written for.
+    # A program that creates its own environment installs a fixed torch, so the first fix changes the Python.
     return (other, *made) if new_pythons.folder_of_a_program(facts) else (*made, other)
 
 
 _USUAL = (
     3,
     12,
-)  # flash-attn, mamba-ssm, xformers, detectron2 and all torches of two years have wheels or builds for it
+)  # flash-attn, mamba-ssm, xformers, detectron2 and all torch releases of the last two years have wheels, or can be built, for it
 
 
 def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
-    """Return the Python to take ("3.10"), and why: the newest below that of the log for which the torch that was asked for has wheels."""
+    """Return a Python ("3.10") and the reason: the newest one for which the requested torch has wheels, older than the Python in the log."""
     here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     known_ = [found for text in old_torch.pythons(torch) if (found := pair(text))] if torch else []
     older = [one for one in known_ if one < (here or _USUAL)]
@@ -289,11 +293,11 @@ def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
     if fitting and torch:
         return dotted(max(fitting)), f"torch {torch} has wheels for Python {dotted(known_[0])} to {dotted(known_[-1])}"
     version = _USUAL if here is None or here != _USUAL else (3, 11)
-    return dotted(version), "make an environment with a Python that the version has wheels for"
+    return dotted(version), "creates an environment with a Python for which the version has wheels"
 
 
 def _of_64_bits(facts: Facts) -> Fix:
-    """Return the fix for a Python of 32 bits: the same release with 64, and the environment made anew with it.
+    """Return the fix for a 32-bit Python: install the same release with 64 bits, and create the environment again with it.
 
     https://docs.python.org/3/using/windows.html#python-launcher-for-windows (-3.10-64),
     https://learn.microsoft.com/en-us/windows/package-manager/winget/install (--architecture)
@@ -303,7 +307,7 @@ def _of_64_bits(facts: Facts) -> Fix:
         pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None,
     )
     if facts.system.os != "windows":
-        words = "PyTorch has no wheels for 32 bits: install the 64-bit release of this system (aarch64 or x86-64), and a Python of it"
+        words = "PyTorch has no wheels for 32 bits: install the 64-bit release of this operating system (aarch64 or x86-64), and its Python"
         return Fix(title=title, steps=(commands.by_hand((), words, "the system"),), verify=commands.check(facts))
     label = dotted(version) if version else "3.12"
     prefix = facts.interpreter.prefix
@@ -311,15 +315,15 @@ def _of_64_bits(facts: Facts) -> Fix:
     steps = (
         commands.by_hand(
             ("winget", "install", "--id", f"Python.Python.{label}", "-e", "--architecture", "x64"),
-            f"Python {label} with 64 bits, beside the one that is there; then open a new prompt",
+            f"installs Python {label} with 64 bits beside the old Python; then open a new prompt",
             "adds a Python",
         ),
         commands.by_hand(
             ("py", f"-{label}-64", "-m", "venv", "--clear", folder),
-            "makes the environment anew with it: --clear empties the folder first. Then repeat the installation in it",
+            "creates the environment again with this Python: --clear empties the folder first. Then repeat the installation in it",
             "all packages of this environment",
             "medium",
-            risk_text="what was installed in this folder is gone",
+            risk_text="all packages in this folder are removed",
         ),
     )
     return Fix(title=title, steps=steps, verify=commands.check(facts))

@@ -1,15 +1,15 @@
 """A package is written for a newer Python than the one that imports it.
 
 What it is
-    The source of an installed package uses syntax (f-string forms, `match`, the walrus, PEP 695 types) or standard-library
-    names that this Python does not know yet.
+    The source of an installed package uses syntax (new f-strings, `match`, `:=`, `type` statements) or names of the
+    standard library that this Python does not have yet.
 
 How it shows
     "SyntaxError: invalid syntax" with a file in site-packages; "ImportError: cannot import name 'TypeGuard' from 'typing'".
 
 Why it happens
-    The package was put there without pip's check of Requires-Python: copied, taken from PYTHONPATH, or installed for
-    another Python.
+    The package was installed without pip's check of Requires-Python: it was copied, comes from PYTHONPATH, or was
+    installed for another Python.
 
 What to do
     Use a Python that the package supports, or the newest release of the package that supports this Python.
@@ -53,7 +53,7 @@ MODE = FailureMode(
             sample="SyntaxError: invalid syntax",
             strength="hint",
         ),
-        # The frame of a SyntaxError names no function: its line ends with the number.
+        # The frame of a SyntaxError names no function: its line ends with the line number.
         Sign(
             pattern=r'File "(?P<file>[^"]{1,300}(?:site|dist)-packages[^"]{1,300})", line \d+\s*$',
             literal="-packages",
@@ -128,9 +128,9 @@ _AFTER_3_9 = re.compile(r"^\s*(?:match |case |except\*|type \w+ ?=)|f-string", r
 
 
 def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
-    """Say whether an old Python causes a SyntaxError.
+    """Say whether a SyntaxError is raised because the Python is old.
 
-    A damaged file raises one too: for a current Python only known newer syntax counts.
+    A damaged file also raises a SyntaxError. So with Python 3.10 or newer, only syntax that is known to be newer counts.
     """
     version = pair(python or "")
     return (version is not None and version < (3, 10)) or bool(_AFTER_3_9.search(fault.traceback or ""))
@@ -138,9 +138,7 @@ def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("module") == "collections":
-        message = (
-            "A package there is written for an older Python: names that it imports are gone from the standard library."
-        )
+        message = "A package there is written for an older Python: names that it imports were removed from the standard library."
         return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]
@@ -148,9 +146,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     return Hit(
-        message="What was imported there is written for a newer Python than the one that imported it.",
+        message="The module that was imported there is written for a newer Python than the Python there.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
-        # A file of the user may simply be wrong, and so may the use of a type.
+        # In a file of the user, the same error may be a simple mistake.
         confidence=_confidence(seen, told)
         if told[0].strength == "proof"
         else Confidence.HIGH
@@ -160,26 +158,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _confidence(seen: Seen, told: list[Match]) -> Confidence:
-    """Say whether an old Python causes "type is not subscriptable". Under a current Python it is a mistake in the code."""
+    """Return the confidence that an old Python is the cause. With a current Python, "type is not subscriptable" is a mistake in the code."""
     if all("subscriptable" in m.text or "operand" in m.text for m in told) and not seen.group("old"):
         return Confidence.MEDIUM
     return Confidence.HIGH
 
 
 def _in_a_package(seen: Seen, match: Match) -> bool:
-    """Say whether the frame just above is in a file of an installed package."""
+    """Say whether the frame directly above a line is in a file of an installed package."""
     return any(
         "file" in m.groups and m.file == match.file and 0 < match.line - m.line <= _FRAME_LINES for m in seen.matches
     )
 
 
-_FRAME_LINES = 6  # the frame, the line of code, its marks
+_FRAME_LINES = 6  # lines at most: the frame, the line of code, the ^ marks below it
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (),
-        "make a virtual environment with a newer Python, and install into it again",
-        "a new environment; this one stays",
+        "create a virtual environment with a newer Python, and install your packages into it",
+        "a new environment; the old one stays",
     )
     return (Fix(title="Use a newer Python", steps=(step,), verify=commands.check(facts)),)

@@ -1,24 +1,24 @@
-"""Something that ultralytics or torch needs is not installed, or does not import.
+"""A package that ultralytics or torch needs is not installed, or does not import.
 
 What it is
-    A package is installed, and packages that it declares as its requirements are not, or do not import. Importing it may work
-    all the same: new releases of ultralytics import most of what they need at its first use. Training then stops in its first
-    minutes, or at its end when the results are plotted.
+    A package is installed, but packages that it requires are missing or do not import. `import ultralytics` may work
+    nevertheless: new releases of ultralytics import most of their requirements only when they use them. Training then
+    stops in its first minutes, or at its end when the results are plotted.
 
 How it shows
-    "ModuleNotFoundError: No module named 'matplotlib'", "No module named 'polars'", "No module named 'torchvision'", often wrapped:
-    "RuntimeError: Dataset 'data.yaml' error". `pip check` lists them.
+    "ModuleNotFoundError: No module named 'matplotlib'", "No module named 'polars'", "No module named 'torchvision'",
+    often inside another error: "RuntimeError: Dataset 'data.yaml' error". `pip check` lists the missing packages.
 
 Why it happens
-    `pip install --no-deps`, an installation that was interrupted, a package that was removed by hand or with another one, an
-    environment that was copied.
+    `pip install --no-deps`; an interrupted installation; a package that was removed by hand or together with another
+    package; an environment that was copied.
 
 What to do
-    Install all missing packages in one command, so that the resolver sees all requirements.
+    Install all missing packages in one command, so that pip sees all requirements together.
 
 How to reproduce
-    `attn-doctor reproduce requirements-missing` installs ultralytics beside torch, without what else it needs. It downloads 1 MB, and a
-    CPU build of torch (200 MB) where the target has none.
+    `attn-doctor reproduce requirements-missing` installs ultralytics beside torch, without its other requirements. It
+    downloads 1 MB, and a CPU build of torch (200 MB) if the target has none.
 
 References
     https://pip.pypa.io/en/stable/cli/pip_check/
@@ -39,7 +39,7 @@ from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 
-# A log names one module that is missing. These are failure modes of their own, or other builds bring them.
+# Missing modules that another failure mode reports, or that are installed together with another package.
 _EXPORT = (
     "tensorrt",
     "onnx",
@@ -48,7 +48,7 @@ _EXPORT = (
     "coremltools",
     "tensorflow",
     "ncnn",
-)  # an export or an inference needs it
+)  # only an export or an inference needs them
 _OTHERS = {"google", "numpy", "setuptools", "torch", "triton"}
 _MODULES = sorted({"ultralytics", *OF_TRAINING, *_EXPORT, *MODULE_OF.values()} - _OTHERS)
 
@@ -65,7 +65,7 @@ MODE = FailureMode(
             sample="ModuleNotFoundError: No module named 'matplotlib'",
             strength="hint",
         ),
-        # An export that fails prints one line, and the program goes on: "TensorRT: export failure: No module named 'tensorrt'".
+        # A failed export prints one line, and the program goes on: "TensorRT: export failure: No module named 'tensorrt'".
         Sign(
             pattern=rf"export failure\b.{{0,30}}?: No module named '?(?P<module>{'|'.join(_MODULES)})'?(?P<export>)",
             literal="export failure",
@@ -80,7 +80,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="installs ultralytics without what it needs",
+        does="installs ultralytics without its requirements",
         of=(
             Torch(),
             Packages(requirements=("ultralytics==8.4.190",), megabytes=2, options=("--no-deps",)),
@@ -95,16 +95,16 @@ MODE = FailureMode(
 
 
 class Named(Variant, frozen=True, kw_only=True):
-    """Name the module that an error says is missing, and whether an ultralytics that pip or uv installed imported it."""
+    """Name the missing module, and say whether an ultralytics that pip or uv installed tried to import it."""
 
     module: str
     by_ultralytics: bool
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find missing requirements, whether or not anything was imported.
+    """Find missing requirements, even if no import was tried.
 
-    Where importing ultralytics failed, that finding explains this one.
+    If the import of ultralytics failed, the finding of that failure explains this finding.
     """
     return _broken(facts) or _missing(facts)
 
@@ -118,7 +118,7 @@ def _missing(facts: Facts) -> Hit | None:
     said = f"{asker} need{'s' if asker[0].islower() else ''} {requirements.listed(lacks)}, not installed here."
     imports = facts.torch.importable is True and not _failed(facts)
     if imports:
-        said += " ultralytics imports all the same; the functions that need it fail when they are called."
+        said += " ultralytics itself imports; its functions that need the missing packages fail when they are called."
     return Hit(
         message=said,
         evidence=tuple(_evidence(facts, lack) for lack in lacks[:12]),
@@ -128,7 +128,7 @@ def _missing(facts: Facts) -> Hit | None:
 
 
 def _broken(facts: Facts) -> Hit | None:
-    """Find a requirement that is installed and does not import: ultralytics may import it only when training needs it."""
+    """Find a requirement that is installed but does not import. ultralytics may import it only when training begins."""
     for index, attempt in enumerate(tried(facts)):
         if attempt.module != "requirements" or attempt.ok is not False:
             continue
@@ -149,40 +149,36 @@ def _broken(facts: Facts) -> Hit | None:
 
 
 def _module(attempt: Import) -> str:
-    """Return the top-level module that did not import; "" where the process died before it could say."""
+    """Return the top-level module that did not import; "" if the process died before it named the module."""
     return attempt.failed.partition(".")[0] if isinstance(attempt.failed, str) else ""
 
 
 def _imported(facts: Facts) -> bool:
-    """Say whether ultralytics was seen to import."""
+    """Say whether an import of ultralytics was tried and worked."""
     return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried(facts))
 
 
 def _failed(facts: Facts) -> bool:
-    """Say whether importing ultralytics was tried and failed."""
+    """Say whether an import of ultralytics was tried and failed."""
     return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried(facts))
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    """Find the module that an error names. A build that misses one is a failure mode of its own."""
+    """Find the missing module that an error names. Modules that are missing in a build are another failure mode."""
     raised = [m for m in seen.matches if m.strength == "hint" and not building.in_build(seen, m)]
     if not raised:
         return None
     module = raised[0].groups["module"]
-    # ultralytics that is missing itself is asked for by the program.
+    # If ultralytics itself is missing, the user's program imported it.
     asks = module != "ultralytics" and any(
         m.strength == "context" and m.file == raised[0].file and m.line < raised[0].line for m in seen.matches
     )
     if module in ("packaging", "psutil") and not asks:
-        return None  # setup.py of flash-attn and others import these: packaging-missing-at-build
+        return None  # the setup.py of flash-attn and others imports these: packaging-missing-at-build reports them
     brings = distribution_of(module) or module
     named = module if brings == module else f"{module} ({brings})"
     who = "the export" if any("export" in m.groups for m in raised) else "ultralytics" if asks else "the program"
-    gpu = (
-        "; an engine of TensorRT is built on an NVIDIA GPU alone, and this torch sees none"
-        if _on_cpu(facts, module)
-        else ""
-    )
+    gpu = "; TensorRT needs an NVIDIA GPU, and this torch is built without CUDA" if _on_cpu(facts, module) else ""
     return Hit(
         message=f"{named} is not installed there, and {who} imports it{gpu}.",
         evidence=building.lines(raised),
@@ -192,7 +188,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _on_cpu(facts: Facts, module: str) -> bool:
-    """Say whether TensorRT is asked for where torch is known to be built without CUDA."""
+    """Say whether TensorRT is missing and torch is known to be built without CUDA."""
     return module == "tensorrt" and facts.torch.cuda is None and facts.torch.hip is None
 
 
@@ -226,42 +222,42 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _named(facts: Facts, named: Named) -> Fix:
-    """Return the fix for the module that a log names. Its error names one, and others may be missing as well.
+    """Return the fix for the module that a log names. The error names one module, and others may be missing too.
 
-    pip and uv leave a release that is there as it is, and install all that it requires and that is missing. A checkout
-    of ultralytics is not installed so: PyPI's release would come beside it.
+    So if an installed release of ultralytics imported the module, `pip install ultralytics` is the fix: pip and uv keep that release and
+    install all its missing requirements. With a checkout of ultralytics, this would install PyPI's release beside the checkout.
     """
     verify = commands.check(facts)
     if named.module == "torchvision":
         step = torch_here.vision(facts, reinstall=False)
         if step is None:
-            words = "install the torchvision that belongs to your torch: https://github.com/pytorch/vision#installation"
+            words = "install the torchvision for your torch; this table shows its version: https://github.com/pytorch/vision#installation"
             step = commands.by_hand((), words, "adds torchvision")
-        return Fix(title="Install the torchvision of this torch", steps=(step,), verify=verify)
+        return Fix(title="Install the torchvision for this torch", steps=(step,), verify=verify)
     if named.module == "ultralytics":
         step = commands.install(
-            "ultralytics", why="the newest release; it needs torch, and brings it", changes="ultralytics"
+            "ultralytics", why="the newest release; pip also installs torch, which it requires", changes="ultralytics"
         )
         return Fix(title="Install ultralytics", steps=(step,), verify=verify)
     if named.by_ultralytics:
-        why = "the release of ultralytics that is there stays; all that it requires and that is missing is installed"
+        why = "keeps the installed release of ultralytics, and installs all its missing requirements"
         step = commands.install("ultralytics", why=why, changes="adds what ultralytics requires")
         return Fix(title="Install all that ultralytics requires", steps=(step,), verify=verify)
     if named.module == "tensorrt":
         return _tensorrt(facts)
     name = distribution_of(named.module) or named.module
-    step = commands.install(name, why=f"brings the module {named.module}", changes=f"adds {name}")
+    step = commands.install(name, why=f"contains the module {named.module}", changes=f"adds {name}")
     return Fix(title=f"Install {name}", steps=(step,), verify=verify)
 
 
 def _tensorrt(facts: Facts) -> Fix:
-    """Return the fix for TensorRT, whose wheels are for one CUDA major each. On a Jetson it comes with JetPack.
+    """Return the fix for TensorRT: its wheel for PCs and servers, or on a Jetson the one that JetPack installs.
 
     https://docs.nvidia.com/deeplearning/tensorrt/latest/installing-tensorrt/install-pip.html
     """
     verify = commands.check(facts)
     if facts.system.board == "jetson":
-        words = "on a Jetson it comes with JetPack: make the environment with /usr/bin/python3 -m venv --system-site-packages, which sees it"
+        words = "on a Jetson JetPack installs it for the system's Python: create an environment that sees it with /usr/bin/python3 -m venv --system-site-packages"
         return Fix(
             title="Use the tensorrt of JetPack", steps=(commands.by_hand((), words, "the environment"),), verify=verify
         )
@@ -271,14 +267,14 @@ def _tensorrt(facts: Facts) -> Fix:
             "-c",
             "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
         ),
-        "it has to print True: with any other answer no engine can be built with this torch; install one for CUDA first (https://pytorch.org/get-started/locally/)",
+        "the last word has to be True: else TensorRT cannot build an engine with this torch; install a torch for CUDA first (https://pytorch.org/get-started/locally/)",
         "nothing",
         "none",
     )
     step = commands.install(
         "tensorrt",
-        why="brings the module tensorrt; then export with device=0 (--device 0)",
+        why="contains the module tensorrt; then export with device=0 (--device 0)",
         changes="adds tensorrt",
         takes="2 GB",
     )
-    return Fix(title="Install tensorrt, for a torch that sees the GPU", steps=(look, step), verify=verify)
+    return Fix(title="Install tensorrt, with a torch that sees the GPU", steps=(look, step), verify=verify)

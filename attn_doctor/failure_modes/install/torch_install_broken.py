@@ -1,7 +1,7 @@
 """torch is installed but does not import.
 
 What it is
-    `import torch` raises, exits, hangs or crashes; or the module that is imported under that name is not torch.
+    `import torch` raises an error, exits, hangs or crashes. Or the module that Python imports as torch is not torch.
 
 How it shows
     "cannot import name 'einsum' from 'torch' (unknown location)", "module 'torch' has no attribute 'cuda'", "No module named
@@ -10,16 +10,16 @@ How it shows
     undefined symbol: ...", a segmentation fault, or no answer at all.
 
 Why it happens
-    An installation or removal that was cut short; `--no-deps`, so that the nvidia-* packages are missing; a folder or file named
-    torch that stands in front; libraries of another CUDA on LD_LIBRARY_PATH.
+    An interrupted installation or removal; `--no-deps`, so that the nvidia-* packages are missing; a folder or file
+    named torch that Python finds before the real torch; libraries of another CUDA version on LD_LIBRARY_PATH.
 
 What to do
-    Remove torch and all remnants of it, and install it again with its requirements. If a file of your own is called torch.py,
-    rename it.
+    Remove torch and all files that are left of it, and install it again with its requirements. If a file of your own
+    is called torch.py, rename it.
 
 How to reproduce
-    `attn-doctor reproduce torch-install-broken` imports torch where a folder without code has that name. It downloads
-    nothing.
+    `attn-doctor reproduce torch-install-broken` imports torch in an environment with a folder torch that has no code
+    in it. It downloads nothing.
 
 References
     https://github.com/oobabooga/text-generation-webui/issues/4344
@@ -47,7 +47,7 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
-# Names that every torch has had since 1.0. A later name is also missing from an old torch that is whole.
+# Names that every torch has had since 1.0. A newer name may be missing only because the torch is old.
 _ALWAYS = (
     "__version__|_C|arange|autograd|backends|cat|cuda|device|distributed|dtype|empty|float|float16|float32|FloatTensor|from_numpy|"
     "int64|jit|load|long|LongTensor|manual_seed|nn|no_grad|ones|optim|rand|randn|save|set_grad_enabled|set_num_threads|Tensor|tensor|"
@@ -121,8 +121,8 @@ MODE = FailureMode(
             sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
         ),
         Sign(
-            # 126: a file is missing, 127: a function in it, 193: it is no library of this Windows, 1114: its start failed. Others
-            # are about the machine (1455: the page file is too small), and torch is whole.
+            # 126: a file is missing, 127: a function is missing in a file, 193: the file is no library for this Windows, 1114: its
+            # initialisation failed. Other numbers are about the machine (1455: the page file is too small): torch is not broken.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
             pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "?(?P<library>[^"]{0,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80}?\.(?:dll|pyd))\b',
             literal="Error loading ",
@@ -130,7 +130,7 @@ MODE = FailureMode(
             '\\fbgemm.dll" or one of its dependencies.',
         ),
         Sign(
-            # Parts of every torch since 1.0. A newer part is missing from an old torch that is whole.
+            # Parts of every torch since 1.0. A newer part may be missing only because the torch is old.
             pattern=r"No module named '(?P<part>torch\.(?:utils|_C|nn|cuda|autograd|optim|jit|distributed|version|_utils|multiprocessing)"
             r"(?:\.(?:data|functional|cpp_extension))?)'",
             literal="No module named 'torch.",
@@ -153,7 +153,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports torch where a folder without code has that name",
+        does="imports torch in an environment with a folder torch that has no code in it",
         of=(File(path="{site}/torch/README"),),
         run=(("{python}", "-c", "import torch; torch.__version__"),),
         shows="has no attribute '__version__'",
@@ -163,7 +163,7 @@ MODE = FailureMode(
 
 
 class Remnant(Variant, frozen=True, kw_only=True):
-    """Say that something by the name of torch is found, which lacks a part that every torch has."""
+    """Say that Python finds something named torch without a part that every torch has."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -175,7 +175,7 @@ def detect(facts: Facts) -> Hit | None:
         how = {
             "signal": f"importing it is killed by {fault.signal}",
             "timeout": f"importing it gives no answer in {fault.seconds or 0:.0f} s",
-            "vanished": "importing it hangs, and cannot even be killed",
+            "vanished": "importing it hangs, and the process cannot be killed",
             "exited": f"importing it ends the process with exit code {fault.exit_code}",
         }.get(fault.kind, message(fault))
         where = f" (at {fault.where})" if fault.where and fault.where != "torch" else ""
@@ -188,16 +188,16 @@ def detect(facts: Facts) -> Hit | None:
     if isinstance(torch.importable, Unknown) and isinstance(torch.shim, str):
         recorded = f"torch {torch.version} is installed, and " if isinstance(torch.version, str) else ""
         return Hit(
-            message=f"{recorded}{torch.shim} is imported in its place, which is not torch.",
-            evidence=(fact(facts, "torch.shim", f"no torch/version.py lies beside {torch.shim}"),),
+            message=f"{recorded}{torch.shim} is imported in its place, and that is not torch.",
+            evidence=(fact(facts, "torch.shim", f"there is no torch/version.py beside {torch.shim}"),),
         )
     if isinstance(torch.version, str) and isinstance(torch.cuda, str) is False and torch.cuda is not None:
-        known(torch.cuda)  # torch/version.py is not there: the import shows the consequence
+        known(torch.cuda)  # torch/version.py is missing: only an import can show the rest
     return _by_its_files(facts)
 
 
 def _by_its_files(facts: Facts) -> Hit | None:
-    """Find torch's own libraries that the loader would refuse, where importing torch was not tried."""
+    """Find a library of torch that the loader would refuse; only if no import of torch was tried."""
     if isinstance(facts.torch.importable, bool):
         return None
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
@@ -215,11 +215,11 @@ def _place(facts: Facts) -> Evidence:
     return fact(
         facts,
         "torch.location",
-        f"it would come from {place}" if isinstance(place, str) else "there is no torch package there",
+        f"Python would import it from {place}" if isinstance(place, str) else "there is no torch package there",
     )
 
 
-# Libraries that other programs may miss as well: they count only where torch itself misses them.
+# Other programs need these libraries too: a missing one counts only if torch itself did not find it.
 _OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi")
 
 
@@ -227,25 +227,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "torch loads its own libraries there. Probably one of them, or one of an nvidia-* package, is missing or damaged.",
+            "torch loads its own libraries there. Probably one of them, or a library of an nvidia-* package, is missing or damaged.",
             "OSError, ImportError or ValueError",
         )
     seen = cut_logs.told(seen)
-    # torch is whole where fbgemm.dll misses libomp140.x86_64.dll: windows-dll-missing has the cure for that.
+    # If fbgemm.dll does not find libomp140.x86_64.dll, torch is not broken: windows-dll-missing has the fix.
     proofs = [m for m in seen.matches if m.strength == "proof" and not _FBGEMM.search(m.text)]
     if proofs:
         if "part" in proofs[0].groups:
             name = proofs[0].groups["part"]
             return Hit(
-                message=f"Python finds something by the name of torch there, and it lacks {name}, which every torch has: the rest of an "
-                "installation, or a folder or file of your own named torch.",
+                message=f"Python finds something named torch there, but it has no {name}, which every torch has: it is what is left of an "
+                "old installation, or a folder or file of your own named torch.",
                 evidence=evidence,
                 variant=Remnant(),
             )
         word = (
             "torch does not load there"
             if "library" in proofs[0].groups
-            else "The module that is imported as torch there is not torch, or only a part of it"
+            else "The module that Python imports as torch there is not torch, or only a part of torch"
         )
         return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:
@@ -256,11 +256,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if "own" in match.groups:
             if others or _CUDA.match(match.groups["symbol"]):
                 continue
-            message = f"torch's own {match.groups['own']} needs a function that its other libraries do not have: two torch are mixed, or a library of another package comes first."
+            message = f"torch's own {match.groups['own']} needs a function that torch's other libraries do not have: files of two torch versions are mixed, or a library of another package is loaded first."
             confidence = Confidence.MEDIUM
         elif inside:
             message, confidence = (
-                f"torch itself does not find {match.groups['library']}: the package that brings it is missing or damaged.",
+                f"torch itself does not find {match.groups['library']}: the package that contains it is missing or damaged.",
                 Confidence.HIGH,
             )
         elif others or _extension(seen, match) or match.groups["library"].startswith(_OTHERS_HAVE_IT):
@@ -277,7 +277,7 @@ _CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|cur
 
 
 def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
-    """Return the lines of the traceback before a match."""
+    """Return the lines of the traceback before a match; with `group`, only those that have this group."""
     around = [
         m for m in seen.matches if m.strength == "context" and m.file == match.file and 0 <= match.line - m.line <= 12
     ]
@@ -285,7 +285,7 @@ def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
 
 
 def _extension(seen: Seen, match: Match) -> bool:
-    """Say whether an extension of flash-attn was imported."""
+    """Say whether the error came from the import of an extension of flash-attn."""
     marks = [
         m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
     ]
@@ -298,7 +298,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(here, tuple) and any(name.split(".")[0].rstrip("/") == "torch" for name in here):
         step = commands.by_hand(
-            (), "rename it: it hides the real torch from everything that is started here", "a file of yours"
+            (),
+            "rename it: Python finds it before the real torch if you start a program in this folder",
+            "a file of yours",
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
     afresh = _afresh(facts)
@@ -314,9 +316,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old and old["module"] not in ("torch", "functorch", "torchgen"):
         name = old["module"].replace("_", "-")
         step = commands.install(
-            name, upgrade=True, why=f"torch imports {old['name']} from it, which newer releases have", changes=name
+            name, upgrade=True, why=f"torch imports {old['name']} from it, which only newer releases have", changes=name
         )
-        made.append(Fix(title=f"Bring {name} up to date", steps=(step,), verify=verify))
+        made.append(Fix(title=f"Upgrade {name}", steps=(step,), verify=verify))
     elif to_blame is not None and to_blame.distribution not in (None, "torch"):
         steps = requirements.afresh(facts, to_blame.distribution)
         made.append(Fix(title=f"Install {to_blame.distribution} afresh", steps=steps, verify=verify))
@@ -327,22 +329,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fixes, never = instead
     if never:
         return (*made, *fixes)
-    titles = {fix.title for fix in whole}  # the first cure on a hosted notebook is in both
+    titles = {fix.title for fix in whole}  # on a hosted notebook both lists contain the same first fix
     return (*made, *whole, *(fix for fix in fixes if fix.title not in titles))
 
 
 def _which(facts: Facts) -> Step:
-    """Return the step that shows what Python takes for torch, and says what to do with it."""
+    """Return the step that shows what Python imports as torch, and what to do with it."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
     words = (
-        "says where Python finds it. If that is a folder or file of your own, rename it; else remove that folder: pip may not write there, "
-        "or left it behind"
+        "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "
+        "or cannot write there"
     )
     return commands.by_hand(argv, words, "nothing", "none")
 
 
 def _afresh(facts: Facts) -> tuple[Fix, ...]:
-    """Return the same torch again, where its build is for this machine: an interrupted installation may be of another. Else the one for this machine."""
+    """Return the fixes that install the same torch again, if its build is for this machine; else those that install the torch for this machine."""
     verify = commands.check(facts)
     again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
     if not again:
@@ -354,7 +356,7 @@ def _afresh(facts: Facts) -> tuple[Fix, ...]:
     )
 
 
-# Two causes: a small package that torch imports is too old, or an nvidia-* package is of another release.
+# Signs of two causes: a small package that torch imports is too old; or an nvidia-* package has the wrong version.
 _OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
 _OF_CUDA = re.compile(
     r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
@@ -362,7 +364,10 @@ _OF_CUDA = re.compile(
 
 
 def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
-    """Return another torch, where the index has no wheel of the same one for this Python, and whether the tables say that it has none."""
+    """Return the fixes with a torch that has wheels for this Python, and whether the tables say that the installed torch has none.
+
+    None: no other torch is needed.
+    """
     python = key_of(facts).python
     found = torch_install.choice(facts)
     if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:

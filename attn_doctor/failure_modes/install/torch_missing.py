@@ -1,18 +1,18 @@
-"""There is no torch in this Python.
+"""torch is not installed in this Python.
 
 What it is
-    PyTorch is not installed in the Python that was examined. Nothing can be trained with it.
+    PyTorch is not installed in the Python that was examined, so this Python cannot train anything.
 
 How it shows
     "ModuleNotFoundError: No module named 'torch'" from your own program, or from ultralytics.
 
 Why it happens
-    It was never installed, an installation was interrupted, or another Python was examined than the one that you train with: the
-    report names the Python and says why it was taken.
+    torch was never installed; or an installation was interrupted; or attn-doctor examined another Python than the one
+    that you train with: the report names the Python, and says why attn-doctor chose it.
 
 What to do
-    If you train with another Python, name it with --target. Else install torch and torchvision together, in the build that this
-    machine's GPU and driver can run; the finding has the command.
+    If you train with another Python, name it with --target. Else install torch and torchvision together, in the build
+    that this machine's GPU and driver can run; the finding shows the command.
 
 How to reproduce
     `attn-doctor reproduce torch-missing` imports torch in a fresh environment. It downloads nothing.
@@ -55,11 +55,11 @@ def detect(facts: Facts) -> Hit | None:
         return None
     fault = torch.fault
     if fault is not None and fault.type != "ModuleNotFoundError":
-        return None  # a folder or file of that name is there: torch-install-broken
+        return None  # a folder or file named torch exists: torch-install-broken reports it
     where = facts.interpreter.python
     place = f" ({where})" if isinstance(where, str) else ""
     return Hit(
-        message=f"torch is not installed in this Python{place}. If you train with another one, name it with --target.",
+        message=f"torch is not installed in this Python{place}. If you train with another Python, name it with --target.",
         evidence=(fact(facts, "torch.version", "there is no torch"),),
         certainty=Certainty.OBSERVED,
     )

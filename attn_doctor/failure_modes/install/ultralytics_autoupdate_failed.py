@@ -1,8 +1,8 @@
-"""Ultralytics wanted to install a package by itself, and could not.
+"""Ultralytics tried to install a package itself, and failed.
 
 What it is
-    Ultralytics installs packages that a task needs (onnx for an export, lap for tracking, a newer version of one of its requirements) with pip
-    while it runs. The installation failed, or was skipped because it has no connection.
+    While it runs, Ultralytics installs packages that a task needs with pip (onnx for an export, lap for tracking, a
+    newer version of a requirement). The installation failed, or Ultralytics skipped it because there is no network.
 
 How it shows
     "requirements: Ultralytics requirement ['onnx>=1.12.0'] not found, attempting AutoUpdate...", then "requirements: ❌ AutoUpdate skipped
@@ -10,17 +10,18 @@ How it shows
     YOLO_AUTOINSTALL=False". The error of the import follows.
 
 Why it happens
-    There is no connection to the package index (a cluster's node, a company's proxy), the environment has no pip (uv, PDM), or it may not be
-    written to.
+    The package index cannot be reached (a cluster's node, a company's proxy); or the environment has no pip (uv,
+    PDM); or the user cannot write to the environment.
 
 What to do
-    Install the named package yourself, with the tool that keeps this environment, where there is a connection. YOLO_AUTOINSTALL=false stops the
-    attempts.
+    Install the named package yourself, with the tool that manages this environment, on a machine with a network.
+    YOLO_AUTOINSTALL=false stops these attempts of Ultralytics.
 
 How to reproduce
-    `attn-doctor reproduce ultralytics-autoupdate-failed` has ultralytics install what it lacks, without a network. It takes ultralytics in
-    the target, and a machine that lets users make namespaces. With a network, `YOLO_AUTOINSTALL=false yolo export model=yolo12n.yaml
-    format=onnx` without onnx shows the last of the sentences.
+    `attn-doctor reproduce ultralytics-autoupdate-failed` lets ultralytics install a missing package without a
+    network. It needs ultralytics in the target, and a machine that lets users create namespaces. With a network,
+    `YOLO_AUTOINSTALL=false yolo export model=yolo12n.yaml format=onnx` without onnx shows the last of these
+    sentences.
 
 References
     https://docs.ultralytics.com/quickstart/
@@ -42,7 +43,7 @@ from attn_doctor.model.steps import name_of
 MODE = FailureMode(
     code="AD219",
     slug="ultralytics-autoupdate-failed",
-    title="Ultralytics could not install a package by itself",
+    title="Ultralytics could not install a package itself",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("network-proxy-ssl", "requirements-missing", "no-matching-distribution"),
@@ -70,7 +71,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="has ultralytics install what it lacks, without a network",
+        does="lets ultralytics install a missing package without a network",
         of=(
             Torch(besides=("ultralytics",)),
             Variable(name="YOLO_OFFLINE", value=None),
@@ -92,7 +93,7 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Name the requirements that Ultralytics wanted; none where the log does not hold that line."""
+    """Name the requirements that Ultralytics tried to install; none if the log does not contain that line."""
 
     packages: tuple[str, ...]
 
@@ -100,12 +101,12 @@ class Wanted(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
-        return None  # it was wanted, and nothing says that it failed
+        return None  # an installation began, and no line says that it failed
     named = tuple(re.findall(r"['\"]([^'\"]+)['\"]", seen.group("packages") or ""))
     packages = tuple(text for text in named if name_of(text))
     what = " and ".join(packages) or "a package"
     return Hit(
-        message=f"Ultralytics wanted to install {what} by itself, and could not.",
+        message=f"Ultralytics tried to install {what} itself, and failed.",
         evidence=tuple(e for e in evidence if e.line in {m.line for m in proofs}) or evidence,
         variant=Wanted(packages=packages),
     )
@@ -114,13 +115,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     packages = hit.variant.packages if isinstance(hit.variant, Wanted) else ()
     stop = commands.variable(
-        "YOLO_AUTOINSTALL", "false", "Ultralytics then says which package is missing, and installs nothing itself"
+        "YOLO_AUTOINSTALL",
+        "false",
+        "Ultralytics then only prints the name of a missing package, and installs nothing itself",
     )
     if not packages:
-        return (Fix(title="Let Ultralytics say what is missing", steps=(stop,), verify=commands.check(facts)),)
+        return (Fix(title="Let Ultralytics name the missing package", steps=(stop,), verify=commands.check(facts)),)
     install = commands.install(
         *packages,
-        why="as Ultralytics asks for them, by the installer of this environment; without a connection: download them elsewhere "
+        why="the requirements of Ultralytics, with the installer of this environment. If there is no network, download them on another machine "
         "(pip download) and install from that folder with --no-index --find-links",
         changes=", ".join(packages),
     )

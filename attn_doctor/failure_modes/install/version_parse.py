@@ -1,25 +1,26 @@
-"""A version does not follow Python's rules for versions, and a program cannot read it.
+"""A version does not follow Python's rules for versions (PEP 440), and a program cannot read it.
 
 What it is
-    NVIDIA's containers and some hand-made builds call themselves "2.0.0.nv23.05" or "N/A". Packaging 22 and newer refuses such a
-    version; older programs cut it at the dots and find a word where they expect a number.
+    Some builds have a version such as "2.0.0.nv23.05" (NVIDIA's containers) or "N/A" (builds by hand). packaging 22
+    and newer refuse such a version. Older programs split it at the dots, and find letters where they expect a number.
 
 How it shows
     "packaging.version.InvalidVersion: Invalid version: '2.0.0.nv23.05'", "has inconsistent version: expected '2.6.3+cu123...', but
     metadata has '2.6.3'", "ValueError: invalid literal for int() with base 10: 'post2'".
 
 Why it happens
-    The version is a label of a build, not a version by PEP 440. Or a wheel's name has a local part (+cu12torch2.8...) that its
-    metadata lacks.
+    The version is the label of a build, not a version by PEP 440. Or the file name of a wheel has a local part
+    (+cu12torch2.8...) that is not in the wheel's metadata.
 
     Beware: "Invalid version: 'None'" while flash-attn is built means that torch is a CPU build.
 
 What to do
-    Update the program that cannot read it; or hold packaging below 22; or ask for the version without its local part.
+    Update the program that cannot read the version; or install packaging<22; or request the version without its local
+    part.
 
 How to reproduce
-    `attn-doctor reproduce version-parse` gives packaging the version of a torch in one of NVIDIA's containers. It downloads
-    nothing.
+    `attn-doctor reproduce version-parse` lets packaging read the version of a torch in one of NVIDIA's containers. It
+    downloads nothing.
 
 References
     https://packaging.python.org/en/latest/specifications/version-specifiers/
@@ -70,7 +71,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="gives packaging the version of a torch in one of NVIDIA's containers",
+        does="lets packaging read the version of a torch in one of NVIDIA's containers",
         run=(("{python}", "-c", "from pip._vendor.packaging.version import Version; Version('2.0.0.nv23.05')"),),
         shows="InvalidVersion",
         seconds=6,
@@ -88,7 +89,7 @@ def detect(facts: Facts) -> Hit | None:
         packaging = version_of(facts, "packaging")
         beside = f" packaging {packaging} refuses it." if packaging else ""
         return Hit(
-            message=f"torch calls itself {torch!r}, which is no version by PEP 440.{beside}",
+            message=f"The version of torch is {torch!r}, which does not follow PEP 440.{beside}",
             evidence=(fact(facts, "torch.version"),),
             confidence=Confidence.MEDIUM,
         )
@@ -101,14 +102,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     version, have = seen.group("version"), seen.group("have")
     if have:
-        message = f"The file says version {version}, its metadata {have}."
+        message = f"The version in the file name is {version}, and in the metadata {have}."
     else:
-        message = f"{version!r} is no version that packaging can read."
+        message = f"packaging cannot read the version {version!r}: it does not follow PEP 440."
     return Hit(message=message, evidence=building.lines(proofs))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
-        "packaging<22", why="older releases read such versions", changes="packaging, to an older release"
+        "packaging<22", why="packaging before 22 accepts such versions", changes="packaging, to an older release"
     )
-    return (Fix(title="Hold packaging back", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Install an older packaging", steps=(step,), verify=commands.check(facts)),)

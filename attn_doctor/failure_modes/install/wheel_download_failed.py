@@ -1,29 +1,30 @@
-"""flash-attn's finished wheel could not be fetched from GitHub.
+"""flash-attn's finished wheel could not be downloaded from GitHub.
 
 What it is
-    flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach GitHub, or the downloaded file is no
-    wheel.
+    flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach GitHub, or the downloaded
+    file is not a wheel.
 
 How it shows
-    After the line "Guessing wheel URL: https://github.com/..." comes "error: <urlopen error [Errno -2] Name or service not
-    known>", "Connection timed out", "Remote end closed connection without response"; or no line follows at all. A
-    file that was fetched by hand may be a web page or cut short: "Wheel 'flash-attn' located at ... is invalid".
+    After the line "Guessing wheel URL: https://github.com/..." comes "error: <urlopen error [Errno -2] Name or
+    service not known>", "Connection timed out", "Remote end closed connection without response"; or no line follows
+    at all. If a file that you downloaded yourself is a web page or is incomplete: "Wheel 'flash-attn' located at ...
+    is invalid".
 
 Why it happens
-    A firewall, no internet on the compute node, a proxy. flash-attn up to 2.5.8 ends there; later releases begin to compile
-    instead, for hours and without output, so that a network failure looks like a slow build.
+    A firewall, no internet on the compute node, or a proxy. flash-attn up to 2.5.8 ends there. Later releases begin
+    to compile instead, for hours and without output, so that a network failure looks like a slow build.
 
-    Beware: the HTTP 404 or urlopen traceback that a failed *build* prints at its end is not the cause. setup.py was handling it
-    when it began to build; the cause stands above it.
+    Beware: the traceback of HTTP 404 or urlopen at the end of a failed *build* is not the cause. setup.py compiles
+    while it handles that error; the cause is above the traceback.
 
 What to do
-    Fetch the wheel on a machine that reaches GitHub, carry it over and install the file; or set HTTPS_PROXY. `attn-doctor wheels`
-    names the file.
+    Download the wheel on a machine that reaches GitHub, copy it to this machine and install the file. Or set
+    HTTPS_PROXY. `attn-doctor wheels` names the file.
 
 How to reproduce
-    `attn-doctor reproduce wheel-download-failed` runs the setup.py of flash-attn 2.5.8 without a network. Stand-ins in it: a
-    torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch (200 MB) where the target's will
-    not do.
+    `attn-doctor reproduce wheel-download-failed` runs the setup.py of flash-attn 2.5.8 without a network. Stand-ins
+    (parts that are not real): a torch that only looks like a CUDA build. It downloads 13 MB, and a CPU build of torch
+    (200 MB) if the target's torch cannot be used.
 
 References
     https://github.com/Dao-AILab/flash-attention/issues/559
@@ -57,7 +58,7 @@ from attn_doctor.model.steps import Step
 MODE = FailureMode(
     code="AD202",
     slug="wheel-download-failed",
-    title="The wheel could not be fetched",
+    title="The wheel could not be downloaded",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
@@ -141,7 +142,7 @@ MODE = FailureMode(
                 ("Successfully installed ", "Successfully installed flash-attn-2.8.3"),
             )
         ),
-        # The environments in which uv and pip build in isolation: the torch there is the newest, and not the user's.
+        # The temporary environments in which uv and pip build in isolation: they have the newest torch, not the user's torch.
         *(
             Sign(pattern=rf"{literal}[\w.]{{4,}}(?P<isolated>/)", literal=literal, sample=sample, strength="context")
             for literal, sample in (
@@ -172,13 +173,13 @@ MODE = FailureMode(
         stands_in=(LOOKS_LIKE_CUDA,),
     ),
 )
-# There is no `detect`: the network is not touched unless the user asks for it.
+# There is no `detect`: attn-doctor does not use the network unless the user asks for it.
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Name the file that was asked for: its address, None where no line of the log has it whole.
+    """Hold the address of the file that setup.py asked for; None if no line of the log has the whole address.
 
-    `isolated`: for a torch of an environment that pip or uv made for the build alone, which need not be the user's.
+    `isolated`: the file is for the torch in the temporary environment of an isolated build, which may differ from the user's torch.
     """
 
     url: str | None
@@ -192,12 +193,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     wanted = Wanted(url=_address(seen), isolated=any("isolated" in m.groups for m in seen.matches))
     if any("is invalid" in m.text for m in proofs):
-        message = "The wheel that was fetched is no wheel: cut short, or a web page instead of the file."
+        message = "The downloaded file is not a wheel: it is incomplete, or a web page."
         return _observed(message, fatal, wanted)
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
         return _observed("setup.py asked GitHub for a wheel, and no answer came.", fatal, wanted, Confidence.MEDIUM)
-    message = f"{subject.words(facts)}'s wheel could not be fetched from GitHub" + (
+    message = f"{subject.words(facts)}'s wheel could not be downloaded from GitHub" + (
         f": {why.rstrip('.')}." if why else "."
     )
     return _observed(message, fatal, wanted)
@@ -218,7 +219,7 @@ def _address(seen: Seen) -> str | None:
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:
-    """Say whether this ended the installation: no build began after the wheel was not found, and nothing was installed."""
+    """Say whether an error ended the installation: no build began after it, and nothing was installed after it."""
     if "connection broken" in match.text:
         return not any(m.strength == "context" and "nstalled " in m.text and m.line > match.line for m in seen.matches)
     built = any(m.text.startswith(("Precompiled wheel not found", "running build", "building '")) for m in seen.matches)
@@ -227,14 +228,14 @@ def _ended_it(match: Match, seen: Seen) -> bool:
 
 
 def _asked_for_ever(seen: Seen) -> list[Match]:
-    """Return the line that asks for a wheel, where it is the last line of a log: urlretrieve waits without an end."""
+    """Return the line that asks for a wheel if it is the last line of a log: urlretrieve waits for ever."""
     asked: list[Match] = []
     for log in seen.logs:
         rest = [line for line in log.tail if not line.startswith("[exit code")]
         last = next((n for n, line in enumerate(reversed(rest)) if "Guessing wheel URL" in line), None)
         if last is not None and not any(
             " " in line for line in rest[len(rest) - last :]
-        ):  # the URL may have been wrapped
+        ):  # a long URL may be broken into several lines
             asked.extend(m for m in seen.matches if m.file == log.file and "Guessing wheel URL" in m.text)
     return asked[-1:]
 
@@ -246,7 +247,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_another(facts, subject.words(facts), None if isolated else asked, build_first=isolated)
     fitting = wheel_fixes.fitting(facts)
     url = asked or (fitting.url if fitting else None)
-    why, changes = "the file that you copied, by its own name", "adds flash-attn"
+    why, changes = "installs the file that you copied; do not rename it", "adds flash-attn"
     steps: list[Step] = []
     if url is None:
         name_it = (
@@ -259,20 +260,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     install = _of_file(subject.FLASH_ATTN, url, why, changes)
     steps.append(commands.by_hand(commands.rendered(facts, install).argv, why, changes))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    return (Fix(title="Carry the wheel over by hand", steps=tuple(steps), verify=verify),)
+    return (Fix(title="Copy the wheel from another machine", steps=tuple(steps), verify=verify),)
 
 
 def _of_file(name: str, url: str | None, why: str, changes: str) -> Step:
-    """Return the installation of the file that was copied: by the name in its address, else the one of this package in the folder."""
+    """Return the step that installs the copied file: by the file name in its address, else any wheel of the package in this folder."""
     if url is None:
         return commands.install(name, no_deps=True, from_folder=".", why=why, changes=changes)
     return commands.install("./" + url.rpartition("/")[2].replace("%2B", "+"), no_deps=True, why=why, changes=changes)
 
 
 def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) -> tuple[Fix, ...]:
-    """Return the fixes for a package other than flash-attn: its file carried over, or a build where its setup can be told to compile.
+    """Return the fixes for a package other than flash-attn: copy its wheel, or compile it if its setup can be told to compile.
 
-    `build_first`: which file fits the user's torch is not known.
+    `build_first`: compile first, because it is not known which wheel fits the user's torch.
     """
     row = built_packages.row_of(name)
     where = f" from {row.url}" if row is not None and row.url and "{" not in row.url else ""
@@ -285,16 +286,16 @@ def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) 
         if url
         else commands.by_hand((), words, "nothing")
     )
-    why, changes = "the file that you copied, by its own name", f"adds {name}"
+    why, changes = "installs the file that you copied; do not rename it", f"adds {name}"
     put = commands.by_hand(commands.rendered(facts, _of_file(name, url, why, changes)).argv, why, changes)
-    made = [Fix(title="Carry the wheel over by hand", steps=(carry, put), verify=subject.verify(facts))]
-    forced = package_cures.forcing(facts, "the setup compiles and asks nobody for a wheel")
+    made = [Fix(title="Copy the wheel from another machine", steps=(carry, put), verify=subject.verify(facts))]
+    forced = package_cures.forcing(facts, "the setup compiles and downloads no wheel")
     if forced:
         steps = (
             *((package_cures.tools(facts),) if build_first else ()),
             *forced,
             package_cures.fewer_jobs(facts),
-            package_cures.build(facts, "compiled here, without a download of the wheel", forced=True),
+            package_cures.build(facts, "compiles here, and downloads no wheel", forced=True),
         )
         made.append(Fix(title=f"Build {name} here", steps=steps, verify=subject.verify(facts)))
     return tuple(reversed(made) if build_first else made)

@@ -1,26 +1,28 @@
 """A wheel is for another Python or platform than the one that it is installed into.
 
 What it is
-    A wheel's name says where it can be installed: cp312 is CPython 3.12, linux_x86_64 the platform. pip compares and refuses.
+    The name of a wheel says where it can be installed: cp312 means CPython 3.12, linux_x86_64 is the platform. pip
+    compares the name with its own Python and system, and refuses the wheel.
 
 How it shows
-    "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this platform."; uv:
-    "A URL dependency is incompatible with the current platform", or of a lock "only has wheels for the following platform: `linux_aarch64`";
-    "is not a valid wheel filename" for a file that was renamed. A library
-    that was carried over from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on Windows, one for
-    another processor "%1 is not a valid Win32 application".
+    "ERROR: flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl is not a supported wheel on this
+    platform."; uv: "A URL dependency is incompatible with the current platform", or for a lock file "only has wheels
+    for the following platform: `linux_aarch64`"; "is not a valid wheel filename" for a file that was renamed. A
+    library that was copied from another Python says "undefined symbol: _PyEval_..." or another name with Py in it; on
+    Windows, a library for another processor says "%1 is not a valid Win32 application".
 
 Why it happens
-    The wheel of another Python was taken from the list, or the requirement file was written for one; the pip that runs belongs to
-    another Python than the one that was meant; the browser renamed the file; a pip too old for the platform tag.
+    You chose the wheel for another Python from the list; or the requirement file was written for another Python; or
+    the pip that runs belongs to another Python than you think; or the browser renamed the file; or pip is too old to
+    know the platform.
 
 What to do
-    Take the wheel whose cpXY is this Python's and whose platform is this machine's (`attn-doctor wheels` names it). Never rename a
-    wheel to make it fit.
+    Install the wheel with this Python's version (cp312 for Python 3.12) and this machine's platform in its name
+    (`attn-doctor wheels` names it). Never rename a wheel to make it fit.
 
 How to reproduce
-    `attn-doctor reproduce wheel-platform-mismatch` asks pip to install an empty wheel that says another Python. It downloads
-    nothing.
+    `attn-doctor reproduce wheel-platform-mismatch` asks pip to install an empty wheel that has another Python in its
+    name. It downloads nothing.
 
 References
     https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
@@ -102,7 +104,7 @@ MODE = FailureMode(
             literal=" Win32",
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: %1 is not a valid Win32 application.",
         ),
-        # TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files: a Jetson has it from JetPack.
+        # Printed by TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files. On a Jetson, JetPack installs TensorRT.
         Sign(
             pattern=r"(?P<tegra>TensorRT) does not (?:currently )?(?:build|support|provide|have) wheels for (?:Tegra|Jetson)",
             literal="TensorRT does not ",
@@ -115,7 +117,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="asks pip to install an empty wheel that says another Python",
+        does="asks pip to install an empty wheel that has another Python in its name",
         of=(Wheel(name="flash-attn", version="2.8.3", tag="cp27-cp27m-linux_x86_64"),),
         run=((*PIP, "install", "--no-deps", "--no-index", "{folder}/flash_attn-2.8.3-cp27-cp27m-linux_x86_64.whl"),),
         shows="not a supported wheel",
@@ -127,7 +129,9 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     """Find a requirement of a project whose wheels are for another C library, Python or platform."""
     if isinstance(facts.system.musl, str) and facts.grade == "stated":
-        return _on_musl(facts)  # on a machine that was examined, torch is missing or is there: that is judged elsewhere
+        return _on_musl(
+            facts
+        )  # only for files and logs: on an examined machine, other rules report a missing or broken torch
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
@@ -137,7 +141,7 @@ def detect(facts: Facts) -> Hit | None:
         tag, platform = present(facts.interpreter.tag), present(key_of(facts).platform)
         if named["tag"] != tag or normal_platform(named["platform"]) != platform:
             return Hit(
-                message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; here it is {tag} on "
+                message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; this Python is {tag} on "
                 f"{platform}.",
                 evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "interpreter.tag")),
             )
@@ -157,7 +161,7 @@ def _on_musl(facts: Facts) -> Hit | None:
     return None
 
 
-# A package, and the project whose wheels it needs.
+# A package -> the project whose wheels it needs.
 _NEED_GLIBC = {
     "torch": "PyTorch", "torchvision": "PyTorch", "torchaudio": "PyTorch", "ultralytics": "PyTorch, which it needs,", "flash-attn": "flash-attn",
 }  # fmt: skip
@@ -180,7 +184,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     if seen.group("tegra"):
         return Hit(
-            message="pip's TensorRT has no wheels for a Jetson: there it comes with JetPack, in the Python of the system, and this Python does not "
+            message="PyPI has no TensorRT wheels for a Jetson: JetPack installs TensorRT for the system's Python, and this Python does not "
             "see it.",
             evidence=tuple(e for e in evidence if "TensorRT" in e.text) or evidence,
             variant=OfJetPack(module="tensorrt"),
@@ -212,13 +216,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if any("filename" in m.text for m in seen.matches):
         return Hit(
-            message=f"{file or 'the wheel'} does not have the name of a wheel: the file was renamed.",
+            message=f"{file or 'the wheel'} is not a valid name for a wheel: the file was renamed.",
             evidence=evidence,
             variant=Refused(wheel=file, differs="name"),
         )
     if wheel is None:
         return Hit(
-            message=f"{file or 'The wheel'} is for another Python or platform than the one that it was installed into.",
+            message=f"{file or 'The wheel'} is for another Python or platform than the Python that tried to install it.",
             evidence=evidence,
             variant=Refused(wheel=file, differs="unknown"),
         )
@@ -232,7 +236,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfJetPack(Variant, frozen=True, kw_only=True):
-    """Name a module that JetPack brings, "tensorrt": no wheel of it is for a Jetson."""
+    """Name a module that JetPack installs, "tensorrt": it has no wheels for a Jetson."""
 
     module: str
 
@@ -243,7 +247,7 @@ _SYSTEMS = {"win": "windows", "linux": "linux", "manylinux": "linux", "musllinux
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say which tag of a wheel differs from what is there, as far as the log tells. `wheel`: the name of the file; it may be empty."""
+    """Say which part of a wheel's name does not fit the Python there, as far as the log shows. `wheel`: the file name, perhaps empty."""
 
     wheel: str
     differs: Differs
@@ -251,14 +255,14 @@ class Refused(Variant, frozen=True, kw_only=True):
 
 
 def _python_of(wheel: re.Match[str]) -> str:
-    """Return the Python of a wheel: "3.10" for cp310, "3" for py3, "3.9 or newer" for cp39-abi3."""
+    """Return the Python version that a wheel is for: "3.10" for cp310, "3" for py3, "3.9 or newer" for cp39-abi3."""
     tag = wheel["python"].partition(".")[0][2:]
     number = f"{tag[0]}.{tag[1:]}" if len(tag) > 1 else tag
     return f"{number} or newer" if wheel["abi"] == "abi3" else number
 
 
 def _system(platform: str) -> str | None:
-    """Return the system of a platform tag: "windows" for win_amd64; None for "any"."""
+    """Return the operating system of a platform tag: "windows" for win_amd64; None for "any"."""
     return next((system for start, system in _SYSTEMS.items() if platform.startswith(start)), None)
 
 
@@ -269,10 +273,10 @@ def _in_words(platform: str) -> str:
 
 
 def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
-    """Return which tag differs from what the log says of its machine, and the end of the sentence."""
+    """Return the part of the wheel's name that does not fit the machine in the log, and the end of the message."""
     system, have = _system(wheel["platform"]), facts.system.os
     if system and isinstance(have, str) and have != system:
-        return "platform", f", and this is {_NAMES.get(have, have)}"
+        return "platform", f", and the system there is {_NAMES.get(have, have)}"
     there = facts.interpreter.version
     minor = pair(there) if isinstance(there, str) else None
     if (
@@ -283,20 +287,23 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
     ):
         return "python", f", and the Python there is {minor[0]}.{minor[1]}"
     if system and isinstance(have, str) and have == system:
-        other = {"windows": "one of 32 bits", "linux": "the processor or the C library is"}.get(
-            system, "the processor is"
+        other = {"windows": "the Python has 32 bits", "linux": "the processor or the C library"}.get(
+            system, "the processor"
         )
-        return "unknown", f"; this is {_NAMES[system]} too, so the Python there is probably another, or {other}"
-    return "unknown", "; the log does not say which of the two is another there"
+        return (
+            "unknown",
+            f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}",
+        )
+    return "unknown", "; the log does not show whether the Python or the system there differs"
 
 
 def _with_glibc(facts: Facts) -> Fix:
-    """Return the fix that leaves Alpine: the image of the same Python that is made of Debian."""
+    """Return the fix for Alpine: an image with the same Python that is based on Debian."""
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     image = f"python:{dotted(python) if python else '3.12'}-slim"
-    why = "the first line of the Dockerfile, in the place of the Alpine image: Debian has glibc, for which the wheels are built"
+    why = "the first line of the Dockerfile, instead of the Alpine image: Debian has glibc, for which the wheels are built"
     step = commands.by_hand(("FROM", image), why, "another image", elsewhere=True)
-    return Fix(title="Begin with an image that has glibc", steps=(step,), verify=building.verify(facts))
+    return Fix(title="Use an image that has glibc", steps=(step,), verify=building.verify(facts))
 
 
 _NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}
@@ -304,25 +311,25 @@ _ASK = "import sys, sysconfig, platform; print(sys.version, sysconfig.get_platfo
 
 
 def _which(facts: Facts, refused: Refused) -> Step:
-    """Return the step that shows which tag differs: version, 32 or 64 bits and C library of the Python that refused the wheel."""
+    """Return the step that prints the version, the bits (32 or 64) and the C library of the Python that refused the wheel."""
     wanted = f" (it has to be {refused.python})" if refused.python else ""
     return commands.by_hand(
         (*commands.starting(facts), "-c", _ASK),
-        f"prints the Python version{wanted} and the system with its 32 or 64 bits, of the Python that refused the file: both have to agree with "
-        "the name of the file, where cp310 is 3.10. Where they do, its pip is too old to know the platform: upgrade pip",
+        f"prints the version{wanted} and the system (32 or 64 bits) of the Python that refused the file: both have to agree with "
+        "the file name, in which cp310 means Python 3.10. If both agree, this pip is too old to know the platform: upgrade pip",
         "nothing",
         "none",
     )
 
 
 def _with_system_packages(facts: Facts, module: str) -> tuple[Fix, ...]:
-    """Return the fix that lets the program see what JetPack installed.
+    """Return the fix with which a program sees a module that JetPack installed.
 
     https://docs.nvidia.com/jetson/jetpack/ and https://docs.python.org/3/library/venv.html (--system-site-packages)
     """
     look = commands.by_hand(
         ("/usr/bin/python3", "-c", f"import {module}; print({module}.__version__, {module}.__file__)"),
-        f"JetPack's own {module}: where the system's Python has none, first: sudo apt-get install python3-libnvinfer python3-libnvinfer-dev",
+        f"prints the version of JetPack's {module}. If it is not found, run first: sudo apt-get install python3-libnvinfer python3-libnvinfer-dev",
         "nothing",
         "none",
     )
@@ -332,11 +339,11 @@ def _with_system_packages(facts: Facts, module: str) -> tuple[Fix, ...]:
     make = commands.by_hand(
         ("/usr/bin/python3", "-m", "venv", "--system-site-packages", folder),
         (
-            "opens this environment to the packages in /usr/lib/python3/dist-packages, and keeps what is in it"
+            "lets this environment see the packages in /usr/lib/python3/dist-packages, and keeps its own packages"
             if again
-            else "an environment that sees the packages in /usr/lib/python3/dist-packages; install ultralytics and NVIDIA's torch for this JetPack in it"
+            else "creates an environment that sees the packages in /usr/lib/python3/dist-packages; install ultralytics and NVIDIA's torch for this JetPack in it"
         )
-        + ": it has to be of the system's own Python, which JetPack built them for",
+        + ". Only the system's own Python can import them",
         "the environment",
         "low",
     )
@@ -356,9 +363,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         key = key_of(facts)
         python = f"cp{key.python.replace('.', '')}" if isinstance(key.python, str) else "the cpXY of your Python"
         platform = key.platform if isinstance(key.platform, str) else "your platform"
-        words = f"take the file of {subject.words(facts)} whose name has {python} and {platform}, or ask for the name alone: the installer then chooses"
+        words = f"install the file of {subject.words(facts)} whose name has {python} and {platform}, or give only the package's name: the installer then chooses the file"
         step = commands.by_hand((), words, "that package")
-        file = Fix(title="Take the wheel that fits", steps=(*asks, step), verify=building.verify(facts))
+        file = Fix(title="Install the wheel that fits", steps=(*asks, step), verify=building.verify(facts))
         return (file, *building.without_compiling(facts))
     if not wheel_fixes.official(facts):
         found = wheel_fixes.look_it_up(facts)
@@ -366,5 +373,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = commands.by_hand(
         ("attn-doctor", "wheels"), "names the wheel that fits this Python, torch and platform", "nothing"
     )
-    found = Fix(title="Take the wheel that fits", steps=(name,), verify=building.verify(facts))
+    found = Fix(title="Install the wheel that fits", steps=(name,), verify=building.verify(facts))
     return building.without_compiling(facts) or (found,)

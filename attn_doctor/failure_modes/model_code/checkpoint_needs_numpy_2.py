@@ -1,24 +1,25 @@
-"""A file was written with NumPy 2, and NumPy 1 is to read it.
+"""A file was written with NumPy 2, and NumPy 1 cannot read it.
 
 What it is
-    Checkpoints (`.pt`), caches of labels (`.cache`) and pickles can hold NumPy arrays or numbers. NumPy 2 writes them under the name
-    `numpy._core`, which NumPy 1 does not have.
+    Checkpoints (`.pt`), label caches (`.cache`) and pickles can contain NumPy arrays or numbers. NumPy 2 writes the module name
+    `numpy._core` into the file, and NumPy 1 has no such module.
 
 How it shows
     "ModuleNotFoundError: No module named 'numpy._core'" (or 'numpy._core.numeric', 'numpy._core.multiarray') below torch.load or
     pickle.load.
 
 Why it happens
-    The file comes from another machine or from an environment with NumPy 2: a checkpoint of a colleague, a `labels.cache` beside the
-    images that a newer Ultralytics wrote, a metric that was stored as a NumPy number.
+    The file comes from another machine, or from an environment with NumPy 2. Examples: the checkpoint of a colleague, a `labels.cache`
+    in the folder of the images, a metric in a checkpoint that was saved as a NumPy number.
 
 What to do
-    A cache of labels: delete it, the next training writes it anew. A checkpoint: NumPy 2 where torch is 2.3 or newer; or let whoever
-    has NumPy 2 save the weights alone. A torch older than 2.3 is built for NumPy 1 and cannot take NumPy 2.
+    A label cache: delete it, the next training writes it again. A checkpoint: install NumPy 2 if torch is 2.3 or newer. Or save the
+    checkpoint again on a machine with NumPy 2, with only the weights in it. A torch older than 2.3 is built for NumPy 1 and does not
+    work with NumPy 2.
 
 How to reproduce
-    `attn-doctor reproduce checkpoint-needs-numpy-2` writes a pickle with NumPy 2, and reads it with NumPy 1 (downloads 35 MB). It takes
-    Python 3.10 to 3.12: these have finished wheels of both.
+    `attn-doctor reproduce checkpoint-needs-numpy-2` writes a pickle with NumPy 2, and reads it with NumPy 1 (downloads 35 MB). It needs
+    Python 3.10 to 3.12, because both have wheels for these.
 
 References
     https://numpy.org/devdocs/numpy_2_0_migration_guide.html#numpy-core-to-numpy-core-renaming
@@ -66,7 +67,7 @@ MODE = FailureMode(
             Packages(requirements=("numpy==1.26.4",), megabytes=18, options=("--only-binary", ":all:")),
             File(
                 path="write.py",
-                # Protocol 5 names numpy._core.numeric. NumPy 1.26 has stand-ins for what older protocols name:
+                # A pickle of protocol 5 contains the name numpy._core.numeric. NumPy 1.26 has modules for the names in older protocols:
                 # https://github.com/numpy/numpy/tree/v1.26.4/numpy/_core
                 text="import sys\nsys.path.insert(0, '{folder}/newer')\nimport pickle, numpy\n"
                 "pickle.dump(numpy.ones(2), open('weights.pkl', 'wb'), protocol=5)\n",
@@ -89,7 +90,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not any(m.strength == "proof" for m in seen.matches):
         return None
     return Hit(
-        message="The file that was read was written with NumPy 2, and the NumPy there is older: it has no numpy._core.",
+        message="The file that was read was written with NumPy 2. The NumPy there is older and has no module numpy._core.",
         evidence=tuple(e for e in evidence if "numpy._core" in e.text) or evidence,
         confidence=Confidence.HIGH,
     )
@@ -101,8 +102,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     takes = isinstance(torch, str) and (pair(torch) or _NUMPY_2) >= _NUMPY_2
     delete = commands.by_hand(
         (),
-        "if the traceback names a .cache file (labels.cache beside the images): delete it, the next training writes it anew",
-        "the cache of labels",
+        "if the traceback names a .cache file (labels.cache in the folder of the images): delete it, the next training writes it again",
+        "the label cache",
         "none",
     )
     upgrade = commands.install(
@@ -116,13 +117,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     resave = commands.by_hand(
         (),
-        "where NumPy 2 is: load the checkpoint, turn NumPy values in it into Python's (float(x), x.tolist()), and save it again",
+        "on a machine with NumPy 2: load the checkpoint, turn its NumPy values into Python values (float(x), x.tolist()), and save it again",
         "a copy of the checkpoint",
         "none",
     )
     cures = [
         Fix(title="Delete a cache that NumPy 2 wrote", steps=(delete,), verify=verify),
-        Fix(title="Save the checkpoint again without NumPy's values", steps=(resave,), verify=verify),
+        Fix(title="Save the checkpoint again without NumPy values", steps=(resave,), verify=verify),
     ]
     newer = Fix(title="Install NumPy 2", steps=(upgrade,), verify=verify)
     old = isinstance(torch, str) and not takes

@@ -1,23 +1,23 @@
-"""A model that calls flash-attn is exported, and no other format has that operator.
+"""A model that calls flash-attn cannot be exported: no other format has the operators of flash-attn.
 
 What it is
-    An export (ONNX, TorchScript, TensorRT, OpenVINO) writes down the operators of a model. `flash_attn::_flash_attn_forward` is an
-    operator of the flash-attn package alone, so no runtime knows it.
+    An export (ONNX, TorchScript, TensorRT, OpenVINO) writes the operators of a model into a file. `flash_attn::_flash_attn_forward` is an
+    operator that only the package flash-attn has, so no runtime can run it.
 
 How it shows
     "torch.onnx.errors.UnsupportedOperatorError: ONNX export failed on an operator with unrecognized namespace
     flash_attn::_flash_attn_forward", "Exporting the operator 'flash_attn::...' to ONNX opset version 17 is not supported", "No ONNX function
-    found for <OpOverload(op='flash_attn._flash_attn_forward'>"; of older releases "Couldn't export Python operator FlashAttnFunc". The
-    same with "xformers::efficient_attention_forward".
+    found for <OpOverload(op='flash_attn._flash_attn_forward'>"; with older releases "Couldn't export Python operator FlashAttnFunc". The
+    same errors with "xformers::efficient_attention_forward".
 
 Why it happens
-    The attention of the model (the yolov12 fork on a CUDA device, a transformer with attn_implementation="flash_attention_2") is computed by
-    flash-attn while the export traces it.
+    The model (the yolov12 fork on a CUDA device, a transformer with attn_implementation="flash_attention_2") computes its attention with
+    flash-attn, also while the export records its operators.
 
 What to do
     Export with PyTorch's own attention: the result is the same, and the runtime chooses its own kernel. The yolov12 fork: export with
-    device=cpu, where it does not call flash-attn. transformers: attn_implementation="sdpa" (or "eager"). Projects with a switch:
-    turn it off (XFORMERS_DISABLED=1 for DINOv2).
+    device=cpu, because on the CPU it does not call flash-attn. transformers: attn_implementation="sdpa" (or "eager"). If the project has
+    an option that turns flash-attn or xformers off, use it (DINOv2: XFORMERS_DISABLED=1).
 
 How to reproduce
     `attn-doctor reproduce export-of-flash-attn` exports to ONNX a model that calls an operator with flash-attn's name. Stand-in: the
@@ -42,10 +42,10 @@ _OPERATOR = r"(?P<operator>(?:flash_attn\w*|xformers|vllm_flash_attn)(?:::|\.)\w
 MODE = FailureMode(
     code="AD606",
     slug="export-of-flash-attn",
-    title="An export meets an operator of flash-attn",
+    title="An export fails at an operator of flash-attn",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    says="The export met {operator}, an operator that exists in its own package alone: export with PyTorch's own attention.",
+    says="The export failed at {operator}, an operator that only its own package has: export with PyTorch's own attention.",
     signs=(
         Sign(
             pattern=rf"unrecognized namespace '?{_OPERATOR}",
@@ -95,8 +95,8 @@ MODE = FailureMode(
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     own = commands.by_hand(
         (),
-        "let the model compute its attention by PyTorch while it is exported: the yolov12 fork with device=cpu; transformers with "
-        'attn_implementation="sdpa"; DINOv2 with XFORMERS_DISABLED=1; own code through torch.nn.functional.scaled_dot_product_attention',
+        "let the model compute its attention with PyTorch while it is exported. The yolov12 fork: device=cpu; transformers: "
+        'attn_implementation="sdpa"; DINOv2: XFORMERS_DISABLED=1; your own code: torch.nn.functional.scaled_dot_product_attention',
         "how the model is exported; its weights and results stay the same",
         "none",
     )

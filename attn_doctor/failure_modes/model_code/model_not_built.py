@@ -1,23 +1,25 @@
-"""The installed ultralytics cannot build the model: nothing can be trained or predicted with it.
+"""The installed ultralytics cannot build the model: no training and no prediction is possible.
 
 What it is
     ultralytics is installed, but building the model raises an exception, ends the process, or never ends.
 
 How it shows
-    `FileNotFoundError: 'yolo12n.yaml' does not exist` from an ultralytics that is older than YOLO12, and the same for yolov12n.yaml
-    or yolov12n.pt, which are names of the YOLOv12 fork, from ultralytics itself; `ModuleNotFoundError` for a package that ultralytics needs; another exception from its own files; or a process that crashes while the model is built.
+    `FileNotFoundError: 'yolo12n.yaml' does not exist`, from an ultralytics that is older than YOLO12. The same error for yolov12n.yaml or
+    yolov12n.pt: these names are of the YOLOv12 fork, and ultralytics does not have them. `ModuleNotFoundError` for a package that
+    ultralytics needs. Another exception from a file of ultralytics. Or a process that crashes while the model is built.
 
 Why it happens
-    YOLO12 came with ultralytics 8.3.78, and an older one has no such model. A requirement was removed after the installation,
-    or never installed (`pip install --no-deps`). A file of ultralytics is missing or damaged, or a file of that name in the
-    working folder hides one. Or the name is that of the other code: ultralytics has yolo12n, the fork yolov12n.
+    YOLO12 came with ultralytics 8.3.78, and older releases have no such model. Or a required package was removed after the
+    installation, or never installed (`pip install --no-deps`). Or a file of ultralytics is missing or damaged, or a file with the same
+    name in the working folder hides it. Or the name belongs to the other code: ultralytics has yolo12n, the fork has yolov12n.
 
 What to do
-    Read the exception. If the name has a v, leave it out, or install the fork. If this ultralytics does not know the model, upgrade ultralytics. If a module is missing, install it. In
-    all other cases read the traceback, and install the same ultralytics again.
+    Read the exception. If the name begins with yolov12, write yolo12 instead, or install the fork. If this ultralytics is too old for
+    the model, upgrade ultralytics. If a module is missing, install it. In all other cases read the traceback, and install the same
+    ultralytics again.
 
 How to reproduce
-    There is no recipe: it needs a whole ultralytics, which is too large to download for this. In an environment of your own:
+    There is no recipe: it needs a complete ultralytics, and the download is too large for a test. In an environment of your own:
     `pip install ultralytics==8.3.50`, then `attn-doctor check`.
 
 References
@@ -80,7 +82,7 @@ def detect(facts: Facts) -> Hit | None:
     if not isinstance(yolo.version, str) or yolo.attention is not None:
         return None
     return Hit(
-        message=f"ultralytics {yolo.version} has no YOLO12 model: that came with {FIRST_WITH_YOLO12}.",
+        message=f"ultralytics {yolo.version} has no YOLO12 model: YOLO12 came with ultralytics {FIRST_WITH_YOLO12}.",
         evidence=(fact(facts, "yolo.attention", "ultralytics/nn/modules/block.py has no class AAttn"),),
         variant=NotBuilt(cause="no such model"),
         certainty=Certainty.OBSERVED,
@@ -91,12 +93,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     fork = seen.group("fork")
     if fork is None:
         return Hit(
-            message=f"The ultralytics in use has no {seen.group('model')}: YOLO12 came with {FIRST_WITH_YOLO12}.",
+            message=f"The ultralytics in use has no {seen.group('model')}: YOLO12 came with ultralytics {FIRST_WITH_YOLO12}.",
             evidence=evidence,
             variant=NotBuilt(cause="no such model"),
         )
     return Hit(
-        message=f"There is no {fork}: that is a name of the YOLOv12 fork. The names of ultralytics itself have no v.",
+        message=f"There is no file {fork}: this name is of the YOLOv12 fork. The names of ultralytics itself have no v (yolo12n).",
         evidence=evidence,
         variant=NotBuilt(cause="name of the fork", model=fork),
     )
@@ -150,7 +152,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_the_fork(facts: Facts, model: str, verify: tuple[str, ...]) -> tuple[Fix, ...]:
-    """Return the fixes for a name that only the fork has. Its package holds the YAML file; its weights are to be downloaded."""
+    """Return the fixes for a name that only the fork has. The fork's package contains the YAML files; its weights have to be downloaded."""
     weights = model.endswith(".pt")
     fetch = f"download {yolo12_code.download(model)} into the folder of your program: the fork does not fetch it itself"
     fetched = (commands.by_hand((), fetch, "adds a file", "none"),) if weights else ()
@@ -161,7 +163,7 @@ def _of_the_fork(facts: Facts, model: str, verify: tuple[str, ...]) -> tuple[Fix
     plain = yolo12_code.other_name(model) if weights else model.replace("v", "", 1)
     if plain is not None:
         without = commands.by_hand(
-            (), f'name model="{plain}" where {model} stood', "which model your program takes", "none"
+            (), f'write model="{plain}" instead of {model}', "which model your program uses", "none"
         )
         steps = (*yolo12_code.new_enough(facts), without)
         fixes.insert(0, Fix(title=f"Use ultralytics' own, {plain}", steps=steps, verify=verify))
@@ -173,8 +175,8 @@ def _again(facts: Facts) -> tuple[Step, ...]:
     requirement = f"ultralytics=={version}" if isinstance(version, str) and version[:1].isdigit() else "ultralytics"
     return commands.reinstall(
         requirement,
-        why="a whole copy of it; what you changed in its files is lost",
+        why="a complete copy of ultralytics; your own changes in its files are lost",
         changes="ultralytics",
         risk="medium",
-        risk_text="changes of your own in its files are lost",
+        risk_text="your own changes in its files are lost",
     )

@@ -1,30 +1,30 @@
-"""torch refuses to load a checkpoint, because it holds more than numbers.
+"""torch refuses to load a checkpoint, because it contains more than numbers.
 
 What it is
-    `torch.load` reads a file as weights only since torch 2.6. A checkpoint of Ultralytics holds the whole model as a Python
-    object, and torch refuses to make an object of a class that it does not know to be harmless.
+    Since torch 2.6 `torch.load` accepts only weights by default. A checkpoint of Ultralytics contains the complete model as a Python
+    object, and torch refuses to create an object of a class that is not on its list of harmless classes.
 
 How it shows
     "_pickle.UnpicklingError: Weights only load failed. This file can still be loaded, to do so you have two options" and
     "WeightsUnpickler error: Unsupported global: GLOBAL ultralytics.nn.tasks.DetectionModel was not an allowed global by
-    default". Other names are possible: a class of your own, or numpy's `_reconstruct` where the file holds an array.
+    default". Other names are possible: a class of your own, or numpy's `_reconstruct` if the file contains an array.
 
 Why it happens
-    torch 2.6 changed the default of `weights_only` from False to True. ultralytics before 8.2.64 leaves it at the default. From
-    8.2.64 it replaces `torch.load` by a function that says `weights_only=False`, and another program can undo that. From
-    8.3.162 it says so in its own calls alone: a script of yours that calls `torch.load` itself gets torch's default again. The
-    yolov12 fork (8.3.63) replaces `torch.load` too.
+    torch 2.6 changed the default of `weights_only` from False to True. ultralytics before 8.2.64 calls `torch.load` with the
+    default. ultralytics 8.2.64 and newer replace `torch.load` by a function that passes `weights_only=False`, and another program can
+    undo this. ultralytics 8.3.162 and newer pass `weights_only=False` only in their own calls: a script of yours that calls
+    `torch.load` gets torch's default again. The yolov12 fork (8.3.63) replaces `torch.load` too.
 
 What to do
-    If the call is in ultralytics: upgrade it. If the call is in your own program, and you trust the file: say
-    `torch.load(path, weights_only=False)`. If you cannot change the program: set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, and load
-    files that you trust only, since such a file can run any code. `torch.serialization.add_safe_globals` allows one class
-    after the other; it is practical for a file that needs one or two, and the model of a YOLO needs many. An older torch is not
-    needed. If torch says that a module "is blocked" (`posix`, `nt`, `sys`), the file wants to run commands: do not load it.
+    If the call is in ultralytics: upgrade ultralytics. If the call is in your own program, and you trust the file: write
+    `torch.load(path, weights_only=False)`. If you cannot change the program: set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, and load only
+    files that you trust, since such a file can run any code. `torch.serialization.add_safe_globals` allows single classes: this is
+    practical for a file with one or two classes, and a YOLO model has many. An older torch is not needed. If torch prints that a module
+    "is blocked" (`posix`, `nt`, `sys`), the file would run commands: do not load it.
 
 How to reproduce
-    `attn-doctor reproduce torch-load-weights-only` saves an object of a class of its own, and loads it again. It needs a torch of
-    2.6 or newer, and downloads its CPU build (200 MB) where the target's will not do.
+    `attn-doctor reproduce torch-load-weights-only` saves an object of a new class, and loads it again. It needs torch 2.6 or newer. If
+    the target's torch is older, a CPU build is downloaded (200 MB).
 
 References
     https://docs.pytorch.org/docs/stable/notes/serialization.html#weights-only
@@ -49,8 +49,8 @@ from attn_doctor.model import versions
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
 
-# From REPLACES_TORCH_LOAD on ultralytics replaces torch.load, so that another program which replaces it too can undo that;
-# 8.3.162 no longer does, and says weights_only=False in each call.
+# ultralytics replaces torch.load since REPLACES_TORCH_LOAD, and another program that replaces it too can undo this. Since 8.3.162
+# ultralytics does not replace it, and passes weights_only=False in each of its own calls.
 SAYS_SO_ITSELF = "8.3.162"
 # Read by torch.load where the call does not say weights_only: torch/serialization.py.
 FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -58,7 +58,7 @@ FORCE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 MODE = FailureMode(
     code="AD607",
     slug="torch-load-weights-only",
-    title="torch refuses a checkpoint that holds more than weights",
+    title="torch refuses a checkpoint that contains more than weights",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     signs=(
@@ -69,8 +69,8 @@ MODE = FailureMode(
             "global by default.",
         ),
         Sign(
-            # torch writes these words for a class that is not allowed only. For a file that is no checkpoint at all "In
-            # PyTorch 2.6, we changed" follows in this place.
+            # torch prints "This file can still be loaded" only for a class that is not allowed. For a file that is no checkpoint it
+            # prints "In PyTorch 2.6, we changed" instead.
             pattern=r"Weights only load failed\. This file can still be loaded",
             literal="Weights only load failed.",
             sample="_pickle.UnpicklingError: Weights only load failed. This file can still be loaded, to do so you have two options",
@@ -92,7 +92,7 @@ MODE = FailureMode(
             sample='  File "/venv/lib/python3.11/site-packages/ultralytics/nn/tasks.py", line 732, in torch_safe_load',
             strength="context",
         ),
-        # The frame of the call, and its source line: for the line to write.
+        # The frame of the call and its source line: the fix shows the line to write.
         Sign(
             pattern=r"(?:^|\s)File \"(?P<file>[^\"]{1,300})\", line (?P<line>\d+)",
             literal='File "',
@@ -117,13 +117,13 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say whose call of torch.load met the refusal. "blocked": the file names a function that runs commands."""
+    """Say in whose code the refused call of torch.load is. "blocked": the file names a function that runs commands."""
 
     call: Literal["ultralytics", "own", "unknown", "blocked"]
     name: str | None = None  # the class or function that torch refused: "ultralytics.nn.tasks.DetectionModel"
     place: str | None = None  # the file and line of the call: "models/experimental.py, line 118"
     written: str | None = None  # that line with weights_only=False
-    says_true: bool = False  # the call itself says weights_only=True, which no variable overrules
+    says_true: bool = False  # the call passes weights_only=True, and no environment variable changes that
 
 
 def _older(version: str, than: str) -> bool:
@@ -142,8 +142,8 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"ultralytics {yolo} cannot load a model from a .pt file: since 2.6 torch.load has weights_only=True (you have {torch}), "
-        f"and only from {REPLACES_TORCH_LOAD} on does ultralytics say False.",
+        message=f"ultralytics {yolo} cannot load a model from a .pt file: torch.load has weights_only=True by default since torch 2.6 (you have "
+        f"{torch}), and ultralytics passes False only since {REPLACES_TORCH_LOAD}.",
         evidence=(
             fact(facts, "yolo.version", f"ultralytics {yolo} is installed"),
             fact(facts, "torch.version", f"torch {torch} is installed"),
@@ -156,13 +156,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     blocked = seen.group("blocked")
     if blocked is not None:
         return Hit(
-            message=f"The file that torch.load read there calls {blocked}, which can run commands: with weights_only=True it is refused.",
+            message=f"The file that torch.load read there calls {blocked}, which can run commands: torch.load refused it, because of weights_only=True.",
             evidence=evidence,
             variant=Refused(call="blocked", name=blocked),
         )
     name = seen.group("name")
     return Hit(
-        message="torch.load refused a file there: it reads with weights_only=True, and the file holds more than weights"
+        message="torch.load refused a file there: it reads with weights_only=True, and the file contains more than weights"
         f"{f': {name}' if name else ''}.",
         evidence=evidence,
         variant=_refused(_call(facts, seen, name), name, seen),
@@ -170,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, seen: Seen) -> Refused:
-    """Return the variant, with the last call of torch.load that the traceback shows outside of packages."""
+    """Return the variant, with the last call of torch.load in the traceback that is not in an installed package."""
     shown = [m for m in seen.matches if "source" in m.groups]
     for source in reversed(shown):
         above = [
@@ -205,10 +205,9 @@ def _with_weights_only_false(line: str) -> str | None:
 
 
 def _call(facts: Facts, seen: Seen, name: str | None) -> Literal["ultralytics", "own", "unknown"]:
-    """Return whose call of torch.load failed.
+    """Return in whose code the failed call of torch.load is.
 
-    It is a call of ultralytics where a frame of it stands in the log, or where one of its classes was refused and the
-    ultralytics that is installed is too old.
+    "ultralytics": the log shows a frame of its loader, or torch refused one of its classes and the installed ultralytics is too old.
     """
     installed = facts.yolo.version
     if installed is None or (isinstance(installed, str) and not _older(installed, SAYS_SO_ITSELF)):
@@ -226,21 +225,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if variant.call == "blocked":
         leave = commands.by_hand(
             (),
-            f"do not load this file: it calls {variant.name} when it is loaded. Get the model from its maker",
+            f"do not load this file: loading it calls {variant.name}, which can run commands. Download the model from its authors",
             "nothing",
             "none",
         )
-        return (Fix(title="Leave this file alone", steps=(leave,), verify=verify),)
+        return (Fix(title="Do not load this file", steps=(leave,), verify=verify),)
     force = commands.variable(
         FORCE,
         "1",
-        "for files that you trust: torch then runs whatever code a file holds, if the call does not forbid it",
+        "only if you trust your files: with it torch runs any code that a file contains, except in calls with weights_only=True",
     )
-    forced = Fix(title="Let torch load all of each file", steps=(force,), verify=verify)
+    forced = Fix(title="Let torch load complete files", steps=(force,), verify=verify)
     line = (
         f"if you trust the file: in {variant.place} write: {variant.written}"
         if variant.place and variant.written
-        else f"if you trust the file: write weights_only=False into the call of torch.load in {variant.place or 'the line that the traceback names'}"
+        else f"if you trust the file: add weights_only=False to the call of torch.load in {variant.place or 'the line that the traceback shows'}"
     )
     call = commands.by_hand(
         (),
@@ -249,7 +248,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "low",
         risk_text="the file can run any code when it is loaded",
     )
-    own = Fix(title="Ask torch for all of this file", steps=(call,), verify=verify)
+    own = Fix(title="Load the complete file in this call", steps=(call,), verify=verify)
     if variant.call == "own":
         return (own, forced) if variant.says_true else (forced, own)
     newer = Fix(
@@ -258,20 +257,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             commands.install(
                 f"ultralytics>={SAYS_SO_ITSELF}",
                 upgrade=True,
-                why="it says weights_only=False in each of its own calls of torch.load",
+                why="this release passes weights_only=False in each of its own calls of torch.load",
                 changes="ultralytics",
             ),
         ),
         verify=verify,
     )
     copy = yolo12_code.own_copy(facts)
-    if copy is not None:  # an upgrade would put a release in the place of the user's own copy, or beside it
+    if copy is not None:  # an upgrade would not change the user's own copy, or would replace it
         return (forced, _in_the_copy(copy, verify)) if isinstance(facts.yolo.location, str) else (forced, newer)
     return (newer, own) if variant.call == "unknown" else (newer, forced)
 
 
 def _in_the_copy(copy: str, verify: tuple[str, ...]) -> Fix:
-    """Return the fix for good: the project's own copy of ultralytics says what releases have said since."""
-    why = f'for good: in {copy}, file nn/tasks.py, write torch.load(file, map_location="cpu", weights_only=False), if you trust your files'
+    """Return the lasting fix: change the call of torch.load in the project's own copy of ultralytics."""
+    why = f'lasting fix, if you trust your files: in {copy}, file nn/tasks.py, write torch.load(file, map_location="cpu", weights_only=False)'
     step = commands.by_hand((), why, "one line of the project's own ultralytics", "low")
-    return Fix(title="Let the project's own ultralytics load all of each file", steps=(step,), verify=verify)
+    return Fix(title="Let the project's own ultralytics load complete files", steps=(step,), verify=verify)

@@ -1,27 +1,30 @@
-"""The installed ultralytics does not know a part of the model that is to be loaded.
+"""The installed ultralytics does not have a class of the model that is loaded.
 
 What it is
-    A file of weights holds whole objects, and names their classes; a YAML file names the modules of a model. An ultralytics that
-    lacks one of these classes can neither load the file nor build the model. Mostly it is older than the model.
+    A weights file contains Python objects and the names of their classes; a YAML file contains the names of the modules of a model. If
+    the installed ultralytics does not have one of these classes, it can neither load the file nor build the model. In most cases it is
+    older than the model.
 
 How it shows
     `AttributeError: Can't get attribute 'A2C2f' on <module 'ultralytics.nn.modules.block' from ...>` while weights are loaded,
     `ModuleNotFoundError: No module named 'ultralytics.nn.modules.block'; 'ultralytics.nn.modules' is not a package`, or
-    `KeyError: 'A2C2f'` from parse_model where a YAML file is read. A program that imports the class itself says `cannot import name
-    'A2C2f' from 'ultralytics.nn.modules'`. AutoUpdate takes the name of such a module for a package, and pip finds none:
-    `Could not find a version that satisfies the requirement ultralytics.nn.modules.conv`.
+    `KeyError: 'A2C2f'` from parse_model while a YAML file is read. A program that imports the class itself prints `cannot import name
+    'A2C2f' from 'ultralytics.nn.modules'`. Ultralytics' AutoUpdate takes the name of the missing module for a package, and pip does not
+    find it: `Could not find a version that satisfies the requirement ultralytics.nn.modules.conv`.
 
 Why it happens
-    YOLO12 (A2C2f, ABlock, AAttn) came with ultralytics 8.3.78, YOLO11 (C3k2, C2PSA) with 8.3.0; an older one is installed, or a second,
-    older copy is found first. A class that no release of ultralytics has comes from a project that changed its code.
+    YOLO12 (A2C2f, ABlock, AAttn) came with ultralytics 8.3.78, YOLO11 (C3k2, C2PSA) with 8.3.0. An older ultralytics is installed, or
+    Python finds a second, older copy first. If no release of ultralytics has the class, it comes from a project that changed the code of
+    ultralytics.
 
 What to do
-    Install the release that the class came with, or a newer one. For weights of the YOLOv12 fork install the fork instead: a newer
-    ultralytics knows the class, and then fails at an attribute of it. For a class of another project install that project's code.
+    Install the release that the class came with, or a newer release. For weights of the YOLOv12 fork install the fork instead: a newer
+    ultralytics has the class, but the class has other attributes, so it fails later. For a class of another project install that
+    project's code.
 
 How to reproduce
     `attn-doctor reproduce ultralytics-older-than-weights` takes the class A2C2f out of a copy of the target's ultralytics, and loads
-    weights that hold it. It takes ultralytics in the target.
+    weights that contain it. It needs ultralytics in the target.
 
 References
     https://github.com/ultralytics/ultralytics/pull/19325
@@ -49,7 +52,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
 from attn_doctor.model.trials import Trials
 from attn_doctor.model.versions import parse
 
-# The first release that has a class; read in the wheels before and at that release.
+# The first release that has a class. The wheels of this release and of the release before it were read.
 _SINCE = {
     **dict.fromkeys(("A2C2f", "ABlock", "AAttn"), code.FIRST_WITH_YOLO12),  # YOLO12: not in 8.3.77
     **dict.fromkeys(("C3k2", "C3k", "C2PSA", "PSABlock", "C2fPSA"), "8.3.0"),  # YOLO11: not in 8.2.103
@@ -58,7 +61,7 @@ _KNOWN = "|".join(_SINCE)
 MODE = FailureMode(
     code="AD603",
     slug="ultralytics-older-than-weights",
-    title="A model that this ultralytics does not know",
+    title="A model with a class that this ultralytics does not have",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
     explains=("model-not-built", "eager-fails"),
@@ -74,7 +77,7 @@ MODE = FailureMode(
             sample="AttributeError: module 'ultralytics.nn.modules.block' has no attribute 'A2C2f'",
         ),
         Sign(
-            # Where 'ultralytics' itself is not a package, a file of that name hides it: that is no matter of releases.
+            # "'ultralytics' is not a package": a file ultralytics.py hides the package, so the release does not matter.
             pattern=r"No module named '(?P<module>ultralytics\.(?:nn\.modules\.\w+|utils(?:\.\w{1,40}){0,6}))'(?!; 'ultralytics' is not)",
             literal="No module named 'ultralytics.",
             sample="ModuleNotFoundError: No module named 'ultralytics.nn.modules.conv'; 'ultralytics.nn.modules' is not a package",
@@ -85,7 +88,7 @@ MODE = FailureMode(
             literal="ltralytics",
             sample="best.pt appears to require 'ultralytics.nn.modules.conv', which is not in Ultralytics requirements.",
         ),
-        # AutoUpdate, which takes the name of the missing module for a package, and pip's answer.
+        # The lines of AutoUpdate, which takes the name of the missing module for a package, and of pip, which does not find it.
         *(
             Sign(
                 pattern=rf"{before}['\"\[]{{0,2}}(?P<wanted>ultralytics\.(?:nn|utils|engine|models|cfg|data)\b[\w.]*)",
@@ -116,7 +119,7 @@ MODE = FailureMode(
             sample="ImportError: cannot import name 'A2C2f' from 'ultralytics.nn.modules' (/v/ultralytics/nn/modules/__init__.py)",
         ),
         Sign(
-            # Any other name only below the frame that reads a model's YAML file: the user's own program has KeyErrors too.
+            # Another name counts only below the frame that reads a model's YAML file: a KeyError may also come from the user's program.
             pattern=r"KeyError: '(?P<asked>[A-Z]\w+)'",
             literal="KeyError: '",
             sample="KeyError: 'LeafBlock'",
@@ -157,19 +160,19 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Say why a class is not there, and what brings it.
+    """Say why the class is missing, and which ultralytics has it.
 
-    "older": a release of ultralytics has it. "fork": the weights are of the YOLOv12 fork. "other project": no release has it.
+    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the class.
     """
 
     cause: Literal["older", "fork", "other project"]
-    least: str | None = None  # the release that brings it; None: the newest
+    least: str | None = None  # the first release that has the class; None: not known, so the newest is installed
     file: str | None = None
     here: bool = False  # the file was read on this machine
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find weights with classes that the installed ultralytics lacks. Files that nobody asked about are no reason for a doubt."""
+    """Find weights with classes that the installed ultralytics does not have. Raises Unsure if the file that the user named could not be read."""
     if facts.yolo.version is None:
         return None
     unread: list[Unknown] = []
@@ -186,9 +189,9 @@ def detect(facts: Facts) -> Hit | None:
         shown = ", ".join(names[:4]) + (" and others" if len(names) > 4 else "")
         written = f"; ultralytics {file.written_by} wrote it" if isinstance(file.written_by, str) else ""
         return Hit(
-            message=f"{file.path} holds {shown}, which {installed} does not have{written}: it cannot be loaded.",
+            message=f"{file.path} contains {shown}, which {installed} does not have{written}: this ultralytics cannot load the file.",
             evidence=(
-                fact(facts, f"models.{index}.absent", f"{file.path} holds {shown}{written}"),
+                fact(facts, f"models.{index}.absent", f"{file.path} contains {shown}{written}"),
                 fact(facts, "yolo.version", f"{installed} is installed"),
             ),
             variant=Lacking(cause=cause, least=least, file=file.path, here=True),
@@ -226,21 +229,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"the class {name}" if name else f"the module {module}"
     if name is not None and name not in _SINCE:
         return Hit(
-            message=f"The model needs {what}, which this ultralytics does not have: another release, or a project with its own code, "
-            "made it.",
+            message=f"The model needs {what}, which this ultralytics does not have: the model was made with another release, or with the changed "
+            "code of a project.",
             evidence=evidence,
             variant=Lacking(cause="other project", file=weights),
             confidence=Confidence.MEDIUM,
         )
     least = _SINCE.get(name or "")
     fork = bool(weights and code.fork_name(weights)) and least == code.FIRST_WITH_YOLO12
-    came = f": that came with ultralytics {least}, and an older one is in use" if least else ""
-    made = f" {weights} is a name of the YOLOv12 fork's weights." if fork else ""
+    came = f": it came with ultralytics {least}, and an older ultralytics is in use" if least else ""
+    made = f" {weights} is the name of weights of the YOLOv12 fork." if fork else ""
     return Hit(
         message=f"The model needs {what}, which the ultralytics in use does not have{came}.{made}",
         evidence=evidence,
         variant=Lacking(cause="fork" if fork else "older", least=least, file=weights),
-        # Its name was taken for a package, which no index has.
+        # AutoUpdate took the name of the module for a package, which no index has.
         explains=(*MODE.explains, *_OF_AUTOUPDATE) if wanted else None,
     )
 
@@ -287,8 +290,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts, *with_file)
     if met.cause == "other project":
         why = (
-            "install the code of the project that made this model (a fork of ultralytics), as its own page says, in an environment of its own: it brings "
-            "an ultralytics with this class under the same name"
+            "in a new environment, install the code of the project that made this model, as the page of the project says. It is a changed ultralytics "
+            "that has this class, and its package is called ultralytics too"
         )
         own = commands.by_hand((), why, "a new environment", "none")
         return (

@@ -1,28 +1,28 @@
-"""YOLO12 weights were made with another code than the one that loads them.
+"""YOLO12 weights were made with one YOLO12 code and are loaded by the other.
 
 What it is
-    YOLO12 exists twice under the same names: in ultralytics, and in the authors' fork of it. In ultralytics the attention (AAttn)
-    keeps its projections in `qkv`, in today's fork ("turbo") in `qk` and `v`. Weights hold the modules as they were, so those of
-    one code load in the other and fail when they are used.
+    There are two codes of YOLO12 with the same class names: ultralytics, and the authors' fork of ultralytics. The attention class AAttn
+    of ultralytics has an attribute `qkv`; the AAttn of today's fork ("turbo") has `qk` and `v`. Weights contain the attributes of the
+    code that made them. Weights of one code can be loaded by the other code, and fail when they are used.
 
 How it shows
-    `AttributeError: 'AAttn' object has no attribute 'qkv'. Did you mean: 'qk'?` where weights of the fork run under ultralytics,
-    and the same with `qk` where weights of ultralytics run under the fork. Loading went well; the first prediction, validation
-    or fuse fails. Where only numbers are loaded, it says `Missing key(s) in state_dict: "model.6.m.0.0.attn.qkv.conv.weight"`.
+    `AttributeError: 'AAttn' object has no attribute 'qkv'. Did you mean: 'qk'?` if weights of the fork run under ultralytics; the same
+    with `qk` if weights of ultralytics run under the fork. Loading succeeds; the first prediction, validation or fuse fails. If only
+    the numbers are loaded (load_state_dict): `Missing key(s) in state_dict: "model.6.m.0.0.attn.qkv.conv.weight"`.
 
 Why it happens
     The fork's weights are called yolov12n.pt, those of ultralytics yolo12n.pt, and both packages are called ultralytics. A model
-    that was trained in a clone of the fork is used elsewhere with `pip install ultralytics`; or the other way round. A clone of the
-    fork in the current folder hides the installed package, so that a program may train with one and validate with the other.
+    was trained in a clone of the fork and is used on another machine with `pip install ultralytics`, or the opposite. Or a clone of the
+    fork in the current folder hides the installed package, so that a program trains with one code and validates with the other.
 
 What to do
-    Use weights and code of one origin. Published weights: yolo12n.pt with ultralytics, yolov12n.pt with the fork (its release v1.0
-    also runs under ultralytics). A model of your own: install the code it was trained with, best in an environment of its own, or
-    train again from the YAML file. Renaming attributes does not help: the convolutions have other sizes.
+    Use weights with the code that made them. Published weights: yolo12n.pt with ultralytics, yolov12n.pt with the fork (weights of its
+    release v1.0 also run under ultralytics). A model of your own: install the code that it was trained with, best in a new environment,
+    or train it again from the YAML file. Renaming the attributes does not help: the convolutions have other sizes.
 
 How to reproduce
     `attn-doctor reproduce yolo12-weights-of-the-other-code` saves an attention of the target's ultralytics whose attributes have
-    the fork's names, and runs it. It takes ultralytics in the target.
+    the fork's names, and runs it. It needs ultralytics in the target.
 
 References
     https://github.com/sunsmarterjie/yolov12/issues/109
@@ -62,7 +62,7 @@ made(torch.zeros(1, 32, 4, 4))
 MODE = FailureMode(
     code="AD602",
     slug="yolo12-weights-of-the-other-code",
-    title="YOLO12 weights of the other code",
+    title="YOLO12 weights that the other code made",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
     explains=("model-not-built", "eager-fails", "backend-fails"),
@@ -98,7 +98,7 @@ MODE = FailureMode(
 
 
 class Weights(Variant, frozen=True, kw_only=True):
-    """Say which layout the weights have, and which file they are. `layout` None: neither of the two."""
+    """Name the layout of the attention in the weights, and their file. `layout` None: neither of the two known layouts."""
 
     layout: YoloLayout | None
     file: str | None = None
@@ -112,10 +112,7 @@ class _Misfit(NamedTuple):
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find weights that the installed ultralytics cannot run.
-
-    Files that nobody asked about are no reason for a doubt: an unreadable one says nothing of the machine.
-    """
+    """Find weights that the installed ultralytics cannot run. Raises Unsure if the file that the user named could not be read."""
     misfit = _misfit(facts)
     if misfit is None:
         return None
@@ -127,8 +124,8 @@ def detect(facts: Facts) -> Hit | None:
         f"has {code.of_layout(facts.yolo.layout)}" if isinstance(facts.yolo.layout, str) else "has no such attention"
     )
     return Hit(
-        message=f"{file.path} holds YOLO12 attention with {code.of_layout(layout)}, and the AAttn of {installed} {wants}: "
-        "these weights load, and fail when they are used.",
+        message=f"{file.path} contains YOLO12 attention with {code.of_layout(layout)}, and the AAttn of {installed} {wants}: "
+        "these weights can be loaded, and fail when they are used.",
         evidence=(
             fact(facts, f"models.{place}.layout", f"{file.path}: AAttn with {code.of_layout(layout)}{_origin(file)}"),
             fact(facts, "yolo.layout", f"{installed} ({facts.yolo.location}): AAttn {wants}"),
@@ -140,14 +137,14 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _of_a_stray_file(facts: Facts) -> Severity:
-    """Return how grave a file is that only lies there: less so where YOLO12 weights lie beside it that fit."""
+    """Return the severity for a file that the user did not name: INFO if YOLO12 weights that fit are there too, else WARNING."""
     files = facts.models if isinstance(facts.models, tuple) else ()
     fits = any(isinstance(file.layout, str) and file.layout == facts.yolo.layout for file in files)
     return Severity.INFO if fits else Severity.WARNING
 
 
 def _misfit(facts: Facts) -> _Misfit | None:
-    """Return the first file that does not fit. Raises Unsure where there is none and the one asked about could not be read."""
+    """Return the first file that does not fit. Raises Unsure if no such file was found and the file that the user named could not be read."""
     files = facts.models if isinstance(facts.models, tuple) else ()
     ours = facts.yolo.layout
     if facts.yolo.version is None:
@@ -182,7 +179,7 @@ _LACKS = re.compile(r"'AAttn' object has no attribute '(\w+)'")
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
-    """Find the missing attribute in the errors of a trial, which may also be of the weights that were asked about."""
+    """Find the missing attribute in the errors of a trial. The trial may have run the weights that the user named."""
     faults = ((trials.run.model_fault, "trial_run.model_fault"), (trials.run.forward_fault, "trial_run.forward_fault"))
     texts = [(fault.message or "", path) for fault, path in faults if fault is not None]
     texts += [(row.reason or "", f"trials.{index}") for index, row in enumerate(trials.rows)]
@@ -205,7 +202,7 @@ def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hi
     named = f"the weights {file}" if file else "the weights"
     if asked not in ("qkv", "qk", "v"):
         return Hit(
-            message=f"The code asks the AAttn of {named} for {asked}, which it lacks: they were made by another release, or by "
+            message=f"The code asks the AAttn of {named} for {asked}, and it has no such attribute: the weights were made by another release, or by "
             "changed code.",
             evidence=evidence,
             variant=Weights(layout=None, file=file),
@@ -219,7 +216,7 @@ def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hi
         else "the weights are of ultralytics (or of the fork's release v1.0), and the code is the YOLOv12 fork as it is today"
     )
     return Hit(
-        message=f"The code asks AAttn for {code.of_layout(ours)}, and {named} hold {code.of_layout(theirs)}: {whose}.",
+        message=f"The code asks AAttn for {code.of_layout(ours)}, and {named} have {code.of_layout(theirs)}: {whose}.",
         evidence=evidence,
         variant=Weights(layout=theirs, file=file),
     )
@@ -244,7 +241,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_either_direction(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a reader of the page, who knows which direction is his."""
+    """Return the fixes for the page of this failure: for weights of the fork and for weights of ultralytics."""
     verify = commands.check(facts)
     return (code.with_the_fork(facts, verify), _with_ultralytics(facts, verify), _train_again(facts, verify))
 
@@ -255,16 +252,16 @@ def _with_ultralytics(facts: Facts, verify: tuple[str, ...]) -> Fix:
 
 
 def _named_anew(facts: Facts, file: str, verify: tuple[str, ...]) -> Fix | None:
-    """Return the fix that takes the same weights by the maker of the installed code; None where he publishes none."""
+    """Return the fix: use the weights of the same size that belong to the installed code; None: its authors publish no such weights."""
     other = code.other_name(file)
     if other is None:
         return None
     if code.fork_name(file):
-        where = f'name model="{other}", without a v, where {file} stood'
+        where = f'write model="{other}", without a v, instead of {file}'
         why = f"{where}: ultralytics downloads its own weights of that size"
         title, before = f"Use ultralytics' own weights, {other}", code.new_enough(facts)
     else:
-        why = f'download {code.download(other)} and name model="{other}", with a v, where {file} stood'
+        why = f'download {code.download(other)} and write model="{other}", with a v, instead of {file}'
         title, before = f"Use the fork's own weights, {other}", ()
     step = commands.by_hand((), why, "which weights your program loads", "none")
     return Fix(title=title, steps=(*before, step), verify=verify)
@@ -272,10 +269,10 @@ def _named_anew(facts: Facts, file: str, verify: tuple[str, ...]) -> Fix | None:
 
 def _train_again(facts: Facts, verify: tuple[str, ...]) -> Fix:
     why = (
-        "begin from the YAML file of the installed code (yolo12n.yaml in ultralytics, yolov12n.yaml in the fork), with code and "
-        "weights of one origin from then on: the layouts differ in size, so no renaming turns one into the other"
+        "start from the YAML file of the installed code (yolo12n.yaml in ultralytics, yolov12n.yaml in the fork), and use the new weights "
+        "only with this code. The weights cannot be converted: the two layouts have convolutions of different sizes"
     )
-    step = commands.by_hand((), why, "your model, trained anew", "none", takes="as long as a training")
+    step = commands.by_hand((), why, "a newly trained model", "none", takes="as long as a training")
     return Fix(
         title="Train the model again with the code that is installed",
         steps=(*code.new_enough(facts), step),

@@ -1,8 +1,8 @@
 """apt is set up with a CUDA repository for another release, or with two that contradict each other.
 
 What it is
-    NVIDIA publishes CUDA separately for each release of a distribution. Packages of another release, or of the distribution and
-    of NVIDIA mixed, need versions that exclude each other.
+    NVIDIA publishes CUDA separately for each release of a distribution. Packages for another release, or a mix of
+    packages from the distribution and from NVIDIA, need versions that cannot be installed together.
 
 How it shows
     "The following packages have unmet dependencies: cuda-... : Depends: ... but it is not installable" (or "not going to be
@@ -10,16 +10,16 @@ How it shows
     'https://developer.download.nvidia.com/...' does not have a Release file", "is not signed", NO_PUBKEY A4B469963BF863CC.
 
 Why it happens
-    The line in /etc/apt/sources.list.d names ubuntu2204 on 24.04 (or the other way about); `apt install cuda` also pulls a driver in, which
-    clashes with the one that is installed; the old signing key was withdrawn in April 2022.
+    The line in /etc/apt/sources.list.d names ubuntu2204 on 24.04 (or the other way round); or `apt install cuda` also
+    installs a driver, which conflicts with the installed driver; or the old signing key was withdrawn in April 2022.
 
 What to do
-    Remove the old repository, add the one for this release through its cuda-keyring package, and install the toolkit alone, as cuda-toolkit-12-8, which
-    brings no driver.
+    Remove the old repository, add the one for this release through its cuda-keyring package, and install only the
+    toolkit, for example cuda-toolkit-12-8, which contains no driver.
 
 How to reproduce
-    `attn-doctor reproduce apt-cuda-repo-mismatch` resolves CUDA 12.3 with apt, from a repository that lacks a package that it
-    needs. Stand-ins in it: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
+    `attn-doctor reproduce apt-cuda-repo-mismatch` lets apt resolve the dependencies of CUDA 12.3, from a repository in
+    which one of them is missing. Stand-in: NVIDIA's package, with a dependency of the real one. It downloads 25 MB.
 
 References
     https://docs.nvidia.com/cuda/cuda-installation-guide-linux/
@@ -81,7 +81,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="resolves CUDA 12.3 with apt, from a repository that lacks a package that it needs",
+        does="lets apt resolve the dependencies of CUDA 12.3, from a repository in which one of them is missing",
         of=(
             Apt(
                 release="noble",
@@ -106,7 +106,7 @@ MODE = FailureMode(
 
 
 class Package(Variant, frozen=True, kw_only=True):
-    """Hold the package that apt does not install: "cuda-toolkit-12-8"; None where a repository or its key is wrong."""
+    """Hold the package that apt does not install: "cuda-toolkit-12-8"; None if a repository or its key is wrong."""
 
     name: str | None
 
@@ -114,14 +114,14 @@ class Package(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     matches = [m for m in seen.matches if m.groups.get("wants") != "libtinfo5"]
     if not matches:
-        return None  # that has a failure mode of its own
+        return None  # libtinfo5 has its own failure mode
     package, wants, absent = (
         next((m.groups[n] for m in matches if n in m.groups), None) for n in ("package", "wants", "absent")
     )
     if package:
         message = f"apt cannot install {package} there: {wants}, on which it depends, cannot be installed with it."
     elif absent:
-        message = f"apt knows no package {absent} there: NVIDIA's repository for that release is not set up."
+        message = f"apt finds no package {absent} there: NVIDIA's repository for that release is not set up."
     else:
         message = "NVIDIA's apt repository there is for another release, or its key is the old one."
     lines = {m.line for m in matches}
@@ -150,7 +150,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (jetpack,)  # the repository for arm64 servers has no toolkit for the board
     look = commands.by_hand(
         ("grep", "-rn", "developer.download.nvidia.com", "/etc/apt/sources.list.d"),
-        "shows which repositories are set up: remove the files that name another release than this",
+        "shows which repositories are set up: remove the files that name another release than yours",
         "nothing",
         "none",
     )
@@ -160,18 +160,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         package = (
             f"cuda-toolkit-{version[0]}-{version[1]}"
             if version
-            else "the toolkit of torch's CUDA (12.8: cuda-toolkit-12-8)"
+            else "the toolkit for torch's CUDA (12.8: cuda-toolkit-12-8)"
         )
         set_up = (
-            "set NVIDIA's repository for exactly this release up by its cuda-keyring package (https://developer.nvidia.com/cuda-downloads, "
-            f"deb (network)), then install {package}: `cuda` without a number brings a driver as well"
+            "set up NVIDIA's repository for exactly this release, with its cuda-keyring package (https://developer.nvidia.com/cuda-downloads, "
+            f"deb (network)), then install {package}: `cuda` without a number installs a driver too"
         )
         steps = (commands.by_hand((), set_up, "apt's list of repositories"),)
     return (Fix(title="Set up the repository of this release", steps=(look, *steps), verify=verify),)
 
 
 def _apt(facts: Facts) -> Facts:
-    """Return the facts with a distribution of apt, which printed the log."""
+    """Return the facts, with Debian if the distribution is not known: apt printed the log."""
     if isinstance(facts.system.distribution, str):
         return facts
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""A process that loads data ended, and took the reason with it.
+"""A process that loads data ended, and the reason is not shown.
 
 What it is
     A DataLoader starts processes that load the batches. One of them ended without a Python error, so that the training only sees that it is
@@ -9,14 +9,16 @@ How it shows
     multiprocessing", "... is killed by signal: Segmentation fault".
 
 Why it happens
-    Windows: each worker is a new Python that loads torch again, and the page file has no room for so many. Linux: the kernel ended it for want of memory, or /dev/shm was
-    full. Everywhere: compiled code in the worker (OpenCV, a decoder of images) crashed.
+    Windows: each worker is a new Python that loads torch again, and the page file has no room for so many. Linux: the
+    kernel ended it because memory ran out, or /dev/shm was full. Everywhere: compiled code in the worker (OpenCV, a
+    decoder of images) crashed.
 
 What to do
-    Repeat it with workers=0. It works: use few workers, or make the page file or /dev/shm larger. It fails: now the true error is shown.
+    Repeat the training with workers=0. If it works, use few workers, or make the page file or /dev/shm larger. If it
+    fails, it now shows the true error.
 
 How to reproduce
-    There is no recipe: `attn-doctor` has none that ends a worker. A dataset whose `__getitem__` calls `os._exit(1)` shows the message.
+    There is no recipe. A dataset whose `__getitem__` calls `os._exit(1)` shows the message.
 
 References
     https://github.com/pytorch/pytorch/blob/main/torch/utils/data/dataloader.py
@@ -61,7 +63,7 @@ MODE = FailureMode(
 
 
 class Ended(Variant, frozen=True, kw_only=True):
-    """Say whether it is known how the process ended: a signal is named, or nothing."""
+    """Say what the log shows of the end: the name of a signal ("signal"), or nothing ("unknown")."""
 
     how: Literal["unknown", "signal"]
 
@@ -78,12 +80,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Ended(how="signal"),
             confidence=Confidence.MEDIUM,
-            explains=(*MODE.explains, "segfault"),  # the same line
+            explains=(*MODE.explains, "segfault"),  # segfault has a sign for the same line
         )
     likely = {
-        "windows": "mostly the page file has no room for so many workers, or the error of the worker stands further up",
-        "linux": "mostly its memory ran out, or the error of the worker stands further up",
-    }.get(str(facts.system.os), "mostly memory ran out, or the error of the worker stands further up")
+        "windows": "probably the page file is too small for so many workers, or the error of the worker is further up in the log",
+        "linux": "probably memory ran out, or the error of the worker is further up in the log",
+    }.get(str(facts.system.os), "probably memory ran out, or the error of the worker is further up in the log")
     return Hit(
         message=f"A process that loads data ended there, and the log does not say why: {likely}.",
         evidence=evidence,
@@ -103,22 +105,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _crash(facts: Facts) -> Fix:
     argv = (*commands.starting(facts), "-X", "faulthandler", "PROGRAM")
-    step = commands.by_hand(argv, "with no workers: prints the Python lines at which it dies", "nothing", "none")
-    return Fix(title="See where it dies", steps=(step,), verify=commands.check(facts))
+    step = commands.by_hand(
+        argv, "with workers=0: prints the Python lines at which the process crashes", "nothing", "none"
+    )
+    return Fix(title="See where it crashes", steps=(step,), verify=commands.check(facts))
 
 
 def _memory(facts: Facts) -> Fix:
-    """Return the looks by which a Linux tells that memory ran out; a container has a /dev/shm of 64 MB."""
+    """Return the fix whose commands show whether memory ran out on Linux. By default a container has a /dev/shm of 64 MB."""
     killed = commands.by_hand(
         places.as_root(facts, "dmesg"),
-        'the last lines say "Killed process" or "oom-kill" where the kernel ended it: use fewer workers, a smaller batch, cache=False',
+        'if the kernel ended it, the last lines say "Killed process" or "oom-kill": use fewer workers, a smaller batch, cache=False',
         "nothing",
         "none",
     )
     shared = commands.by_hand(
         ("df", "-h", "/dev/shm"),  # noqa: S108 - nothing is written there
-        "full, or 64M: in a container, start it again with --shm-size=8g",
+        "if it is full, or has 64M in a container: start the container again with --shm-size=8g",
         "nothing",
         "none",
     )
-    return Fix(title="On Linux: look whether memory ran out", steps=(killed, shared), verify=commands.check(facts))
+    return Fix(title="On Linux: see whether memory ran out", steps=(killed, shared), verify=commands.check(facts))

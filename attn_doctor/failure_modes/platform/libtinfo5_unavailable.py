@@ -12,12 +12,13 @@ Why it happens
     The CUDA repository of another (older) release is set up, for example ubuntu2204 on Ubuntu 24.04.
 
 What to do
-    Take the repository made for this release, with CUDA 12.5 or newer, and only the parts that compile: no nsight.
+    Use the repository for this release, with CUDA 12.5 or newer, and install only the parts that compile, without
+    nsight.
 
 How to reproduce
-    `attn-doctor reproduce libtinfo5-unavailable` resolves CUDA 12.3's needs with apt, against the real package index of
-    Ubuntu 24.04. Stand-ins in it: NVIDIA's two packages, with the dependencies of the real ones. It downloads 25 MB. Where
-    that cannot be had, a simulated machine is judged.
+    `attn-doctor reproduce libtinfo5-unavailable` lets apt resolve the dependencies of CUDA 12.3, with the real package
+    index of Ubuntu 24.04. Stand-ins: NVIDIA's two packages, with the dependencies of the real ones. It downloads 25 MB.
+    If that is not available, a simulated machine is judged.
 
 References
     https://github.com/GameServerManagers/LinuxGSM/issues/4589
@@ -39,7 +40,7 @@ from attn_doctor.model.versions import dotted
 MODE = FailureMode(
     code="AD504",
     slug="libtinfo5-unavailable",
-    title="libtinfo5 is not to be had on this release",
+    title="This release has no libtinfo5",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("cuda-home-unset", "nvcc-missing"),
@@ -62,7 +63,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="resolves CUDA 12.3's needs with apt, against the real package index of Ubuntu 24.04",
+        does="lets apt resolve the dependencies of CUDA 12.3, with the real package index of Ubuntu 24.04",
         of=(
             Apt(
                 release="noble",
@@ -94,7 +95,7 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Warn only where a toolkit may be installed next: there is a GPU and a GPU build of torch, and no toolkit yet."""
+    """Warn only if a toolkit may be installed next: there is a GPU and a GPU build of torch, and no toolkit yet."""
     if not every(
         lambda: known(facts.system.os) == "linux",
         lambda: known(facts.system.distribution) is not None,
@@ -130,8 +131,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         release = f" of CUDA {dotted(version)}" if version else ""
         step = commands.by_hand(
             (),
-            f"take the toolkit{release} from NVIDIA's repository for this release of the distribution, CUDA 12.5 or newer: "
-            f"{cuda_toolkits.DOWNLOADS}; or inside an environment, conda install -c conda-forge cuda-toolkit",
+            f"install the toolkit{release} from NVIDIA's repository for this release of the distribution, CUDA 12.5 or newer: "
+            f"{cuda_toolkits.DOWNLOADS}; or, in a conda environment: conda install -c conda-forge cuda-toolkit",
             "adds a toolkit",
             takes="about 5 GB",
         )

@@ -1,7 +1,8 @@
 """flash-attn needs CUDA or ROCm, and a Mac has neither.
 
 What it is
-    flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so it can be neither installed nor built there.
+    flash-attn's kernels are written for CUDA and ROCm. There is no CUDA for macOS, so flash-attn can be neither
+    installed nor built there.
 
 How it shows
     "OSError: CUDA_HOME environment variable is not set" with paths in /private/var/folders, /Users or /opt/homebrew.
@@ -10,7 +11,8 @@ Why it happens
     A requirements file that was written for Linux names flash-attn.
 
 What to do
-    Leave it out: `pip install -r` without that line. PyTorch's own attention runs on Apple's GPU (device="mps") and on the CPU.
+    Remove flash-attn from the requirements file. PyTorch's own attention runs on Apple's GPU (device="mps") and on the
+    CPU.
 
 How to reproduce
     `attn-doctor reproduce macos-unsupported` judges a Mac: a simulated machine, on which nothing is run.
@@ -83,19 +85,19 @@ def detect(facts: Facts) -> Hit | None:
     if known(facts.system.os) != "darwin":
         return None
     return Hit(
-        message="This is a Mac: flash-attn cannot run here, and PyTorch's own attention does.",
+        message="This is a Mac: flash-attn cannot run here, but PyTorch's own attention can.",
         evidence=(fact(facts, "system.os"),),
         certainty=Certainty.OBSERVED,
     )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    # The same paths stand in every log from a Mac: only a build that looks for CUDA counts.
+    # Every log from a Mac has such paths: only a build that looks for CUDA counts.
     wanted = any(log.of("cuda-home-unset") for log in seen.logs) or any("macosx_" in m.text for m in seen.matches)
     if not wanted:
         return None
     return Hit(
-        message=f"{_what(facts)} was to be built on a Mac, for which there is no CUDA.",
+        message=f"{_what(facts)} cannot be built on a Mac: there is no CUDA for macOS.",
         evidence=evidence,
         confidence=Confidence.HIGH,
     )
@@ -112,13 +114,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     instead = (
         "PyTorch's own attention does the same on Apple's GPU (device=\"mps\") and on the CPU"
         if row is not None and row.attention
-        else f"a model that cannot run without {what} needs a Linux machine with such a GPU (a rented one, Colab); any other runs on Apple's GPU "
+        else f"a model that cannot run without {what} needs a Linux machine with such a GPU (rented, or Colab); other models run on Apple's GPU "
         '(device="mps") or on the CPU'
     )
     step = commands.by_hand(
         (),
-        f"leave {what} out of the requirements: it needs an NVIDIA or AMD GPU, for which macOS has no CUDA and no ROCm, and nothing that is installed on a "
-        f"Mac changes that; {instead}",
+        f"remove {what} from the requirements: it needs an NVIDIA or AMD GPU, with CUDA or ROCm, which do not exist for macOS; no package changes "
+        f"that. Instead: {instead}",
         "your requirements file",
         "none",
     )

@@ -1,20 +1,20 @@
 """A script starts its training again in each process that loads data.
 
 What it is
-    On Windows and macOS a new process of Python imports the script from its start. Where model.train() stands at the top level of the script, the
-    new process would train as well; Python stops it.
+    On Windows and macOS a new process of Python imports the script from its start. If model.train() is at the top level
+    of the script, the new process would train as well; Python stops it with this error.
 
 How it shows
     "RuntimeError: An attempt has been made to start a new process before the current process has finished its bootstrapping phase", with the advice
     "if __name__ == '__main__': freeze_support()". The same training works as a yolo command, or on Linux.
 
 Why it happens
-    A DataLoader with workers, or a training on several GPUs, starts processes. Linux copies the running process (fork), Windows and macOS start
-    it anew (spawn).
+    A DataLoader with workers, or a training on several GPUs, starts processes. Linux copies the running process (fork),
+    Windows and macOS start a new Python (spawn).
 
 What to do
-    Put all that the script starts under `if __name__ == "__main__":`. Or start the training by the yolo command. With workers=0 no process is
-    started.
+    Put everything that the script runs under `if __name__ == "__main__":`. Or start the training by the yolo command.
+    With workers=0 no process is started.
 
 How to reproduce
     There is no recipe: the script is the user's own. A script with `torch.multiprocessing.spawn(print)` at its top level shows it on every system.
@@ -83,13 +83,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     guard = commands.by_hand(
         (),
-        "write the line  if __name__ == '__main__':  in your script, and below it, indented, all that it starts: the model, model.train(...), "
+        "write the line  if __name__ == '__main__':  in your script, and below it, indented, everything that the script runs: the model, model.train(...), "
         "model.val(...); imports and functions stay above it",
         "your script",
         "none",
     )
     made = [Fix(title="Start the training under if __name__ == '__main__'", steps=(guard,), verify=verify)]
-    if facts.yolo.version is not None:  # known to be missing only with facts of the machine
+    if facts.yolo.version is not None:  # None only if it is known that ultralytics is missing
         command = commands.by_hand(
             (), "with Ultralytics: yolo detect train model=MODEL data=DATA in place of the script", "nothing", "none"
         )

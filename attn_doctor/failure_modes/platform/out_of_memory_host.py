@@ -8,15 +8,18 @@ How it shows
     NumPy says "Unable to allocate 4.39 GiB for an array"; the DataLoader says "is killed by signal: Killed".
 
 Why it happens
-    Each worker of a DataLoader holds a copy of the program, `cache=True` keeps all images in memory, and on a CPU the batch itself lies
-    there. A shell (`ulimit -v`), a container or a job of a cluster may allow less than the machine has.
+    Each worker of a DataLoader holds a copy of the program, `cache=True` keeps all images in memory, and a training on
+    the CPU keeps its batch there too. A shell (`ulimit -v`), a container or a job of a cluster may allow less than the
+    machine has.
 
 What to do
-    Start with fewer workers, without the cache of images and with a smaller batch: `workers=0 cache=False batch=4`. Where `ulimit -v`
-    shows a number, `ulimit -S -v hard` raises it as far as the hard limit allows. A container or a job gets more memory from outside.
+    Start with fewer workers, without the cache of images and with a smaller batch: `workers=0 cache=False batch=4`.
+    Where `ulimit -v` shows a number, `ulimit -S -v hard` raises it as far as the hard limit allows. Give a container or
+    a job more memory when you start it.
 
 How to reproduce
-    `attn-doctor reproduce out-of-memory-host` asks torch for a million gigabytes on the CPU. It takes a torch in the target.
+    `attn-doctor reproduce out-of-memory-host` asks torch for a million gigabytes on the CPU. If the torch of the target
+    does not fit, a CPU build is downloaded: 200 MB.
 
 References
     https://docs.pytorch.org/docs/stable/data.html#multi-process-data-loading
@@ -89,7 +92,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     size, count, batch = seen.group("size"), seen.group("bytes"), seen.group("batch")
     asked = size or (f"{int(count):,} bytes".replace(",", " ") if count else None)
     what = f" when it asked for {asked}" if asked else ""
-    message = f"The program got no memory of the machine{what}: it is used up, or a limit allows no more. The GPU's memory is another."
+    message = f"The program got no memory of the machine{what}: it is used up, or a limit allows no more. This is not the GPU's memory."
     lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in proofs[:4])
     return Hit(message=message, evidence=lines, variant=Full(batch=int(batch) if batch else None))
 
@@ -104,10 +107,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     less = commands.by_hand((), words, "the settings of the training", "none")
     made = [Fix(title="Use less memory", steps=(less,), verify=commands.check(facts))]
     if facts.system.os != "windows":
-        # "unlimited" sets the hard limit too, which only root may raise.
+        # `ulimit -v unlimited` would change the hard limit too, and only root may raise that limit.
         why = (
-            "where ulimit -v shows a number: raises it as far as the hard limit allows (ulimit -H -v); a container or a job of a cluster "
-            "gets more from outside"
+            "if ulimit -v shows a number: raises it as far as the hard limit allows (ulimit -H -v). Give a container or a cluster job more "
+            "memory when you start it"
         )
         more = commands.by_hand(("ulimit", "-S", "-v", "hard"), why, "the limit of this shell", "none")
         made.append(Fix(title="Allow the shell more memory", steps=(more,), verify=commands.check(facts)))

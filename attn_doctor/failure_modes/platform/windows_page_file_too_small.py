@@ -1,8 +1,9 @@
 """The page file of Windows is too small.
 
 What it is
-    Windows promises memory to a program only as far as memory and page file together reach. Each worker of a DataLoader is a Python of
-    its own there, which loads torch and its libraries again and is promised several gigabytes. torch is whole.
+    Windows reserves memory for programs only up to the size of memory and page file together. On Windows each worker of
+    a DataLoader is a separate Python process, which loads torch and its libraries again and reserves several gigabytes.
+    torch itself is not damaged.
 
 How it shows
     "OSError: [WinError 1455] The paging file is too small for this operation to complete. Error loading
@@ -10,15 +11,15 @@ How it shows
     safetensors and other programs in Rust; "DLL load failed while importing ...: The paging file is too small".
 
 Why it happens
-    A page file of a fixed small size, or none; many workers; a large model that is loaded while little is left.
+    A page file of a fixed small size, or none; many workers; a large model that is loaded while little memory is left.
 
 What to do
     Make the page file larger: run SystemPropertiesPerformance.exe, then Advanced, Virtual memory, Change, and restart Windows. Or
     start with fewer workers: `workers=0` to `workers=2`.
 
 How to reproduce
-    There is no recipe: it takes a Windows whose page file is full. It shows when a training with `workers=8` starts on a machine with
-    8 GB of memory and a page file of 2 GB.
+    There is no recipe: it needs a Windows whose page file is full. The error shows when a training with `workers=8`
+    starts on a machine with 8 GB of memory and a page file of 2 GB.
 
 References
     https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--1300-1699-
@@ -37,7 +38,7 @@ from attn_doctor.failure_modes.shared.fact_queries import message, text_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Fix, Severity, fact
 
-# The number is the same in every language; some programs print only the words.
+# The number 1455 is the same in every language, but some programs print only the words.
 _WORDS = (
     "paging file is too small",
     "页面文件太小",
@@ -61,7 +62,7 @@ MODE = FailureMode(
         "ultralytics-broken",
         "torchvision-mismatch",
     ),
-    says="Windows had no memory left to promise: its page file is too small for what was started. torch itself is whole.",
+    says="Windows could not reserve more memory: its page file is too small for what was started. torch itself is not damaged.",
     signs=(
         Sign(
             pattern=r"\[WinError 1455\]",
@@ -89,7 +90,7 @@ def detect(facts: Facts) -> Hit | None:
     if fault is None or not _FULL.search(text_of(fault)):
         return None
     return Hit(
-        message="torch does not import, because the page file of Windows is too small. torch itself is whole.",
+        message="torch does not import, because the page file of Windows is too small. torch itself is not damaged.",
         evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
         certainty=Certainty.OBSERVED,
     )
@@ -99,8 +100,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     fewer = commands.by_hand(
         (),
-        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader), and try up to 2 where that works: each worker "
-        "loads torch again",
+        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader), and try up to 2 if that works: each worker loads torch again",
         "the settings of the training",
         "none",
     )

@@ -1,7 +1,7 @@
 """A path inside flash-attn's source is longer than Windows allows.
 
 What it is
-    Windows programs accept paths of 260 characters unless long paths are switched on. flash-attn's source brings
+    Windows programs accept paths of 260 characters unless long paths are switched on. flash-attn's source contains
     composable_kernel, whose file names alone are over 150 long, and pip unpacks it under a long temporary folder.
 
 How it shows
@@ -90,7 +90,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ninja(Variant, frozen=True):
-    """Say that ninja met the path: it keeps to 260 characters also where Windows' long paths are on."""
+    """Say that ninja refused the path: its limit is 260 characters even if Windows' long paths are on."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -108,14 +108,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     key = r"HKLM\SYSTEM\CurrentControlSet\Control\FileSystem"
     switch = commands.by_hand(
         ("reg", "add", key, "/v", "LongPathsEnabled", "/t", "REG_DWORD", "/d", "1", "/f"),
-        "in a prompt of an administrator, then open a new one",
+        "in an administrator's command prompt; then open a new prompt",
         "one value of the registry",
     )
     git = commands.by_hand(
-        ("git", "config", "--global", "core.longpaths", "true"), "git has a switch of its own", "git's settings"
+        ("git", "config", "--global", "core.longpaths", "true"),
+        "git has its own setting for long paths",
+        "git's settings",
     )
     make = commands.by_hand(("mkdir", r"C:\t"), "a short folder to unpack in", "adds a folder", "none")
-    short = commands.variable("TEMP", r"C:\t", "pip unpacks in it")
+    short = commands.variable("TEMP", r"C:\t", "pip then unpacks in this folder")
     unpack = Fix(title="Unpack in a short folder", steps=(make, short), verify=verify)
     if isinstance(hit.variant, Ninja):
         return (unpack,)

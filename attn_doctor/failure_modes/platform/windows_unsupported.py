@@ -1,8 +1,8 @@
 """flash-attn has no wheels for Windows, and building it there rarely works.
 
 What it is
-    The flash-attn project publishes wheels for Linux on x86-64. On Windows pip begins to compile. That takes hours, needs a
-    Visual Studio and a CUDA toolkit that fit each other, and mostly fails.
+    The flash-attn project publishes wheels for Linux on x86-64. On Windows pip begins to compile. That takes hours,
+    needs a Visual Studio and a CUDA toolkit that fit each other, and usually fails.
 
 How it shows
     "Guessing wheel URL: ...win_amd64.whl" and then "Precompiled wheel not found. Building from source..."; errors of cl.exe or
@@ -12,8 +12,8 @@ Why it happens
     The project does not build for Windows; other people do.
 
 What to do
-    Nothing, for YOLO12: PyTorch's own fused attention is there. Else a wheel built by others (`attn-doctor wheels` lists who), or WSL2,
-    where the Linux wheels work.
+    Nothing, for YOLO12: PyTorch's own fused attention is there. Else use a wheel built by others (`attn-doctor wheels`
+    lists these people), or WSL2, where the Linux wheels work.
 
 How to reproduce
     `attn-doctor reproduce windows-unsupported` judges a Windows machine: a simulated machine, on which nothing is run.
@@ -76,7 +76,7 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="The flash-attn project has no wheels for Windows: pip would compile it here for hours, and that mostly fails.",
+        message="The flash-attn project has no wheels for Windows: pip would compile it here for hours, and that usually fails.",
         evidence=(fact(facts, "system.os"), fact(facts, "flash_attention.version", "flash-attn is not installed")),
     )
 
@@ -88,7 +88,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     stages = {MODE.slug, "no-prebuilt-wheel", "build-timeout-hang", "build-failed-unspecified"}
     stopped = any(m.strength == "proof" and m.slug not in stages for log in seen.logs for m in log.matches)
     return Hit(
-        message="flash-attn was to be installed on Windows, where its project has no wheels: pip compiled it.",
+        message="pip compiled flash-attn on Windows, because the flash-attn project has no wheels for Windows.",
         evidence=evidence,
         confidence=Confidence.HIGH,
         severity=Severity.INFO if stopped else Severity.ERROR,
@@ -98,7 +98,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     look = commands.by_hand(
-        ("attn-doctor", "wheels"), "lists those who build wheels for Windows, and what fits here", "nothing", "none"
+        ("attn-doctor", "wheels"),
+        "lists the people who build wheels for Windows, and the wheels that fit here",
+        "nothing",
+        "none",
     )
     wsl = commands.by_hand(
         ("wsl.exe", "--install"),

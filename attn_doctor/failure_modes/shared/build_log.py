@@ -1,4 +1,7 @@
-"""Give the steps that write a whole build log into a file and have attn-doctor read it, in the words of the place where it is typed. Pure."""
+"""Make the steps that repeat a build with its complete log in a file, and let attn-doctor read the file. Pure.
+
+The commands fit the place where they are typed: a shell, or a Dockerfile and its host.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Install, Step
 
 FILE = "build.log"
-_SAYS = f"{FILE} then holds all that the compilers say"
-# A command that any shell takes as it stands, with the word behind which pip and uv take an option.
+_SAYS = f"{FILE} then contains all messages of the compilers"
+# A command that needs no quoting in any shell. `before` ends with the word after which pip and uv accept an option.
 _PLAIN = re.compile(r"(?P<before>[\w ./=@-]*\b(?:pip[\d.]*|uv) install|uv sync)(?P<after>[\w ./=@-]*)")
-_LIMIT_OF_DOCKER = "docker shows the lines of a RUN on the host alone: --progress=plain shows all of them"
+_LIMIT_OF_DOCKER = "docker prints the lines of a RUN only on the host, and all of them only with --progress=plain"
 
 
 def written(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that repeat the build with its output in a file, and read that."""
-    single = commands.variable("MAX_JOBS", "1", "one compiler at a time: the error stands where it happened")
+    """Return the steps that repeat the build with its output in a file, and read that file."""
+    single = commands.variable(
+        "MAX_JOBS", "1", "one compiler at a time, so that no other output is mixed with the error"
+    )
     read = commands.by_hand(("attn-doctor", "diagnose", FILE), "finds the first cause in that file", "nothing")
     if places.container(facts) == places.BUILD:
         return (single, *_in_image(facts), read)
@@ -27,19 +32,19 @@ def written(facts: Facts) -> tuple[Step, ...]:
 
 
 def _in_image(facts: Facts) -> tuple[Step, ...]:
-    """Return the line of the Dockerfile, and the command of its host that keeps what it says.
+    """Return the line for the Dockerfile, and the command for the host that writes the output into a file.
 
     https://docs.docker.com/reference/cli/docker/buildx/build/#progress
     """
-    made = package_cures.build(facts, "in the Dockerfile, in place of the line that failed", verbose=True, fresh=True)
+    made = package_cures.build(facts, "in the Dockerfile, instead of the line that failed", verbose=True, fresh=True)
     line = made
     if not isinstance(made, Install):
         words = "in the Dockerfile: add -v and --no-build-isolation to the line that installs the package"
         line = commands.by_hand((), words, "the Dockerfile", "none")
     whole = commands.by_hand(
         ("docker", "build", "--progress=plain", "."),
-        f"on the host, with the options that you build the image with: {_LIMIT_OF_DOCKER}",
-        "an image, where the build goes well",
+        f"on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
+        "an image, if the build succeeds",
         into=FILE,
     )
     return line, whole
@@ -52,7 +57,7 @@ def _again(facts: Facts) -> Step:
         where = Install(requirements=(folder,), why="", changes="", no_build_isolation=True, verbose=True)
         *before, path = commands.by_own_tool(facts, where).argv
         kept = ("-e",) if _editable(facts) else ()
-        why = f"the sources there, built again: {_SAYS}; it may compile for hours"
+        why = f"builds the sources in that folder again: {_SAYS}; it may compile for hours"
         return commands.by_hand((*before, *kept, path), why, "adds the package", into=FILE)
     if isinstance(made, Install):
         return commands.by_hand(
@@ -66,7 +71,7 @@ def _again(facts: Facts) -> Step:
     unnamed = Install(
         requirements=("PACKAGE",), why="", changes="", no_build_isolation=True, no_cache=True, verbose=True
     )
-    why = f"write what you installed in place of PACKAGE (in the folder of its sources: a dot): {_SAYS}; it may compile for hours"
+    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; it may compile for hours"
     return commands.by_hand(commands.by_own_tool(facts, unnamed).argv, why, "adds the package", into=FILE)
 
 
@@ -79,14 +84,16 @@ def _editable(facts: Facts) -> bool:
 
 
 def newest_sources(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that build the newest sources of the package, where its compiler's error is known and its cause is not."""
+    """Return the steps that build the newest sources of the package: for a compiler's error whose cause is not known."""
     folder = facts.subject.folder
     if isinstance(folder, str):
-        pull = commands.by_hand(("git", "-C", folder, "pull"), "a later commit may compile here", "the checkout", "low")
+        pull = commands.by_hand(
+            ("git", "-C", folder, "pull"), "gets newer sources, which may compile here", "the checkout", "low"
+        )
         return (pull, _built(facts, folder))
     name, asked = subject.package(facts), subject.requirement(facts)
     if name is None or asked is None:
-        words = "search for the words of the error in the issues of the package that was built: a later commit of it may compile here"
+        words = "search for the text of the error in the issues of the package that was built: a newer commit of the package may compile here"
         return (commands.by_hand((), words, "nothing", "none"),)
     return (package_cures.build(facts, f"the newest {name}, which may compile here", fresh=True),)
 

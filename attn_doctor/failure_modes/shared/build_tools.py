@@ -1,4 +1,4 @@
-"""Find the small packages that setup.py imports and that are missing, and install them. Pure."""
+"""Find the small packages that setup.py imports and that are not installed, and make the steps that install them. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NEEDED = ("setuptools", "wheel", "packaging", "psutil", "ninja")
 
 
 def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
-    """Find the packages that a build without isolation would miss in the target."""
+    """Find the packages that a build without isolation needs and that the target does not have. `wanted`: their names."""
     if not building.setup_would_run(facts):
         return None
     absent = [name for name in wanted if package(facts, name) is None]
     if not absent:
         return None
     return Hit(
-        message=f"{names(absent)} is not installed here, and building flash-attn without isolation imports it."
+        message=f"{names(absent)} is not installed here, and a build of flash-attn without isolation imports it."
         if len(absent) == 1
-        else f"{names(absent)} are not installed here, and building flash-attn without isolation imports them.",
+        else f"{names(absent)} are not installed here, and a build of flash-attn without isolation imports them.",
         evidence=(fact(facts, "packages.distributions", f"there is no {' and no '.join(absent)}"),),
     )
 
@@ -36,7 +36,10 @@ class Missing(Variant, frozen=True, kw_only=True):
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Report a build in a log that stopped because one of them was missing, with all others that the setup imports."""
+    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the others that the setup imports.
+
+    `usual`: the module, if the line does not name one.
+    """
     module = seen.group("module") or usual
     name = DISTRIBUTION_OF.get(module, module)
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
@@ -55,7 +58,7 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     )
 
 
-# Modules that are called otherwise than the distribution that brings them. setuptools 82 dropped pkg_resources:
+# Modules whose name differs from the name of their distribution. setuptools 82 removed pkg_resources:
 # https://setuptools.pypa.io/en/latest/history.html
 DISTRIBUTION_OF = {
     "pkg_resources": "setuptools<81",
@@ -68,17 +71,17 @@ DISTRIBUTION_OF = {
 }
 
 
-# Other setups import these. Outside of a build a program that misses one is none of this.
+# The setups of other packages import these. Outside of a build, a missing module of these is not this failure.
 _RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm", "cpuinfo", "cmake", "ninja")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return the fixes: all that the setup imports at once, torch too where it is missing, and then the build."""
+    """Return the fixes: install all that the setup imports, and torch if it is missing; then build."""
     missing = hit.variant.packages if isinstance(hit.variant, Missing) else ()
     tools = package_cures.built_here(
         facts,
         "Install the build tools, then build without isolation",
-        "with isolation off, the build sees what is installed here",
+        "without isolation the build uses the packages that are installed here",
         *missing,
     )
     ready = building.without_compiling(facts)

@@ -1,6 +1,6 @@
-"""Answer the questions about facts and logs that several rules about building flash-attn ask, and give the fixes that need no build. Pure.
+"""Answer the questions that several rules about building flash-attn ask of facts and logs, and make the fixes without a build. Pure.
 
-Each question raises Unsure where the answer is not known.
+Each question raises Unsure if the answer is not known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attn_doctor.model.versions import pair
 FLASH_ATTN = subject.FLASH_ATTN
 FAILED = "build-failed-unspecified"  # its signs are lines that every failed build prints
 
-# Paths of the environment of an isolated build: its torch is the registry's, which under Windows is a CPU build.
+# Paths in the environment of an isolated build. Its torch comes from PyPI; on Windows that is a CPU build.
 ISOLATED = tuple(
     Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
     for pattern, literal, sample in (
@@ -48,12 +48,12 @@ ISOLATED = tuple(
 
 
 def works(facts: Facts) -> bool:
-    """Return whether flash-attn 2 is there and nothing speaks against it. Raises Unsure."""
+    """Say whether flash-attn 2 is installed and was not seen to fail. Raises Unsure."""
     return known(machine.flash_attn(facts)) in ("works", "not tried")
 
 
 def wanted_release(facts: Facts) -> str:
-    """Return the flash-attn that would be built: pinned by the project, installed and broken, or the newest for this Python."""
+    """Return the release of flash-attn that would be built: the pinned release, else the installed release, else the newest for this Python."""
     for pin in facts.project.pins if isinstance(facts.project.pins, tuple) else ():
         exact = _exactly(pin.requirement)
         if exact is not None:
@@ -81,7 +81,7 @@ def _exactly(text: str) -> str | None:
 
 
 def asked_for(facts: Facts, release: str) -> Wheel:
-    """Return the wheel that this release's setup.py would ask for here."""
+    """Return the wheel that the setup.py of this release would try to download here."""
     key = key_of(facts)
     return known(
         wheels.asked_for(
@@ -96,7 +96,7 @@ def asked_for(facts: Facts, release: str) -> Wheel:
 
 
 def wheel_is_there(facts: Facts, release: str) -> Judgement:
-    """Say whether setup.py would find its wheel. A release that is not in the table is judged by the newest one that is."""
+    """Say whether setup.py would find its wheel. For a release that is not in the table, the newest release in the table decides."""
     asked = wheels.exists(asked_for(facts, release).filename)
     if isinstance(asked, Answer):
         return asked
@@ -110,7 +110,7 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Say whether pip would run flash-attn's setup.py here, which looks for nvcc and imports build tools before it asks for a wheel."""
+    """Say whether pip would run flash-attn's setup.py here. It looks for nvcc and imports build tools before it looks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
@@ -150,7 +150,7 @@ def _may_be_named(wheel: Wheel, key: Key) -> bool:
 
 
 def toolkit(facts: Facts) -> Toolkit | None:
-    """Return the toolkit that PyTorch would build with; None where its choice is no toolkit."""
+    """Return the toolkit that PyTorch would build with; None: PyTorch finds none, or the folder that it finds is not a toolkit."""
     by = known(facts.toolchain.cuda_home_by)
     if by is None:
         return None
@@ -184,13 +184,13 @@ _COMPILERS: dict[str, HostCompiler] = {
 
 
 def host_compiler(facts: Facts) -> Compiler | None:
-    """Return the C++ compiler that would be called: the one that CC or CXX names, else the first on PATH."""
+    """Return the C++ compiler that a build would call: the compiler in CC or CXX, else the first on PATH. None: there is none."""
     wanted = ("cl",) if known(facts.system.os) == "windows" else ("gcc", "g++", "clang", "clang++")
     return next((c for c in known(facts.toolchain.compilers) if c.name in wanted and c.version is not None), None)
 
 
 def memory(facts: Facts) -> int:
-    """Return the bytes that a build may use: the free memory, or the container's limit where that is less."""
+    """Return the bytes of memory that a build may use: the free memory, or the container's limit if it is lower."""
     free, limit = known(facts.system.available_bytes), known(facts.system.cgroup_memory_bytes)
     if free is None:
         raise Unsure(Unknown("the free memory is not known"))
@@ -198,7 +198,7 @@ def memory(facts: Facts) -> int:
 
 
 def build_key(facts: Facts, release: str) -> BuildKey:
-    """Return the values on which a build of this release here depends, for the questions of `knowledge.build`."""
+    """Return the values that decide a build of this release on this machine, as `knowledge.build` needs them."""
     key = key_of(facts)
     compiler = host_compiler(facts)
     cores = known(facts.system.cores)
@@ -219,7 +219,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
 
 
 def foreseen(facts: Facts) -> Prediction | None:
-    """Return the cost of a build here; None where too little is known."""
+    """Return the predicted time and memory of a build here; None: too little is known."""
     try:
         return predict(build_key(facts, wanted_release(facts)))
     except Unsure:
@@ -227,12 +227,12 @@ def foreseen(facts: Facts) -> Prediction | None:
 
 
 def variables(prediction: Prediction | None) -> dict[str, str]:
-    """Return the advised settings as environment variables."""
+    """Return the settings of a prediction as environment variables."""
     return prediction.settings.variables() if prediction and prediction.settings else {}
 
 
 def in_build(seen: Seen, match: Match) -> bool:
-    """Say whether this match belongs to a build in its log. It does not where the last installation before it ended well."""
+    """Say whether this match belongs to a failed build in its log: not if the last installation before the match succeeded."""
     log = next((log for log in seen.logs if log.file == match.file), None)
     built = [m.line for m in log.of(FAILED)] if log else []
     if log is None or not built:
@@ -253,24 +253,24 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
     )
 
 
-# A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ...", in any language: the colons stay),
+# A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ..."; the colons are the same in every language),
 # MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
 def missing_header(names: str) -> str:
-    """Return a pattern for the line in which a compiler says that one of these headers (a regular expression) is missing."""
+    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the headers."""
     return (
         rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
         rf"(?P<header>{names})(?=\s?[:：'\"])"
     )
 
 
-# What bash, zsh and dash say of a program that they do not find, behind its name.
+# The words that bash, zsh and dash print after the name of a program that they do not find.
 NO_COMMAND = rf"\s?[:：]\s?(?:not found|{translated_messages.pattern('command not found')})"
 
 
 def unknown_to_windows(program: str, group: str) -> tuple[Sign, ...]:
-    """Return the signs by which cmd.exe and PowerShell say, in any language, that there is no such program.
+    """Return the signs of cmd.exe and PowerShell, in all known languages, for a program that they do not find.
 
-    `group`: the named group that holds the program.
+    `group`: the name of the group that captures the program.
     """
     shells = ("is not recognized as an internal or external command", "is not recognized as the name of a cmdlet")
     words = rf"(?:is not recognized as |{translated_messages.pattern(*shells)})"
@@ -285,28 +285,28 @@ def unknown_to_windows(program: str, group: str) -> tuple[Sign, ...]:
 
 
 def verify(facts: Facts) -> tuple[str, ...]:
-    """Return the argv that shows whether the package that failed works: flash-attn, or the one that a log names."""
+    """Return the argv that shows whether the package that failed works: the package that a log names, or flash-attn."""
     return subject.verify(facts)
 
 
 def build(facts: Facts, why: str = "built here, against this torch", release: str | None = None) -> Step:
-    """Return the step that builds the package that failed, in the environment that has torch."""
+    """Return the step that builds the package that failed, in the environment with torch."""
     return package_cures.build(facts, why, release=release)
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install the package that failed and compile nothing; empty where none is known.
+    """Return the fixes that install the package that failed without compiling; empty if none is known.
 
-    For flash-attn a wheel that fits this torch, or a torch that a wheel exists for.
+    For flash-attn: a wheel for this torch, or another torch that has a wheel.
     """
     name = subject.package(facts)
     return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
 
 
 def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
-    """Return the fixes of a build that only has to be gentler, and those that compile nothing: a wheel for the torch that is there first.
+    """Return `own`, a fix that repeats the build with other settings, and the fixes that compile nothing, in the best order.
 
-    A way that puts another torch in the place of one that works, or that nobody knows, comes after the build.
+    A wheel for the installed torch comes before the build. A fix that would replace a working or unknown torch comes after it.
     """
     ready = without_compiling(facts)
     name = subject.package(facts)
@@ -314,14 +314,14 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
     if name == FLASH_ATTN:
         keeps = (wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)) is not None
     else:
-        # The command of these wheels asks the torch that is there which it is.
+        # The command for these wheels prints the version of the installed torch first.
         asks = row is not None and row.wheels in ("pytorch-index", "links")
         keeps = asks or isinstance(facts.torch.version, str) or row is None or not row.torch_bound
     return (*ready, own) if keeps else (own, *ready)
 
 
 def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install flash-attn's finished wheel, or the torch that one exists for."""
+    """Return the fixes that install flash-attn's finished wheel, or a torch for which a wheel exists."""
     wheel = wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)
     if wheel is not None:
         step = commands.install(
@@ -342,9 +342,9 @@ def _verify(facts: Facts) -> tuple[str, ...]:
 
 
 def _likely(key: Key, facts: Facts) -> Key:
-    """Return the key with x86-64 as the processor where a log does not say which, and its torch has no wheel on any Linux.
+    """Return the key, with x86-64 as the processor if a log does not name one and no Linux wheel exists for its torch.
 
-    On another processor pip refuses the file by its name.
+    If the processor is another one, pip refuses the wheel because of its file name.
     """
     linux = facts.system.os == "linux" and isinstance(key.platform, Unknown) and facts.system.board != "jetson"
     if not linux or not isinstance(key.torch, str) or not isinstance(key.python, str):
@@ -364,8 +364,8 @@ def _other_torch(facts: Facts) -> Fix | None:
         os=system.os if isinstance(system.os, str) else "linux",
     )
     if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
-        return None  # none is known, or the torch is that of Colab or Kaggle, which fits their driver
-    why = f"the nearest torch that flash-attn {nearest.wheel.release} has a finished wheel for"
+        return None  # none is known, or it is Colab's or Kaggle's own torch, which fits the driver there
+    why = f"the nearest version of torch for which flash-attn {nearest.wheel.release} has a finished wheel"
     torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(
         nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
@@ -373,6 +373,6 @@ def _other_torch(facts: Facts) -> Fix | None:
     title = (
         f"Change to torch {nearest.torch}, which has a wheel"
         if torch
-        else f"Take flash-attn {nearest.wheel.release}, which has a wheel for this torch"
+        else f"Install flash-attn {nearest.wheel.release}, which has a wheel for this torch"
     )
     return Fix(title=title, steps=(*torch, wheel), verify=_verify(facts))

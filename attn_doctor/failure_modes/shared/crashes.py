@@ -1,6 +1,6 @@
-"""Judge lines that report a crash of compiled code: which of them count, and how sure they make. Pure.
+"""Judge lines that report a crash of compiled code: which lines count, and how certain the cause is. Pure.
 
-The failure modes of crashes have these context signs; a crash of a compiler is another failure.
+The failure modes of crashes share these context signs. A crash of a compiler is a failed build and is not reported here.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ CONTEXT = (
     ),
 )
 
-# The end of what bash prints: nothing, that the core was dumped, or the command.
+# What may follow the name of a signal in a line of bash: nothing, "(core dumped)", or the command.
 _ENDS = r"(?:\s?[(（]|\s*$|\s+(?:python|yolo|/))"
 
 
 def in_other_languages(english: str, *, name: str | None = None, dumped: bool = False) -> tuple[Sign, ...]:
     """Return the signs of a signal's name as bash prints it in other languages; all are hints.
 
-    `name`: the group in which the word is kept. `dumped`: it counts only with "(core dumped)", as the word alone is an everyday one.
+    `name`: the group that captures the word. `dumped`: the word counts only with "(core dumped)", because it is a common word.
     """
     end = r"\s?" + translated_messages.pattern("(core dumped)") if dumped else _ENDS
     group = f"?P<{name}>" if name else "?:"
@@ -63,13 +63,13 @@ def in_other_languages(english: str, *, name: str | None = None, dumped: bool = 
     )
 
 
-# Its driver says so in the same line.
+# Words of a compiler in the same line: then the compiler crashed.
 _COMPILER = re.compile(r"compiler error|terminated program|died due to|cc1plus|cicc|ptxas|nvcc|clang|\bld:")
-_SHORT = 12  # lines of a log that may be nothing but the crash
+_SHORT = 12  # a log of at most so many lines may consist of the crash only
 
 
 class Crash(NamedTuple):
-    """Hold the lines that report a crash, and what follows from the rest of the log."""
+    """Hold the lines that report a crash, and the confidence and severity that the rest of the log gives them."""
 
     matches: tuple[Match, ...]
     evidence: tuple[Evidence, ...]
@@ -78,7 +78,7 @@ class Crash(NamedTuple):
 
 
 def crash(seen: Seen, evidence: tuple[Evidence, ...]) -> Crash | None:
-    """Return the crash that a log reports; None where it is a compiler's."""
+    """Return the crash that a log reports; None: there is none, or a compiler crashed."""
     crashes = tuple(m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text))
     if not crashes:
         return None

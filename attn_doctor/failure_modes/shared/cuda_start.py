@@ -1,6 +1,6 @@
 """Answer the questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
 
-Each raises Unsure where the answer is not known.
+Each function raises Unsure if the answer is not known, except where its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def works(facts: Facts) -> bool:
 
 
 def refused(facts: Facts) -> int | None:
-    """Return the number of the error of cuInit, or of torch's message, with which CUDA did not start; None: it started or gave no number."""
+    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None: CUDA started, or there is no number."""
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -49,17 +49,17 @@ def evidence(facts: Facts) -> Evidence:
 
 
 def visible(facts: Facts) -> list[tuple[int, Gpu]]:
-    """Return the GPUs that programs see, with their index in the facts. A GPU counts as seen where this is not known."""
+    """Return the GPUs that programs can see, with their index in the facts. A GPU whose visibility is not known counts as visible."""
     return [(index, gpu) for index, gpu in enumerate(known(facts.graphics.gpus)) if gpu.visible is not False]
 
 
 def driver_os(facts: Facts) -> OsName:
-    """Say which system's driver it is: under WSL that of Windows. Raises Unsure where it is not known whether this is WSL."""
+    """Return the system to which the driver belongs: in WSL it is Windows. Raises Unsure if it is not known whether this is WSL."""
     return "windows" if facts.system.os == "windows" or fact_queries.under_wsl(facts) else "linux"
 
 
 def driver_os_or_none(facts: Facts) -> OsName | None:
-    """Say which system's driver it is; None where that is not known, as for a log without a machine."""
+    """Return the system to which the driver belongs; None: not known, for example if there is only a log."""
     if isinstance(facts.system.os, Unknown):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Find the package that stopped an import: from the exception, or from the place in the code where it failed."""
+"""Find the package that stopped an import: by the exception, or by the file in which the import failed."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.steps import Step
 
 _NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]+)")
-# The module lacks a name: a part of it is missing, or another module of that name hides it.
+# A module does not have a name: a file of the module is missing, or another module with the same name hides it.
 _LACKS = re.compile(
     r"(?:partially initialized )?module '(?P<module>\w+)[\w.]*' has no attribute|cannot import name '[^']+' from '(?P<of>\w+)"
 )
-# ".../site-packages/PIL/Image.py:12 in <module>": the part behind site-packages is the package.
+# ".../site-packages/PIL/Image.py:12 in <module>": the folder after site-packages is the package.
 _PLACE = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<module>[A-Za-z_]\w*)(?:\.py|[\\/.])")
 
 
 class Culprit(NamedTuple):
-    """Name the package that failed, and whether it is missing ("No module named 'yaml'") or there and broken."""
+    """Name the package that failed. `is_missing`: it is not installed ("No module named 'yaml'"); else it is installed and broken."""
 
     module: str
-    distribution: str | None  # None: not known which distribution brings this module
+    distribution: str | None  # None: the distribution that contains this module is not known
     is_missing: bool
 
 
 def missing_module(fault: Fault) -> str | None:
-    """Return the package that an error says is not there: "cv2"; None where it says something else."""
+    """Return the package that is missing by the words of an error: "cv2"; None: the error has other words."""
     found = _NO_MODULE.search(fault.headline or "")
     return found["module"].partition(".")[0] if found else None
 
 
 def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
-    """Return the package that stopped the import of `importing`; None where nothing tells.
+    """Return the package that stopped the import of `importing`; None: the fault does not show it.
 
-    Example: ultralytics died at .../site-packages/PIL/Image.py:12: PIL, of the distribution pillow, is broken.
+    Example: the import of ultralytics failed at .../site-packages/PIL/Image.py:12: PIL is broken, and its distribution is pillow.
     """
     missing = _NO_MODULE.match(fault.message or "") if fault.type == "ModuleNotFoundError" else None
     if missing:
@@ -55,7 +55,7 @@ def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
 
 
 def _distribution(facts: Facts, module: str) -> str | None:
-    """Return the installed distribution of this module, where several could bring it: cv2 comes with four of them."""
+    """Return the distribution of this module: the installed one, if several contain the module (cv2 is in four), else the usual one."""
     listed = facts.packages.distributions
     for found in listed if isinstance(listed, tuple) else ():
         if module_of(canonicalize_name(found.name)) == module:
@@ -64,7 +64,7 @@ def _distribution(facts: Facts, module: str) -> str | None:
 
 
 def install_missing(facts: Facts, to_blame: Culprit) -> tuple[tuple[Step, ...], int]:
-    """Return the steps that install the missing module with all else that is missing, and how many distributions that is."""
+    """Return the steps that install the missing module and all other missing requirements, and the number of distributions."""
     lacks = requirements.missing(facts)
     name = to_blame.distribution
     if name is None or any(lack.name == name for lack in lacks):

@@ -1,7 +1,7 @@
-"""Judge logs that are cut: the frame in which a traceback ends is there, and the line that names the error is not. Pure.
+"""Judge logs that are cut: the last frame of a traceback is there, and the line with the error is missing. Pure.
 
-A frame tells the question that a program asked last. So it tells the probable cause, and never more than that: all hits of this
-module have low confidence and name the line to send.
+The last frame shows what the program was doing. This gives a probable cause and no certain one: all hits of this module have low
+confidence, and their message asks for the missing line.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from attn_doctor.failure_modes.mode import Hit, Sign, Variant
 from attn_doctor.logs.reader import Log, Match, Seen, Topic
 from attn_doctor.model.findings import Confidence, Evidence
 
-_NEAR_THE_END = 40  # lines after the frame at most: pip, docker and a shell add their own
-_NEAR_ABOVE = 60  # lines before the frame in which a line that names an error is of the same failure
-WRAPPED = 4  # lines from a frame to its source line at most: a terminal may have broken the frame
+_NEAR_THE_END = 40  # most lines after the frame: pip, docker and a shell add lines of their own
+_NEAR_ABOVE = 60  # an error at most so many lines before the frame belongs to the same failure
+WRAPPED = 4  # most lines from a frame to its source line: a terminal may have broken the frame into several lines
 _FRAME: Topic = "a frame"
 _WELL: Topic = "installation ended well"
 _SAID: Topic = "an exception"
@@ -21,8 +21,8 @@ _SAID: Topic = "an exception"
 def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sign:
     """Return the sign of a traceback that ends in one of these functions. `names`: a regular expression.
 
-    It matches the line of the frame. `called`: also a source line that calls the function, where the log may be cut before the
-    frame. That is for names of a setup.py only: a warning of torch shows such a line too, and is no failure.
+    The sign matches the line of the frame. `called`: the sign also matches a source line that calls the function, for a log that is
+    cut before the frame. Use it only for functions of a setup.py, since a mere warning of torch prints such a source line too.
     """
     place = r"(?:, in |(?<!def )\b)" if called else ", in "
     end = r"(?:\s*$|\()" if called else r"\s*$"
@@ -35,12 +35,12 @@ def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sig
 
 
 def source(pattern: str, literal: str, sample: str) -> Sign:
-    """Return the sign of a source line that stands last in a traceback. `pattern`: a regular expression for the whole line."""
+    """Return the sign of the last source line in a cut traceback. `pattern`: a regular expression for the whole line."""
     return Sign(pattern=rf"^\s*(?P<cut>{pattern})\s*$", literal=literal, sample=sample, strength="hint")
 
 
-# The first line of a frame, for the source line below it; and the last line of a traceback: a log that has it is not cut.
-# One failure mode holds these signs for all.
+# The first line of a frame, by which a source line below it is recognised; and the last line of a traceback, which shows that the
+# log is not cut. One failure mode has these signs, and all failure modes can read what they match.
 TRACEBACKS = (
     Sign(
         pattern=r"(?:^|\s)File \"[^\"]{1,400}\", line \d+",
@@ -69,17 +69,17 @@ TRACEBACKS = (
 
 
 def told(seen: Seen) -> Seen:
-    """Return the matches without the frames: what the log says by itself."""
+    """Return the matches without the frames of cut tracebacks."""
     return Seen(tuple(m for m in seen.matches if "cut" not in m.groups), seen.logs)
 
 
 def alone(seen: Seen) -> bool:
-    """Say whether frames are all that the log shows of a failure mode."""
+    """Say whether the log shows only frames of cut tracebacks for a failure mode."""
     return all("cut" in m.groups for m in seen.matches if m.strength != "context")
 
 
 def ends(seen: Seen) -> tuple[Match, ...]:
-    """Return the frames at which a log is cut. Empty where it tells the error, or where the program continued."""
+    """Return the frames at which a log is cut. Empty: the log shows the error, or the program continued."""
     logs = {log.file: log for log in seen.logs}
     return tuple(m for m in seen.matches if "cut" in m.groups and _ends_here(logs[m.file], m))
 
@@ -93,17 +93,20 @@ def _ends_here(log: Log, match: Match) -> bool:
         return False
     if any(m.strength == "proof" and m.line > match.line - _NEAR_ABOVE for m in log.matches):
         return False
-    # The frame of a function that was called from this one is nearer to the error. A source line belongs to the frame above it.
+    # A later frame, of a function that this one called, is nearer to the error. The next line is this frame's own source line.
     return not any("cut" in m.groups and m.slug != match.slug and m.line > match.line + 1 for m in log.matches)
 
 
 def _below_a_frame(log: Log, match: Match) -> bool:
-    """Say whether a source line belongs to a traceback, and is not printed for its own sake."""
+    """Say whether a source line belongs to a traceback: there is a frame just above it."""
     return any(0 < match.line - m.line <= WRAPPED for m in log.about(_FRAME))
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
-    """Return the hit of a cut log; None where it is not cut. `probably`: a sentence. `begins`: with what the missing line begins."""
+    """Return the hit for a log that ends in the middle of a traceback; None: the log is not cut.
+
+    `probably`: a sentence with the probable cause. `begins`: the first word of the missing line, "ImportError".
+    """
     cut = ends(seen)
     if not cut:
         return None

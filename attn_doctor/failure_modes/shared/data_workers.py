@@ -1,4 +1,4 @@
-"""Make the fixes that several failures of the workers of a DataLoader share: fewer workers, and a larger page file of Windows. Pure."""
+"""Make the fixes that several failures of DataLoader workers share: no workers, and a larger page file of Windows. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def larger_page_file(facts: Facts) -> Fix:
     """
     step = commands.by_hand(
         ("SystemPropertiesPerformance.exe",),
-        "then: Advanced, Virtual memory, Change; clear the first box, choose a drive with room, Custom size: initial 16384 MB, maximum "
-        "32768 MB or more, Set, OK; then restart Windows",
+        "in the window that opens: Advanced, Virtual memory, Change. Clear the first box, choose a drive with free space, Custom size: initial "
+        "16384 MB, maximum 32768 MB or more, Set, OK. Then restart Windows",
         "the size of the page file",
         risk_text="a restart of Windows",
     )
@@ -23,10 +23,10 @@ def larger_page_file(facts: Facts) -> Fix:
 
 
 def none(facts: Facts) -> Fix:
-    """Return the fix that loads the data in the program itself, without workers: an error in a worker is shown there."""
+    """Return the fix that loads the data in the main process, without workers: then the program shows the error of a worker."""
     words = (
-        "repeat the command with workers=0 (ultralytics), --workers 0 (YOLOv5 to YOLOv9), num_workers=0 (a DataLoader): then the program loads the "
-        "data itself, and shows the error that the worker hid; where that works, try 1 or 2"
+        "repeat the command with workers=0 (ultralytics), --workers 0 (YOLOv5 to YOLOv9) or num_workers=0 (a DataLoader): the program then loads the "
+        "data itself and shows the error that a worker hid. If it works with 0, try 1 or 2 workers"
     )
     step = commands.by_hand((), words, "the settings of the training", "none")
     return Fix(title="Load the data without workers", steps=(step,), verify=commands.check(facts))

@@ -1,4 +1,4 @@
-"""Answer the questions about facts that many rules ask. Each raises Unsure where the answer is not known."""
+"""Answer the questions about facts that many rules ask. The functions raise Unsure if the answer is not known."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from attn_doctor.model.machine import nvidia_present
 
 
 def holds(judgement: Judgement) -> bool:
-    """Return the answer of the knowledge tables to a question."""
+    """Return the yes or no in an answer of the knowledge tables. Raises Unsure if the tables do not know."""
     return known(judgement).yes
 
 
 def package(facts: Facts, name: str) -> Distribution | None:
-    """Return the distribution that is imported under this name: the first on the target's path.
+    """Return the distribution of this name: the first on the target's path, which Python imports. None: not installed.
 
-    Where only a log is known, one that it names; of any other nothing is known. Raises Unsure.
+    If there is only a log: the distribution that the log names. Raises Unsure if the log does not name it.
     """
     if isinstance(facts.packages.distributions, Unknown):
         named = next((d for d in facts.packages.named if d.name == name), None)
@@ -45,7 +45,7 @@ def package_evidence(facts: Facts, name: str) -> Evidence:
 
 
 def attempt(facts: Facts, module: str) -> Import | None:
-    """Return how importing a module ended; None: it is not there or was not tried."""
+    """Return how the import of a module ended; None: the module is not installed, or its import was not tried."""
     return next((i for i in known(facts.imports) if i.module == module), None)
 
 
@@ -58,7 +58,7 @@ def attempt_evidence(facts: Facts, module: str) -> Evidence:
 
 
 def message(fault: Fault) -> str:
-    """Return a fault in one line."""
+    """Return a fault as one line of text."""
     if fault.kind == "signal":
         return f"killed by {fault.signal}"
     if fault.kind in ("timeout", "vanished"):
@@ -81,18 +81,18 @@ def variable(facts: Facts, name: str) -> str | None:
 
 
 def under_wsl(facts: Facts) -> bool:
-    """Say whether this Linux runs inside Windows: then it uses the driver of Windows."""
+    """Say whether this Linux runs in WSL, inside Windows, and so uses the driver of Windows."""
     return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
 
 
 def in_container(facts: Facts) -> bool | None:
-    """Say whether this is a container; None where that is not known, so that a fix does not assume one."""
+    """Say whether this is a container; None: not known. A fix then must not assume a container."""
     container = facts.system.container
     return None if isinstance(container, Unknown) else container is not None
 
 
 def nvidia_card(facts: Facts) -> bool:
-    """Return whether the machine has an NVIDIA GPU, whether or not anything can use it. Raises Unsure."""
+    """Say whether the machine has an NVIDIA GPU, usable or not. Raises Unsure."""
     return known(nvidia_present(facts))
 
 
@@ -114,7 +114,7 @@ _COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.
 
 
 def has_composable_kernels(facts: Facts) -> bool:
-    """Say whether flash-attn's Composable Kernel is known to serve the card: MI200, MI300 or MI350."""
+    """Say whether flash-attn's Composable Kernel backend supports one of the AMD GPUs here: MI200, MI300 or MI350."""
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
         if named or card.gfx in _COMPOSABLE:

@@ -1,4 +1,4 @@
-"""Report a variable or folder that keeps a module from importing: without it, the module was seen to import."""
+"""Report a variable or folder that makes an import fail: attn-doctor repeated the import without it, and the import worked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attn_doctor.model.facts import Facts, Fault
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
-# Other failures that such an import may show: without the variable none of them is there.
+# Failures that such an import may show, and that disappear without the variable.
 CONSEQUENCES = (
     "abi-mismatch-cxx11",
     "abi-mismatch-torch-version",
@@ -43,9 +43,9 @@ CONSEQUENCES = (
 
 
 def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
-    """Return the finding that a module imports once one of `names` is left out ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
+    """Return the hit for a module that imports only without one of `names` ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
 
-    Where only several of them together helped, the first of them decides whose finding it is.
+    If the import works only without several of them, the first one has to be in `names`.
     """
     for path, module, fault, without in _tried_again(facts):
         left_out = without.split(" and ")
@@ -54,7 +54,7 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
         named = f"the {without}" if without == "user site" else without
         died = message(fault) if fault else "it fails"
         return Hit(
-            message=f"{module} imports without {named}, and not with it ({died}): {named} puts something in front of the environment.",
+            message=f"{module} imports without {named}, and not with it ({died}): {named} makes other files come before those of the environment.",
             evidence=(fact(facts, path, f"importing {module}: {died}"), *_value(facts, left_out)),
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
@@ -64,11 +64,11 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
 
 
 def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
-    """Return the fix that leaves out the harmful variables and then examines again: nothing is installed before that."""
+    """Return the fix that unsets the harmful variables and examines again, and installs nothing; None: there are no such variables."""
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:
-            why = "with it left out the import was seen to work"
+            why = "attn-doctor tried the import without it, and it worked"
             steps = tuple(
                 commands.variable("PYTHONNOUSERSITE", "1", why)
                 if name == "user site"
@@ -80,7 +80,7 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
 
 
 def _tried_again(facts: Facts) -> Iterator[tuple[str, str, Fault | None, str]]:
-    """Yield (path of the fact, module, how it failed, what was left out when it worked)."""
+    """Yield (path of the fact, module, its fault, what was left out when the import worked)."""
     if isinstance(facts.torch.works_without, str):
         yield "torch.importable", "torch", facts.torch.fault, facts.torch.works_without
     for index, attempt in enumerate(tried(facts)):

@@ -1,4 +1,4 @@
-"""Give the cures where an installation exchanged torch alone: what belongs to it is brought to the torch that is there now, or torch goes back. Pure.
+"""Make the fixes if an installation replaced torch and not its torchvision: install what fits the new torch, or the old torch again. Pure.
 
 pip says it in lines such as "torchvision 0.15.2 requires torch==2.0.1, but you have torch 2.1.0+cu118 which is incompatible."
 """
@@ -19,20 +19,20 @@ from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 _FAMILY = ("torchvision", "torchaudio")
-_LAST_AUDIO = (2, 11)  # torchaudio ended with the number of torch 2.11
+_LAST_AUDIO = (2, 11)  # the last torchaudio has the number of torch 2.11
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the torch that is there ("2.1.0+cu118"), the packages that belong to another, that other one, and what else complains."""
+    """Name the new torch, and the packages of which pip says that they need another torch."""
 
-    torch: str
-    belong: tuple[str, ...]
-    before: str | None
-    others: tuple[str, ...]
+    torch: str  # the torch that is there now, "2.1.0+cu118"
+    belong: tuple[str, ...]  # the packages that have a release for each torch: "torchvision"
+    before: str | None  # the torch that these packages need, "2.0.1"; None: they need different ones
+    others: tuple[str, ...]  # the other packages in pip's lines
 
 
 def of_pip(pairs: list[Match]) -> Moved | None:
-    """Return the exchange that pip's lines of conflicts tell; None where no package of torch's own is among them."""
+    """Return what pip's lines of conflicts show; None: none of their packages has a release for each torch."""
     asked = [m.groups for m in pairs if m.groups["requires"] == "torch"]
     have = next((found[1] for g in asked if (found := re.match(r"torch (\d[\w.+]*)", g["have"]))), None)
     named = list(dict.fromkeys(g["package"].lower().replace("_", "-") for g in asked))
@@ -57,38 +57,43 @@ def _on_the_index(name: str) -> bool:
 def sentence(moved: Moved) -> str:
     names = " and ".join(moved.belong)
     those = f"torch {moved.before}" if moved.before else "another torch"
-    return f"torch {moved.torch} is there now, and {names} belong{'s' if len(moved.belong) == 1 else ''} to {those}: torch was exchanged alone."
+    return (
+        f"torch {moved.torch} is there now, and {names} {'is' if len(moved.belong) == 1 else 'are'} built for {those}: "
+        "only torch was replaced."
+    )
 
 
 def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
-    """Return the fixes: in the notebook of a host its own torch, then all for the torch that is there, then the torch from before."""
+    """Return the fixes: in Colab or Kaggle first their own torch; then releases for the torch that is there; then the torch from before."""
     stated = subject.stated(facts)
     names = tuple(dict.fromkeys((*moved.belong, *((stated,) if stated and _on_the_index(stated) else ()))))
     numbers = pair(moved.torch) or (0, 0)
     family = tuple(name for name in names if name in _FAMILY and (name != "torchaudio" or numbers <= _LAST_AUDIO))
     with_code = tuple(name for name in names if name not in _FAMILY)
     left = (
-        f"; {', '.join(moved.others)} may go on complaining: what you do not use can be removed" if moved.others else ""
+        f"; pip may still print conflicts of {', '.join(moved.others)}: remove those that you do not use"
+        if moved.others
+        else ""
     )
     belonging = commands.install(
         *with_code,
         *torch_choice.same(moved.torch, *family),
         index_url=torch_choice.index_of_build(moved.torch, machine_of(facts)),
-        upgrade=bool(with_code),  # xformers of another CUDA has the same number
-        why=f"torch stays, and the releases that were built for it come from the index of its build{left}",
+        upgrade=bool(with_code),  # an xformers for another CUDA has the same version number
+        why=f"torch stays; this installs the releases that were built for it, from the index of its build{left}",
         changes=", ".join((*with_code, *family)),
         takes="up to 1 GB",
     )
     verify = commands.check(facts)
     made = [
         *torch_steps.fresh_runtime(facts),
-        Fix(title="Install what belongs to the torch that is there", steps=(belonging,), verify=verify),
+        Fix(title="Install the releases that fit the torch that is there", steps=(belonging,), verify=verify),
     ]
     back: tuple[Step, ...] = ()
     if moved.before is not None:
         flavour = moved.torch.partition("+")[2]
         cuda = f"{flavour[2:-1]}.{flavour[-1]}" if re.fullmatch(r"cu\d{3}", flavour) else None
-        back = torch_steps.release(facts, moved.before, "the torch that they belong to", cuda, reinstall=True)
+        back = torch_steps.release(facts, moved.before, "the torch that they were built for", cuda, reinstall=True)
     if back:
-        made.append(Fix(title="Bring back the torch from before", steps=back, verify=verify))
+        made.append(Fix(title="Install the torch from before again", steps=back, verify=verify))
     return tuple(made)

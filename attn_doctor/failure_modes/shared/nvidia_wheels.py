@@ -1,6 +1,7 @@
-"""Give the steps that let the loader find the CUDA libraries that NVIDIA's wheels put into a Python environment. Pure.
+"""Make the steps that let the loader find the CUDA libraries of NVIDIA's wheels in a Python environment. Pure.
 
-They lie in site-packages/nvidia/*/lib (on Windows bin), where no loader looks by itself: https://github.com/SYSTRAN/faster-whisper#gpu
+These libraries are in site-packages/nvidia/*/lib (on Windows: bin). The loader does not search these folders without a variable:
+https://github.com/SYSTRAN/faster-whisper#gpu
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ _FOLDERS = 'glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")'
 
 
 def on_the_path(facts: Facts, why: str, *, torch: bool = False, dll: bool = False) -> tuple[Step, ...]:
-    """Return the step that puts the folders of these wheels on the path of the loader. `torch`: and torch/lib. `dll`: it is Windows."""
+    """Return the step that adds the folders of these wheels to the loader's path.
+
+    `torch`: also torch/lib. `dll`: the system is Windows, even if the facts do not say so.
+    """
     site = facts.interpreter.site_packages
     if facts.system.os == "windows" or dll:
         if not isinstance(site, str):
-            words = "put the folders nvidia\\cublas\\bin and nvidia\\cudnn\\bin of site-packages on PATH, and start the program again"
+            words = "add the folders nvidia\\cublas\\bin and nvidia\\cudnn\\bin of site-packages to PATH, and start the program again"
             return (commands.by_hand((), words, "PATH of this prompt", "none"),)
         value = f"{site}\\nvidia\\cublas\\bin;{site}\\nvidia\\cudnn\\bin;%PATH%"
         return (commands.variable("PATH", value, why),)
@@ -25,4 +29,4 @@ def on_the_path(facts: Facts, why: str, *, torch: bool = False, dll: bool = Fals
     own = '[sysconfig.get_paths()["purelib"] + "/torch/lib"] + ' if torch else ""
     program = f'import glob, sysconfig; print(":".join({own}{_FOLDERS}))'
     line = f"export LD_LIBRARY_PATH=\"$({python} -c '{program}'):$LD_LIBRARY_PATH\""
-    return (commands.by_hand(("sh", "-c", line), why, "LD_LIBRARY_PATH, in this shell alone", "none"),)
+    return (commands.by_hand(("sh", "-c", line), why, "LD_LIBRARY_PATH, only in this shell", "none"),)

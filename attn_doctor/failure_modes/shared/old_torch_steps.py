@@ -1,4 +1,4 @@
-"""Turn the choice of a torch before 2.0 into steps for this machine. Pure."""
+"""Make the steps that install a torch before 2.0 on this machine. Pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _FIRST_OF_THE_TABLES = (2, 0)
 
 
 def same_release(facts: Facts) -> OldBuild | None:
-    """Return the CUDA build of the torch before 2.0 that is there; None where that is newer, or this machine runs no build of it."""
+    """Return a CUDA build of the installed torch, if it is older than 2.0; None: it is newer, or this machine can run no CUDA build of it."""
     version = text(facts.torch.version)
     old = version is not None and (pair(version) or _FIRST_OF_THE_TABLES) < _FIRST_OF_THE_TABLES
     return old_torch.build(version, machine_of(facts)) if version and old else None
 
 
 def for_driver(facts: Facts) -> OldBuild | None:
-    """Return the build of an old torch that the driver runs: of the release that is there, else the newest; None where none does."""
+    """Return a build of a torch before 2.0 that the driver can run: of the installed release, else of the newest; None: there is none."""
     found = same_release(facts)
     return found if found is not None else old_torch.newest(machine_of(facts))
 
 
 def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
-    """Return the steps that install a build, from PyTorch's list of all wheels, or from its channel where conda installed torch."""
+    """Return the steps that install a build: from PyTorch's page of all wheels, or, if conda installed torch, from PyTorch's conda channel."""
     driver = text(facts.graphics.driver)
     runs = (
         f"driver {driver} runs it"
         if driver
-        else "nvidia-smi has to show this CUDA Version or a newer one at its top"
-        + ("" if machine_of(facts).capabilities else "; an RTX 50 runs no torch before 2.7")
+        else "the first lines of nvidia-smi have to show this CUDA Version or a newer one"
+        + ("" if machine_of(facts).capabilities else "; an RTX 50 needs torch 2.7 or newer")
     )
     release = found.requirements[0].partition("==")[2].partition("+")[0]
     there = version_here(facts, "torch")
@@ -52,7 +52,7 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
             *found.requirements,
             *audio,
             find_links=torch_choice.STABLE,
-            # A version without its build counts as met by every build of it.
+            # pip regards a version without a build as installed if any build of it is installed.
             reinstall=found.plain and same,
             no_deps=found.plain and same,
             why=why,

@@ -1,6 +1,6 @@
-"""Give the steps that build a package beside torch, and the fixes for packages other than flash-attn. Pure.
+"""Make the steps that build a package for the installed torch, and the fixes for packages other than flash-attn. Pure.
 
-A build names all that its setup imports at once, torch included, and says how long it takes and how much memory.
+The steps of a build first install all that its setup imports, torch included. They state the time and the memory that it needs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
 
-SDPA = "PyTorch's own attention (SDPA) needs none of this"
+SDPA = "PyTorch's own attention (SDPA) needs no such package"
 _GIGABYTE = 1 << 30
-_JOBS = 2  # where nothing is known of the memory
+_JOBS = 2  # if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch where it is missing, or may be: a build of `name` imports it. Empty where it is there."""
+    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is there."""
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
-        return ()  # such a notebook brings its own torch, and its driver and the packages there fit that one
+        return ()  # such a notebook has its own torch, and its driver and its packages fit that torch
     why, flash_attn = "the build imports torch", name == FLASH_ATTN
     wanted = subject.release(facts) if flash_attn else None
     if not missing:
@@ -33,13 +33,13 @@ def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
 
 
 def tools(facts: Facts, *missing: str) -> Step:
-    """Return the step that installs all that the package's setup imports beside torch. `missing`: named by the log."""
+    """Return the step that installs all that the package's setup imports, except torch. `missing`: what the log names as missing."""
     needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
     named = {name.partition("<")[0] for name in needed}
     needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
         *needed,
-        why="the setup imports them one after the other: install all at once, or the build fails again at the next one",
+        why="the setup imports all of these: install them together, or the build fails again at the next missing one",
         changes="adds build tools",
     )
 
@@ -54,17 +54,17 @@ def build(
     fresh: bool = False,
     forced: bool = False,
 ) -> Step:
-    """Return the step that builds the package in the environment that has torch; by hand where no package is named.
+    """Return the step that builds the package in the environment with torch; a step in words if the log names no package.
 
-    `again`: also where this version is installed. `fresh`: not out of the cache.
+    `again`: even if this version is installed. `fresh`: without pip's cache. `forced`: the setup must not use a finished wheel.
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
-    why += "; where no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
+    why += "; if no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
         why = f"{why}, and {SDPA}"
     elif not forced and package_wheels.taken_by_setup(facts, row):
-        why += f"; its setup takes the finished wheel of {name} for this torch where there is one"
+        why += f"; its setup installs a finished wheel of {name} for this torch if there is one"
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
@@ -74,7 +74,7 @@ def build(
     version = facts.torch.version
     if release is None and asked == name:
         release = built_packages.for_old_torch(row, version if isinstance(version, str) else None)
-        why += f"; {release} is the last for torch {version}" if release else ""
+        why += f"; {release} is the last release for torch {version}" if release else ""
     return commands.install(
         asked if release is None else f"{name}=={release}",
         why=why,
@@ -90,29 +90,27 @@ def build(
 
 
 def _takes(name: str | None) -> str:
-    compiled = (
-        f"minutes to hours where it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
-    )
+    compiled = f"minutes to hours if it is compiled, and MAX_JOBS × up to {built_packages.gigabytes(name)} GB of memory"
     if name == FLASH_ATTN:
-        return "seconds where a wheel fits; hours where it is compiled, and MAX_JOBS × up to 9 GB of memory"
+        return "seconds if a wheel fits; hours if it is compiled, and MAX_JOBS × up to 9 GB of memory"
     return compiled
 
 
 def forcing(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the step that makes the package's setup compile where it would take a finished wheel; empty for other packages."""
+    """Return the step that makes the package's setup compile instead of using a finished wheel; empty: its setup has no such variable."""
     row = built_packages.row_of(subject.package(facts) or "")
     name = next((name for name in (row.variables if row else ()) if name.endswith("FORCE_BUILD")), None)
     return (commands.variable(name, "TRUE", why),) if name else ()
 
 
 def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
-    """Return the step that limits how many compilers run at once, by the memory of the machine where that is known."""
+    """Return the step that limits the number of compilers that run together: by the free memory, or to 2 if that is not known."""
     most = built_packages.gigabytes(subject.package(facts))
     if jobs is None:
         free, cores = facts.system.available_bytes, facts.system.cores
         jobs = max(1, free // (most * _GIGABYTE)) if isinstance(free, int) else _JOBS
         jobs = min(jobs, cores) if isinstance(cores, int) else jobs
-    return commands.variable("MAX_JOBS", str(jobs), f"compilers at once: {jobs} × up to {most} GB of memory")
+    return commands.variable("MAX_JOBS", str(jobs), f"compilers that run together: {jobs} × up to {most} GB of memory")
 
 
 def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
@@ -120,12 +118,12 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
 
     `missing`: what the log names as missing.
     """
-    # flash-attn's own setup sets MAX_JOBS from the memory of the machine, which only of a log is not known.
+    # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so there the step stays.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
     if name is not None and commands.fails_itself(facts):
         return _of_project(facts, name, why, *missing)
-    # A package of which nothing is known may have nothing to do with torch, unless the log says that torch is missing.
+    # An unknown package may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
     before = _ask_for_torch(facts) if _likely_has_torch(facts, *missing) else torch_first(facts, name)
     steps = (*(before if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
@@ -133,24 +131,24 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
 
 
 def _likely_has_torch(facts: Facts, *missing: str) -> bool:
-    """Say whether torch is likely there, of a version that is not known: isolation was turned off, as one does for a torch that is there."""
+    """Say whether a torch of unknown version is probably there: the user turned isolation off, which people do for an installed torch."""
     command, version = facts.subject.command, facts.torch.version
     off = isinstance(command, str) and "--no-build-isolation" in command.split()
     return off and isinstance(version, Unknown) and "torch" not in missing
 
 
 def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that asks for the torch there; a torch that works is not to be replaced by one that nobody asked for."""
+    """Return the step that prints the version of torch there. A working torch must not be replaced without need."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     why = (
-        "has to print two versions: the build imports this torch, and it stays. If it fails, install torch first, by the line that "
-        "https://pytorch.org/get-started/locally/ names for the CUDA there"
+        "has to print two versions: the build imports this torch, and torch stays. If the command fails, install torch first, with the command from "
+        "https://pytorch.org/get-started/locally/ for the CUDA there"
     )
     return (commands.by_hand(argv, why, "nothing", "none"),)
 
 
 def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
-    """Return the fix for a package that the project itself asks for: its tool installs all else, and then builds it."""
+    """Return the fix for a package that the project itself requires: the project's tool installs all other packages, and then builds it."""
     imported = tools(facts, *missing)
     wanted = commands.ProjectBuild(
         name=name,
@@ -161,18 +159,18 @@ def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
         takes=_takes(name),
     )
     steps = commands.build_of_project(facts, wanted)
-    title = "Install the rest of the project first, then build the package where torch is"
+    title = "Install the rest of the project first, then build the package with its torch"
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 
 
 def from_source(facts: Facts, name: str) -> Fix:
-    """Return the fix for a package that the registry does not have: torch and the build tools, and its own repository."""
+    """Return the fix for a package that is not on PyPI: install torch and the build tools, and build the package from its repository."""
     row = built_packages.row_of(name)
     assert row is not None
     assert row.get is not None
     step = commands.install(
         row.get,
-        why=f"{name} is not in the registry: it is built from its own repository",
+        why=f"{name} is not on PyPI: this builds it from its own repository",
         changes=f"adds {name}",
         no_build_isolation=True,
         takes=_takes(name),
@@ -182,10 +180,10 @@ def from_source(facts: Facts, name: str) -> Fix:
 
 
 def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, doing without.
+    """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, or doing without it.
 
-    `because`: why the installed one has to go. `abi`: torch's C++ ABI, where it is known. `compiled`: the
-    finished wheel is what does not fit, so that the build must not take it again.
+    `because`: why the installed package has to be removed. `abi`: torch's C++ ABI, if it is known. `compiled`: the finished wheel does
+    not fit, so the build must not use it again.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)
@@ -195,8 +193,8 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
         return _of_hopper(facts, because)
     if name is None:
         words = (
-            "remove the package whose file stands in the error, and install the release that was built for this torch; "
-            "or build it here: with --no-build-isolation, --force-reinstall and --no-cache-dir"
+            "remove the package whose file the error names, and install the release that was built for this torch; "
+            "or build it here: pip install with --no-build-isolation, --force-reinstall and --no-cache-dir"
         )
         step = commands.by_hand((), words, "that package")
         return (Fix(title="Install that package again, for this torch", steps=(step,), verify=subject.verify(facts)),)
@@ -235,11 +233,9 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
 
 
 def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
-    """Return the fix for a package that runs from the folder of its sources: it is built there again, and no release takes its place."""
+    """Return the fix for a package that runs from the folder of its sources: build it again in that folder, and do not replace it."""
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
-    why = (
-        f"{name} runs from a checkout: compiles it for the torch that is there now: {because}; it may compile for hours"
-    )
+    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is there now; it may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
     steps = (tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
@@ -248,10 +244,10 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
 def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -> tuple[Step, ...]:
     """Return the steps of a new build of an installed package."""
     if row is None or row.compiled is None:
-        forced = forcing(facts, "else its setup takes the same wheel again") if compiled else ()
+        forced = forcing(facts, "without it the setup installs the same wheel again") if compiled else ()
         return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
     gone = commands.uninstall(
-        row.compiled, why="holds what was compiled for another torch: the next step brings it for this one"
+        row.compiled, why="its compiled files are for another torch: the next step compiles them for this one"
     )
     return (tools(facts), fewer_jobs(facts), gone, build(facts, why, fresh=True))
 
@@ -261,13 +257,13 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 
     https://github.com/Dao-AILab/flash-attention/tree/main/hopper
     """
-    gone = commands.uninstall("flash_attn_3", why=f"{because}; it serves the H100 and H200 alone, and {SDPA}")
+    gone = commands.uninstall("flash_attn_3", why=f"{because}; it works only on the H100 and H200, and {SDPA}")
     without = Fix(title="Do without FlashAttention 3", steps=(gone,), verify=commands.check(facts))
     if facts.system.os == "windows":
         return (without,)
     words = (
-        "on an H100 or H200: build it again, for this torch, in the folder hopper of "
-        "https://github.com/Dao-AILab/flash-attention, by `python setup.py install`; it compiles for hours"
+        "on an H100 or H200: build it again for this torch, with `python setup.py install` in the folder hopper of "
+        "https://github.com/Dao-AILab/flash-attention; it compiles for hours"
     )
     step = commands.by_hand((), words, "adds FlashAttention 3")
     built = Fix(title="Build FlashAttention 3 again, for this torch", steps=(step,), verify=commands.check(facts))
@@ -275,13 +271,13 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a package that has no code for the GPU there: a build for it, or another way to compute."""
+    """Return the fixes for a package without code for the GPU there: a build for this GPU, or another attention backend."""
     row = built_packages.row_of(name)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
     value = "TORCH_CUDA_ARCH_LIST"
     if known is not None:
-        arch: Step = commands.variable(value, known, f"{name} is compiled for the GPU that is there")
+        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the GPU that is there")
     else:
         words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
         arch = commands.by_hand((), words, "this shell's environment only", "none")
@@ -290,9 +286,9 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     only_wheels = row is not None and row.wheels == "pypi" and not row.source_at_pypi and row.get is None
     if row is not None and (not row.arch_list or only_wheels):
         why = (
-            "PyPI has finished wheels of it alone, and newer ones hold code for more GPUs"
+            f"PyPI has only finished wheels of {name}, and newer wheels contain code for more GPUs"
             if only_wheels
-            else "its setup has its own list of GPUs, and newer releases a longer one"
+            else f"the setup of {name} has its own list of GPUs, and newer releases have a longer list"
         )
         upgrade = commands.install(
             name,
@@ -303,14 +299,12 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
             changes=name,
             takes=None if only_wheels else _takes(name),
         )
-        words = f"where the newest release does not name this GPU either, {name} does not run on it"
+        words = f"if the newest release does not support this GPU either, {name} cannot run on it"
         doubt = commands.by_hand((), words, "nothing", "none")
         newest = (*(() if only_wheels else (fewer_jobs(facts),)), upgrade, doubt)
-        fix = Fix(title=f"Take the newest {name}", steps=newest, verify=subject.verify(facts))
+        fix = Fix(title=f"Install the newest {name}", steps=newest, verify=subject.verify(facts))
         return (fix, *_another_backend(facts, name))
-    newer = commands.by_hand(
-        (), f"or take a release of {name} that names this GPU among those that it supports", f"{name}"
-    )
+    newer = commands.by_hand((), f"or install a release of {name} that supports this GPU", f"{name}")
     steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
     built = Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))
     return (built, *_another_backend(facts, name))
@@ -320,7 +314,7 @@ def _another_backend(facts: Facts, name: str) -> tuple[Fix, ...]:
     row = built_packages.row_of(name)
     if not (row is not None and row.attention) and name not in ("vllm", "sgl-kernel"):
         return ()
-    words = f"let the program use another attention backend than {name}'s: one of its options; PyTorch's own (SDPA) runs on every GPU"
+    words = f"choose an attention backend other than {name} by an option of the program; PyTorch's own attention (SDPA) runs on every GPU"
     step = commands.by_hand((), words, "the program's options", "none")
     return (Fix(title="Use another attention backend", steps=(step,), verify=commands.check(facts)),)
 
@@ -329,17 +323,17 @@ _EXTENSIONS = "${TORCH_EXTENSIONS_DIR:-$HOME/.cache/torch_extensions}"
 
 
 def _compiled_anew(facts: Facts, name: str, *arch: Step) -> Fix:
-    """Return the fix for a package that compiles itself at its first use: what it has kept was compiled for another GPU or torch.
+    """Return the fix for a package that compiles itself at its first use: remove its compiled files, which are for another GPU or torch.
 
-    torch keeps such libraries in ~/.cache/torch_extensions, or where TORCH_EXTENSIONS_DIR says; on Windows under LOCALAPPDATA.
+    They are in the folder TORCH_EXTENSIONS_DIR, else in ~/.cache/torch_extensions, on Windows under LOCALAPPDATA.
     https://docs.pytorch.org/docs/stable/cpp_extension.html
     """
-    why = f"{name} compiles at its first use and keeps the result: without it, it compiles anew, for what is there now"
+    why = f"{name} compiles at its first use and stores the result in this folder: without the folder it compiles again, for the GPU and torch there"
     folder = "$HOME/.cache/flashinfer" if name == "flashinfer-python" else _EXTENSIONS
     argv: tuple[str, ...] = ("sh", "-c", f'rm -rf "{folder}"')
     if facts.system.os == "windows":
         argv, why = (), f"remove the folder %LOCALAPPDATA%\\torch_extensions: {why}"
     gone = commands.by_hand(argv, why, "the folder of compiled extensions, which are compiled again when they are used")
-    words = f"start the program again in this shell: {name} then compiles for some minutes, by nvcc"
+    words = f"start the program again in this shell: {name} then compiles for some minutes with nvcc"
     start = commands.by_hand((), words, "nothing", "none", takes="minutes")
     return Fix(title=f"Let {name} compile again, here", steps=(*arch, gone, start), verify=subject.verify(facts))

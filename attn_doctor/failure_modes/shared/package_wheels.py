@@ -1,7 +1,7 @@
-"""Give the fixes that install the finished wheel of a package beside torch, from where its authors publish it. Pure.
+"""Make the fixes that install the finished wheel of a package that is built for torch, from where its authors publish it. Pure.
 
-A wheel belongs to one minor of torch and one CUDA. Where both are known they stand in the command; where a log tells
-neither, the command asks the torch that is there, and needs no reading of versions by hand.
+A wheel is built for one minor release of torch and one CUDA. If both are known, they are in the command. If a log names neither, a
+first step prints them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from attn_doctor.model.versions import flash_build
 
 
 def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes that install a finished wheel of this package, not flash-attn's. Empty where none is known.
+    """Return the fixes that install a finished wheel of this package. Empty: none is known. Not for flash-attn.
 
-    `again`: one that does not fit is installed.
+    `again`: the package is installed and does not fit.
     """
     row = built_packages.row_of(name) if name else None
     if name is None or row is None:
@@ -31,7 +31,7 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
     at_run_time = facts.subject.doing in (
         "running",
         "importing",
-    )  # then it was installed so, and compiled at its first use
+    )  # then the package is already installed without compiled kernels, and compiles at its first use
     if row.compiles_nothing and not again and not at_run_time:
         return (_without_compiling(facts, name, row.compiles_nothing),)
     if not _may_fit(facts, row):
@@ -56,7 +56,7 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
 
 
 def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
-    """Return the fix that lets the package's own setup fetch the wheel for the torch there, and compile nothing."""
+    """Return the fix that lets the package's own setup download the wheel for the torch there, without compiling."""
     small = tuple(text for text in row.imports if text != "torch")
     steps = (
         commands.install(*small, why="its setup imports them", changes="adds small packages"),
@@ -65,25 +65,25 @@ def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
             subject.requirement(facts) or name,
             no_build_isolation=True,
             no_cache=True,
-            why=f"its setup asks the torch that is there, and takes the finished wheel for it from {row.url}. Where there is none, "
-            f"`import {row.module}` fails afterwards: then build it without that variable",
+            why=f"its setup downloads the finished wheel for the torch that is there from {row.url}. If there is no such wheel, "
+            f"`import {row.module}` fails after this step: then unset that variable and build it",
             changes=f"adds {name}",
         ),
     )
-    return Fix(title=f"Let {name}'s setup take its finished wheel", steps=steps, verify=subject.verify(facts))
+    return Fix(title=f"Let {name}'s setup download its finished wheel", steps=steps, verify=subject.verify(facts))
 
 
 def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
-    """Return the fix for a package that can leave its kernels to their first use."""
+    """Return the fix for a package that can compile its kernels at their first use and not when it is installed."""
     steps = (
         *(
-            commands.variable(key, value, f"nothing of {name} is compiled when it is installed, but at its first use")
+            commands.variable(key, value, f"{name} then compiles at its first use, and not when it is installed")
             for key, value in variables.items()
         ),
         commands.install(
             subject.requirement(facts) or name,
             no_cache=True,
-            why="its Python code alone; what is used of its kernels is compiled then, and needs a toolkit of torch's CUDA",
+            why="installs only its Python code; each kernel is compiled at its first use, which needs a toolkit of torch's CUDA",
             changes=f"adds {name}",
         ),
     )
@@ -91,15 +91,15 @@ def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fi
 
 
 def _under_linux(facts: Facts, name: str) -> Fix:
-    where = "in WSL (`wsl --install`, then in its Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
+    where = "in WSL (`wsl --install` installs an Ubuntu)" if facts.system.os == "windows" else "on a Linux machine"
     step = commands.by_hand(
-        (), f"install and run {name} {where}: its authors support Linux alone", "nothing here", elsewhere=True
+        (), f"install and run {name} {where}: its authors support only Linux", "nothing here", elsewhere=True
     )
     return Fix(title=f"Use {name} under Linux", steps=(step,), verify=subject.verify(facts))
 
 
 def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ...]:
-    """Return the fix that installs the twin of the wheel that is there: its authors publish each for both C++ ABIs. Empty where none is known.
+    """Return the fix that installs the same wheel for the other C++ ABI, if its authors publish it for both. Empty: no such wheel is known.
 
     https://github.com/state-spaces/mamba/releases, https://github.com/Dao-AILab/causal-conv1d/releases
     """
@@ -127,12 +127,12 @@ def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ..
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
-    """Say whether an installation without isolation takes the finished wheel for the torch there by itself, where there is one."""
+    """Say whether the package's setup downloads a finished wheel for the torch there, if it runs without isolation."""
     return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
 
 
 def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a torchvision or torchaudio that was built for another torch than the one there."""
+    """Return the fixes for a torchvision or torchaudio that was built for another torch than the installed one."""
     torch = text(facts.torch.version)
     title, verify = f"Install the {name} that belongs to this torch", commands.check(facts)
     if torch is not None:
@@ -141,7 +141,7 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
             index_url=torch_choice.index_of_build(torch, machine_of(facts)),
             reinstall=True,
             no_deps=True,
-            why=f"belongs to torch {torch.partition('+')[0]}",
+            why=f"the release that was built for torch {torch.partition('+')[0]}",
             changes=name,
         )
         return (Fix(title=title, steps=(step,), verify=verify),)
@@ -163,7 +163,7 @@ def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
 
 
 def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
-    """Say whether nothing that is known of the machine speaks against a wheel."""
+    """Say whether a wheel may fit: False if a known fact of the machine excludes it."""
     key = key_of(facts)
     if facts.system.board == "jetson" or (facts.system.os == "darwin" and row.wheels != "none"):
         return False  # wheels for ARM servers do not fit a Jetson's torch
@@ -185,7 +185,7 @@ def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
 
 
 def _torch(facts: Facts) -> tuple[str, str | None]:
-    """Return the version of torch, and its build where that is known: PyPI's own where the version names none."""
+    """Return the version of torch and its build ("cu126"; None: not known). If the version on Linux names no build, it is PyPI's."""
     cuda, torch = facts.torch.cuda, str(facts.torch.version)
     if isinstance(cuda, Unknown) and "+" not in torch and facts.system.os == "linux":
         cuda = pytorch.pypi_cuda(torch)
@@ -194,7 +194,7 @@ def _torch(facts: Facts) -> tuple[str, str | None]:
 
 def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
     exact = built_packages.pinned(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
-    fresh = "; its wheel brings the torch that it was built for, so a new environment is safer"
+    fresh = "; pip also installs the torch that the wheel was built for, so a new environment is safer"
     bound = row.torch_bound and not row.pins
     step = commands.install(
         exact or row.get or name,
@@ -209,7 +209,7 @@ def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> 
 
 
 def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
-    """Return the steps to a wheel of which each release is for one torch: the torch that is there is named with it."""
+    """Return the steps that install a package of which each release is for one torch: the command also names the installed torch."""
     torch = facts.torch.version
     if isinstance(torch, str):
         step = commands.install(
@@ -217,7 +217,7 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
             *torch_choice.same(torch),
             index_url=built_packages.wheel_index(row, *_torch(facts)),
             upgrade=again,
-            why=f"takes the release of {name} that was built for this torch",
+            why=f"installs the release of {name} that was built for this torch",
             changes=name if again else f"adds {name}",
         )
         return (step,)
@@ -225,7 +225,7 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
 
 
 def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
-    """Return the steps to a wheel of a page of links. Where the page has none, pip builds the source that PyPI has, beside torch."""
+    """Return the steps that install a wheel from a page of links. If the page has no such wheel, pip builds the sources from PyPI."""
     if facts.torch.version is None:
         return ()
     known, of = isinstance(facts.torch.version, str), torch_asked.example_up_to(row.torch_last)
@@ -242,10 +242,16 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
         no_deps=again,
         no_cache=again,
         why=f"{name}'s wheel for this torch and CUDA"
-        + ("" if row.only_wheels else "; where that page has none, it is compiled"),
+        + ("" if row.only_wheels else "; if that page has no such wheel, pip compiles it"),
         changes=f"adds {name}",
     )
-    return (step,) if known else torch_asked.steps(facts, step, of, "the page names both: put in those that are there")
+    return (
+        (step,)
+        if known
+        else torch_asked.steps(
+            facts, step, of, "the address contains torch and CUDA: write the versions that are there"
+        )
+    )
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
@@ -256,7 +262,7 @@ def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
         index_url=index,
         reinstall=True,
         no_deps=True,
-        why="compiled for this torch and CUDA, where that index has this Python",
+        why="the wheel for this torch and CUDA, if that index has one for this Python",
         changes=f"{name}",
     )
     return (needs, step)
@@ -270,8 +276,8 @@ def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
         f"Python {key.python}" if isinstance(key.python, str) else "your Python",
     )
     url = (row.url or "").partition("pt{")[0]
-    words = f"take the file for {', '.join(known)} from {url}, if there is one, and install it by its address"
+    words = f"look at {url} for a file for {', '.join(known)}, and install it by its address"
     if row.note is not None:
         words += f" ({row.note})"
     step = commands.by_hand((), words, f"adds {name}")
-    return Fix(title=f"Take {name}'s finished wheel", steps=(step,), verify=subject.verify(facts))
+    return Fix(title=f"Install {name}'s finished wheel by its address", steps=(step,), verify=subject.verify(facts))

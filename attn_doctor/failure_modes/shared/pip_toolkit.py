@@ -1,9 +1,10 @@
-"""Give the fix that makes the environment of a torch for CUDA 13 a toolkit of its own, by NVIDIA's wheels. No root is needed. Pure.
+"""Make the fix that installs NVIDIA's wheels as a CUDA toolkit into the environment of a torch for CUDA 13. It needs no root. Pure.
 
 Tried with torch 2.14.1+cu130 and wheels of 13.0 (2026-11-29): torch.utils.cpp_extension compiled and linked a small kernel with
-CUDA_HOME at site-packages/nvidia/cu13. Two things are not as they come. nvidia-cuda-nvcc 13.0 brings the newest nvidia-nvvm, whose PTX
-its ptxas refuses ("Unsupported .version 9.5; current version is '9.0'"): all four are pinned. And there is libcudart.so.13, but
-no libcudart.so to link with. For CUDA 12 it is no way: nvidia-cuda-nvcc-cu12 12.8.93 holds ptxas and no nvcc.
+CUDA_HOME at site-packages/nvidia/cu13. Two corrections are needed. nvidia-cuda-nvcc 13.0 installs the newest nvidia-nvvm, and its ptxas
+refuses the PTX of that nvvm ("Unsupported .version 9.5; current version is '9.0'"): so all four wheels are pinned. And the wheels contain
+libcudart.so.13 but no libcudart.so, which the linker looks for: so a link is made. For CUDA 12 this does not work:
+nvidia-cuda-nvcc-cu12 12.8.93 contains ptxas and no nvcc.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MAJOR = 13
 
 
 def fix(facts: Facts) -> Fix | None:
-    """Return the fix; None where torch is of another CUDA, this is no Linux of glibc, or the environment is one of conda."""
+    """Return the fix; None: torch is for another CUDA, the system is not a Linux with glibc, or conda made the environment."""
     cuda, site = cuda_toolkits.torch_cuda(facts), facts.interpreter.site_packages
     if cuda is None or cuda[0] != _MAJOR or not isinstance(site, str) or facts.system.os != "linux":
         return None
@@ -31,15 +32,15 @@ def fix(facts: Facts) -> Fix | None:
     steps = (
         commands.install(
             *(f"{name}=={release}.*" for name in _WHEELS),
-            why="NVIDIA's compiler as wheels, all of torch's own release, which have to be of one",
+            why="NVIDIA's compiler as wheels: all four have to be of the same CUDA release as torch",
             changes=f"adds nvcc of CUDA {release} to this environment",
             takes="about 180 MB",
         ),
         commands.by_hand(
             ("ln", "-s", f"libcudart.so.{_MAJOR}", f"{home}/lib/libcudart.so"),
-            "the wheels lack the name by which a build links",
+            "makes a link libcudart.so: the linker looks for this name, and the wheels do not have it",
             "adds a link",
         ),
-        commands.variable("CUDA_HOME", home, "a toolkit inside this environment; g++ has to be there as well"),
+        commands.variable("CUDA_HOME", home, "the toolkit in this environment; g++ has to be installed too"),
     )
     return Fix(title=f"Put nvcc {release} into this environment", steps=steps, verify=building.verify(facts))

@@ -1,4 +1,4 @@
-"""Find the missing requirements of torch, torchvision and ultralytics, their severity, and one command that installs all of them."""
+"""Find the missing requirements of torch, torchvision and ultralytics, and make their severity and the command that installs them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attn_doctor.model.steps import Step
 
 
 class Missing(NamedTuple):
-    """Name one requirement that no installed package meets. `place`: its index in facts.packages.conflicts."""
+    """Name one required package that is not installed. `place`: its index in facts.packages.conflicts."""
 
     place: int
     asked_by: str  # "ultralytics 8.4.190"
@@ -29,7 +29,7 @@ class Missing(NamedTuple):
 
 
 def missing(facts: Facts) -> tuple[Missing, ...]:
-    """Return what torch, torchvision and ultralytics and their own requirements require and is not there, each once."""
+    """Return the missing requirements of torch, torchvision, ultralytics, and of the packages that these require; each name once."""
     conflicts = facts.packages.conflicts
     found: dict[str, Missing] = {}
     for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
@@ -41,15 +41,15 @@ def missing(facts: Facts) -> tuple[Missing, ...]:
         except InvalidRequirement:
             continue
         name = canonicalize_name(requirement.name)
-        if name != "torch":  # a failure mode of its own
+        if name != "torch":  # torch-missing reports it
             found.setdefault(name, Missing(index, conflict.package, name, str(requirement.specifier)))
     return tuple(found.values())
 
 
 def gravity(names: Iterable[str], *, imports: bool) -> Severity:
-    """Return how grave it is, by what was seen to stop an epoch of training.
+    """Return the severity of missing requirements: ERROR if training is known to stop without one of them.
 
-    `imports`: whether ultralytics was seen to import without them. Else it is not known which of them its import needs.
+    `imports`: ultralytics was seen to import without them. If False, it is not known whether the import needs one of them.
     """
     names = set(names)
     if names & NEEDED_TO_TRAIN:
@@ -58,14 +58,14 @@ def gravity(names: Iterable[str], *, imports: bool) -> Severity:
 
 
 def listed(lacks: Iterable[Missing], most: int = 12) -> str:
-    """Return their names as part of a sentence: "opencv-python, pillow and 3 more"."""
+    """Return the names of missing requirements as a part of a sentence: "opencv-python, pillow and 3 more"."""
     names = [lack.name for lack in lacks]
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) -> tuple[Step, ...]:
-    """Return the steps that install them: torchvision as it belongs to this torch, from the index of torch's build.
+    """Return the steps that install missing requirements: torchvision in the release for this torch, from the index of torch's build.
 
     `more`: further requirements, "setuptools<82".
     """
@@ -89,7 +89,7 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
 
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Return the steps that install a whole copy of the version that is there, and nothing else."""
+    """Return the steps that install a distribution again, in the version that is there, without its requirements."""
     if distribution == "torch":
         return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
     if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:
@@ -100,7 +100,7 @@ def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     return (
         commands.install(
             f"{distribution}=={have.partition('+')[0]}" if have else distribution,
-            why="a whole copy of it, in place of the damaged one",
+            why="a complete copy instead of the damaged one",
             changes=f"{distribution}, the present version" if have else distribution,
             reinstall=True,
             no_deps=True,

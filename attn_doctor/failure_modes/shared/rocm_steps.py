@@ -1,4 +1,4 @@
-"""Make the steps that several failures of AMD GPUs need: the look at GPU and build, and the way to a newer ROCm. Pure."""
+"""Make the steps that several failures of AMD GPUs share: show the GPU and torch's list of GPUs, and install a newer ROCm. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.model.steps import Step
 
 
 def look(facts: Facts) -> tuple[Step, ...]:
-    """Return the two commands that settle whether a build is for this GPU: what it holds, and what the card is."""
+    """Return the two steps that show whether this torch has code for this GPU: torch's list of GPUs, and the name of the GPU."""
     windows = facts.system.os == "windows"
     asked = "import torch; print(torch.__version__, torch.version.hip, torch.cuda.get_arch_list())"
     held = commands.by_hand(
@@ -22,12 +22,12 @@ def look(facts: Facts) -> tuple[Step, ...]:
         "none",
     )
     neighbour = (
-        "" if windows else f", or set HSA_OVERRIDE_GFX_VERSION to a neighbour that is in the list ({amd.overrides()})"
+        "" if windows else f", or set HSA_OVERRIDE_GFX_VERSION to a similar GPU that is in the list ({amd.overrides()})"
     )
     card = commands.by_hand(
         ("hipInfo.exe",) if windows else ("rocminfo",),
-        f"names the GPU, gfxNNNN. Not in that list: take a torch that has it{neighbour}. In the list: of ROCm and the driver one is older than the "
-        "other; take the newer of both",
+        f"prints the GPU, gfxNNNN. If it is not in that list: install a torch that has it{neighbour}. If it is in the list: ROCm and the driver do not "
+        "fit each other; upgrade the older of the two",
         "nothing",
         "none",
     )
@@ -35,42 +35,42 @@ def look(facts: Facts) -> tuple[Step, ...]:
 
 
 def newer(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix that brings a newer ROCm: in a container a newer image, else a torch of a newer index."""
+    """Return the fix that installs a newer ROCm: in a container a newer image, else a torch from a newer index."""
     if facts.system.os == "windows" or not isinstance(facts.system.container, str):
         return torch_steps.newest(facts, "Install the torch of a newer ROCm", maker="amd")
     pull = commands.by_hand(
         ("docker", "pull", "rocm/pytorch:latest"),
-        "on the host: the tag latest moves, and the image that is there keeps the ROCm of its day; then start a new container from it. The "
-        "amdgpu driver of the host has to be of about the same age: cat /sys/module/amdgpu/version",
+        "on the host: downloads the newest image, since the image that is there keeps its old ROCm; then start a new container from it. The amdgpu "
+        "driver of the host has to be about as new: cat /sys/module/amdgpu/version",
         "the image",
         "none",
         takes="20 GB",
     )
-    return (Fix(title="Take an image of a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
+    return (Fix(title="Use an image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
 
 
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"
-# The GPUs for which AMD's HIP SDK brings the libraries. https://rocm.docs.amd.com/projects/install-on-windows/en/latest/reference/system-requirements.html
+# The GPUs for which AMD's HIP SDK contains the libraries. https://rocm.docs.amd.com/projects/install-on-windows/en/latest/reference/system-requirements.html
 _OF_THE_SDK = ("gfx1030", "gfx1100", "gfx1101", "gfx1102")
 _LIBRARIES = "https://github.com/likelovewant/ROCmLibs-for-gfx1103-AMD780M-APU/releases"
 
 
 def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two ways of an AMD GPU under Windows: ZLUDA with AMD's HIP SDK, and AMD's own torch, which needs neither.
+    """Return the two fixes for an AMD GPU on Windows: ZLUDA with AMD's HIP SDK, or AMD's own torch, which needs neither.
 
     https://github.com/patientx/ComfyUI-Zluda/issues/5, https://vladmandic.github.io/sdnext-docs/ZLUDA (libraries for other GPUs)
     """
     look = commands.by_hand(
         ("hipInfo.exe",),
-        "in a new prompt: has to print the AMD GPU. Where it is not found, the next line; where it is, install the newest driver of AMD, and "
-        "remove what an NVIDIA driver left",
+        "in a new prompt: it has to print the AMD GPU. If hipInfo.exe is not found, run the next line. If it runs and prints no GPU, install "
+        "AMD's newest driver, and remove the rest of an NVIDIA driver",
         "nothing",
         "none",
     )
     words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
     path = commands.by_hand(
         ("powershell", "-Command", words),
-        "6.2 stands for the release of the HIP SDK that is there; where there is none, first install the one that the README of your ZLUDA names: "
+        "instead of 6.2 write the release of the installed HIP SDK. If there is none, first install the release that the README of your ZLUDA names: "
         "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
         "PATH of this user",
     )
@@ -85,9 +85,9 @@ def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
 def _libraries(gfx: str) -> Step:
     return commands.by_hand(
         (),
-        f"the HIP SDK has no rocBLAS for {gfx}: keep a copy of its folder bin\\rocblas\\library, and put the files for {gfx} and this release of the "
-        f"SDK there, with the rocblas.dll beside them ({_LIBRARIES}: built by others than AMD)",
+        f"the HIP SDK has no rocBLAS for {gfx}: make a copy of its folder bin\\rocblas\\library, then put the files for {gfx} and this release of the "
+        f"SDK there, together with the rocblas.dll that comes with them ({_LIBRARIES}: not built by AMD)",
         "libraries of the HIP SDK",
         "medium",
-        risk_text="they are built by others than AMD",
+        risk_text="these files are not built by AMD",
     )

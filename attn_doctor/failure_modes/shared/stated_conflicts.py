@@ -1,7 +1,7 @@
-"""Give the fix for the conflicts that pip reports in a log: "torchaudio 2.2.1 requires torch==2.2.1, but you have torch 2.3.0". Pure.
+"""Make the fix for the conflicts that pip reports in a log: "torchaudio 2.2.1 requires torch==2.2.1, but you have torch 2.3.0". Pure.
 
-The packages of the log are named in the command, and no others. The torch that is there stays, and what belongs to it follows;
-only for a server of models, which is built for one torch, torch changes.
+The command changes only packages that the log names. The installed torch stays, and the other packages get releases that fit it.
+Exception: a model server (vllm) is built for one torch, so torch gets the release that the server needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FAMILY = ("torchvision", "torchaudio", "torchtext")
 
 
 class Pair(Record, frozen=True, kw_only=True):
-    """Hold one line of pip: which package asks for what, and what is there."""
+    """Hold one conflict that pip reports: the package, its requirement, and what is installed."""
 
     package: str  # normalised: "torchaudio"
     requires: str  # as pip writes it: "torch==2.2.1"
@@ -47,14 +47,14 @@ class Conflicting(Variant, frozen=True, kw_only=True):
 
 
 def fix(facts: Facts, found: Conflicting) -> Fix | None:
-    """Return the fix for these conflicts; None where nothing can be named."""
+    """Return the fix for these conflicts; None: no requirement could be read."""
     with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
     first = _torch(facts, with_torch)
     settled = ("torch", *(_FAMILY if first else ()))
     steps = (*first, *_others(facts, [pair for pair in found.pairs if _name(pair) not in settled]))
     if not steps:
         return None
-    return Fix(title="Install what these packages ask for", steps=steps, verify=commands.check(facts))
+    return Fix(title="Install what these packages require", steps=steps, verify=commands.check(facts))
 
 
 def _name(pair: Pair) -> str | None:
@@ -63,25 +63,25 @@ def _name(pair: Pair) -> str | None:
 
 
 def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
-    """Return the steps where packages ask for another torch: they follow the torch there; a server's torch follows the server."""
+    """Return the steps for packages that require another torch: install releases that fit the torch there, or a server's torch."""
     have = next((pair.have.partition(" ")[2] for pair in pairs), "") or text(facts.torch.version)
     if not pairs or not have:
         return ()
     for pair in pairs:
         exact = [s.version for s in pair.requirement.specifier if s.operator == "=="] if pair.requirement else []
         if pair.package in SERVERS and exact:
-            why = f"{pair.package} is built for this torch alone"
+            why = f"{pair.package} works only with this torch"
             return torch_steps.release(facts, exact[0].partition("+")[0], why)
     names = [pair.package for pair in pairs]
     family = [name for name in _FAMILY if name in names]
-    broken = facts.subject.package == "xformers"  # its wheel is of another torch, or of another CUDA
+    broken = facts.subject.package == "xformers"  # the installed xformers is for another torch or another CUDA
     with_xformers = ["xformers"] if broken or "xformers" in names or distribution(facts, "xformers") is not None else []
     rest = [name for name in names if name not in (*_FAMILY, "xformers")]
     steps: list[Step] = []
     bare = torch_choice.same(have)
     if broken:
         steps.append(
-            commands.uninstall("xformers", why="the one that is there was built for another torch or another CUDA")
+            commands.uninstall("xformers", why="the installed xformers was built for another torch or another CUDA")
         )
     if family or with_xformers:
         asked = torch_choice.same(have, *family)
@@ -90,7 +90,7 @@ def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
                 *asked,
                 *with_xformers,
                 index_url=torch_choice.index_of_build(have, machine_of(facts)),
-                why=f"what belongs to torch {have}, which stays: all in one command, so that the resolver sees all requirements",
+                why=f"the releases for torch {have}, which stays; all in one command, so that pip compares all requirements",
                 changes=" and ".join((*(text.partition("=")[0] for text in asked[1:]), *with_xformers)),
                 risk="medium",
             )
@@ -101,7 +101,7 @@ def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
                 *dict.fromkeys(rest),
                 *bare,
                 upgrade=True,
-                why=f"releases that take torch {have}: where there is none, the resolver says so and changes nothing",
+                why=f"releases that accept torch {have}; if there is none, pip reports it and changes nothing",
                 changes=" and ".join(dict.fromkeys(rest)),
                 risk="medium",
             )
@@ -110,7 +110,7 @@ def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
 
 
 def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
-    """Return the step to the releases that the packages ask for: of each name one that all of them take."""
+    """Return the step that installs the required releases: of each name one release that all packages accept."""
     wanted: dict[str, SpecifierSet] = {}
     for pair in pairs:
         if (asked := pair.requirement) is not None:
@@ -129,12 +129,12 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
     ]
     step = commands.install(
         *names,
-        why=f"as {', '.join(dict.fromkeys(p.package for p in pairs))} asks for it"
+        why=f"the release that {', '.join(dict.fromkeys(p.package for p in pairs))} requires"
         if len({p.package for p in pairs}) == 1
-        else "what all of these packages take, in one run of the resolver",
+        else "releases that all of these packages accept, in one command",
         changes=", ".join(wanted),
         risk="medium",
-        risk_text="the resolver may find that no versions satisfy all of them, and says so before it changes anything",
+        risk_text="if no versions satisfy all packages, pip reports it before it changes anything",
     )
     return (*((vision,) if vision else ()), *((step,) if names else ()))
 

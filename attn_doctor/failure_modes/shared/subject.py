@@ -1,4 +1,4 @@
-"""Say which package a cure is for: the one that a log names, or flash-attn where only a machine is examined. Pure."""
+"""Find the package that a fix is for: the package that a log names, or flash-attn if there is no log. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _REPOSITORY = re.compile(r"git\+https://[\w.-]+/[\w./~-]+(?:@[\w./-]+)?(?:#[\w=&
 
 
 def package(facts: Facts) -> str | None:
-    """Return the package that failed; None where a log does not name it. With no log it is flash-attn.
+    """Return the package that failed; None: the log does not name it. Without a log it is flash-attn.
 
-    In an import or a call, libraries that have no compiled code, and torch itself, are not the package.
+    If an import or a call failed, neither torch itself nor a library without compiled code counts as the package.
     """
     subject = facts.subject
     if not isinstance(subject.package, str):
@@ -32,11 +32,11 @@ def package(facts: Facts) -> str | None:
 
 
 def stated(facts: Facts) -> str | None:
-    """Return the package that a log names as the one that failed; None where none does."""
+    """Return the package of which a log says that it failed; None: no log names one."""
     return package(facts) if isinstance(facts.subject.package, str) else None
 
 
-# An installer's command, and its options that take a value.
+# A command that installs packages; and the options of such commands that are followed by a value.
 _INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
 _WITH_VALUE = (
     "-i",
@@ -55,7 +55,7 @@ _WITH_VALUE = (
 
 
 def _asked_for(facts: Facts) -> str | None:
-    """Return the one package that the typed command installs, by its name or its repository; None for several, and for a folder."""
+    """Return the package that the typed command installs, by its name or its repository; None: it installs several, or a folder."""
     found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
     words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
     asked = [
@@ -71,19 +71,19 @@ def _asked_for(facts: Facts) -> str | None:
 
 
 def is_flash_attn(facts: Facts) -> bool:
-    """Say whether it is flash-attn. A log that names no package is not flash-attn's."""
+    """Say whether the package that failed is flash-attn. False if the log names no package."""
     return package(facts) == FLASH_ATTN
 
 
 def words(facts: Facts) -> str:
-    """Return the name of the package for a sentence: "xformers", or "the package"."""
+    """Return the name of the package for a sentence: "xformers"; "the package" if it is not known."""
     return package(facts) or "the package"
 
 
 def requirement(facts: Facts) -> str | None:
-    """Return what the package is installed by, as the command in the log asks for it; None: the log does not tell.
+    """Return the requirement by which the package is installed, as the command in the log has it; None: the log does not show it.
 
-    `pip install detectron2` has no release to install: then it is the repository of the package.
+    If PyPI has no release of the package, it is the address of its repository. Example: `pip install detectron2`.
     """
     name = package(facts)
     if name is None:
@@ -94,7 +94,7 @@ def requirement(facts: Facts) -> str | None:
     if release is not None and typed in (None, name) and (row is None or (row.get is None and row.wheels != "none")):
         return f"{name}=={release}"
     if row is None and typed is None and facts.subject.doing in ("importing", "running") and facts.grade == "stated":
-        return None  # the name of a module, under which the registry may have nothing, or another project
+        return None  # only the name of a module is known: PyPI may have no project, or another project, of that name
     if row is None or (typed is not None and typed.startswith("git+")):
         return typed or name
     if row.get is None and row.wheels == "none":
@@ -103,20 +103,20 @@ def requirement(facts: Facts) -> str | None:
 
 
 def release(facts: Facts) -> str | None:
-    """Return the release of the package that the log asks for, where it is one: "2.7.3"; None where any will do."""
+    """Return the exact release of the package that the log asks for: "2.7.3"; None: it asks for none, or for a range."""
     found = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", requirement(facts) or "")
     return found[1] if found else None
 
 
 def _collected(facts: Facts, name: str) -> str | None:
-    """Return the requirement of flash-attn that pip read in a requirements file; another release would not meet it."""
+    """Return the exact requirement of flash-attn that pip read in a requirements file; None for other packages."""
     asked = facts.subject.asked
     from_file = isinstance(facts.subject.command, str) and "-r" in facts.subject.command.split()
     return f"{name}=={asked}" if name == FLASH_ATTN and from_file and isinstance(asked, str) else None
 
 
 def pinned(facts: Facts) -> str | None:
-    """Return the release of the package that the command, or a file that it reads, asks for: "2.7.4.post1"; None where it names none."""
+    """Return the release of the package that the command, or a file that it reads, names: "2.7.4.post1"; None: neither names one."""
     name = package(facts)
     typed = _typed(facts, name) if name else None
     exact = re.fullmatch(r"[\w.-]+(?:\[[\w,-]+\])?==(?P<release>\d[\w.]*)", typed or "")
@@ -124,13 +124,13 @@ def pinned(facts: Facts) -> str | None:
         return exact["release"]
     if isinstance(facts.subject.asked, str):
         return facts.subject.asked
-    # A wheel that somebody chose by its name: "mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-...whl".
+    # The file name of a wheel that somebody chose: "mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-...whl".
     chosen = next((d.version for d in facts.packages.named if d.name == name and isinstance(d.version, str)), "")
     return chosen.replace("%2B", "+").partition("+")[0] if "cxx11abi" in chosen else None
 
 
 def _cloned(facts: Facts, name: str) -> str | None:
-    """Return the repository that pip cloned the package from, which a requirements file names."""
+    """Return the address of the repository from which pip cloned the package; None: the log shows none."""
     address = facts.subject.address
     if not isinstance(address, str) or _of_repository(address) != name:
         return None
@@ -158,7 +158,7 @@ def _typed(facts: Facts, name: str) -> str | None:
 
 
 def verify(facts: Facts) -> tuple[str, ...]:
-    """Return the argv that shows whether the package works: its import, or an examination where no module is known."""
+    """Return the argv that shows whether the package works: its import, or `attn-doctor check` if its module is not known."""
     name = package(facts)
     if name == FLASH_ATTN:
         return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")

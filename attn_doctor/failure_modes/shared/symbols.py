@@ -1,6 +1,6 @@
-"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch that the extension was compiled for.
+"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch for which the extension was compiled. Pure.
 
-Pure. It knows how names are made and no version: those come from the table of dated symbols.
+This module contains the rules by which C++ names are made. Which torch exports which name is in the table of torch's symbols.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.cxx_names import torch_symbols
 from attn_doctor.knowledge.cxx_names.parser import demangle
 
-# Modules that are compiled against torch and CUDA, or load such a one.
+# Modules that are compiled for torch and CUDA, or that load such a module.
 EXTENSIONS = ("flash_attn_2_cuda", "flash_attn", "flash_attn_interface", "flash_attn_3", "xformers")
 _UNDEFINED = re.compile(r"undefined symbol: ([^\s,;)'\"]+)")
-# "symbol X, version V not defined in file F with link time reference": the same failure, where the file has versions.
+# "symbol X, version V not defined in file F with link time reference": the same failure, if the symbols of the library have versions.
 _NOT_DEFINED = re.compile(r"symbol (\w+), version \S+ not defined in file \S+ with link time reference")
 
-# Libraries of torch by what they export; the first that fits. Namespaces are written as the Itanium ABI mangles them.
+# The library that exports a name; the first pattern that matches counts. Namespaces are written as the Itanium ABI mangles them.
 _OWNERS = (
     (re.compile(r"_Z\w*?(?:THP|5torch8autograd\d+THP|8pybind11)"), "libtorch_python.so"),
     (re.compile(r"_ZN?[A-Z]*K?3c104cuda"), "libc10_cuda.so"),
@@ -35,7 +35,7 @@ _OWNERS = (
     (re.compile(r"cu[A-Z]"), "libcuda.so.1, the driver"),
 )
 
-# How Windows says that a function (not a file) is missing, in the languages in which people send logs.
+# The words of Windows for a missing function (PROCEDURE) and a missing file (MODULE), in the languages of the logs that people send.
 PROCEDURE = (
     r"specified procedure|找不到指定的程序|angegebene Prozedur|procédure spécifiée|prozedur|proceso especificado|"
     r"procedimiento especificado|procedimento especificado|procedura specificata|指定されたプロシージャ|지정된 프로시저|"
@@ -45,7 +45,7 @@ MODULE = (
     r"specified module|找不到指定的模块|找不到指定的模組|angegebene Modul|module spécifié|módulo especificado|modulo specificato|"
     r"指定されたモジュール|지정된 모듈|указанный модуль|określonego modułu|[Bb]elirtilen modül|WinError 126\b"
 )
-# Files of a Python environment and of what is built for it; other programs fail in this way too.
+# Names of files in a Python environment or of packages that are built for one. Other programs print the same errors.
 IN_PYTHON = re.compile(r"python|site-packages|dist-packages|flash|torch|cuda|nvidia|triton|xformers|\.venv|conda")
 _LONGEST = 100  # characters of a name in a sentence
 
@@ -55,8 +55,8 @@ class Explanation(NamedTuple):
 
     name: str  # as a person would write it
     library: str | None  # the library that should have it
-    new_strings: bool | None  # it was compiled with the new C++ ABI; None: there is no string in it
-    torch: tuple[str, ...] | None  # minors that have it, oldest first; None: not told by this name
+    new_strings: bool | None  # it was compiled with the new C++ ABI; None: the name contains no std::string
+    torch: tuple[str, ...] | None  # minor releases of torch that have it, oldest first; None: the name does not show it
 
 
 _LIBRARY = re.compile(
@@ -65,7 +65,7 @@ _LIBRARY = re.compile(
 
 
 def package_of(text: str) -> str | None:
-    """Return the package whose extension an error of the loader names: "flash-attn" for .../flash_attn_2_cuda.so. None: it names none."""
+    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so. None: it names none."""
     found = _LIBRARY.search(text)
     if found is None:
         return None
@@ -90,14 +90,16 @@ def explain(symbol: str) -> Explanation:
     )
 
 
-_CUT = re.compile(r"14SourceLocationENSt7\w*$")  # a name that ends within its second argument: cut short, not glued
-_JOINED = 40  # letters of the next line that may hang on to a name
+_CUT = re.compile(
+    r"14SourceLocationENSt7\w*$"
+)  # a name that is cut within its second argument: no word is appended to it
+_JOINED = 40  # most letters of the next line that may be appended to a name
 
 
 def _unglued(symbol: str) -> str:
-    """Return a mangled name without the word of the next line that the joining of broken lines hung on to it.
+    """Return a mangled name without the word of the next line, which is appended to it if broken lines were joined.
 
-    A whole name is taken apart to its end. Of "..._ESsbcausal" only "..._ESsb" can be, so that is the name.
+    Only a complete name can be demangled. Example: "..._ESsbcausal" cannot, and "..._ESsb" can: "causal" is a word of the next line.
     """
     if not symbol.startswith("_Z") or demangle(symbol) != symbol or _CUT.search(symbol):
         return symbol
@@ -114,7 +116,7 @@ def sentence(symbol: str) -> str:
 
 
 def built_for(symbol: str) -> str | None:
-    """Return the torch releases that have a symbol: "torch 2.3 to 2.7". None where the symbol tells nothing."""
+    """Return the torch releases that have a symbol, in words: "torch 2.3 to 2.7". None: the symbol does not show it."""
     minors = explain(symbol).torch
     if not minors:
         return None
@@ -129,20 +131,20 @@ def built_for(symbol: str) -> str | None:
 
 
 def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
-    """Say whether this symbol is missing because of the C++ ABI of std::string, and not because of another torch minor.
+    """Say whether this symbol is missing because of the C++ ABI of std::string; False: because of another torch release; None: not known.
 
-    `torch_new_strings`: the ABI of the torch that it was looked for in, where known. None: either may be.
+    `torch_new_strings`: whether torch has the new ABI; None: not known.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
     """
     symbol = _unglued(symbol)
     told = explain(symbol)
     if told.new_strings is None and _CUT.search(symbol):
-        return True  # cut short, as in the title of a report: what follows a location there is a string
+        return True  # the name is cut, as in the title of an issue: in torch a SourceLocation is followed by a string
     if told.new_strings is None or not torch_symbols.is_torch(symbol):
         return False
     if torch_new_strings is not None:
         return told.new_strings is not torch_new_strings
-    # Every minor has it in one ABI or the other; where only some do, its absence may mean either.
+    # If every torch has the name in one of the two ABIs, the ABI is the cause. If only some releases have it, either may be.
     return True if told.torch is None else None
 
 
@@ -155,7 +157,7 @@ def _library(symbol: str) -> str | None:
 
 
 def _readable(symbol: str) -> str:
-    """Return the demangled name; a long list of parameters becomes "..."."""
+    """Return the demangled name; "..." replaces a long list of parameters."""
     name = torch_symbols.signature(symbol) if symbol.startswith("_Z") else symbol
     head, opened, _ = name.partition("(")
     return name if len(name) <= _LONGEST or not opened else f"{head}(...)"

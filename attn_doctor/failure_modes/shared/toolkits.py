@@ -1,6 +1,6 @@
-"""Give the fixes of a build that finds no CUDA toolkit, a wrong one, or half of one. Pure.
+"""Make the fixes for a build that finds no CUDA toolkit, a toolkit of the wrong release, or an incomplete one. Pure.
 
-The cheapest way stands first: a toolkit that is here, a finished wheel, then the installation of the release that this machine needs.
+The fix with the least work comes first: use a toolkit that is here, install a finished wheel, install the toolkit that is needed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, pair
 
-# The releases by which the commands are shown where torch's CUDA is not known; the second: the first whole major that knows the DGX Spark.
+# The releases in the commands if torch's CUDA is not known. CUDA 13.0 is the first major version that supports the DGX Spark.
 _EXAMPLE, _EXAMPLE_OF_SPARK = (12, 8), (13, 0)
-# PyPI's newest torch for these: 1.13.1 for CUDA 11.7, and 2.4.1 for CUDA 12.1.
+# Python -> the CUDA of PyPI's newest torch for it: 1.13.1 for CUDA 11.7, and 2.4.1 for CUDA 12.1.
 _OF_OLD_PYTHONS = {(3, 7): (11, 7), (3, 8): (12, 1)}
 
 
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes. `floor`: the oldest CUDA that the package takes. `replace`: the toolkit that comes with this system is the wrong one."""
+    """Return the fixes. `floor`: the oldest CUDA that the package accepts. `replace`: the toolkit that came with this system does not fit."""
     wheel = building.without_compiling(facts)
     if subject.package(facts) == "deepspeed" and facts.system.os != "windows":
-        wheel = ()  # its setup asks nvcc for its version also where nothing is compiled: op_builder/builder.py, installed_cuda_version
+        wheel = ()  # its setup runs nvcc even if nothing is compiled: op_builder/builder.py, installed_cuda_version
     here = whole(facts, floor)
     if here is not None:
         return (_point_at(facts, here), *wheel)
@@ -44,23 +44,25 @@ def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> t
 
 
 def _beside(facts: Facts, release: str) -> Fix:
-    """Return the fix that puts another toolkit beside that of a notebook, whose apt knows NVIDIA's repository."""
+    """Return the fix that installs a second toolkit in a notebook whose apt has NVIDIA's repository."""
     package = f"cuda-toolkit-{release.replace('.', '-')}"
     steps = (
-        commands.by_hand(places.as_root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
+        commands.by_hand(places.as_root(facts, "apt-get", "update"), "downloads apt's list of packages", "apt's lists"),
         commands.by_hand(
             places.as_root(facts, "apt-get", "install", "-y", package),
-            "from NVIDIA's repository, which the image of the notebook names; lasts as long as the session",
+            "from NVIDIA's repository, which the notebook's apt already uses; it stays until the session ends",
             f"adds /usr/local/cuda-{release}",
             takes="about 5 GB",
         ),
-        commands.variable("CUDA_HOME", f"/usr/local/cuda-{release}", "where that package puts it"),
+        commands.variable("CUDA_HOME", f"/usr/local/cuda-{release}", "the folder of that package"),
     )
-    return Fix(title=f"Install the CUDA {release} toolkit beside the other", steps=steps, verify=building.verify(facts))
+    return Fix(
+        title=f"Install the CUDA {release} toolkit beside the present one", steps=steps, verify=building.verify(facts)
+    )
 
 
 def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
-    """Return a whole toolkit of torch's CUDA major, not older than `floor`, that was found here; None where there is none."""
+    """Return a complete toolkit here of torch's CUDA major version and not older than `floor`; None: there is none."""
     need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
     for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
         version = pair(kit.version) if isinstance(kit.version, str) else None
@@ -70,7 +72,7 @@ def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
 
 
 def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
-    """Return the toolkit that a log shows, where torch is of its major or not known; None where there is none."""
+    """Return the toolkit that a log shows, if torch has the same CUDA major version or an unknown one; else None."""
     if facts.grade != "stated" or places.hosted(facts):
         return None
     need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
@@ -82,7 +84,7 @@ def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
 
 
 def point_at(facts: Facts, nvcc: str) -> Step:
-    """Return the step that points CUDA_HOME at the toolkit of this release, by its path, or by the place where its installer puts it."""
+    """Return the step that sets CUDA_HOME to the toolkit of this release: to its path if it is known, else to the usual path."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     root = next((kit.root for kit in kits if kit.version == nvcc and kit.root), None)
     if root is not None:
@@ -97,22 +99,24 @@ def point_at(facts: Facts, nvcc: str) -> Step:
     else:
         root, find = f"/usr/local/cuda-{nvcc}", "which nvcc"
     return commands.variable(
-        "CUDA_HOME", root, f"nvcc {nvcc} is there: where `{find}` shows another place, take the folder above its bin"
+        "CUDA_HOME",
+        root,
+        f"the usual folder of nvcc {nvcc}: if `{find}` prints another one, set the folder that contains its bin",
     )
 
 
 def _point_at(facts: Facts, kit: Toolkit) -> Fix:
-    why = f"CUDA {kit.version} is there and whole, and torch is built for {facts.torch.cuda}"
+    why = f"a complete toolkit of CUDA {kit.version} is there, and torch is built for CUDA {facts.torch.cuda}"
     step = commands.variable("CUDA_HOME", kit.root, why)
     return Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=building.verify(facts))
 
 
 def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
-    """Return the fix where torch's CUDA is not known: ask torch, then install the toolkit of its answer."""
+    """Return the fix if torch's CUDA is not known: print torch's CUDA, then install the toolkit of that release."""
     there = cuda_toolkits.elsewhere(facts)
     if there is not None:
         return there
-    title = "Install a CUDA toolkit of torch's major"
+    title = "Install a CUDA toolkit of torch's CUDA major version"
     steps = toolkit_of_torch.steps(facts) if floor is None else ()
     if steps:
         return Fix(title=title, steps=steps, verify=building.verify(facts))
@@ -121,7 +125,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     ask = cuda_toolkits.ask_torch(facts)
     ask = msgspec.structs.replace(
         ask,
-        why=f"says for which CUDA torch was built: the toolkit has to be of this major{least}. {dotted(version)} below stands for it",
+        why=f"prints the CUDA for which torch was built: the toolkit needs the same major version{least}. {dotted(version)} below is an example",
     )
     if places.container(facts) and not places.environment_tool(facts):
         return Fix(title=title, steps=(cuda_images.another(facts, None, None), ask), verify=building.verify(facts))
@@ -130,14 +134,14 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
 
 
 def _example(facts: Facts, floor: str | None) -> tuple[int, int]:
-    """Return the release by which the commands are shown: the CUDA of the newest torch for this Python, or the floor of the package."""
+    """Return the CUDA release for the commands: that of the newest torch for this Python, but not older than `floor`."""
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     usual = _EXAMPLE_OF_SPARK if places.dgx_spark(facts) else _OF_OLD_PYTHONS.get(python or (3, 12), _EXAMPLE)
     return max(usual, pair(floor) or usual) if floor else usual
 
 
 def with_torch_cuda(facts: Facts, cuda: str | None) -> Facts:
-    """Return the facts with torch's CUDA as an error names it, where it is not known otherwise."""
+    """Return the facts with `cuda`, which an error names, as torch's CUDA, if torch's CUDA is not known."""
     if cuda is None or isinstance(facts.torch.cuda, str):
         return facts
     return msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, cuda=cuda))

@@ -1,7 +1,7 @@
-"""Make the two steps for a machine of which nobody knows the torch: look which one is there, then the line for it. Pure.
+"""Make the two steps for a machine whose torch is not known: print the version of torch, then run an example command. Pure.
 
-The line is written out for one torch, and its reason says what changes with another. A program that puts the values into the line
-by itself would be as long as the line, and nobody runs what he cannot read.
+The example command is for one version of torch, and its reason says what to change for another version. A shell program that fills in
+the version would be long, and people do not run commands that they cannot read.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import Install, RunByHand, Step
 from attn_doctor.model.versions import dotted, pair
 
-# Where nothing can be chosen: the torch that most finished wheels of other packages are for.
+# The torch in the command if no torch can be chosen: most finished wheels of other packages are for this torch.
 _USUAL = ("2.6.0", "12.4")
 
 
 class Example(NamedTuple):
-    """The torch for which a line is written out."""
+    """Hold the torch for which the example command is written."""
 
     torch: str  # "2.6.0"
     cuda: str  # "12.4"
 
     @property
     def flavour(self) -> str:
-        """The end of the version and of the index: "cu124"."""
+        """Return the build, with which the version and the index address end: "cu124"."""
         return pytorch.flavour(self.cuda)
 
     @property
@@ -41,31 +41,31 @@ class Example(NamedTuple):
 
 
 def example(facts: Facts) -> Example:
-    """Return the torch for the line: the newest that this machine runs with CUDA, else a usual one."""
+    """Return the torch for the example command: the newest with CUDA that this machine can run, else a usual one."""
     found = choice(facts)
     known = isinstance(found, Choice) and found.torch is not None and found.cuda is not None
     return Example(str(found.torch), str(found.cuda)) if known and isinstance(found, Choice) else Example(*_USUAL)
 
 
 def example_up_to(minor: str | None) -> Example:
-    """Return the torch for the line of a package whose wheels end with this minor of torch; a usual one where that is not known."""
+    """Return the torch for the example command of a package whose newest wheels are for this minor release; a usual one if it is not known."""
     row = pytorch.release(minor) if minor else Unknown("")
     cuda = None if isinstance(row, Unknown) else pytorch.pypi_cuda(row.latest)
     return Example(*_USUAL) if isinstance(row, Unknown) or not isinstance(cuda, str) else Example(row.latest, cuda)
 
 
 def look(facts: Facts) -> Step:
-    """Return the step that prints the torch that is there, and its CUDA."""
+    """Return the step that prints the version of the installed torch and its CUDA."""
     return commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)"),
-        "prints the torch that is there and its CUDA: 2.6.0+cu124 12.4, for example",
+        "prints the version of torch and its CUDA, for example 2.6.0+cu124 12.4",
         "nothing",
         "none",
     )
 
 
 def steps(facts: Facts, line: Install, of: Example, other: str) -> tuple[Step, Step]:
-    """Return the look, and the line for the torch `of`. `other`: what changes in the line with another torch."""
+    """Return the step that prints torch's version, and the command for the torch `of`. `other`: what to change for another torch."""
     made = commands.by_own_tool(facts, line)
     why = f"for torch {of.build}; {other}"
     return look(facts), RunByHand(argv=made.argv, why=why, changes=line.changes, risk=line.risk, takes=line.takes)

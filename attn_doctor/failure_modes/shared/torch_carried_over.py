@@ -1,4 +1,4 @@
-"""Name the way to torch for a machine that reaches no index: wheels that are fetched elsewhere and carried over. Pure."""
+"""Make the steps that install torch on a machine without access to a package index: download the wheels elsewhere and copy them. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from attn_doctor.model.steps import Step
 
 
 def carried_over(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps for a machine that reaches no index: fetch the wheels elsewhere, copy them here, install them.
+    """Return the steps: download the wheels on another machine, copy them to this machine, install them.
 
-    The other machine has to have this system and this Python: pip judges the markers of requirements by where it runs.
+    The other machine needs the same system and Python, because pip chooses requirements for the machine on which it runs.
     """
     machine = machine_of(facts)
     found = torch_choice.choose(machine)
@@ -23,26 +23,24 @@ def carried_over(facts: Facts) -> tuple[Step, ...]:
     index = ("--index-url", found.index_url) if found.index_url else ()
     system = {"windows": "Windows", "darwin": "macOS", "linux": "Linux"}.get(machine.os or "", "the same system")
     python = f"Python {machine.python}" if machine.python else "the same Python"
-    where = (
-        f"on a machine that has internet, {system} and {python}: it fetches {_files(found, machine)} and what they need"
-    )
+    where = f"on a machine with internet, {system} and {python}: downloads {_files(found, machine)} and what they need"
     return (
         commands.by_hand(
             ("python", "-m", "pip", "download", "-d", "wheels", *wanted, *index),
             f"{where}; {found.doubt}" if found.doubt else where,
-            "a folder of wheels, there",
+            "a folder of wheels, on that machine",
             "none",
             takes=found.takes,
         ),
-        commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none"),
+        commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, on this machine", "none"),
         commands.install(
-            *wanted, from_folder="wheels", why="from the folder that was carried over", changes="torch and torchvision"
+            *wanted, from_folder="wheels", why="from the folder that you copied", changes="torch and torchvision"
         ),
     )
 
 
 def _files(found: Choice, machine: Machine) -> str:
-    """Return the names of the two large files, as the index has them: "torch-2.14.1+cu126-cp312-*.whl"."""
+    """Return the names of the two large files on the index: "torch-2.14.1+cu126-cp312-*.whl"."""
     build = f"+{found.flavour}" if found.flavour and found.index_url else ""
     tag = f"cp{machine.python.rstrip('t').replace('.', '')}-*" if machine.python else "*"
     return f"torch-{found.torch or '*'}{build}-{tag}.whl, torchvision-{found.torchvision or '*'}{build}-*.whl"

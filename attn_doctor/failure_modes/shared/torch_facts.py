@@ -1,4 +1,4 @@
-"""Read from facts what decides which torch runs there: GPU, driver, board, Python, and the package index of the user. Pure, and never raises."""
+"""Read from facts what decides which torch can run there: GPU, driver, board, Python and the user's package index. Pure; never raises."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from attn_doctor.model.facts import Distribution, Facts, Gpu, PciDevice, Unknown
 from attn_doctor.model.machine import INTEL, amd_gpus, nvidia_present
 from attn_doctor.model.versions import parse
 
-# Device ids of Intel's GPUs that torch has code for begin so: Arc A and B, Data Center Max, the graphics of Core Ultra.
+# How the device ids of Intel's GPUs begin for which torch has code: Arc A and B, Data Center Max, the graphics of Core Ultra.
 # https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html, https://dgpu-docs.intel.com/devices/hardware-table.html
 _XPU = ("569", "56a", "56b", "e20", "0bd", "7d4", "7d5", "7d6", "64a")
-# The graphics in AMD's processors that no wheel has code for. https://rocm.docs.amd.com/en/latest/reference/gpu-arch-specs.html
+# The graphics in AMD's processors for which no wheel has code. https://rocm.docs.amd.com/en/latest/reference/gpu-arch-specs.html
 _NO_WHEEL_FOR = ("gfx902", "gfx909", "gfx90c", "gfx1035", "gfx1036", "gfx1037")
 _MIRRORS = (
     "pypi.org",
@@ -29,14 +29,14 @@ _MIRRORS = (
 
 
 def machine_of(facts: Facts) -> Machine:
-    """Return what decides which torch runs here, as far as it is known. Never raises."""
+    """Return what decides which torch can run here; None or "unknown" for what is not known. Never raises."""
     system, graphics = facts.system, facts.graphics
     key = key_of(facts)
     wsl = isinstance(system.wsl, int)
-    # The kernel's driver, also beside a newer libcuda of cuda-compat: what the older one runs, both run.
+    # The driver of the kernel, even if cuda-compat adds a newer libcuda: what runs with the older driver also runs with the newer libcuda.
     driver, cuda = text(graphics.driver), text(graphics.driver_cuda)
     if driver is None and cuda is None and facts.torch.available is True:
-        cuda = text(facts.torch.cuda)  # that torch was seen to run, so the driver takes its CUDA
+        cuda = text(facts.torch.cuda)  # this torch was seen to use the GPU, so the driver supports its CUDA
     return Machine(
         os=system.os if isinstance(system.os, str) else None,
         machine="x86" if key.platform == "win32" else text(system.machine) or _machine_of_platform(key.platform),
@@ -58,21 +58,21 @@ def machine_of(facts: Facts) -> Machine:
     )
 
 
-# The first ultralytics that loads its own checkpoints under torch 2.6, whose torch.load takes weights alone. The wheels of PyPI
-# were read: 8.2.63 has no `weights_only`, 8.2.64 replaces torch.load (ultralytics/utils/patches.py).
+# The first ultralytics that loads its own checkpoints with torch 2.6, whose torch.load accepts only weights by default. Read in the
+# wheels from PyPI: 8.2.63 has no `weights_only`, 8.2.64 replaces torch.load (ultralytics/utils/patches.py).
 REPLACES_TORCH_LOAD = "8.2.64"
-_CHECKOUTS = ("yolov5", "yolov6", "yolov7", "yolov8", "yolov9", "yolor")  # cloned, and run where they lie
+_CHECKOUTS = ("yolov5", "yolov6", "yolov7", "yolov8", "yolov9", "yolor")  # people clone these and run them in the clone
 
 
 def _loads_whole_checkpoints(facts: Facts) -> bool:
-    """Say whether a YOLO that calls torch.load without `weights_only` runs there: torch 2.6 refuses its checkpoints."""
+    """Say whether a YOLO is used there that calls torch.load without `weights_only`: torch 2.6 refuses its checkpoints."""
     have = parse(text(facts.yolo.version) or version_here(facts, "ultralytics") or "")
     old = have is not None and have < Version(REPLACES_TORCH_LOAD)
     return old or any(distribution(facts, name) is not None for name in _CHECKOUTS)
 
 
 def wants_gpu(facts: Facts) -> bool:
-    """Say whether somebody has an NVIDIA GPU to compute on: the GPU is known, or its driver, or a CUDA toolkit."""
+    """Say whether the user has an NVIDIA GPU to compute on: the GPU, its driver or a CUDA toolkit is known to be there."""
     kits = facts.toolchain.toolkits
     there = nvidia_present(facts) is True or isinstance(facts.graphics.driver, str)
     return there or (isinstance(kits, tuple) and bool(kits))
@@ -85,9 +85,10 @@ def with_gpu(facts: Facts, capability: str) -> Facts:
 
 
 def _assumed_cuda(facts: Facts) -> str:
-    """Return the CUDA that a driver of which nothing is known runs at least: the DGX Spark came with driver 580.
+    """Return the CUDA that an unknown driver is assumed to support.
 
-    Who has a torch or a toolkit for CUDA 11 may have a driver for it: its builds run on every newer one too.
+    On a DGX Spark it is 13.0, because this machine came with driver 580. If torch or the toolkit there is for CUDA 11, it is 11.8: the
+    driver may be that old, and builds for CUDA 11 also run with newer drivers. Else it is 12.0.
     https://docs.nvidia.com/dgx/dgx-spark/release-notes.html
     """
     if facts.system.board == "dgx-spark":
@@ -99,7 +100,7 @@ def _assumed_cuda(facts: Facts) -> str:
 
 
 def own_index(facts: Facts) -> str | None:
-    """Return the package index that the user has configured, where it is more than a copy of PyPI; None: none is known."""
+    """Return the package index that the user has configured; None: there is none, or it is only a copy of PyPI."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -116,13 +117,13 @@ def own_index(facts: Facts) -> str | None:
 
 
 def _plain_url(url: str) -> str:
-    """Return an address without the name and the password in it."""
+    """Return an address without the user name and the password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _maker(facts: Facts) -> Maker:
-    """Return who made the GPU that is to compute; "none" only where it is known that there is none."""
+    """Return the maker of the GPU to compute on. "none": it is known that there is no GPU. "unknown": not known."""
     graphics, version = facts.graphics, text(facts.torch.version)
     there = nvidia_present(facts)
     if there is True or isinstance(graphics.driver, str):
@@ -139,12 +140,12 @@ def _maker(facts: Facts) -> Maker:
 
 
 def _only_a_processor(facts: Facts) -> bool:
-    """Say whether all AMD GPUs are graphics of a processor without code in any wheel, and ROCm is not installed for them."""
+    """Say whether all AMD GPUs are graphics in a processor for which no wheel has code, and ROCm is not installed."""
     return not isinstance(facts.graphics.rocm, str) and all(card.gfx in _NO_WHEEL_FOR for card in amd_gpus(facts))
 
 
 def _gfx(facts: Facts) -> tuple[str, ...]:
-    """Return the AMD GPUs to compute on: the graphics of the processor beside a card are left out."""
+    """Return the AMD GPUs to compute on, without the graphics in the processor if there is also a card."""
     told = (
         card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
         for card in amd_gpus(facts)
@@ -181,7 +182,7 @@ def _machine_of_platform(platform: str | Unknown) -> str | None:
 
 
 def text(value: object) -> str | None:
-    """Return a value that is a text; None for one that is unknown or absent."""
+    """Return the value if it is a text; None if it is Unknown or None."""
     return value if isinstance(value, str) else None
 
 
@@ -191,18 +192,18 @@ def of_conda(facts: Facts, name: str) -> bool:
     return found is not None and found.installer == "conda"
 
 
-# Servers of models that are built for one torch; pip would replace it without a word, and they would not import any more.
+# Model servers that are built for one torch. pip would replace this torch without a warning, and the server would not import any more.
 SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-generation-server")
 
 
 def pins_torch(facts: Facts) -> str | None:
-    """Return the package that is there and is built for the one torch beside it, "vllm"; None where none is known."""
+    """Return the installed model server that is built for the installed torch, "vllm"; None: none is known."""
     subject = text(facts.subject.package)
     return next((name for name in SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:
-    """Return the version that is there; None: it is not, or that is not known."""
+    """Return the installed version of a distribution; None: it is not installed, or not known."""
     if name == "torch" and isinstance(facts.torch.version, str):
         return facts.torch.version
     found = distribution(facts, name)
@@ -210,6 +211,6 @@ def version_here(facts: Facts, name: str) -> str | None:
 
 
 def distribution(facts: Facts, name: str) -> Distribution | None:
-    """Return a distribution that is there, or that a log names; None: neither."""
+    """Return a distribution that is installed, or that a log names; None: neither."""
     listed = facts.packages.distributions
     return next((d for d in (listed if isinstance(listed, tuple) else facts.packages.named) if d.name == name), None)

@@ -1,4 +1,4 @@
-"""Turn the torch that is there into steps: the same again, its torchvision, and the NumPy that it takes. Pure."""
+"""Make the steps that depend on the installed torch: install it again, its torchvision, and the NumPy that fits it. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import local, pair
 
 # https://github.com/pytorch/vision#installation has the table
-_NUMBERS = "for another torch the minor of torchvision is 15 more: 0.21 for torch 2.6, 0.24 for 2.9"
-_FIRST_OF_AN_INDEX = (1, 11)  # older ones are on a page, https://pytorch.org/get-started/previous-versions/
+_NUMBERS = (
+    "for another torch: torch 2.6 needs torchvision 0.21, torch 2.9 needs 0.24 (the second number is always 15 higher)"
+)
+_FIRST_OF_AN_INDEX = (
+    1,
+    11,
+)  # older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/
 
 
 def suits(facts: Facts) -> bool:
-    """Say whether the build of torch that is there is one for this machine: then it is kept. A build by others counts as one."""
+    """Say whether the installed build of torch is for this machine, so that it can stay. A build that PyTorch did not make counts as suitable."""
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or machine.board == "jetson":
         return version is not None and ".nv" in version
@@ -43,17 +48,15 @@ def suits(facts: Facts) -> bool:
 
 
 def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -> tuple[Step, ...]:
-    """Return the steps that install the same torch again, from the index that has its build; empty where this build is not for this machine.
+    """Return the steps that install the same torch again, from the index of its build; empty: this build is not for this machine.
 
-    Where the user has configured an index of their own, it is that one. `everything`: with all that it needs.
+    If the user has configured an index, it is used instead. `everything`: install all that torch needs again too.
     """
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or not suits(facts):
         return ()
     if torch_choice.by_others(version):
-        words = (
-            f"torch {version} is on no index of PyTorch: start from its image again, or install it from where it came"
-        )
+        words = f"no index of PyTorch has torch {version}: start a new container from its image, or install it from its original source"
         return (commands.by_hand((), words, "torch"),)
     flavour = local(version) or _flavour(facts, version, machine)
     names = tuple(name for name in ("torchvision", "torchaudio") if not only_torch and version_here(facts, name))
@@ -67,13 +70,13 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
             conda_step(
                 facts,
                 tuple(conda_name(text) for text in wanted),
-                "whole copies of them, by the conda that installed them",
+                "complete copies of these packages, by conda, which installed them",
                 again=True,
             ),
         )
     index = torch_choice.index_of_build(f"{version.partition('+')[0]}+{flavour}" if flavour else version, machine)
     wanted, index, told = _from_own_index(facts, wanted, index, flavour)
-    why = "whole copies of them, in place of the damaged ones" + told
+    why = "complete copies instead of the damaged ones" + told
     changes = f"{' and '.join(('torch', *names))}, in the present versions"
     if not everything:
         return commands.reinstall(
@@ -82,7 +85,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
             why=why,
             changes=changes,
             risk="low",
-            risk_text="the versions stay as they were",
+            risk_text="the versions stay the same",
             takes="up to 1 GB",
         )
     numpy = version_here(facts, "numpy")
@@ -97,8 +100,8 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
             *keeps,
             index_url=index,
             reinstall=True,
-            why="whole copies of torch and of all libraries that it needs" + told,
-            changes="torch, torchvision, nvidia-* and all else that they need",
+            why="complete copies of torch and of all libraries that it needs" + told,
+            changes="torch, torchvision, nvidia-* and all other packages that they need",
             risk="low",
             risk_text="torch keeps its version; packages that it needs may become newer",
             takes="up to 5 GB",
@@ -107,9 +110,9 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
 
 
 def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> Step | None:
-    """Return the step that installs the torchvision of the torch that is there, from the index of its build; None where no torch is known.
+    """Return the step that installs the torchvision for the installed torch, from the index of torch's build; None: torch is not known.
 
-    `of`: the release of torch, where a log states nothing else of it.
+    `of`: the release of torch, if a log names only the release.
     """
     version, machine = of or text(facts.torch.version), machine_of(facts)
     if version is None:
@@ -118,26 +121,21 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
     if machine.board == "jetson" or torch_choice.by_others(version):
         return commands.by_hand((), _of_others(wanted, version, machine), "torchvision")
     if of_conda(facts, "torch"):
-        why = f"the torchvision that belongs to torch {version}, from where torch is"
+        why = f"the torchvision for torch {version}, from the same place as torch"
         return conda_step(facts, (conda_name(wanted),), why)
     flavour = local(version) or (None if of else _flavour(facts, version, machine))
     index = torch_choice.index_of_build(f"{version.partition('+')[0]}+{flavour}" if flavour else version, machine)
     doubt = ""
     if flavour is None and machine.os != "darwin" and facts.grade == "stated":
-        # The registry's torch for Windows is a CPU build, so most people there have one of an index.
+        # PyPI's torch for Windows is a CPU build, so on Windows most people have a torch from one of PyTorch's indexes.
         likely = torch_choice.choose_release(machine, version) if machine.os == "windows" else None
         index = likely.index_url if isinstance(likely, Choice) else None
-        doubt = "; the build of that torch is not known: torch.__version__ shows it behind a +, and the --index-url has to end so"
+        doubt = "; the build of that torch is not known: torch.__version__ shows it after the + (cu124), and the --index-url has to end with it"
     requirements, index, told = _from_own_index(facts, (wanted,), index, flavour)
     page = None
     if flavour is not None and (pair(version) or (2, 0)) < _FIRST_OF_AN_INDEX:
         requirements, index, page = (f"{wanted}+{flavour}",), None, torch_choice.STABLE
-    why = (
-        f"the torchvision that belongs to torch {version}"
-        + (", from the same index" if index and flavour else "")
-        + told
-        + doubt
-    )
+    why = f"the torchvision for torch {version}" + (", from the same index" if index and flavour else "") + told + doubt
     if not reinstall:
         return commands.install(*requirements, index_url=index, find_links=page, why=why, changes="adds torchvision")
     return commands.install(
@@ -152,7 +150,7 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
 
 
 def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps to the torchvision that belongs to the torch there, whichever that is. Boards have no wheel of it."""
+    """Return the steps that install the torchvision for an installed torch of unknown version. For a Jetson it is built from source."""
     of = torch_asked.example(facts)
     if places.jetson(facts):
         built = Install(
@@ -160,11 +158,11 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
             reinstall=True,
             no_deps=True,
             no_build_isolation=True,
-            why="no wheel of torchvision belongs to NVIDIA's torch",
+            why="there is no wheel of torchvision for NVIDIA's torch",
             changes="torchvision",
             takes="20 to 60 minutes",
         )
-        other = f"no wheel of torchvision belongs to NVIDIA's torch: it is compiled on the board, with git; {_NUMBERS}"
+        other = f"there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git); {_NUMBERS}"
         return torch_asked.steps(facts, built, torch_asked.Example("2.5.0", "12.6"), other)
     wanted = torch_choice.vision_for(of.torch)
     line = Install(
@@ -175,20 +173,28 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
         why="torch stays",
         changes="torchvision",
     )
-    return torch_asked.steps(facts, line, of, f"{_NUMBERS}, and the index ends as its version does behind the +")
+    return torch_asked.steps(
+        facts, line, of, f"{_NUMBERS}, and the index has to end like the version of torch after the +"
+    )
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:
-    """Return where the torchvision of a torch comes from that is none of PyTorch's own."""
+    """Return in words where to get the torchvision for a torch that PyTorch did not build."""
     if machine.board != "jetson":
-        return f"take {wanted} from where torch {version} came (in NVIDIA's containers it is there: start from the image again)"
+        return f"install {wanted} from the source of torch {version} (NVIDIA's images contain it: start a new container from the image)"
     found = torch_choice.choose(machine)
     place = found.index_url if isinstance(found, Choice) else torch_choice.JETSON
-    return f"take {wanted}, which belongs to torch {version}, from where NVIDIA's torch for your JetPack comes ({place}), or build it there; PyPI's is not for this board"
+    return (
+        f"install {wanted}, the release for torch {version}, from the source of NVIDIA's torch for your JetPack ({place}), or build it on the board; "
+        "PyPI's torchvision is not for this board"
+    )
 
 
 def patch(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
-    """Return the step to another release of the build that is there, with its torchvision; where the build is not known, of one for this machine."""
+    """Return the step that installs the torch release `wanted` in the installed build, with its torchvision.
+
+    If the installed build is not known: in a build for this machine.
+    """
     version, machine = text(facts.torch.version), machine_of(facts)
     flavour = local(version or "") or (_flavour(facts, version, machine) if version else None)
     if flavour is None or torch_choice.by_others(f"{wanted}+{flavour}"):
@@ -205,7 +211,7 @@ def patch(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def index_here(facts: Facts) -> str | None:
-    """Return the index that has the build of the torch that is there; None where it is the registry's, or no torch is known."""
+    """Return the index that has the build of the installed torch; None: that is PyPI, or torch is not known."""
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None:
         return None
@@ -214,7 +220,7 @@ def index_here(facts: Facts) -> str | None:
 
 
 def numpy_for(facts: Facts, specifier: str = "") -> str:
-    """Return the requirement of a NumPy that the torch here takes, within a specifier."""
+    """Return the requirement of a NumPy that fits the torch here, within `specifier`: "numpy<2"."""
     version, os = text(facts.torch.version), facts.system.os
     if version is None:
         return f"numpy{specifier}"
@@ -230,7 +236,10 @@ def _numpy_fits(facts: Facts, numpy: str | None) -> bool:
 def _from_own_index(
     facts: Facts, wanted: tuple[str, ...], index: str | None, flavour: str | None
 ) -> tuple[tuple[str, ...], str | None, str]:
-    """Return requirements, index and words: where the user's own index is configured, the build is named and the index is left to it."""
+    """Return the requirements, the index and words about it.
+
+    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None: the user's is used.
+    """
     own = own_index(facts)
     if index is None or own is None or flavour is None:
         return wanted, index, ""
@@ -239,12 +248,12 @@ def _from_own_index(
     return (
         builds,
         None,
-        f"; from the index that you have configured ({host}): where it lacks this build, add --index-url {index}",
+        f"; from the index that you have configured ({host}): if it does not have this build, add --index-url {index}",
     )
 
 
 def _flavour(facts: Facts, version: str, machine: Machine) -> str | None:
-    """Return the build of a torch whose version does not name it: by its CUDA, else where the registry has one build alone."""
+    """Return the build of a torch whose version does not name it: by its CUDA, else PyPI's build; None: not known."""
     if isinstance(facts.torch.cuda, str):
         return pytorch.flavour(facts.torch.cuda)
     if isinstance(facts.torch.hip, str) or facts.torch.cuda is not None:

@@ -1,4 +1,4 @@
-"""Turn a choice of torch into the steps that install it: by pip, by conda, or NVIDIA's own wheel. Pure."""
+"""Make the steps that install the chosen torch: with pip, with conda, or by NVIDIA's own wheel. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.steps import Risk, Step
 from attn_doctor.model.versions import pair
 
-_OTHERS = "packages that pin torch may complain"
-_FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest of an index is at least this one
-_OWN_PYTHON = "which Python that is is not known: pip takes the newest release that is for it"
+_OTHERS = "packages that require another version of torch may report a conflict"
+_FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest torch of an index is at least 2.8
+_OWN_PYTHON = "the version of Python there is not known: pip installs the newest torch for it"
 
 
 def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
-    """Return the newest torch that this machine runs. `maker`: of the GPU, where the finding itself tells it."""
+    """Return the newest torch that this machine can run. `maker`: the maker of the GPU, if the finding names it."""
     machine = machine_of(facts)
     return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
 
@@ -28,13 +28,13 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice.
+    """Return the steps that install a choice; empty: this build is already there. `beside`: other requirements for the same command.
 
-    The same release in another build, and one that is not pinned, have to be installed again: pip takes what is there for met.
+    pip keeps an installed torch that meets the requirement, also in another build. In this case the steps force a new installation.
     """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:
-        return ()  # this very build is there
+        return ()  # exactly this build is there
     again = reinstall or (there is not None and not _replaces(found, there))
     requirements = (*found.requirements(*names), *beside)
     open_ = None if found.pinned else _OWN_PYTHON
@@ -56,7 +56,7 @@ def steps_of(
         commands.install(
             *requirements,
             index_url=found.index_url,
-            upgrade=not found.pinned and facts.torch.version is not None,  # an older one is there, or may be
+            upgrade=not found.pinned and facts.torch.version is not None,  # an older torch is or may be there
             why=reason,
             changes=changes,
             risk=risk,
@@ -67,14 +67,16 @@ def steps_of(
 
 
 def _replaces(found: Choice, there: str) -> bool:
-    """Say whether an installer takes the choice in the place of the torch that is there: by its number, as it does not compare builds."""
+    """Say whether an installer would replace the installed torch by the choice. It compares only the numbers, not the builds."""
     if found.pinned:
         return there.partition("+")[0] != found.torch
     return (pair(there) or _FOR_OLD_PYTHONS) < min(_FOR_OLD_PYTHONS, pair(found.torch or "") or _FOR_OLD_PYTHONS)
 
 
 def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
-    """Return the steps of what is on no index: NVIDIA's own wheel with what it loads, and a torchvision compiled for it; else the words.
+    """Return the steps for a torch that is on no index: NVIDIA's wheel, the libraries that it loads, and a torchvision compiled for it.
+
+    If there is no such wheel, the only step is a text.
 
     https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html (OpenBLAS, NumPy 1)
     """
@@ -91,14 +93,14 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
     needs = commands.install(
         found.wheel,
         "numpy<2",
-        why="what it needs and is not there; it was built for NumPy 1",
-        changes="what is missing",
+        why="installs the packages that this wheel needs; it was built for NumPy 1",
+        changes="adds the missing packages",
     )
     if found.torchvision is None:
         return blas, again, needs
     vision = commands.install(
         f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
-        why="no wheel of torchvision belongs to it: compiled on the board, with git",
+        why="there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git)",
         changes=f"torchvision, to {found.torchvision}",
         reinstall=True,
         no_deps=True,
@@ -109,7 +111,9 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
 
 
 def by_conda(facts: Facts, found: Choice) -> Step | None:
-    """Return conda-forge's torch where conda installed torch: pip would lay another over it. PyTorch's own channel ended with 2.5.
+    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is no CUDA build.
+
+    pip would install a second torch over conda's. PyTorch's own conda channel ended with torch 2.5.
 
     https://github.com/pytorch/pytorch/issues/138506
     """
@@ -119,12 +123,12 @@ def by_conda(facts: Facts, found: Choice) -> Step | None:
     return conda_step(
         facts,
         names,
-        "conda-forge's build; conda takes the CUDA that the driver here runs (`conda info` names it __cuda)",
+        "conda-forge's build; conda chooses a CUDA that the driver here supports (`conda info` shows it as __cuda)",
     )
 
 
 def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False) -> Step:
-    """Return the step by hand that installs packages of conda-forge into the environment of the target."""
+    """Return the command, for the user to run, that installs packages from conda-forge into the target's environment."""
     prefix = text(facts.interpreter.prefix)
     tools = facts.interpreter.installers
     tool = (
@@ -140,13 +144,13 @@ def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = 
 
 
 def conda_name(requirement: str) -> str:
-    """Return a requirement of pip as conda writes it: "pytorch=2.9.1"."""
+    """Return a pip requirement in conda's form: "pytorch=2.9.1" for "torch==2.9.1"."""
     name, _, version = requirement.partition("==")
     return {"torch": "pytorch"}.get(name, name) + (f"={version}" if version else "")
 
 
 def _family(facts: Facts) -> tuple[str, ...]:
-    """Return the packages that change with torch: torchvision where it is there or nothing is, torchaudio where it is there."""
+    """Return the packages that change with torch: torchaudio if it is there, torchvision if it is there or torch is missing."""
     names = ["torch"]
     if (
         version_here(facts, "torchvision")

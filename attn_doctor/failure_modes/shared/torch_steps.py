@@ -1,7 +1,7 @@
-"""Turn the choice of a torch into fixes for this machine: the newest that it runs, the same again, its torchvision, its NumPy. Pure.
+"""Make the fixes that install torch on this machine: the newest that it can run, another build, or one certain release. Pure.
 
-`knowledge.torch_choice` chooses; here facts become its question, and its answer becomes commands. No other module names a
-version of torch, torchvision or torchaudio, or an index of them: tests/test_torch_choice.py looks for it.
+`knowledge.torch_choice` chooses the torch; this module reads what it needs from facts, and turns its answer into commands. No other
+module may name a version of torch, torchvision or torchaudio, or their index: tests/test_torch_choice.py checks it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def newest(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Fix, ...]:
-    """Return the fixes that bring the newest torch that this machine runs, with its torchvision.
+    """Return the fixes that install the newest torch that this machine can run, with its torchvision.
 
-    `why` stands before the reason of the choice. `beside`: what else the resolver chooses with them. `reinstall`: also where
-    that release is there, because its build is another.
+    `why`: text before the reason of the choice. `beside`: other requirements for the same command. `reinstall`: install even if this
+    release is there, because its build differs. `maker`: the maker of the GPU, if the finding names it.
     """
     image = another_image(facts)
     if image is not None:
@@ -54,10 +54,10 @@ def newest(
 
 
 def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstall: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes that bring a torch which this machine runs: another build of the release that is there, else the newest.
+    """Return the fixes that install a torch which this machine can run: another build of the installed release, else the newest torch.
 
-    The release stays where it is one before 2.0, whose programs mostly need that very one, and where the Python is not known: it has
-    wheels for the one that is there. `title` ends with the CUDA: "Install a torch for CUDA {cuda}".
+    The release stays if it is older than 2.0, since old programs need exactly that release. It also stays if the version of Python is
+    not known, since this release has wheels for that Python. `title` may contain {cuda} and {name}: "Install a torch for CUDA {cuda}".
     """
     old, same, rebuilt = old_torch_steps.same_release(facts), _same_release(facts), _built_again(facts)
     verify = commands.check(facts)
@@ -84,7 +84,7 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
 
 
 def _built_again(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps for the packages that a log names and that were compiled for the torch from before: they do not import with another."""
+    """Return the steps that install again the packages in a log that were compiled for the old torch: they do not import with a new torch."""
     rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
     sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
     others = [row.name for row in rows if row.wheels != "none"]
@@ -95,20 +95,20 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
             no_deps=True,
             no_build_isolation=True,
             no_cache=True,
-            why=f"{row.name} was compiled for the torch from before: it is built again for this one, with a toolkit of its CUDA",
+            why=f"{row.name} was compiled for the old torch: this builds it again for the new torch, and needs a toolkit of the new torch's CUDA",
             changes=row.name,
             takes="minutes to an hour",
         )
         for row in sources
     ]
     if others:
-        words = f"{', '.join(others)}: compiled for the torch from before, and to be installed again for this one"
+        words = f"install {', '.join(others)} again: what is there was compiled for the old torch"
         steps.append(commands.by_hand((), words, ", ".join(others)))
     return tuple(steps)
 
 
 def _same_release(facts: Facts) -> Choice | None:
-    """Return another CUDA build of the release that is there, where no Python is known for a newer one; None where there is none."""
+    """Return another CUDA build of the installed release, if the version of Python is not known; None: it is known, or there is no such build."""
     version, machine = text(facts.torch.version), machine_of(facts)
     read = parse(version or "")
     if (
@@ -124,7 +124,10 @@ def _same_release(facts: Facts) -> Choice | None:
 
 
 def another_image(facts: Facts) -> Fix | None:
-    """Return the fix inside an image that is there for the sake of its torch: a server's, or NVIDIA's own, whose constraints refuse another."""
+    """Return the fix "use another image", if this is the image of a model server or an image with NVIDIA's own torch; else None.
+
+    In such an image torch must not be replaced: the server needs this torch, and in NVIDIA's images pip's constraints refuse another.
+    """
     inside = isinstance(facts.system.container, str)
     version, server = text(facts.torch.version), pins_torch(facts)
     built = version is not None and torch_choice.by_others(version) and facts.system.board != "jetson"
@@ -132,16 +135,16 @@ def another_image(facts: Facts) -> Fix | None:
         return None
     if server in _IMAGES:
         argv: tuple[str, ...] = ("docker", "pull", _IMAGES[server])
-        why = f"on the host: the image's torch is the one that {server} was built for, and another breaks it; then start the container from this image"
+        why = f"on the host: {server} works only with the torch that it was built for, and this image contains that torch; then start a container from it"
     else:
         argv = ()
         why = (
-            "start from another image: this one's packages are built for its torch, and its pip refuses another. nvcr.io/nvidia/pytorch has a tag "
-            "for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ names the drivers and GPUs of each tag"
+            "start from another image: the packages in this image are built for its torch, and its pip refuses any other torch. nvcr.io/nvidia/pytorch "
+            "has a tag for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ lists the drivers and GPUs of each tag"
         )
     step = commands.by_hand(argv, why, "the image", "none", takes="10 to 20 GB")
     return Fix(
-        title="Take another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
+        title="Use another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
     )
 
 
@@ -160,7 +163,10 @@ def newest_steps(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps of the same, for a fix that holds others too; none where this very build is there."""
+    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is there.
+
+    The arguments are those of `newest`.
+    """
     found = choice(facts, maker)
     if isinstance(found, NoTorch):
         return without_index(facts, found)
@@ -169,9 +175,9 @@ def newest_steps(
 
 
 def together(facts: Facts, name: str) -> tuple[Step, ...]:
-    """Return the step that installs a package of which each release is for one torch, with the torch that it wants: the resolver finds the pair.
+    """Return the step that installs a package, of which each release is for one torch, together with that torch.
 
-    Neither is pinned: the newest torch has often no release of the package yet.
+    Neither version is pinned, and pip chooses a pair that fits: often there is no release of the package for the newest torch yet.
     """
     found = choice(facts)
     if isinstance(found, NoTorch):
@@ -184,7 +190,7 @@ def together(facts: Facts, name: str) -> tuple[Step, ...]:
         why="; ".join(
             part
             for part in (
-                f"{name} is built for one torch, and the resolver takes both from one index",
+                f"each release of {name} is built for one torch: pip chooses a pair that fits, from one index",
                 found.why,
                 found.doubt,
             )
@@ -192,48 +198,50 @@ def together(facts: Facts, name: str) -> tuple[Step, ...]:
         ),
         changes=f"{name}, torch and torchvision",
         risk="medium",
-        risk_text="packages that were built for the torch from before have to be built again",
+        risk_text="packages that were built for the old torch have to be built again",
         takes=found.takes,
     )
     return (step,)
 
 
 def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that bring a torch only where there is none: nothing is known of one, and one that is there stays.
+    """Return the steps that install torch if there is none, for a machine of which it is not known whether it has torch.
 
-    A name without a version is met by every torch that is installed. For flash-attn the name has an upper bound, such as
-    "torch<2.9": a newer one has no finished wheel. A tool that keeps the books of a project would write the name down again, so
-    there the reader decides.
+    The requirement has no version, so pip keeps an installed torch. For flash-attn it has an upper bound, such as "torch<2.9", because
+    flash-attn has no finished wheel for newer torch. A tool that manages a project (uv, poetry) would write the requirement into the
+    project's file: there a sentence tells the reader to leave the step out if torch is installed.
     """
     found, reason = _for_flash_attn(facts, release) if flash_attn else (choice(facts), None)
     if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):
-        leave = f"{why}; where it is installed already, leave this step out"
+        leave = f"{why}; if torch is already installed, leave this step out"
         return for_flash_attn(facts, leave, release) if flash_attn else newest_steps(facts, leave)
     bound = _next_minor(found.torch) if flash_attn else machine_of(facts).before
-    stays = f"a torch older than {bound} stays" if bound else "a torch that is there stays, whichever it is"
+    stays = f"an installed torch older than {bound} stays" if bound else "an installed torch of any version stays"
     step = commands.install(
         f"torch<{bound}" if bound else "torch",
         *(["torchvision"] if bound else []),
         index_url=found.index_url,
         why="; ".join(
-            part for part in (f"{why}: {stays}; where there is none it comes", reason, found.why, found.doubt) if part
+            part
+            for part in (f"{why}: {stays}; if there is none, this installs it", reason, found.why, found.doubt)
+            if part
         ),
-        changes=f"adds torch, or an older one in place of {bound} and newer"
+        changes=f"adds torch, or replaces torch {bound} or newer by an older one"
         if bound
-        else "adds torch, where there is none",
+        else "adds torch, if there is none",
         takes=found.takes,
     )
     return (step,)
 
 
 def _next_minor(version: str) -> str:
-    """Return the minor after that of a version: "2.9" for "2.8.0"."""
+    """Return the next minor release after a version: "2.9" for "2.8.0"."""
     major, minor = pair(version) or (0, 0)
     return f"{major}.{minor + 1}"
 
 
 def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
-    """Return the second way for a Linux without a GPU, where PyTorch's own index is out of reach: the registry's CUDA build computes on the CPU too."""
+    """Return the second fix for a Linux without a GPU that cannot reach PyTorch's index: PyPI's CUDA build, which also runs on the CPU."""
     if (
         isinstance(found, NoTorch)
         or found.flavour != "cpu"
@@ -244,7 +252,7 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     step = commands.install(
         *("torch", "torchvision"),
         *found.beside,
-        why="where PyTorch's own index cannot be reached: PyPI's build holds CUDA as well, and computes on the CPU without a GPU",
+        why="if PyTorch's own index cannot be reached: PyPI's build also contains CUDA, and without a GPU it computes on the CPU",
         changes="adds torch and torchvision",
         takes="3 to 5 GB",
     )
@@ -252,12 +260,12 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
 
 
 def bare() -> tuple[str, ...]:
-    """Return the requirement of any torch, for a step that only has to import one."""
+    """Return a requirement that every torch meets, for a build that only has to import torch."""
     return ("torch",)
 
 
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the steps to the newest torch by pip, also where conda installed the one that is there; none where none fits."""
+    """Return the steps that install the newest torch with pip, even if conda installed the present one; empty: no torch fits."""
     found = choice(facts)
     return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=True)
 
@@ -265,9 +273,9 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps to one release of torch, which another package asks for: "2.5.1", with its torchvision where one is there.
+    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if one is there.
 
-    `reinstall`: also where that release is there, because its build is another.
+    `reinstall`: install even if this release is there, because its build differs.
     """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
@@ -276,7 +284,7 @@ def release(
 
 
 def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
-    """Return the steps to the newest torch with which flash-attn, or this release of it, can be installed here, where none is there yet."""
+    """Return the steps that install the newest torch with which flash-attn (or this release of it) can be installed. For a machine without torch."""
     found, reason = _for_flash_attn(facts, release)
     if isinstance(found, NoTorch):
         return newest_steps(facts, why)
@@ -284,10 +292,10 @@ def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[
 
 
 def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | NoTorch, str | None]:
-    """Return the torch for flash-attn, and the reason where it is not the newest of this machine.
+    """Return the torch for flash-attn, and the reason if it is not the newest torch for this machine.
 
-    That is one of which its releases have a finished wheel for this Python, else one whose headers its setup can compile: not the
-    newest torch, as flash-attn follows it by months.
+    It is the newest torch for which flash-attn has a finished wheel for this Python, else the newest whose headers flash-attn's setup
+    can compile. flash-attn supports a new torch only after some months.
     """
     machine = machine_of(facts)
     if machine.os in ("windows", "darwin") or machine.board == "jetson" or machine.maker == "amd":
@@ -304,7 +312,7 @@ def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | 
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
-    """Return the steps to a build of this release for the GPU: "2.5.1"; none where the machine is known to run no such build."""
+    """Return the steps that install a CUDA build of this release, "2.5.1"; empty: the machine is known to run no such build."""
     found = torch_choice.choose_release(machine_of(facts), wanted)
     if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
         return ()
@@ -312,7 +320,7 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the steps to the same release of torch, built for the CUDA major of a toolkit; none where this machine runs no such build."""
+    """Return the steps that install the same release of torch for the CUDA major version of a toolkit; empty: no such build can run here."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
     rows = sorted(
         (
@@ -326,45 +334,45 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
         return ()
     bare, cuda = version.partition("+")[0], rows[0].cuda
     return release(
-        facts, bare, f"the same torch, for the CUDA {major} of the toolkit; extensions have to be built again", cuda
+        facts, bare, f"the same torch for CUDA {major}, as the toolkit; extensions have to be built again", cuda
     )
 
 
 def _with_gpu(facts: Facts) -> Machine:
-    """Return the machine of somebody who compiles for CUDA: with an NVIDIA GPU, where none is known."""
+    """Return the machine; if no GPU is known, with an NVIDIA GPU, because the user compiles for CUDA."""
     machine = machine_of(facts)
     return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
 
 
 def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the step to the last torch 1 for the CUDA of an old toolkit, where an old Python runs it; none elsewhere."""
+    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty: the Python here is too new for it."""
     found = old_torch.for_toolkit(nvcc, machine_of(facts))
     return old_torch_steps.steps(facts, found) if found else ()
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps to the newest torch for a CUDA major, where the torch there is not known; none where no build is.
+    """Return the steps that install the newest torch for a CUDA major version, if torch there is not known; empty: there is no such build.
 
-    `nvcc`: the release of the toolkit; a torch of this very CUDA stands first.
+    `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """
     rows = [r for r in torch_choice.fitting_builds(_with_gpu(facts)) if (pair(r.cuda) or (0, 0))[0] == major]
     rows.sort(key=lambda row: row.cuda != nvcc)
     latest = pytorch.release(rows[0].torch) if rows else Unknown("")
     if isinstance(latest, Unknown):
         return ()
-    why = f"for CUDA {major}, as the toolkit that is here"
+    why = f"a torch for CUDA {major}, like the toolkit that is here"
     machine = machine_of(facts)
     found = torch_choice.choose_release(machine, latest.latest, rows[0].cuda)
     if isinstance(found, Choice) and machine.python is None:
         found = msgspec.structs.replace(found, pinned=False)
     if isinstance(found, NoTorch):
         return ()
-    # A newer one for another CUDA may be there, which an installer would keep.
+    # A newer torch for another CUDA may be there, and an installer would keep it.
     return steps_of(facts, found, why, reinstall=nvcc is not None or not found.pinned)
 
 
 def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
-    """Return the first cure on a hosted notebook: its torch is the host's, fits its driver, and comes back with a new runtime."""
+    """Return the first fix on Colab and Kaggle: a new runtime has the notebook's own torch again, which fits its driver. Empty elsewhere."""
     ways = {
         "colab": "Runtime > Disconnect and delete runtime, then run the notebook again without its lines that install torch",
         "kaggle": "Run > Factory reset, then run the notebook again without its lines that install torch",
@@ -375,9 +383,9 @@ def fresh_runtime(facts: Facts) -> tuple[Fix, ...]:
     name = hosted.capitalize()
     step = commands.by_hand(
         (),
-        f"{ways[hosted]}: {name} brings a torch that fits its driver",
+        f"{ways[hosted]}: {name} has its own torch, which fits its driver",
         "the runtime, and files in it",
         "medium",
         risk_text="files of the runtime are lost",
     )
-    return (Fix(title=f"Take {name}'s own torch again", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title=f"Use {name}'s own torch again", steps=(step,), verify=commands.check(facts)),)

@@ -1,7 +1,7 @@
-"""Tell of a uv.lock that holds a package without a wheel for this system, and give the cure. Pure.
+"""Report a uv.lock that contains a package without a wheel for this system, and make the fix. Pure.
 
-On an index of PyTorch a version without a local part ("2.5.1", not "2.5.1+cu124") is that of another platform: the wheels for Linux on ARM, or
-for Macs. uv locked it for the markers of the project, and finds no wheel of it here.
+On an index of PyTorch a version without a local part ("2.5.1", not "2.5.1+cu124") is for another platform: Linux on ARM, or macOS. uv
+locked such a version for the systems of the project, and finds no wheel for this system.
 https://docs.astral.sh/uv/guides/integration/pytorch/, https://github.com/astral-sh/uv/issues/10693
 """
 
@@ -15,7 +15,7 @@ from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
-# The line is python-too-new-no-wheel's as well, which leaves it where `told` reads it.
+# python-too-new-no-wheel has a sign for the same line. It reports the line only if `told` returns None.
 SIGNS = (
     Sign(
         pattern=r"Distribution `(?P<locked>[\w.-]+)==(?P<version>[\w.+!]+) @ registry\+(?P<index>[^`]{1,200})` can't be installed because it doesn't "
@@ -37,16 +37,16 @@ _INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?P<flavour>\w[\w.]*)/?
 
 
 class Locked(Variant, frozen=True, kw_only=True):
-    """Name the locked package and version, PyTorch's index that it came from (None: another), and the platforms of its wheels, where told."""
+    """Name the locked package."""
 
     package: str
     version: str
-    index: str | None
-    platforms: str | None
+    index: str | None  # PyTorch's index from which it came; None: another index
+    platforms: str | None  # the platforms of its wheels, as uv prints them; None: not printed
 
 
 def told(matches: tuple[Match, ...]) -> Locked | None:
-    """Return what uv says of the lock; None where no line tells that the platform is the cause: then it may be the Python."""
+    """Return what uv's lines say about the locked package; None: they do not show that the platform is the cause. It may be the Python."""
     groups: dict[str, str] = {}
     for match in matches:
         groups = {**{name: text for name, text in match.groups.items() if text}, **groups}
@@ -68,24 +68,24 @@ def sentence(locked: Locked) -> str:
     name = f"{locked.package} {locked.version}"
     if locked.platforms is not None:
         only = locked.platforms.replace("`", "").strip().rstrip(".")
-        return f"uv.lock holds {name}, whose wheels are for {only} alone: it was not locked for the system there."
-    return f"uv.lock holds {name} of {locked.index}: without a local part it is the version for another system, ARM or macOS."
+        return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for the system there."
+    return f"uv.lock contains {name} from {locked.index}: without a local part (+cu124) this version is for another system, ARM or macOS."
 
 
 def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
-    """Return the fix: the index of PyTorch is named in pyproject.toml for this system, and the package is locked anew."""
+    """Return the fix: name PyTorch's index for this system in pyproject.toml, and lock the package again."""
     name, verify = locked.package, commands.check(facts)
     found = _INDEX.match(locked.index or "")
     again = commands.by_hand(
         ("uv", "lock", "--upgrade-package", name),
-        f"chooses {name} anew, for the systems that pyproject.toml names",
+        f"chooses {name} again, for the systems that pyproject.toml names",
         "uv.lock",
     )
-    sync = commands.by_hand(("uv", "sync"), "installs what the new uv.lock says", "the project's environment")
+    sync = commands.by_hand(("uv", "sync"), "installs the packages of the new uv.lock", "the project's environment")
     if found is None:
         words = (
-            f"see which versions of {name} have a wheel for this system (the page of its files at https://pypi.org), and ask for one of these in "
-            "pyproject.toml; [tool.uv] environments there names the systems that uv locks for, and this one has to be among them"
+            f"look which versions of {name} have a wheel for this system (its list of files on https://pypi.org), and require one of these in "
+            "pyproject.toml. If pyproject.toml has [tool.uv] environments, the list of systems for uv's lock, this system has to be in it"
         )
         asked = commands.by_hand((), words, "pyproject.toml")
         return (
@@ -94,8 +94,8 @@ def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
     label = f"pytorch-{found['flavour']}"
     words = (
         f'in pyproject.toml, under [tool.uv.sources]: {name} = [{{ index = "{label}", marker = "sys_platform == \'win32\' or sys_platform == '
-        f'\'linux\'" }}]; and a table [[tool.uv.index]] with name = "{label}", url = "{locked.index}", explicit = true. The marker has to hold '
-        "on this system, and the same lines belong to torchvision. [tool.uv] environments, where it is set, has to name this system too"
+        f'\'linux\'" }}]; and a table [[tool.uv.index]] with name = "{label}", url = "{locked.index}", explicit = true. The marker has to be true '
+        "on this system. Write the same line for torchvision. If [tool.uv] environments is set, it has to contain this system"
     )
     source = commands.by_hand((), words, "pyproject.toml")
     title = f"Name the index of {name} for this system, and lock again"

@@ -1,6 +1,6 @@
-"""Give the fixes for an installed package that does not fit, and the ABI that flash-attn should have. Pure.
+"""Make the fixes for an installed package that does not fit torch, and read torch's C++ ABI. Pure.
 
-For flash-attn they are the wheel that fits, and doing without it.
+The fixes for flash-attn are: install the wheel that fits, or do without flash-attn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from attn_doctor.model.steps import Install, Step
 
 
 def torch_abi(facts: Facts) -> bool:
-    """Say whether torch has the new C++ ABI: by its own answer, or by the table of its releases where it was not asked."""
+    """Say whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases. Raises Unsure."""
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
@@ -38,9 +38,9 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 
 
 def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
-    """Return the fixes for an installed package that does not fit: flash-attn, or the one that a log names.
+    """Return the fixes for an installed package that does not fit: flash-attn, or the package that a log names.
 
-    `because`: why the installed one has to go, for the step that removes it. `abi`: torch's, as the error shows it.
+    `because`: why it has to be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
     """
     if subject.is_flash_attn(facts):
         return flash_attn_fixes(facts, because, abi=abi)
@@ -48,7 +48,7 @@ def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
 
 
 def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
-    """Return the fixes for an installed flash-attn that does not fit: the wheel that does, or doing without it."""
+    """Return the fixes for an installed flash-attn that does not fit: install the wheel that fits, or do without flash-attn."""
     made = []
     wheel = fitting(facts) or likely(facts, abi)
     if wheel is not None:
@@ -56,11 +56,11 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
     elif isinstance(facts.torch.version, Unknown) or facts.grade == "stated":
         found = look_it_up(facts)
-        # What does not fit goes first: programs that can do without it run from then on.
+        # First remove the package that does not fit: programs that do not need it work after that.
         gone = (
             ()
             if any(isinstance(step, Install) for step in found.steps)
-            else _removal(facts, f"{because}: programs that can do without it run then")
+            else _removal(facts, f"{because}; without it, programs that do not need flash-attn work")
         )
         title = found.title if not gone else f"Remove flash-attn; then {found.title[0].lower()}{found.title[1:]}"
         made.append(msgspec.structs.replace(found, title=title, steps=(*gone, *found.steps)))
@@ -71,16 +71,16 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
 
 
 def fitting(facts: Facts) -> Candidate | None:
-    """Return the best official wheel of which every part is known to agree with this machine; None where there is none."""
+    """Return the best official wheel that is known to fit this machine in every part; None: there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
 
 
 def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
-    """Return the wheel for a machine that a log describes, where torch and Python are stated and the rest follows from them.
+    """Return the wheel for a machine that a log describes, if the log names the versions of torch and Python; else None.
 
-    PyPI's build of a torch has one CUDA and one C++ ABI. `abi`: torch's, as the error shows it. The C library and the GPU, which logs
-    seldom name, are taken to be new enough. None where too little is stated, or no wheel fits.
+    The CUDA and the C++ ABI follow from torch, as PyPI has one build of each torch. `abi`: torch's C++ ABI, as the error shows it. Logs
+    seldom name the C library and the GPU: they are assumed to be new enough. None also if no wheel fits.
     """
     key, torch = key_of(facts), facts.torch.version
     if facts.grade != "stated" or not isinstance(torch, str) or not isinstance(key.python, str) or not official(facts):
@@ -109,23 +109,23 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     return next((c for c in (*asked, *finder.find(key).candidates[:1]) if c.fits and c.filename), None)
 
 
-_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: what a log does not name is taken to be new
+_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: assumed if a log does not name the glibc
 
 
 def official(facts: Facts) -> bool:
-    """Say whether flash-attn's own wheels may exist for this platform: they do not for Windows, macOS and Jetson boards."""
+    """Say whether flash-attn's own wheels may exist for this platform: there are none for Windows, macOS and Jetson boards."""
     platform = key_of(facts).platform
     if facts.system.board == "jetson":
-        return False  # wheels for ARM servers are not for its GPU
+        return False  # the wheels for ARM servers have no code for a Jetson's GPU
     if isinstance(platform, str):
         return any(wheel.platform == platform for wheel in wheels.official())
     return facts.system.os not in ("windows", "darwin")
 
 
 def look_it_up(facts: Facts) -> Fix:
-    """Return the fix for a machine of which too little is known: how to find the finished wheel.
+    """Return the fix for a machine of which too little is known: the command that finds the wheel.
 
-    Where flash-attn's own releases have none for the platform, it names those that others build.
+    If flash-attn's own releases have no wheel for the platform, the fix names wheels that other people build.
     """
     if not official(facts):
         return _elsewhere(facts)
@@ -134,7 +134,7 @@ def look_it_up(facts: Facts) -> Fix:
     again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
         ("attn-doctor", "wheels", *target),
-        f"names the wheel for the torch, CUDA, Python and C++ ABI there: install the address that it prints by {again}",
+        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI there: install this address with {again}",
         "nothing",
         "none",
     )
@@ -142,7 +142,7 @@ def look_it_up(facts: Facts) -> Fix:
 
 
 def _elsewhere(facts: Facts) -> Fix:
-    """Return the fix for a platform without official wheels: community builds that may fit, else PyTorch's own attention."""
+    """Return the fix for a platform without official wheels: wheels that other people build, else PyTorch's own attention."""
     key = key_of(facts)
     if isinstance(key.platform, Unknown):
         key = msgspec.structs.replace(key, platform="win_amd64" if facts.system.os == "windows" else "macosx")
@@ -166,23 +166,23 @@ def _elsewhere(facts: Facts) -> Fix:
             exact,
             no_deps=True,
             reinstall=facts.subject.doing in ("importing", "running"),
-            why=f"flash-attn's own releases have no wheel for Windows: this is another person's, for this torch and Python (not checked by anybody here). "
-            f"Or do without: {_SDPA}",
+            why=f"flash-attn's own releases have no wheel for Windows: this wheel, for this torch and Python, was built by another person and is not "
+            f"checked. Or do without it: {_SDPA}",
             changes="adds flash-attn, built by others",
             risk="medium",
         )
         return Fix(title="Take a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
     addresses = " or ".join(c.url for c in found[:2])
     words = (
-        f"flash-attn's own releases have no wheel for {where}; other people's have (not checked by anybody here): take the file "
-        f"for your torch, CUDA and Python from {addresses}. Or do without: {_SDPA}"
+        f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
+        f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
     step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
     return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 
 def _for_windows(facts: Facts) -> str | None:
-    """Return the address of a community wheel for the torch and the Python that are stated; None where one is not, or no wheel is known."""
+    """Return the address of a community wheel for Windows; None: the version of torch or Python is not known, or no wheel is known."""
     torch, python, cuda = facts.torch.version, key_of(facts).python, facts.torch.cuda
     if not isinstance(torch, str) or not isinstance(python, str) or cuda is None or torch.endswith("+cpu"):
         return None

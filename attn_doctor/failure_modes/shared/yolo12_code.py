@@ -1,13 +1,14 @@
-"""Say which code a file of YOLO12 weights belongs to, and how that code is installed.
+"""Find the code to which a file of YOLO12 weights belongs, and make the fixes that install that code.
 
-There are three codes (read in their sources, 2026-11; names and versions only):
+There are three codes (their sources were read in 2026-11, for names and versions only):
 
     ultralytics 8.3.78 and newer    AAttn has `qkv`       weights yolo12n.pt     https://github.com/ultralytics/ultralytics/pull/19325
     the fork, branch V1.0           AAttn has `qkv`       weights yolov12n.pt of the release v1.0; ultralytics loads them too
     the fork, main ("turbo")        AAttn has `qk`, `v`   weights yolov12n.pt of the releases turbo, seg and cls
 
-The fork is https://github.com/sunsmarterjie/yolov12. All of its branches call themselves ultralytics 8.3.63.
-The layouts differ by more than names: turbo's `pe` is 5 wide, the others' is 7. So no renaming makes one of the other.
+The fork is https://github.com/sunsmarterjie/yolov12. All of its branches have the version ultralytics 8.3.63.
+The layouts differ in more than names: the convolution `pe` has width 5 in turbo, and 7 in the other two. So weights cannot be converted
+by renaming.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from attn_doctor.model.versions import parse
 FORK = "https://github.com/sunsmarterjie/yolov12"
 FORK_VERSION = "8.3.63"
 FIRST_WITH_YOLO12 = "8.3.78"
-# What the fork's setup does not ask for, and cannot do without: it imports huggingface_hub, and calls numpy.trapz, which
-# numpy 2.4 removed. https://numpy.org/doc/stable/release/2.4.0-notes.html
+# What the fork needs and its setup does not install: it imports huggingface_hub, and calls numpy.trapz, which numpy 2.4 removed.
+# https://numpy.org/doc/stable/release/2.4.0-notes.html
 FORK_NEEDS = ("huggingface-hub", "numpy<2.4")
 _PUBLISHED = re.compile(r"yolo(?P<fork>v?)12(?P<size>[nsmlx])(?P<task>-\w+)?\.pt", re.IGNORECASE)
 
-# The model that a program loads, where its command or its line of code stands in the log.
+# The model that a program loads, if the log shows its command or its line of code.
 NAMED_IN_LOGS = (
     Sign(
         pattern=r"(?:^|[\s\"'(,-])model=[\"']?(?P<weights>[^\"'\s,)]{1,200}\.(?:pt|ya?ml))\b",
@@ -49,24 +50,24 @@ NAMED_IN_LOGS = (
 
 
 def of_layout(layout: YoloLayout) -> str:
-    """Return a layout in words, as the attributes of AAttn."""
+    """Return the attributes of AAttn in a layout: "`qkv`", or "`qk` and `v`"."""
     return "`qkv`" if layout == "qkv" else "`qk` and `v`"
 
 
 def fork_name(path: str) -> bool:
-    """Return whether a file has the name of weights that the fork publishes: yolov12n.pt, with a v."""
+    """Say whether a file has the name of weights that the fork publishes: yolov12n.pt, with a v."""
     match = _published(path)
     return match is not None and bool(match["fork"])
 
 
 def ultralytics_name(path: str) -> bool:
-    """Return whether a file has the name of weights that ultralytics publishes: yolo12n.pt, without a v."""
+    """Say whether a file has the name of weights that ultralytics publishes: yolo12n.pt, without a v."""
     match = _published(path)
     return match is not None and not match["fork"]
 
 
 def other_name(path: str) -> str | None:
-    """Return the name of the same weights by the other maker; None for weights of one's own, or where there are none."""
+    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None: it publishes none."""
     match = _published(path)
     if match is None or match["task"]:  # ultralytics publishes YOLO12 for detection only
         return None
@@ -85,35 +86,37 @@ def _published(path: str) -> re.Match[str] | None:
 
 
 def with_the_fork(facts: Facts, verify: tuple[str, ...]) -> Fix:
-    """Return the fix that puts the fork into the target."""
-    # Without git, pip takes the archive of the same branch.
+    """Return the fix that installs the fork into the target."""
+    # If there is no git, pip downloads the archive of the same branch.
     source = f"{FORK}/archive/refs/heads/main.zip" if facts.toolchain.git is None else f"git+{FORK}"
     steps: list[Step] = []
-    if facts.yolo.version == FORK_VERSION:  # pip takes an installed one of the same version for the fork
+    if facts.yolo.version == FORK_VERSION:  # pip would keep an installed ultralytics of the same version
         steps.append(
-            commands.uninstall("ultralytics", why=f"it has the fork's version, {FORK_VERSION}, and would stay")
+            commands.uninstall(
+                "ultralytics", why=f"it has the same version as the fork, {FORK_VERSION}, so pip would not replace it"
+            )
         )
     steps.append(
         commands.install(
             f"ultralytics @ {source}",
             *FORK_NEEDS,
-            why="the code that these weights were made with; the other two are what it needs and does not ask for",
-            changes="ultralytics, replaced by the fork",
+            why="the code that made these weights, and two requirements that its setup does not install",
+            changes="replaces ultralytics by the fork",
             risk="medium",
-            risk_text="the fork replaces ultralytics here: weights of ultralytics no longer run; a new environment keeps both",
+            risk_text="weights of ultralytics no longer run in this environment; to keep both, use a new environment",
         )
     )
     return Fix(title="Use these weights with the YOLOv12 fork that made them", steps=tuple(steps), verify=verify)
 
 
 def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...], *, fork: bool = False) -> Fix:
-    """Return the fix that puts an ultralytics of at least this release into the target; `fork`: in place of the fork."""
-    text = "it replaces the fork here: the fork's weights no longer run; a new environment keeps both"
+    """Return the fix that installs ultralytics, of this release or newer, into the target; `fork`: it replaces the fork."""
+    text = "weights of the fork no longer run in this environment; to keep both, use a new environment"
     step = commands.install(
         f"ultralytics>={least}",
         upgrade=True,
         why=why,
-        changes="ultralytics, in place of the fork" if fork else "ultralytics",
+        changes="replaces the fork by ultralytics" if fork else "ultralytics",
         risk="medium" if fork else "low",
         risk_text=text if fork else None,
     )
@@ -124,21 +127,21 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
 
 
 def _without_copy(copy: str) -> tuple[Step, ...]:
-    """Return the step without which the release stays unused: the project's own copy comes before it."""
-    why = f"rename the folder {copy}, or start your program outside of its folder: it is found before the release that pip installs"
+    """Return the step that stops Python from importing the project's own copy instead of the new release."""
+    why = f"rename the folder {copy}, or start your program from another folder: Python finds this copy before the release that pip installs"
     return (commands.by_hand((), why, "the project's own copy of ultralytics"),)
 
 
 def newest(verify: tuple[str, ...], copy: str | None = None) -> Fix:
-    """Return the fix that installs the newest ultralytics. `copy`: the folder of a project's own copy, which is found before it."""
-    why = "it has all classes of its models, and knows how to load what older releases saved"
+    """Return the fix that installs the newest ultralytics. `copy`: the folder of a project's own copy, which Python finds first."""
+    why = "it has all classes of its models, and can load what older releases saved"
     step = commands.install("ultralytics", upgrade=True, why=why, changes="ultralytics")
     away = _without_copy(copy) if copy else ()
     return Fix(title="Install the newest ultralytics", steps=(step, *away), verify=verify)
 
 
 def new_enough(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that brings an ultralytics with YOLO12; none where the installed one has it, or may have it."""
+    """Return the step that installs an ultralytics with YOLO12; empty: the installed one has or may have YOLO12."""
     have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
     if isinstance(facts.yolo.attention, str) or have is None or have >= Version(FIRST_WITH_YOLO12):
         return ()
@@ -147,9 +150,9 @@ def new_enough(facts: Facts) -> tuple[Step, ...]:
 
 
 def own_copy(facts: Facts) -> str | None:
-    """Return the folder of the ultralytics in use where it is none of an installed release: a project's own copy, a clone, a checkout.
+    """Return the folder of the ultralytics in use, if it is a project's own copy, a clone or a checkout; None: an installed release.
 
-    A release that is installed beside it is not imported: the folder of the program comes first on sys.path.
+    Python imports such a copy before an installed release, because the folder of the program is first on sys.path.
     """
     place, listed = facts.yolo.location, facts.packages.distributions
     if isinstance(place, str) and not re.search(r"(?:site|dist)-packages", place):
@@ -161,12 +164,12 @@ def own_copy(facts: Facts) -> str | None:
 
 
 def _out_of_the_clone(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that a clone of the fork needs, whose folder ultralytics/ hides the package; none where it is no clone."""
+    """Return the step for a clone of the fork, whose folder ultralytics/ hides the installed package; empty: there is no clone."""
     place = facts.yolo.location
     if isinstance(place, str) and ("site-packages" in place or "dist-packages" in place):
         return ()
     why = (
-        "run your program outside the clone of the fork, and not as a script that lies in it: the clone's folder ultralytics/ "
-        "comes before the package that was installed"
+        "start your program from a folder outside the clone of the fork, and not as a script in the clone: else Python imports the clone's folder "
+        "ultralytics/ and not the installed package"
     )
     return (commands.by_hand((), why, "the folder that you work in", "none"),)

@@ -1,7 +1,7 @@
-"""Reads the facts of a machine that its log states, each with its line. Judges nothing.
+"""Read from a log the facts that it states about its machine, each with its line. Judges nothing.
 
-`PATTERNS` go into the reader with all other signs, `stated_facts` makes the facts of what it found, `as_facts` puts them
-where the facts of a machine are unknown, and `facts_of_logs` returns them where nothing else is known.
+The reader searches for `PATTERNS` together with all other signs. `stated_facts` makes facts from its matches. `as_facts`
+fills with them the unknown facts of a machine. `facts_of_logs` returns them if nothing else is known about the machine.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ __all__ = ["PATTERNS", "Filled", "as_facts", "facts_of_logs", "is_environment", 
 
 
 def is_environment(logs: Iterable[Log]) -> bool:
-    """Return whether these texts describe an environment, as `pip list` does, and hold no error: then all rules judge it."""
+    """Return whether these texts describe an environment, as `pip list` does, and contain no error: all rules then judge the environment."""
     ends = [(log, log_end(log)) for log in logs]
     return all(not end.errors and (end.pasted or any(package_lists(log.end, log.file))) for log, end in ends)
 
 
 def facts_of_logs(logs: Iterable[Log]) -> Facts:
-    """Return all that these logs state of their machine as facts of the grade "stated"."""
+    """Return all facts that these logs state about their machine, with the grade "stated"."""
     return as_facts(stated_facts(logs), Facts(grade="stated")).facts

@@ -1,10 +1,10 @@
-"""Signs of the GPU, its driver, the CUDA toolkit and the host compiler."""
+"""List the lines that state the GPU, its driver, the CUDA toolkit or the host compiler."""
 
 from __future__ import annotations
 
 from attn_doctor.logs.stated_facts.sign import Sign
 
-# A GPU as drivers name it. Bare "A100" or "RTX 3090" stands in many sentences and is none.
+# A GPU as its driver names it. "A100" or "RTX 3090" alone is in many sentences, and does not count.
 _CARD = (
     r"(?:NVIDIA )?GeForce (?:RTX|GTX|MX|GT) ?\d{3,4}(?: ?Ti)?(?: ?(?:SUPER|Super))?(?: ?D)?(?: with Max-Q Design)?(?: Laptop GPU)?|"
     r"Tesla [A-Z]\d{1,4}(?:[-\w]{0,20})|Quadro (?:RTX |GV|GP|[PTKM])\w{3,5}|NVIDIA TITAN \w{1,4}|"
@@ -35,7 +35,7 @@ SIGNS = (
     Sign(("AMD ",), rf"^(?:Marketing Name:\s+|Device Name:\s+|GPU:? +|\"|')?(?P<gpu>{_AMD})(?:\"|')?$", {}, "implied"),
     Sign(("vidia RTX ", "VIDIA RTX ", "vidia GTX ", "VIDIA GTX "), r"^(?:GPU:? )?(?:NVIDIA|[Nn]vidia) (?P<gpu>[RG]TX \d{3,4}(?: ?Ti)?(?: ?(?:SUPER|Super))?(?: Laptop GPU)?)$", {}, "implied"),
     Sign(("Radeon", "RX "), r"^(?:[\w ]{1,30}: )?(?:AMD )?(?P<gpu>(?:Radeon (?:RX ?)?|RX ?)\d{4} ?(?:XTX|XT|GRE)?)$", {}, "implied"),
-    # In somebody's own words, or in quotes: "ubuntu 22.04, 6900xt", "Radeon RX 570 Series". Not of a list of what is supported.
+    # In the words of a person, or in quotes: "ubuntu 22.04, 6900xt", "Radeon RX 570 Series". Not in a list of supported GPUs.
     Sign(_RX, rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?(?:[Rr][Xx][ -]?)?[5679]\d{{3}} ?(?:XTX|XT|GRE|xtx|xt|gre))(?![\w-])", {}, "implied"),
     Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0))(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
     Sign(("evice detected: AMD ", "evice: AMD ", "Name: AMD ", "name: AMD ", "GPU: AMD "), rf"(?:[Dd]evice detected|[Dd]evice(?: [Nn]ame)?|GPU(?: [Nn]ame)?): (?P<gpu>{_AMD})$"),
@@ -47,11 +47,11 @@ SIGNS = (
     Sign(("but running on sm",), r"kernel built for sm\S{2,12}, but running on (?P<capability>sm_?\d{2,3})"),
     Sign(("for option 'gpu-name'",), r"Value '(?P<capability>sm_\d{2,3})[af]?' is not defined for option 'gpu-name'", {}, "implied"),
     Sign(("gfx",), r"(?:^Name:|GPU arch ?:|gcnArchName\W{1,6}|AMD arch:|\barch:|[Aa]rchitecture:?) ?\s*'?(?P<gfx>gfx\d{2}[0-9a-f]{1,2})\b"),
-    # A line of `lspci`: only the names of the makers, https://pci-ids.ucw.cz
+    # A line of `lspci`: only the maker's name is used, https://pci-ids.ucw.cz
     Sign(("VGA compatible controller", "3D controller", "Display controller"), r"^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.\d (?:VGA compatible|3D|Display) controller(?: \[03\d\d\])?: (?P<pci>NVIDIA Corporation|Intel Corporation|Advanced Micro Devices)"),
     Sign(("NVIDIA Corporation ",), r"NVIDIA Corporation \w{2,8} \[(?P<gpu>(?:GeForce|Quadro|Tesla|TITAN) [\w .-]{2,30}?)(?: \d{1,2} ?GB)?(?: (?:Lite Hash Rate|Max-Q|Mobile))*(?: / [\w /.-]{1,30})?\]", {}, "implied"),
     Sign(("TensileLibrary",), r"TensileLibrary\S* for GPU arch : (?P<gfx>gfx\w{3,4})"),
-    # The driver. Its "CUDA Version" is the newest that it supports, and no toolkit.
+    # The driver. Its "CUDA Version" is the newest CUDA that it supports, not the version of a toolkit.
     Sign(("Driver Version:",), r"Driver Version:\s*(?P<driver>\d{3}\.\d+(?:\.\d+)?)(?:\s+CUDA (?:UMD )?Version:\s*(?P<driver_cuda>\d+\.\d+))?"),
     Sign(("Driver Version  ",), r"^Driver Version {2,}: (?P<driver>\d{3}\.\d+(?:\.\d+)?)$"),  # nvidia-smi -q
     Sign(("CUDA Version  ",), r"^CUDA Version {2,}: (?P<driver_cuda>\d+\.\d+)$"),
@@ -59,7 +59,7 @@ SIGNS = (
     Sign(("NVRM version",), r"NVRM version: NVIDIA UNIX .{0,60}Kernel Module\D{0,40}\s(?P<driver>\d{3}\.\d+(?:\.\d+)?)\s"),
     Sign(("driver on your system is too old",), r"driver on your system is too old \(found version (?P<driver_cuda>\d{4,5})\)"),
     Sign(("Driver: ", "driver: "), r"^(?:NVIDIA )?[Dd]river(?: [Vv]ersion)?: (?P<driver>\d{3}(?:\.\d+){0,2})(?: open)?$", {}, "implied"),
-    # In somebody's own words: "(driver 570.124.06 from NVIDIA)", "驱动版本：550.54.14"; not "needs driver 525.60.13 or newer".
+    # In the words of a person: "(driver 570.124.06 from NVIDIA)", "驱动版本：550.54.14"; not "needs driver 525.60.13 or newer".
     Sign(("river ", "river:", "river：", "river=", "驱动", "드라이버", "ドライバ", "драйвер", "Treiber"), r"(?<!eeds )(?<!equires )(?<!inimum )(?<!nstall )(?<![/\w-])(?:[Dd]river(?:[ _][Vv]ersion)?|驱动(?:程序)?(?:版本)?|드라이버(?: 버전)?|ドライバー?(?:バージョン)?|драйвера?|Treiber)\s?[:：=]?\s?v?(?P<driver>[3-9]\d{2}\.\d{2,3}(?:\.\d{2})?)(?!\.?\d| ?(?:or (?:newer|later|higher)|and (?:newer|later|above)|\+|以上))", {}, "implied"),
     # The toolkit
     Sign(("Cuda compilation tools",), r"Cuda compilation tools, release (?P<toolkit>\d+\.\d+)"),

@@ -1,4 +1,4 @@
-"""Puts what a log states where the facts of a machine are unknown, and says where the two disagree. Pure."""
+"""Fill the unknown facts of a machine with what a log states, and find the facts on which the two disagree. Pure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from attn_doctor.model.machine import AMD, INTEL, NVIDIA
 from attn_doctor.model.stated_facts import Contradiction, Flavour, Place, Stated, StatedFacts
 from attn_doctor.model.versions import flash_build, pair
 
-GB10 = "12.1"  # the compute capability of the DGX Spark and of no other, https://developer.nvidia.com/cuda-gpus
-# A stated fact -> the path of the machine's own, and what a person calls it.
+GB10 = "12.1"  # the compute capability that only the DGX Spark has, https://developer.nvidia.com/cuda-gpus
+# A stated fact -> (the path of the machine's own fact, its name in messages).
 _PATHS = {
     "os": ("system.os", "the system"),
     "distribution": ("system.distribution", "the distribution"),
@@ -62,8 +62,8 @@ _PATHS = {
     "address": ("subject.address", "the address of the package"),
     "image": ("subject.image", "the image"),
 }
-_COMPARED = {"os", "machine"}  # exactly
-_BY_PAIR = {"python", "torch", "driver"}  # by major and minor
+_COMPARED = {"os", "machine"}  # must be equal
+_BY_PAIR = {"python", "torch", "driver"}  # must have the same major and minor version
 _SAME_MACHINE = {"AMD64": "x86_64", "amd64": "x86_64", "ARM64": "arm64", "aarch64": "arm64"}
 _PACKAGES = {
     "flash-attn": "flash_attention.version",
@@ -75,18 +75,18 @@ _PACKAGES = {
 
 
 class Filled(NamedTuple):
-    """Hold facts with what a log adds to them, and what it says otherwise."""
+    """Hold facts that a log completed, and the facts for which the log states another value."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]
 
 
 def as_facts(stated: StatedFacts, base: Facts) -> Filled:
-    """Return `base` with what a log states where it is unknown there: what a machine's own probes say wins.
+    """Return `base` with its unknown facts filled from a log. What the machine's own probes found is never replaced.
 
-    A log of another system or architecture is of another machine, and fills nothing. The packages that a log names are
-    `packages.named`: that one is not among them does not mean that it is missing. `sources` says of each fact that was
-    filled in which line states it.
+    A log with another operating system or architecture is from another machine, and fills nothing. The packages that a
+    log names become `packages.named`: a package that is not in that list may still be installed. `sources` gives the
+    file and line for each filled fact.
     """
     contradictions = tuple(_contradictions(stated, base))
     if any(found.path in ("system.os", "system.machine") for found in contradictions):
@@ -135,7 +135,7 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     _system_by_packages(made, stated)
     kernel = stated.kernel
     if isinstance(kernel, Stated) and isinstance(stated.wsl, Unknown):
-        made.set("system.wsl", None, kernel)  # WSL names itself in its kernel: "5.15.90.1-microsoft-standard-WSL2"
+        made.set("system.wsl", None, kernel)  # a kernel of WSL contains that name: "5.15.90.1-microsoft-standard-WSL2"
     if isinstance(stated.capability, Stated) and stated.capability.value == GB10:
         made.set("system.board", "dgx-spark", stated.capability)
         made.set("system.machine", "aarch64", stated.capability)
@@ -145,7 +145,7 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     return Filled(made.facts, contradictions)
 
 
-# Lines of `nvcc --version`, and of collect_env, which runs it: so an nvcc is on PATH.
+# Lines of `nvcc --version`, and of collect_env, which runs nvcc: a log with such a line shows that nvcc is on PATH.
 _ANSWERS = ("Cuda compilation tools", "CUDA runtime version")
 _OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
 
@@ -172,7 +172,7 @@ def _address(place: Place) -> str:
     return f"{place.file}:{place.line}"
 
 
-# Distributions that have wheels for one system only, or are needed on one only.
+# Packages that have wheels for only one system, or are needed on only one.
 _ONLY_ON: dict[str, OsName] = {
     "triton": "linux", "nvidia-nccl-cu11": "linux", "nvidia-nccl-cu12": "linux", "nvidia-nccl-cu13": "linux",
     "-libgcc-mutex": "linux", "ld-impl-linux-64": "linux", "ld-impl-linux-aarch64": "linux",
@@ -185,7 +185,7 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
         if package.name in _ONLY_ON:
             made.set("system.os", _ONLY_ON[package.name], Stated(value="", place=package.place, how="implied"))
     driver = stated.driver
-    # "550.54.14" is a driver of Linux; Windows', which WSL shows too, has two numbers: "552.22".
+    # "550.54.14" is a driver of Linux. A driver of Windows, which WSL shows too, has two numbers: "552.22".
     if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
         made.set("system.os", "linux", driver)
         made.set("system.wsl", None, driver)
@@ -195,17 +195,17 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
             made.set("system.wsl", 2, driver)
 
 
-_SINCE = 420  # from this branch on those of Linux end with 0 or 5
+_SINCE = 420  # above this branch, the numbers of Linux branches end with 0 or 5
 
 
 def _of_windows(driver: str) -> bool:
-    """Say whether only Windows has this driver: "451.67". Linux shows it in WSL alone. https://www.nvidia.com/en-us/drivers/unix/."""
+    """Return whether only Windows has this driver: "451.67". Linux shows such a driver only in WSL. https://www.nvidia.com/en-us/drivers/unix/."""
     branch, *rest = driver.split(".")
     return len(rest) == 1 and int(branch) > _SINCE and int(branch) % 5 != 0
 
 
 def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
-    """Set the system of a DGX Spark, where none is said: DGX OS 7 is Ubuntu 24.04.
+    """Set Ubuntu 24.04 (DGX OS 7) for a DGX Spark if its log names no distribution.
 
     https://docs.nvidia.com/dgx/dgx-spark/dgx-os.html
     """
@@ -219,7 +219,7 @@ def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
 
 
 def _default_build(made: _Filling, stated: StatedFacts) -> None:
-    """Set the CUDA of a torch whose version names none, where NVIDIA's packages beside it show that it is PyPI's build."""
+    """Set torch's CUDA if torch's version does not name it, and NVIDIA's packages beside torch show that it is PyPI's build."""
     brought = next((p for p in stated.packages if re.fullmatch(r"nvidia-cu\w+(?:-cu\d+)?", p.name)), None)
     version = made.facts.torch.version
     if brought and brought.installer != "conda" and isinstance(version, str) and "+" not in version:
@@ -238,9 +238,9 @@ def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
         made.set("torch.hip", None, flavour)
 
 
-# By the names of lspci, https://pci-ids.ucw.cz. Which device it is stands there only with -nn.
+# The maker by its name in lspci, https://pci-ids.ucw.cz. lspci prints the device id only with -nn.
 _VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL, "Arc": INTEL}
-_ARC = "56a0"  # the device id of an Arc A770: torch has code for every Arc
+_ARC = "56a0"  # the device id of an Arc A770 stands for every Arc: torch has code for all of them
 
 
 def _graphics(made: _Filling, stated: StatedFacts) -> None:
@@ -270,7 +270,7 @@ def _graphics(made: _Filling, stated: StatedFacts) -> None:
         made.set("graphics.amd", (one,), source)
 
 
-# The GPUs of Jetsons as their driver names them, https://developer.nvidia.com/cuda-gpus
+# The name that the driver gives a Jetson's GPU -> its compute capability, https://developer.nvidia.com/cuda-gpus
 _OF_BOARDS = {"Orin": "8.7", "Xavier": "7.2", "Thor": "11.0"}
 
 
@@ -286,18 +286,18 @@ def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown
 
 
 class _Filling:
-    """Facts that are being filled."""
+    """Fill unknown facts one after the other; `facts` is the result so far."""
 
     def __init__(self, base: Facts) -> None:
         self.facts = base
 
     def put(self, path: str, stated: Stated[Any] | Unknown) -> None:
-        """Set a fact to what is stated, where it is unknown."""
+        """Set a fact to the stated value, if the fact is unknown and a value is stated."""
         if isinstance(stated, Stated):
             self.set(path, stated.value, stated)
 
     def set(self, path: str, value: object, source: Stated[Any]) -> None:
-        """Set a fact that is unknown; `source` is the line that says so."""
+        """Set a fact if it is unknown. `source`: the line that states the value."""
         section, name = path.split(".")
         record: Record = getattr(self.facts, section)
         if isinstance(getattr(record, name), Unknown):
@@ -308,13 +308,13 @@ class _Filling:
             )
 
     def name_packages(self, stated: StatedFacts) -> None:
-        """Add the packages that a log names, where the packages of the machine are not known."""
+        """Add the packages that a log names, if the packages of the machine are unknown."""
         if not isinstance(self.facts.packages.distributions, Unknown) or not stated.packages:
             return
         named = tuple(
             Distribution(
                 name=p.name,
-                version=p.version or Unknown("pip freeze does not tell it"),
+                version=p.version or Unknown("pip freeze does not print it"),
                 installer=p.installer or Unknown("the log does not say"),
             )
             for p in stated.packages
@@ -335,7 +335,7 @@ class _Filling:
 
 
 def _contradictions(stated: StatedFacts, base: Facts) -> Iterator[Contradiction]:
-    """Where a log and a machine give two values for one fact. Another patch release is none."""
+    """Yield each fact for which a log and a machine have different values. A different patch release does not count."""
     for name, (path, words) in _PATHS.items():
         said = getattr(stated, name)
         section, _, field = path.partition(".")

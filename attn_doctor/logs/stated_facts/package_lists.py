@@ -1,4 +1,4 @@
-"""Reads lists of installed packages out of a text: pip list, pip freeze, conda list, uv pip list. Pure."""
+"""Read lists of installed packages from a text: pip list, pip freeze, conda list, uv pip list. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Line = tuple[int, str]  # its number, and its text
 
 _VERSION = r"\d[\w.!+-]{0,60}"
 _NAME = r"[A-Za-z0-9](?:[\w.-]{0,80}[A-Za-z0-9])?"
-# A prompt or a pip that is out of date stands around a list, never in it.
+# A list ends at the first line of another form: a prompt, or pip's notice of a new release, is never inside a list.
 _TABLE_HEAD = re.compile(r"^Package\s+Version(?:\s+(?:Editable project )?[Ll]ocation)?(?:\s+Installer)?$")
 _RULE = re.compile(r"^-{4,}\s+-{4,}[-\s]*$")
 _ROW = re.compile(rf"^(?P<name>{_NAME})\s+(?P<version>{_VERSION})(?:\s+\S.*)?$")
@@ -24,21 +24,21 @@ _CONDA_HEAD = re.compile(r"^#\s+Name\s+Version\s+Build(?:\s+Channel)?$")
 _CONDA_ROW = re.compile(rf"^(?P<name>_?{_NAME})\s+(?P<version>{_VERSION})\s+(?P<build>\S+)(?:\s+(?P<channel>\S+))?$")
 _FROZEN = re.compile(rf"^(?P<name>{_NAME})(?:==(?P<version>{_VERSION})| @ \S+)$|^-e \S+$|^# Editable install")
 _NOT_FROZEN = ("pip", "setuptools", "wheel")
-# A list is sorted by name. One that ends before this name may have been cut, and says nothing of what would come later.
+# A list is sorted by name. If it ends before this name, it may have been cut: packages with later names may be installed.
 _LATE = "ultralytics"
-# Distributions that conda's channels know under another name.
+# A package's name in conda's channels -> its name on PyPI.
 _PYPI_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "py-opencv": "opencv-python"}
 _BUILD = re.compile(r"cuda(?P<dotted>\d+\.\d+)|cuda_?(?P<short>\d{3})|(?P<cpu>cpu)")
 
 
 class PackageList(NamedTuple):
-    """The packages that one list names. `whole`: nothing of it was cut off, so that a name which is not in it is not installed."""
+    """Hold the packages of one list. `whole`: the list is complete, so a package that is not in it is not installed."""
 
     packages: tuple[StatedPackage, ...]
     whole: bool
-    python: str | None = None  # of a conda environment
-    cuda: str | None = None  # of conda's torch: "12.1"; "" is a CPU build
-    place: Place | None = None  # of conda's torch
+    python: str | None = None  # the version of Python in a conda environment
+    cuda: str | None = None  # the CUDA of conda's torch: "12.1"; "" for a CPU build
+    place: Place | None = None  # the line of conda's torch
 
 
 def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
@@ -69,7 +69,7 @@ def package_lists(lines: Sequence[Line], file: str) -> Iterator[PackageList]:
 
 
 def _after(lines: Sequence[Line], at: int) -> tuple[int, str] | None:
-    """Return the line "Version: ..." right after a name, as `pip show` prints them, and the version."""
+    """Return (number of the line, version) of the line "Version: ..." that follows a name, as `pip show` prints them."""
     number, text = lines[at + 1] if at + 1 < len(lines) else (0, "")
     found = _VERSION_LINE.match(text.strip())
     return (number, found["version"]) if found else None
@@ -106,7 +106,7 @@ def _plain(rows: Sequence[Row], file: str, *, whole: bool) -> PackageList:
 
 
 def _with_tools(found: PackageList, line: int, file: str) -> PackageList:
-    """Add the packages that pip freeze leaves out, in a version that is not told: https://pip.pypa.io/en/stable/cli/pip_freeze/."""
+    """Add the packages that pip freeze leaves out, with an unknown version: https://pip.pypa.io/en/stable/cli/pip_freeze/."""
     named = {package.name for package in found.packages}
     place = Place(file=file, line=line, text="")
     hidden = (StatedPackage(name=name, version="", place=place) for name in _NOT_FROZEN if name not in named)
@@ -114,7 +114,7 @@ def _with_tools(found: PackageList, line: int, file: str) -> PackageList:
 
 
 def _conda(rows: Sequence[Row], file: str) -> PackageList:
-    """Make the list of a conda environment, in which pip's packages have the channel "pypi"."""
+    """Return the list of a conda environment. Packages that pip installed have the channel "pypi" there."""
     packages, python, cuda, torch = [], None, None, None
     for number, text, row in rows:
         name, place = canonicalize_name(row["name"]), Place(file=file, line=number, text=text)

@@ -1,7 +1,7 @@
-r"""Signs of programs that start a Python of their own, and of the folder in which it lies. Pure.
+r"""List the lines that show a program which brings its own Python, and find the path of this Python. Pure.
 
-Such a program is started by a .bat or .sh file. In the person's shell `python` is another Python, or there is none. The folder of the
-program is in the log; where its Python lies below that folder is known of each program:
+A .bat or .sh file starts such a program. In the user's shell, `python` is another Python, or does not exist. The log shows the folder
+of the program. The place of its Python in this folder is known for each program:
 
     stable-diffusion-webui, Forge, kohya_ss, OneTrainer, SD.Next   venv          https://github.com/AUTOMATIC1111/stable-diffusion-webui/blob/master/webui.bat
     InvokeAI                                                      .venv         https://invoke.ai/installation/manual/
@@ -43,16 +43,16 @@ SIGNS = (
     Sign(("RVC", "SoVITS"), rf"(?P<in_runtime>{_DRIVE}{_RUNTIME}){_END}", _WINDOWS, "implied"),
     Sign(("pinokio",), rf"(?P<in_env>{_DRIVE}pinokio[\\/]{{1,2}}api[\\/]{{1,2}}[\w .-]{{1,80}}[\\/]{{1,2}}app){_END}", _WINDOWS, "implied"),
     Sign(("pinokio",), rf"(?P<in_env>{_POSIX}pinokio/api/[\w.-]{{1,80}}/app)(?=/)", {}, "implied"),
-    # In words, and the option of the package's .bat files: the commands are typed in the folder of that package.
+    # The package in words, or by an option of its .bat files: commands are typed in the folder of the package.
     Sign(("omfy",), r"(?<![\w\\/:])[Cc]omfy ?[Uu][Ii][ _-](?:(?:\(|[Ww]indows[ _-]|[Nn]vidia ){0,2})[Pp]ortable\b", {**_WINDOWS, "bundled": ".\\python_embeded\\python.exe"}, "implied"),
     Sign(("--windows-standalone-build",), r"--windows-standalone-build\b", {**_WINDOWS, "bundled": ".\\python_embeded\\python.exe"}, "implied"),
-    # A path of which the front was cut.
+    # A path without its beginning.
     Sign(("python_embeded\\", "python_embedded\\"), r"(?:^|[\s\"'(.])(?P<beside>python_embed+ed)\\{1,2}[Ll]ib\\", _WINDOWS, "implied"),
     Sign(("runtime\\", "installer_files\\"), r"(?:^|[\s\"'(])(?:\.\\)?(?P<beside>runtime|installer_files\\{1,2}env)\\{1,2}(?:[Ll]ib\\{1,2}site-packages|python\.exe)\b", _WINDOWS, "implied"),
     Sign(("venv\\",), r"(?:^|[\s\"'(])(?:\.\\)?(?P<in_scripts>\.?venv)\\{1,2}[Ll]ib\\{1,2}site-packages\b", _WINDOWS, "implied"),
 )  # fmt: skip
 
-# Folders that a Dockerfile's WORKDIR names, and the one in which the images of python, which are Debian's, have their packages.
+# Folders that Dockerfiles use as WORKDIR, and the folder of Python in the official images "python" (Debian).
 # https://hub.docker.com/_/python
 _APP = re.compile(
     r"File \"/(?:app|code|src|srv/app|usr/src/app|opt/(?:app|program)|home/(?:user/)?app|backend|project)/[^\"]{1,200}\", line \d"
@@ -61,7 +61,7 @@ _OF_PYTHONS_IMAGE = re.compile(r"File \"/usr/local/lib/python3\.\d{1,2}/[^\"]{1,
 
 
 def app_of_an_image(lines: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
-    """Return the line that shows a program inside of an image of python; None where two such lines do not stand there."""
+    """Return the line that shows a program in a Docker image "python"; None unless the log has frames of the program and of this Python."""
     app = next((line for line in lines if _APP.search(line[1])), None)
     return app if app and any(_OF_PYTHONS_IMAGE.search(text) for _, text in lines) else None
 
@@ -74,9 +74,9 @@ _OF_A_TOOL = re.compile(r"env|conda|forge|Scripts|pip-|\\uv\\", re.IGNORECASE)
 
 
 def beside_its_python(lines: Sequence[tuple[int, str]]) -> Iterator[tuple[str, int, str]]:
-    r"""Yield the Python of a program whose own files lie in the folder that holds Lib\site-packages, and the line that shows it.
+    r"""Yield (path of python.exe, line number, line) for a program whose files are in the folder that contains Lib\site-packages.
 
-    A package for Windows of a small program is often such a folder: main.py, python.exe and Lib beside each other.
+    Small programs for Windows often come as such a folder: main.py, python.exe and Lib beside each other.
     """
     folders = {found["folder"].replace("\\\\", "\\").lower() for _, text in lines if (found := _FRAME.search(text))}
     for number, text in lines:

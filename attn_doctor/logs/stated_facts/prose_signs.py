@@ -1,6 +1,7 @@
-"""Signs of versions and GPUs in the words of a person: "torch 2.6.0/cu124, Python 3.11", "training on 8 A100-SXM4-40GB GPUs".
+"""List the lines in which a person names versions and GPUs: "torch 2.6.0/cu124, Python 3.11", "training on 8 A100-SXM4-40GB GPUs".
 
-What such a line requires, recommends or lists is not what is there: `_NOT_OURS` leaves it out. What a program prints counts more.
+A version that a line requires, recommends or lists may not be installed: `_NOT_OURS` leaves such lines out. The output of a program counts
+more than these lines.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _PYTHONS = (
 )
 _TORCHES = tuple(f"orch{space}{major}." for major in "12" for space in (*_BEFORE, "", "-"))
 
-# In front of a GPU that is somebody's own: "on my RTX 3090", "8x A100", "GPU: RTX 4090", "Ubuntu 22.04, RTX 4090".
+# The words before a GPU that the person has: "on my RTX 3090", "8x A100", "GPU: RTX 4090", "Ubuntu 22.04, RTX 4090".
 _OWN = (
     r"(?:\b(?:on|using|have|has|got|with|own|use|running|my|[Aa] single|GPUs?|card)(?:\s(?:my|a|an|the|one|two|single|\d{1,2}))?\s(?:\d{1,2} ?[x×] ?)?|"
     r"\b\d{1,2} ?[x×*] ?|\b\d{1,2} (?=[AHV]\d{2,3}\b)|^(?:\W{0,4}(?:GPUs?|[Gg]raphics(?: [Cc]ard)?|[Vv]ideo [Cc]ard|Card|显卡|Hardware|Device|Model)(?: [Nn]ame| [Mm]odel)?"
@@ -98,14 +99,14 @@ _CARDS = ("显卡", "顯卡", "идеокарт", "рафический проц
 
 SIGNS = (
     Sign(_PYTHONS, f"{_NOT_OURS}{_PYTHON}", {}, "implied", -1),
-    # torch beside a Python or a CUDA: alone it stands in many sentences.
+    # torch's version, only beside a version of Python or CUDA: alone it is in many sentences.
     Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}\s?(?:/|,|\(|\s)\s?\(?(?P<index>cu\d{{2,3}}|cpu)\b", {}, "implied", -1),
     Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}(?=.{{1,80}}\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d)", {}, "implied", -1),
     Sign(_TORCHES, rf"{_NOT_OURS}(?:\b(?:C?[Pp]ython|PYTHON)[ =:]{{0,3}}3\.\d).{{1,80}}?{_TORCH}", {}, "implied", -1),
     Sign(_TORCHES, rf"{_NOT_OURS}{_TORCH}\s?(?:,|\(|/|with|built for|for|and|\+|\|)\s?(?:CUDA|cuda|cu)\s?(?:version:? ?)?(?P<torch_cuda>\d{{1,2}}\.\d)(?=$|\.?[\s,;)|]|\.$)", {}, "implied", -1),
     # GPUs
     Sign(_NVIDIA_WORDS, rf"{_NOT_OURS}{_OWN}(?<![\w.-])(?P<gpu>{_NVIDIA})(?![\w.-]|/\d| ?(?:series|Series|and|or|vs))", {}, "implied", -1),
-    # The word for a graphics card in other languages, and often the number alone behind it: "显卡3070ti", "видеокарта 3060", "Grafikkarte: RTX 4070".
+    # The word for a graphics card in other languages, often followed by the number alone: "显卡3070ti", "видеокарта 3060", "Grafikkarte: RTX 4070".
     Sign(_CARDS, rf"{_NOT_OURS}(?:{'|'.join(_CARDS)})\w{{0,3}}?(?:是|为|為|用的是|型号|型號|は|が)?[\s:：=,，-]{{0,4}}(?P<gpu>{_NVIDIA}|(?:RTX|rtx|GTX|gtx)? ?(?:[2345]0[5-9]0|10[5-8]0|16[56]0)(?: ?[Tt][Ii])?(?: ?(?:SUPER|Super|super))?)(?![\w.-]|/\d)", {}, "implied", -1),
     Sign(("Quadro ", "Tesla ", " Ada"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_QUADRO})(?!\w)", {}, "implied", -1),
     Sign(("adeon", "Vega ", "vega ", "nstinct MI", "MI50", "MI60", "MI100", "MI210", "MI250", "MI300", " WX", " 780M", " 680M", " 890M"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_AMD})(?!\w)", {}, "implied", -1),

@@ -1,17 +1,17 @@
-"""Signs of the Python, of its environment, and of the installer that ran."""
+"""List the lines that state the Python, its environment, or the installer that ran."""
 
 from __future__ import annotations
 
 from attn_doctor.logs.stated_facts.sign import Sign
 
-# The folder in front of lib/python3.11/site-packages. Not those in which pip builds, nor where pytorch's own builds were made.
+# An environment is the folder before lib/python3.11/site-packages. Left out: folders in which pip builds, or in which PyTorch's releases were built.
 _ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp|/pypoetry/venv/|/tmp/tmp))"
 _POSIX = rf"(?:(?<![\w.\-/\\:}}])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
 _WINDOWS = (
     r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp|\\pypoetry\\venv\\|\\Temp\\tmp))"
 )
 _SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
-_PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder and those above it
+_PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder, with the folders above it
 _DRIVE = r"[A-Za-z]:[\\/]{1,2}(?:[^\\/:*?\"<>|\r\n]{1,80}[\\/]{1,2}){0,12}?"
 _V3 = r"3\.\d{1,2}(?:\.\d{1,2})?(?:(?:a|b|rc)\d+)?"
 
@@ -23,7 +23,7 @@ _ENVIRONMENTS = (
     Sign(("/envs/",), rf"{_POSIX}(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("conda/lib/python", "conda3/lib/python", "forge/lib/python", "forge3/lib/python", "mamba/lib/python"), rf"{_POSIX}(?P<environment>/(?:[^/\s'\":]+/){{0,8}}(?:ana|mini|mamba|micromamba|miniforge|mambaforge|)(?:conda|forge|mamba)[\w.]{{0,8}})/{_SITE}", {"environment_kind": "conda"}, "implied"),
     Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>(?:{_PATH}|/)(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
-    # A frame of the standard library: the minor is that of every environment made of it.
+    # A frame in the standard library: every environment that was made from this Python has the same minor version.
     Sign(("/usr/lib/python", "/usr/lib64/python"), r"^File \"/usr/lib(?:64)?/python(?P<python>3\.\d{1,2})/(?!site-packages|dist-packages)[\w/]+\.py\", line \d", {}, "implied"),
     Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
@@ -34,33 +34,33 @@ _ENVIRONMENTS = (
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
     Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
-    # The interpreter itself: "venv "C:\\webui\\venv\\Scripts\\Python.exe"", and what pip and subprocess say that they run.
+    # The path of the interpreter: "venv "C:\\webui\\venv\\Scripts\\Python.exe"", or as pip and subprocess print their commands.
     Sign((".exe",), rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}(?:Scripts[\\/]{{1,2}}\w{{1,40}}|[Pp]ython)\.exe\b", {"environment_kind": "conda"}, "implied"),
     Sign(("\\Scripts\\", "/Scripts/"), rf"{_WINDOWS}(?!\S{{0,200}}[\\/]envs[\\/])(?P<environment>{_DRIVE}(?!Python3|(?:[Aa]na|[Mm]ini)(?:[Cc]onda|forge))[\w .-]{{1,60}}?)[\\/]{{1,2}}Scripts[\\/]{{1,2}}(?:[Pp]ython|pip|yolo)[\d.]*\.exe\b", {"environment_kind": "venv"}, "implied"),
     Sign(("/bin/python", "/bin/yolo", "/bin/pip"), rf"{_POSIX}(?!/tmp/)(?P<environment>{_PATH}[\w.-]*v?env[\w.-]*)/bin/(?:python|pip|yolo)[\d.]*\b", {"environment_kind": "venv"}, "implied"),
     Sign(("/envs/",), rf"{_POSIX}(?!/tmp/)(?P<environment>{_PATH}(?<!\.pixi/)envs/[\w.-]+)/bin/(?:python|pip|yolo)[\d.]*\b", {"environment_kind": "conda"}, "implied"),
-    # pip writes a path below the current folder from there on: "in ./venv/lib/python3.11/site-packages".
+    # pip prints a path inside the current folder as a relative path: "in ./venv/lib/python3.11/site-packages".
     Sign((" in ./",), rf"^Requirement already satisfied: .{{1,200}} in (?P<environment>\./(?:[\w.-]+/){{0,4}}?[\w.-]+)/{_SITE}", {"environment_kind": "venv"}, "implied"),
     Sign((" in .\\",), r"^Requirement already satisfied: .{1,200} in (?P<environment>\.\\(?:[\w.-]+\\){0,4}?[\w.-]+)\\[Ll]ib\\site-packages", {"environment_kind": "venv", "os": "windows"}, "implied"),
     Sign(("uv/tools/", "uv\\tools\\"), rf"(?:{_POSIX}(?P<environment>{_PATH}uv/tools/[\w.-]+)/{_SITE})", {"environment_kind": "venv"}, "implied"),
     Sign(("pipx/venvs/",), rf"{_POSIX}(?P<environment>{_PATH}pipx/venvs/[\w.-]+)/{_SITE}", {"environment_kind": "pipx"}, "implied"),
     Sign(("pipx\\venvs\\",), rf"{_WINDOWS}(?P<environment>{_DRIVE}pipx[\\/]{{1,2}}venvs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pipx"}, "implied"),
-    # A folder of any other name: its kind is not known, but its Python is.
+    # A folder with any other name: the kind of the environment is unknown, the version of its Python is known.
     Sign(_POSIX_ENVIRONMENT, rf"{_POSIX}(?!/usr/|/opt/homebrew/(?!Caskroom/)|/Library/|/cvmfs/)(?P<environment>{_PATH}(?!\.local/)[\w.-]+)/{_SITE}", {}, "implied"),
     Sign(_POSIX_ENVIRONMENT, rf"File \"(?P<environment>/[^\":]{{1,200}}? [^\":]{{0,200}}?)/{_SITE}", {}, "implied"),
-    # A path that was cut in front: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
+    # A path without its beginning: "miniconda3/envs/seg/lib/python3.10/site-packages/torch".
     Sign(("conda3/envs/", "forge3/envs/"), rf"^(?:ana|mini|mamba)(?:conda|forge)3/envs/[\w.-]+/{_SITE}", {"environment_kind": "conda", "os": "linux"}, "implied"),
     Sign(("(/",), r"^\((?P<environment>/\S{1,200}?/envs/[\w.-]+)\) \S{0,80}[$#] ", {"environment_kind": "conda"}),
 )  # fmt: skip
 
-# pyenv-win's, a runner's of GitHub, and the one in the package of a program: "webui_forge\\system\\python", oobabooga's
+# Folders of a Python on Windows: of pyenv-win, of a GitHub runner, and of programs: "webui_forge\\system\\python", oobabooga's
 # "installer_files\\env", the voice programs' "runtime", "python" of many others; WinPython's "WPy64-3950\\python-3.9.5.amd64", https://winpython.github.io/
 _OWN = (
     r"(?:pyenv-win[\\/]{1,2}versions[\\/]{1,2}3[\w.-]+|Python[\\/]{1,2}3[\d.]+[\\/]{1,2}x64|system[\\/]{1,2}python|installer_files[\\/]{1,2}env|"
     r"WPy(?:32|64)-\w+[\\/]{1,2}python(?:-3[\w.]+)?|runtime|workenv|(?:Applio[\w.-]*|alltalk_environment)[\\/]{1,2}env|[Pp]ython|py3\d{1,2}|"
     r"[Pp]ython[-_](?:miniconda|portable|env|dist|runtime)|[Pp]ython[-_.]?3[\d.]*|\.ext)"
 )
-# Pythons that are no environment: of the system, of one user's packages, of pyenv, of python.org.
+# A Python that is not a virtual environment: of the system, of the user's own packages, of pyenv, of python.org.
 _SYSTEMS = (
     Sign(("/.local/lib/python",), rf"{_POSIX}(?:{_PATH}|/)\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
     Sign(("~/.local/lib/python",), rf"(?<!\S)~/\.local/{_SITE}", {"environment_kind": "user", "os": "linux"}, "implied"),
@@ -74,7 +74,7 @@ _SYSTEMS = (
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}(?:[Pp]ython3\d{{1,2}}|{_OWN}))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "standalone"}, "implied"),
 )  # fmt: skip
 
-# A Python in a folder of its own, of which no installer keeps books: python.org's embeddable package, and programs that bring one.
+# A Python in its own folder, which no installer registered: python.org's embeddable package, or the Python of a program.
 # "python_embeded" is how ComfyUI's portable package spells it, https://github.com/comfyanonymous/ComfyUI#installing
 _BESIDE = r"(?:python_embed+ed|python_standalone|python[-_]?\d[\d.]*-embed-\w+|python[-_]portable)"
 _PORTABLE = (
@@ -110,11 +110,11 @@ _PYTHONS = (
 _PROMPT = r"(?:\([^()\s]{1,80}\) ?){0,2}(?:PS [A-Za-z]:\\|[A-Za-z]:\\[^<>|:\n]{0,150}>|\[?[\w.-]+@[\w.-]+[: ]|[$#%❯➜] )"
 _ACTIVE = (
     Sign((") PS ", ":\\", "$ ", "# ", "% ", "❯ ", "➜ "), rf"^\((?P<prompt>[\w.-]{{1,60}})\) ?{_PROMPT}"),
-    # Git Bash shows the environment in a line of its own.
+    # Git Bash prints the environment in a separate line, before this prompt.
     Sign((" MINGW64 ", " MSYS "), r"^(?:\([^()\s]{1,60}\) ?)?[\w.-]+@[\w.-]+ (?:MINGW64|MSYS) ", {"os": "windows", "shell": "bash"}, weight=1),
 )  # fmt: skip
 
-# micromamba's own folder is ~/.local/share/mamba, before its version 2 ~/micromamba,
+# The folder of micromamba is ~/.local/share/mamba; before version 2 it was ~/micromamba,
 # https://mamba.readthedocs.io/en/latest/user_guide/concepts.html#root-prefix
 _CONDAS = (
     Sign(("share/mamba/", "share\\mamba\\", "micromamba"), r"[\\/]share[\\/]{1,2}mamba[\\/]|\bmicromamba\b", {"conda_tool": "micromamba"}, "implied"),
@@ -124,7 +124,7 @@ _CONDAS = (
 
 
 def _ran(installer: str, literals: tuple[str, ...], pattern: str) -> Sign:
-    """A line that only this installer prints."""
+    """Return the sign of a line that only this installer prints."""
     return Sign(literals, pattern, {"installer": installer})
 
 

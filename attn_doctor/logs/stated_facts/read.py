@@ -1,4 +1,4 @@
-"""Makes the facts of what the reader found: of several statements the last one before the error counts. Pure."""
+"""Make facts from the lines that the reader found. Of several statements of a fact, the last before the error counts. Pure."""
 
 from __future__ import annotations
 
@@ -36,35 +36,36 @@ _SIGNS = (
     *subject_signs.SIGNS,
 )
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
-# What the reader searches for, together with all other signs.
+# The reader searches for these together with all other signs.
 PATTERNS = tuple(
     Pattern(slug, literal.encode(), regex, "context")
     for slug, sign in _SIGN.items()
     for regex in (re.compile(sign.pattern),)
     for literal in sign.literals
 )
-_BY_NUMBER = frozenset({"os", "machine"})  # of paths of several systems in one log the system of the most counts
+# If a log has paths of several systems, the system with the most paths counts.
+_BY_NUMBER = frozenset({"os", "machine"})
 _DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
-_LAST, _SEVERAL = 100, 3  # lines of the end that are looked at for docker's, and of these that have to be there
-# A build in an environment of its own: the torch of which its setup.py speaks is another than the user's.
+_LAST, _SEVERAL = 100, 3  # last lines that are searched for docker's prefix; how many of them must have it
+# An isolated build: its setup.py prints the torch of the build environment, not the user's torch.
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
-# How long a step of BuildKit took, at the end of its line: "RUN pip install flash-attn      1420.1s".
+# The duration that BuildKit prints at the end of a step's line: "RUN pip install flash-attn      1420.1s".
 _BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
 _COMPOSE = re.compile(
     r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
 )
-# A notebook's cell in front of Debian's Python in /usr/local: so is Colab's. Kaggle's new one is too, but names itself.
+# A log of a notebook with Debian's Python in /usr/local is from Colab. New Kaggle has this Python too, but its logs name Kaggle.
 _COLABS = re.compile(r"/usr/local/lib/python3\.\d{1,2}/dist-packages")
 _FIRST_BRANCHES = 430
-# A long command may have been put together with the line below it, as if a terminal had broken one line.
+# The reader may have joined a long command with the next line, as if a terminal had broken one line: such a next line begins here.
 _NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
 _ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
-_ONE_FRAME = 4  # lines between a frame and the error that ends its traceback: its source, marks under it, a blank
+_ONE_FRAME = 4  # lines between a frame and the error, at most: the source line, marks under it, a blank line
 _DLL = "DLL load failed while importing"
 
 
 class _Claim(NamedTuple):
-    """One fact that one line states."""
+    """Hold one fact that one line states."""
 
     fact: str
     value: str
@@ -72,13 +73,13 @@ class _Claim(NamedTuple):
     how: How
     weight: int = 0
     doing: str = ""
-    of: str = ""  # the package whose version was asked for; empty: the line does not name it
+    of: str = ""  # the package whose version was requested; empty: the line does not name it
 
 
 def stated_facts(logs: Iterable[Log]) -> StatedFacts:
-    """Return what these logs state of the machine that they are of; of several logs the last one counts.
+    """Return what these logs state about their machine; of several logs the last one counts.
 
-    The logs have to be read with `PATTERNS`, and for the place of the error with the marks of errors as well.
+    The logs must be read with `PATTERNS`, and with the marks of errors (error_marks.py), which show the place of the error.
     """
     singles: dict[str, list[Stated[Any]]] = {}
     gpus: dict[str, Stated[str]] = {}
@@ -132,7 +133,7 @@ def _claims(log: Log) -> Iterator[_Claim]:
         place = _place(match)
         said = {**sign.says, **match.groups}
         doing = said.pop("doing", "")
-        if "command" in said:  # the pattern holds its first word
+        if "command" in said:  # the pattern captures only its first word
             typed = match.text[max(0, match.text.find(said["command"])) :]
             said["command"] = _NEXT_LINE.split(_BUILDKIT_SECONDS.sub("", typed))[0]
             if tool := installer_of(said["command"]):
@@ -148,7 +149,7 @@ def _place(match: Match) -> Place:
 
 
 def _of_lines(log: Log) -> Iterator[_Claim]:
-    """Yield what several lines say together."""
+    """Yield the facts that only several lines together show."""
     yield from _of_docker(log)
     yield from _of_compose(log)
     cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
@@ -161,7 +162,7 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
 
 
 def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield the image of a program that runs in it, where nobody typed a command: what is changed has to stand in its Dockerfile."""
+    """Yield the facts of a program in a Docker image "python", if the log shows no typed command: changes must then be made in the Dockerfile."""
     found = programs.app_of_an_image(log.end)
     if found is None or any(c.fact in ("command", "shell") for c in claims):
         return
@@ -176,7 +177,7 @@ def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
 
 
 def _of_docker(log: Log) -> Iterator[_Claim]:
-    """A log whose last lines all begin as docker build prints them: "#12 34.5 " or "34.56 "."""
+    """Yield `docker build` if most of the last lines begin as it prints them: "#12 34.5 " or "34.56 "."""
     lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
     found = [(number, text) for number, text in lines if _DOCKER.match(text)]
     if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
@@ -187,7 +188,7 @@ def _of_docker(log: Log) -> Iterator[_Claim]:
 
 
 def _of_compose(log: Log) -> Iterator[_Claim]:
-    """A log whose lines begin with the name of a service, as docker compose prints them: "trainer-1  | ...".
+    """Yield Docker if most of the last lines begin with the name of a service, as docker compose prints them: "trainer-1  | ...".
 
     https://docs.docker.com/reference/cli/docker/compose/logs/
     """
@@ -198,11 +199,12 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
         place = Place(file=log.file, line=number, text=text[:200])
         yield _Claim("surroundings", "docker", place, "implied")
         yield _Claim("os", "linux", place, "implied")
-        yield _Claim("shell", "dockerfile", place, "implied")  # a service has no prompt
+        # Nobody types commands in a service: changes must be made in its Dockerfile.
+        yield _Claim("shell", "dockerfile", place, "implied")
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield Windows where the number of the driver is one of Windows' and no line tells the system; under Linux it is WSL."""
+    """Yield Windows if only Windows has this number of a driver and no line names the system; if the system is Linux, yield WSL."""
     driver = next((c for c in claims if c.fact == "driver" and _is_of_windows(c.value)), None)
     systems = {c.value for c in claims if c.fact == "os"}
     if driver is not None and not systems:
@@ -212,7 +214,7 @@ def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
 
 
 def _is_of_windows(driver: str) -> bool:
-    """Say whether a driver's number is of Windows alone: Linux has the branches 450, 455, 460, ..., Windows the numbers between them.
+    """Return whether only Windows has this number of a driver: Linux has the branches 450, 455, 460, ..., Windows the numbers between.
 
     https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82", "550.54.14" and "551.61")
     """
@@ -221,7 +223,7 @@ def _is_of_windows(driver: str) -> bool:
 
 
 def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
-    """Yield Python, and the build of torch, of the list of a conda environment."""
+    """Yield the version of Python and the build of torch from the list of a conda environment."""
     for each in lists:
         place = each.packages[0].place if each.packages else None
         if each.python and place:
@@ -236,7 +238,7 @@ def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
 
 
 def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
-    """Yield the facts that a Python printed for the expressions typed before."""
+    """Yield the facts that Python printed as answers to typed expressions."""
     for answer in told:
         if not answer.fact or answer.value == "False" or (answer.fact == "torch_hip" and answer.value == "None"):
             continue
@@ -247,7 +249,7 @@ def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
 
 
 def _error(log: Log) -> tuple[int, int]:
-    """The last line of the last error, else of the log; and the last line before it that says that something went well."""
+    """Return the last line of the last error (else of the log), and the last line before it that shows success."""
     errors = log_end(log).errors
     if errors:
         return errors[-1].last, errors[-1].good
@@ -255,12 +257,12 @@ def _error(log: Log) -> tuple[int, int]:
 
 
 def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | None:
-    """The claim that counts: said before implied; of these the last before the error, in its most exact wording."""
+    """Return the claim that counts: "said" before "implied"; of several, the last before the error; of one value, the most exact form."""
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
     equals = [c for c in equals if c.weight == max(c.weight for c in equals)]
-    if name == "bundled":  # words in a text tell the folder below the program, a path tells where that is
+    if name == "bundled":  # a full path says more than a folder relative to the program
         equals = [c for c in equals if not c.value.startswith((".", "venv"))] or equals
     before = [c for c in equals if c.place.line <= error]
     if name in _BY_NUMBER and equals[0].how == "implied":
@@ -289,7 +291,7 @@ def _typed(name: str, value: str) -> Any:
 
 
 def _same(one: str, other: str) -> bool:
-    """Return whether two values say the same, one perhaps more exactly: "3.11" and "3.11.9", "2.5.1" and "2.5.1+cu124"."""
+    """Return whether two values are the same, or one is the other with more detail: "3.11" and "3.11.9", "2.5.1" and "2.5.1+cu124"."""
     short, long = sorted((one, other), key=len)
     if short == long:
         return True
@@ -297,7 +299,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
-    """One fact of several logs: the last one, and what the others say otherwise."""
+    """Return one fact from several logs: the value of the last log, with the different values of the others."""
     last = stated[-1]
     also = dict(last.also)
     for other in stated[:-1]:
@@ -307,7 +309,7 @@ def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
 
 
 def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, Stated[Any]]:
-    """The package that failed, and what was being done with it."""
+    """Return the package that failed, and what was done with it ("building", "importing", ...); empty if no line names one."""
     open_ = [c for c in claims if c.place.line > good]
     failed = [c for c in open_ if c.weight == FAILED]
     others = _of_packages([c for c in open_ if c.place.line <= error])
@@ -326,10 +328,10 @@ def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, State
 
 
 def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
-    """Return the claims, of a module that Windows cannot load the package in whose file it is imported.
+    """Return the claims. For a module that Windows cannot load, name the package whose file imports the module.
 
-    "_C" and "core_cc" are modules of many packages, and no package is called so. The frame above the error names the one.
-    A module that is known to be a package's own, such as "exllamav2_ext", says more than that frame.
+    "_C" and "core_cc" are modules of many packages, and are not names of packages: the frame above the error names the
+    package. A module that belongs to one known package, such as "exllamav2_ext", says more than that frame.
     """
     made, frame = list[_Claim](), None
     for claim in claims:
@@ -346,13 +348,13 @@ def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
 
 
 def _surest(claims: Sequence[_Claim]) -> _Claim:
-    """Return the last claim; of several of one line the one that says it before those that imply it."""
+    """Return the last claim. If its line has several claims, a "said" one comes before the "implied" ones."""
     last = [c for c in claims if c.place.line == claims[-1].place.line]
     return next((c for c in reversed(last) if c.how == "said"), last[-1])
 
 
 def _frame(frames: Sequence[_Claim]) -> _Claim:
-    """Of the frames of the last traceback the innermost; torch only where it is torch itself that does not import."""
+    """Return the innermost frame of the last traceback; a frame of torch only if torch itself does not import, or no other package has one."""
     last = frames[-1]
     if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
         return last._replace(doing="importing")
@@ -369,7 +371,7 @@ def _frame(frames: Sequence[_Claim]) -> _Claim:
 
 
 def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
-    """Each GPU that is named, once."""
+    """Return each GPU that is named, once."""
     found: dict[str, Stated[str]] = {}
     for claim in sorted(claims, key=lambda c: c.how != "said"):
         if claim.how == "said" or not any(g.how == "said" for g in found.values()):
@@ -378,7 +380,7 @@ def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
 
 
 def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
-    """Each package whose installed version is stated: the last statement before the error, else the first after it."""
+    """Return each package whose installed version is stated: by the last statement before the error, else by the first after it."""
     found: dict[str, StatedPackage] = {}
     for match in log.matches:
         sign = _SIGN.get(match.slug)
@@ -389,7 +391,7 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
             for name, text in match.groups.items()
             if name in ("torchvision", "torchaudio", "ultralytics", "vllm")
         }
-        if "checkout" in match.groups:  # installed by nobody: its repository was cloned
+        if "checkout" in match.groups:  # not installed by pip: its repository was cloned
             named[match.groups["checkout"]] = ""
         if "name" in match.groups:
             named[match.groups["name"]] = match.groups["version"]

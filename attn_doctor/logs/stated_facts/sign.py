@@ -1,4 +1,4 @@
-"""A sign: a kind of line that states facts of a machine."""
+"""Define a sign: a kind of line that states facts about a machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ VERSION = r"\d{1,4}\.\d+(?:\.\d+){0,3}(?:(?:a|b|rc)\d+|\.dev\d+|\.post\d+)*(?:\+
 class Sign(NamedTuple):
     """Describe a kind of line that states facts.
 
-    A named group of the pattern is a fact (`os`, `torch`, ...); `name` and `version` are those of a package. `says` are the
-    facts that the line states by being there. Each pattern is tried only where one of the literals stands.
+    A named group of the pattern is a fact (`os`, `torch`, ...); the groups `name` and `version` belong to a package. `says`:
+    facts that hold if a log has such a line. The pattern is tried only on lines that contain one of the literals.
     """
 
     literals: tuple[str, ...]
     pattern: str
     says: Mapping[str, str] = {}
     how: How = "said"
-    weight: int = 0  # of several signs that are as sure, the one of the greatest weight counts
+    weight: int = 0  # of several signs that are equally sure, the one with the greatest weight counts

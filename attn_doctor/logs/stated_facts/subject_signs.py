@@ -1,4 +1,4 @@
-"""Signs of the package that was being built, installed or imported, and of the command that was typed."""
+"""List the lines that name the package that was built, installed or imported, or the command that was typed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ _NAME = r"(?P<package>[A-Za-z][\w.-]*?)"
 _AFTER = r"(?=[=<>!~@\[\s;,'`)]|$)"
 _BUILDING, _INSTALLING = {"doing": "building"}, {"doing": "installing"}
 _IMPORTING, _RUNNING = {"doing": "importing"}, {"doing": "running"}
-# What builds, and is not what is built.
+# Tools that build other packages: they are not the package that failed.
 _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks|build|uv|poetry|pdm|importlib|_virtualenv|numpy\.distutils|ninja)\b"
 
-_SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum makes a link of the name: "[x.so](http://x.so/): undefined"
+_SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum turns the name into a link: "[x.so](http://x.so/): undefined"
 _EXTENSIONS = r"flash_attn_2_cuda|flash_attn\w*|selective_scan_cuda|causal_conv1d\w*|xformers|mamba_ssm|sageattention\w*|natten|mmcv|detectron2|awq_ext"
 
-FAILED, TRIED, FRAME = 3, 2, 1  # weights: it failed; a file of it is being built; a frame of a traceback stands in it
+# Weights of a package: it failed; it was built or imported; a frame of a traceback is in it.
+FAILED, TRIED, FRAME = 3, 2, 1
 
 _SUBJECTS = (
     Sign(("Failed building wheel for",), rf"Failed building wheel for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
@@ -34,12 +35,12 @@ _SUBJECTS = (
     Sign(("was not found in the package registry", "has no wheels with"), r"\bBecause (?P<package>[A-Za-z][\w.-]*)(?:[=<>]\S+)? (?:was not found in the package registry|has no wheels with)", _INSTALLING, weight=FAILED),
     Sign(("is not a supported wheel",), r"^(?:ERROR: )?(?:\S{0,200}[\\/])?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-\s]*-\S{1,120}\.whl is not a supported wheel on this platform", _INSTALLING, weight=FAILED),
     Sign(("is incompatible with the current platform",), r"dependency is incompatible with the current platform: \S{0,300}?(?P<package>[A-Za-z]\w*(?:\.\w+)*)-\d[^-/\s]*-\S{1,120}\.whl", _INSTALLING, weight=FAILED),
-    # The whole command of an older pip, which stands behind the error: ".../pip-install-ab12cd34/NAME_<hash>/setup.py", before 21.0 "/NAME/setup.py".
+    # An older pip prints its whole command after the error: ".../pip-install-ab12cd34/NAME_<hash>/setup.py", before 21.0 "/NAME/setup.py".
     Sign(("Command errored out with exit status",), r"Command errored out with exit status \d+:.{0,600}?[\\/]+pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)(?:_[0-9a-f]{32})?[\\/]+setup\.py", _BUILDING, weight=FAILED),
     Sign(("pip-install-",), r"[\\/]pip-install-\w{8}[\\/]+(?P<package>[A-Za-z][\w.-]*?)_[0-9a-f]{32}\b", _BUILDING, weight=TRIED),
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
-    # A pin: of the command, or of a file that it reads.
+    # A pinned version (==), in the command or in a file of requirements.
     Sign(("Collecting ",), rf"^Collecting {_NAME}==(?P<asked>\d[\w.]*)(?=$|[;\s])", _INSTALLING, "implied"),
     Sign(("Building wheels for collected packages:",), rf"^Building wheels for collected packages: {_NAME}$", _BUILDING, "implied", TRIED),
     Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
@@ -47,7 +48,7 @@ _SUBJECTS = (
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
     Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),
-    # The library that the dynamic loader names behind the missing version; some programs drop the words "required by".
+    # The library that the dynamic loader names after the missing version; some programs leave out the words "required by".
     Sign(("GLIBC_2.",), r"version [`'\"]?GLIBC_2\.\d+[`'\"]? not found \( ?(?:required by )?\S{0,250}?[\\/](?:site|dist)-packages[\\/](?!torch[\\/]|nvidia[\\/])(?P<package>[A-Za-z]\w*)", _IMPORTING, weight=TRIED),
     Sign(("GLIBC_2.",), rf"version [`'\"]?GLIBC_2\.\d+[`'\"]? not found \( ?(?:required by )?\S{{0,250}}?(?<![\w.])(?P<package>{_EXTENSIONS})\.(?:cpython|abi3|so)", _IMPORTING, weight=TRIED),
     # A person's own words: "... when installing flash_attn: ModuleNotFoundError: No module named 'torch'".
@@ -56,20 +57,20 @@ _SUBJECTS = (
     Sign((".so: ",), rf"[\\/](?!torch[\\/])(?P<package>[A-Za-z]\w*)[\\/]_(?:C|ext|_C|cuda)\w*{_SO}", _IMPORTING, "implied", TRIED),
     Sign((".so: ",), r"(?:^|[\s('\"])(?!lib)(?P<package>\w+_(?:cuda|kernels|ext))(?:\.cpython-\S{3,40}|\.abi3)\.so: ", _IMPORTING, "implied", TRIED),
     Sign(("HTTP error 404 while getting", "Guessing wheel URL"), r"(?:HTTP error 404 while getting|Guessing wheel URL:) {0,3}\S{1,250}/(?P<package>[A-Za-z]\w*?)-\d[^/\s]{3,200}\.whl", _BUILDING, weight=TRIED),
-    # Compiled in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
+    # An extension in the folder of its sources, which was installed with -e: "/home/me/vllm/vllm/_C.abi3.so".
     Sign((".so: undefined symbol",), r"(?<![\w.])(?P<folder>/(?!usr/|opt/|tmp/)(?:(?!(?:site|dist)-packages/)[^/\s:'\"]+/){1,12}?(?!(?:site|dist)-packages/)[^/\s:'\"]+)/(?!torch/)(?P<package>[A-Za-z]\w*)/_\w*(?:\.abi3|\.cpython-[\w-]+)?\.so: ", _IMPORTING, "implied", TRIED),
-    # A compiled part that is not there.
+    # A compiled module that is missing.
     Sign(("No module named '",), r"Error: No module named '(?P<package>(?!torch)[A-Za-z]\w*)\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+)'", _IMPORTING, weight=TRIED),
     Sign(("No module named '",), r"Error: No module named '(?P<package>selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|tinycudann_bindings|libnatten)'", _IMPORTING, weight=TRIED),
     Sign(("cannot import name '_",), r"cannot import name '_(?:C|ext)' from (?:partially initialized module )?'(?P<package>(?!torch)[A-Za-z]\w*)'", _IMPORTING, weight=TRIED),
     Sign(("ms_deform_attn.py",), r"[\\/](?P<package>groundingdino)[\\/]models[\\/]\w+[\\/]ms_deform_attn\.py", _IMPORTING, weight=TRIED),
-    # A setup, or a package at its import or call, that names itself.
+    # A message in which a package names itself: of its setup.py, of its import, or of a call.
     Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
     Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
     Sign(("Could not run '",), r"Could not run '(?P<package>xformers|flash_attn|mamba_ssm|causal_conv1d|mmcv|detectron2|torchvision)::\w+' with arguments", _RUNNING, weight=TRIED),
     Sign(("is only supported on CUDA",), r"(?<![\w-])(?P<package>[A-Za-z]\w+)(?:-\d)? is only supported on CUDA \d", _BUILDING, weight=TRIED),
     Sign((": No CUDA toolkit found",), r"(?<![\w-])(?P<package>[A-Za-z]\w+): No CUDA toolkit found", _IMPORTING, weight=TRIED),
-    # Only xFormers prints these three; people also post them without "WARNING[XFORMERS]", and the last one alone.
+    # Only xFormers prints these three lines. People also post them without "WARNING[XFORMERS]", or post only the last line.
     Sign(("xFormers can't load", "xFormers wasn't build", "xFormers was built for"), r"xFormers (?:can't load C\+\+|wasn't build with CUDA|was built for)", {"package": "xformers", "doing": "importing"}, weight=TRIED),
     Sign(("(you have ",), r"^PyTorch +\d[\w.+]* (?:with CUDA \S+ )?\(you have \d", {"package": "xformers", "doing": "importing"}, weight=TRIED),
     Sign(("libtorchcodec",), r"Could not load libtorchcodec\b", {"package": "torchcodec", "doing": "importing"}, weight=TRIED),
@@ -78,11 +79,11 @@ _SUBJECTS = (
     Sign(('Error loading "',), r"Error loading \"[^\"]{0,250}[\\/]+site-packages[\\/]+(?P<package>\w+)[\\/]", _IMPORTING, weight=TRIED),
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+(?!\d)(?!, in <module>)", _RUNNING, "implied", FRAME),
     Sign(('File "',), rf"^File \"[^\"]{{0,250}}[\\/](?:site|dist)-packages[\\/](?!{_TOOLS}|torch[\\/]utils[\\/]cpp_extension)(?P<package>\w+)[\\/.][^\"]{{1,250}}\", line \d+, in <module>", _IMPORTING, "implied", FRAME),
-    # Sources of an extension that name themselves in the error of a kernel: ".../flashinfer-0.1.4+cu121/include/x.cuh: line 169".
+    # The error of a GPU kernel, with the path of its source, which contains the name of the package: ".../flashinfer-0.1.4+cu121/include/x.cuh: line 169".
     Sign((".cuh", ".cu:", ".cu(", ".cpp:"), r"/(?P<package>[a-z]\w+(?:-\w+)?)-\d+\.\d+[\w.+]*/(?:include|csrc|src)/[\w/.-]+\.(?:cuh?|cpp|h)\b", _RUNNING, "implied", FRAME),
-    # A source file of a package, in front of an error of MSVC, or of nvcc on Windows.
+    # A source file of a package, before an error of MSVC, or of nvcc on Windows.
     Sign(("error C", " error: "), r"(?:^|[\\/])(?P<package>detectron2|pytorch3d|mmcv|xformers|deepspeed|groundingdino|apex|natten|spconv|sageattention|bitsandbytes|gsplat|nvdiffrast|exllamav2|causal[-_]conv1d|mamba[-_]ssm|diff-gaussian-rasterization|simple-knn|tiny-cuda-nn)[\\/][\w\\/.-]{1,150}\(\d+\)\s?: (?:fatal )?error(?: C\d{4})?:", _BUILDING, "implied", TRIED),
-    # bitsandbytes ends the process with the place in its source: ".../bitsandbytes/csrc/ops.cu".
+    # bitsandbytes prints the place in its source before it ends the process: ".../bitsandbytes/csrc/ops.cu".
     Sign(("csrc/ops.", "csrc\\ops."), r"\bError .{5,80} at line \d+ in file \S{0,200}?(?P<package>bitsandbytes)[\\/]csrc[\\/]ops\.", _RUNNING, "implied", TRIED),
     Sign(("Unable to pre-compile",), r"Unable to pre-compile \w+", {"package": "deepspeed", "doing": "building"}, weight=TRIED),
     Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
@@ -96,7 +97,7 @@ _VERBS = r"(?:install|sync|add|pip|run|create|lock|update|tool|env|wheel|downloa
 _TYPED = (
     rf"(?:sudo |time )?(?:[A-Z_]+=\S+ ){{0,6}}(?:{_TOOL} {_VERBS}\b|python[\d.]* setup\.py|yolo (?:\w+ ){{0,2}}\w+=)"
 )
-_ANY = r"\S+"  # its first word: the rest is taken from the line, which may have been put together wrongly with the next
+_ANY = r"\S+"  # the first word of the command: read.py takes the rest from the line, which may be wrongly joined with the next line
 _ENVIRONMENT = r"(?:\([^()\s]{1,80}\) ?){0,3}"
 _COMMANDS = ("pip install", "pip3 install", "uv pip", "uv sync", "uv add", "uv run", "uv lock", "uv tool", "conda install", "conda create", "conda env", "mamba install", "mamba create", "pixi add", "pixi install", "pixi run", "poetry add", "poetry install", "poetry lock", "pdm add", "pdm install", "pdm sync", "pipx install", "setup.py ", "yolo ")  # fmt: skip
 
@@ -120,7 +121,7 @@ _OF_YOLO = Sign(
     "implied",
 )
 
-# Sources that are built where they lie; not those that an installer unpacked into a folder of its own.
+# Sources that are built in the user's own folder, not in a folder into which an installer unpacked them.
 _UNPACKED = r"(?![^\"]{0,250}(?:pip-install-|pip-req-build-|pip-build-|pip-modern-|builds-v\d|sdists-v\d|(?:site|dist)-packages|[\\/](?:tmp|Temp|TEMP)[\\/]))"
 _PATH = r"(?:/|[A-Za-z]:[\\/])"
 _FOLDER = (

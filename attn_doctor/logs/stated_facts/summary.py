@@ -1,4 +1,4 @@
-"""The machine of a log in a few words, each with its line. Pure."""
+"""Describe the machine of a log in a few words, each with its line. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_doctor.model.stated_facts import Place, Stated, StatedFacts
 
 _SYSTEMS = {"linux": "Linux", "windows": "Windows", "darwin": "macOS"}
 _BOARDS = {"jetson": "Jetson", "dgx-spark": "DGX Spark"}
-# In this order, and so called in front of the value.
+# A fact, in the order of the answer -> the word before its value.
 _WORDS = {
     "wsl": "WSL ",
     "surroundings": "",
@@ -32,12 +32,12 @@ class Word(NamedTuple):
 
 
 def words(stated: StatedFacts) -> tuple[Word, ...]:
-    """Return what a log states of its machine, the system first, in the fewest words."""
+    """Return what a log states about its machine, in few words, the system first."""
     return tuple(_words(stated))
 
 
 def evidence(stated: StatedFacts) -> tuple[Evidence, ...]:
-    """Return the same for JSON, with file and line; `path` is the name of the stated fact."""
+    """Return what `words` returns, as evidence for JSON, with file and line; `path` is "stated." with the name of the fact."""
     return tuple(
         Evidence(kind="log", text=word.text, path=f"stated.{word.fact}", file=word.place.file, line=word.place.line)
         for word in words(stated)

@@ -1,4 +1,4 @@
-"""Signs of the operating system, its version, its architecture, the board, WSL, containers and notebooks."""
+"""List the lines that state the operating system, its version, its architecture, the board, WSL, containers and notebooks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _BUILD = {"os": "linux", "surroundings": "docker build"}
 _CLUSTER = {"os": "linux", "modules": "yes"}
 _JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
 _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
-# Where these projects are built: such a path stands in messages on every machine.
+# Folders in which projects build their releases: messages on every machine contain such paths.
 _ELSEWHERE = r"(?:conda/feedstock|runner/|builder/|actions-runner)"
-# A folder that stands for any in a help text.
+# A placeholder for a folder, as in a help text.
 _ANY = r"(?:path|some|your|\.\.\.|<)"
-# The name of the field in which somebody wrote the system, in the languages of those who write most; "Operating System / 操作系统：" has two of them.
+# The label of the field "system" in a form, in the most frequent languages; "Operating System / 操作系统：" has two labels.
 _LABEL = (
     r"(?:(?:[Hh]ost |[Ll]inux )?(?:[Oo]perating [Ss]ystem|OS(?: [Vv]ersion| [Nn]ame| Platform and Distribution)?|[Dd]istro|[Dd]istribution)|"
     r"[Ss]ystem(?: [Vv]ersion)?|[Pp]latform|[Ee]nvironment|"
@@ -22,7 +22,7 @@ _LABEL = (
     r"운영 ?체제(?: 버전)?|시스템|환경|ОС|[Оо]перационная система|[Сс]истема|[Ss]istema [Oo]perativo|[Ss]istema [Oo]peracional|SO|"
     r"[Ss]yst[èe]me d['’]exploitation|[Bb]etriebssystem|[Ii]şletim [Ss]istemi)"
 )
-# Not where somebody says that it works there, or asks whether to go there.
+# Left out: "works in WSL", "use WSL instead" and the like.
 _WSL = r"(?:WSL|wsl|Wsl) ?2?(?![\w.-])(?!.{0,60}\b(?:works|worked|fine|instead|no (?:problem|issue)))"
 _FIELD = rf"\W{{0,6}}(?:[\w() ]{{1,24}} ?/ ?)?{_LABEL}(?: ?/ ?{_LABEL})?(?: ?[(（][^)）]{{1,24}}[)）])?\W{{0,3}}?\s?[:：=]\W{{0,4}}"
 
@@ -42,7 +42,7 @@ SIGNS = (
     ),
     Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
     Sign(("\\Lib\\", "\\lib\\site-packages", "\\lib\\\\site-packages", "\\Lib\\\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
-    # A path of which the front was cut, of a traceback or of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
+    # A path without its beginning, in a traceback or in an error of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
     Sign((".py", ".cpp(", ".cu(", ".cuh(", ".h("), r"(?<![\w\\/:])\w[\w.-]*(?:\\{1,2}\w[\w.-]*){1,12}(?:\.(?:cpp|cuh?|h|hpp)\(\d+\): |\.py\", line \d)", _WINDOWS, "implied"),
     Sign(("Microsoft Windows [",), r"Microsoft Windows \[\D{0,12}(?P<os_version>10\.0\.\d{5})", _WINDOWS),
     Sign(("Windows-",), r"\bWindows-(?P<os_version>\d+-10\.0\.\d{5}|\d{4}Server-10\.0\.\d{5})", _WINDOWS),
@@ -55,14 +55,14 @@ SIGNS = (
     Sign(("fatal error LNK", "fatal error C1"), r"fatal error (?:LNK|C1)\d{3}", _WINDOWS, "implied"),
     Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", {**_WINDOWS, "shell": "powershell"}),
     Sign((":\\",), r"^(?:\([^()\s]{1,60}\) ?)*[A-Za-z]:\\[^<>:\"|?*]{0,150}>(?!>)", {**_WINDOWS, "shell": "cmd"}),
-    # Wheels that a tool really took: "Downloading", not "is not a supported wheel" or "Skipping link".
+    # Wheels that an installer really used: "Downloading", not "is not a supported wheel" or "Skipping link".
     Sign(
         ("win_amd",),
         r"(?:Downloading|Using cached|Processing|filename=|Guessing wheel URL:)\s{0,2}\S{0,300}-win_amd64\.whl",
         {**_WINDOWS, "machine": "x86_64"},
         "implied",
     ),
-    # Names of files and programs that are Windows' alone, its codecs, and what its shells and its compiler say.
+    # Names of files and programs that only Windows has, its codecs, and messages of its shells and its compiler.
     Sign((".dll", ".pyd", ".DLL"), r"(?<![\w*])[A-Za-z][\w.+-]{1,80}\.(?:dll|pyd|DLL)\b", _WINDOWS, "implied"),
     Sign((".exe",), r"(?<![\w/-])(?:pythonw?|nvcc|cl|link|pip|conda|ninja|cmd|uv|py|where)\.exe\b", _WINDOWS, "implied"),
     Sign(("cp125", "charmap", "'gbk' codec", "'cp949' codec", "'cp932' codec"), r"\bencodings[\\/]cp125\d|'(?:cp125\d|charmap|gbk|cp949|cp932)' codec can't", _WINDOWS, "implied"),
@@ -70,10 +70,10 @@ SIGNS = (
     Sign(("is not recognized as",), r"' is not recognized as an internal or external command", {**_WINDOWS, "shell": "cmd"}),
     Sign(("is not recognized as",), r"is not recognized as (?:the|a) name of a cmdlet", {**_WINDOWS, "shell": "powershell"}),
     Sign(("At line:",), r"^At line:\d+ char:\d+", {**_WINDOWS, "shell": "powershell"}),
-    # Git Bash and MSYS: drives are folders there.
+    # Git Bash and MSYS: a drive is a folder there, "/c/Users".
     Sign(("/c/Users/", "/d/", "/cygdrive/"), r"(?<![\w.])(?:/cygdrive)?/[cd]/(?:Users|Program|[Aa]naconda|[\w.-]+/[\w./-]*[Ll]ib/site-packages)", {**_WINDOWS, "shell": "bash"}, "implied"),
     Sign(("_NT-",), r"\b(?:MINGW(?:64|32)|MSYS|CYGWIN)_NT-\d", {**_WINDOWS, "shell": "bash"}),
-    # A 32-bit Python, as it says itself. Its pip takes wheels of win32 alone.
+    # A 32-bit Python, by its own banner. Its pip installs only win32 wheels.
     Sign((" 32 bit (",), r"\[MSC v\.\d{3,5} 32 bit \((?:Intel|ARM)\)\]", {"os": "windows", "machine": "x86"}),
     Sign(("-win32.whl",), r"(?:Downloading|Using cached|Processing|filename=)\s?\S{0,300}-win32\.whl", {"os": "windows", "machine": "x86"}, "implied"),
     Sign(("linux_armv", "linux_i686", "armv7l ", "armv6l ", "i686 GNU"), r"(?:linux_|-linux-|\bLinux \S+ .{0,200} |^Architecture:\s+)(?P<machine>armv[67]l|i686)(?:\.whl| GNU/Linux|$|[\s/])", {"os": "linux"}, "implied"),
@@ -98,13 +98,13 @@ SIGNS = (
     Sign(("Linux ",), rf"^Linux \S+ (?P<kernel>\d+\.\d+\.\d+-\S+) #.{{0,120}}\b{_MACHINE}$", _LINUX),
     Sign(("OS: ",), rf"\bOS\s*: (?:Ubuntu|Debian GNU/Linux|CentOS(?: Linux)?|Rocky Linux|AlmaLinux|Red Hat Enterprise Linux|Fedora(?: Linux)?|Arch Linux|Alpine Linux|openSUSE|SUSE)\b.{{0,60}}?(?:\({_MACHINE}\)|$)", _LINUX),
     Sign(("OS: ", "PRETTY_NAME=", "Description:", "Ubuntu "), r"(?:\bOS\s*: |^PRETTY_NAME=\"|^Description:\s+)(?P<distribution>Ubuntu|Debian|CentOS|Rocky|AlmaLinux|Red Hat|Fedora|Alpine|openSUSE|Arch)\b\D{0,40}(?P<distribution_version>\d+(?:\.\d+)?)", _LINUX),
-    # Lines of /etc/os-release beside PRETTY_NAME, a name that stands alone, and kernels that one distribution has.
+    # Other lines of /etc/os-release, the name of a distribution alone in its line, and kernels that only one distribution has.
     Sign(("ID=",), r"^ID=\"?(?P<distribution>ubuntu|debian|fedora|arch|rocky|almalinux|centos|rhel|opensuse-leap|opensuse-tumbleweed|sles|linuxmint|pop|kali|manjaro|endeavouros|cachyos|amzn|alpine|ol)\"?$", _LINUX),
     Sign(("VERSION_ID=",), r"^VERSION_ID=\"?(?P<distribution_version>\d+(?:\.\d+)?)", {}, "implied"),
     Sign(("Debian GNU/Linux", "Fedora Linux", "Rocky Linux", "Linux Mint", "AlmaLinux", "Arch Linux"), r"^(?:NAME=\")?(?P<distribution>Debian|Fedora|Rocky|AlmaLinux|Linux Mint|Arch)(?: GNU/Linux| Linux)?(?: release)?(?: (?P<distribution_version>\d+(?:\.\d+)?))?(?: \([\w ]+\))?\"?$", _LINUX),
     Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
     Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
-    # A form that somebody filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
+    # A form that a person filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
     Sign(("Ubuntu", "ubuntu", "Debian", "CentOS", "Rocky", "AlmaLinux", "Fedora", "openSUSE", "Arch"), rf"^\W{{0,4}}{_LABEL}(?: \(e\.g\.[^)]{{0,60}}\))?(?:\s?/\s?{_LABEL})?\*{{0,2}}\s?[:：=|]\*{{0,2}}\s?(?:\[e\.g\.[^\]]{{0,60}}\] ?)?(?P<distribution>[Uu]buntu|Debian|CentOS|Rocky|AlmaLinux|Fedora|openSUSE|Arch)(?:[ -](?:GNU/Linux|Linux|Leap|Stream))?(?:[ -]?v?(?P<distribution_version>\d+(?:\.\d+)?)[^\s|,，;；]*)?(?: LTS)?(?: \(?\w+\)?)?\s?(?:[|,，;；](?!.*(?:Windows|[Mm]ac)).{{0,80}})?$", _LINUX),
     # uv's hint of a wheel that does not fit: "you're on Windows (`win_amd64`)".
     Sign(("you're on Windows", "You're on Windows"), r"[Yy]ou're on Windows \(`win", _WINDOWS),
@@ -130,10 +130,10 @@ SIGNS = (
     Sign(("GLIBC", "glibc"), r"(?:^|[,;(] ?)(?:GLIBC|glibc)(?: version)?[ :=]{1,3}(?P<glibc>2\.\d\d)(?=$|[\s,;)])", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
     # WSL
-    # Linux's nvidia-smi with a driver of Windows: of another branch, or without a third number. Beside Linux's own driver both are the same.
+    # nvidia-smi of Linux with a driver of Windows: their branches differ, or the driver has no third number. With a driver of Linux both are equal.
     Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI (\d{3})\.\d+(?:\.\d+)? +Driver Version: (?!\1)\d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI \d{3}\.\d+\.\d+ +Driver Version: \d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),
-    # Windows names its machines so, and WSL keeps the name.
+    # Windows gives machines such names, and WSL keeps the name.
     Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
@@ -155,22 +155,22 @@ SIGNS = (
     Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _BUILD),
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
-    # Folders of images: ultralytics' own, and those that their Dockerfiles name "/app". A path of the machine begins otherwise.
+    # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
     Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
-    # Folders in which services put a container's work: a development container, GitLab's and GitHub's jobs, rented GPUs.
+    # Folders in which services run containers: a development container, GitLab's and GitHub's jobs, rented GPUs.
     Sign(("/workspaces/", "/__w/", "/builds/"), r"(?<![\w.])/(?:workspaces/[\w.-]+|__w/[\w.-]+/|builds/[\w.-]+/[\w.-]+/)", _DOCKER, "implied"),
     Sign(("/workspace/", "/workspace#"), r"(?<![\w.])/workspace(?:/|#)", _DOCKER, "implied"),
     Sign(("Environment ",), r"^Environment\s{2,}Docker$", _DOCKER),
     Sign(("Environment ",), r"^Environment\s{2,}Colab$", {"os": "linux", "surroundings": "colab"}),
     Sign(("Environment ",), r"^Environment\s{2,}Kaggle$", {"os": "linux", "surroundings": "kaggle"}),
-    # In somebody's own words, and a command in a cell of any notebook.
+    # Colab in the words of a person; a command in a cell of any notebook.
     Sign(("olab",), r"^(?:[\w /]{1,30}[:：] ?|\W{0,3})(?:(?:I am |I'm )?(?:[Uu]sing|[Rr]unning|[Tt]ried|[Ww]orking|[Oo]n|[Ii]n)(?: on| in)? (?:a |the )?)?(?:Google )?Colab(?:oratory)?(?: (?:Pro\+?|notebook|free|T4|A100|L4|GPU)){0,3}(?=$|[\s,.;(])(?!.{0,60}\b(?:works|fine|no (?:problem|issue)))", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("!pip", "!uv", "!python", "%pip", "%env "), r"^(?:> ?)?(?:In ?\[\d*\]: ?)?(?:!(?:pip3?|uv pip|python3?) |%(?:pip|env) )\w", {"shell": "notebook"}),
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
-    # A cell of a notebook; of Colab in the words that Colab alone has. `read` asks for Debian's Python in /usr/local beside it.
+    # A cell of any notebook; a cell of Colab, by words that only Colab has. read.py also finds Colab by a cell and Debian's Python in /usr/local.
     Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"^(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
     Sign(("ipython-input-",), r"ipython-input-\d\S* in <cell line|/tmp/ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
@@ -192,7 +192,7 @@ SIGNS = (
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
     Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
     Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),
-    # The processor as ultralytics prints it beside a CPU torch: the Cortex-A78AE is that of the Orin, Carmel that of the Xavier.
+    # The processor, as ultralytics prints it for a CPU build of torch: the Orin has a Cortex-A78AE, the Xavier has a Carmel.
     Sign(("Cortex-A78AE", "Carmel"), r"\bCPU \((?:Cortex-A78AE|.{0,30}Carmel)", _JETSON, "implied"),
     Sign((".nv",), r"(?:[-+=]|\btorch )\d[\w.+]*\.nv\d\d\.\d\d\b(?:-cp3\d+-cp3\d+m?-linux_aarch64)", _JETSON, "implied"),
     Sign(("GB10", "DGX Spark"), r"\bNVIDIA GB10\b|\bDGX Spark\b", {"os": "linux", "machine": "aarch64", "board": "dgx-spark"}),

@@ -1,4 +1,4 @@
-"""Signs in the tables of programs that describe an environment: collect_env of detectron2, mmcv and mmengine, ds_report, the `env` commands.
+"""List the lines of tables in which programs describe an environment: collect_env of detectron2, mmcv and mmengine, ds_report, the `env` commands.
 
 Their lines are "Python                  3.8.0 (default, ...)", "- Python version: 3.10.13", "nvcc version ..................... 11.8".
 https://github.com/facebookresearch/detectron2/blob/main/detectron2/utils/collect_env.py

@@ -1,4 +1,4 @@
-"""Signs of the installed torch, of its build, and of the packages that have to fit it."""
+"""List the lines that state the installed torch, its build, or the packages that must fit it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TORCHES = (
     Sign(("+ torch==",), rf"^\+ torch=={_TORCH}$"),
     Sign(("torch==",), rf"^torch=={_TORCH}$", {}, "implied"),
     Sign(("torch ",), rf"^torch\s{{1,60}}{_TORCH}(?:\s+(?:pypi_0|\S*cu\S*|/\S*|https\S*))*(?:\s+pypi)?$"),
-    # As people fill in a form, or write a title: "torch+cuda 2.6.0", "(torch 2.6.0/cu124, flash-attn 2.8.2)".
+    # As people write it in a form or a title: "torch+cuda 2.6.0", "(torch 2.6.0/cu124, flash-attn 2.8.2)".
     Sign(("torch+cu", "Torch+CU"), rf"^(?:Py|py)?[Tt]orch ?\+ ?(?:cuda|CUDA|cu\d{{2,3}})\s*[:=]?\s+{_TORCH}$"),
     Sign(("/cu1",), r"\b(?:py|Py)?[Tt]orch[ =]{1,2}(?P<torch>\d\.\d{1,2}\.\d)\s?/\s?(?P<index>cu1\d\d)\b"),
     Sign(("torch ",), r"^torch\s{2,60}✅ (?P<torch>\d+\.\d+\.\d+(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
@@ -47,7 +47,7 @@ _TORCHES = (
     Sign(("(you have ",), rf"\bPyTorch {VERSION} .{{0,40}}\(you have {_TORCH}\)"),
     Sign(("+cu", "+cpu", "+rocm"), r"^'?(?P<torch>[1-9]\d?\.\d+\.\d+(?:\.dev\d+|a\d+|rc\d+)?\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))'?$", {}, "implied"),
     Sign(("Guessing wheel URL",), r"Guessing wheel URL:\s+\S{0,200}torch(?P<torch>\d+\.\d+)cxx11abi", {}, "implied"),
-    # The command that installed it, typed, in a Dockerfile or in a notebook.
+    # The command that installed torch: typed, in a Dockerfile, or in a notebook.
     Sign(("torch==",), rf"^(?:[^$#>]{{0,80}}[$#>] ?|[!%]|RUN )?(?:uv )?pip3? install (?:\S+ ){{0,6}}torch=={_TORCH}(?:\s.{{0,200}}/whl/(?P<index>cu\d{{2,3}}|cpu|xpu|rocm\d\.\d)\b)?", {}, "implied"),
     Sign(("torch-",), rf"^(?:Downloading|Using cached|Processing)\s\S{{0,200}}?(?<![\w.])torch-{_TORCH}-cp3\S+\.whl", {}, "implied"),
     Sign(("incompatible with torch==",), r"\btorchvision==(?P<torchvision>\d+\.\d+\S*) is incompatible with torch==(?P<torch>\d+\.\d+)(?=\.?$|\.? )", {}, "implied"),
@@ -57,7 +57,7 @@ _TORCHES = (
     Sign(("torch.version.cuda",), r"\btorch\.version\.cuda\s*[:=]+\s*None", {"torch_cuda": ""}),
     Sign(("torch.version.hip",), r"\btorch\.version\.hip\s*[:=]+\s*'?(?P<torch_hip>\d+\.\d+)"),
     Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
-    Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # also of an XPU build, whose version says so
+    Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # an XPU build prints it too; its version names XPU, and counts more
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
@@ -83,9 +83,9 @@ _INSTALLED = (
     Sign((", but you have ",), rf"(?:^|\bconflicts\.)(?P<name>torchvision|torchaudio|torchtext|xformers|ultralytics|vllm|sglang|flash[-_]attn) (?P<version>{VERSION}) (?:requires|has requirement) .{{1,300}}, but you have "),
     Sign(("mamba_ssm-",), _WHEEL.format("mamba_ssm")),
     Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
-    # A server of models that is built for one torch: by a frame of it.
+    # A server of models that works only with one torch, by a frame in its files.
     Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
-    # Programs whose requirements.txt holds torchaudio, by their folder: it has to move with torch.
+    # Programs whose requirements.txt contains torchaudio, by their folder: a new torch needs a new torchaudio.
     # https://github.com/comfyanonymous/ComfyUI/blob/master/requirements.txt, https://github.com/RVC-Boss/GPT-SoVITS, https://github.com/m-bain/whisperX
     Sign(("ComfyUI", "GPT-SoVITS", "RVC", "so-vits-svc", "fish-speech", "F5-TTS", "CosyVoice", "hisperX", "hisperx", "Applio", "audiocraft"), r"[\\/](?:ComfyUI(?:_windows_portable|[\w.-]{0,20})|GPT-SoVITS[\w.-]{0,30}|(?:Retrieval|RVC)[\w.-]{0,60}|so-vits-svc[\w.-]{0,20}|fish-speech|F5-TTS|CosyVoice\d?|[Ww]hisper[Xx]|Applio|audiocraft)(?P<torchaudio>)[\\/]", {}, "implied"),
     Sign(("import torchaudio", "torchaudio/", "torchaudio\\"), r"(?:^|[\\/ ])(?:import torchaudio\b|-packages[\\/]torchaudio[\\/])(?P<torchaudio>)", {}, "implied"),
@@ -100,7 +100,7 @@ _INSTALLED = (
     Sign(("[conda]",), rf"^\[conda\] (?:py)?torch\s+{_TORCH}\s"),
     Sign(("Ultralytics ",), r"\bUltralytics (?:YOLOv?)?(?P<ultralytics>\d+\.\d+\.\d+)\b.{0,12} Python-"),
 )  # fmt: skip
-# One line holds many: "Successfully installed numpy-2.1.0 torch-2.5.1+cu124".
+# One line names many packages: "Successfully installed numpy-2.1.0 torch-2.5.1+cu124".
 _LISTED = tuple(
     Sign(
         ("Successfully installed ",),

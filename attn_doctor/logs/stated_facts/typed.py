@@ -1,7 +1,7 @@
-"""Reads what a Python answered to expressions that somebody typed: at a prompt, in a cell, or after `python -c`. Pure.
+"""Read the answers of Python to expressions that a person typed: at a prompt, in a cell, or after `python -c`. Pure.
 
-The answer names nothing: after `>>> print(torch.__version__, torch.cuda.is_available())` stands "2.6.0 True" alone. So the
-expressions are read from the typed line, and each takes its part of the line that follows.
+An answer does not name its facts: after `>>> print(torch.__version__, torch.cuda.is_available())` comes only "2.6.0 True".
+So the expressions are read from the typed line, and the next line is divided among them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _GIVEN = re.compile(
     r"\b(?:python|py|ipython)[\d.]*(?:\.exe)?[\"']? (?:-[\w.]{1,8} ){0,3}?-c (?P<quote>[\"'])(?P<code>.+)(?P=quote)"
 )
 _CELL = re.compile(r"^\s{0,8}(?P<code>print\(.*\)(?:\s*[;#].*)?)$")
-_NEAR = 6  # lines between an expression and its answer: warnings stand there
+_NEAR = 6  # lines between an expression and its answer, at most: warnings may be there
 _LONGEST = 500
 _LITERALS = ("__version__", "torch.", "platform.", "sys.version")
 
-# The expression as `ast.unparse` writes it -> the fact, and the form of its value.
+# The expression as `ast.unparse` writes it -> (the fact, a pattern of its value).
 _FACTS = {
     "torch.__version__": ("torch", VERSION),
     "torch.version.__version__": ("torch", VERSION),
@@ -49,7 +49,7 @@ _MODULE = re.compile(r"(?P<module>[A-Za-z]\w*)\.__version__")
 
 
 class Answer(NamedTuple):
-    """One fact that an answer states. A name of a package stands for its version."""
+    """Hold one fact that an answer states. If `package` is given, the value is the version of this package."""
 
     fact: str
     value: str
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """The line that one statement prints: a pattern of it, and the fact of each of its groups."""
+    """Hold a pattern of the line that one statement prints, and the fact of each group of the pattern."""
 
     pattern: re.Pattern[str]
     facts: tuple[tuple[str, str | None], ...]
@@ -72,7 +72,7 @@ def answers(lines: Sequence[Line], file: str) -> Iterator[Answer]:
         code, prompt = _code(text)
         if code is not None:
             if prompt:
-                waiting.clear()  # the answers of the prompt before it would stand above this one
+                waiting.clear()  # answers to an earlier prompt would be above this line
             asked, told = _statements(code, number, echoes=prompt and _GIVEN.search(text) is None)
             if told:
                 yield from _of_line(asked[-1:], told, number, file)
@@ -88,7 +88,7 @@ def answers(lines: Sequence[Line], file: str) -> Iterator[Answer]:
 
 
 def _code(text: str) -> tuple[str | None, bool]:
-    """Return the Python that stands in a line, and whether it was typed at a prompt; None where there is none."""
+    """Return the Python code in a line, and whether it was typed at a prompt; None if the line has no code."""
     if len(text) > _LONGEST or not any(word in text for word in _LITERALS):
         return None, False
     for pattern, prompt in ((_GIVEN, True), (_PROMPT, True), (_CELL, False)):
@@ -98,7 +98,7 @@ def _code(text: str) -> tuple[str | None, bool]:
 
 
 def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], str]:
-    """Return what the statements of a line print, and the answer in the comment behind them ("# 2.6.0+cu124")."""
+    """Return the lines that these statements print, and the answer in a comment after them ("# 2.6.0+cu124")."""
     code, _, comment = code.partition("  #") if "  #" in code else code.partition(" # ")
     try:
         with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _asked(arguments: Sequence[ast.expr], line: int) -> _Asked:
 
 
 def _parts(node: ast.expr, facts: list[tuple[str, str | None]]) -> Iterator[str]:
-    """Yield the pattern of what an expression prints, and note the fact of each of its groups."""
+    """Yield the pattern of what an expression prints, and add the fact of each group to `facts`."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield r"\s*".join(re.escape(word) for word in node.value.split()) + (
             r"\s*" if node.value[-1:].isspace() else ""
@@ -143,7 +143,7 @@ def _parts(node: ast.expr, facts: list[tuple[str, str | None]]) -> Iterator[str]
 
 
 def _fact_of(text: str) -> tuple[str, str | None, str] | None:
-    """Return the fact of an expression, the package whose version it is, and the form of the value; None: it is no fact."""
+    """Return (fact, package whose version it is, pattern of the value) of an expression; None if it states no fact."""
     if text in _FACTS:
         fact, form = _FACTS[text]
         return fact, None, form

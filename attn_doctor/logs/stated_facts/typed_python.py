@@ -1,6 +1,6 @@
-r"""Says which words start the Python of a log where its commands are typed: "python", "python3.10", "C:\proj\venv\Scripts\python.exe". Pure.
+r"""Find the command that starts the Python of a log in the user's shell: "python", "python3.10", "C:\proj\venv\Scripts\python.exe". Pure.
 
-The folder of an environment that is not active is no help to somebody who pastes `python -m pip`: that is another Python.
+If the environment is not active, `python -m pip` would start another Python: the command must then be the path of the environment's Python.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _CUT = re.compile(r"[<>*\[\]{}$%…]|\.\.\.|\bx{3,}\b|\bX{3,}\b|\bREDACTED\b")  
 
 
 def interpreter(stated: StatedFacts) -> Stated[str] | None:
-    """Return the word that starts the Python of a log, and the line that tells it; None where no word is known.
+    """Return the command (a path or a name) that starts the Python of a log, and the line that shows it; None if it is unknown.
 
-    In this order: a path that was typed; the active environment; a name that was typed; the folder of the environment.
+    The first that is known counts: a typed path; the active environment; a typed name; the folder of the environment.
     """
     if _value(stated.surroundings) in ("colab", "kaggle"):
-        return None  # the notebook's own
+        return None  # commands in a cell use the notebook's own Python
     os, kind = _value(stated.os), _value(stated.environment_kind)
     command = stated.command if isinstance(stated.command, Stated) else None
     typed = _WORD.match(command.value) if command else None
@@ -43,7 +43,7 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
 
 
 def in_venv(python: str) -> bool:
-    """Say whether this path of a Python is that of a virtual environment."""
+    """Return whether this is the path of the Python of a virtual environment."""
     return re.search(r"[\\/](?:Scripts|bin)[\\/]python[\d.]*(?:\.exe)?$", python) is not None
 
 
@@ -56,7 +56,7 @@ def _at(source: Stated[Any], word: str) -> Stated[str]:
 
 
 def _is_active(stated: StatedFacts) -> bool:
-    """Say whether the prompt names the environment: one of venv and uv is mostly called after the folder of its project."""
+    """Return whether the prompt shows the environment as active. For venv and uv it often shows the name of the project's folder."""
     prompt, folder = _value(stated.prompt), _value(stated.environment)
     if prompt is None:
         return False
@@ -79,15 +79,15 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
         and kind == "user"
         and (store := re.search(r"Foundation\.Python\.(3\.\d{1,2})_", of.place.text))
     ):
-        return _at(of, f"python{store[1]}")  # the name that Microsoft's store puts on PATH
+        return _at(of, f"python{store[1]}")  # the name that the Microsoft Store puts on PATH
     if not isinstance(environment, Stated) or _CUT.search(environment.value) or kind == "pixi":
         return None
     folder = environment.value.rstrip("\\/")
     if environment.how == "said" and _value(stated.installer) == "uv":
-        return None  # uv finds it there by itself
+        return None  # uv finds the environment by itself
     if os == "windows" or re.match(r"[A-Za-z]:|[^/]*\\", folder):
         if kind == "conda":
-            return None  # only inside of the environment does it find its libraries
+            return None  # conda's Python finds its libraries only in the active environment
         folder = folder.replace("/", "\\")  # cmd reads a / in the name of a program as an option
         inside = "" if kind in ("standalone", "system") else "Scripts\\"
         return _at(environment, f"{folder}\\{inside}python.exe")

@@ -1,4 +1,4 @@
-"""Turns the words of a line into the values of facts. Pure."""
+"""Turn the words of a line into the values of facts. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DISTRIBUTIONS = {
     "linux mint": "linuxmint",
 }
 _COMPILERS = {"GNU": "gcc", "MSVC": "cl", "Clang": "clang", "AppleClang": "clang"}
-# Modules that are called otherwise than the distribution that brings them.
+# The name of a module -> the name of the package that contains it, if the two differ.
 _DISTRIBUTION_OF = {
     "flash-attn-3-cuda": "flash-attn-3",
     "flashattn-hopper-cuda": "flash-attn-3",
@@ -45,12 +45,12 @@ _AMD_LINES = (
     (re.compile(r"(Pro )?VII", re.IGNORECASE), "AMD Radeon VII"),
     (re.compile(r"(\d{3,4}[MS])", re.IGNORECASE), "AMD Radeon {}"),
 )
-_ADA = re.compile(r"(?:RTX )?A(\d{4}) Ada", re.IGNORECASE)  # somebody's name for an RTX 6000 Ada
+_ADA = re.compile(r"(?:RTX )?A(\d{4}) Ada", re.IGNORECASE)  # people write "A6000 Ada" for an RTX 6000 Ada
 _GPU_NUMBER = re.compile(r"(?P<series>[1-5]0|16)[5-9]0(?: Ti| SUPER| Super)*")
 
 
 def values(groups: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each fact that these groups of a sign hold, in the words of `StatedFacts`, and what follows from it."""
+    """Yield (name of the fact in `StatedFacts`, value) for each group of a sign, and for the facts that follow from it."""
     for group, text in groups.items():
         if group in ("name", "version"):
             continue
@@ -58,18 +58,18 @@ def values(groups: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def package(text: str) -> str:
-    """Return the name of the distribution that a name of a distribution or a module stands for."""
+    """Return the name of a package from its name or the name of its module: "opencv-python" for "cv2"."""
     name = re.sub(r"[-_.]+", "-", text).lower()
     return _DISTRIBUTION_OF.get(name) or built_packages.of_module(name) or name
 
 
 def is_known(package: str) -> bool:
-    """Say whether this is a distribution of which the modules are known."""
+    """Return whether the modules of this package are known."""
     return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
 def installer_of(command: str) -> str | None:
-    """Return the installer that a typed command runs, None where it runs none."""
+    """Return the installer that a typed command runs; None if it runs no installer."""
     found = _INSTALLER.search(command.removeprefix("!").removeprefix("%"))
     return found["tool"] if found else None
 
@@ -190,7 +190,7 @@ def _portable(text: str) -> Pairs:
 
 
 def _bundled(below: str) -> Callable[[str], Pairs]:
-    """Return the way of a program's folder to the Python that lies in this folder of it, "venv"."""
+    """Return a function from the folder of a program to the path of its Python, which is in the subfolder `below` ("venv")."""
 
     def way(text: str) -> Pairs:
         folder = text.replace("\\\\", "\\").rstrip("\\/")

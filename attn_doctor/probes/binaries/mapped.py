@@ -8,6 +8,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from attn_doctor.system import files
+
 
 class DamagedFile(ValueError):
     """Report that the file is damaged. The text is the end of a sentence that begins with the file's name: "is empty"."""
@@ -29,11 +31,14 @@ class Mapped:
         """Map a file. Raises OSError if it cannot be opened, DamagedFile if it is empty or no plain file."""
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block until another process writes
             raise DamagedFile("is no plain file")
-        with path.open("rb") as file:
-            try:
-                return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            except ValueError:  # mmap cannot map an empty file
-                raise DamagedFile("is empty") from None
+        try:
+            with path.open("rb") as file:
+                return cls(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # opens it once more
+        except ValueError:  # mmap cannot map an empty file
+            raise DamagedFile("is empty") from None
+        except OSError as error:
+            files.raise_if_exhausted(error)
+            raise
 
     def take(self, offset: int, size: int) -> bytes:
         if offset + size > self.size:

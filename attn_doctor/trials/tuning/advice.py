@@ -1,4 +1,4 @@
-"""Make the answer of `trial --tune`: lines to copy, and the prescription behind them. Pure."""
+"""Make the answer of `trial --tune`: the commands to copy, and the prescription that they use. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tuning(Record, frozen=True, kw_only=True):
     predicting: Pass | None = None
     failed: tuple[NotTried, ...] = ()  # kinds of pass that could not be measured
     runtimes: tuple[RuntimeRow, ...] = ()
-    about: dict[str, Any] = msgspec.field(default_factory=dict)  # what the target told of itself
+    about: dict[str, Any] = msgspec.field(default_factory=dict)  # what the target told about itself
     allowed: str = "rounding"
 
     def of(self, what: str) -> Pass | None:
@@ -56,7 +56,7 @@ def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
 
 
 def needs_run(found: Pass | None) -> bool:
-    """Return whether a change has no argument of ultralytics, so that `attn-doctor run` has to make it."""
+    """Return whether a change has no argument of ultralytics, so that `attn-doctor run` must make it."""
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
@@ -80,7 +80,7 @@ def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None 
 
 
 def runtime_lines(found: Pass, name: str) -> list[list[str]]:
-    """Return the commands that export the weights to a format and predict with the result. A description has no weights of its own."""
+    """Return the commands that export the weights to a format and predict with the result. A model description (.yaml) has no weights: YOUR.pt stands for them."""
     weights = found.model if found.model.endswith(".pt") else "YOUR.pt"
     device = "0" if found.device.startswith("cuda") else found.device
     size = f"imgsz={found.imgsz}"
@@ -102,17 +102,17 @@ def beyond(found: Pass) -> list[Row]:
 
 
 def caveats(found: Pass, names: Sequence[str]) -> list[str]:
-    """Return what must be known of these changes before they are used."""
+    """Return one text for each limit of these changes that a user must know before using them."""
     said = []
     if "bf16" in names and found.device == "cpu":
         said.append(
-            "bf16 on a CPU is no argument of ultralytics (amp='bf16' raises \"bfloat16 autocast requires CUDA\" in 8.4.190): "
+            "ultralytics has no argument for bf16 on a CPU (amp='bf16' raises \"bfloat16 autocast requires CUDA\" in 8.4.190): "
             "`attn-doctor run` puts autocast around the model's forward pass"
         )
     less = [name for name in names if CHANGES[name].numbers == "precision"]
     if less and found.what == TRAINING:
         said.append(
-            f"{', '.join(less)}: not proven over a training. One step is within the stated limits, a whole training was not compared"
+            f"{', '.join(less)}: not proven over a training. One step is within the stated limits; a whole training was not compared"
         )
     return said
 

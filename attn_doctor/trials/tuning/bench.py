@@ -1,7 +1,7 @@
-"""Run several processes of the target side by side, and let them work in turn: an allocator can only be changed before a process starts.
+"""Run several processes of the target side by side, of which one works at a time: some changes, as of the allocator, need a new process.
 
-Each process gets its orders as numbered files in a folder of its own, waits for the next one, and answers on its channel. So two
-environments can be compared round by round, and a process that crashes or hangs ends alone.
+Each process reads its orders as numbered files from its own folder, waits for the next file, and answers on its channel. So two
+environments can be compared round by round, and a crash or a hang ends only one process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ended(Exception):
 
 
 class Worker:
-    """Stand for one process of the target, in an environment of its own."""
+    """Control one process of the target, which has its own environment variables."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Worker:
                 self._ended = in_words(outcome.fault) if outcome.fault else "it ended"
             except OSError as error:
                 self._ended = str(error)
-            self._answers.put({})  # wakes whoever waits
+            self._answers.put({})  # ends the wait in `ask`
 
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
@@ -86,7 +86,7 @@ class Worker:
             self._ended = in_words(Fault(**message.data))
 
     def ask(self, **order: Any) -> dict[str, Any]:
-        """Give an order and return the answer. Raises Ended."""
+        """Give an order and return the answer. Raises Ended if the process ended."""
         self._number += 1
         place = self._folder / f"{self._number}.json"
         half = place.with_suffix(".new")
@@ -107,7 +107,7 @@ class Worker:
 
 
 class Bench:
-    """Start a worker for each environment that is asked for, once. As a context manager it ends all of them."""
+    """Start one worker for each requested environment. As a context manager it ends all workers."""
 
     def __init__(
         self,
@@ -141,10 +141,10 @@ class Bench:
     def worker(
         self, variables: Mapping[str, str], cores: Sequence[int] = (), *, script: str = TUNING, **config: Any
     ) -> Worker:
-        """Return the process with these variables that keeps to these cores (none: to all); it is started at the first call."""
+        """Return the worker with these environment variables, which runs only on these cores (none given: on all). The first call starts it."""
         name = json.dumps([dict(variables), list(cores), script, config], sort_keys=True)
         if name not in self._workers:
-            # A folder each: two programs that begin at once would write ultralytics' settings into one file.
+            # Each worker has its own folder: two that start together would write ultralytics' settings into the same file.
             place = Path(self._temporary.name) / str(len(self._workers))
             self._workers[name] = Worker(
                 self._python,

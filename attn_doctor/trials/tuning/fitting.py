@@ -1,4 +1,4 @@
-"""Say which changes of the table a machine can have, and with which value. Pure, but for the libraries that are looked for on disk."""
+"""Choose the changes of the table that fit a machine, and their values. Pure, except that allocators are searched for on the disk."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def fitting(
 ) -> Fitting:
     """Return what fits this machine for one kind of pass, in the order of the table.
 
-    `about` is what a process of the target told of itself (target/tuning_worker.py), `attention` the backend that a trial found best,
-    `level` the changes of numbers that are allowed in the end: others of "precision" are measured too, but not combined. `asked`
-    are the slow changes that the user named.
+    `about`: what a process of the target told about itself (target/tuning_worker.py). `attention`: the backend that a trial found best.
+    `level`: the changes of numbers that are allowed in the result; changes of "precision" are measured in any case, but not combined
+    unless allowed. `asked`: the slow changes that the user named.
     """
     values: dict[str, Any] = {}
     missing: list[NotTried] = []
@@ -86,11 +86,13 @@ def _value(name: str, here: _Here) -> Any:
     if name == "bf16":
         return _bf16(facts, on_cpu=on_cpu, on_cuda=on_cuda)
     if not on_cpu:
-        return _Not("the processor does not compute here")
+        return _Not(f"it helps only on a CPU, and the model runs on {device}")
     if name == "threads":
         physical, now = len(about["cores"]), about["threads"]
         return (
-            physical if physical > now else _Not(f"ultralytics sets {now}, and {physical} physical cores may be used")
+            physical
+            if physical > now
+            else _Not(f"ultralytics uses {now} threads, and {physical} physical cores are available")
         )
     if name == "pinning":
         return _cores(about)
@@ -100,7 +102,7 @@ def _value(name: str, here: _Here) -> Any:
     if name in PRELOADED:
         return libraries.get(name) or _Not("it is not installed")
     if name == "huge-pages":
-        return True if facts.system.os == "linux" else _Not("Linux alone has them")
+        return True if facts.system.os == "linux" else _Not("only Linux has them")
     raise AssertionError(name)
 
 
@@ -115,7 +117,10 @@ def _bf16(facts: Facts, *, on_cpu: bool, on_cuda: bool) -> Any:
 
 
 def _cores(about: Mapping[str, Any]) -> Any:
-    """Return one core of each physical one, of one memory node; pinning matters only where a thread could be anywhere else."""
+    """Return one hardware thread of each physical core of one memory node.
+
+    Pinning helps only if a thread could also run on a second memory node, or on the second hardware thread of a core.
+    """
     nodes: list[list[int]] = about["nodes"]
     groups: list[list[int]] = about["cores"]
     shared = any(len(group) > 1 for group in groups)
@@ -127,7 +132,7 @@ def _cores(about: Mapping[str, Any]) -> Any:
 
 
 def allocators(root: str, prefix: str | None) -> dict[str, str]:
-    """Return {name of an allocator: its library} of those that are installed under `root` or in the environment at `prefix`."""
+    """Return {name of an allocator: its library} for the allocators that are installed under `root` or in the environment at `prefix`."""
     places = [Path(prefix) / "lib"] if prefix else []
     for folder in _FOLDERS:
         place = Path(root) / folder

@@ -1,4 +1,4 @@
-"""Judge the numbers of a combination of changes, by limits that are stated. Pure."""
+"""Judge the numbers of a combination of changes, by stated limits. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from attn_doctor.trials.tuning.rows import Checked
 
 
 class Limits(NamedTuple):
-    """Hold the largest errors that are right, each the length of the difference to float64 over the length of the values."""
+    """Hold the largest allowed errors. An error is the length of the difference from float64, divided by the length of the values."""
 
     output: float
     gradient: float
-    overlap: float  # the IoU with their own in float64 that 95 of 100 boxes have at least
+    overlap: float  # 95 of 100 boxes have at least this IoU with the same box in float64
     score: float  # the largest difference of a score
 
 
 FLOAT32 = Limits(output=1e-4, gradient=1e-2, overlap=0.99, score=1e-3)
 SIXTEEN_BITS = Limits(output=5e-2, gradient=0.5, overlap=0.80, score=2e-2)
-AS_SHIPPED = 2.0  # times the error of the program as shipped, where that is larger and not known to be wrong
+AS_SHIPPED = 2.0  # times the error of the program as shipped: allowed too, if that program is not known to be wrong
 
 
 def limits(changes: Sequence[str]) -> Limits:
-    """Return the limits of a combination: wider where it computes with fewer bits."""
+    """Return the limits of a combination: wider if it computes with fewer bits."""
     return SIXTEEN_BITS if any(CHANGES[name].numbers == "precision" for name in changes) else FLOAT32
 
 
 def judged(
     changes: Sequence[str], told: Mapping[str, Any], shipped: Checked | None, most: Limits | None = None
 ) -> Checked:
-    """Return the verdict on what a worker told of one pass. `shipped`: that of the program as shipped; None for itself.
+    """Return the verdict on the numbers of one pass, as a worker told them. `shipped`: the verdict on the program as shipped, or None for that program.
 
-    `most`: other limits, for a device that computes in 16 bits as shipped.
+    `most`: other limits, for a device on which the program as shipped computes in 16 bits.
     """
     if told.get("failed"):
         return Checked(status="failed", reason=str(told["failed"]).splitlines()[0][:300])
@@ -47,24 +47,24 @@ def judged(
     )
     reason = None
     if told.get("finite") is False:
-        reason = "it gives values that are no numbers"
+        reason = "it gives NaN or infinite values"
     own = shipped if shipped and shipped.status == "ok" else None
     errors = [
         ("outputs", found.output_error, most.output, own.output_error if own else None),
         ("gradients", found.gradient_error, most.gradient, own.gradient_error if own else None),
     ]
-    if shipped:  # how far float32 itself moves the boxes of this model is what the program as shipped shows
+    if shipped:  # the program as shipped shows how far float32 alone moves the boxes of this model
         errors.append(("scores", found.score_error, most.score, own.score_error if own else None))
     for what, error, limit, its in errors:
         at_most = limit if its is None else max(limit, AS_SHIPPED * its)
         if reason is None and error is not None and not error <= at_most:
-            reason = f"its numbers are wrong: {what} are {error:.2g} off float64, and {at_most:.2g} is the limit"
+            reason = f"its numbers are wrong: {what} differ from float64 by {error:.2g}, and the limit is {at_most:.2g}"
     if reason is None and shipped and found.box_overlap is not None:
         least = most.overlap
         if own and own.box_overlap is not None:
             least = min(least, 1 - AS_SHIPPED * (1 - own.box_overlap))
         if not found.box_overlap >= least:
-            reason = f"95 of 100 boxes overlap their own in float64 by {found.box_overlap:.0%} at least, and {least:.0%} is the limit"
+            reason = f"95 of 100 boxes overlap the same box in float64 by at least {found.box_overlap:.0%}, and the limit is {least:.0%}"
     if reason is None:
         return found
     return Checked(

@@ -17,9 +17,9 @@ Say = Callable[[str], None]
 
 SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and later growth
 DEFAULT_BATCH = 16  # ultralytics' default, for which its learning rates were chosen
-NOMINAL_BATCH = 64  # above it ultralytics scales the weight decay, and accumulates gradients no more
+NOMINAL_BATCH = 64  # above it ultralytics scales the weight decay, and no longer accumulates gradients
 PREFETCHED = 4  # batches that a loader process keeps ready in shared memory
-_WORKERS = 8  # ultralytics' default, at most
+_WORKERS = 8  # the default of ultralytics; never more
 _CPU_BATCHES = (1, 2, 4)
 _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -48,7 +48,7 @@ class Measured(Record, frozen=True, kw_only=True):
     device: str
     imgsz: int
     points: tuple[Point, ...] = ()
-    memory_bytes: int | None = None  # free memory of the GPU; None on a CPU: see the facts
+    memory_bytes: int | None = None  # free memory of the GPU; None on a CPU: the facts of the machine have its memory
     shared_bytes: int | None = None  # free in /dev/shm; None: it does not exist
     stopped: str | None = None  # why no larger batch was tried
 
@@ -82,7 +82,7 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
 
-    Raises OSError where the target cannot be started.
+    Raises OSError if the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
@@ -114,7 +114,7 @@ def measure(
 
 
 def room_on_cpu(facts: Facts) -> int | None:
-    """Return the bytes that a program may still use here; None where that is not known."""
+    """Return the bytes of memory that a program may still use on this machine; None if unknown."""
     system = facts.system
     known = [n for n in (system.available_bytes, system.cgroup_memory_bytes) if isinstance(n, int)]
     return min(known, default=None)
@@ -140,9 +140,9 @@ def settings_for(
     cache, cache_why = _cache(room_on_cpu(facts) if on_gpu else left, measured.imgsz, images)
     mixed = on_gpu and amp
     amp_why = (
-        ("a step in 16 bits was the quicker one" if mixed else "a step in 16 bits was not quicker here")
+        ("a step in 16 bits was faster here" if mixed else "a step in 16 bits was not faster here")
         if on_gpu
-        else "ultralytics trains in float32 on this device whatever is asked for"
+        else "on this device ultralytics always trains in float32"
     )
     ran = tuple(p.batch for p in measured.points if p.backend == backend)
     return LoaderSettings(
@@ -171,25 +171,29 @@ def _growth(backend: str, measured: Measured, usable: float | None) -> MemoryGro
 def _batch(measured: Measured, fit: MemoryGrowth | None, backend: str, on_gpu: bool) -> tuple[int, str]:
     most = NOMINAL_BATCH if on_gpu else DEFAULT_BATCH
     quickest = min((p for p in measured.points if p.backend == backend), key=lambda p: p.ms / p.batch, default=None)
-    pace = f"; {quickest.ms / quickest.batch:.0f} ms an image at best, at batch {quickest.batch}" if quickest else ""
-    limit = "beyond it ultralytics changes the optimiser's settings" if on_gpu else "ultralytics' own"
+    pace = (
+        f"; the fastest was {quickest.ms / quickest.batch:.0f} ms for an image, at batch {quickest.batch}"
+        if quickest
+        else ""
+    )
+    limit = "above it ultralytics changes the optimiser's settings" if on_gpu else "ultralytics' default"
     if fit is None or fit.largest_batch is None:
         ran = max((p.batch for p in measured.points if p.backend == backend), default=2)
-        return min(ran, most), f"the largest that was run: memory could not be measured here{pace}"
+        return min(ran, most), f"the largest batch that was run: memory could not be measured here{pace}"
     if fit.largest_batch >= most:
-        return most, f"{limit}; memory would hold {fit.largest_batch} of {_mib(fit.bytes_an_image)} each{pace}"
+        return most, f"{limit}; memory has room for {fit.largest_batch} images of {_mib(fit.bytes_an_image)} each{pace}"
     fits = 1
     while 2 * fits <= fit.largest_batch:
         fits *= 2
-    return fits, f"memory holds {max(fit.largest_batch, 0)} images of {_mib(fit.bytes_an_image)} each{pace}"
+    return fits, f"memory has room for {max(fit.largest_batch, 0)} images of {_mib(fit.bytes_an_image)} each{pace}"
 
 
 def _workers(facts: Facts, measured: Measured, batch: int, on_gpu: bool) -> tuple[int, str]:
     cores = usable_cores(facts)
     # On a CPU training uses every core; on a GPU one core is left to it.
     count = min(_WORKERS, max(1, (cores - 1) if on_gpu else cores // 4)) if cores else 1
-    why = f"{cores or 'an unknown number of'} cores may be used" + (
-        "" if on_gpu else ", and training itself needs them"
+    why = f"{cores or 'an unknown number of'} cores are available" + (
+        "" if on_gpu else ", and training itself uses them"
     )
     need = count * PREFETCHED * batch * 3 * measured.imgsz**2
     if measured.shared_bytes is not None and need > measured.shared_bytes:
@@ -201,7 +205,7 @@ def _workers(facts: Facts, measured: Measured, batch: int, on_gpu: bool) -> tupl
 
 
 def usable_cores(facts: Facts) -> int | None:
-    """Return the cores that the affinity mask and the control group allow; None where that is not known."""
+    """Return the number of cores that the affinity mask and the control group allow; None if unknown."""
     system = facts.system
     quota = system.cgroup_cpus
     limits: list[Number | None] = [
@@ -215,13 +219,13 @@ def usable_cores(facts: Facts) -> int | None:
 def _cache(left: float | None, imgsz: int, images: int | None) -> tuple[str, str]:
     each = 3 * imgsz**2
     if left is None:
-        return "False", "how much memory is left is not known"
+        return "False", "the free memory is unknown"
     holds = max(0, int(left / 2 // each))  # half: the rest is for other programs and for mosaics
     if images is None:
-        return "False", f"cache=ram would do for up to {holds:,} images: --images N decides it"
+        return "False", f"memory has room for cache=ram up to {holds:,} images: give their number with --images N"
     if images <= holds:
-        return "ram", f"{images:,} images of {_mib(each)} fit into half of what is left of memory"
-    return "False", f"{images:,} images of {_mib(each)} do not fit into half of what is left of memory"
+        return "ram", f"{images:,} images of {_mib(each)} fit into half of the free memory"
+    return "False", f"{images:,} images of {_mib(each)} do not fit into half of the free memory"
 
 
 def _mib(count: float) -> str:

@@ -1,4 +1,4 @@
-"""The records of `trial --tune`: what was measured, chosen, and not tried. Times in milliseconds, errors relative (0.01 is 1 %)."""
+"""Define the records of `trial --tune`: what was measured, chosen, and not tried. Times in milliseconds, errors relative (0.01 is 1 %)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Checked(Record, frozen=True, kw_only=True):
     status: Status = "ok"
     reason: str | None = None
     output_error: float | None = None
-    gradient_error: float | None = None  # of training alone
+    gradient_error: float | None = None  # only for training
     box_overlap: float | None = (
-        None  # of predicting alone: the IoU that 95 of the 100 boxes with the highest scores have at least
+        None  # only for predicting: 95 of the 100 boxes with the highest scores have at least this IoU with the same box in float64
     )
     score_error: float | None = None  # the largest difference of their scores
-    first_ms: float | None = None  # of the first pass, which compiles where something is compiled
+    first_ms: float | None = None  # time of the first pass, with the compiling if something is compiled
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -74,16 +74,16 @@ class Pass(Record, frozen=True, kw_only=True):
 
 
 class RuntimeRow(Record, frozen=True, kw_only=True):
-    """Hold what a model was exported to, and predicting with it in the same rounds as with torch."""
+    """Hold one exported form of a model, and the times of predicting with it, measured in the same rounds as torch."""
 
     name: str  # "torch as shipped", "ONNX Runtime"
-    format: str | None = None  # ultralytics' name of the format; None: torch
-    precision: str | None = None  # of the numbers that it computes with, where it tells
-    by_argument: bool = True  # `yolo predict` has a way to it
+    format: str | None = None  # ultralytics' name for the format; None: torch
+    precision: str | None = None  # of the numbers that the runtime computes with, if it tells
+    by_argument: bool = True  # `yolo predict` can use it
     checked: Checked = Checked()
     ms: Interval | None = None
     gain: Gain | None = None  # over torch as shipped
     samples: tuple[float, ...] = ()
     export_seconds: float | None = None
-    missing: tuple[str, ...] = ()  # packages, where it was not tried
+    missing: tuple[str, ...] = ()  # missing packages, if it was not tried
     advised: bool = False

@@ -1,7 +1,7 @@
-"""Measure what a model can be exported to for predicting: ONNX Runtime, OpenVINO, TensorRT, CoreML, TorchScript.
+"""Measure predicting with the runtimes to which a model can be exported: ONNX Runtime, OpenVINO, TensorRT, CoreML, TorchScript.
 
-Ultralytics itself exports a copy of the weights in a working folder that is thrown away, and its own AutoBackend loads the result. Each
-runtime has a process of its own, and works in turn with torch as shipped. Nothing is installed: what is missing is named.
+Ultralytics itself exports a copy of the weights in a temporary folder, and its own AutoBackend loads the result. Each runtime has its own
+process, and takes turns with torch as shipped. Nothing is installed: missing packages are named.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from attn_doctor.trials.tuning.rows import Checked, RuntimeRow
 Say = Callable[[str], None]
 
 SHIPPED = "torch as shipped"
-SECONDS = 20.0  # for the rounds of what may be advised, and of the others again
+SECONDS = 20.0  # for the rounds of the allowed runtimes; the others get as much again
 ROUNDS = 9
 _DAY = 24 * 3600.0
 _SIXTEEN = ("bfloat16", "float16")
 
 
 class Runtime(NamedTuple):
-    """Describe what can run an exported file. The packages are those that Ultralytics asks for (engine/exporter.py, 8.4.190)."""
+    """Describe a runtime for exported files. `packages`: those that Ultralytics requires (engine/exporter.py, 8.4.190)."""
 
     words: str
-    modules: tuple[str, ...]  # to export and to run
-    packages: tuple[str, ...]  # what brings the modules
+    modules: tuple[str, ...]  # the modules that exporting and running need
+    packages: tuple[str, ...]  # the packages that contain the modules
     devices: tuple[str, ...] = ("cpu",)
 
 
@@ -53,7 +53,7 @@ RUNTIMES: dict[str, Runtime] = {
 }
 
 
-# Where ultralytics puts what it exports, beside the weights (export_formats in engine/exporter.py).
+# The ending of the exported file, which ultralytics writes beside the weights (export_formats in engine/exporter.py).
 _SUFFIXES = {
     "torchscript": ".torchscript",
     "onnx": ".onnx",
@@ -64,12 +64,12 @@ _SUFFIXES = {
 
 
 def exported_name(weights: str, name: str) -> str:
-    """Return the path of what `yolo export` makes of a weights file."""
+    """Return the path of the file that `yolo export` makes from a weights file."""
     return weights.removesuffix(".pt") + _SUFFIXES[name]
 
 
 def installed(device: str, modules: Sequence[str]) -> bool:
-    """Return whether a runtime besides torch is there for this device. `modules`: those that the target found."""
+    """Return whether the target has a runtime for this device besides torch. `modules`: the modules that were found there."""
     return any(r.modules and set(r.modules) <= set(modules) for r in fitting_formats(device).values())
 
 
@@ -100,9 +100,9 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[RuntimeRow, ...]:
-    """Export to all that is installed, and return a row for each, torch first. `changes`: those that were found best for torch.
+    """Export a model to each installed runtime, measure it, and return a row for each, torch first. `changes`: the best changes for torch.
 
-    Raises Ended where not even torch runs, and OSError where the interpreter cannot be started.
+    Raises Ended if even torch does not run, and OSError if the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         config = {
@@ -206,7 +206,7 @@ def _measured(
         checked = judged((), seen, rows[SHIPPED].checked if rows else None, most)
         rows[name] = msgspec.structs.replace(entry.row, precision=precision, checked=checked)
     right = [name for name in rows if name == SHIPPED or rows[name].checked.status == "ok"]
-    # What is not advised is measured in rounds of its own: it must not push out what is.
+    # Runtimes that are not allowed are measured in separate rounds, so that an allowed one is never dropped because of them.
     first = [name for name in right if name == SHIPPED or _is_allowed(rows[name], level)]
     second = [SHIPPED, *(name for name in right if name not in first)]
     done = _with_times({name: rows[name] for name in first}, _race({n: entries[n] for n in first}, say))
@@ -270,7 +270,7 @@ def _with_times(rows: Mapping[str, RuntimeRow], race: Race) -> list[RuntimeRow]:
 
 
 def _is_allowed(row: RuntimeRow, level: str) -> bool:
-    """Return whether a runtime may be advised: `yolo` has a way to it, and it changes numbers no more than is allowed."""
+    """Return whether a runtime may be advised: `yolo predict` can use it, and it changes numbers no more than `level` allows."""
     if row.precision in _SIXTEEN and level != "precision":
         return False
     return row.by_argument and (row.format is None or level != "same")

@@ -1,7 +1,7 @@
 """Combine changes, the one that helps most first, and compare the result with the program as shipped. Pure: a `Meter` measures.
 
-Successive halving: each round of the search measures all candidates on top of the best combination so far. What loses is not measured
-again, and the time goes to the rest. The combination is judged in paired rounds of its own, by the rules of the trial.
+Successive halving: each round of the search measures every candidate together with the best combination so far. A candidate that loses
+is not measured again, and the others get its time. Separate paired rounds, with the rules of the trial, judge the final combination.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from attn_doctor.trials.tuning.rows import Checked, NotTried, Row, Step
 Combination = tuple[str, ...]
 
 ROUNDS, LEAST_ROUNDS = 3, 2  # of one comparison in the search
-WORTH_TAKING = 1.02  # times as fast by the fastest passes, and faster in the median of the rounds
-HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5  # below it, a change is not measured again: after two rounds, and after one
+# A change is taken if its fastest pass is this many times as fast, and the median of its rounds is faster too.
+WORTH_TAKING = 1.02
+# A change with a lower ratio is not measured again: the limit after two rounds, and after one.
+HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5
 SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
 ROUNDS_OF_RESULT = 9
 SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
@@ -36,7 +38,7 @@ class Meter(Protocol):
         """Run one pass, and say whether its numbers are right."""
 
     def time(self, changes: Combination) -> float | None:
-        """Return the milliseconds of one pass; None where it fails."""
+        """Return the milliseconds of one pass; None if the pass fails."""
 
     def seconds(self) -> float:
         """Return the seconds since the measuring began."""
@@ -49,7 +51,7 @@ class Found(NamedTuple):
 
 
 def added(combination: Combination, change: str) -> Combination:
-    """Return the combination with a change, in the order of the table, without those that it excludes."""
+    """Return the combination with a change, in the order of the table, without the changes that it excludes."""
     instead = CHANGES[change].instead
     kept = {name for name in combination if not instead or CHANGES[name].instead != instead}
     return tuple(name for name in CHANGES if name in kept or name == change)
@@ -75,10 +77,10 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
         if not went_on:
             break
     beyond = [name for name in candidates if not is_allowed(name, level)]
-    # Attention was the start of the search: with all else changed it may not help any more.
+    # The search started with the new attention: with the other changes it may not help any more.
     bare = tuple(name for name in best if name != "attention")
     rows = run.compare([start, best], [bare, first])
-    # In rounds of their own: a combination that is not prescribed must not push out the one that is.
+    # In separate rounds, so that the combination to prescribe is never dropped because a combination that is not allowed is faster.
     extra = run.compare([start, *(added(best, name) for name in beyond)], [], SHARE_OF_EXTRA) if beyond else ()
     rows = (*rows, *(row for row in extra if row.changes), *run.refused())
     names = {c for c in (start, first, best, bare) if all(is_allowed(name, level) for name in c)}
@@ -88,7 +90,7 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
 def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row, ...]:
     """Mark the combination to prescribe: the fastest that is right and faster beyond doubt, else the program as shipped.
 
-    Where the program as shipped is wrong, as the gradients of one image may be, it is the fastest right one.
+    If the program as shipped is wrong (its gradients for one image may be), the fastest right combination is marked.
     """
     mine = [row for row in rows if row.changes in allowed_ and row.checked.status == "ok" and row.ms]
     shipped = next((row for row in mine if not row.changes), None)
@@ -98,7 +100,7 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
 
 
 def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
-    """Return how many times as fast the fastest pass was: another program only adds time."""
+    """Return the ratio of the fastest passes: other programs only add time."""
     return min(own) / min(taken)
 
 
@@ -132,15 +134,15 @@ class _Search:
         return self.known(changes).status == "ok"
 
     def extend(self, best: Combination, candidates: list[str]) -> tuple[Combination, list[str], bool]:
-        """Take the candidate that helps most. Returns (combination, candidates that are left, whether to go on)."""
+        """Add the candidate that helps most. Returns (combination, remaining candidates, whether to continue)."""
         limit = SHARE_OF_SEARCH * self.budget
         running: list[str] = []
         times: dict[str, list[float]] = {}
         own: list[float] = []
         for name in candidates:
             if self.meter.seconds() > limit:
-                self._leave(name, "the time was over")
-            elif self.is_right(added(best, name)):  # else its row says why
+                self._leave(name, "no time was left")
+            elif self.is_right(added(best, name)):  # otherwise its row gives the reason
                 running.append(name)
                 times[name] = []
         for number in range(ROUNDS):
@@ -157,7 +159,7 @@ class _Search:
                     self._leave(name, "it failed")
                 else:
                     times[name].append(taken)
-            # Half of the candidates go on where the next round would not fit any more.
+            # If there is no time for another round of all candidates, only the better half continues.
             running = self._halved(running, own, times, limit)
         ratios = {name: _ratio(own, taken) for name, taken in times.items() if taken}
         helps = {
@@ -181,7 +183,7 @@ class _Search:
         ]
         if left and self.meter.seconds() > limit:
             for name in left:
-                self._leave(name, f"the time was over: not measured together with {winner}")
+                self._leave(name, f"no time was left: not measured together with {winner}")
             return best, [], False
         return best, left, bool(left)
 
@@ -190,7 +192,7 @@ class _Search:
     ) -> list[str]:
         each = (own[-1] + sum(times[name][-1] for name in running)) / 1e3
         good = sorted(running, key=lambda name: _ratio(own, times[name]), reverse=True)
-        # One slow round may be the fault of another program.
+        # After one round the limit is lower: another program may have slowed that round.
         least = HOPELESS if len(own) >= LEAST_ROUNDS else HOPELESS_AT_ONCE
         good = [name for name in good if _ratio(own, times[name]) >= least]
         if self.meter.seconds() + each > limit:
@@ -203,10 +205,10 @@ class _Search:
     def compare(
         self, needed: Sequence[Combination], wished: Sequence[Combination], share: float = 1.0
     ) -> tuple[Row, ...]:
-        """Measure the program as shipped and what was found in rounds, and return a row for each.
+        """Measure the program as shipped and the `needed` combinations in rounds, and return a row for each.
 
-        `wished`: others, which are measured where the rounds of a decision fit into the time that is left. A slow program gets more than
-        that: `share` of the time that the whole search had.
+        `wished`: more combinations, measured if the remaining time is enough for a decision. The rounds of a slow program may take more
+        than the remaining time: up to `share` of the time of the whole search.
         """
         left = max(0.0, self.budget - self.meter.seconds())
         wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]

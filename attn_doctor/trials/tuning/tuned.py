@@ -42,8 +42,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     attention: str | None  # the backend that the trial found best; None: none
     level: str = "rounding"  # the changes of numbers that may be prescribed
     asked: tuple[str, ...] = ()  # slow changes that were asked for
-    contiguous: tuple[str, ...] = ()  # modules whose gradients a trial found wrong in the layout that they get
-    peak_bytes: int | None = None  # that one pass of eager needs, where it was measured
+    contiguous: tuple[str, ...] = ()  # modules whose gradients a trial found wrong in their memory layout
+    peak_bytes: int | None = None  # memory that one pass of eager needs, if it was measured
     seconds: float = 60.0  # for all kinds of pass together
     seed: int = 0
 
@@ -58,9 +58,9 @@ def tuned(
     environ: Mapping[str, str] | None = None,
     root: str = "/",
 ) -> tuple[Pass, dict[str, Any]]:
-    """Return what was found for one kind of pass, and what the target told of itself.
+    """Return what was found for one kind of pass, and what the target told about itself.
 
-    Raises Ended where the program as shipped does not run, and OSError where the interpreter cannot be started.
+    Raises Ended if the program as shipped does not run, and OSError if the interpreter cannot be started.
     """
     config = {
         "model": model_file(wanted.model),
@@ -110,16 +110,17 @@ def tuned(
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
     """Return the changes whose processes fit into memory beside each other, and those that do not.
 
-    Each environment has a process of its own, which keeps its memory until the end.
+    Each environment has its own process, which keeps its memory until the end.
     """
     room = room_on_cpu(facts)
     own = [name for name in values if CHANGES[name].how == "environment"]
     if room is None or peak is None:
         return values, []
-    fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)  # one as shipped, one of a combination
+    # Two processes are always needed: the program as shipped, and the best combination.
+    fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)
     lost = own[fit:]
     kept = {name: value for name, value in values.items() if name not in lost}
-    return kept, [NotTried(change=name, why="memory does not hold another process with the model") for name in lost]
+    return kept, [NotTried(change=name, why="memory has no room for another process with the model") for name in lost]
 
 
 class _Meter:
@@ -173,7 +174,7 @@ class _Meter:
             return {"failed": f"the process ended: {error}"}
 
     def check(self, changes: Combination) -> Checked:
-        """Check a combination; of one that differs from a checked one by its environment alone, the numbers are known."""
+        """Check the numbers of a combination, once. One that differs only in environment variables from a checked one has its numbers."""
         if changes in self._checked:
             return self._checked[changes]
         inside = tuple(name for name in changes if CHANGES[name].how != "environment")
