@@ -7,6 +7,8 @@ import re
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from secret_kinds import HARMLESS, IDENTITIES, KEYED, KEYED_SECRET, LETTERS, OTHERS, OWN, SHAPES
 
 from attn_doctor.report.redact import Own, redact
@@ -150,6 +152,16 @@ def test_a_long_hostile_text_ends(unit):
     text = (unit * 20_000)[:20_000]
     made = redact({"x": text, "y": f"{text} to 10.20.30.40"}, ZQ)
     assert "10.20.30.40" not in made["y"]
+
+
+PIECES = st.lists(st.sampled_from(LONG) | st.text(max_size=8), max_size=30).map("".join)
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(PIECES)
+def test_any_text_gets_through_and_a_second_time_changes_nothing(text):
+    once = redact({"x": text}, ZQ)
+    assert redact({"x": once["x"]}, ZQ)["x"] == once["x"]
 
 
 def test_a_value_longer_than_a_pattern_is_replaced_whole():
