@@ -121,6 +121,8 @@ def test_a_variable_is_judged_by_its_name():
 def test_a_second_redaction_takes_no_number_twice():
     once = redact({"x": "10.2.3.4"}, ZQ)
     assert redact({**once, "y": "10.9.9.9"}, ZQ) == {"x": "<ip-1>", "y": "<ip-2>", "redacted": {"ip": 2}}
+    said = "a token <token-1> and more <secret-1> text <user> that stays"
+    assert redact({"x": said}, ZQ)["x"] == said
     assert redact({"x": 1, "redacted": {"zquser": 3, "ip": "many"}}, ZQ) == {"x": 1, "redacted": {}}
 
 

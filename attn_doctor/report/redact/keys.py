@@ -59,6 +59,7 @@ _OTHER = re.compile(
 )
 # Values that are no secret: a placeholder, a variable, a type, a word of a message.
 _PLACEHOLDER = re.compile(r"<[^<>]{1,40}>|\$|%\(|%[A-Za-z_]+%|\{|\*{2,}|x{4,}|\.{3}|\[|#|\(")
+_OURS = re.compile(r"<(?:home|user|host|credentials|[a-z]{2,11}-\d{1,6})>")
 _CODE = re.compile(
     r"(?i)(?:os|self|cls|args?|kwargs|cfg|config|conf|settings|options|opts|env|environ|getenv|getpass|secrets|request|params|typing|torch|"
     r"process|data|user|session|response|headers|ctx|context|app|np)\b[.\[(]|[a-z_][\w.]*\(|(?:Optional|Union|List|Dict|Literal|Callable|Tensor)\b"
@@ -95,7 +96,9 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
     if any(hint in lowered for hint in _NAME_HINTS):
         done = 0
         for match in _NAME.finditer(text):
-            found = _value(text, match) if match.start() >= done else None
+            # "<secret-1>" is a placeholder of a text that was redacted before, and no element of XML
+            ours = _OURS.match(text, match.start() - 1) if match.start() else None
+            found = _value(text, match) if match.start() >= done and not ours else None
             if found is not None:
                 done = found[1]
                 yield found

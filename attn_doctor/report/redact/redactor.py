@@ -86,18 +86,18 @@ class Redactor:
 
     def _redacted(self, text: str, *, version: bool) -> tuple[str, tuple[str, ...]]:
         kept = [match.span() for match in _PLACEHOLDER.finditer(text)] if "<" in text else []
-        parts: list[_Part] = []
-        for view in views(text):
-            if view.text:
-                parts += self._parts(view.text, text, view.place, version=version)
+        parts = [
+            part
+            for view in views(text)
+            for part in self._parts(view.text, text, view.place, version=version)
+            if not _is_within(part.start, part.start + 1, kept)
+        ]
         if not parts:
             return text, ()
         made: list[str] = []
         kinds = []
         at = 0
         for part in _apart(parts):
-            if _is_within(part.start, part.end, kept):
-                continue
             made += [text[at : part.start], self._shown(part)]
             kinds.append(part.kind)
             at = part.end
