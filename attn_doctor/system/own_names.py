@@ -44,7 +44,7 @@ class Own(NamedTuple):
         found = (
             self.home,
             *self.more_homes,
-            *(os.path.realpath(home) for home in (self.home, *self.more_homes) if home),
+            *(os.path.realpath(home) for home in (self.home, *self.more_homes) if os.path.isabs(home)),
         )
         return tuple(dict.fromkeys(home for home in found if home.strip("/\\.~")))
 

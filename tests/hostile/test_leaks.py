@@ -140,6 +140,25 @@ def test_a_short_or_common_name_counts_in_paths_only(user, text, made):
     assert redact({"x": text}, own)["x"] == made
 
 
+def test_the_names_of_a_machine(monkeypatch):
+    own = Own("/home/zq", "zq", "box.corp.example", more_homes=("C:\\Users\\Zq Bob", "/"), more_users=("Zq Bob",))
+    assert own.homes == ("/home/zq", "C:\\Users\\Zq Bob")
+    assert own.users == ("zq", "Zq Bob")
+    assert own.hosts == ("box.corp.example", "box", "corp.example")
+    for name, value in {"HOME": "/x/zqhome", "USER": "zqenv", "LOGNAME": "zqlog", "HOSTNAME": "zqbox"}.items():
+        monkeypatch.setenv(name, value)
+    here = Own.of_this_machine()
+    assert (here.home, here.user) == ("/x/zqhome", "zqlog")
+    assert {"zqenv", "zqlog", "zqhome"} <= set(here.users)
+    assert "zqbox" in here.hosts
+
+
+def test_a_full_name_and_a_domain_are_found_in_other_spellings():
+    own = Own("/home/zqbob", "zqbob", "zqbox", more_users=("Zq Bobson",), more_hosts=("zqbox.corpzq.example",))
+    text = "zq.bobson ZQ_BOBSON zq-bobson Zq%20Bobson node9.corpzq.example zqbox.corpzq.example"
+    assert re.search("(?i)bobson|corpzq|zqbox", redact({"x": text}, own)["x"]) is None
+
+
 LONG = (
     "\\", "\\\\", "%41", "\\u0041", "&amp;", "\x1b[", "\u200b", "@", "a@", ":", "::", "fe80:", "aa:", "aa-", "10.1.", "10.1.2.3 ", "GPU-", "serial ",
     "uuid,", "/home/", "/home/a ", "C:\\Users\\", "\\\\a\\", "zquser", "zq", "password=", '"password": "', "token ", "Authorization: ", "Cookie: a;",
