@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -44,7 +45,7 @@ class Own(NamedTuple):
         found = (
             self.home,
             *self.more_homes,
-            *(os.path.realpath(home) for home in (self.home, *self.more_homes) if os.path.isabs(home)),
+            *(os.path.realpath(home) for home in (self.home, *self.more_homes) if Path(home).is_absolute()),
         )
         return tuple(dict.fromkeys(home for home in found if home.strip("/\\.~")))
 

@@ -23,6 +23,7 @@ _CREDENTIALS = re.compile(
     r"(?i)[a-z][a-z0-9+.-]{0,30}:/{2,4}(?:(?P<user>[^\s/?#'\"<>@]{0,200}:(?!\d{1,5}/)[^\s'\"<>@/]{0,400}(?:[@/][^\s'\"<>@/]{0,200}){0,2}|[^\s/?#'\"<>@]{1,400}))@(?=[\w.\[-])"
 )
 _SEPARATOR = re.compile(r"\\(?![uUx0-3\\ ])")
+_LONGEST = 1 << 16  # characters of a piece of a text
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _ANY_CASE = frozenset(("mac", "uuid", "ip", "email"))
 
@@ -62,7 +63,11 @@ class Redactor:
         """Return a text without private data. `version`: numbers with dots are no addresses."""
         found = self._done.get((text, version))
         if found is None:
-            found = self._done[text, version] = self._redacted(text, version=version)
+            made = [self._redacted(piece, version=version) for piece in _pieces(text)]
+            found = self._done[text, version] = (
+                "".join(one for one, _ in made),
+                tuple(kind for _, kinds in made for kind in kinds),
+            )
         self.count.update(found[1])
         return found[0]
 
@@ -76,13 +81,15 @@ class Redactor:
     def own(self, text: str) -> tuple[str, Counter[str]]:
         """Return a finished text without this machine's own names, and how many of each kind it had."""
         left: Counter[str] = Counter()
-        parts = _apart([part for view in views(text) for part in self._own(view.text, view.place)])
-        made, at = [], 0
-        for part in parts:
-            left[part.kind] += 1
-            made += [text[at : part.start], self._shown(part)]
-            at = part.end
-        return "".join((*made, text[at:])), left
+        made = []
+        for piece in _pieces(text):
+            at = 0
+            for part in _apart([part for view in views(piece) for part in self._own(view.text, view.place)]):
+                left[part.kind] += 1
+                made += [piece[at : part.start], self._shown(part)]
+                at = part.end
+            made.append(piece[at:])
+        return "".join(made), left
 
     def _redacted(self, text: str, *, version: bool) -> tuple[str, tuple[str, ...]]:
         kept = [match.span() for match in _PLACEHOLDER.finditer(text)] if "<" in text else []
@@ -183,6 +190,19 @@ class Redactor:
 
     def _key(self, key: Any) -> Any:
         return self.text(key) if isinstance(key, str) and not _IDENTIFIER.fullmatch(key) else key
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a long text in pieces that end with a line or a word: the places of all characters in all layers need fifty times its memory."""
+    at = 0
+    while len(text) - at > _LONGEST:
+        limit = at + _LONGEST
+        end = max(text.rfind("\n", at, limit), text.rfind(" ", at, limit)) + 1
+        end = end if end > at else limit
+        yield text[at:end]
+        at = end
+    if at < len(text) or not text:
+        yield text[at:]
 
 
 def _is_within(start: int, end: int, places: Sequence[tuple[int, int]]) -> bool:
