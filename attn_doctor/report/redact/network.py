@@ -75,6 +75,9 @@ _SERIAL = re.compile(
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
     r"(?:[\"'`\])]{0,3})\s{0,8}(?:[:=#>,\t]|=>|is\b|value\s?=|\s)\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
+_SERIAL_HINTS = (
+    "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()
+)
 # NVIDIA's serial number of a board has 13 digits; of Unix times in milliseconds those from 2017 on begin with 15 to 18.
 _BOARD = re.compile(r"(?<![\w.])(?:0\d{12}|1[0-6]\d{11})(?![\w.])")
 _DISK = re.compile(r"(?<=/by-id/)[\w.:+-]{6,120}")
@@ -185,7 +188,8 @@ def _mail(text: str, before: re.Match[str], after: re.Match[str]) -> _Found | No
 
 
 def _serials(text: str) -> Iterator[_Found]:
-    for match in _SERIAL.finditer(text):
+    named = any(hint in text.lower() for hint in _SERIAL_HINTS)
+    for match in _SERIAL.finditer(text) if named else ():
         if not re.fullmatch(r"\d{1,5}|0x0+|\d*\.[\d.]*%?|/dev/\S*", match[1]):
             yield *match.span(1), "serial"
     for match in _BOARD.finditer(text):
