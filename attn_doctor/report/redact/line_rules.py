@@ -62,6 +62,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (('"auth"', 'token"'), r"\"(?:auth|identitytoken|registrytoken)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,4096})\""),
     # Oracle: NAME/PASSWORD@HOST. https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/starting-SQL-Plus.html
     (("sqlplus",), r"\bsqlplus\s+(?:-\w+\s+)?([^\s/@]{1,60}/[^\s@]{1,100})@"),
+    (("thin:", "oci:"), r"\b(?:thin|oci):([^\s/@]{1,60}/[^\s@]{1,100})@"),
     # ~/.pgpass. https://www.postgresql.org/docs/current/libpq-pgpass.html
     (
         (":5432", ":*", ":6432", ":543"),
