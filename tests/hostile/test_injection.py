@@ -155,6 +155,7 @@ def test_a_saved_report_is_what_it_says_and_no_advice(reports):
     assert "@octocat" not in outside_of_code(page)
 
 
+@pytest.mark.heavy
 def test_so_it_is_in_compare(reports):
     said = doctor("compare", "own.json", "evil.json", "--markdown", "c.md", cwd=reports).stdout.decode()
     assert said.count("! attn-doctor would not print this") == len(POISON)
@@ -171,14 +172,13 @@ def test_json_has_no_character_that_acts(reports):
 @pytest.mark.parametrize(
     "argv",
     [
-        ["show", "gone\x1b[2J\x07\u202e"],
-        ["check", "--target", "/gone\x1b]0;x\x07\x9b31m"],
-        ["explain", "x\x1b[2J\u202e"],
-        ["list", "--nothing\x1b[2J"],
-        ["diagnose", "gone\x9b31m"],
-        ["check", "--facts", "gone\x1bc"],
+        pytest.param(["show", "gone\x1b[2J\x07\u202e"], id="show"),
+        pytest.param(["check", "--target", "/gone\x1b]0;x\x07\x9b31m"], id="check"),
+        pytest.param(["list", "--nothing\x1b[2J"], id="list"),
+        pytest.param(["explain", "x\x1b[2J\u202e"], id="explain", marks=pytest.mark.heavy),
+        pytest.param(["diagnose", "gone\x9b31m"], id="diagnose", marks=pytest.mark.heavy),
+        pytest.param(["check", "--facts", "gone\x1bc"], id="facts", marks=pytest.mark.heavy),
     ],
-    ids=lambda argv: argv[0],
 )
 def test_standard_error_has_none_either(argv):
     done = doctor(*argv)
