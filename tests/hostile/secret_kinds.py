@@ -325,5 +325,5 @@ HARMLESS = [
     "cache_key='model_v12_Layer3', KeyError: key model12B not found",
     "serial execution of 4 kernels; serialized 12345 bytes",
     "1732900000000",
-    "https://docs.pytorch.org/users/guide",
+    "https://docs.pytorch.org/users/guide and torch/user/config.py, conf/profiles/fast.yaml",
 ]

@@ -34,12 +34,16 @@ _COMMON = NOBODY | frozenset(
 _SHORTEST = 4
 _RARE = 6  # letters from which a name is found inside of a longer word too
 
-_USER_FOLDERS = r"home\d?|users|homes|people|export[/\\]home|documents and settings|profiles|rds[/\\]user|user"
+# Folders that have a folder for each user: at any depth of a path, or at its root alone.
+_USER_FOLDERS = (
+    r"home\d?|(?-i:Users)|export[/\\]home|documents and settings|afs[/\\][\w.-]{1,40}[/\\]users?|rds[/\\]user"
+)
+_USER_FOLDERS_AT_ROOT = r"users?|homes|people|profiles"
 _SHARED_FOLDERS = r"scratch\d*|lscratch|nobackup\d?|lustre\d?|gpfs|beegfs|fsx|ceph|u|work\d?|projects?|proj|storage|media|workspaces?|data\d?|mnt|groups?|vol\d?|nfs|srv|stash|store|persist"
 _PART = r"[^/\\\s'\"`:;,<>|*?(){}\[\]=&]"
 # "C:\Users\First Surname\x": words with a space between them, if the path goes on behind them, or ends there.
 _HOMES = re.compile(
-    rf"(?i)(?P<before>[/\\]{{1,2}}(?:{_USER_FOLDERS})[/\\]{{1,2}}(?:(?:users|home|[a-z])[/\\]{{1,2}})?)"
+    rf"(?i)(?P<before>(?:[/\\]{{1,2}}(?:{_USER_FOLDERS})|(?:(?<![\w.~/\\-])|(?<=[a-z]:))[/\\]{{1,2}}(?:{_USER_FOLDERS_AT_ROOT}))[/\\]{{1,2}}(?:(?:users|home|[a-z])[/\\]{{1,2}})?)"
     rf"(?P<name>{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,3}}(?=[/\\])|(?-i: [A-Z]{_PART}{{0,40}})(?=\s{{0,4}}$|[\"'`\n)\],;]))?)"
 )
 _SHARED = re.compile(
