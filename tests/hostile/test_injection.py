@@ -12,6 +12,7 @@ from attack import ROOT, doctor
 from rich.console import Console
 
 from attn_doctor.cli import output
+from attn_doctor.model.report import decode_report
 from attn_doctor.report import console, html, markdown
 from attn_doctor.report.blocks import (
     Block,
@@ -28,6 +29,8 @@ from attn_doctor.report.blocks import (
     Verdict,
 )
 from attn_doctor.report.formats import FORMATS, Answer, Json
+from attn_doctor.report.gate import Gate
+from attn_doctor.report.redact import Own
 
 # Each acts somewhere: terminals (C0, C1 as CSI and OSC), the direction of text, characters without a width, lines of our own look.
 EVIL = "\x1b[2J\x1b]0;pwn\x07\x9b31m\x9d0;x\x9c\x08\x7f\r\u202e\u2066\u200b\ufeff\u2028\u061c\U000e0041 @octocat o/r#12 GH-7 &#64;octocat"
@@ -212,6 +215,13 @@ def test_a_name_that_a_format_forgot_is_found_in_the_finished_file(tmp_path, mon
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert "x.json still had a name of this machine, 2 times (host, user)" in said[0]
+
+
+def test_a_user_whose_name_is_a_word_of_the_records_gets_a_report(reports):
+    made = decode_report((reports / "own.json").read_bytes(), "own.json")
+    assert {finding.certainty.value for finding in made.findings} >= {"predicted"}
+    clean = Gate(Own(home="/home/predicted", user="predicted", host="severity")).report(made)
+    assert clean.findings == made.findings
 
 
 def test_there_are_all_formats():
