@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -70,6 +71,11 @@ def log_reader() -> Reader:
     from attn_doctor.logs import error_marks, stated_facts  # compiles hundreds of patterns: only if there is a log
 
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
+
+
+def as_log(text: str, name: str) -> Log:
+    """Read a text as a log. `name`: the file that it is quoted from."""
+    return log_reader().read(io.BytesIO(text.encode("utf-8", "replace")), name)
 
 
 def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:

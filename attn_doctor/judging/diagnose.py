@@ -17,6 +17,7 @@ from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.logs.stated_facts import is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
+    DOCS,
     Certainty,
     Confidence,
     Diagnosis,
@@ -29,8 +30,6 @@ from attn_doctor.model.findings import (
 )
 from attn_doctor.model.steps import Step, action
 from attn_doctor.model.trials import Trials
-
-DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
 
 class _Doubt(NamedTuple):

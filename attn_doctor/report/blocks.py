@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from attn_doctor.judging.diagnose import DOCS
 from attn_doctor.model import foreign_text
+from attn_doctor.model.findings import DOCS
 from attn_doctor.system.printable import one_line, printable
 
 Tone = Literal["", "good", "bad", "warn", "dim", "strong"]

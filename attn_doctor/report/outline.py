@@ -99,7 +99,7 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
 
 def saved_doubt(report: Report) -> Doubt:
     """Return the function that gives the reason against a command of a saved report."""
-    from attn_doctor.report.saved_commands import doubts  # imported here: it judges, which other outlines do not need
+    from attn_doctor.fixes.saved_commands import doubts  # imported here: it judges, which other outlines do not need
 
     return doubts(report)
 

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor import __version__
 from attn_doctor.errors import NotExamined
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.finder import judge
@@ -26,6 +25,7 @@ from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.knowledge.wheel_key import Candidate, Key
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.model.versions import parse
+from attn_doctor.system.agent import AGENT
 from attn_doctor.system.cache_folder import cache_folder
 from attn_doctor.wheels import builders_pages
 from attn_doctor.wheels.builders_pages import BuildersPage
@@ -168,7 +168,6 @@ def fetch(url: str) -> Page:
     return Page(content, now)
 
 
-AGENT = f"attn-doctor/{__version__}"
 HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 
 

@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlsplit
 
 from attn_doctor.errors import Refused
 from attn_doctor.model.facts import Record
+from attn_doctor.system.agent import AGENT
 from attn_doctor.system.cache_folder import cache_folder
-from attn_doctor.wheels.online import AGENT, NotReached, Say, open_address
+from attn_doctor.wheels.online import NotReached, Say, open_address
 
 _LARGEST = 4 << 30  # bytes; the largest wheel of flash-attn has 0.5 GB
 _LONGEST = 3 * 3600.0  # seconds: half a gigabyte over a slow line

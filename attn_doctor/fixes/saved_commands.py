@@ -7,16 +7,14 @@ installation that a plan may make (`fixes.step_safety`) and whose command is the
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.examination.inputs import log_reader
+from attn_doctor.examination.inputs import as_log
 from attn_doctor.fixes import step_safety
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.logs.reader import Log
 from attn_doctor.model.findings import Finding
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import AddPip, Install, Remove, RunByHand, Step, Uninstall
@@ -48,22 +46,20 @@ def doubts(report: Report) -> Doubt:
 def _own_steps(report: Report) -> Iterator[Step]:
     trials = Trials(rows=report.trials, attempted=bool(report.trials))
     findings = [*report.findings, *report.project]
-    for logs in ((), tuple(_quoted(findings))):
+    quoted = tuple(as_log(text, name) for name, text in _quoted(findings).items())
+    for logs in ((), quoted):
         made = diagnose(report.facts, report.goal, logs=logs, trials=trials if report.trials else None)
         yield from (step for finding in made.findings for fix in finding.fixes for step in fix.steps)
 
 
-def _quoted(findings: list[Finding]) -> Iterator[Log]:
-    """Yield the logs that findings quote, as far as they quote them."""
+def _quoted(findings: list[Finding]) -> dict[str, str]:
+    """Return the logs that findings quote, by name, as far as they quote them."""
     lines: dict[str, dict[int, str]] = {}
     for finding in findings:
         for one in finding.evidence:
             if one.kind == "log" and one.file is not None:
                 lines.setdefault(one.file, {})[one.line or 0] = one.text
-    reader = log_reader()
-    for file, found in lines.items():
-        text = "".join(f"{found[number]}\n" for number in sorted(found))
-        yield reader.read(io.BytesIO(text.encode("utf-8", "replace")), file)
+    return {file: "".join(f"{found[number]}\n" for number in sorted(found)) for file, found in lines.items()}
 
 
 def _command(step: Step) -> tuple[object, ...]:
