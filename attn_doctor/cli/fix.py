@@ -33,7 +33,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
+        help="train with what is installed, or have flash-attn installed and working (default: flash-attn if it is installed and broken, if "
+        "the project requires it, or if ultralytics is a fork that uses it; else train)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")

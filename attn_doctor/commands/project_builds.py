@@ -63,12 +63,12 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     before: tuple[Step, ...] = (
         RunByHand(
             argv=("uv", "sync", *options, "--no-install-package", wanted.name),
-            why=f"installs the project's torch and all else that it asks for, and leaves {wanted.name} out",
+            why=f"installs the project's torch and all its other packages, but not {wanted.name}",
             changes=_CHANGES,
         ),
         RunByHand(
             argv=(*uv_pip, *wanted.tools),
-            why=f"the setup of {wanted.name} imports them",
+            why=f"the setup.py of {wanted.name} imports these build tools",
             changes="adds build tools for the next step",
         ),
     )
@@ -79,7 +79,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     if not locked:
         made = RunByHand(
             argv=(*uv_pip, *wanted.torch, *wanted.tools),
-            why=f"uv asks the setup of {wanted.name} before it can write uv.lock",
+            why=f"uv runs the setup.py of {wanted.name} before it can write uv.lock, and that setup.py imports these packages",
             changes=_CHANGES,
         )
         lock = RunByHand(
@@ -111,7 +111,7 @@ def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     return (
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
-            why=f"the setup of {wanted.name} imports them; a torch that poetry installed before it failed stays as it is",
+            why=f"the setup.py of {wanted.name} imports these packages; a torch that poetry has already installed is kept",
             changes="adds build tools",
         ),
         *wanted.limit,
@@ -128,7 +128,7 @@ def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     return (
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
-            why=f"the setup of {wanted.name} imports them; `pdm add` would fail at {wanted.name} again",
+            why=f"the setup.py of {wanted.name} imports these packages; `pdm add` would fail at {wanted.name} again",
             changes="adds build tools",
         ),
         *wanted.limit,
@@ -146,7 +146,7 @@ def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG0
         *wanted.limit,
         RunByHand(
             argv=("pixi", "add", *wanted.tools),
-            why=f"the setup of {wanted.name} imports them; pixi then installs all, {wanted.name} last",
+            why=f"the setup.py of {wanted.name} imports these build tools; pixi installs everything, {wanted.name} last",
             changes=_CHANGES,
             takes=wanted.takes,
         ),

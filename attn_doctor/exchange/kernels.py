@@ -81,7 +81,7 @@ def only(*names: str) -> Kernel:
 
 
 def equal_widths(kernel: Kernel) -> Kernel:
-    """Wrap a kernel that requires heads of one width: narrower heads are padded with zeros, which changes no result."""
+    """Wrap a kernel that requires value heads as wide as query and key heads: the narrower ones are padded with zeros. The result is the same."""
 
     def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
         narrow, wide = query.shape[-1], value.shape[-1]

@@ -224,8 +224,8 @@ Ingredient = (
 )
 
 
-# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which setuptools
-# contained until 80.
+# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which setuptools 82 removed:
+# https://setuptools.pypa.io/en/latest/history.html. The warning of pkg_resources recommends the pin setuptools<81.
 BUILD_TOOLS = Packages(requirements=("setuptools<81", "wheel", "packaging", "psutil", "ninja"), megabytes=3)
 PIP = ("{python}", "-m", "pip")
 INSTALL = (*PIP, "install", "--no-build-isolation", "--no-deps")

@@ -22,7 +22,7 @@ from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.machine import amd_gpus, nvidia_present
 from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare, name_of
 
-MOST = 6  # ways in a plan; the findings list all fixes
+MOST = 6  # a plan shows at most this many ways (alternatives); the findings list all fixes
 NO_GPU = "no-gpu-present"
 
 _NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has a GPU. `--gpu CC` makes a plan for such a GPU."

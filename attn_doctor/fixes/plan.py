@@ -102,7 +102,7 @@ class Way(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """Name a root cause, as in the diagnosis."""
+    """Hold the code, slug, message and severity of one root cause from the diagnosis."""
 
     code: str
     slug: str

@@ -167,7 +167,7 @@ def _rename_inside(places: Places, mirror: Mirror) -> None:
     """Replace the target's folders in texts that the copy owns: scripts, path files, lists of installed files."""
     old, new = os.fsencode(places.prefix), os.fsencode(mirror.prefix)
     if places.kind == "bare":
-        return
+        return  # only the packages were copied: paths that begin with the prefix (/usr) still have to name the original
     texts = [*Path(mirror.scripts).iterdir()]
     for _, mine in mirror.moved[-2:]:
         for packages in Path(mine).glob("lib/python3*/site-packages"):

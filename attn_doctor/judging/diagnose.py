@@ -58,10 +58,11 @@ def diagnose(
     trials: Trials | None = None,
     modules: Iterable[Module] = ALL,
 ) -> Diagnosis:
-    """Return all findings, root causes first, and the modes that could not be judged.
+    """Return all findings, root causes first, and the failure modes that could not be judged.
 
-    If only a log states the facts, the logs are judged, and what they say about the machine chooses the cures. For an examined
-    machine, each cure is judged as if it had been carried out (`foresight`), and then rendered for the machine's installer.
+    If the machine was examined, `foresight` judges the fixes as if they had been carried out, and fixes that would not cure are left
+    out. If only a log states the facts, the fixes are chosen for the machine that the log describes, and `foresight` judges none.
+    In both cases the steps are rendered for the machine's installer.
     """
     modules = tuple(modules)
     made = _diagnosis(facts, goal, tuple(logs), trials, modules)

@@ -54,7 +54,9 @@ class Choice(Record, frozen=True, kw_only=True):
 
     torch: str | None  # "2.14.1"; None: what its index has
     torchvision: str | None
-    flavour: str | None  # "cu126", "cpu", "rocm7.2", "xpu"; None: macOS, or an index of NVIDIA's
+    flavour: (
+        str | None
+    )  # the last part of the index's address: "cu126", "cpu", "rocm7.2", "xpu"; None: on macOS, or for NVIDIA's own index
     index_url: str | None  # None: the registry's default is this build
     why: str
     cuda: str | None = None

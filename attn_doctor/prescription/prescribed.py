@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Prescribed:
-    """Control an active prescription. As a context manager it ends with the block; `restore` ends it at any time."""
+    """Control a prescription that is active in this process. In a `with` statement the prescription ends when the statement ends; `restore()` ends it at any time."""
 
     def __init__(self, attention: Attention, applied: Applied, left_out: Iterable[tuple[str, str]]) -> None:
         self._attention = attention
@@ -41,7 +41,7 @@ class Prescribed:
         return {TRAINING: dict(self._applied.settings[True]), PREDICTING: dict(self._applied.settings[False])}
 
     def restore(self) -> None:
-        """Take the attention, the threads and all else back."""
+        """Undo the prescription: restore the attention, the number of threads and every other setting."""
         self._applied.stop()
         self._attention.restore()
 

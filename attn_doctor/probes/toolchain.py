@@ -84,7 +84,7 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
 def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
     """Return the compilers that CC and CXX name, then those on PATH.
 
-    One record for each name of a program. Without a pool no program is started.
+    A compiler that has two names (cc, gcc) gives two records. If `pool` is None, no compiler is started, and the versions are unknown.
     """
     listed = list(_candidates(tree, environ))
     if pool:

@@ -13,7 +13,7 @@ from attn_doctor.report.comparison import Change, Comparison, Pace
 from attn_doctor.report.outline import problems
 
 _MOST = 40  # facts in the table, beside the evidence of findings; the JSON has all
-_LONG = 200  # characters of a value
+_LONG = 200  # a longer value is cut to this many characters
 
 
 def outline(before: Report, after: Report, found: Comparison, names: tuple[str, str]) -> list[Block]:

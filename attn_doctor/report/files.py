@@ -127,7 +127,7 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _overwrite(path: str, content: bytes) -> None:
-    """Write into the existing file. A FIFO waits for its reader, as for every program."""
+    """Write into the existing file. If the file is a FIFO, this call waits until another program reads from it."""
     _pour(files.open_to_overwrite(path), content)
 
 

@@ -63,9 +63,9 @@ def short(name: str) -> str:
 
 
 def by_reason(rows: Iterable[Trial]) -> list[str]:
-    """Return lines for the rows that have a reason.
+    """Return one line for each reason why rows failed or did not run: the backends that have this reason, and the reason.
 
-    Rows with the same reason share a line; rows that did not run are named without dtypes.
+    A backend that did not run is named without its dtype.
     """
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for row in rows:

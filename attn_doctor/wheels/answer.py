@@ -284,7 +284,7 @@ def _too_old(key: Key) -> str | None:
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
-    """Return a note on versions that are in no table: an old table is no evidence against them."""
+    """Return a note for each version (of torch, of flash-attn) that the tables do not contain. The tables may be too old, so no wheel is ruled out for that reason."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
     return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))

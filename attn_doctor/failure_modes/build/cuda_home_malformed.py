@@ -125,7 +125,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Say whether a variable names the folder. If so, a wrong folder harms every program that reads the variable."""
+    """Return whether the folder comes from the variable CUDA_HOME or CUDA_PATH. If this folder is wrong, every program that reads the variable is harmed."""
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 

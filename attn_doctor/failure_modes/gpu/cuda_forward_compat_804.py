@@ -158,7 +158,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             *ahead,
             commands.by_hand((), f"permanently: {why}" if ahead else why, "a new container", "none"),
         )
-        off = Fix(title="Do not use the compat libraries of the image", steps=steps, verify=verify)
+        off = Fix(title="Do not use the CUDA compat libraries of the container image", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
     # If the host's own driver can run torch's CUDA, it is enough: nothing has to be installed, and no reboot is needed.
     return (*newer, *([off] if off else [])) if _too_old(facts) else (*([off] if off else []), *newer)

@@ -342,7 +342,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not _card_is_known(facts):
         return ()
-    unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
+    # pip installs nothing if any build of the same release is installed. So force the installation if the build is not known.
+    unknown = isinstance(there, Unknown)
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )

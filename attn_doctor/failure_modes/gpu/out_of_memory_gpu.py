@@ -145,7 +145,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     sizes = [(m, _bytes(m)) for m in proofs if "size" in m.groups]
-    asked = f" when {sizes[0][0].groups['size']} {sizes[0][0].groups['unit']} were asked for" if sizes else ""
+    asked = f" when {sizes[0][0].groups['size']} {sizes[0][0].groups['unit']} were requested" if sizes else ""
     batch, imgsz = seen.group("batch"), seen.group("imgsz")
     heads = None
     if sizes and batch and imgsz:
@@ -159,9 +159,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         for m in seen.matches
     )
     if heads:
-        why = f" That is an attention matrix of {batch} x {heads} heads at {imgsz} pixels: attention ran unfused."
+        why = (
+            f" The request was an attention matrix of {batch} x {heads} heads at {imgsz} pixels: attention ran unfused."
+        )
     elif near:
-        why = " It was an attention matrix: attention ran unfused, and a fused kernel never makes one."
+        why = " The memory was requested for an attention matrix: attention ran unfused, and a fused kernel never makes such a matrix."
     else:
         why = ""
     return Hit(

@@ -265,7 +265,7 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
             f"in {way}: build it again for {arch}. CMake's option is -DAMDGPU_TARGETS={arch} (older projects) or -DGPU_TARGETS={arch}; for an extension "
             f"of torch, which setup.py compiles, set PYTORCH_ROCM_ARCH={arch}"
         )
-        steps = (commands.by_hand((), words, "the GPUs that it has code for"),)
+        steps = (commands.by_hand((), words, f"the GPUs for which {package or 'the program'} has code"),)
     built = Fix(title=f"Build {package or 'the program'} for this GPU", steps=(*named, *steps), verify=verify)
     return (built, *(() if facts.system.os == "windows" else _override(facts, gfx)))
 

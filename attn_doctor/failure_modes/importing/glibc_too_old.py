@@ -17,7 +17,7 @@ What to do
     fused attention needs no wheel and no build.
 
 How to reproduce
-    `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
+    `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any that exists. It downloads
     nothing.
 
 References
@@ -67,7 +67,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that was linked with a glibc newer than any",
+        does="imports an extension that was linked with a glibc newer than any that exists",
         of=(
             Library(path="link/libc.so.6", exports=("newest@GLIBC_2.99",)),
             Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libc.so.6",)),

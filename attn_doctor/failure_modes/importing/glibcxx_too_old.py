@@ -17,7 +17,7 @@ What to do
     built on an older system.
 
 How to reproduce
-    `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any. It
+    `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any that exists. It
     downloads nothing.
 
 References
@@ -69,7 +69,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that was linked with a libstdc++ newer than any",
+        does="imports an extension that was linked with a libstdc++ newer than any that exists",
         of=(
             Library(path="link/libstdc++.so.6", exports=("newest@GLIBCXX_3.4.99",)),
             Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libstdc++.so.6",)),

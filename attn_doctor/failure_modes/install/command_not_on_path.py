@@ -103,7 +103,7 @@ MODE = FailureMode(
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Name the command, "yolo", and the folder that contains it; None if the log does not name the folder."""
+    """Name the command, such as "yolo", and its folder. `folder`: None if the log does not name it."""
 
     command: str
     folder: str | None

@@ -285,7 +285,11 @@ _USUAL = (
 
 
 def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
-    """Return a Python ("3.10") and the reason: the newest one for which the requested torch has wheels, older than the Python in the log."""
+    """Return the Python to use instead ("3.10"), and the reason in words.
+
+    It is the newest Python that is older than the present one and for which the requested torch has wheels. If there is none: the newest
+    other one up to 3.12. If no wheels are known: 3.12, or 3.11 if the present Python is 3.12.
+    """
     here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     known_ = [found for text in old_torch.pythons(torch) if (found := pair(text))] if torch else []
     older = [one for one in known_ if one < (here or _USUAL)]

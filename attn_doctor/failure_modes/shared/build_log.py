@@ -17,7 +17,9 @@ FILE = "build.log"
 _SAYS = f"{FILE} then contains all messages of the compilers"
 # A command that needs no quoting in any shell. `before` ends with the word after which pip and uv accept an option.
 _PLAIN = re.compile(r"(?P<before>[\w ./=@-]*\b(?:pip[\d.]*|uv) install|uv sync)(?P<after>[\w ./=@-]*)")
-_LIMIT_OF_DOCKER = "docker prints the lines of a RUN only on the host, and all of them only with --progress=plain"
+_LIMIT_OF_DOCKER = (
+    "docker prints the output of a RUN line only on the host, and the whole output only with --progress=plain"
+)
 
 
 def written(facts: Facts) -> tuple[Step, ...]:
@@ -43,7 +45,7 @@ def _in_image(facts: Facts) -> tuple[Step, ...]:
         line = commands.by_hand((), words, "the Dockerfile", "none")
     whole = commands.by_hand(
         ("docker", "build", "--progress=plain", "."),
-        f"on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
+        f"run this on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
         "an image, if the build succeeds",
         into=FILE,
     )

@@ -58,8 +58,8 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     )
 
 
-# Modules whose name differs from the name of their distribution. setuptools 82 removed pkg_resources:
-# https://setuptools.pypa.io/en/latest/history.html
+# Modules whose name differs from the name of their distribution. setuptools 82 removed pkg_resources; the warning of pkg_resources
+# recommends the pin setuptools<81. https://setuptools.pypa.io/en/latest/history.html
 DISTRIBUTION_OF = {
     "pkg_resources": "setuptools<81",
     "distutils": "setuptools",

@@ -67,7 +67,7 @@ def listed(lacks: Iterable[Missing], most: int = 12) -> str:
 def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) -> tuple[Step, ...]:
     """Return the steps that install missing requirements: torchvision in the release for this torch, from the index of torch's build.
 
-    `more`: further requirements, "setuptools<82".
+    `more`: further requirements, such as "setuptools<81".
     """
     lacks = tuple(lacks)
     asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}

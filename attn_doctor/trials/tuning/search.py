@@ -88,9 +88,11 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
 
 
 def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row, ...]:
-    """Mark the combination to prescribe: the fastest that is right and faster beyond doubt, else the program as shipped.
+    """Mark the combination to prescribe.
 
-    If the program as shipped is wrong (its gradients for one image may be), the fastest right combination is marked.
+    It is the fastest one whose numbers are right and that is certainly faster than the program without changes. If there is none, the
+    program without changes is marked. If the numbers of the program without changes are wrong (its gradients for one image can be), the
+    fastest combination whose numbers are right is marked.
     """
     mine = [row for row in rows if row.changes in allowed_ and row.checked.status == "ok" and row.ms]
     shipped = next((row for row in mine if not row.changes), None)
