@@ -45,7 +45,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "ImportError: DLL load failed while importing _C: 找不到指定的模块。\n"
         ),
         "windows-dll-missing",
-        "_C of detectron2 did not load there",
+        "_C of detectron2 could not be loaded",
         ["setuptools"],
     ),
     "a wheel of others for Windows": (

@@ -38,7 +38,7 @@ def test_a_host_whose_driver_is_older_than_an_image_asks_gets_the_newest_or_star
     assert "supports CUDA 12.6" in finding.message
     (first, *_), last = finding.fixes[0].steps, finding.fixes[-1]
     assert first.argv == ("sudo", "ubuntu-drivers", "install")
-    assert last.title == "Start this image without its check of the driver version"
+    assert last.title == "Start the container image without its check of the driver version"
     assert "NVIDIA_DISABLE_REQUIRE=1" in last.steps[0].argv
     assert "CUDA Version 12.0 or newer" in last.steps[0].why
 
@@ -177,10 +177,10 @@ def test_a_torch_with_a_newer_triton(changes, arch, newer):
 @pytest.mark.parametrize(
     ("os", "titles", "package"),
     [
-        ("windows", ["Install the triton of the torch that is there"], "triton-windows=="),
+        ("windows", ["Install the triton that was made for the installed torch"], "triton-windows=="),
         (
             "linux",
-            ["Install torch and its triton together", "Install the triton of the torch that is there"],
+            ["Install torch and its triton together", "Install the triton that was made for the installed torch"],
             "triton==",
         ),
     ],

@@ -105,7 +105,7 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
         ("numpy-abi", f"{EITHER}{TOO_OLD}", None, ""),
         ("numpy-abi", f"{EITHER}{COMPILED}{TOO_OLD}", "high", "NumPy 2.2.6"),
         ("windows-dll-missing", DLL.format("flash_attn_2_cuda"), "high", "flash_attn_2_cuda did not load"),
-        ("windows-dll-missing", DLL.format("zork"), "low", "zork did not load there"),
+        ("windows-dll-missing", DLL.format("zork"), "low", "zork could not be loaded"),
         ("windows-dll-missing", f"{DLL.format('zork')}{DLL.format('flash_attn_2_cuda')}", "high", "flash_attn_2_cuda"),
         ("windows-dll-missing", DLL_OF_TORCH, "high", "torch did not load"),
         ("windows-dll-missing", PROCEDURE, None, ""),

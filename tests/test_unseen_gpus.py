@@ -130,7 +130,7 @@ def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
     found = finding(where + said)
     assert found.slug == "wsl2-driver-stub"
     assert found.message == (
-        "libcuda.so is not found under WSL there: it is in /usr/lib/wsl/lib, which is not on the loader's path."
+        "libcuda.so is not found inside WSL: the file is in /usr/lib/wsl/lib, which is not on the loader's path."
     )
     assert lines(found) == [
         "export LD_LIBRARY_PATH=/usr/lib/wsl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
@@ -185,7 +185,7 @@ def test_an_error_of_hip_names_the_gpu_before_anything_is_installed(said):
     assert (found.slug, found.severity) == ("rocm-specific", Severity.ERROR)
     assert [fix.title for fix in found.fixes] == [
         "See whether this torch is for the GPU",
-        "Use an image with a newer ROCm",
+        "Use a container image with a newer ROCm",
         "See which call fails",
     ]
     assert lines(found, 1) == ["docker pull rocm/pytorch:latest"]

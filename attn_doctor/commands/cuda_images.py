@@ -71,7 +71,7 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
 
 
 def _of_newest_torch(facts: Facts) -> tuple[int, int]:
-    """Return the CUDA of the torch that pip takes for the Python there; of the newest of all where no Python is known."""
+    """Return the CUDA version of the newest torch that pip installs for this Python. If the Python is not known: of the newest torch of all."""
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     for row in sorted(load(TorchRelease), key=lambda row: pair(row.minor) or (0, 0), reverse=True):
         cuda = pypi_cuda(row.minor)

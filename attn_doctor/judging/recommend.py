@@ -27,7 +27,7 @@ _FLASH_ATTN = {b.name for b in ALL if b.package and b.package.startswith("flash-
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
 _IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors neither a driver nor another backend cures
 
-WORTH_SAVING = 0.15  # of the peak memory of a training step
+WORTH_SAVING = 0.15  # a backend is recommended for its memory only if it saves at least this share of eager's peak memory in a training step
 
 
 class _Advice(Record, frozen=True, kw_only=True):

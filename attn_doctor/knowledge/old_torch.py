@@ -86,7 +86,7 @@ def _runs(cuda: str, machine: Machine) -> bool:
 
 
 def pythons(torch: str) -> tuple[str, ...]:
-    """Return the Pythons ("3.10") for which this release of torch, old or new, has wheels; none where it is in no table."""
+    """Return the versions of Python ("3.10") for which this release of torch, old or new, has wheels; empty if no table contains the release."""
     old = next((row.pythons for row in load(OldTorch) if row.torch == torch), ())
     row = pytorch.release(torch)
     return tuple(old) or (() if isinstance(row, Unknown) else tuple(row.pythons))

@@ -150,7 +150,10 @@ def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuil
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
-    """Return the builds with which the programs there run; the caller takes the others where there is none, for a newer GPU."""
+    """Return the builds of a torch older than `machine.before`: newer ones do not run the programs of that machine.
+
+    The list can be empty, because a newer GPU needs a newer torch: the caller then uses all builds.
+    """
     limit = pair(machine.before) if machine.before else None
     return [row for row in rows if limit is None or (pair(row.torch) or limit) < limit]
 
@@ -235,7 +238,7 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
 
 
 def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:
-    """Return the newest listed build that the Python and the platform take: one with code for the GPU, if there is one."""
+    """Return the newest listed build for this Python and platform: one with code for the GPU, if there is such a build."""
     found = [
         row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
     ]

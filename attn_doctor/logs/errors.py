@@ -17,10 +17,10 @@ from attn_doctor.logs.endings import Ending, ending
 from attn_doctor.logs.error_marks import DOUBT, ENVIRONMENT, ERROR, GOOD, NO_DOUBT, WEAK
 from attn_doctor.logs.reader import Log, Match, clean
 
-_MOST = 8  # errors of one log
-_DOUBTFUL = 4  # lines of one log that may be an error
-_LONGEST = 12  # lines of the message of an error
-_FEW = 3  # lines kept from its beginning
+_MOST = 8  # at most so many errors of one log are reported
+_DOUBTFUL = 4  # at most so many lines of one log are reported as possible errors
+_LONGEST = 12  # the message of an error has at most so many lines
+_FEW = 3  # if a log has more than _MOST errors, so many of the first are kept; the others are the last errors
 
 # Programs that test the compiler produce such errors on purpose.
 _TRIALS = re.compile(

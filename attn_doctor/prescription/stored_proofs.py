@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _C: Any = torch._C  # noqa: SLF001 - torch has no public names for what is asked of it here
 
-_MOST_ENTRIES = 256  # a file
-_NUMBERS = 8  # of the small call, that are stored
-_TOKENS = 16  # of the small call
+_MOST_ENTRIES = 256  # a file has at most so many entries
+_NUMBERS = 8  # so many numbers of each output of the small call are stored
+_TOKENS = 16  # the small call has at most so many tokens
 # Variables of these families change which kernel computes, or how.
 _VARIABLES = (
     "OMP_ KMP_ GOMP_ MKL_ DNNL_ ONEDNN_ OPENBLAS_ TORCH PYTORCH_ ATEN_ CUDA_ CUDNN_ CUBLAS_ NVIDIA_ HIP_ ROCM_ HSA_ MIOPEN_ LD_ DYLD_ "

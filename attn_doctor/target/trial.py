@@ -6,7 +6,10 @@ import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
 WARM_UPS = 3  # passes at most
-SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes about four times as long
+SHARES = {
+    "forward": 0.4,
+    "step": 1.0,
+}  # the share of the seconds for a dtype; a training step needs about four times as long as a forward pass
 
 
 def make_subject():

@@ -151,7 +151,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "PyTorch chooses there the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
+            "In that function PyTorch chooses the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
             "is newer than this torch.",
             "IndexError or ValueError",
             NoGpu(),

@@ -262,7 +262,7 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
             host
         ),  # the newest driver: the image compares the exact CUDA release, not only its major
         Fix(
-            title="Start this image without its check of the driver version",
+            title="Start the container image without its check of the driver version",
             steps=(anyway,),
             verify=commands.check(facts),
         ),

@@ -166,13 +166,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_xformers(facts)
     if version(facts, "flash-attn") is None:
         return (_own(facts),) if hit.variant is not None else ()
-    step = commands.uninstall("flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it")
+    step = commands.uninstall(
+        "flash-attn", why="flash-attn cannot run on this GPU, and programs that find flash-attn try to use it"
+    )
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
+    step = commands.uninstall(
+        "flash-attn", why="flash-attn cannot run on such a GPU, and programs that find flash-attn try to use it"
+    )
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)), _own(facts))
 
 

@@ -275,7 +275,8 @@ def _cut(seen: Seen) -> Hit | None:
         return None
     return Hit(
         message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably "
-        "the file does not compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
+        "hipcc cannot compile the file for this AMD GPU. To be sure, run `attn-doctor diagnose` with the whole log: the error is the first line with 'error:' "
+        "below that command.",
         evidence=building.lines(cut[-1:]),
         variant=Met(what="flash-attn"),
         confidence=Confidence.LOW,

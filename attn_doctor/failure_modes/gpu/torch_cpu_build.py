@@ -210,7 +210,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
                 message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails if torch does not see the "
-                f"requested GPU. The torch there, {version}, is a CPU build and sees no GPU. To be sure, send the last line of the traceback.",
+                f"requested GPU. The installed torch, {version}, is a CPU build and sees no GPU. To be sure, run `attn-doctor diagnose` with the whole log: the last line of the traceback is missing.",
                 evidence=tuple(e for e in evidence if "+cpu" in e.text)[:1]
                 + tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-1:]),
                 confidence=Confidence.LOW,

@@ -234,7 +234,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unfound = [m for m in seen.matches if "unfound" in m.groups]
     if unfound and not proven:
         return Hit(
-            message=f"libcuda.so is not found under WSL there: it is in {_WSL_FOLDER}lib, which is not on the loader's path.",
+            message=f"libcuda.so is not found inside WSL: the file is in {_WSL_FOLDER}lib, which is not on the loader's path.",
             evidence=building.lines(unfound),
             variant=Unfound(),
             confidence=Confidence.MEDIUM,
@@ -244,7 +244,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proven and not named and reached:
         return None  # the driver answered there, or the program ran in a container
     return Hit(
-        message="Under WSL there, programs do not reach the Windows NVIDIA driver: a Linux driver inside WSL hides it, or it is missing or too old.",
+        message="Inside WSL, programs do not reach the NVIDIA driver of Windows: a Linux driver inside WSL hides the Windows driver, or the Windows driver is missing or too old.",
         evidence=evidence,
         confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
     )

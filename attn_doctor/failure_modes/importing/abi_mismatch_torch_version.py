@@ -187,7 +187,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "That line loads a compiled extension. Probably the extension was built for another torch and does not find a function in the torch there.",
+            "That line loads a compiled extension. Probably the extension was built for another torch and does not find a function in the installed torch.",
             "ImportError",
         )
     doubtful = [m for m in seen.matches if m.strength != "context"]
@@ -244,7 +244,7 @@ def _in_words(seen: Seen) -> Hit:
     """Return the hit for an error that somebody wrote in own words, without the symbol."""
     lines = [m for m in seen.matches if "worded" in m.groups]
     return Hit(
-        message=f"{lines[-1].groups['worded']} needs a function that the torch there does not have: it was built for another torch. The line does not "
+        message=f"{lines[-1].groups['worded']} needs a function that the installed torch does not have: it was built for another torch. The line does not "
         "show the name of the function, which would show for which torch.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.MEDIUM,
@@ -255,8 +255,8 @@ def _torn(seen: Seen) -> Hit:
     """Return the hit for an error line that is cut before the name of the symbol."""
     lines = [m for m in seen.matches if "torn" in m.groups]
     return Hit(
-        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the torch there does not have, and the name of the function is "
-        "missing. Probably the file was built for another torch. To be sure, send the whole line with 'undefined symbol'.",
+        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the installed torch does not have, and the name of the function is "
+        "missing. Probably the file was built for another torch. To be sure, run `attn-doctor diagnose` with the whole log: the line with 'undefined symbol' must be complete.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.LOW,
     )

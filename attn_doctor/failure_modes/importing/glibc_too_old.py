@@ -290,7 +290,7 @@ def _build_here(facts: Facts) -> Fix | None:
     if not subject.is_flash_attn(facts) or toolkits.whole(facts) is None:
         return None
     steps = (
-        commands.uninstall(subject.FLASH_ATTN, why="it needs a newer glibc than this system has"),
+        commands.uninstall(subject.FLASH_ATTN, why="the installed flash-attn needs a newer glibc than this system has"),
         *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
         commands.variable(
             "FLASH_ATTENTION_FORCE_BUILD", "TRUE", "without it flash-attn's setup.py installs the same wheel again"

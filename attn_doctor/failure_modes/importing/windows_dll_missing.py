@@ -186,9 +186,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines = {m.line for m in matches}
     if all(_untold(m) for m in matches):
         return Hit(
-            message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the end of that line is missing. "
-            "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, send the whole line that "
-            "begins with ImportError: DLL load failed.",
+            message=f"The log is cut: {first.groups.get('module') or 'an extension'} could not be loaded, and the end of the error's line is missing. "
+            "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, run `attn-doctor diagnose` with the "
+            "whole log: the line that begins with ImportError: DLL load failed must be complete.",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
             variant=Missing(of="flash-attn" if "flash_attn" in first.text else "another"),
             confidence=Confidence.LOW,
@@ -205,7 +205,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if package:
         because += ", or it was built for another torch or CUDA"
     return Hit(
-        message=f"{name}{whose} did not load there: {because}.",
+        message=f"{name}{whose} could not be loaded: {because}.",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
         variant=Missing(
@@ -242,7 +242,7 @@ def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
     if not lacks or not (zluda or amd_gpus(facts)):
         return None
     return Hit(
-        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} did not load there: a DLL is "
+        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} could not be loaded: a DLL is "
         "not found. Probably it is one of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
         variant=Missing(of="hip"),
@@ -258,8 +258,8 @@ def _of_an_export(seen: Seen) -> Hit | None:
         return None
     engine = lines[0].groups["engine"]
     return Hit(
-        message=f"A DLL of {engine} did not load there, or it lacks a function. Probably it found another cuBLAS or cuDNN than its own: that of torch, "
-        "or that of a CUDA toolkit which is first on PATH.",
+        message=f"A DLL of {engine} could not be loaded, or it does not find a function. Probably Windows loaded a cuBLAS or cuDNN that does not belong to "
+        f"{engine}: torch's copy, or the copy in a CUDA toolkit that is first on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
         variant=Missing(of="tensorrt"),
         confidence=Confidence.LOW,

@@ -260,8 +260,8 @@ def _torn(seen: Seen, match: Match) -> Hit | None:
     if log.lines - match.line > _LAST_LINES:
         return None
     return Hit(
-        message="The log is cut: a connection failed there, and pip tried again. Probably the index cannot be reached, or a "
-        "proxy refuses the connection. To be sure, send the whole line that begins with WARNING: Retrying, and the line below it.",
+        message="The log is cut: a connection failed, and pip tried again. Probably the package index cannot be reached, or a "
+        "proxy refuses the connection. To be sure, run `attn-doctor diagnose` with the whole log: the line that begins with WARNING: Retrying must be complete.",
         evidence=building.lines((match,)),
         confidence=Confidence.LOW,
     )

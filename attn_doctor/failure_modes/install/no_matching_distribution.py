@@ -183,7 +183,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = "look up the name and the versions under which the package is published, and install one of these"
         return (
             Fix(
-                title="Ask for a version that exists",
+                title="Install a version that the package index has",
                 steps=(commands.by_hand((), words, "nothing"),),
                 verify=commands.check(facts),
             ),
@@ -206,6 +206,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 no_build_isolation=row is not None and row.wheels in ("none", "releases"),
             ),
         )
-    listed = Fix(title=f"Ask for a version of {name} that exists", steps=steps, verify=building.verify(facts))
+    listed = Fix(title=f"Install a version of {name} that exists", steps=steps, verify=building.verify(facts))
     ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
     return (*ready, listed)

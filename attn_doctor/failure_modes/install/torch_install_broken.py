@@ -227,7 +227,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "torch loads its own libraries there. Probably one of them, or a library of an nvidia-* package, is missing or damaged.",
+            "At that place torch loads its own libraries. Probably one of them, or a library of an nvidia-* package, is missing or damaged.",
             "OSError, ImportError or ValueError",
         )
     seen = cut_logs.told(seen)
@@ -316,7 +316,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old and old["module"] not in ("torch", "functorch", "torchgen"):
         name = old["module"].replace("_", "-")
         step = commands.install(
-            name, upgrade=True, why=f"torch imports {old['name']} from it, which only newer releases have", changes=name
+            name,
+            upgrade=True,
+            why=f"torch imports {old['name']} from {name}, and only newer releases of {name} have {old['name']}",
+            changes=name,
         )
         made.append(Fix(title=f"Upgrade {name}", steps=(step,), verify=verify))
     elif to_blame is not None and to_blame.distribution not in (None, "torch"):

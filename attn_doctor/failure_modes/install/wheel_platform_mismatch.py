@@ -303,7 +303,11 @@ def _with_glibc(facts: Facts) -> Fix:
     image = f"python:{dotted(python) if python else '3.12'}-slim"
     why = "the first line of the Dockerfile, instead of the Alpine image: Debian has glibc, for which the wheels are built"
     step = commands.by_hand(("FROM", image), why, "another image", elsewhere=True)
-    return Fix(title="Use an image that has glibc", steps=(step,), verify=building.verify(facts))
+    return Fix(
+        title="Use a container image that has glibc (Debian instead of Alpine)",
+        steps=(step,),
+        verify=building.verify(facts),
+    )
 
 
 _NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}

@@ -112,7 +112,7 @@ def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) 
         return None
     return Hit(
         message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip()}, and the line that names the error is missing. "
-        f"{probably} To be sure, send the line below it that begins with {begins}.",
+        f"{probably} To be sure, run `attn-doctor diagnose` with the whole log: the missing line begins with {begins}.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-2:]),
         variant=variant,
         confidence=Confidence.LOW,

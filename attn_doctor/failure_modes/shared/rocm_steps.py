@@ -40,13 +40,13 @@ def newer(facts: Facts) -> tuple[Fix, ...]:
         return torch_steps.newest(facts, "Install the torch of a newer ROCm", maker="amd")
     pull = commands.by_hand(
         ("docker", "pull", "rocm/pytorch:latest"),
-        "on the host: downloads the newest image, since the image that is there keeps its old ROCm; then start a new container from it. The amdgpu "
-        "driver of the host has to be about as new: cat /sys/module/amdgpu/version",
+        "run this on the host: it downloads the newest container image, because the present image keeps its old ROCm. Then start a new container from the new "
+        "image. The amdgpu driver of the host must be about as new as the image: cat /sys/module/amdgpu/version shows its version",
         "the image",
         "none",
         takes="20 GB",
     )
-    return (Fix(title="Use an image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
+    return (Fix(title="Use a container image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
 
 
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"

@@ -135,16 +135,18 @@ def another_image(facts: Facts) -> Fix | None:
         return None
     if server in _IMAGES:
         argv: tuple[str, ...] = ("docker", "pull", _IMAGES[server])
-        why = f"on the host: {server} works only with the torch that it was built for, and this image contains that torch; then start a container from it"
+        why = f"run this on the host: {server} works only with the torch that it was built for, and this container image contains that torch. Then start a container from the image"
     else:
         argv = ()
         why = (
-            "start from another image: the packages in this image are built for its torch, and its pip refuses any other torch. nvcr.io/nvidia/pytorch "
+            "start from another container image: the packages in this image are built for its torch, and its pip refuses any other torch. nvcr.io/nvidia/pytorch "
             "has a tag for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ lists the drivers and GPUs of each tag"
         )
     step = commands.by_hand(argv, why, "the image", "none", takes="10 to 20 GB")
     return Fix(
-        title="Use another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
+        title="Use another container image: one with the torch that its packages need",
+        steps=(step,),
+        verify=commands.check(facts),
     )
 
 

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 SHARES = {
     TRAINING: 0.6,
     PREDICTING: 0.4,
-}  # of the seconds of the user: a step takes about four times as long as a prediction
+}  # the share of the seconds that the user gave; a training step needs about four times as long as a prediction
 
 
 SLOW_SECONDS = 900.0
