@@ -314,7 +314,8 @@ def test_an_amd_card_has_no_driver_of_nvidia():
         "my Radeon RX 7800 XT\nC:\\ai\\main.py\nRuntimeError: Found no NVIDIA driver on your system. Please check\n"
     )
     assert (
-        found.message == "The torch there is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
+        found.message
+        == "The installed torch is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
     )
     assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
 

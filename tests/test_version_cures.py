@@ -83,7 +83,7 @@ FIRST = {
         "ROCm has not supported gfx803 (AMD Radeon Pro WX 7100) since 4.0",
         ["python", None],
     ),
-    "an Arc": (f"Intel(R) Arc(TM) B580 Graphics\nOS: Ubuntu 24.04.1 LTS (x86_64)\nPython version: 3.12.3\n{NO_CUDA}", "The torch there is a CPU build.", [
+    "an Arc": (f"Intel(R) Arc(TM) B580 Graphics\nOS: Ubuntu 24.04.1 LTS (x86_64)\nPython version: 3.12.3\n{NO_CUDA}", "The installed torch is a CPU build.", [
         f"python3 {AGAIN}torch==2.13.0 torchvision==0.28.0 --index-url {WHL}/xpu",
         f"python3 -m pip install torch==2.13.0 torchvision==0.28.0 --index-url {WHL}/xpu",
     ]),

@@ -61,11 +61,13 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
         hold += f"; CUDA {dotted(usual)} is that of the newest torch for the Python there: for a torch that is pinned take the tag of its CUDA"
     if name is None:
         return commands.by_hand(
-            (), f"begin with the -devel variant of the image that is used now: {hold}", "another image"
+            (), f"start from the -devel variant of the container image that is used now: {hold}", "another image"
         )
     if places.container(facts) == places.BUILD:
         return commands.by_hand(
-            ("FROM", name), f"the first line of the Dockerfile, in the place of yours: {hold}", "another image"
+            ("FROM", name),
+            f"the first line of the Dockerfile, instead of the present FROM line: {hold}",
+            "another image",
         )
     return commands.by_hand((), f"start from {name}: {hold}", "another image")
 

@@ -285,7 +285,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
     if with_ == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
         line = "apt-get update && apt-get install -y wget ca-certificates"
-        tools = ((("sh", "-c", line), "images come without apt's lists and without wget"),)
+        tools = ((("sh", "-c", line), "container images contain neither apt's package lists nor wget"),)
         return (
             *(tools if places.container(facts) else ()),
             (("wget", f"{folder}/{keyring}"), "NVIDIA's repository for this release, and its key"),

@@ -111,7 +111,7 @@ def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     if not lines and facts.system.distribution in ("arch", "endeavouros"):
         get = commands.by_hand(
             ("yay", "-S", "nvidia-580xx-dkms"),
-            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
+            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel must be installed (linux-headers)",
             "the kernel driver",
             risk="medium",
             risk_text=_REBOOT,

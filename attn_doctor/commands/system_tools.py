@@ -64,7 +64,11 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
     if with_ == "apt-get" and places.container(facts):
         # Images are published without apt's lists: https://docs.docker.com/build/building/best-practices/#apt-get
         line = " ".join(("apt-get update &&", *_INSTALL[with_], *wanted))
-        return (commands.by_hand(("sh", "-c", line), f"{why}; images come without apt's lists of packages", changes),)
+        return (
+            commands.by_hand(
+                ("sh", "-c", line), f"{why}; container images have no package lists of apt before the command", changes
+            ),
+        )
     return (install,)
 
 

@@ -76,7 +76,7 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     if new:
         return f"{new[0].slug} appears: {new[0].message}"
     if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
-        return "flash-attn is still there, and does not import"
+        return "flash-attn is still installed, and importing it fails"
     return None
 
 

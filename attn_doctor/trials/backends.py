@@ -217,7 +217,7 @@ def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
         if attempt.module in modules and attempt.ok is False:
             fault = attempt.fault
             said = (fault.message or fault.signal or fault.kind).strip() if fault else ""
-            return f"{attempt.module} does not import: {said.splitlines()[-1] if said else 'no reason given'}"
+            return f"importing {attempt.module} fails: {said.splitlines()[-1] if said else 'no reason given'}"
     return None
 
 

@@ -175,7 +175,7 @@ def _no_torch(facts: Facts) -> str | None:
     if torch.importable is False:
         fault = torch.fault
         how = (fault.type or fault.signal or fault.kind) if fault else "no reason given"
-        return f"torch does not import in the target ({how})"
+        return f"importing torch fails in the target environment ({how})"
     return None
 
 

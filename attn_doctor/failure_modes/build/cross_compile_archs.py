@@ -161,7 +161,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unknown = seen.group("unknown")
     if unknown:
         return Hit(
-            message=f"torch there does not support the CUDA architecture {unknown}: it is newer than this torch, or no architecture has this name.",
+            message=f"the torch in the log does not support the CUDA architecture {unknown}: it is newer than this torch, or no architecture has this name.",
             evidence=evidence,
             variant=TorchKnowsNot(arch=unknown),
         )
@@ -169,7 +169,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if arch:
         asked = sm(arch.replace("lto_", "sm_"))
         return Hit(
-            message=f"The CUDA tools there do not know the architecture {arch}.",
+            message=f"The CUDA tools in the log do not support the architecture {arch}.",
             evidence=evidence,
             variant=Refused(device=dotted(asked)) if asked else None,
         )

@@ -140,7 +140,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if proofs:
         path = proofs[0].groups["nvcc"]
         return Hit(
-            message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not the folder of one toolkit there.",
+            message=f"The build looked for nvcc in {path!r}: so CUDA_HOME is not the folder of one toolkit.",
             evidence=building.lines(proofs),
             variant=Value(value=path.removesuffix("/bin/nvcc")),
         )

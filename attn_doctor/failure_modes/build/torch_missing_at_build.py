@@ -249,12 +249,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ):
         return Hit(
             message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment. The "
-            f"torch {facts.torch.version} of your environment is not visible there.",
+            f"torch {facts.torch.version} of your environment is not visible to that build.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if not building_it:
-        return Hit(message="torch is not installed there.", evidence=evidence, confidence=Confidence.LOW)
+        return Hit(message="The log shows that torch is not installed.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
         message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment.",
         evidence=building.lines(seen.matches),

@@ -113,7 +113,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if notice:
         message = "triton is not installed there; the program says so and goes on."
         return Hit(message=message, evidence=building.lines(hints), severity=Severity.INFO)
-    return Hit(message="triton is not installed there.", evidence=building.lines(hints), confidence=Confidence.MEDIUM)
+    return Hit(
+        message="The log shows that triton is not installed.",
+        evidence=building.lines(hints),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -223,7 +223,7 @@ def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
     if amd_gpus(facts) or cuda_start.works(facts):
         return None
     return Hit(
-        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU there, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
+        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
         evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV[:3])]),
         variant=Unread(),
         confidence=Confidence.LOW,
@@ -252,13 +252,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cards and (proofs or none_seen) and nvidia_present(facts) is not True:
         named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
         return Hit(
-            message=f"The torch there is a build for NVIDIA GPUs, but the GPU is from AMD{named}.",
+            message=f"The installed torch is a build for NVIDIA GPUs, but the GPU is from AMD{named}.",
             evidence=evidence,
             variant=OfAmd(),
         )
     if not proofs and any("unlinked" in m.groups for m in seen.matches):
         return Hit(
-            message="libcuda.so is not found there: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
+            message="libcuda.so is not found: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
             evidence=evidence,
             variant=Unlinked(),
             confidence=Confidence.MEDIUM,

@@ -203,7 +203,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     found, image = seen.group("found"), seen.group("image")
     if image:
         return Hit(
-            message=f"The image needs a driver that supports CUDA {image}, and the driver of this host is older.",
+            message=f"The container image needs a driver that supports CUDA {image}, and the driver of this host is older.",
             evidence=evidence,
             variant=OfImage(cuda=image),
         )

@@ -257,7 +257,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
         return Hit(
-            message=f"The kernels of xformers there support compute capability {most} at most, and the GPU has {card}.",
+            message=f"The kernels of this xformers support compute capability {most} at most, and the GPU has {card}.",
             evidence=evidence,
             variant=Lacking(binary="xformers"),
             severity=Severity.ERROR,

@@ -101,7 +101,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
     if all("torch" in m.groups for m in seen.matches):
         return Hit(
-            message="The torch for AMD GPUs there sees no GPU: the driver or its devices are missing, or this user may not open them.",
+            message="The torch for AMD GPUs sees no GPU: the driver or its devices are missing, or this user may not open them.",
             evidence=building.lines(seen.matches),
             variant=Stands(by="missing"),
             confidence=Confidence.MEDIUM,

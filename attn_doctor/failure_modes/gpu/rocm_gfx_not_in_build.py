@@ -147,7 +147,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
     row = amd.override(gfx) if gfx else None
     told = _names(facts) or (", ".join(row.cards.split(", ")[:3]) if row else None)
-    card = f"{gfx} ({told})" if gfx and told else gfx or "the AMD GPU there"
+    card = f"{gfx} ({told})" if gfx and told else gfx or "this AMD GPU"
     inside = said.get("inside")
     crashed = all(m.strength == "hint" for m in seen.matches)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
@@ -244,7 +244,7 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
     https://huggingface.co/docs/bitsandbytes/main/en/installation
     """
     verify, arch = commands.check(facts), gfx or "gfxNNNN"
-    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU there: gfxNNNN", "nothing", "none"),)
+    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU: gfxNNNN", "nothing", "none"),)
     way = "the folder of its sources" if package is None else f"the folder of the sources of {package}"
     if package == "bitsandbytes":
         option, pip = f"-DBNB_ROCM_ARCH={arch}", (*commands.starting(facts), "-m", "pip", "install", ".")

@@ -233,7 +233,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 variant=Met(what="flash-attn"),
                 confidence=Confidence.LOW,
             )
-    text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    text = f"The installed torch, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     hip = seen.group("hip")
     if seen.group("hipcc"):
         return Hit(
@@ -245,7 +245,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
         gfx = seen.group("gfx")
         return Hit(
-            message=f"{package} does not support the AMD GPU there{f', {gfx}' if gfx else ''}.",
+            message=f"{package} does not support this AMD GPU{f', {gfx}' if gfx else ''}.",
             evidence=evidence,
             variant=Met(what="package"),
         )

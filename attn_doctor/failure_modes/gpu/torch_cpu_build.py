@@ -218,15 +218,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if nvcc is None or not _mostly_cpu(facts):
             return None
         return Hit(
-            message=f"nvcc {nvcc} runs there, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
-            "does not look for it. So the torch there is a CPU build, or the two lines come from different shells.",
+            message=f"nvcc {nvcc} runs, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
+            "does not look for nvcc. So the installed torch is a CPU build, or the two lines come from different shells.",
             evidence=evidence,
             variant=NoHome(nvcc=nvcc),
             confidence=Confidence.MEDIUM,
         )
     library = seen.group("library")
     return Hit(
-        message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
+        message=f"The installed torch{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
         variant=NoHome(nvcc=nvcc) if nvcc else None,
     )

@@ -205,7 +205,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs and not (hints and torch_facts.wants_gpu(facts)):
         return None
     fits = _fits(facts)
-    torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The torch there"
+    torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The installed torch"
     driven = isinstance(facts.graphics.driver, str)
     why_not = (
         "torch is a CPU build, or built for a newer CUDA than the driver supports, or the GPU is hidden from the program."

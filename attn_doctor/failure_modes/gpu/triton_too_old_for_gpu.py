@@ -142,7 +142,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
     arch, llvm = found.get("arch"), found.get("llvm")
     return Hit(
-        message=f"The Triton there does not support {llvm}: Triton and its ptxas are older than the GPU."
+        message=f"The installed Triton does not support {llvm}: Triton and its ptxas are older than the GPU."
         if llvm
         else f"The ptxas that Triton uses does not support {arch}: it is older than the GPU."
         if arch

@@ -112,4 +112,4 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     argv = (*commands.starting(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
     step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
-    return (Fix(title="See why flash_attn does not import", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="See why importing flash_attn fails", steps=(step,), verify=commands.check(facts)),)

@@ -213,7 +213,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                     else "each of them was built for a different torch"
                 )
                 return Hit(
-                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: {why}. {hit[0]}",
+                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the installed torch: {why}. {hit[0]}",
                     evidence=kept or evidence,
                     variant=Moved(packages=names, built=seen.group("built"), alike=alike),
                     confidence=hit[1],
@@ -330,7 +330,7 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         no_deps=True,
         no_build_isolation=True,
         no_cache=True,
-        why="for the torch that is there: pip installs a finished wheel if one fits, and else compiles, which may take hours",
+        why="for the installed torch: pip installs a finished wheel if one fits, and compiles if none fits, which may take hours",
         changes=names,
     )
     return (

@@ -164,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _searching(seen, evidence)
     if own is None:
         return Hit(
-            message="bitsandbytes contains no compiled library for the CUDA of the torch there.",
+            message="bitsandbytes contains no compiled library for the CUDA version of the installed torch.",
             evidence=evidence,
         )
     return Hit(

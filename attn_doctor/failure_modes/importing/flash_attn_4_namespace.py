@@ -89,7 +89,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     named = any(m.strength == "context" for m in seen.matches)
     return Hit(
-        message=f"flash_attn is an empty namespace there, without {name}: only flash-attn 4 is installed, or a folder flash_attn hides the package.",
+        message=f"flash_attn is an empty namespace package, without {name}: only flash-attn 4 is installed, or a folder flash_attn hides the package.",
         evidence=evidence,
         confidence=Confidence.HIGH if named else Confidence.MEDIUM,
     )

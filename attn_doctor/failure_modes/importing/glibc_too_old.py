@@ -210,7 +210,7 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     first = fitting or ([_older_release(facts)] if _has_old_wheels(facts, needed) else [])
     without = [fix for fix in made if fix not in fitting and "attn-doctor" not in fix.steps[-1].argv]
     forced = Fix(
-        title="Build flash-attn there, against its own glibc",
+        title="Build flash-attn on that machine, against its own glibc",
         steps=(
             package_cures.tools(facts),
             package_cures.fewer_jobs(facts),
@@ -245,8 +245,8 @@ def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
 def _older_release(facts: Facts) -> Fix:
     step = commands.install(
         f"{subject.FLASH_ATTN}=={_LAST_OF_OLD_LINUX}",
-        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup installs the wheel for the torch there. For torch 2.7 "
-        "and newer there is no wheel: then it compiles, which needs nvcc and takes hours",
+        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup.py installs the wheel for the installed torch. For torch 2.7 "
+        "and newer there is no wheel: setup.py then compiles, which needs nvcc and takes hours",
         changes="flash-attn",
         no_build_isolation=True,
         reinstall=True,

@@ -112,7 +112,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a library of another program
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
-        message=f"{what} was built for {seen.group('version')}, and the loader there finds an older libstdc++ first.",
+        message=f"{what} was built for {seen.group('version')}, and the loader finds an older libstdc++ first.",
         evidence=evidence,
     )
 

@@ -184,7 +184,7 @@ def detect(facts: Facts) -> Hit | None:
             if shadow:
                 evidence.append(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"))
             return Hit(
-                message=f"{module} does not import: the loader finds an older {library} before torch's own{where}.",
+                message=f"Importing {module} fails: the loader finds an older {library} before torch's own{where}.",
                 evidence=tuple(evidence),
                 certainty=Certainty.OBSERVED,
             )
@@ -216,8 +216,8 @@ def detect(facts: Facts) -> Hit | None:
     if shadow is None:
         return None
     return Hit(
-        message=f"The loader searches {shadow[1].folder} (on LD_LIBRARY_PATH) before torch's own libnvJitLink. If the copy there is older, torch does "
-        "not import.",
+        message=f"The loader searches {shadow[1].folder} (on LD_LIBRARY_PATH) before torch's own libnvJitLink. If the copy in that folder is older, "
+        "importing torch fails.",
         evidence=(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"),),
         severity=Severity.INFO,  # most such folders do no harm; only an import shows whether this one does
     )

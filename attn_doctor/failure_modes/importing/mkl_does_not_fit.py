@@ -109,7 +109,7 @@ def detect(facts: Facts) -> Hit | None:
     if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
         return None
     return Hit(
-        message="torch does not import: it calls a function that MKL 2024.1 and newer do not have.",
+        message="Importing torch fails: torch calls a function that MKL 2024.1 and newer do not have.",
         evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
         variant=Wanted(),
         certainty=Certainty.OBSERVED,

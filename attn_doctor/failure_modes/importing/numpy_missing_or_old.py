@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = "NumPy is not installed there. torch prints a warning and continues."
         return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
-        message="There is no NumPy there: no tensor can become an array.",
+        message="NumPy is not installed: torch cannot convert tensors to arrays.",
         evidence=evidence,
         confidence=Confidence.HIGH if bridge else Confidence.MEDIUM,
     )

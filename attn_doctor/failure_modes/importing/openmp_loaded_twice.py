@@ -115,7 +115,7 @@ def _faults(facts: Facts) -> Iterator[tuple[str, str, Fault | None]]:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     second, found = seen.group("second"), seen.group("found")
     return Hit(
-        message=f"The process there ended because it started {_again(second, found)}.",
+        message=f"The process ended because it started {_again(second, found)}.",
         evidence=evidence,
         variant=Twice(second=second),
     )

@@ -150,7 +150,7 @@ def detect(facts: Facts) -> Hit | None:
         libomp = "fbgemm.dll" in text_of(facts.torch.fault) and _without_the_mend(facts)
         because = f": {_LIBOMP}" if libomp else f", because a DLL is missing: {message(facts.torch.fault)}"
         return Hit(
-            message=f"torch does not import{because}.",
+            message=f"Importing torch fails{because}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
             variant=Missing(of="libomp" if libomp else "torch"),
             certainty=Certainty.OBSERVED,
@@ -161,7 +161,7 @@ def detect(facts: Facts) -> Hit | None:
         if _MISSING.search(said) and not _PROCEDURE.search(said):
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(
-                message=f"{attempt.module} does not import: a DLL that it needs is not found.",
+                message=f"Importing {attempt.module} fails: a DLL that it needs is not found.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
                 variant=Missing(of="flash-attn" if "flash_attn" in attempt.module else "another"),
                 certainty=Certainty.OBSERVED,
@@ -341,7 +341,9 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
         )
         again = commands.by_hand((), words, "the build of torch")
         return (
-            Fix(title="Install the CUDA build of torch, if a CPU build is there", steps=(look, again), verify=verify),
+            Fix(
+                title="Install the CUDA build of torch, if a CPU build is installed", steps=(look, again), verify=verify
+            ),
         )
     version = facts.torch.version.partition("+")[0]
     steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build: flash-attn needs its libraries")

@@ -2,7 +2,7 @@
 
 What it is
     Some official wheels have cxx11abiFALSE in their name, but were compiled with the new C++ ABI (TRUE). setup.py
-    downloads a wheel by this name, and the wheel does not import.
+    downloads a wheel by this name, and importing flash_attn fails.
 
 How it shows
     pip installs ...torch2.6cxx11abiFALSE... without an error. The import ends with "undefined symbol:

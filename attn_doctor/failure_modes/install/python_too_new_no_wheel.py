@@ -183,7 +183,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if refused and asked:
         name = asked[0].groups["requirement"].rstrip(".,")
         return Hit(
-            message=f"{name} exists for other Python versions, and not for the Python there.",
+            message=f"{name} exists for other Python versions, but not for this Python.",
             evidence=building.lines((*refused, *asked)),
         )
     if not wanted:

@@ -146,7 +146,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     return Hit(
-        message="The module that was imported there is written for a newer Python than the Python there.",
+        message="The imported module is written for a newer Python than the Python in the log.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
         # In a file of the user, the same error may be a simple mistake.
         confidence=_confidence(seen, told)

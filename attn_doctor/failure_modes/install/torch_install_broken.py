@@ -1,4 +1,4 @@
-"""torch is installed but does not import.
+"""torch is installed, but importing it fails.
 
 What it is
     `import torch` raises an error, exits, hangs or crashes. Or the module that Python imports as torch is not torch.
@@ -57,7 +57,7 @@ _ALWAYS = (
 MODE = FailureMode(
     code="AD213",
     slug="torch-install-broken",
-    title="torch does not import",
+    title="Importing torch fails",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     blocks=EVERY_BACKEND,
@@ -181,7 +181,7 @@ def detect(facts: Facts) -> Hit | None:
         where = f" (at {fault.where})" if fault.where and fault.where != "torch" else ""
         name = f"torch {torch.version}" if isinstance(torch.version, str) else "torch"
         return Hit(
-            message=f"{name} does not import: {how}{where}.",
+            message=f"Importing {name} fails: {how}{where}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"), _place(facts)),
             certainty=Certainty.OBSERVED,
         )
@@ -237,7 +237,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if "part" in proofs[0].groups:
             name = proofs[0].groups["part"]
             return Hit(
-                message=f"Python finds something named torch there, but it has no {name}, which every torch has: it is what is left of an "
+                message=f"Python finds a module named torch, but it has no {name}, which every torch has: it is what is left of an "
                 "old installation, or a folder or file of your own named torch.",
                 evidence=evidence,
                 variant=Remnant(),

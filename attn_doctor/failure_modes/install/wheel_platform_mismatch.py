@@ -193,7 +193,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
-            message=f"{seen.group('library')} was built for another Python: it needs {symbol}, which the Python there does not have.",
+            message=f"{seen.group('library')} was built for another Python: it needs {symbol}, which the Python in the log does not have.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )

@@ -156,13 +156,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     blocked = seen.group("blocked")
     if blocked is not None:
         return Hit(
-            message=f"The file that torch.load read there calls {blocked}, which can run commands: torch.load refused it, because of weights_only=True.",
+            message=f"The file that torch.load read calls {blocked}, which can run commands: torch.load refused it, because of weights_only=True.",
             evidence=evidence,
             variant=Refused(call="blocked", name=blocked),
         )
     name = seen.group("name")
     return Hit(
-        message="torch.load refused a file there: it reads with weights_only=True, and the file contains more than weights"
+        message="torch.load refused to load a file: it reads with weights_only=True, and the file contains more than weights"
         f"{f': {name}' if name else ''}.",
         evidence=evidence,
         variant=_refused(_call(facts, seen, name), name, seen),

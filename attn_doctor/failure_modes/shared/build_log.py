@@ -46,7 +46,7 @@ def _in_image(facts: Facts) -> tuple[Step, ...]:
     whole = commands.by_hand(
         ("docker", "build", "--progress=plain", "."),
         f"run this on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
-        "an image, if the build succeeds",
+        "a container image, if the build succeeds",
         into=FILE,
     )
     return line, whole

@@ -87,7 +87,7 @@ def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = [
         *torch_steps.fresh_runtime(facts),
-        Fix(title="Install the releases that fit the torch that is there", steps=(belonging,), verify=verify),
+        Fix(title="Install the releases that fit the installed torch", steps=(belonging,), verify=verify),
     ]
     back: tuple[Step, ...] = ()
     if moved.before is not None:

@@ -209,7 +209,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
             name,
             upgrade=True,
             no_build_isolation=True,
-            why="compiled at its first use, for the torch there",
+            why="compiled for the installed torch when it is first used",
             changes=name,
         )
         made = [Fix(title=f"Upgrade {name}", steps=(tools(facts), newest), verify=subject.verify(facts))]

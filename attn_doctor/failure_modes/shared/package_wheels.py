@@ -65,7 +65,7 @@ def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
             subject.requirement(facts) or name,
             no_build_isolation=True,
             no_cache=True,
-            why=f"its setup downloads the finished wheel for the torch that is there from {row.url}. If there is no such wheel, "
+            why=f"its setup.py downloads the finished wheel for the installed torch from {row.url}. If there is no such wheel, "
             f"`import {row.module}` fails after this step: then unset that variable and build it",
             changes=f"adds {name}",
         ),

@@ -86,7 +86,7 @@ def _libraries(gfx: str) -> Step:
     return commands.by_hand(
         (),
         f"the HIP SDK has no rocBLAS for {gfx}: make a copy of its folder bin\\rocblas\\library, then put the files for {gfx} and this release of the "
-        f"SDK there, together with the rocblas.dll that comes with them ({_LIBRARIES}: not built by AMD)",
+        f"SDK into the copy, together with the rocblas.dll that comes with them ({_LIBRARIES}: not built by AMD)",
         "libraries of the HIP SDK",
         "medium",
         risk_text="these files are not built by AMD",

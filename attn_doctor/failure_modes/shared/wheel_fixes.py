@@ -134,7 +134,7 @@ def look_it_up(facts: Facts) -> Fix:
     again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
         ("attn-doctor", "wheels", *target),
-        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI there: install this address with {again}",
+        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI of this environment: install this address with {again}",
         "nothing",
         "none",
     )
