@@ -25,7 +25,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system there differs.",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system differs.",
         [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
         ),
         "environment-pollution",
-        "torch 2.3.0+cu118 is there now, and torchvision is built for torch 2.2.0: only torch was replaced.",
+        "torch 2.3.0+cu118 is installed now, and torchvision is built for torch 2.2.0: only torch was replaced.",
         [
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],

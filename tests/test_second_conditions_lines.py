@@ -89,7 +89,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("requirements-missing", MATPLOTLIB + ULTRALYTICS, "high", "and the program imports it"),
         ("requirements-missing", MATPLOTLIB + BUILD_FAILED, None, ""),
         ("requirements-missing", PSUTIL, None, ""),
-        ("requirements-missing", ULTRALYTICS + PSUTIL, "high", "psutil is not installed there"),
+        ("requirements-missing", ULTRALYTICS + PSUTIL, "high", "psutil is not installed, and"),
         (
             "glibcxx-too-old",
             GLIBCXX.format("/v/site-packages/flash_attn_2_cuda.so"),

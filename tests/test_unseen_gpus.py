@@ -81,7 +81,7 @@ def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
         "torch.__version__: 2.4.1+cu124\ntorch.cuda.is_available(): False\n" + SMI.format("560.35.03", "12.6")
     )
     assert found.message == (
-        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there supports that CUDA, and torch sees no GPU; the log does not say why: the "
+        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 supports that CUDA, and torch sees no GPU; the log does not say why: the "
         "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
     )
     assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]

@@ -58,7 +58,7 @@ FIRST = {
     "a V100 under CUDA 10.2: its code is there": (f"{NCCL}I train on 4 V100-SXM2 GPUs with PyTorch 1.8.1 and CUDA 10.2.\n", "A CUDA call of NCCL failed", ["export NCCL_DEBUG=INFO"]),
     "the driver's line for an old torch stands before words": (
         f"{TOO_OLD.format(10020)}YOLOv5 v5.0-9-g12ab torch 1.8.0 CPU\nDriver version 440.33.01\n",
-        "The driver there supports CUDA 10.2 at most",
+        "This driver supports CUDA 10.2 at most",
         [
             f"python3 {AGAIN}torch==1.8.0 torchvision==0.9.0 {STABLE}",
         ],

@@ -51,7 +51,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="try this attention backend only; repeat for more",
     )
     parser.add_argument(
-        "--log", action="append", default=[], metavar="FILE", help="read a build or run log too; - for standard input"
+        "--log",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="also read this log of a build or a run; - for standard input",
     )
     parser.add_argument(
         "--facts", metavar="FILE", help="judge the facts in this file (or in a report) instead of this machine"

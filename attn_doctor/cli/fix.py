@@ -25,7 +25,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, one that was tried")
+    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, show a plan that was tried")
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
     what.add_argument("--undo", action="store_true", help="undo the last --apply, file by file")
     add_target(parser)

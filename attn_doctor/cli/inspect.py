@@ -27,7 +27,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         default=[],
         type=capability,
         metavar="CC",
-        help="also say whether the GPU code inside runs on this compute capability, 8.9; repeat for more",
+        help="also say whether the GPU code in the file runs on this compute capability, such as 8.9; repeat for more",
     )
     parser.add_argument(
         "--beside",

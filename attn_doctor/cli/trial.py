@@ -29,14 +29,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         nargs="+",
         default=[640],
         metavar="N",
-        help="image sizes; with several, the answer shows how each backend's time grows",
+        help="image sizes; with several sizes, the answer shows how each backend's time grows",
     )
     parser.add_argument(
         "--batch", type=whole, nargs="+", default=[2], metavar="N", help="images in a batch (default: 2)"
     )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
     parser.add_argument(
-        "--backend", action="append", default=[], metavar="NAME", help="this backend only; repeat for more"
+        "--backend", action="append", default=[], metavar="NAME", help="measure this backend only; repeat for more"
     )
     parser.add_argument(
         "--dtype",
@@ -98,7 +98,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FILE",
         help="write the settings that were found into FILE (default: a file in your cache folder, which `attn-doctor run --prescribed` reads)",
     )
-    tune.add_argument("--images", type=whole, metavar="N", help="images in your training set, to decide cache=")
+    tune.add_argument(
+        "--images",
+        type=whole,
+        metavar="N",
+        help="number of images in your training set; attn-doctor uses it to choose cache=",
+    )
     add_target(parser)
     add_outputs(parser, "everything", only=("json",))
     parser.set_defaults(execute=execute)

@@ -146,7 +146,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     home = seen.group("home")
     if home:
-        message = f"CUDA_HOME was {home!r} there, which is not the folder of one toolkit."
+        message = f"CUDA_HOME was {home!r}, which is not the folder of one toolkit."
         return Hit(message=message, evidence=evidence, variant=Value(value=home))
     header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
     parent = seen.group("parent")

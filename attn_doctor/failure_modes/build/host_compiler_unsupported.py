@@ -219,7 +219,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if limit:
         return Hit(
-            message=f"A gcc newer than {limit} was called, and this nvcc supports none newer than {limit}.",
+            message=f"A gcc newer than {limit} was called, and {limit} is the newest gcc that this nvcc supports.",
             evidence=evidence,
             variant=Newest(gcc=int(limit)) if limit.isdigit() else None,
         )

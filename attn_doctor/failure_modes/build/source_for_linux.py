@@ -155,6 +155,6 @@ def _newer(facts: Facts, name: str | None) -> Fix:
 
 
 def _under_wsl(facts: Facts) -> Fix:
-    words = "installs Linux inside Windows: create an environment in it, and install the package there, where its sources compile"
+    words = "installs Linux inside Windows: create an environment inside this Linux, and install the package into it: its sources compile on Linux"
     step = commands.by_hand(("wsl.exe", "--install"), words, "installs WSL2", elsewhere=True)
     return Fix(title="Use the package in WSL2", steps=(step,), verify=subject.verify(facts))

@@ -111,7 +111,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
     if notice:
-        message = "triton is not installed there; the program says so and goes on."
+        message = "triton is not installed; the program reports this and continues."
         return Hit(message=message, evidence=building.lines(hints), severity=Severity.INFO)
     return Hit(
         message="The log shows that triton is not installed.",

@@ -106,7 +106,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if name and module:
         message = f"{module} there has no {name}: the code that uses it was written for another release of triton."
     else:
-        message = "The code that uses triton was written for another release than the triton there."
+        message = "The code that uses triton was written for another release than the installed triton."
     return Hit(message=message, evidence=evidence)
 
 

@@ -92,7 +92,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
         else "NVIDIA's container toolkit is missing, or not configured."
     )
     return Hit(
-        message=f"{name.capitalize()} there cannot pass the GPU into containers: {why}",
+        message=f"{name.capitalize()} cannot pass the GPU into containers: {why}",
         evidence=evidence,
         variant=Engine(name=name),
         confidence=Confidence.HIGH,
@@ -136,7 +136,7 @@ def _without_gpu(facts: Facts) -> Fix:
     """Return the fix for a host on whose bus no NVIDIA GPU was seen. It looks again: a log with only "VGA" lines does not show every GPU."""
     look = commands.by_hand(
         ("lspci", "-d", "10de:"),
-        "lists the NVIDIA devices of the host; the log shows none. If it lists none, no toolkit helps",
+        "lists the NVIDIA devices of the host; the log shows no device. If the command lists no device, the toolkit does not help",
         "nothing",
         "none",
     )

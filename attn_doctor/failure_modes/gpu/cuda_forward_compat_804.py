@@ -152,7 +152,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ahead: tuple[Step, ...] = ()
         else:
             folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
-            before = "the host's own libcuda is there (on RHEL and Rocky in /usr/lib64), and is then found before the one in the compat folder"
+            before = "the host's own libcuda is in this folder (on RHEL and Rocky in /usr/lib64), and is then found before the one in the compat folder"
             ahead = (commands.in_front(facts, "LD_LIBRARY_PATH", folder, before),)
         steps: tuple[Step, ...] = (
             *ahead,

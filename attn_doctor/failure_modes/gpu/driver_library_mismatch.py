@@ -57,7 +57,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
-    says="The driver's libraries there have another version than the loaded kernel module.",
+    says="The driver's libraries have another version than the loaded kernel module.",
     signs=(
         Sign(
             pattern=r"[Dd]river/[Ll]ibrary version mismatch",

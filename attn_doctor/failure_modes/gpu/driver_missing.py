@@ -265,13 +265,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
     message = (
-        "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
+        "No NVIDIA driver works: the driver is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
         else "CUDA found no GPU there: the GPU is hidden, was not passed in, its driver is not loaded, or there is none."
     )
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:
-        message = "Secure Boot refuses the driver's module there: the key that signed it is not enrolled."
+        message = "Secure Boot refuses the driver's kernel module: the key that signed the module is not enrolled."
     return Hit(
         message=message,
         evidence=evidence,

@@ -209,7 +209,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if found:
         number = int(found)
-        message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
+        message = f"This driver supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
         return Hit(message=message, evidence=evidence)
     if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
         message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."

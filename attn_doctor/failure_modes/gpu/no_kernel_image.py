@@ -267,7 +267,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         archs = seen.group("archs")
         held = f"has code for {', '.join(archs.split())}, but not" if archs else "has no code"
         return Hit(
-            message=f"torch there {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
+            message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=Lacking(binary="torch"),
             severity=Severity.ERROR,

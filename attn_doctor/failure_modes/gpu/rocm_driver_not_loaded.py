@@ -109,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = (
         "The AMD GPU is there, but this user may not open /dev/kfd, which ROCm needs."
         if by == "refused"
-        else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded there, or its devices are not visible."
+        else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded, or its devices are not visible."
     )
     return Hit(
         message=message,

@@ -292,7 +292,7 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
     if not steps:
         return None
     home = toolkits.point_at(facts, nvcc)
-    title = f"Install a torch for the CUDA {nvcc} that is there, and point CUDA_HOME at it"
+    title = f"Install a torch for the installed CUDA {nvcc}, and point CUDA_HOME at it"
     return Fix(title=title, steps=(*steps, home), verify=building.verify(facts))
 
 

@@ -213,10 +213,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else "torch is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
     )
     message = {
-        "nothing": f"torch sees no GPU there, and the log does not say why: {why_not}",
+        "nothing": f"torch sees no GPU, and the log does not say why: {why_not}",
         "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or the "
         "driver is older than that CUDA, or the GPU is hidden, or there is none.",
-        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there supports that CUDA, and torch sees no GPU; "
+        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} supports that CUDA, and torch sees no GPU; "
         "the log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
     }[fits]
     return Hit(
@@ -279,7 +279,7 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
     if amd_gpus(facts):
         means = "a version without +rocm is no build for AMD GPUs: then use the next fix"
     elif fits == "nothing":
-        means = "+cpu in the version, or None after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
+        means = "+cpu in the version, or None after it, means a CPU build: install a CUDA build; a CUDA number and False: check the driver"
     else:
         means = (
             "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"

@@ -125,7 +125,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines = {m.line for m in mangled}
     return Hit(
         message=_sentence(
-            symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension", symbol, "the torch there"
+            symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension",
+            symbol,
+            "the installed torch",
         ),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         variant=OfTorch(new_abi=not strings) if strings is not None and symbols.of_abi(symbol) else None,

@@ -271,14 +271,14 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
             return None  # abi-mismatch-cxx11 reports the other ABI, and torchvision-mismatch reports torchvision
         built = symbols.built_for(symbol)
         text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
-        return f"{text}, which the torch there does not have.", Confidence.HIGH
+        return f"{text}, which the installed torch does not have.", Confidence.HIGH
     if "built" in groups:
         if not groups.get("have"):
-            return f"{who} was built for torch {groups['built']}, and another torch is there.", Confidence.MEDIUM
+            return f"{who} was built for torch {groups['built']}, and another torch is installed.", Confidence.MEDIUM
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (
-            f"{who} was built for torch {groups['built']}, and torch {groups['have']} is there.",
+            f"{who} was built for torch {groups['built']}, and torch {groups['have']} is installed.",
             Confidence.MEDIUM,
         )
     if "operators" in groups:
@@ -293,7 +293,7 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
         )
         package = stated if stated and built_packages.row_of(stated) else None
         whose = f"{name} of {package}" if package and name not in package.replace("-", "_") else name
-        text = f"{whose} was built for another torch: a function that it calls is not in the libraries there."
+        text = f"{whose} was built for another torch: a function that it calls is not in the installed libraries."
         return text, Confidence.HIGH if ours or package else Confidence.LOW
     return f"{who} was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
 
@@ -313,7 +313,7 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         back = torch_steps.release(facts, release, f"the torch that {names} were built for", cuda)
     else:
         words = (
-            f"install the torch that was there before, with its torchvision: {names} were built for that torch. pip printed its version after "
+            f"install the torch that was installed before, and the torchvision for it: {names} were built for that torch. pip printed its version after "
             f"'Uninstalling torch-' when it replaced it"
         )
         back = (commands.by_hand((), words, "torch and torchvision"),)

@@ -114,7 +114,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     why = "adds the folders of all NVIDIA wheels of this environment, so that the loader searches them in this shell; then start the program again"
     path = nvidia_wheels.on_the_path(facts, why, dll=library.endswith(".dll"))
     verify = commands.check(facts)
-    title = "Install the library into the environment, and let the loader search there"
+    title = "Install the library into the environment, and let the loader search its folder"
     return (Fix(title=title, steps=(get, *path), verify=verify),)
 
 

@@ -170,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     newest = max((m.groups["glibc"] for m in seen.matches), key=lambda v: pair(v) or (0, 0))
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
-        message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
+        message=f"{what} was built for glibc {newest} or newer, and this system has an older glibc.",
         evidence=evidence,
         variant=Needed(glibc=newest),
     )
@@ -263,10 +263,10 @@ def _another_release(facts: Facts, name: str | None) -> Fix:
     what = name or "the package whose file the error names"
     words = (
         f"install an older release of {what}: the name of its wheel has to contain manylinux_2_NN with NN not higher than in the version of glibc. Or "
-        f"build it there from its source: pip install with --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
+        f"build it on that machine from its source: pip install with --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
     )
     step = commands.by_hand((), words, "that package")
-    title = f"Install a release of {name or 'that package'} for an older Linux, or build it there"
+    title = f"Install a release of {name or 'that package'} for an older Linux, or build it on that machine"
     return Fix(title=title, steps=(look, step), verify=subject.verify(facts))
 
 
@@ -282,7 +282,11 @@ def _newer_system(facts: Facts) -> Fix:
         "itself: every program of the system uses it"
     )
     step = commands.by_hand((), words, "another system", "none")
-    return Fix(title="Use a newer distribution, or a container with one", steps=(step,), verify=commands.check(facts))
+    return Fix(
+        title="Use a newer distribution, or a container with a newer distribution",
+        steps=(step,),
+        verify=commands.check(facts),
+    )
 
 
 def _build_here(facts: Facts) -> Fix | None:

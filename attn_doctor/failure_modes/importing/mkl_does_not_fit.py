@@ -126,12 +126,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ):
         return None  # the MKL of another program
     if "symbol" in said:
-        message = f"torch there calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
+        message = f"torch calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
         return Hit(message=message, evidence=evidence, variant=Wanted())
     if "library" in said:
         first = said.get("number") == "1"
         return Hit(
-            message=f"{said['library']} is not there: the MKL there is {'newer than 2021' if first else 'of another release'}, or none is installed.",
+            message=f"{said['library']} was not found: the installed MKL is {'newer than 2021' if first else 'of another release'}, or no MKL is installed.",
             evidence=evidence,
             variant=Wanted(mkl="mkl<2022" if first else "mkl>=2022,<2024.1"),
         )

@@ -113,12 +113,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     bridge = any("Numpy is not available" in m.text for m in there)
     raised = any("Error: No module named" in m.text for m in there)
     if old:
-        message = "A package was built for a newer NumPy than the NumPy there."
+        message = "A package was built for a newer NumPy than the installed NumPy."
         return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
         return None  # "Numpy is not available" alone: in most cases NumPy is too new
     if not bridge and not raised:
-        message = "NumPy is not installed there. torch prints a warning and continues."
+        message = "NumPy is not installed. torch prints a warning and continues."
         return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
         message="NumPy is not installed: torch cannot convert tensors to arrays.",

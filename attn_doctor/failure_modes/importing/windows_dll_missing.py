@@ -350,7 +350,7 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
     if not steps:
         return ()
     known_cpu = facts.torch.cuda is None
-    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is there")
+    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is installed")
     return (Fix(title=title, steps=steps if known_cpu else (look, *steps), verify=verify),)
 
 

@@ -132,7 +132,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
     listed = any(m.groups.get("versions") for m in ours) and not empty
     if empty:
-        message = f"The index has nothing called {wanted} that pip can install there. Check the index, and whether --only-binary is set."
+        message = f"The index has nothing called {wanted} that this pip can install. Check the index, and whether --only-binary is set."
     else:
         message = f"There is no {wanted} on the index."
     return Hit(

@@ -145,7 +145,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         undo=("rm", "-r", ".venv"),
     )
     activate = ".venv\\Scripts\\activate" if windows else ". .venv/bin/activate"
-    use = commands.by_hand((), f"activate it ({activate}), and install there again", "this shell")
+    use = commands.by_hand((), f"activate it ({activate}), and install into it again", "this shell")
     verify = (
         "attn-doctor",
         "check",

@@ -294,7 +294,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
             "unknown",
             f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}",
         )
-    return "unknown", "; the log does not show whether the Python or the system there differs"
+    return "unknown", "; the log does not show whether the Python or the system differs"
 
 
 def _with_glibc(facts: Facts) -> Fix:

@@ -58,7 +58,7 @@ def sentence(moved: Moved) -> str:
     names = " and ".join(moved.belong)
     those = f"torch {moved.before}" if moved.before else "another torch"
     return (
-        f"torch {moved.torch} is there now, and {names} {'is' if len(moved.belong) == 1 else 'are'} built for {those}: "
+        f"torch {moved.torch} is installed now, and {names} {'is' if len(moved.belong) == 1 else 'are'} built for {those}: "
         "only torch was replaced."
     )
 

@@ -39,7 +39,7 @@ def tools(facts: Facts, *missing: str) -> Step:
     needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
         *needed,
-        why="the setup imports all of these: install them together, or the build fails again at the next missing one",
+        why="setup.py imports all these packages: install them together, or the build fails again at the next missing package",
         changes="adds build tools",
     )
 
@@ -142,7 +142,7 @@ def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     why = (
         "has to print two versions: the build imports this torch, and torch stays. If the command fails, install torch first, with the command from "
-        "https://pytorch.org/get-started/locally/ for the CUDA there"
+        "https://pytorch.org/get-started/locally/ for the installed CUDA"
     )
     return (commands.by_hand(argv, why, "nothing", "none"),)
 
@@ -218,7 +218,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
         runs = any(isinstance(step, Install) for fix in made for step in fix.steps)
         made = [*made, kept] if runs else [kept]
     elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
-        why = f"compiles it against the torch that is there now: {because}"
+        why = f"compiles it against the torch that is installed now: {because}"
         built = Fix(
             title=f"Build {name} again, for this torch",
             steps=_anew(facts, why, row, compiled=compiled),
@@ -235,7 +235,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
 def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     """Return the fix for a package that runs from the folder of its sources: build it again in that folder, and do not replace it."""
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
-    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is there now; it may take hours"
+    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is installed now; compiling may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
     steps = (tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
@@ -277,7 +277,7 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
     value = "TORCH_CUDA_ARCH_LIST"
     if known is not None:
-        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the GPU that is there")
+        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the present GPU")
     else:
         words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
         arch = commands.by_hand((), words, "this shell's environment only", "none")
@@ -328,7 +328,7 @@ def _compiled_anew(facts: Facts, name: str, *arch: Step) -> Fix:
     They are in the folder TORCH_EXTENSIONS_DIR, else in ~/.cache/torch_extensions, on Windows under LOCALAPPDATA.
     https://docs.pytorch.org/docs/stable/cpp_extension.html
     """
-    why = f"{name} compiles at its first use and stores the result in this folder: without the folder it compiles again, for the GPU and torch there"
+    why = f"{name} compiles when it is first used and stores the result in this folder: if the folder is removed, {name} compiles again, for the present GPU and torch"
     folder = "$HOME/.cache/flashinfer" if name == "flashinfer-python" else _EXTENSIONS
     argv: tuple[str, ...] = ("sh", "-c", f'rm -rf "{folder}"')
     if facts.system.os == "windows":

@@ -70,7 +70,7 @@ def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
             changes=f"adds {name}",
         ),
     )
-    return Fix(title=f"Let {name}'s setup download its finished wheel", steps=steps, verify=subject.verify(facts))
+    return Fix(title=f"Let {name}'s setup.py download the finished wheel", steps=steps, verify=subject.verify(facts))
 
 
 def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
@@ -248,9 +248,7 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
     return (
         (step,)
         if known
-        else torch_asked.steps(
-            facts, step, of, "the address contains torch and CUDA: write the versions that are there"
-        )
+        else torch_asked.steps(facts, step, of, "the address contains torch and CUDA: write the installed versions")
     )
 
 
