@@ -79,7 +79,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a compiled part that is missing, with the wheel for the torch of the log": (
         "$ pip list\ntorch 2.3.0+cu121\nmmcv 2.2.0\n$ python a.py\nModuleNotFoundError: No module named 'mmcv._ext'\n",
         "extension-not-built",
-        "mmcv._ext, the compiled part of mmcv, is not there: the package was installed without it.",
+        "mmcv._ext, the compiled part of mmcv, is missing: the package was installed without it.",
         [
             "python -m pip uninstall -y mmcv mmcv-lite mmcv-full",
             (

@@ -105,7 +105,7 @@ def start(
 
 
 def _temporary(environ: Mapping[str, str]) -> str | None:
-    """Return a new folder for a child's temporary files. If the child has a TMPDIR that attn-doctor has not, the folder is made there."""
+    """Return a new folder for a child's temporary files. If the child's TMPDIR differs from attn-doctor's, the folder is made in the child's TMPDIR."""
     place = environ.get("TMPDIR")
     if not place or place == os.environ.get("TMPDIR"):
         return leftovers.new_folder()

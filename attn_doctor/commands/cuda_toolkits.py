@@ -336,7 +336,7 @@ _KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | t
 
 
 def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
-    """Return the steps for a Linux that a log does not name, as Ubuntu and Debian take them. `dashed`, `label`: "12-8", "12.8"."""
+    """Return the steps for a Linux whose distribution is not known from the log: the steps for Ubuntu and Debian. `dashed`, `label`: "12-8", "12.8"."""
     windows = (
         ""
         if facts.system.os == "linux"

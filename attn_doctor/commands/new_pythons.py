@@ -31,7 +31,7 @@ def folder_of_a_program(facts: Facts) -> str | None:
 
 
 def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that bring Python `version` ("3.10") here; where there is no command, one step with `why` alone."""
+    """Return the steps that bring Python `version` ("3.10") here. If no command does that: one step without a command, with `why` as its text."""
     windows, folder = facts.system.os == "windows", folder_of_a_program(facts)
     by_launcher = (
         commands.by_hand(

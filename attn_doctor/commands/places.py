@@ -95,7 +95,7 @@ def on_cluster(facts: Facts) -> bool:
 
 
 def is_root(facts: Facts) -> bool:
-    """Say whether commands run as root here: these need no sudo, which mostly is not installed there."""
+    """Say whether commands run as root here: such commands need no sudo, which is often not installed for root."""
     if container(facts) is not None or hosted(facts) in ("colab", "kaggle"):
         return True
     home = facts.interpreter.prefix

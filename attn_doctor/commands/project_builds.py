@@ -106,7 +106,7 @@ def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
 
 
 def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    """Build with pip: Poetry always isolates builds. It installs torch before packages that need it, so mostly torch is there."""
+    """Build with pip, because Poetry always isolates builds. Poetry installs torch before packages that need it, so torch is usually installed."""
     asked = f"{wanted.name}=={facts.subject.asked}" if isinstance(facts.subject.asked, str) else wanted.name
     return (
         RunByHand(

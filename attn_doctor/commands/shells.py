@@ -1,4 +1,4 @@
-"""Shows a command as one line for the place where it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
+"""Write a command as one line for the place into which it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for; "windows" where it is cmd or PowerShell, but not known which."""
+    """Return the kind of shell to print commands for; "windows": it is cmd or PowerShell, and attn-doctor does not know which of the two."""
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):

@@ -73,7 +73,7 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
 
 
 def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
-    """Return the step for a Linux whose distribution is not known: one line, by apt-get where there is one, else by dnf."""
+    """Return the step for a Linux whose distribution is not known: one command line, which uses apt-get if it is installed, else dnf."""
     line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
     return commands.by_hand(
         ("sh", "-c", line),

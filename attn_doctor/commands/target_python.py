@@ -38,7 +38,7 @@ _SYSTEM = re.compile(
 
 
 def python(facts: Facts) -> str:
-    """Return the target's own interpreter: its path, or the name that is on PATH there."""
+    """Return the target's own interpreter: its path, or the name that is on the PATH of the target."""
     if isinstance(facts.interpreter.python, str):
         return facts.interpreter.python
     if facts.grade == "stated" and (inside := _in_project(facts)):

@@ -13,7 +13,7 @@ _DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # as a pa
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps; none on Windows, in an image, on a cluster and where no package manager has each toolkit."""
+    """Return the steps. Empty: on Windows, in a container, on a cluster, and if no package manager has all toolkits."""
     beside = places.container(facts) or places.on_cluster(facts) or facts.system.os in ("windows", "darwin")
     if beside or shell_of(facts) != "bash":
         return ()
@@ -36,7 +36,12 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     why = f"the toolkit alone, which brings no driver; {none}"
     get = commands.by_hand(("sh", "-c", install), why, "adds the CUDA toolkit", takes="about 5 GB")
     home = f"export CUDA_HOME=/usr/local/cuda-{asked}"
-    where = commands.by_hand(("sh", "-c", home), "where that package puts it", "CUDA_HOME, in this shell alone", "none")
+    where = commands.by_hand(
+        ("sh", "-c", home),
+        "the folder into which this package installs the toolkit",
+        "CUDA_HOME, in this shell alone",
+        "none",
+    )
     return (*made, get, where)
 
 

@@ -62,7 +62,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
-    """Return whether a step installs the release that is there now: its wheel was found or built once, and pip may have kept it."""
+    """Return whether a step installs the release that is already installed: pip found or built its wheel once, and may have kept the wheel."""
     have = facts.flash_attention.version
     return (
         isinstance(step, Install)

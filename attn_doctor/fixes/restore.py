@@ -126,7 +126,7 @@ def started(pid: int) -> str | None:
 
 
 def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
-    """End an installer that outlived the attn-doctor which started it, and take the lock. Raises Busy."""
+    """End an installer that still runs although the attn-doctor which started it has ended, then take the lock. Raises Busy."""
     doctor = next((event["doctor"] for event in journal if event["at"] == "begin"), None)
     if doctor and doctor[0] != os.getpid() and started(doctor[0]) == doctor[1]:
         raise Busy(f"attn-doctor is still at work on this environment (process {doctor[0]}): wait for it, or end it")

@@ -71,7 +71,7 @@ def is_page(url: str) -> bool:
 
 
 def for_old_torch(row: BuiltPackage | None, torch: str | None) -> str | None:
-    """Return the last release of a package that this torch takes, "2.2.2"; None where the newest takes it, or torch is not known."""
+    """Return the last release of a package that works with this torch, such as "2.2.2". None: the newest release works with it, or torch is not known."""
     minor = pair(torch) if torch else None
     known = row.last_before.items() if row is not None and minor is not None else ()
     return next((release for first, release in known if minor is not None and minor < (pair(first) or minor)), None)

@@ -44,7 +44,7 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
 
 def build(torch: str, machine: Machine) -> OldBuild | None:
-    """Return the CUDA build of this very release, "1.6.0", that the machine runs; None where there is none, or it is newer than 1.13."""
+    """Return the CUDA build of this very release, "1.6.0", that the machine can run; None: there is no such build, or the release is newer than 1.13."""
     bare = torch.partition("+")[0]
     return next(
         (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
@@ -52,7 +52,7 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
 
 
 def newest(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that the driver, the GPU and the Python run; None where none does, or nothing is known of the driver."""
+    """Return the newest of these releases that runs with the driver, the GPU and the Python. None: no release does, or the driver is not known."""
     if not machine.knows_driver:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
@@ -60,7 +60,7 @@ def newest(machine: Machine) -> OldBuild | None:
 
 
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None where none has, or it is not known."""
+    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None: no release has, or it is not known."""
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
     return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)

@@ -36,7 +36,7 @@ _FOR_WINDOWS = {
 
 
 def windows_wheel(torch: str, python: str) -> str | None:
-    """Return the address of a community wheel of flash-attn for Windows, for this torch and minor of Python; None where none is known."""
+    """Return the address of a community wheel of flash-attn for Windows, for this torch and minor of Python; None: no such wheel is known."""
     row = next(r for r in load(Elsewhere) if r.name == "kingbri1/flash-attention")
     minor = pair(torch)
     found = _FOR_WINDOWS.get(dotted(minor)) if minor else None

@@ -35,7 +35,7 @@ def release(torch: str) -> TorchRelease | Unknown:
 
 
 def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
-    """Return the recorded CUDA builds of a torch minor; none for Windows, where they are not recorded."""
+    """Return the recorded CUDA builds of a torch minor. Empty for Windows: its builds are not recorded."""
     minor = pair(torch)
     return tuple(row for row in load(TorchBuild) if pair(row.torch) == minor and row.platform == platform)
 

@@ -111,7 +111,7 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
 
 
 def neighbour_of(gfx: str) -> str | None:
-    """Return the value of HSA_OVERRIDE_GFX_VERSION by which a card runs the code of a neighbour; None where none is known."""
+    """Return the value of HSA_OVERRIDE_GFX_VERSION that makes a card run the code of a similar card; None: no value is known."""
     return _NEIGHBOURS.get(gfx[:6])
 
 
@@ -314,7 +314,7 @@ def _cpu(machine: Machine) -> Choice | NoTorch:
 
 
 def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = None) -> Choice | NoTorch:
-    """Return the newest release that the Python and the C library take, up to the minor `last`."""
+    """Return the newest release, up to the minor `last`, that has wheels for the Python and the C library."""
     for row in reversed(load(TorchRelease)):
         minor = pair(row.minor) or (0, 0)
         glibc = "2.28" if minor >= (2, 7) else "2.17"

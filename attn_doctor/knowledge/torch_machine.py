@@ -122,7 +122,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
 
 class NoTorch(Record, frozen=True, kw_only=True):
-    """No wheel of PyTorch fits: what to do instead, in words, and NVIDIA's own wheel where it is known."""
+    """Say that no wheel of PyTorch fits: hold what to do instead, in words, and NVIDIA's own wheel if one is known."""
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str
@@ -132,5 +132,5 @@ class NoTorch(Record, frozen=True, kw_only=True):
 
 
 def exactly(name: str, version: str | None) -> str:
-    """Return the requirement of one version; the name alone where none is known."""
+    """Return the requirement of one version; the name alone if no version is known."""
     return f"{name}=={version}" if version else name

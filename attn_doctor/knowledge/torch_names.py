@@ -59,9 +59,9 @@ def _family(torch: str) -> Choice:
 
 
 def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
-    """Return the requirement of a NumPy that this torch takes, within a specifier: "numpy<2" for torch 2.2.
+    """Return the requirement of a NumPy that works with this torch, within a specifier: "numpy<2" for torch 2.2.
 
-    NumPy 2 passes no array to a torch that was built for NumPy 1, and no metadata says so:
+    A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch says so:
     https://github.com/pytorch/pytorch/issues/107302
     """
     takes_two = pytorch.numpy(torch, "2.0.0", os)
@@ -71,6 +71,6 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
 
 
 def torchvision(torch: str) -> str | None:
-    """Return the version of the torchvision that belongs to this torch; None where it is not known."""
+    """Return the version of the torchvision that belongs to this torch; None: it is not known."""
     found = pytorch.torchvision_for(torch)
     return found if isinstance(found, str) else None

@@ -10,8 +10,8 @@ import msgspec
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Represent a value that could not be found out. In JSON: ``{"unknown": why}``.
 
-    It is neither true nor false, and ``bool()`` of it raises TypeError. Otherwise ``if facts.system.container:`` would take an
-    unknown machine for a container.
+    It is neither true nor false, and ``bool()`` of it raises TypeError. Otherwise ``if facts.system.container:`` would treat an
+    unknown machine as a container.
     """
 
     unknown: str

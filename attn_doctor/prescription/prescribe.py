@@ -140,7 +140,7 @@ class _Choice:
             self._kernel(asked)
 
     def choose(self, layer: Any, x: Any, shape: Callable[[Any, Any], tuple[int, ...]]) -> Any:
-        """Return the kernel for this layer and input, None where it is computed as installed."""
+        """Return the kernel for this layer and input; None: the installed attention computes it."""
         if self.asked == AS_INSTALLED:
             name = AS_INSTALLED
         elif kernels.compiling():  # no proof can run while a graph is traced: only known results count

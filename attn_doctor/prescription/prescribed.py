@@ -1,4 +1,4 @@
-"""Apply the prescription of `trial --tune` in this process: attention, threads, layout of the images and autocast, and take it back.
+"""Apply the prescription of `trial --tune` in this process: attention, threads, layout of the images and autocast, and undo it.
 
 For the user's own program, like `prescribe`: the standard library, torch, `changes` and `exchange` only, Python 3.8.
 """
@@ -56,7 +56,7 @@ class Prescribed:
 
 
 def attention_of(prescription: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return the backend to ask for: where training and predicting have different ones, each call takes its fastest."""
+    """Return the name of the backend to request. If training and predicting have different backends, each call uses its own fastest."""
     if "attention" in without:
         return AS_INSTALLED
     named = {prescription[what].get("attention", AS_INSTALLED) for what in (TRAINING, PREDICTING)}

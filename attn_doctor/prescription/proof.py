@@ -58,9 +58,9 @@ class Case(NamedTuple):
 
 
 def prove(name: str, kernel: Any, case: Case) -> None:
-    """Compare the output, and where it is used the gradients, with float64. Raises NotProven.
+    """Compare the output, and in training the gradients, with float64. Raises NotProven.
 
-    Where the memory does not hold the whole shape, a single image of it is compared.
+    If the memory is too small for the whole batch, a single image is compared.
     """
     try:
         _prove(name, kernel, case)

@@ -78,10 +78,10 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
-    """Return the name of the fastest backend, the first of them where none is measurably faster, and whether it leads clearly.
+    """Return the name of the fastest backend, and whether it is clearly the fastest. If no backend is measurably faster: the first one.
 
     A kernel of None is the attention as installed. The runs alternate, and the minimum of each counts, because a disturbance only
-    adds time. A kernel for which the memory does not suffice is no candidate.
+    adds time. A kernel for which the memory is too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)

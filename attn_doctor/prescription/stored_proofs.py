@@ -61,7 +61,7 @@ class StoredProofs:
         self._file: Path | None = None
 
     def find(self, asked: str, case: Case) -> str | None:
-        """Return the backend that was chosen for this case, after the small call agreed; None where there is none."""
+        """Return the backend that was stored for this case, if its small call still gives the stored numbers; None: no backend is stored."""
         entry = self._read().get(_name(asked, case))
         if not isinstance(entry, dict) or not isinstance(entry.get("backend"), str):
             return None
@@ -149,7 +149,7 @@ def _name(asked: str, case: Case) -> str:
 
 
 def _numbers(name: str, case: Case) -> list[float]:
-    """Return a few numbers of one small call of this backend: of its output and, where they are used, its gradients."""
+    """Return a few numbers from one small call of this backend: from its output and, in training, from its gradients."""
     small = case._replace(batch=1, tokens=min(case.tokens, _TOKENS))
     kernel, call = kernels.kernel(name), small.call()
     with kernels.in_force(kernel), torch.no_grad():

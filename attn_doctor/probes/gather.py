@@ -102,7 +102,7 @@ def _gather(request: GatherRequest) -> Facts:
 
 
 class _Runner:
-    """Start probes and record how they ended. A probe that takes longer than `deadline` seconds is left to itself.
+    """Start probes and record how they ended. attn-doctor does not wait longer than `deadline` seconds for a probe.
 
     This is one of the two places that catch every exception, because a probe may have a bug.
     """

@@ -13,7 +13,7 @@ SHARES = {
 
 
 def make_subject():
-    """Make the model, or the attention shapes alone where there is no model. Reports the reason."""
+    """Make the model. If there is no model, make the attention shapes alone, and report the reason."""
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)

@@ -25,7 +25,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the command line gives; None: take it from the target."""
+    """Hold the parts of the key that the command line gives. None: this part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None

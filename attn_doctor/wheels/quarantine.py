@@ -1,4 +1,4 @@
-"""Fetch one wheel into a folder of its own, where nothing imports it."""
+"""Download one wheel into a separate folder, from which nothing is imported."""
 
 from __future__ import annotations
 

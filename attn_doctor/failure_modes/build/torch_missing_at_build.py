@@ -264,7 +264,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit for a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
 
-    In all logs that we know, a package that imports torch failed there at that import.
+    In all known logs that end so, the import of torch failed.
     """
     hooks = [m for m in seen.matches if "hook" in m.groups]
     name = subject.stated(facts)

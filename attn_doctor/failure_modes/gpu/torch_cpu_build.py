@@ -233,14 +233,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _stated_cpu(facts: Facts) -> str | None:
-    """Return the version of the torch there, if it is known to be built without CUDA and ROCm; else None."""
+    """Return the version of the torch in the log, if it is known to be built without CUDA and ROCm; else None."""
     version = facts.torch.version
     cpu = isinstance(version, str) and facts.torch.cuda is None and facts.torch.hip is None
     return str(version) if cpu and not str(version).endswith("+xpu") and facts.system.os != "darwin" else None
 
 
 def _mostly_cpu(facts: Facts) -> bool:
-    """Say whether it is not known which build of torch is there, and pip installs a CPU build there by default."""
+    """Return whether the build of torch is not known, and pip installs a CPU build on such a machine by default."""
     unknown = isinstance(facts.torch.cuda, Unknown) and isinstance(facts.torch.hip, Unknown)
     return unknown and (facts.system.os == "windows" or facts.system.board == "jetson")
 

@@ -220,7 +220,7 @@ _FIRST_TORCH = {
 
 
 def _toolkit_is_there(facts: Facts, arch: str) -> bool:
-    """Say whether a CUDA toolkit is there, or probably is: images, a DGX Spark and a Jetson contain one."""
+    """Return whether a CUDA toolkit is installed, or probably is: container images, a DGX Spark and a Jetson contain one."""
     kits = facts.toolchain.toolkits
     of_a_board = arch.rstrip("af") in ("sm_121", "sm_110", "sm_101")  # DGX Spark and Jetson Thor
     return bool(isinstance(kits, tuple) and kits) or of_a_board or places.container(facts) is not None

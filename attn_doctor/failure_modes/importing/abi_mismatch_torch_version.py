@@ -223,7 +223,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the packages that do not fit the torch there, because torch was replaced.
+    """Name the packages that do not fit the installed torch, because torch was replaced.
 
     `built`: the torch that one of them was built for, if the log shows it. `alike`: all may have been built for one torch.
     """

@@ -235,7 +235,7 @@ _LAST_OF_OLD_LINUX = "2.7.4.post1"  # the last release whose wheels were built o
 
 
 def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
-    """Say whether wheels of the older release may load there: they are for x86-64, and were tested with glibc 2.28."""
+    """Return whether wheels of the older release may load on that machine: they are for x86-64, and were tested with glibc 2.28."""
     at_most = pair(str(_older(facts, needed).system.glibc))
     row = wheels.matrix(_LAST_OF_OLD_LINUX)
     lowest = None if isinstance(row, Unknown) or row.works_on_glibc is None else pair(row.works_on_glibc)

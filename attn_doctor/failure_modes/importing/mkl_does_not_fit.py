@@ -98,7 +98,7 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Hold the requirement of the MKL to install; `again`: install it even if this release is there."""
+    """Hold the requirement of the MKL to install; `again`: install it even if this release is already installed."""
 
     mkl: str = _OLDER
     again: bool = False

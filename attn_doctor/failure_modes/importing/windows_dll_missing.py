@@ -236,7 +236,7 @@ def _ends(seen: Seen, matches: list[Match]) -> bool:
 
 
 def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA there, and a library of AMD's HIP SDK is not found."""
+    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA on such a machine, and a library of AMD's HIP SDK is not found."""
     lacks = [m for m in seen.matches if "cuda" in m.groups]
     zluda = any("zluda" in m.groups for m in seen.matches)
     if not lacks or not (zluda or amd_gpus(facts)):

@@ -178,7 +178,7 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count: users install there."""
+    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))

@@ -247,7 +247,7 @@ _SYSTEMS = {"win": "windows", "linux": "linux", "manylinux": "linux", "musllinux
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say which part of a wheel's name does not fit the Python there, as far as the log shows. `wheel`: the file name, perhaps empty."""
+    """Say which part of a wheel's name does not fit the Python in the log, if the log shows it. `wheel`: the file name, perhaps empty."""
 
     wheel: str
     differs: Differs

@@ -137,7 +137,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _of_a_stray_file(facts: Facts) -> Severity:
-    """Return the severity for a file that the user did not name: INFO if YOLO12 weights that fit are there too, else WARNING."""
+    """Return the severity for a file that the user did not name: INFO if there are also YOLO12 weights that fit the code, else WARNING."""
     files = facts.models if isinstance(facts.models, tuple) else ()
     fits = any(isinstance(file.layout, str) and file.layout == facts.yolo.layout for file in files)
     return Severity.INFO if fits else Severity.WARNING

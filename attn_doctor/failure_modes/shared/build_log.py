@@ -1,6 +1,6 @@
 """Make the steps that repeat a build with its complete log in a file, and let attn-doctor read the file. Pure.
 
-The commands fit the place where they are typed: a shell, or a Dockerfile and its host.
+The commands are written for a shell, or, in `docker build`, for the Dockerfile and its host.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Judge logs that are cut: the last frame of a traceback is there, and the line with the error is missing. Pure.
+"""Judge logs that are cut: they contain the last frame of a traceback, and the line with the error is missing. Pure.
 
-The last frame shows what the program was doing. This gives a probable cause and no certain one: all hits of this module have low
-confidence, and their message asks for the missing line.
+The last frame shows what the program was doing. This gives only a probable cause: all hits of this module have low
+confidence, and their messages say with which word the missing line begins.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def sentence(moved: Moved) -> str:
 
 
 def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
-    """Return the fixes: in Colab or Kaggle first their own torch; then releases for the torch that is there; then the torch from before."""
+    """Return the fixes: in Colab or Kaggle first their own torch; then the releases for the installed torch; then the previous torch."""
     stated = subject.stated(facts)
     names = tuple(dict.fromkeys((*moved.belong, *((stated,) if stated and _on_the_index(stated) else ()))))
     numbers = pair(moved.torch) or (0, 0)

@@ -21,7 +21,7 @@ _JOBS = 2  # if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is there."""
+    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is installed."""
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook has its own torch, and its driver and its packages fit that torch
@@ -131,14 +131,14 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
 
 
 def _likely_has_torch(facts: Facts, *missing: str) -> bool:
-    """Say whether a torch of unknown version is probably there: the user turned isolation off, which people do for an installed torch."""
+    """Return whether a torch of unknown version is probably installed: the user turned isolation off, which people do for an installed torch."""
     command, version = facts.subject.command, facts.torch.version
     off = isinstance(command, str) and "--no-build-isolation" in command.split()
     return off and isinstance(version, Unknown) and "torch" not in missing
 
 
 def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that prints the version of torch there. A working torch must not be replaced without need."""
+    """Return the step that prints the version of the installed torch. A working torch must not be replaced without need."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     why = (
         "has to print two versions: the build imports this torch, and torch stays. If the command fails, install torch first, with the command from "
@@ -271,7 +271,7 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a package without code for the GPU there: a build for this GPU, or another attention backend."""
+    """Return the fixes for a package without code for this GPU: a build for this GPU, or another attention backend."""
     row = built_packages.row_of(name)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)

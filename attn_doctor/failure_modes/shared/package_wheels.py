@@ -56,7 +56,7 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
 
 
 def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
-    """Return the fix that lets the package's own setup download the wheel for the torch there, without compiling."""
+    """Return the fix that lets the package's own setup.py download the wheel for the installed torch, without compiling."""
     small = tuple(text for text in row.imports if text != "torch")
     steps = (
         commands.install(*small, why="its setup imports them", changes="adds small packages"),
@@ -127,7 +127,7 @@ def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ..
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
-    """Say whether the package's setup downloads a finished wheel for the torch there, if it runs without isolation."""
+    """Return whether the package's setup.py, if it runs without isolation, downloads a finished wheel for the installed torch."""
     return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
 
 

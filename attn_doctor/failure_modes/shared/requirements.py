@@ -89,7 +89,7 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
 
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Return the steps that install a distribution again, in the version that is there, without its requirements."""
+    """Return the steps that install a distribution again, in the installed version, without its requirements."""
     if distribution == "torch":
         return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
     if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:

@@ -1,4 +1,4 @@
-"""Make the changes of `table` that can be made inside a running process, and take them back.
+"""Make the changes of `table` that can be made inside a running process, and undo them.
 
 Only the class of the model is touched: `BaseModel.forward` of ultralytics and the decoding of boxes in its heads. Weights, names and
 checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a
@@ -48,7 +48,7 @@ class Applied:
         self._before: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Put the changes in force. Raises ImportError where there is no ultralytics."""
+        """Make the changes. Raises ImportError if ultralytics is not installed."""
         with _applied_lock:
             self._before = _process_settings()
             _in_force.append(self)
@@ -93,7 +93,7 @@ def _process_settings() -> dict[str, Any]:
 
 
 def _set_process(settings: Mapping[str, Any]) -> None:
-    """Set what belongs to the whole process, where it is another: ultralytics sets the threads at the start of each training."""
+    """Set the settings of the whole process if they have other values: ultralytics sets the number of threads at the start of each training."""
     threads = settings.get("threads")
     if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

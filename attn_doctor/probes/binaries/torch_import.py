@@ -1,4 +1,4 @@
-"""Compute which libraries `import torch` maps, from its files. The loader takes a mapped library before it searches any folder.
+"""Compute from torch's files which libraries `import torch` loads. The loader uses a library that is already loaded before it searches any folder.
 
 Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from
 site-packages (up to 2.5 only if the first step failed); then torch._C with all libraries that it needs.
