@@ -80,7 +80,9 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         start = Start(environment(arguments.attention, os.environ), ())
     if start.cores and not processes.keep_to_cores(start.cores):
-        sys.stderr.write("attn-doctor: pinning is left out: this process may not use these cores\n")
+        sys.stderr.write(
+            "attn-doctor: the program is not pinned to cores: this process may not use the cores that the prescription names\n"
+        )
     try:
         return processes.become(argv, start.environ)
     except FileNotFoundError:

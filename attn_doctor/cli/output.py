@@ -90,7 +90,7 @@ def write(arguments: argparse.Namespace, answer: Callable[[], Answer]) -> None:
 
 
 def write_records(arguments: argparse.Namespace, records: Any) -> None:
-    """Write records that are no report, redacted. Raises Unwritable."""
+    """Write records of other kinds than a report, redacted. Raises Unwritable."""
     write(arguments, lambda: Answer(_redacted(records)))
 
 

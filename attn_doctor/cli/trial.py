@@ -126,7 +126,7 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
 
 
 def _prescribe(found: Study, file: str | None) -> None:
-    """Write the prescription, where something was found. Raises Unwritable."""
+    """Write the prescription, if the search found one. Raises Unwritable."""
     from datetime import datetime, timezone
     from pathlib import Path
 

@@ -51,7 +51,7 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
     """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
 
-    Where torch's CUDA is not known, `version` is None: the image is that of the log, or fits the newest torch of its Python.
+    `version` is None if torch's CUDA is not known: the step then uses the image of the log, or an image for the newest torch of its Python.
     """
     now = facts.subject.image if isinstance(facts.subject.image, str) else ""
     usual = None if version else _of_newest_torch(facts)

@@ -116,7 +116,7 @@ def _also(why: str, said: str | None) -> str:
 
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
-    """Return the uv command in place of a pip command, where the target has no pip."""
+    """Return the uv command that replaces a pip command if the target has no pip."""
     if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
     words = argv[len(here.pip) :]

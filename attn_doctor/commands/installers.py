@@ -182,7 +182,7 @@ def by_own_tool(facts: Facts, step: Install) -> Step:
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return steps with their commands, in this order, and what the installer needs before them.
 
-    A pip is added once, first, where a command needs the target's pip and there is none. A package that is removed and then
+    If a command needs the target's pip and pip is missing, a first step installs pip. A package that is removed and then
     installed again stays in the project's files. A step is left out if an earlier step of a project's tool has done it.
     """
     tool, made = _for_all(here, steps), list[Step]()

@@ -1,7 +1,7 @@
-"""Answers what decides how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
+"""Answer the questions that decide how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
 
-Each answer comes from facts, also from facts that a log states. Where the facts do not show it, the answer is None or False,
-and the caller names every possible way.
+Each answer comes from facts, also from facts that a log states. If the facts do not show the answer, it is None or False,
+and the caller names every possible command.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def hosted(facts: Facts) -> str | None:
 
 
 def wsl(facts: Facts) -> int | None:
-    """Return 1 or 2 where this Linux is known to run inside Windows."""
+    """Return the version of WSL, 1 or 2, if this Linux is known to run inside Windows; else None."""
     found = facts.system.wsl
     return found if isinstance(found, int) else None
 

@@ -1,4 +1,4 @@
-"""Say where the NVIDIA driver of Fedora, Red Hat and its like, Amazon Linux and SUSE comes from, and which packages it is. Pure.
+"""Name the repository and the packages of the NVIDIA driver for Fedora, Red Hat and its clones, Amazon Linux and SUSE. Pure.
 
 https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repositories, the branches of the dnf module, and, for Red
 Hat 10 without modules, the version lock; https://rpmfusion.org/Howto/NVIDIA has Fedora's. Driver 580 is the last branch for GPUs

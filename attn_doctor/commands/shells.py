@@ -66,7 +66,7 @@ def _line(step: Step, shell: str) -> str | None:
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell", "cmd" or "windows" (cmd or PowerShell).
 
-    Words are put in double quotes where double quotes are enough: such a line runs in all shells but fish.
+    Words are put in double quotes if double quotes are enough: such a line runs in all shells but fish.
     """
     if shell == "windows":
         # Lines for PowerShell that begin with no quotation mark run in cmd too, where all quotes are double.

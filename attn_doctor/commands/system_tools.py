@@ -96,7 +96,7 @@ def every_manager(names: dict[Manager, Argv]) -> str:
 
 
 def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple[Step, ...]:
-    """Return the steps that put a C++ compiler where a build finds it."""
+    """Return the steps that install a C++ compiler so that a build finds it."""
     if facts.system.os == "windows":
         return _visual_studio(facts)
     if facts.system.os == "darwin":

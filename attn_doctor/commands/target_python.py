@@ -152,7 +152,7 @@ _PROGRAM = re.compile(r"(?:python[\d.]*|yolo|torchrun|accelerate|deepspeed)(?:\.
 
 
 def program(facts: Facts) -> Argv:
-    """Return the command of the program that failed, as it was typed; the word COMMAND where a log does not hold it whole."""
+    """Return the command of the program that failed, as it was typed; the word COMMAND if the log does not contain the complete command."""
     typed = facts.subject.command
     if (
         not isinstance(typed, str)

@@ -88,8 +88,8 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
     """Return [(slope by autograd, slope by finite differences, deviation of the function from a line)].
 
-    Each is relative to the length of the gradients. Two directions: along the gradient itself, where the slope must be
-    its length, and a random one.
+    Each is relative to the length of the gradients. There are two directions: the gradient itself (its slope must be the
+    length of the gradient), and a random direction.
     """
     length = sum(float((g**2).sum()) for g in gradients) ** 0.5
     count = sum(g.numel() for g in gradients)

@@ -243,7 +243,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     """Describe how one failure is reproduced.
 
     A recipe without commands judges a simulated machine, which is recorded in reproduction/machines/<slug>.json. If there is such a
-    file, it is also judged where the commands of a recipe cannot run.
+    file, it is also judged on machines that cannot run the commands of the recipe.
     """
 
     does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."

@@ -97,7 +97,7 @@ _ASK_THE_CARD = (
 
 
 def _only_looks(fix: Fix) -> bool:
-    """Say whether a fix changes nothing and only tells the user where to look."""
+    """Return whether a fix changes nothing and only tells the user what to look at."""
     return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 

@@ -130,7 +130,7 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, marked as impossible where settings of pip or uv stop it: the installer says only that it found nothing."""
+    """Return the step. It is marked as impossible if settings of pip or uv prevent it: the installer itself says only that it found nothing."""
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 

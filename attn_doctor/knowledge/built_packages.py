@@ -53,7 +53,7 @@ def of_module(name: str) -> str | None:
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
     """Return the index, or the page of links, of the wheels for this torch; None: there is none, or the flavour is needed and not known.
 
-    `flavour`: "cu124", where the version of torch does not say it.
+    `flavour`: such as "cu124", if the version of torch does not contain it.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:

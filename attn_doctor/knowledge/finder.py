@@ -1,7 +1,7 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None if
-nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
+`fits` is True only if every part of the key is known and agrees; False if a known part disagrees; None if
+nothing disagrees, but a part is unknown. Builds by others are only links; their `fits` is never True.
 """
 
 from __future__ import annotations

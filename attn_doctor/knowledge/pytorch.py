@@ -26,7 +26,7 @@ def flavour(cuda: str) -> str:
 
 
 def release(torch: str) -> TorchRelease | Unknown:
-    """Return the row of a torch version, found by its minor. A nightly ("2.16.0a0+git4c71eef") has none."""
+    """Return the row of a torch version, found by its minor. A nightly ("2.16.0a0+git4c71eef") has no row: Unknown."""
     minor = pair(torch)
     version = parse(torch)
     if minor is None or version is None or version.is_prerelease or version.is_devrelease:

@@ -95,7 +95,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
     @property
     def build(self) -> str:
-        """The version with its build: "2.14.1+cu126"; "of NVIDIA" where the index decides."""
+        """Return the version with its build: "2.14.1+cu126"; with "of NVIDIA" if NVIDIA's index decides the build."""
         if self.torch is None:
             return "of NVIDIA"
         if not self.pinned:

@@ -23,7 +23,7 @@ def index_of(flavour: str) -> str:
 
 
 def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
-    """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
+    """Return the index that has exactly this build, found by the local part of the version. None: PyPI has the build, or no index is known.
 
     A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
     """

@@ -115,7 +115,7 @@ _BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
 
 
 def _message_end(log: Log, line: int) -> int:
-    """Return the line where the message of an error ends, if the kept end of the log holds it."""
+    """Return the line with which the message of an error ends, if the kept end of the log contains this line."""
     end = line
     for number, text in log.end:
         if end < number <= line + _LONGEST and number == end + 1 and _BELONGS.match(text):

@@ -71,7 +71,7 @@ def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, 
 
 
 def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
-    """Raise Refused where the torch that was measured is gone or another one now: said before the program starts, not after."""
+    """Raise Refused if the torch that was measured is no longer installed, or was replaced. This is checked before the program starts."""
     place = Path(str(found.get("torch_file"))).parent / "version.py"
     try:
         text = files.text(place)

@@ -64,7 +64,7 @@ class Attention:
         return tuple(OTHERS)
 
     def restore(self) -> None:
-        """End the exchange. Where another attention than that of YOLO was computed, and nothing else, it is said."""
+        """End the exchange. If only attention of other models than YOLO was computed, write a note."""
         if self._exchange is not None:
             self._exchange.restore()
         if not self._ended and self._choice.others.seen and self.nothing:
@@ -303,7 +303,7 @@ def _has_gradients(layer: Any, x: Any) -> bool:
 
 
 def _computed_in(x: Any) -> Any:
-    """Return the dtype in which a layer computes: autocast's where that is on."""
+    """Return the dtype in which a layer computes: the dtype of autocast if autocast is on."""
     kind = x.device.type
     if x.dtype is torch.float64:
         return x.dtype
@@ -327,7 +327,7 @@ def _default_device() -> str | None:
 
 
 def _is_there_cuda() -> bool:
-    """Return whether there is a CUDA device, by NVML where possible.
+    """Return whether there is a CUDA device. NVML is asked first.
 
     The CUDA runtime would read CUDA_VISIBLE_DEVICES now, and not again.
     """

@@ -74,7 +74,7 @@ def apply(
     """Apply a prescription, by default the last one of `trial --tune`, in this process until `restore`.
 
     What a process cannot change once it runs (its allocator, its cores, an argument of ultralytics) is in `left_out`, with the
-    reason. A model of another structure is computed as shipped, but for its attention, which proves itself. `without`: changes to leave
+    reason. In a model of another structure only the attention is changed, after it was proven for that model. `without`: changes to leave
     out, by name. Raises `prescription_file.Refused` for a prescription of another machine or torch, and what `prescribe` raises.
     """
     without = tuple(without)

@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 def place() -> Path:
-    """Return where the prescription of the last `trial --tune` is kept."""
+    """Return the path of the file with the prescription of the last `trial --tune`."""
     return cache_folder() / "prescription" / "prescription.json"
 
 
@@ -121,20 +121,22 @@ def _refuse_unknown(path: Path, changes: Any) -> None:
     for name, value in changes.items():
         right = {"threads": int, "pinning": list, "attention": str, "tcmalloc": str, "jemalloc": str}.get(name, bool)
         if name not in CHANGES or not isinstance(value, right):
-            raise Refused(f"{path} holds a change that this attn-doctor does not know ({name}: {value})")
+            raise Refused(
+                f"{path} contains a change that this version of attn-doctor does not support ({name}: {value})"
+            )
 
 
 def refuse_other_torch(prescription: Mapping[str, Any], version: str) -> None:
-    """Raise Refused where the torch of the program is another one than the prescription's."""
+    """Raise Refused if the program's torch is not the torch of the prescription."""
     if prescription.get("torch") != version:
         raise Refused(
-            f"the prescription was measured with torch {prescription.get('torch')}, and this is {version}: "
-            "attn-doctor trial --tune makes one for it"
+            f"the prescription was measured with torch {prescription.get('torch')}, and the installed torch is {version}: "
+            "`attn-doctor trial --tune` makes a prescription for the installed torch"
         )
 
 
 def of_command(argv: Iterable[str]) -> str:
-    """Return the kind of pass that a command is mostly about: predicting where it names one of ultralytics' modes for that."""
+    """Return the kind of pass that a command mostly runs: predicting if the command names one of ultralytics' modes for predicting, else training."""
     return PREDICTING if any(word in _PREDICTING_WORDS for word in argv) else TRAINING
 
 

@@ -116,7 +116,7 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
 
 
 def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
-    """Run one call, and its backward pass where gradients are wanted; return the output and the gradients."""
+    """Run one call, and its backward pass if gradients are wanted; return the output and the gradients."""
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():

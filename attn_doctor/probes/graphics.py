@@ -90,7 +90,7 @@ def _ask(
     deadline: float,
     on_slow: nvml.OnSlow,
 ) -> _Asked:
-    """Ask NVML and libcuda at the same time; nvidia-smi only where NVML failed without hanging."""
+    """Ask NVML and libcuda at the same time; nvidia-smi only if NVML failed without hanging."""
     environment = dict(environ)
     if not tree.real:  # `tree` is a folder with a simulated machine, which the loader of this machine does not use
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]

@@ -102,7 +102,7 @@ def _is_replaced(found: os.stat_result | None) -> bool:
 def _replace(path: str, content: bytes) -> None:
     """Write a temporary file beside the real one and rename it.
 
-    Mode and owner stay, where this process may set them.
+    Mode and owner stay the same if this process may set them.
     """
     real = _real(path)
     old = _status(real)

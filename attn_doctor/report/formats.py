@@ -63,7 +63,7 @@ class Json:
 
 
 class Markdown:
-    """Write the page of the answer where it has one, else its outline."""
+    """Write the page of the answer if it has a page, else its outline."""
 
     option = "markdown"
     name = "Markdown"

@@ -96,7 +96,7 @@ def refuted(subject, cell, error):
 def slope_error(compute):
     """Return the error of this kernel by finite differences in float64; None: it does not run in float64.
 
-    Used where textbook attention itself is wrong.
+    Used if textbook attention itself is wrong.
     """
     inputs, scale, cotangent = REFUTED["attention"]
     try:

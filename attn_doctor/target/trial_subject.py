@@ -233,7 +233,7 @@ class AttentionSubject:
 
 
 def _hold(count, what):
-    """Raise MemoryError where so many bytes are not free: Linux would grant them, and then end other programs."""
+    """Raise MemoryError if so many bytes are not free: Linux would grant them, and then end other programs."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))

@@ -146,7 +146,7 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return [[cores of one physical core], ...] that this process may use; each for itself where the system does not tell."""
+    """Return [[cores of one physical core], ...] that this process may use; each core in its own list if the system does not say which belong together."""
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     groups = {}
     for core in mine:

@@ -287,7 +287,11 @@ def _newer(key: Key, release: str | None) -> tuple[str, ...]:
     """Return a note for each version (of torch, of flash-attn) that the tables do not contain. The tables may be too old, so no wheel is ruled out for that reason."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
-    return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))
+    return tuple(
+        f"{row.why}. The table may be too old: a wheel may still fit."
+        for row in (torch, flash)
+        if isinstance(row, Unknown)
+    )
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def _dangers(seen: WheelContents) -> list[str]:
 
 
 def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> list[str]:
-    """Return where the file's name differs from what is inside."""
+    """Return the differences between the file's name and its content."""
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename:

@@ -111,7 +111,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
-    """Return the fix for Docker Desktop: if the log does not show the operating system, and for WSL, where Docker usually is Docker Desktop."""
+    """Return the fix for Docker Desktop: used if the log does not show the operating system, and for WSL, because Docker in WSL is usually Docker Desktop."""
     known = isinstance(facts.system.os, str) and not places.wsl(facts)
     if engine != "docker" or known:
         return ()
@@ -127,7 +127,7 @@ def _of_the_host(facts: Facts) -> Facts:
 
 
 def _has_none(facts: Facts) -> bool:
-    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, where the bus shows no GPU."""
+    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, because their bus shows no GPU."""
     elsewhere = facts.system.os in ("windows", "darwin") or places.wsl(facts)
     return nvidia_on_bus(facts) == () and nvidia_present(facts) is not True and not elsewhere
 

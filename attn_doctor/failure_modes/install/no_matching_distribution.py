@@ -144,7 +144,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def other_index(match: Match) -> bool:
-    """Say whether the index has 2.3.1 where 2.3.1+cu121 was requested: then the Python is not the cause."""
+    """Return whether 2.3.1+cu121 was requested and the index has 2.3.1. If so, the version of Python is not the cause."""
     version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
     return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 

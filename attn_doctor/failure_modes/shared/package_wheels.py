@@ -1,4 +1,4 @@
-"""Make the fixes that install the finished wheel of a package that is built for torch, from where its authors publish it. Pure.
+"""Make the fixes that install the finished wheel of a package that is built for torch, from the page or index of its authors. Pure.
 
 A wheel is built for one minor release of torch and one CUDA. If both are known, they are in the command. If a log names neither, a
 first step prints them.

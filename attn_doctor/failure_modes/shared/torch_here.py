@@ -179,7 +179,7 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:
-    """Return in words where to get the torchvision for a torch that PyTorch did not build."""
+    """Return a sentence that names the source of the torchvision for a torch that PyTorch did not build."""
     if machine.board != "jetson":
         return f"install {wanted} from the source of torch {version} (NVIDIA's images contain it: start a new container from the image)"
     found = torch_choice.choose(machine)

@@ -80,7 +80,7 @@ PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/ma
 
 
 def is_allowed(name: str, level: str) -> bool:
-    """Return whether a change is allowed where changes of numbers up to `level` (of NUMBERS) are."""
+    """Return whether a change is allowed if the numbers may change up to `level` (see NUMBERS)."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 
 

@@ -111,7 +111,7 @@ class Elf:
 
     @cached_property
     def rpath(self) -> str | None:
-        """Return DT_RPATH; None where DT_RUNPATH exists too, because the loader then ignores DT_RPATH."""
+        """Return DT_RPATH; None if DT_RUNPATH exists too, because the loader then ignores DT_RPATH."""
         return None if _DT_RUNPATH in self.dynamic else self._dynamic_text(_DT_RPATH)
 
     @cached_property

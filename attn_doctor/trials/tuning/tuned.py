@@ -60,7 +60,7 @@ def tuned(
 ) -> tuple[Pass, dict[str, Any]]:
     """Return what was found for one kind of pass, and what the target told about itself.
 
-    Raises Ended if the program as shipped does not run, and OSError if the interpreter cannot be started.
+    Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
     config = {
         "model": model_file(wanted.model),
