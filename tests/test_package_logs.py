@@ -19,7 +19,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.12 on Linux (linux_x86_64), and the system there is Windows.",
+        "is for Python 3.12 on Linux (linux_x86_64), and this system is Windows.",
         [None],
     ),
     "a wheel of another package": (
@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp311-cp311-linux_x86_64.whl\n"
         ),
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Linux (linux_x86_64), and the Python there is 3.13.",
+        "is for Python 3.11 on Linux (linux_x86_64), and this Python is 3.13.",
         ["attn-doctor wheels"],
     ),
     "uv, Linux's wheel on Windows": (
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)\n"
         ),
         "wheel-platform-mismatch",
-        "The wheel is for Linux (`linux_x86_64`), and the system there is Windows (`win_amd64`).",
+        "The wheel is for Linux (`linux_x86_64`), and this system is Windows (`win_amd64`).",
         [None],
     ),
     "torch alone was exchanged, and xFormers is of another CUDA": (

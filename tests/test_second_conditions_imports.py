@@ -167,10 +167,10 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
         ("wsl2-driver-stub", NO_DRIVER, None, ""),
         ("wsl2-driver-stub", f"{IN_WSL}{NO_DRIVER}", "medium", "Inside WSL"),
         ("wsl2-driver-stub", BLOCKED, "high", "Inside WSL"),
-        ("illegal-memory-access", ILLEGAL, "high", "not its own."),
+        ("illegal-memory-access", ILLEGAL, "high", "does not belong to it."),
         ("illegal-memory-access", f"{FLASH_FRAME}{STEP * 11}{ILLEGAL}", "high", "ends in flash_attn"),
-        ("illegal-memory-access", f"{FLASH_FRAME}{STEP * 12}{ILLEGAL}", "high", "not its own."),
-        ("illegal-memory-access", f"{ILLEGAL}{FLASH_FRAME}", "high", "not its own."),
+        ("illegal-memory-access", f"{FLASH_FRAME}{STEP * 12}{ILLEGAL}", "high", "does not belong to it."),
+        ("illegal-memory-access", f"{ILLEGAL}{FLASH_FRAME}", "high", "does not belong to it."),
     ],
 )
 def test_what_a_rule_makes_of_lines(slug, text, confidence, says):

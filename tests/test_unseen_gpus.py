@@ -48,7 +48,7 @@ def test_a_program_that_sees_no_gpu_asks_its_own_python_before_anything_is_insta
     # "sh" quotes the path of Windows; its own shells need no quotes there.
     assert lines(found) == [f"'D:\\apps\\webui\\venv\\Scripts\\python.exe' -c \"{ASK}\"", "nvidia-smi"]
     assert [fix.title for fix in found.fixes] == [
-        "Ask the Python of that program, and the driver",
+        "Print what torch and the driver report",
         "If that torch is a CPU build: install a CUDA build",
         "If nvidia-smi fails or shows an older CUDA: install the driver",
         "Without an NVIDIA GPU: compute on the CPU",
@@ -84,7 +84,7 @@ def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
         "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 supports that CUDA, and torch sees no GPU; the log does not say why: the "
         "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
     )
-    assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]
+    assert [fix.title for fix in found.fixes] == ["Print what torch and the driver report"]
 
 
 def test_a_cpu_torch_beside_nvcc_is_the_cause():
@@ -104,7 +104,7 @@ def test_an_amd_card_gets_amds_torch_and_no_driver_of_nvidia():
         "GPU: AMD Radeon RX 7800 XT\nOS: Windows 11\nRuntimeError: Torch is not able to use GPU; add --skip-torch\n"
     )
     assert [fix.title for fix in found.fixes] == [
-        "Ask the Python of that program, and the driver",
+        "Print what torch and the driver report",
         "Install AMD's torch for Windows",
     ]
     assert lines(found) == [f'python -c "{ASK}"']

@@ -36,8 +36,8 @@ def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
     by_launcher = (
         commands.by_hand(
             ("winget", "install", "--id", f"Python.Python.{version}", "-e"),
-            f"brings Python {version}; needless where `py -{version} --version` answers",
-            f"adds Python {version}, beside the others",
+            f"installs Python {version}; not needed if `py -{version} --version` prints a version",
+            f"adds Python {version}; other Pythons are kept",
         ),
     )
     if folder is not None:

@@ -33,7 +33,7 @@ class Nix(Installer):
         """Return the step that brings newer packages."""
         update = RunByHand(
             argv=("nix", "flake", "update"),
-            why="in the folder of the flake: takes newer inputs, and with them newer packages; without a flake: sudo nix-channel --update. This Python "
+            why="run this in the folder of the flake: it updates the inputs, and so the packages. Without a flake, run: sudo nix-channel --update. This Python "
             "lies in /nix/store, where pip cannot install",
             changes="flake.lock",
             risk="medium",

@@ -111,7 +111,7 @@ def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     if not lines and facts.system.distribution in ("arch", "endeavouros"):
         get = commands.by_hand(
             ("yay", "-S", "nvidia-580xx-dkms"),
-            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel must be installed (linux-headers)",
+            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as your own user and not as root); the headers of your kernel must be installed (linux-headers)",
             "the kernel driver",
             risk="medium",
             risk_text=_REBOOT,
@@ -202,7 +202,7 @@ def session_with_gpu(facts: Facts) -> Fix | None:
     )
     if where is None:
         return None
-    step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
+    step = commands.by_hand((), f"choose a GPU: {where}; the session starts again", "another session", "none")
     return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
 
 
@@ -241,7 +241,7 @@ def restart(facts: Facts, why: str) -> Fix:
         return Fix(title="Reboot the host", steps=(host,), verify=verify)
     if places.on_cluster(facts):
         ask = commands.by_hand(
-            (), f"tell the administrators of the cluster, and take another node: {why}", "nothing of yours", "none"
+            (), f"tell the administrators of the cluster, and use another node: {why}", "nothing of yours", "none"
         )
         return Fix(title="Have the node rebooted", steps=(ask,), verify=verify)
     reboot = commands.by_hand(places.as_root(facts, "reboot"), why, "this machine", risk="medium", risk_text=risk)

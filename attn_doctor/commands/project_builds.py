@@ -117,7 +117,7 @@ def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
         *wanted.limit,
         RunByHand(
             argv=_pip(facts, "install", "--no-build-isolation", asked),
-            why=f"{wanted.why}; poetry has no option for it; `poetry install` then finds the version of poetry.lock installed",
+            why=f"{wanted.why}; poetry has no such option, so pip builds the package. Afterwards `poetry install` finds that the version in poetry.lock is installed",
             changes=f"adds {wanted.name}",
             takes=wanted.takes,
         ),

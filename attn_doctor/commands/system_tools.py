@@ -77,7 +77,7 @@ def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
     line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
     return commands.by_hand(
         ("sh", "-c", line),
-        f"{why}; by apt-get (Debian, Ubuntu), else by dnf (RHEL, Rocky, Fedora); without sudo as root",
+        f"{why}; uses apt-get (Debian, Ubuntu) or else dnf (RHEL, Rocky, Fedora); as root, leave sudo out",
         changes,
     )
 
@@ -180,7 +180,7 @@ def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]
         commands.by_hand(("module", "avail", name), "lists what this cluster has; it needs no root", "nothing", "none"),
         commands.by_hand(
             ("module", "load", example),
-            f"{what}; {example} is an example, take a name that the list shows",
+            f"{what}; {example} is an example: use a name from the list",
             "this shell only",
             "none",
         ),

@@ -153,7 +153,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not header:
         return None
     return Hit(
-        message=f"PyTorch used {parent} as the CUDA toolkit, because it found nvcc in its bin on PATH; the CUDA headers are in another folder.",
+        message=f"PyTorch used {parent} as the CUDA toolkit, because nvcc is in its folder bin, which is on PATH; the CUDA headers are in another folder.",
         evidence=evidence,
         variant=Value(value=parent or ""),
         confidence=Confidence.MEDIUM,

@@ -72,7 +72,7 @@ class Flag(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     flag = seen.captured()["flag"]
     return Hit(
-        message=f"{flag} is a flag of clang, and the compiler there is GCC, which does not support it. The Python there was built with clang.",
+        message=f"{flag} is a flag of clang, and the compiler is GCC, which does not support it. This Python was built with clang.",
         evidence=evidence,
         variant=Flag(flag=flag),
     )

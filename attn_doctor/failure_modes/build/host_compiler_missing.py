@@ -263,7 +263,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
     if isinstance(hit.variant, NotSure):
         prompt = Fix(
-            title="Build where cl.exe is on PATH",
+            title="Build in a prompt that has cl.exe on PATH",
             steps=(system_tools.native_prompt(facts),),
             verify=building.verify(facts),
         )

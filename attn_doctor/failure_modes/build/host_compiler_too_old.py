@@ -152,7 +152,7 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
     if not failed or torch is None or have is None or torch < _FIRST_TORCH or have >= _FIRST_GCC:
         return None
     return Hit(
-        message=f"A build failed, and the gcc there is {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",
+        message=f"A build failed, and gcc is version {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",
         evidence=building.lines(failed[-1:]),
         confidence=Confidence.MEDIUM,
     )

@@ -56,7 +56,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD108",
     slug="nvcc-torch-cuda-mismatch",
-    title="nvcc and torch are of different CUDA majors",
+    title="nvcc and torch have different CUDA major versions",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

@@ -46,7 +46,7 @@ from attn_doctor.model.steps import Install, Step, name_of
 MODE = FailureMode(
     code="AD101",
     slug="torch-missing-at-build",
-    title="torch is missing where a package is built",
+    title="torch is missing in the environment that builds a package",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

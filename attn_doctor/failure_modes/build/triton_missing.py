@@ -102,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="There is no triton for that platform or Python, or none is installed.",
+            message="triton does not exist for that platform or Python, or it is not installed.",
             evidence=evidence,
             severity=Severity.ERROR
             if seen.group("raised")

@@ -43,7 +43,7 @@ from attn_doctor.model.versions import parse
 MODE = FailureMode(
     code="AD404",
     slug="cuda-forward-compat-804",
-    title="A forward-compatibility libcuda on a GPU that does not allow it",
+    title="A forward-compatibility libcuda on a GPU that does not support it",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",

@@ -216,12 +216,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=message, evidence=evidence)
     if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
         return Hit(
-            message="The driver there may be too old; more likely, torch has no code for the GPU.",
+            message="The driver may be too old; more likely, torch has no code for the GPU.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )
     return Hit(
-        message="The driver there is older than the CUDA that torch was built for.",
+        message="The driver is older than the CUDA version for which torch was built.",
         evidence=evidence,
     )
 

@@ -122,7 +122,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if seen.group("card"):
         return Hit(
-            message="bfloat16 was asked for on a GPU that is older than Ampere and does not have it.",
+            message="bfloat16 was requested on a GPU that is older than Ampere and does not support bfloat16.",
             evidence=evidence,
         )
     return Hit(

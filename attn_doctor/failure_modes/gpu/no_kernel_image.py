@@ -302,7 +302,7 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
         )
         if first is not None:
             return Hit(
-                message=f"torch there is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
+                message=f"torch is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
                 evidence=building.lines(hints),
                 variant=Lacking(binary="torch"),
                 confidence=Confidence.MEDIUM,

@@ -40,7 +40,7 @@ from attn_doctor.model.trials import Trial, Trials
 MODE = FailureMode(
     code="AD427",
     slug="sdpa-silent-math-fallback",
-    title="Attention ran unfused where a fused kernel was expected",
+    title="Attention ran unfused, although a fused kernel was expected",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     signs=(

@@ -309,7 +309,7 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
     # A user with an AMD card often has a torch for it already, in another environment than that of the program.
     look = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
-        "run it with the Python that runs the program: if None follows the version, this torch is no build for AMD GPUs; another Python may have such a build",
+        "run it with the Python that runs the program: if None follows the version, this torch is not built for AMD GPUs; another Python may have such a build",
         "nothing",
         "none",
     )

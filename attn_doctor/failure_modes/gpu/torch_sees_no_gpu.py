@@ -245,7 +245,7 @@ def _fits(facts: Facts) -> Literal["nothing", "torch", "driver"]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fits = hit.variant.fits if isinstance(hit.variant, Unseen) else "nothing"
     verify = commands.check(facts)
-    ask = Fix(title="Ask the Python of that program, and the driver", steps=_ask(facts, fits), verify=verify)
+    ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
     if amd_gpus(facts):
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
     build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()

@@ -270,7 +270,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (newer,)
     look = commands.by_hand(
         ("sh", "-c", "ldconfig -p | grep libcuda.so"),
-        f"its first line must name a file in {_WSL_FOLDER}lib. If it does not, a Linux driver inside WSL hides the Windows driver",
+        f"the first line of the output must name a file in {_WSL_FOLDER}lib. If it does not, a Linux driver inside WSL hides the Windows driver",
         "nothing",
         "none",
     )
@@ -308,8 +308,10 @@ def _removal(facts: Facts) -> tuple[Step, ...]:
     }.get(places.manager(facts) or "", ("apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"))
     purge = commands.by_hand(
         places.as_root(facts, *argv),
-        "WSL uses Windows' driver; a Linux driver inside hides it",
+        "WSL uses the driver of Windows; a Linux driver inside WSL hides the Windows driver",
         "removes the Linux driver",
     )
-    again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
+    again = commands.by_hand(
+        ("wsl.exe", "--shutdown"), "run this in a Windows terminal, then open WSL again", "restarts WSL"
+    )
     return purge, again

@@ -42,7 +42,7 @@ from attn_doctor.model.machine import extension_tried, tried
 MODE = FailureMode(
     code="AD302",
     slug="abi-mismatch-cxx11",
-    title="An extension with the other C++ ABI",
+    title="An extension with another C++ ABI than torch",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),

@@ -45,7 +45,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD309",
     slug="flash-attn-api-version",
-    title="A program written for another major of flash-attn",
+    title="A program written for another major version of flash-attn",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),

@@ -198,7 +198,7 @@ def detect(facts: Facts) -> Hit | None:
             and _may_be_in_front(facts, "")
         ):
             return Hit(
-                message=f"torch would not import: {said}.",
+                message=f"Importing torch would fail: {said}.",
                 evidence=(fact(facts, f"binaries.{index}.because", said),),
             )
     if not every(

@@ -236,7 +236,7 @@ def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:
     get = commands.install(
         name,
         why=f"the package needs the runtime of CUDA {found[1]}, and torch brings another one: both can be installed. This does not help a package that "
-        "calls torch, which has to be built for torch's CUDA: see the next way",
+        "calls torch, which has to be built for torch's CUDA: see the next fix",
         changes=f"adds {name}",
     )
     path = nvidia_wheels.on_the_path(

@@ -162,7 +162,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     check = commands.check(facts)
     older = commands.install(
-        "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
+        "numpy<2",
+        why="the compiled packages here were built for NumPy 1",
+        changes="numpy, to the newest 1.x",
+        risk="low",
     )
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
     found = torch_install.choice(facts)

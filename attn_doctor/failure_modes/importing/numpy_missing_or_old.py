@@ -131,7 +131,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
         torch_here.numpy_for(facts),
         upgrade=True,
-        why="torch and Ultralytics pass arrays to it",
+        why="torch and Ultralytics use NumPy's arrays",
         changes="numpy: installed, or upgraded to the newest version that fits",
     )
     return (Fix(title="Install NumPy", steps=(step,), verify=commands.check(facts)),)

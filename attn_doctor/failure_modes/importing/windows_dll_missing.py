@@ -243,7 +243,7 @@ def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
         return None
     return Hit(
         message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} could not be loaded: a DLL is "
-        "not found. Probably it is one of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
+        "not found. Probably it is a DLL of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
         variant=Missing(of="hip"),
         confidence=Confidence.MEDIUM,

@@ -192,7 +192,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
     if machine_of(facts).narrow:
         return Hit(
-            message="The Python there is a 32-bit Python, and torch has wheels only for 64 bits.",
+            message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
             evidence=building.lines(wanted),
             variant=Narrow(),
         )
@@ -259,7 +259,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 f"if it has 32 bits, or is newer than Python {dotted(_USUAL)}: creates an environment with a 64-bit Python {dotted(_USUAL)}",
             ),
         )
-        return (Fix(title="See which Python that is, and use another", steps=steps, verify=verify),)
+        return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None

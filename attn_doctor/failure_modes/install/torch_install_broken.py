@@ -204,7 +204,7 @@ def _by_its_files(facts: Facts) -> Hit | None:
         if binary.module == "torch._C" and binary.verdict == "fails":
             said = "; ".join(binary.because)
             return Hit(
-                message=f"torch {facts.torch.version} would not import: {said}.",
+                message=f"Importing torch {facts.torch.version} would fail: {said}.",
                 evidence=(fact(facts, f"binaries.{index}.because", said), _place(facts)),
             )
     return None
@@ -237,8 +237,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if "part" in proofs[0].groups:
             name = proofs[0].groups["part"]
             return Hit(
-                message=f"Python finds a module named torch, but it has no {name}, which every torch has: it is what is left of an "
-                "old installation, or a folder or file of your own named torch.",
+                message=f"Python finds a module named torch, but it has no {name}, which every torch has: it is the rest of an "
+                "old installation, or your own folder or file named torch.",
                 evidence=evidence,
                 variant=Remnant(),
             )

@@ -199,7 +199,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if any("Win32" in m.text for m in seen.matches):
         return Hit(
-            message="A library there was built for another Windows (32 or 64 bits) or another processor.",
+            message="A library was built for another Windows (32 or 64 bits) or another processor.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
@@ -210,7 +210,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         differs: Differs = "python" if "Python" in needs else "platform"
         what = "Python" if differs == "python" else "system"
         return Hit(
-            message=f"The wheel is for {needs}, and the {what} there is {have.strip().rstrip('.')}.",
+            message=f"The wheel is for {needs}, and this {what} is {have.strip().rstrip('.')}.",
             evidence=evidence,
             variant=Refused(wheel=file, differs=differs),
         )

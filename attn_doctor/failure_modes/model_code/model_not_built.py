@@ -98,7 +98,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=NotBuilt(cause="no such model"),
         )
     return Hit(
-        message=f"There is no file {fork}: this name is of the YOLOv12 fork. The names of ultralytics itself have no v (yolo12n).",
+        message=f"There is no file {fork}: this name belongs to the YOLOv12 fork. The names of ultralytics itself have no v (yolo12n).",
         evidence=evidence,
         variant=NotBuilt(cause="name of the fork", model=fork),
     )

@@ -62,7 +62,7 @@ made(torch.zeros(1, 32, 4, 4))
 MODE = FailureMode(
     code="AD602",
     slug="yolo12-weights-of-the-other-code",
-    title="YOLO12 weights that the other code made",
+    title="YOLO12 weights that were made with the other YOLO12 code",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
     explains=("model-not-built", "eager-fails", "backend-fails"),

@@ -59,7 +59,7 @@ def _again(facts: Facts) -> Step:
         where = Install(requirements=(folder,), why="", changes="", no_build_isolation=True, verbose=True)
         *before, path = commands.by_own_tool(facts, where).argv
         kept = ("-e",) if _editable(facts) else ()
-        why = f"builds the sources in that folder again: {_SAYS}; it may compile for hours"
+        why = f"builds the sources in that folder again: {_SAYS}; compiling may take hours"
         return commands.by_hand((*before, *kept, path), why, "adds the package", into=FILE)
     if isinstance(made, Install):
         return commands.by_hand(
@@ -73,7 +73,7 @@ def _again(facts: Facts) -> Step:
     unnamed = Install(
         requirements=("PACKAGE",), why="", changes="", no_build_isolation=True, no_cache=True, verbose=True
     )
-    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; it may compile for hours"
+    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; compiling may take hours"
     return commands.by_hand(commands.by_own_tool(facts, unnamed).argv, why, "adds the package", into=FILE)
 
 

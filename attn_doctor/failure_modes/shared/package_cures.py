@@ -60,7 +60,7 @@ def build(
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
-    why += "; if no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
+    why += "; if no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; compiling may take hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
         why = f"{why}, and {SDPA}"
     elif not forced and package_wheels.taken_by_setup(facts, row):
@@ -155,7 +155,7 @@ def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
         tools=imported.requirements if isinstance(imported, Install) else (),
         torch=torch_steps.bare(),
         limit=(fewer_jobs(facts),),
-        why=f"{why}; it may compile for hours",
+        why=f"{why}; compiling may take hours",
         takes=_takes(name),
     )
     steps = commands.build_of_project(facts, wanted)
@@ -247,7 +247,8 @@ def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -
         forced = forcing(facts, "without it the setup installs the same wheel again") if compiled else ()
         return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
     gone = commands.uninstall(
-        row.compiled, why="its compiled files are for another torch: the next step compiles them for this one"
+        row.compiled,
+        why="the compiled files of the package are for another torch: the next step compiles the package for the installed torch",
     )
     return (tools(facts), fewer_jobs(facts), gone, build(facts, why, fresh=True))
 

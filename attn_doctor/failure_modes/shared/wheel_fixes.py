@@ -171,14 +171,14 @@ def _elsewhere(facts: Facts) -> Fix:
             changes="adds flash-attn, built by others",
             risk="medium",
         )
-        return Fix(title="Take a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
+        return Fix(title="Install a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
     addresses = " or ".join(c.url for c in found[:2])
     words = (
         f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
     step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
-    return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
+    return Fix(title=f"Install a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 
 def _for_windows(facts: Facts) -> str | None:
