@@ -62,10 +62,20 @@ def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
     Linux: prlimit(2); a lower limit that is already set is kept. macOS and Windows: nothing is done.
     """
     if sys.platform == "linux":
+        _limit(process.pid, most)
+
+
+def _limit(number: int, most: int) -> None:
+    if sys.platform == "linux":
         with contextlib.suppress(OSError, ValueError):  # it has ended, or a container forbids the call
-            lowest, highest = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            lowest, highest = resource.prlimit(number, resource.RLIMIT_FSIZE)
             if lowest == resource.RLIM_INFINITY or lowest > most:
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, highest))
+                resource.prlimit(number, resource.RLIMIT_FSIZE, (most, highest))
+            # On a busy machine the process may have started another one before it had the limit. The file is missing in some kernels.
+            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:  # noqa: PTH123
+                started = file.read().split()
+            for child in started:
+                _limit(int(child), most)
 
 
 def end_marked(variable: str, value: str) -> int:

@@ -82,7 +82,8 @@ def test_records_without_end_are_a_flood(text, tmp_path):
 
 def test_a_file_that_a_tool_writes_has_a_limit(tmp_path):
     answer = child.command(
-        [tool(tmp_path, 'dd if=/dev/zero of="$TMPDIR/x" bs=100k count=100; ls -l "$TMPDIR/x"')], largest_file=1_000_000
+        [tool(tmp_path, 'sleep 0.5; dd if=/dev/zero of="$TMPDIR/x" bs=100k count=100; ls -l "$TMPDIR/x"')],
+        largest_file=1_000_000,
     )
     assert " 1000000 " in answer.stdout
 
