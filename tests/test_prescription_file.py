@@ -48,7 +48,10 @@ def test_it_is_written_for_this_user_alone_and_read_again():
         ({"machine": {**kept.here(), "cores": 512}}, "for another machine .cores 512, here"),
         ({"machine": None}, "does not say for which machine"),
         ({"version": 99}, "is no prescription that this attn-doctor can read"),
-        ({"training": {"LD_PRELOAD": "/x.so"}}, "a change that this version of attn-doctor does not support .LD_PRELOAD"),
+        (
+            {"training": {"LD_PRELOAD": "/x.so"}},
+            "a change that this version of attn-doctor does not support .LD_PRELOAD",
+        ),
         ({"training": {"threads": "2; rm"}}, "does not know .threads"),
         ({"predicting": []}, "does not hold the changes"),
     ],

@@ -11,7 +11,7 @@ import shlex
 from attn_doctor.model.facts import Facts
 
 Argv = tuple[str, ...]
-IMAGE = "IMAGE"  # where a log does not name it
+IMAGE = "IMAGE"  # stands for the container image if a log does not name it
 _TYPED = re.compile(r"(?:sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
 
 

@@ -53,7 +53,7 @@ class Installer(ABC):
     """Render steps for one installer."""
 
     EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it supports
-    FREE: ClassVar[frozenset[str]] = frozenset()  # options whose effect it has without an option
+    FREE: ClassVar[frozenset[str]] = frozenset()  # this tool needs no option for the effect of these options
 
     def __init__(self, here: Context) -> None:
         self.here = here

@@ -45,7 +45,7 @@ class UvProject(Project):
     EXPRESSES = frozenset(
         {"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "no_binary", "index_url"}
     )
-    FREE = frozenset({"no_deps"})  # only the named package is installed again
+    FREE = frozenset({"no_deps"})  # not needed: this tool installs only the named package again
     SYNC = ("uv", "sync")
     LOCK = "uv.lock"
 

@@ -19,8 +19,8 @@ _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
 # Characters that sh, cmd and PowerShell leave as they are in double quotes. Not among them: " $ % ` \, and !, which bash expands.
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
-_SCRIPT = 3  # words of `sh -c SCRIPT`
-# Programs of the host, which are no step of an image.
+_SCRIPT = 3  # `sh -c SCRIPT` has three words
+# Programs that run on the host: they are not written into a Dockerfile.
 _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi", "FROM")
 
 

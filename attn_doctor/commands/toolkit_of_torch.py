@@ -9,7 +9,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 
 _ASKED = "import torch; print(torch.version.cuda)"
-_DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # as a package of NVIDIA's repository is called
+_DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # "12-8": NVIDIA's repository writes the release so in the name of a package
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:

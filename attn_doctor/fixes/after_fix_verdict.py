@@ -19,7 +19,7 @@ from attn_doctor.model.trials import TrialOptions
 from attn_doctor.probes.ask import QUIET
 
 Say = Callable[[str], None]
-_MOST_WORDS = 200  # characters of an installer's message: pip prints whole addresses in it
+_MOST_WORDS = 200  # an installer's message is cut to this many characters: pip prints whole addresses in it
 
 # Enough to see which kernel serves every attention call; too few rounds to measure times.
 _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)

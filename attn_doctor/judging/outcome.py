@@ -11,7 +11,7 @@ from attn_doctor.model.machine import tried
 from attn_doctor.model.report import Outcome, Seen
 from attn_doctor.model.trials import Trials
 
-_RAN = ("ok", "other-kernel")  # states of a row in which a training step went through, with right numbers
+_RAN = ("ok", "other-kernel")  # the states of a row whose training step ended with right numbers
 
 _MAY_STOP = ("environment-pollution", "model-not-built", "requirements-missing", "shadowed-by-folder")
 _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn.cute")

@@ -16,7 +16,7 @@ _SERVICES: tuple[tuple[Hosted, tuple[str, ...]], ...] = (
     ("kaggle", ("KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE")),
     ("sagemaker", ("SM_CURRENT_HOST", "SM_MODEL_DIR", "SAGEMAKER_INTERNAL_IMAGE_URI")),
 )
-_OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # on notebook instances and in Studio
+_OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # SageMaker's notebook instances and Studio have this file
 
 
 class Place(NamedTuple):

@@ -12,7 +12,7 @@ import pickletools
 import struct
 from collections.abc import Callable, Iterator
 
-MOST = 1_000_000  # instructions; YOLO12x, the largest of its family, has 130,000
+MOST = 1_000_000  # a pickle with more instructions is not read; YOLO12x, the largest YOLO12, has 130,000
 _LONGEST_LINE = (
     4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line can take minutes
 )

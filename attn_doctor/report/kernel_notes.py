@@ -10,8 +10,8 @@ from attn_doctor.report.blocks import Block, Notes
 from attn_doctor.trials.paired_rounds import COVERAGE
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
-_LEAST = 0.001  # share of a step: smaller ones only prepare for a kernel
-_MOST = 4  # kernels in one line: the other kernels need almost no time
+_LEAST = 0.001  # kernels with a smaller share of a step are left out: they only prepare for another kernel
+_MOST = 4  # a line names at most so many kernels: the other kernels need almost no time
 
 
 def kernels(rows: Sequence[Trial]) -> list[Block]:

@@ -37,7 +37,7 @@ MARKS: dict[Severity, tuple[str, Tone]] = {
     Severity.WARNING: ("!", "warn"),
     Severity.INFO: ("i", "dim"),
 }
-_MOST_ERRORS = 3  # unknown errors shown; the JSON has all
+_MOST_ERRORS = 3  # at most so many unknown errors are shown; the JSON has all
 STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 

@@ -13,7 +13,7 @@ from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import ReproductionPlan
 from attn_doctor.reproduction.reproduce import Reproduction, read
 
-_MOST_LINES = 60  # lines of a log on the screen; --log writes all
+_MOST_LINES = 60  # the screen shows at most so many lines of a log; --log writes all lines
 
 
 def intention(plan: ReproductionPlan) -> tuple[str, ...]:

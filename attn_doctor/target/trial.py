@@ -5,7 +5,7 @@
 import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
-WARM_UPS = 3  # passes at most
+WARM_UPS = 3  # at most so many warm-up passes are run
 SHARES = {
     "forward": 0.4,
     "step": 1.0,

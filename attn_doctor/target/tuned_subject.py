@@ -1,7 +1,7 @@
 # The model of `trial --tune`, as Ultralytics trains it and predicts with it, and the check of its numbers against float64.
 #
 # Runs after prescription/changes/apply.py and the common scripts of a trial, in one namespace with them.
-BOXES = 100  # with the highest scores, that are compared
+BOXES = 100  # so many boxes, those with the highest scores, are compared
 
 
 class TunedSubject(ModelSubject):

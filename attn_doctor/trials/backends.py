@@ -198,7 +198,7 @@ def _half_only(what: str) -> str:
     return f"{what} accepts only float16 and bfloat16: use autocast (amp=True)"
 
 
-_HOW = {  # how to make it run
+_HOW = {  # how the user can make the backend run
     "flash-attn": "attn-doctor wheels names a wheel that fits",
     "flash-attn-3": "build it from the folder hopper of flash-attention, for compute capability 9.0",
     "flash-attn-4": "pip install flash-attn-4; it is a pre-release: if pip finds no version, add --pre",

@@ -31,7 +31,7 @@ RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases?per_
 REGISTRY = "https://pypi.org/pypi/flash-attn/json"
 _PATIENCE = 15.0  # seconds
 _FRESH = dt.timedelta(hours=6)
-_LARGEST = 32 << 20  # bytes of an answer
+_LARGEST = 32 << 20  # at most so many bytes of a server's answer are read
 _WHEEL = re.compile(
     r"flash_attn-(?P<release>[\w.]+)\+(?P<cuda>cu\d+)torch(?P<torch>[\d.]+)cxx11abi(?P<abi>TRUE|FALSE)"
     r"-cp(?P<major>\d)(?P<minor>\d+t?)-[^-]+-(?P<platform>\w+)\.whl"

@@ -16,7 +16,7 @@ from attn_doctor.model.wheel_file import WheelContents
 
 Verdict = Literal["fits", "refused", "cannot be told"]
 MEANING = "This proof says that the file fits, never that it is harmless: what its code does was not examined."
-_SHOWN = 5  # names in one sentence
+_SHOWN = 5  # a sentence has at most so many names
 _GIGABYTE = 1 << 30
 _LARGEST = 16 * _GIGABYTE
 

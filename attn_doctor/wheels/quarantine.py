@@ -16,7 +16,7 @@ from attn_doctor.errors import Refused
 from attn_doctor.system.cache_folder import cache_folder
 from attn_doctor.wheels.online import AGENT, NotReached, Say, open_address
 
-_LARGEST = 4 << 30  # bytes; the largest wheel of flash-attn has 0.5 GB
+_LARGEST = 4 << 30  # bytes: a larger file is refused; the largest wheel of flash-attn has 0.5 GB
 _BLOCK = 1 << 20
 
 

@@ -255,7 +255,7 @@ def _is_new(refused: str, first: str, here: str | None) -> bool:
     return have < need if have and need else capability(refused) >= _NEVER_DROPPED
 
 
-_NEVER_DROPPED = (7, 5)  # CUDA 13 removed all older ones
+_NEVER_DROPPED = (7, 5)  # CUDA 13 removed all architectures older than 7.5
 
 
 def _nvcc(facts: Facts) -> str | None:

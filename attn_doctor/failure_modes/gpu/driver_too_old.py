@@ -289,7 +289,7 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _of_nvidia(facts: Facts) -> bool:
-    """Say whether the torch there is NVIDIA's own, which fits its JetPack."""
+    """Return whether the torch in the log is NVIDIA's own, which fits its JetPack."""
     return isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

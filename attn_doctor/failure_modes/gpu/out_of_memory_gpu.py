@@ -229,7 +229,7 @@ def _smaller(*, several: bool) -> str:
 
 _PLAIN = re.compile(r"[\w ./=,:@+\\-]+")
 _BATCH = re.compile(r"(?<= )(?P<option>batch=|--batch(?:-size)?[ =])(?P<size>-?[\d.]+)(?= |$)")
-_DEFAULT = 16  # of Ultralytics, https://docs.ultralytics.com/usage/cfg/
+_DEFAULT = 16  # the default batch of Ultralytics, https://docs.ultralytics.com/usage/cfg/
 
 
 def _with_half_the_batch(facts: Facts) -> tuple[str, ...]:

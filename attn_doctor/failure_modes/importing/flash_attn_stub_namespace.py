@@ -113,7 +113,7 @@ MODE = FailureMode(
 )
 
 _NAME = "flash_attn_2_cuda"
-_USELESS = ("damaged", "no-entry", "machine", "python-abi")  # causes of facts.Binary
+_USELESS = ("damaged", "no-entry", "machine", "python-abi")  # values of `Binary.cause`: the file cannot be loaded
 
 
 def detect(facts: Facts) -> Hit | None:

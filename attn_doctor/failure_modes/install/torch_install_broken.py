@@ -245,7 +245,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         word = (
             "torch does not load there"
             if "library" in proofs[0].groups
-            else "The module that Python imports as torch there is not torch, or only a part of torch"
+            else "The module that Python imports as torch is not torch, or only a part of torch"
         )
         return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:

@@ -17,7 +17,7 @@ from attn_doctor.model.steps import Install, Step
 
 SDPA = "PyTorch's own attention (SDPA) needs no such package"
 _GIGABYTE = 1 << 30
-_JOBS = 2  # if the free memory is not known
+_JOBS = 2  # parallel jobs if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:

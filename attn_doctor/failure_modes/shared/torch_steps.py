@@ -353,7 +353,7 @@ def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch for a CUDA major version, if torch there is not known; empty: there is no such build.
+    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty: there is no such build.
 
     `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """

@@ -109,7 +109,7 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     return next((c for c in (*asked, *finder.find(key).candidates[:1]) if c.fits and c.filename), None)
 
 
-_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: assumed if a log does not name the glibc
+_NEW_GLIBC = "2.39"  # the glibc of Ubuntu 24.04: assumed if a log does not name the glibc
 
 
 def official(facts: Facts) -> bool:

@@ -29,8 +29,8 @@ _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH 
 _DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
 _DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
-_MOST_VERSIONS = 0x7FFF  # an index has 15 bits
-_MOST_DYNAMIC = 1 << 20  # bytes; real ones have about a thousand
+_MOST_VERSIONS = 0x7FFF  # the largest number of versions: an index has 15 bits
+_MOST_DYNAMIC = 1 << 20  # at most so many bytes of a dynamic section are read; real ones have about a thousand
 
 
 class Identity(NamedTuple):

@@ -27,7 +27,7 @@ _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # bindings
 _TLS, _ABSOLUTE = 6, 0xFFF1
 _HIDDEN = 0x8000  # in .gnu.version: not the default version of its name
 _OLDEST = 2  # index of the first version that a library defines
-_LONGEST_CHAIN = 4096  # symbols in one hash bucket; real ones are shorter than 30
+_LONGEST_CHAIN = 4096  # more symbols in one hash bucket are refused; real buckets have fewer than 30
 
 
 class Undefined(NamedTuple):

@@ -29,7 +29,7 @@ from attn_doctor.trials.tuning.rows import Checked, RuntimeRow
 Say = Callable[[str], None]
 
 SHIPPED = "torch as shipped"
-SECONDS = 20.0  # for the rounds of the allowed runtimes; the others get as much again
+SECONDS = 20.0  # seconds for the rounds of the allowed runtimes; the other runtimes get the same time
 ROUNDS = 9
 _DAY = 24 * 3600.0
 _SIXTEEN = ("bfloat16", "float16")

@@ -27,8 +27,8 @@ WORTH_TAKING = 1.02
 HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5
 SHARE_OF_SEARCH = 0.6  # share of the seconds; the rest is for the comparison with the program without changes
 ROUNDS_OF_RESULT = 9
-SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
-DECIDING = 8  # rounds with one winner that decide between two or three combinations
+SHARE_OF_EXTRA = 0.3  # the share of the seconds for combinations that are not allowed, and so not prescribed
+DECIDING = 8  # if one combination wins so many rounds, this decides between two or three combinations
 
 
 class Meter(Protocol):

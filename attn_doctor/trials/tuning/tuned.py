@@ -28,7 +28,7 @@ SHARES = {
 
 
 SLOW_SECONDS = 900.0
-PROCESS_BYTES = 700 * 2**20  # of torch and ultralytics before the first pass, and a margin
+PROCESS_BYTES = 700 * 2**20  # bytes that torch and ultralytics need before the first pass, with a margin
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
