@@ -1,4 +1,4 @@
-"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and the reasons against the others."""
+"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and say why the other wheels do not fit."""
 
 from __future__ import annotations
 

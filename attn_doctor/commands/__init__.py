@@ -193,7 +193,7 @@ _RESTARTS = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & cl
 
 
 def _restart(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that starts a notebook's Python anew: the running one keeps the modules that it has imported."""
+    """Return the step that starts the Python of a notebook again: the running Python keeps the modules that it has imported."""
     if shell_of(facts) != "notebook":
         return ()
     where = _RESTARTS.get(str(places.hosted(facts)), "Kernel > Restart")

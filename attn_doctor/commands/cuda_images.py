@@ -1,4 +1,4 @@
-"""Chooses NVIDIA's container image with a CUDA toolkit, and builds the step that begins with it. Pure."""
+"""Choose the container image of NVIDIA that has a CUDA toolkit, and build the step that starts from this image. Pure."""
 
 from __future__ import annotations
 

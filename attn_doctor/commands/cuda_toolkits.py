@@ -1,4 +1,4 @@
-"""Chooses the release of a CUDA toolkit for a machine, and builds the steps that install it there. Pure.
+"""Choose the release of the CUDA toolkit for a machine, and build the steps that install it. Pure.
 
 torch compiles only with a toolkit of its own CUDA major, so the chosen release is torch's own. It is a newer release of the same
 major if the GPU, the host compiler or NVIDIA's repository for the distribution needs a newer one. NVIDIA has one repository for each
@@ -171,7 +171,7 @@ def to_wsl_2(facts: Facts) -> Step:
     name = title.split()[0] if title else known.capitalize() if isinstance(known, str) else "Ubuntu"
     return commands.by_hand(
         ("wsl.exe", "--set-version", name, "2"),
-        f"in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
+        f"run this in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
         "converts this distribution",
         takes="some minutes",
     )
@@ -304,7 +304,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
 
 
 def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps for a Linux without a repository that has this release."""
+    """Return the steps for a Linux for which no repository has this release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
@@ -366,7 +366,7 @@ def ask_torch(facts: Facts) -> Step:
     """Return the step that says which CUDA torch was built for."""
     return commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.version.cuda)"),
-        "says for which CUDA torch was built: the toolkit has to be of this major",
+        "prints the CUDA version for which torch was built: the toolkit needs the same major version",
         "nothing",
         "none",
     )

@@ -218,7 +218,7 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
         ),
         commands.by_hand(
             ("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"),
-            "in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH in that prompt alone; activate your environment in it",
+            "run this in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH only in that prompt; activate your environment in the same prompt",
             "this prompt",
             "none",
         ),

@@ -156,7 +156,7 @@ def context(facts: Facts, name: str) -> Context:
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:
-    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or not such an environment."""
+    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or the environment is not one of uv."""
     project, target = facts.project, facts.interpreter
     if not isinstance(project.locks, Unknown) and project.locks:
         return frozenset()

@@ -30,7 +30,7 @@ class Nix(Installer):
         return None
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
-        """Return the step that brings newer packages."""
+        """Return the step that updates the packages."""
         update = RunByHand(
             argv=("nix", "flake", "update"),
             why="run this in the folder of the flake: it updates the inputs, and so the packages. Without a flake, run: sudo nix-channel --update. This Python "

@@ -108,7 +108,7 @@ def as_root(facts: Facts, *argv: str) -> Argv:
 
 
 def environment_tool(facts: Facts) -> EnvironmentTool | None:
-    """Return the tool that can bring compilers and a CUDA toolkit into this environment; None: not an environment of conda or pixi."""
+    """Return the tool that can install compilers and a CUDA toolkit into this environment; None: the environment is not one of conda or pixi."""
     kind, found = facts.interpreter.kind, facts.interpreter.installers
     if kind == "pixi":
         return "pixi"

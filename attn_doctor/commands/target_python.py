@@ -1,4 +1,4 @@
-"""Gives the command that starts the target's Python, and the options that tell uv the environment. Pure.
+"""Return the command that starts the target's Python, and the options that name the environment to uv. Pure.
 
 On an examined machine the path of the interpreter is known. A log shows a path, an active environment, a tool of projects that
 starts Python (`poetry run python`), or nothing.
@@ -128,7 +128,7 @@ _NAMED = re.compile(r" (?:--python|-p)[ =](?P<python>[^\s'\"]+)")
 
 
 def for_uv(facts: Facts) -> Argv:
-    """Return the options that tell `uv pip` the environment; empty: uv finds the environment by itself where the command is typed.
+    """Return the options that name the environment to `uv pip`; empty: uv finds the environment by itself.
 
     https://docs.astral.sh/uv/pip/environments/
     """

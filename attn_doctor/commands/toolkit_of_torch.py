@@ -1,4 +1,4 @@
-"""Builds the lines that install the CUDA toolkit of a torch whose CUDA nobody knows: the shell asks torch. Pure."""
+"""Build the lines that install the CUDA toolkit for a torch whose CUDA version is not known: the shell line asks torch. Pure."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any
 
 
 def in_double(call: Call, device: Any) -> Call:
-    """Return a call in float64."""
+    """Return the same attention call with its tensors in float64."""
     query, key, value = (tensor.to(device=device, dtype=torch.float64) for tensor in call[:3])
     return query, key, value, call[3]
 

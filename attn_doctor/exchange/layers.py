@@ -147,7 +147,7 @@ def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
 
 
 def _settle() -> None:
-    """Set `forward` of the classes according to the entries. The caller holds the lock."""
+    """Set `forward` of the attention classes as the entries say: each entry is an active exchange. The caller must hold the lock."""
     wanted = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     for cls in [cls for cls in _originals if cls not in wanted]:
         original = _originals.pop(cls)

@@ -299,7 +299,7 @@ def _works(facts: Facts) -> bool:
 
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
-    """Return ways that give up flash-attn: remove a broken one, and fix the causes that keep training from working."""
+    """Return the ways without flash-attn: remove a broken flash-attn, and fix the causes that prevent training."""
     helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()

@@ -55,7 +55,7 @@ _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
 class InstallerFeature(Row, frozen=True, kw_only=True):
-    """Name a feature of an installer, and the version that brought it."""
+    """Name a feature of an installer, and the first version that has it."""
 
     TABLE = "installers"
 

@@ -132,7 +132,7 @@ def _narrowed(one: Step, other: Step) -> Step | None:
 
 
 def _both(one: str, other: str) -> str | None:
-    """Return the requirement that meets both: numpy>=1.23 and numpy<2 are numpy<2,>=1.23. None for two versions."""
+    """Return one requirement that joins both: numpy>=1.23 and numpy<2 give numpy<2,>=1.23. None for two versions."""
     try:
         first, second = Requirement(one), Requirement(other)
     except InvalidRequirement:

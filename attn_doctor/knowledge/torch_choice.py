@@ -58,7 +58,7 @@ _BLACKWELL_DRIVER = (
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
     """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor.
 
-    Where the Python is not known, the index alone is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
+    If the Python is not known, only the index is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
     """
     found = _chosen(machine, below)
     if isinstance(found, NoTorch) or found.torch is None or machine.python is not None:
@@ -371,7 +371,7 @@ def _no_python(machine: Machine) -> NoTorch:
 
 
 def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
-    """Return what this torch needs beside it so that it works: NumPy 1 with a torch that was built for it."""
+    """Return the requirements that this torch needs in order to work: NumPy 1 for a torch that was built for NumPy 1."""
     wanted = numpy_for(torch, os=machine.os or "linux")
     return () if wanted == "numpy" else (wanted,)
 

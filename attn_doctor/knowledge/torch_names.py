@@ -38,7 +38,7 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
 
 
 def by_others(torch: str) -> bool:
-    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
+    """Return whether a torch was not built by the PyTorch project, but by NVIDIA (containers, Jetson boards) or by the user."""
     part = local(torch)
     return part is not None and _FLAVOUR.fullmatch(part) is None
 

@@ -25,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """Give the first bytes of a stream, which were already read, and then the rest."""
+    """Behave as a stream whose first bytes were already read: give these bytes first, then the rest of the stream."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream

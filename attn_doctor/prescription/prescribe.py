@@ -279,7 +279,7 @@ class _Choice:
         return self._kernels[name]
 
     def tell(self, text: str, *, warn: bool = False) -> None:
-        """Say a sentence once. Without `say` only failures are told, as warnings."""
+        """Report a sentence once. Without `say` only failures are reported, as warnings."""
         if text in self._said:
             return
         self._said.add(text)

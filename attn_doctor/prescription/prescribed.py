@@ -37,7 +37,7 @@ class Prescribed:
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:
-        """Return the changes that are in force, for training and for predicting."""
+        """Return the changes that are active, for training and for predicting."""
         return {TRAINING: dict(self._applied.settings[True]), PREDICTING: dict(self._applied.settings[False])}
 
     def restore(self) -> None:
@@ -94,7 +94,7 @@ def apply(
 def in_process(
     prescription: Mapping[str, Any], without: Iterable[str] = (), say: Callable[[str], None] | None = None
 ) -> Applied:
-    """Return the changes of a prescription that are made inside a process, not yet in force."""
+    """Return the changes of a prescription that are made inside a process. They are not yet active."""
     model = prescription.get("model") or {}
 
     said: set[str] = set()

@@ -162,7 +162,7 @@ def _numbers(name: str, case: Case) -> list[float]:
 
 
 def code_of(cls: type) -> str | None:
-    """Return the name of a class with a stamp of the files beside its own, which it calls; None for code from elsewhere."""
+    """Return the name of a class, with a stamp of the files in its folder, which it may call; None for code from another place."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     methods = [getattr(getattr(cls, name, None), "__code__", None) for name in ("__init__", "forward")]
     if file is None or any(getattr(code, "co_filename", None) != file for code in methods):

@@ -188,7 +188,7 @@ def kernels_seen(subject, cell, clock):
 
 
 def measure(subject, cells, clock, what):
-    """Measure rounds A B C A B C of forward passes or of steps: a drift then affects all backends alike."""
+    """Measure rounds A B C A B C of forward passes or of steps: so a drift affects all backends in the same way."""
     budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):

@@ -40,7 +40,7 @@ def median(values: Sequence[float]) -> float:
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
     """Return (low, high, coverage): an interval of the median, and the share of such intervals that contain the true median.
 
-    By order statistics, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
+    Computed from the sorted values, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
     median unless fewer than k values lie on one side of it, with the probability of n coin tosses (binomial). Between two
     neighbouring k the interval is interpolated to 95 % as Hettmansperger and Sheather do (Statistics & Probability
     Letters 4, 1986). Below six values not even the smallest and the largest have 95 %: their own coverage is returned,

@@ -214,7 +214,7 @@ def _rank(candidate: Candidate) -> tuple[int, bool, int]:
 
 
 def _may_fit(candidate: Candidate) -> bool:
-    """Return whether a listed file may fit: part of the key is not known, or its name does not tell enough."""
+    """Return whether a listed wheel may fit: a value of the machine is not known, or the wheel's name does not contain all values."""
     ours = candidate.package == community_wheels.FLASH_ATTN
     return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 

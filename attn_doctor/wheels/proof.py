@@ -65,7 +65,7 @@ def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | 
 
 
 def _parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
-    """Return the main extensions and the others. Main are extensions at the top level and _C of a package; if there are none, all."""
+    """Return (main extensions, other extensions). An extension is a main one if it is at the top level, or is _C of a package. If there is none, all are main ones."""
     main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
     return (main, [r for r in records if r not in main]) if main else (list(records), [])
 

@@ -125,7 +125,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fetch = commands.run(
         ("git", "submodule", "update", "--init", "--recursive"),
-        why=f"in the folder of the checkout of {subject.words(facts)}",
+        why=f"run this in the folder of the checkout of {subject.words(facts)}",
         changes="fills the folders of the submodules",
         risk="low",
         takes="about 100 MB",

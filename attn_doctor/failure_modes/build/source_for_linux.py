@@ -141,7 +141,7 @@ def _newer(facts: Facts, name: str | None) -> Fix:
     """Return the fix that builds the newest sources: a later commit may compile on Windows."""
     pull = commands.by_hand(
         ("git", "pull"),
-        "in the folder of the sources, if you build a checkout: later commits often compile on Windows. Then build again",
+        "run this in the folder of the sources, if you build a checkout: later commits often compile on Windows. Then build again",
         "the checkout",
     )
     steps = [pull]

@@ -98,7 +98,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     return Hit(
-        message="The YOLO12 fork could not import flash_attn and runs eager attention; the sentence hides the real error.",
+        message="The YOLO12 fork could not import flash_attn and runs eager attention; the message of the fork hides the real error.",
         evidence=evidence,
         severity=Severity.INFO,  # the program goes on: a notice, no failure
     )

@@ -271,7 +271,7 @@ def _another_release(facts: Facts, name: str | None) -> Fix:
 
 
 def _newer_system(facts: Facts) -> Fix:
-    """Return the fix that changes no package: a newer distribution, since only the distribution brings glibc."""
+    """Return the fix that changes no package: a newer distribution, because glibc is a part of the distribution."""
     engine = (
         "a container of such a distribution (on a cluster: `apptainer exec --nv`)"
         if places.container(facts) is None

@@ -369,7 +369,7 @@ def _module(facts: Facts, cudnn: bool) -> Fix:
 
 
 def _release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the fix for the case that no variable is the cause: a package of another release than torch asks for."""
+    """Return the fix if no variable is the cause, but an installed package whose release is not the one that torch requires."""
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
     step = commands.run(

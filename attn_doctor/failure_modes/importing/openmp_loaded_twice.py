@@ -122,7 +122,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _again(second: str | None, found: str | None) -> str:
-    """Return the two runtimes in words: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
+    """Return a phrase that names the two runtimes: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
     if second is None or found is None:
         return "a second copy of an OpenMP runtime"
     return f"a second {second}" if second == found else f"{second} beside {found}"

@@ -355,7 +355,7 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two fixes: a torch that does not need the library, or the tools that bring the library."""
+    """Return the two fixes: a torch that does not need the library, or the build tools that contain the library."""
     why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
     newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(

@@ -243,7 +243,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return one fix for all faults: a fix for only one fault would leave the others.
+    """Return one fix for all faults together: a fix for a single fault would leave the other faults.
 
     If PYTHONPATH or the user site hides packages, the fix only removes that: the environment has to be examined again before anything is installed.
     """

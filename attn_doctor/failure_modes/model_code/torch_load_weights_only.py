@@ -132,7 +132,7 @@ def _older(version: str, than: str) -> bool:
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find an ultralytics that leaves `weights_only` at torch's default, beside a torch whose default is True."""
+    """Find an ultralytics that does not pass `weights_only` to torch.load, together with a torch whose default is True."""
     yolo, torch = known(facts.yolo.version), known(facts.torch.version)
     if yolo is None or torch is None or not _older(yolo, REPLACES_TORCH_LOAD):
         return None

@@ -212,7 +212,7 @@ def _least(names: list[str], file: ModelFile | None = None) -> str | None:
 
 
 def _reached(facts: Facts, least: str | None) -> bool:
-    """Return whether the installed release is new enough, so that no newer one would bring the class."""
+    """Return whether the installed release is new enough, so that no newer release would contain the class."""
     have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
     need = parse(least) if least else None
     return have is not None and need is not None and have >= need

@@ -36,7 +36,7 @@ class Missing(Variant, frozen=True, kw_only=True):
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the others that the setup imports.
+    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the other packages that setup.py imports.
 
     `usual`: the module, if the line does not name one.
     """

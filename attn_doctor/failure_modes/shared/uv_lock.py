@@ -89,7 +89,11 @@ def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
         )
         asked = commands.by_hand((), words, "pyproject.toml")
         return (
-            Fix(title=f"Lock a {name} that has a wheel for this system", steps=(asked, again, sync), verify=verify),
+            Fix(
+                title=f"Lock a version of {name} that has a wheel for this system",
+                steps=(asked, again, sync),
+                verify=verify,
+            ),
         )
     label = f"pytorch-{found['flavour']}"
     words = (

@@ -28,7 +28,7 @@ _missing = object()
 
 
 class Applied:
-    """Hold changes that are in force from `start` to `stop`: for models that `fits` accepts, in passes of the kind they are for.
+    """Hold changes that are in force from `start` to `stop`: for models that `fits` accepts, in training or predicting, as each change says.
 
     `training` and `predicting` map the names of changes to their values, for example {"threads": 8, "channels-last": True}. Which of
     the two counts is decided at each forward pass: with gradients it is a training. Several may be in force; the newest decides.

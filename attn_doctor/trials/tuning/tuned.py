@@ -58,7 +58,7 @@ def tuned(
     environ: Mapping[str, str] | None = None,
     root: str = "/",
 ) -> tuple[Pass, dict[str, Any]]:
-    """Return what was found for one kind of pass, and what the target told about itself.
+    """Return what was found for one kind of pass, and what the target reported about itself.
 
     Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
@@ -108,7 +108,7 @@ def tuned(
 
 
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
-    """Return the changes whose processes fit into memory beside each other, and those that do not.
+    """Return the changes whose processes fit into memory at the same time, and the changes whose processes do not.
 
     Each environment has its own process, which keeps its memory until the end.
     """
