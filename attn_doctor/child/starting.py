@@ -49,7 +49,7 @@ class Started:
         reaped(self.process, GRACE)
 
     def end_the_rest(self) -> None:
-        """End what left the process group, found by its mark."""
+        """End the processes that left the process group; the mark in their environment shows them."""
         processes.end_marked(leftovers.MARK, self.mark)
 
     def forget(self) -> None:
@@ -122,7 +122,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop() -> None:
-    """End every child that still runs, and start no further one: after Ctrl-C.
+    """End every child that still runs, and start no more children. Called after Ctrl-C.
 
     Children have their own sessions, so Ctrl-C does not reach them.
     """

@@ -134,7 +134,7 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
-    """Say why a command ended early, and write what is in its report so far."""
+    """Say why a command ended early, and write the part of the report that it has."""
     from attn_doctor import child
     from attn_doctor.system import failure
 

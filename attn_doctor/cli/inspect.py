@@ -1,4 +1,4 @@
-"""`attn-doctor inspect`: read compiled extensions and say whether the target can load them."""
+"""`attn-doctor inspect`: read compiled extensions and say whether the target environment can load them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the command that starts a container again, with more options: the one that was typed, or one for the image that the log names. Pure.
+"""Build the command that starts a container again with more options: from the typed command, or for the container image that the log names. Pure.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """

@@ -101,7 +101,7 @@ def repository(facts: Facts) -> _Repository | None:
 
 
 def wanted(facts: Facts, floor: str | None = None) -> Version | None:
-    """Return the CUDA release to install: torch's, or the next of the same major that suits this machine. None: torch's CUDA is not known.
+    """Return the CUDA release to install: torch's, or the next release of the same major version that works on this machine. None: torch's CUDA is not known.
 
     `floor`: the oldest release that the package accepts ("12.3").
     """
@@ -140,7 +140,7 @@ def _is_packaged(facts: Facts, row: Nvcc) -> bool:
 
 
 def elsewhere(facts: Facts) -> Fix | None:
-    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: install one."""
+    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: a toolkit can be installed."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
         return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
@@ -363,7 +363,7 @@ def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step
 
 
 def ask_torch(facts: Facts) -> Step:
-    """Return the step that says which CUDA torch was built for."""
+    """Return the step that prints the CUDA version for which torch was built."""
     return commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.version.cuda)"),
         "prints the CUDA version for which torch was built: the toolkit needs the same major version",

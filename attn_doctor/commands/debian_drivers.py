@@ -30,7 +30,7 @@ def too_old(facts: Facts) -> str | None:
 
 
 def newer_exists(facts: Facts) -> bool:
-    """Say whether NVIDIA's repository has a driver for this release that the torch here runs on."""
+    """Return whether NVIDIA's repository has a driver for this Debian release that the installed torch can use."""
     return _folder(facts, _needed(facts, None)) is not None
 
 

@@ -229,7 +229,7 @@ class Pipx(Installer):
 
 
 class Conda(Installer):
-    """Render steps for conda, mamba and micromamba, for packages that conda installed. Pip does wheels and packages that pip installed."""
+    """Render steps for conda, mamba and micromamba, for packages that conda installed. Wheels, and packages that pip installed, are left to pip."""
 
     EXPRESSES = frozenset({"upgrade"})
 
@@ -285,7 +285,7 @@ def all_bare(step: Install) -> bool:
 
 
 def kept(installer: str, step: Install) -> str | None:
-    """Say that an installer keeps a version within the range, although a newer one was asked for."""
+    """Say that an installer keeps an installed version that is within the range, although the step asked for a newer version."""
     return f"{installer} keeps a version that is within the range" if step.upgrade and not all_bare(step) else None
 
 

@@ -203,7 +203,7 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
-    """Return the renderer of all these steps: once `uv add` has written uv.lock, the next `uv sync` removes what `uv pip` installed."""
+    """Return one renderer for all these steps: after `uv add` has written uv.lock, `uv sync` would remove packages that `uv pip` installed."""
     tool = installer(here)
     named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
     return UvProject(here) if named else tool

@@ -24,7 +24,7 @@ _STAYS = "a new environment; this one stays"
 
 
 def folder_of_a_program(facts: Facts) -> str | None:
-    """Return the folder of the virtual environment that a program made for itself; None where the Python is none of such a program."""
+    """Return the folder of the virtual environment that a program made for itself; None: the Python does not belong to such a program."""
     python = facts.interpreter.python
     found = _OF_A_PROGRAM.match(python) if isinstance(python, str) else None
     return found["folder"] if found else None

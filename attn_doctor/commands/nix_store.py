@@ -17,7 +17,7 @@ _REBUILD = "then rebuild: `sudo nixos-rebuild switch` for the system and its ser
 
 
 class Nix(Installer):
-    """Say what to change in the Nix file, and how the newer packages come: nothing is installed into the store by hand."""
+    """Say what to change in the Nix file, and which command then installs the packages: nothing is installed into the store by hand."""
 
     EXPRESSES = frozenset()
 

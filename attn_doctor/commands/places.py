@@ -103,7 +103,7 @@ def is_root(facts: Facts) -> bool:
 
 
 def as_root(facts: Facts, *argv: str) -> Argv:
-    """Return a command that needs root as it is typed here."""
+    """Return a command that needs root in the form for this machine: with sudo, or without."""
     return argv if is_root(facts) else ("sudo", *argv)
 
 

@@ -101,7 +101,7 @@ def _pip(facts: Facts, *words: str) -> Argv:
 
 
 def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
-    """Return the packages that a setup imports. An installed torch stays as it is; PyPI's torch for Windows is a CPU build."""
+    """Return the packages that the setup.py imports. An installed torch is kept; PyPI's torch for Windows is a CPU build."""
     return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
 
 

@@ -83,7 +83,7 @@ def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
 
 
 def _is_any_linux(facts: Facts) -> bool:
-    """Say whether it is a Linux whose distribution is not known. One that is known, and has no manager here, has neither apt-get nor dnf."""
+    """Return whether this is a Linux whose distribution is not known. A known distribution without a package manager in this module has neither apt-get nor dnf."""
     return facts.system.os == "linux" and not isinstance(facts.system.distribution, str)
 
 
@@ -278,7 +278,7 @@ _LIKE_RHEL = ("rocky", "almalinux", "centos", "ol")
 
 
 def _headers(facts: Facts, label: str | None) -> dict[Manager, Argv]:
-    """Return the packages of Python's headers. For any Python but their own, Red Hat and SUSE put the version into the name."""
+    """Return the names of the packages with Python's headers. On Red Hat and SUSE the name contains the version, except for the system's own Python."""
     name = facts.system.distribution
     release = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
     own = _SYSTEM_PYTHON.get(("rhel" if name in _LIKE_RHEL else str(name), release[0])) if release else None

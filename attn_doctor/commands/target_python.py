@@ -31,7 +31,7 @@ _CONDA_RUN = re.compile(
 # ComfyUI's package runs its Python with -s: without it, pip finds packages of the user as already installed, which the program never sees.
 # https://docs.comfy.org/installation/comfyui_portable_windows
 _EMBEDDED = re.compile(r"(?:^|[\\/])python_embed+ed[\\/]python\.exe$")
-# Prefixes into which uv installs only with --system: Pythons that are no environment, and conda's base.
+# Prefixes into which uv installs only with --system: Pythons that are not environments, and conda's base.
 _SYSTEM = re.compile(
     r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
 )

@@ -67,7 +67,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """Examine a target and return the report.
 
     Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
-    answer, or is no Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
+    answer, or is not a Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
     so_far: dict[str, Any] = {}
     try:

@@ -159,7 +159,7 @@ class Activated:
 
 @contextlib.contextmanager
 def in_force(kernel: Any) -> Any:
-    """Return a context in which the process settings of a kernel hold; most kernels have none."""
+    """Return a context manager that makes the process settings of a kernel active; most kernels have no settings."""
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):
             stack.callback(kernel.stop)

@@ -58,7 +58,7 @@ def layout_of(cls: type) -> str | None:
 
 
 def remember(cls: type, name: str) -> None:
-    """Give a class the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
+    """Set the layout of a class to the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
     for layout in LAYOUTS:
         if layout.name == name:
             _layouts.setdefault(cls, layout)

@@ -123,7 +123,7 @@ def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
 
 
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return ways to a flash-attn that works; none if one cause has no fix."""
+    """Return the ways that make flash-attn work; empty if a cause has no fix."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
     # Running flash-attn needs a GPU, installing it does not: on a login node, in CI, in docker build.
     hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
@@ -237,7 +237,7 @@ def _finished(helped: Helped) -> Iterator[list[Choice]]:
 
 
 def _compiled(helped: Helped) -> Helped:
-    """Return the same causes with their fixes for the case of a source build; empty if one of them then has no fix."""
+    """Return the same causes with their fixes for a build from source; empty if a cause has no fix in this case."""
     left = [(f, tuple(fix for fix in fixes if not _brings_wheel(fix))) for f, fixes in helped]
     return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
 

@@ -1,4 +1,4 @@
-"""Forecast the source build of flash-attn in a plan: refuse one that cannot succeed, set variables for one that can. Pure."""
+"""Forecast the source build of flash-attn in a plan: refuse a build that cannot succeed, and set variables for a build that can. Pure."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 
 
 class Way(Record, frozen=True, kw_only=True):
-    """One alternative of a plan."""
+    """Hold one alternative of a plan."""
 
     name: str  # "A"
     title: str

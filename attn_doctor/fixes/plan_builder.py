@@ -76,7 +76,7 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, with the steps that its result makes necessary, and the reason why it is no cure; None: no reason is known."""
+    """Return the way, with the steps that its result makes necessary, and the reason why the way would not cure; None: no reason is known."""
     way = build(draft)
     if facts.grade == "stated":
         return way, None

@@ -79,7 +79,7 @@ class Resolved(NamedTuple):
 
 
 def since(feature: str, installer: str = "pip") -> str:
-    """Return the version of an installer that brought a feature of the table."""
+    """Return the first version of an installer that has a feature of the table."""
     return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
 
 

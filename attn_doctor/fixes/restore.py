@@ -81,7 +81,7 @@ def _list(path: str, name: str, found: dict[str, Entry], skip: list[str] | tuple
 
 
 def differences(before: dict[str, Entry], now: dict[str, Entry], bytecode: bool = False) -> list[str]:
-    """Return the relative paths that differ. Of directories only existence counts; bytecode caches count only if asked for."""
+    """Return the relative paths that differ. For directories only their existence is compared; bytecode caches count only if asked for."""
     names = sorted(set(before) | set(now))
     return [
         n for n in names if (bytecode or "__pycache__" not in n.split("/")) and not _alike(before.get(n), now.get(n))
@@ -216,7 +216,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _same(kept: str, live: str) -> bool:
-    """Return whether `live` is the very file that was kept or, if the backup is a copy, has the same content."""
+    """Return whether `live` is the same file that was kept or, if the backup is a copy, has the same content."""
     try:
         one, other = os.lstat(kept), os.lstat(live)
     except OSError:

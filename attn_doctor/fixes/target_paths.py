@@ -81,7 +81,7 @@ _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
 def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Places:
-    """Ask the target for its places, without PYTHONPATH, which is no part of the environment. Raises NoAnswer."""
+    """Ask the target for its places, without PYTHONPATH, which is not part of the environment. Raises NoAnswer."""
     layout = asking.ask(python, ("layout",), environ, timeout, without=["PYTHONPATH"]).layout
     if isinstance(layout, Unknown):
         raise NoAnswer(text(python), f"does not say where its packages are: {layout.why}")

@@ -224,7 +224,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return the real changes, by normal names."""
+    """Return the changes that really happened, by normal package names."""
     return tuple(
         Change(package=name, before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})

@@ -78,7 +78,7 @@ def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
-    """Return the findings without the fixes that, by the facts, are no cures."""
+    """Return the findings without the fixes that would not cure, judged by the facts."""
     now = foresight.Now(
         facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
     )
@@ -98,7 +98,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes without repetitions: of several with the same actions, the first, whatever their titles are."""
+    """Return the fixes without repetitions. Of several fixes with the same actions only the first is kept, even if their titles differ."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)

@@ -24,7 +24,7 @@ ROUNDS = 2  # how many times a cure may get further steps
 
 
 class Foreseen(Record, frozen=True, kw_only=True):
-    """Hold what steps would lead to."""
+    """Hold the facts and findings after steps were carried out."""
 
     facts: Facts
     left: tuple[Finding, ...] = ()  # causes that the steps should cure, but do not
@@ -68,7 +68,7 @@ def foreseen(
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with the further steps that it needs to be a cure; None: it is no cure."""
+    """Return a fix with the further steps that it needs in order to cure; None: it would not cure."""
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))
@@ -85,7 +85,7 @@ def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
 
 
 def lower(title: str) -> str:
-    """Return a title as the second half of another: "Install NumPy 1" -> "install NumPy 1"."""
+    """Return a title in the form for the second half of a joined title: "Install NumPy 1" -> "install NumPy 1"."""
     return title[:1].lower() + title[1:]
 
 

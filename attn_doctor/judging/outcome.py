@@ -99,7 +99,7 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
 
 
 def _has_nothing_to_try(trials: Trials) -> bool:
-    """Return whether the trial ended because the model has no attention: that is known, and no failure."""
+    """Return whether the trial ended because the model has no attention: this reason is known and is not a failure."""
     run = trials.run
     return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 

@@ -1,4 +1,4 @@
-"""Name the gfx number of an AMD GPU, and the override under which it runs the code of a neighbour. Pure."""
+"""Name the gfx number of an AMD GPU, and the override that makes it run the code of a similar GPU. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def gfx_of(card: str) -> str | None:
 
 
 def overrides() -> str:
-    """Return all of them as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
+    """Return all overrides as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
     of: dict[str, list[str]] = {}
     for row in load(AmdOverride):
         if row.as_version:

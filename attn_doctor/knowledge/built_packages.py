@@ -32,7 +32,7 @@ def row_of(name: str) -> BuiltPackage | None:
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup imports: the usual ones if nothing is known of the package."""
+    """Return the distributions that a package's setup.py imports. If nothing is known of the package: the usual build tools."""
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 

@@ -29,13 +29,13 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
     @property
     def requirements(self) -> tuple[str, str]:
-        """The requirements of torch and torchvision, "torch==1.6.0+cu101"."""
+        """Return the requirements of torch and torchvision, such as "torch==1.6.0+cu101"."""
         part = "" if self.plain else f"+{pytorch.flavour(self.cuda)}"
         return exactly("torch", self.row.torch + part), exactly("torchvision", self.row.torchvision + part)
 
     @property
     def torchaudio(self) -> str:
-        """The requirement of the torchaudio that belongs to it: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
+        """Return the requirement of the torchaudio for this torch: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
         return exactly("torchaudio", "0.7.2" if self.row.torch == "1.7.1" else f"0.{self.row.torch.partition('.')[2]}")
 
     @property

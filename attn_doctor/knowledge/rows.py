@@ -221,7 +221,7 @@ class FlashVariable(Row, frozen=True, kw_only=True):
 
 
 class Driver(Row, frozen=True, kw_only=True):
-    """Describe the driver that was released with a CUDA toolkit. For the oldest that works, see Floor."""
+    """Describe the driver that was released with a CUDA toolkit. `Floor` has the oldest driver that works."""
 
     TABLE: ClassVar[str] = "cuda_drivers"
 

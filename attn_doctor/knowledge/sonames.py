@@ -20,7 +20,7 @@ class Soname(Row, frozen=True, kw_only=True):
     soname: str
     pip: dict[str, str] = msgspec.field(default_factory=dict)  # CUDA major of torch -> requirement
     apt: str | None = None  # package of Debian and Ubuntu
-    words: str | None = None  # the provider in words, where it is no package
+    words: str | None = None  # the provider in words, if it is not a package
 
 
 @functools.cache

@@ -116,7 +116,7 @@ def neighbour_of(gfx: str) -> str | None:
 
 
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the builds for this machine, the best first. Where the driver is not known, those that any driver of CUDA 12 runs come first."""
+    """Return the builds for this machine, the best first. If the driver is not known, the builds that run with any driver for CUDA 12 come first."""
     if machine.knows_driver:
         return fitting_builds(machine)
     return (
@@ -197,7 +197,7 @@ def _why(row: TorchBuild, machine: Machine) -> str:
 
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
-    """Return what was assumed, and how the reader finds out."""
+    """Return what was assumed about the machine, and how the reader can check it."""
     major = (pair(row.cuda) or (12, 0))[0]
     blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
     if blackwell and major <= 12 and not machine.knows_driver:
@@ -336,7 +336,7 @@ def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = N
 
 
 def _no_build(machine: Machine) -> NoTorch:
-    """Return why no CUDA build fits: by the condition without which one would."""
+    """Return why no CUDA build fits: the condition that excludes the builds."""
     if fitting_builds(msgspec.structs.replace(machine, python=None)):
         return _no_python(machine)
     undriven = msgspec.structs.replace(machine, driver=None, driver_cuda=None)

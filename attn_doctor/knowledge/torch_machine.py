@@ -33,7 +33,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def platform(self) -> str:
-        """The platform of its wheels, "linux_x86_64"."""
+        """Return the platform of its wheels, "linux_x86_64"."""
         arm = (self.machine or "").lower() in ("aarch64", "arm64")
         if self.os == "windows":
             return "win_arm64" if arm else "win_amd64"
@@ -41,7 +41,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def narrow(self) -> bool:
-        """Whether its Python is one of 32 bits."""
+        """Return whether the Python is a 32-bit Python."""
         return (self.machine or "").lower() in ("x86", "i386", "i486", "i586", "i686", "armv6l", "armv7l")
 
     @property
@@ -50,7 +50,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """A torch to install, and what belongs to it."""
+    """Hold a torch to install, and the packages that belong to it."""
 
     torch: str | None  # "2.14.1"; None: what its index has
     torchvision: str | None
@@ -90,7 +90,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The words for it in a title: "torch 2.14.1"; "a torch" where the release is left to the installer."""
+        """Return the words for this torch in a title: "torch 2.14.1", or "a torch" if the installer chooses the release."""
         return f"torch {self.torch}" if self.pinned and self.torch else "a torch"
 
     @property

@@ -1,4 +1,4 @@
-"""Define the base of all records, the value for an unknown fact, and the ways in which foreign code ends."""
+"""Define the base of all records, the value for an unknown fact, and the record of how foreign code ended."""
 
 from __future__ import annotations
 

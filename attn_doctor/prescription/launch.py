@@ -53,7 +53,7 @@ class Start(NamedTuple):
 
 
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
-    """Return how to start a program with a prescription. Raises NothingToRun for one that cannot be used here."""
+    """Return how to start a program with a prescription. Raises NothingToRun for a prescription that cannot be used here."""
     for name in without:
         if name not in CHANGES:
             raise NothingToRun(f"there is no change {name!r} to switch off: use {', '.join(CHANGES)}")

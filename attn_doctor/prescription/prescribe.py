@@ -33,7 +33,7 @@ _USUAL = ((8, 2, 400, 32, 32), (2, 2, 400, 32, 64))
 
 
 class Attention:
-    """Control an active backend. As a context manager it ends with the block; `restore` ends it at any time."""
+    """Control a backend that is active in this process. In a `with` statement the backend ends when the statement ends; `restore()` ends it at any time."""
 
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
@@ -44,7 +44,7 @@ class Attention:
 
     @property
     def backend(self) -> str:
-        """Return the backend that computed the last attention; "eager" is the installed one, "none" that none was computed yet."""
+        """Return the backend that computed the last attention; "eager": the installed attention; "none": no attention was computed yet."""
         return self._choice.used or "none"
 
     @property
@@ -122,7 +122,7 @@ def prescribe(
 
 
 class _Choice:
-    """The kernel of an exchange: for each kind of call the proven backend, chosen at the latest at the first such call."""
+    """Be the kernel of an exchange: for each kind of call it uses a proven backend, which is chosen at the first such call or before."""
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
@@ -222,7 +222,7 @@ class _Choice:
             return name
 
     def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
-        """Return the backend for this case, and whether any that is right was taken, because the installed one is wrong."""
+        """Return the backend for this case, and whether any backend with right numbers was chosen because the installed attention is wrong."""
         with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
             # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             alone_only = alone and self._is_wrong_alone(case.device)
@@ -234,7 +234,7 @@ class _Choice:
     def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
         """Return the backend for this case, proven, and store it. Raises NotProven.
 
-        `alone_only`: the installed attention is wrong for this case, so that any backend that is right is better.
+        `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
         if self.asked == AUTO or alone_only:
             names = candidates(case.device.partition(":")[0]) or ["sdpa"]

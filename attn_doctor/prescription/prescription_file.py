@@ -41,7 +41,7 @@ def place() -> Path:
 
 
 def here() -> dict[str, Any]:
-    """Describe this machine, as far as it decides which changes help."""
+    """Describe the properties of this machine that decide which changes help."""
     return {
         "processor": machine.processor(),
         "cores": os.cpu_count(),
@@ -51,7 +51,7 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription whole, readable and writable for this user alone, and return its place. Raises OSError."""
+    """Write a prescription, never only a part of it, readable and writable only for this user, and return its path. Raises OSError."""
     if path is None:
         path = place()
         if own_folder(path.parent, make=True) is None:

@@ -68,7 +68,7 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """Hold the installed packages. If a name is there twice, the first on sys.path comes first, because Python imports that one."""
+    """Hold the installed packages. If two packages have one name, the first on sys.path comes first, because Python imports it."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ def ask(
     static: bool = False,
     on_slow: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Ask a Python about itself. Raises NoAnswer if it does not answer, or is no Python.
+    """Ask a Python about itself. Raises NoAnswer if it does not answer, or is not a Python.
 
     `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to remove from them.
     `modules`: the module names to look up for the section "modules". `options`: options of the interpreter, such as -I.
@@ -194,7 +194,7 @@ def describe(fault: Fault) -> str:
 
 
 def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
-    """Raise NoAnswer if the program is no Python that can be examined, or gave no answer."""
+    """Raise NoAnswer if the program is not a Python that can be examined, or gave no answer."""
     shown = text(python)
     old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
     if old is not None:

@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:
-    """Return the board, the JetPack version and the notebook service, each None if this machine is or has none."""
+    """Return the board, the JetPack version and the notebook service, each None if the machine does not have it."""
     board = _board(tree)
     return Place(board, _jetpack(tree) if board == "jetson" else None, _hosted(tree, environ))
 

@@ -81,7 +81,7 @@ class GatherRequest(NamedTuple):
 
 
 def gather(request: GatherRequest) -> Facts:
-    """Collect all facts. Raises NoAnswer if the target does not answer, or is no Python that can be examined."""
+    """Collect all facts. Raises NoAnswer if the target does not answer, or is not a Python that can be examined."""
     try:
         return _gather(request)
     except BaseException:

@@ -82,7 +82,7 @@ def things(root: object) -> Iterator[Thing]:
 
 
 def _word(value: object) -> str:
-    """Return a name if the value is a text. str() of another value could take for ever: nested tuples, each of which has the next one twice."""
+    """Return a name if the value is a text. str() of another value could run for ever: nested tuples, each of which has the next one twice."""
     return value if isinstance(value, str) else "?"
 
 

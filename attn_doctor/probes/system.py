@@ -207,7 +207,7 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
 
 
 def _shell(tree: Root, environ: Mapping[str, str]) -> Text:
-    """Return the user's shell: the parent process if that is one, else the login shell."""
+    """Return the user's shell: the parent process if it is a shell, else the login shell."""
     parent = tree.text(f"/proc/{os.getppid()}/comm")
     login = Path(environ.get("SHELL", "")).name
     for name in (parent, login):

@@ -22,7 +22,7 @@ _SPEC = re.compile(
 
 
 def parse(text: str, file: str) -> dict[str, Any] | None:
-    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is no YAML, with the line of the error."""
+    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is not YAML, with the line of the error."""
     try:
         document = YAML(typ="rt").load(text)
     except YAMLError as error:

@@ -69,7 +69,7 @@ def goes_to_stdout(path: str | None) -> bool:
 
 
 def write(path: str, data: bytes | str) -> None:
-    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is no error."""
+    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is not an error."""
     content = data if isinstance(data, bytes) else foreign_text.text(data).encode()
     try:
         if goes_to_stdout(path):

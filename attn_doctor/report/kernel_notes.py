@@ -91,7 +91,7 @@ def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
 
 
 def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
-    """Return a note on the backends whose results differ bitwise from run to run; it is no fault."""
+    """Return a note on the backends whose results differ bitwise from run to run; it is not a fault."""
     names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
     if not names:
         return ()

@@ -68,7 +68,7 @@ def _shortened(log: bytes) -> list[str]:
 
 
 def as_data(plan: ReproductionPlan, done: Reproduction) -> dict[str, Any]:
-    """Return the outcome as data for JSON. `why_not` is null where the failure was reproduced."""
+    """Return the outcome as data for JSON. `why_not` is null if the failure was reproduced."""
     return {
         "slug": done.slug,
         "reproduced": done.reproduced,

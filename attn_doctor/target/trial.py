@@ -241,7 +241,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Report cells that were proven to run the same operators as another: on the CPU, `sdpa` and its kernel."""
+    """Report cells that were proven to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
@@ -306,7 +306,7 @@ def trial():
 
 
 def prove_from(subject, cells, first):
-    """Run the proofs of one subject; those of the reference itself with the first."""
+    """Run the proofs of one subject; with the first subject also the proofs of the reference itself."""
     expected = None
     if first:
         with section("reference"):

@@ -15,7 +15,7 @@ class TunedSubject(ModelSubject):
         self.variants = {}
 
     def settings(self, order):
-        """Return (backend, changes that `Applied` makes, the others) of an order."""
+        """Return (backend, changes that `Applied` makes, other changes) of an order."""
         given = dict(order["settings"])
         backend = given.pop("attention", "eager")
         given.setdefault("threads", self.shipped_threads)
@@ -72,7 +72,7 @@ class TunedSubject(ModelSubject):
             return model(images)
 
     def check(self, what, order):
-        """Return the errors of one pass under these changes against the same in float64."""
+        """Return the errors of one pass with these changes, compared with the same pass in float64."""
         expected = self.expect(what)
         backend, given = self.settings(order)
         with self.using(backend), Applied(given, given), self.deterministic(given):
@@ -93,7 +93,7 @@ class TunedSubject(ModelSubject):
         return report
 
     def expect(self, what):
-        """Return what `in_float64` does; it is computed once."""
+        """Return the result of `in_float64`, which is computed only once."""
         if what not in self.expected:
             self.expected[what] = self.in_float64(what)
         return self.expected[what]

@@ -122,7 +122,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
 
 
 def _check(wanted: Wanted) -> None:
-    """Raise Cannot for a text that is no version, and for a musl platform with a glibc."""
+    """Raise Cannot for a text that is not a version, and for a musl platform with a glibc."""
     for option, text in (
         ("torch", wanted.torch),
         ("cuda", wanted.cuda),

@@ -165,7 +165,7 @@ def open_address(request: urllib.request.Request) -> Any:
         raise NotReached(f"it answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise NotReached(_words(error.reason)) from error
-    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is no address
+    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is not an address
         raise NotReached(_words(error)) from error
 
 

@@ -62,7 +62,7 @@ def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
 
 
 def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that shows that the log is about a build. It is no failure by itself; other rules ask for it."""
+    """Return a sign for a line that shows that the log is about a build. It is not a failure by itself; other rules ask for it."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
@@ -291,7 +291,7 @@ SEND = (
 
 
 class Quoted(Variant, frozen=True, kw_only=True):
-    """Say that the log contains the reason, for which there is no rule. A longer log would not help."""
+    """Say that the log contains the reason, but attn-doctor has no rule for it. A longer log would not help."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -11,7 +11,7 @@ How it shows
 Why it happens
     `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda` was copied from an instruction for PATH. Or CUDA_HOME is empty:
     PyTorch then uses the folder above the nvcc that it finds on PATH. If that nvcc is a link or a script in
-    /usr/local/bin, the folder is /usr/local, which is no toolkit, and "cuda_runtime.h: No such file or directory"
+    /usr/local/bin, the folder is /usr/local, which is not a toolkit, and "cuda_runtime.h: No such file or directory"
     follows.
 
 What to do
@@ -195,7 +195,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _folder_meant(facts: Facts, hit: Hit) -> str | None:
-    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: it has none."""
+    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: the value contains no absolute path."""
     value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
     if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
         return None

@@ -126,7 +126,9 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return _by_facts(facts, seen)  # a hint alone, such as torch's warning about an unknown compiler, is no failure
+        return _by_facts(
+            facts, seen
+        )  # a hint alone, such as torch's warning about an unknown compiler, is not a failure
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:

@@ -355,6 +355,6 @@ def _card_is_known(facts: Facts) -> bool:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name the GPU."""
+    """Return the fixes for a machine whose GPU is not known."""
     why = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
     return torch_steps.newest(facts, "Install a torch that supports the card", why=why, reinstall=True)

@@ -183,7 +183,7 @@ MODE = FailureMode(
 class Met(Variant, frozen=True, kw_only=True):
     """Name the case.
 
-    "torch": torch is no build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
+    "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
     setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
     """
 
@@ -225,7 +225,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         kernel = any("composable_kernel" in m.text for m in seen.matches)
         asserted = any("schema_" in m.text for m in seen.matches)
         if not (version and failed) and not kernel and not asserted:
-            return None  # a torch for ROCm by itself is no fault
+            return None  # a torch for ROCm by itself is not a fault
         if asserted and not version and not kernel:
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",

@@ -260,7 +260,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
-    """Return the last of these fixes, which fits every machine, with a title that says when to use it."""
+    """Return the last of these fixes, with a title that says when to use it. It works on every machine."""
     return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
 
 

@@ -136,7 +136,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Say which C++ ABI the torch has: not the ABI of the function that it lacks."""
+    """Say which C++ ABI torch has. It is the other ABI than that of the missing function."""
 
     new_abi: bool
 

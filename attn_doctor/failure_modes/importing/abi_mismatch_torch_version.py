@@ -241,7 +241,7 @@ def _extension(match: Match) -> str | None:
 
 
 def _in_words(seen: Seen) -> Hit:
-    """Return the hit for an error that somebody wrote in own words, without the symbol."""
+    """Return the hit for an error that a person described in their own words, without the symbol."""
     lines = [m for m in seen.matches if "worded" in m.groups]
     return Hit(
         message=f"{lines[-1].groups['worded']} needs a function that the installed torch does not have: it was built for another torch. The line does not "

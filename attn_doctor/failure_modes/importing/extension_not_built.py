@@ -120,7 +120,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Return the fixes; the first fix begins with the steps that only this package needs."""
+    """Return the fixes for this package. The first fix begins with steps that only this package needs."""
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":

@@ -129,7 +129,7 @@ def _installed(facts: Facts) -> Hit | None:
 
 
 def _to_be_installed(facts: Facts) -> Hit | None:
-    """Warn before the failure: pip would install the wheel of the newest release here, and that wheel would not import."""
+    """Warn before the failure: pip would install the wheel of the newest release here, and importing it would fail."""
     newest = _newest_with_wheels()
     if not every(
         lambda: known(facts.flash_attention.version) is None,
@@ -193,7 +193,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
-    """Return the fixes for a machine that only a log describes: an older wheel, a build on it, a newer system, or doing without."""
+    """Return the fixes for a machine that only a log describes: an older wheel, a build on that machine, a newer system, or no flash-attn."""
     name = subject.package(facts)
     if name is None:
         return (_another_release(facts, None), _newer_system(facts))

@@ -276,7 +276,7 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 
 def _overcome(seen: Seen, match: Match) -> bool:
-    """Say whether an installation succeeded after the failed connection, so that the connection is no failure."""
+    """Say whether an installation succeeded after the failed connection, so that the connection is not a failure."""
     return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
 
 

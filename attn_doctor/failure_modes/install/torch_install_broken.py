@@ -121,7 +121,7 @@ MODE = FailureMode(
             sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
         ),
         Sign(
-            # 126: a file is missing, 127: a function is missing in a file, 193: the file is no library for this Windows, 1114: its
+            # 126: a file is missing, 127: a function is missing in a file, 193: the file is not a library for this Windows, 1114: its
             # initialisation failed. Other numbers are about the machine (1455: the page file is too small): torch is not broken.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
             pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "?(?P<library>[^"]{0,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80}?\.(?:dll|pyd))\b',

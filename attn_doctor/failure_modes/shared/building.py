@@ -110,7 +110,7 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Say whether pip would run flash-attn's setup.py here. It looks for nvcc and imports build tools before it looks for a wheel."""
+    """Return whether pip would run flash-attn's setup.py here. setup.py looks for nvcc and imports build tools before it looks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
@@ -119,7 +119,7 @@ def setup_would_run(facts: Facts) -> bool:
 
 
 def would_be_built(facts: Facts) -> bool:
-    """Say whether installing flash-attn here would compile it: it does not work yet, and no wheel is known."""
+    """Say whether installing flash-attn here would compile it: flash-attn does not work yet, and no wheel is known."""
     return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 

@@ -238,7 +238,7 @@ def _from_own_index(
 ) -> tuple[tuple[str, ...], str | None, str]:
     """Return the requirements, the index and words about it.
 
-    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None: the user's is used.
+    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None, because the user's index is used.
     """
     own = own_index(facts)
     if index is None or own is None or flavour is None:

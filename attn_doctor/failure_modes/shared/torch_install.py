@@ -28,7 +28,7 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice; empty: this build is already there. `beside`: other requirements for the same command.
+    """Return the steps that install a choice; empty: this build is already installed. `beside`: other requirements for the same command.
 
     pip keeps an installed torch that meets the requirement, also in another build. In this case the steps force a new installation.
     """
@@ -111,7 +111,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
 
 
 def by_conda(facts: Facts, found: Choice) -> Step | None:
-    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is no CUDA build.
+    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is not a CUDA build.
 
     pip would install a second torch over conda's. PyTorch's own conda channel ended with torch 2.5.
 
@@ -150,7 +150,7 @@ def conda_name(requirement: str) -> str:
 
 
 def _family(facts: Facts) -> tuple[str, ...]:
-    """Return the packages that change with torch: torchaudio if it is there, torchvision if it is there or torch is missing."""
+    """Return the packages that change with torch: torchaudio if it is installed, torchvision if it is installed or torch is missing."""
     names = ["torch"]
     if (
         version_here(facts, "torchvision")

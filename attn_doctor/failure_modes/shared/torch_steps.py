@@ -39,7 +39,7 @@ def newest(
     """Return the fixes that install the newest torch that this machine can run, with its torchvision.
 
     `why`: text before the reason of the choice. `beside`: other requirements for the same command. `reinstall`: install even if this
-    release is there, because its build differs. `maker`: the maker of the GPU, if the finding names it.
+    release is installed, because its build differs. `maker`: the maker of the GPU, if the finding names it.
     """
     image = another_image(facts)
     if image is not None:
@@ -84,7 +84,7 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
 
 
 def _built_again(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install again the packages in a log that were compiled for the old torch: they do not import with a new torch."""
+    """Return the steps that install again the packages in a log that were compiled for the old torch: importing them with a new torch fails."""
     rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
     sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
     others = [row.name for row in rows if row.wheels != "none"]
@@ -165,7 +165,7 @@ def newest_steps(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is there.
+    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is installed.
 
     The arguments are those of `newest`.
     """
@@ -275,9 +275,9 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if one is there.
+    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if a torchvision is installed.
 
-    `reinstall`: install even if this release is there, because its build differs.
+    `reinstall`: install even if this release is installed, because its build differs.
     """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):

@@ -115,7 +115,7 @@ def _with_tools(found: PackageList, line: int, file: str) -> PackageList:
 
 
 def _conda(rows: Sequence[Row], file: str) -> PackageList:
-    """Return the list of a conda environment. Packages that pip installed have the channel "pypi" there."""
+    """Return the list of a conda environment. In such a list, packages that pip installed have the channel "pypi"."""
     packages, python, cuda, torch = [], None, None, None
     for number, text, row in rows:
         name, place = canonicalize_name(row["name"]), Place(file=file, line=number, text=text)

@@ -55,7 +55,7 @@ class Applied:
             _patch()
 
     def stop(self) -> None:
-        """Take the changes back: threads and switches of the process get the values that they had at `start`."""
+        """Undo the changes: threads and switches of the process get the values that they had at `start`."""
         with _applied_lock:
             if self not in _in_force:
                 return
@@ -72,7 +72,7 @@ class Applied:
         self.stop()
 
     def fits(self, model: Any) -> bool:
-        """Return whether these changes are for this model; asked once for each."""
+        """Return whether these changes are for this model. The answer is computed once for each model."""
         if model not in self._known:
             self._known[model] = self._fits is None or self._fits(model)
         return bool(self._known[model])

@@ -230,7 +230,7 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is no ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is not an ELF file."""
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

@@ -117,7 +117,7 @@ def _first_match(files: Files, folder: str, pattern: str, site_packages: Sequenc
 
 
 def _named(trouble: Trouble) -> str:
-    """Return that part of the loader's message which torch searches for the name of a library."""
+    """Return the part of the loader's message in which torch looks for the name of a library."""
     if isinstance(trouble, Missing):
         return trouble.name
     if isinstance(trouble, Broken):

@@ -118,7 +118,7 @@ def caveats(found: Pass, names: Sequence[str]) -> list[str]:
 
 
 def summary(found: Pass) -> Mapping[str, Any]:
-    """Return the chosen changes as a reader wants them named: {"threads": "2", "heap": ""}."""
+    """Return the chosen changes in a form for readers: {"threads": "2", "heap": ""}."""
     shown = {}
     for name, value in changes(found).items():
         shown[name] = "" if value is True else str(value)
