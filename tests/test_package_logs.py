@@ -13,7 +13,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); the system there is Windows too, so probably the Python version differs, or the Python has 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); this system is Windows too, so probably the Python version differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', None],
     ),
     "a wheel of Linux, Windows": (

@@ -12,7 +12,7 @@ from attn_doctor.cli.options import add_outputs, add_target, examination
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "inspect",
-        help="say from files alone whether compiled extensions or wheels would load here",
+        help="say whether compiled extensions or wheels would load here, by reading files only",
         description="Reads extension modules (.so, .pyd) and wheels (.whl) without executing or installing them, and says "
         "whether the target could load each of them after `import torch`, and if not, why.",
         epilog="Exit codes: 0 nothing would fail; 1 something would; 2 wrong usage; 3 none of the files could be read; "

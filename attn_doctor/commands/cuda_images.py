@@ -58,7 +58,7 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
     name = _SMALL.sub("-devel", now) if _SMALL.search(now) else _image(facts, version or usual or (12, 8), repository)
     hold = "-devel images hold nvcc and its headers, -runtime and -base do not"
     if usual and not _SMALL.search(now):
-        hold += f"; CUDA {dotted(usual)} is that of the newest torch for the Python there: for a torch that is pinned take the tag of its CUDA"
+        hold += f"; CUDA {dotted(usual)} is the CUDA of the newest torch for this Python: if your torch is pinned, use the tag of its CUDA"
     if name is None:
         return commands.by_hand(
             (), f"start from the -devel variant of the container image that is used now: {hold}", "another image"

@@ -1,7 +1,7 @@
-"""Builds the steps that install a C++ compiler, Python's headers and other tools of the system, as this machine installs them. Pure.
+"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, by the means of this machine. Pure.
 
-The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If facts
-do not show the place, one step names every possible way.
+The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If the facts
+do not show the place, one step names all possible commands.
 
 Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
 software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).

@@ -176,7 +176,7 @@ def _judge(
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
-    """Return the hit with the log lines that state its evidence; with facts of an examined machine, return the hit as it is."""
+    """Return the hit with the log lines that state its evidence. If the facts come from an examined machine, the hit is returned unchanged."""
     if hit is None or facts.grade != "stated":
         return hit
     return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))

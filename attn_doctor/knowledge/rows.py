@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Define the base of all rows. A row says nothing that its source does not say."""
+    """Define the base of all rows. A row contains only what its source says."""
 
     TABLE: ClassVar[str]
 

@@ -285,8 +285,8 @@ _CONCERNS = re.compile(
 )
 
 SEND = (
-    "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', with some twenty lines around it; "
-    "or the whole log"
+    "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', and diagnose the whole log, or that line with twenty "
+    "lines before and after it"
 )
 
 
@@ -315,7 +315,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         known_not = f"{what} with an error that attn-doctor does not know."
         return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
     return Hit(
-        message=f"{what}, and the log does not contain the reason. Look for, or send: {SEND}.",
+        message=f"{what}, and the log does not contain the reason. Find {SEND}.",
         evidence=evidence,
         confidence=Confidence.LOW,
     )

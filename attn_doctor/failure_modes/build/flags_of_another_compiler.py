@@ -97,7 +97,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ),
         commands.by_hand(
             ("uv", "venv", "--clear", "--python", label),
-            "creates the environment .venv of this folder again, empty: install torch and your other packages in it, then flash-attn",
+            "creates the environment .venv of this folder again. The new environment is empty: install torch and your other packages into it, then flash-attn",
             "all packages of this environment",
             "medium",
             risk_text="all packages in this folder's .venv are removed",

@@ -194,7 +194,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class OfAmd(Variant, frozen=True, kw_only=True):
-    """Say that the GPU there is from AMD, so that an NVIDIA driver does not help; and whether ZLUDA replaces CUDA."""
+    """Say that the GPU is from AMD, so an NVIDIA driver does not help, and whether ZLUDA replaces CUDA."""
 
     zluda: bool = False
 

@@ -109,4 +109,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "nothing that is installed",
         "none",
     )
-    return (Fix(title="Use attn-doctor's exchange of attention", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Let attn-doctor replace the model's attention", steps=(step,), verify=commands.check(facts)),)

@@ -215,7 +215,7 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
     newer = commands.install(
         "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43",
         upgrade=True,
-        why=f"{why}, and search for no others",
+        why=f"{why}, and do not search for other libraries",
         changes="bitsandbytes",
     )
     sees = commands.by_hand(

@@ -276,7 +276,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
     """Return the part of the wheel's name that does not fit the machine in the log, and the end of the message."""
     system, have = _system(wheel["platform"]), facts.system.os
     if system and isinstance(have, str) and have != system:
-        return "platform", f", and the system there is {_NAMES.get(have, have)}"
+        return "platform", f", and this system is {_NAMES.get(have, have)}"
     there = facts.interpreter.version
     minor = pair(there) if isinstance(there, str) else None
     if (
@@ -285,14 +285,14 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
         and wheel["abi"] != "abi3"
         and _python_of(wheel) != f"{minor[0]}.{minor[1]}"
     ):
-        return "python", f", and the Python there is {minor[0]}.{minor[1]}"
+        return "python", f", and this Python is {minor[0]}.{minor[1]}"
     if system and isinstance(have, str) and have == system:
         other = {"windows": "the Python has 32 bits", "linux": "the processor or the C library"}.get(
             system, "the processor"
         )
         return (
             "unknown",
-            f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}",
+            f"; this system is {_NAMES[system]} too, so probably the Python version differs, or {other}",
         )
     return "unknown", "; the log does not show whether the Python or the system differs"
 

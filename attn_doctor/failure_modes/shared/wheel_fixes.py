@@ -168,7 +168,7 @@ def _elsewhere(facts: Facts) -> Fix:
             reinstall=facts.subject.doing in ("importing", "running"),
             why=f"flash-attn's own releases have no wheel for Windows: this wheel, for this torch and Python, was built by another person and is not "
             f"checked. Or do without it: {_SDPA}",
-            changes="adds flash-attn, built by others",
+            changes="adds a flash-attn that other people built",
             risk="medium",
         )
         return Fix(title="Install a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
@@ -177,7 +177,7 @@ def _elsewhere(facts: Facts) -> Fix:
         f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
-    step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
+    step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
     return Fix(title=f"Install a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 

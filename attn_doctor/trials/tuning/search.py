@@ -102,7 +102,7 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
 
 
 def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
-    """Return the ratio of the fastest passes: other programs only add time."""
+    """Return the ratio of the fastest passes, because other programs can make a pass only slower."""
     return min(own) / min(taken)
 
 
