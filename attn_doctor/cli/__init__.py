@@ -129,7 +129,9 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
         return None
     from attn_doctor.cli.total_timeout import TotalTimeout
 
-    signal.signal(signal.SIGTERM, _stopped)  # also where it was ignored: the clock sends it
+    signal.signal(
+        signal.SIGTERM, _stopped
+    )  # set even if the signal was ignored before: the clock of --total-timeout sends it
     return TotalTimeout(seconds)
 
 

@@ -128,7 +128,7 @@ def _knows_gpus(facts: Facts, row: Nvcc) -> bool:
 def _takes_gcc(facts: Facts, row: Nvcc) -> bool:
     found = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     gcc = next((pair(c.version) for c in found if c.name in ("gcc", "g++") and isinstance(c.version, str)), None)
-    brought = places.environment_tool(facts) is not None  # conda's toolkit brings a gcc that it accepts
+    brought = places.environment_tool(facts) is not None  # conda's toolkit installs a gcc that the toolkit accepts
     return gcc is None or row.max_gcc is None or brought or gcc[0] <= row.max_gcc
 
 

@@ -41,7 +41,7 @@ class Context(Record, frozen=True, kw_only=True):
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
     started_by: Argv = ()  # the command that starts this Python, where its path alone does not: ("poetry", "run", "python")
-    uv_target: Argv | None = None  # the options that tell uv the environment; None: --python and the path
+    uv_target: Argv | None = None  # the options that name the environment to uv; None: --python and the path
 
     @property
     def pip(self) -> Argv:
@@ -124,7 +124,7 @@ def _without_pip(argv: Argv, here: Context) -> Argv:
         return ("uv", "cache", "clean")
     if words[:1] == ("check",):
         return ("uv", "pip", "check", *_python(here))
-    # `pip download` and `pip index` change no environment: any pip can run them, and uvx brings one.
+    # `pip download` and `pip index` change no environment: any pip can run them, and uvx installs a pip.
     return ("uvx", "pip", *words)
 
 

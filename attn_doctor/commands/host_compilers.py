@@ -42,7 +42,7 @@ class _Msvc(NamedTuple):
     component: str
     studio: str
     takes: str
-    refused: tuple[int, int]  # the first cl.exe that nvcc refuses where it needs this toolset
+    refused: tuple[int, int]  # nvcc refuses this cl.exe and newer ones, and needs this toolset instead
 
 
 # Each nvcc has the newest Visual Studio that it accepts in its crt/host_config.h: CUDA 10.1 to 11.5 accept 2017 and 2019 (_MSC_VER below

@@ -43,7 +43,7 @@ def python(facts: Facts) -> str:
         return facts.interpreter.python
     if facts.grade == "stated" and (inside := _in_project(facts)):
         return inside
-    # Ubuntu, Debian and macOS have no `python`; an environment has both names there, whichever tool made it.
+    # Ubuntu, Debian and macOS have no `python`; an environment on these systems has both names, no matter which tool made it.
     here = facts.grade == "stated" and facts.system.os in ("linux", "darwin") and places.hosted(facts) is None
     return "python3" if here and facts.interpreter.kind not in ("conda", "pixi") else "python"
 

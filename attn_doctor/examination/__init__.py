@@ -258,7 +258,7 @@ def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
-    """Return 1 for a finding at or above `fail_on` (None: never), else 3 where the examination is incomplete, else 0.
+    """Return 1 for a finding at or above `fail_on` (None: never), else 3 if the examination is incomplete, else 0.
 
     The examination is incomplete if a requested part could not be examined, or if an error in a log is not known.
     """

@@ -30,7 +30,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     step = draft.steps[place]
     unreleased = is_unreleased(step)
-    then = after(facts, draft.steps[:place]).facts  # another torch may be there by then
+    then = after(facts, draft.steps[:place]).facts  # an earlier step may have installed another torch
     draft = _with_tools(then, draft, place)
     place = draft.steps.index(step)
     if building_finds_wheel(then) and not unreleased:

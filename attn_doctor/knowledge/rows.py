@@ -125,7 +125,7 @@ class FlashRelease(Row, frozen=True, kw_only=True):
     ptx: bool
     nvcc_threads: int
     nvcc_threads_variable: bool  # reads NVCC_THREADS
-    sets_max_jobs: bool  # computes MAX_JOBS from cores and memory where it is unset
+    sets_max_jobs: bool  # setup.py computes MAX_JOBS from cores and memory if it is unset
     cxx: int  # C++ standard that it passes with -std
     wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for; "else" for all others
     min_capability: str

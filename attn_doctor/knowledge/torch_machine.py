@@ -29,7 +29,7 @@ class Machine(Record, frozen=True, kw_only=True):
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None
     musl: bool = False
-    before: str | None = None  # programs there do not run with this minor of torch and newer ones: "2.6"
+    before: str | None = None  # programs of this machine do not run with this minor of torch or a newer one: "2.6"
 
     @property
     def platform(self) -> str:
@@ -63,7 +63,9 @@ class Choice(Record, frozen=True, kw_only=True):
     beside: tuple[str, ...] = ()  # requirements of other packages, "numpy<2"
     doubt: str | None = None  # what is not known, and how to find it out
     takes: str = "3 to 5 GB"
-    pinned: bool = True  # False: the Python is not known, so the installer takes the newest release of the index for it
+    pinned: bool = (
+        True  # False: the Python is not known, so the installer chooses the newest release of the index for this Python
+    )
     below: str | None = None  # of one that is not pinned: it has to be older than this minor
 
     def requirements(self, *names: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED
-    headers: Flag = UNRECORDED  # Python.h is there
+    headers: Flag = UNRECORDED  # Python.h is installed
     differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules that -I finds in another place
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
     shadows_loaded: tuple[str, ...] | Unknown = (

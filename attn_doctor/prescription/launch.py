@@ -76,7 +76,7 @@ def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
     try:
         text = files.text(place)
     except OSError:
-        return  # the program may have an interpreter of its own: it is asked again in there
+        return  # the program may have its own interpreter: there the version is compared again
     match = re.search(r"__version__ = '([^']+)'", text)
     if match:
         prescription_file.refuse_other_torch(found, match[1])

@@ -63,7 +63,7 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
             stream.write("\n")
         Path(name).replace(path)
     finally:
-        with contextlib.suppress(OSError):  # it is there only where it was not moved
+        with contextlib.suppress(OSError):  # the temporary file still exists only if it was not moved
             Path(name).unlink()
     return path
 

@@ -39,7 +39,7 @@ _VARIABLES = (
     "FLASH_ATT XFORMERS_ TRITON_"
 ).split()
 _PACKAGES = ("flash_attn", "flash_attn_2_cuda", "flash_attn_3", "flash_attn_interface", "xformers")
-# The operators behind the kernels of PyTorch: their registrations tell whether a library has put others in their place.
+# The operators behind the kernels of PyTorch: their registrations show whether a library has replaced them.
 _OPERATORS = (
     "aten::scaled_dot_product_attention",
     "aten::_scaled_dot_product_flash_attention_for_cpu",
@@ -137,7 +137,7 @@ def _write(file: Path, entries: dict[str, Any]) -> None:
             json.dump(entries, stream)
         Path(name).replace(file)
     finally:
-        with contextlib.suppress(OSError):  # it is there only where it was not moved
+        with contextlib.suppress(OSError):  # the temporary file still exists only if it was not moved
             Path(name).unlink()
     files = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
     for old in files[:-MOST_FILES]:

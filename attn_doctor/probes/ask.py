@@ -23,7 +23,9 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
-Section = What | Literal["isolated", "not-run"]  # the sections of an answer; "isolated" and "not-run" are always there
+Section = (
+    What | Literal["isolated", "not-run"]
+)  # the sections of an answer; "isolated" and "not-run" are in every answer
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -73,7 +75,7 @@ class Installed(Record, frozen=True, kw_only=True):
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
-    present: tuple[str, ...] = ()  # requirements whose module is there, although no distribution of that name is
+    present: tuple[str, ...] = ()  # requirements whose module exists, although no distribution has that name
 
 
 class Layout(Record, frozen=True, kw_only=True):

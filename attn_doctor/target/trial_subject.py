@@ -288,7 +288,7 @@ def build_model(name, seed):
             raise FileNotFoundError("this ultralytics does not know {}: {}".format(name, "; ".join(errors)))
     if not hasattr(model, "loss"):
         raise NoAttention("{} has no loss to train with".format(name))
-    model.args = get_cfg()  # the weights of the loss terms, which a trainer would set there
+    model.args = get_cfg()  # the weights of the loss terms, which a trainer would set in the model
     return name, model
 
 

@@ -108,7 +108,7 @@ MODE = FailureMode(
 # There is no `detect`: no fact says how much memory a program will need.
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-# YOLO12: attention on feature maps of strides 16 and 32, there in four areas or one, with heads that are 32 channels wide.
+# YOLO12: attention on feature maps of strides 16 and 32, divided into four areas or not divided, with heads that are 32 channels wide.
 _STRIDES, _AREAS, _MOST_HEADS = (16, 32), (4, 1), 40
 
 

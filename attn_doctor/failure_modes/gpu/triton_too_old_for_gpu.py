@@ -126,7 +126,7 @@ class Lacks(Variant, frozen=True, kw_only=True):
     by: Literal["ptxas", "triton"]
 
 
-# There is no `detect`: which ptxas a Triton brings is not among the facts.
+# There is no `detect`: the facts do not show which ptxas a Triton contains.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

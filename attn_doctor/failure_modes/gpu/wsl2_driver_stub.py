@@ -242,7 +242,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
     if not proven and not named and reached:
-        return None  # the driver answered there, or the program ran in a container
+        return None  # the driver answered, or the program ran in a container
     return Hit(
         message="Inside WSL, programs do not reach the NVIDIA driver of Windows: a Linux driver inside WSL hides the Windows driver, or the Windows driver is missing or too old.",
         evidence=evidence,

@@ -87,7 +87,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     imports = tried(facts)
     if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
-        return None  # NumPy is there, although the list of packages does not name it
+        return None  # NumPy is installed, although the list of packages does not name it
     observed = facts.torch.numpy_bridge is False
     evidence = [package_evidence(facts, "numpy")]
     if observed:
@@ -107,7 +107,7 @@ _OF_A_BUILD = re.compile(r"[\\/](?:pip-build-env-|(?:builds|environments)-v\d)")
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     old = any("compiled against" in m.text for m in seen.matches)
     if not old and any(m.strength == "proof" for log in seen.logs for m in log.of("numpy-abi")):
-        return None  # NumPy is there, and too new
+        return None  # NumPy is installed, and too new
     there = [m for m in seen.matches if not _OF_A_BUILD.search(m.text)]
     absent = any("No module named" in m.text for m in there)
     bridge = any("Numpy is not available" in m.text for m in there)

@@ -364,7 +364,7 @@ def _other_torch(facts: Facts) -> Fix | None:
         os=system.os if isinstance(system.os, str) else "linux",
     )
     if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
-        return None  # none is known, or it is Colab's or Kaggle's own torch, which fits the driver there
+        return None  # no torch is known, or it is the own torch of Colab or Kaggle, which fits their driver
     why = f"the nearest version of torch for which flash-attn {nearest.wheel.release} has a finished wheel"
     torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(

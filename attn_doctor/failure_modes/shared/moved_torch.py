@@ -25,7 +25,7 @@ _LAST_AUDIO = (2, 11)  # the last torchaudio has the number of torch 2.11
 class Moved(Variant, frozen=True, kw_only=True):
     """Name the new torch, and the packages that need another torch according to pip."""
 
-    torch: str  # the torch that is there now, "2.1.0+cu118"
+    torch: str  # the torch that is installed now, "2.1.0+cu118"
     belong: tuple[str, ...]  # the packages that have a release for each torch: "torchvision"
     before: str | None  # the torch that these packages need, "2.0.1"; None: they need different ones
     others: tuple[str, ...]  # the other packages in pip's lines

@@ -118,7 +118,7 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
 
     `missing`: what the log names as missing.
     """
-    # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so there the step stays.
+    # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so for a log the step is kept.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
     if name is not None and commands.fails_itself(facts):

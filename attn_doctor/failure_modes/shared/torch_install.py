@@ -34,7 +34,7 @@ def steps_of(
     """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:
-        return ()  # exactly this build is there
+        return ()  # exactly this build is installed
     again = reinstall or (there is not None and not _replaces(found, there))
     requirements = (*found.requirements(*names), *beside)
     open_ = None if found.pinned else _OWN_PYTHON
@@ -56,7 +56,7 @@ def steps_of(
         commands.install(
             *requirements,
             index_url=found.index_url,
-            upgrade=not found.pinned and facts.torch.version is not None,  # an older torch is or may be there
+            upgrade=not found.pinned and facts.torch.version is not None,  # an older torch is or may be installed
             why=reason,
             changes=changes,
             risk=risk,

@@ -369,7 +369,7 @@ def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[S
         found = msgspec.structs.replace(found, pinned=False)
     if isinstance(found, NoTorch):
         return ()
-    # A newer torch for another CUDA may be there, and an installer would keep it.
+    # A newer torch for another CUDA may be installed, and an installer would keep it.
     return steps_of(facts, found, why, reinstall=nvcc is not None or not found.pinned)
 
 

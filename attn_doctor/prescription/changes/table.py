@@ -30,7 +30,7 @@ class Change(NamedTuple):
     numbers: Numbers
     passes: tuple[str, ...] = (TRAINING, PREDICTING)
     instead: str = ""
-    slow: bool = False  # takes minutes before it helps: measured only where it was asked for by name
+    slow: bool = False  # the change needs minutes before it helps: it is measured only if the user names it (--try)
 
 
 CHANGES: dict[str, Change] = {

@@ -53,7 +53,7 @@ def judged(
         ("outputs", found.output_error, most.output, own.output_error if own else None),
         ("gradients", found.gradient_error, most.gradient, own.gradient_error if own else None),
     ]
-    if shipped:  # the program as shipped shows how far float32 alone moves the boxes of this model
+    if shipped:  # the program without changes shows how far float32 alone moves the boxes of this model
         errors.append(("scores", found.score_error, most.score, own.score_error if own else None))
     for what, error, limit, its in errors:
         at_most = limit if its is None else max(limit, AS_SHIPPED * its)

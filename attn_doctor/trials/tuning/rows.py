@@ -78,7 +78,7 @@ class RuntimeRow(Record, frozen=True, kw_only=True):
 
     name: str  # "torch as shipped", "ONNX Runtime"
     format: str | None = None  # ultralytics' name for the format; None: torch
-    precision: str | None = None  # of the numbers that the runtime computes with, if it tells
+    precision: str | None = None  # the type of the numbers with which the runtime computes, if the runtime says it
     by_argument: bool = True  # `yolo predict` can use it
     checked: Checked = Checked()
     ms: Interval | None = None

@@ -116,7 +116,7 @@ def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[
     own = [name for name in values if CHANGES[name].how == "environment"]
     if room is None or peak is None:
         return values, []
-    # Two processes are always needed: the program as shipped, and the best combination.
+    # Two processes are always needed: for the program without changes, and for the best combination.
     fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)
     lost = own[fit:]
     kept = {name: value for name, value in values.items() if name not in lost}
@@ -149,7 +149,7 @@ class _Meter:
         for name in self._values:
             if CHANGES[name].how == "environment":
                 self._ask("about", (name,))
-        self.check(())  # float64 takes several times as long as what is measured
+        self.check(())  # float64 needs several times as long as the measured dtype
         self._began = time.monotonic()
 
     def _worker(self, changes: Combination) -> Worker:
