@@ -55,12 +55,12 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("cuda-library-not-initialized", CUBLAS + ASSERTED, "medium", "could not start on the GPU"),
         ("cuda-library-not-initialized", ASSERTED + CUBLAS, None, ""),  # the assertion is the error
         ("cuda-library-not-initialized", ASSERTED, None, ""),
-        ("no-kernel-image", NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", FUNCTION, "medium", "A binary there has no code"),
-        ("no-kernel-image", FUNCTION + NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", FRAME + OTHER * 11 + NO_IMAGE, "high", "flash-attn there has no code"),  # 12 lines above
-        ("no-kernel-image", FRAME + OTHER * 12 + NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", NO_IMAGE + FRAME, "high", "A binary there has no code"),
+        ("no-kernel-image", NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", FUNCTION, "medium", "A binary has no code"),
+        ("no-kernel-image", FUNCTION + NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", FRAME + OTHER * 11 + NO_IMAGE, "high", "flash-attn has no code"),  # 12 lines above
+        ("no-kernel-image", FRAME + OTHER * 12 + NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", NO_IMAGE + FRAME, "high", "A binary has no code"),
         ("no-kernel-image", FRAME, None, ""),
         ("out-of-memory-gpu", FULL, "high", "when 1.50 GiB were requested."),
         (
@@ -72,7 +72,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("out-of-memory-gpu", EAGER + OTHER * 6 + FULL, "high", "were requested."),
         ("out-of-memory-gpu", FULL + EAGER, "high", "were requested."),
         ("config-device-cpu", INVALID.format(3) + COUNT.format(2), "high", "device 3, and sees 2 GPU(s)"),
-        ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program there sees no GPU"),
+        ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program sees no GPU"),
         (
             "config-device-cpu",
             INVALID.format(0) + COUNT.format(0) + UNSET,

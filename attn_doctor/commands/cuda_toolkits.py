@@ -216,7 +216,9 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         )
         # nvcc compiles nothing without MSVC, which therefore comes before the toolkit.
         studio = host_compilers.studio(facts, version)
-        home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        home = commands.variable(
+            "CUDA_HOME", path, f"the folder into which that installer puts the toolkit{_for_good(facts, path)}"
+        )
         # The prompt is opened last: only a new prompt has CUDA_PATH, which NVIDIA's installer sets.
         return (*studio[:1], get, home, *studio[1:])
     found = packaged(facts, version)

@@ -74,7 +74,7 @@ class UvProject(Project):
             listed = ", ".join(f'"{name}"' for name in step.names())
             # https://docs.astral.sh/uv/concepts/projects/config/#build-isolation
             return (
-                f"a later `uv sync` builds it without isolation too where [tool.uv] in pyproject.toml has "
+                f"a later `uv sync` also builds it without isolation if [tool.uv] in pyproject.toml has "
                 f"no-build-isolation-package = [{listed}]"
             )
         return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None

@@ -53,7 +53,7 @@ def _by_conda(facts: Facts, asked: str, none: str) -> tuple[Step, ...]:
     *before, last = places.conda_install(facts, "cuda-toolkit", channels=("nvidia", "conda-forge"))
     gcc = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}=11"
     names = " ".join(f'"{name}={asked}"' for name in (last, "cuda-nvcc", "cuda-cudart-dev"))
-    why = f"a toolkit of torch's CUDA and a gcc that each nvcc takes, inside this environment; {none}"
+    why = f"a toolkit of torch's CUDA and a gcc that each nvcc accepts, inside this environment; {none}"
     line = f"{quoted(tuple(before))} {names} {gcc}"
     get = commands.by_hand(("sh", "-c", line), why, "adds a CUDA toolkit to this environment", takes="about 3 GB")
     prefix = facts.interpreter.prefix

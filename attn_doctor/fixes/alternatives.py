@@ -256,7 +256,7 @@ def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
     return (Fix(title="Remove the installed flash-attn", steps=steps, verify=removal.verify),)
 
 
-_GOES = "it does not work, and its files must not mix with those of a new flash-attn"
+_GOES = "the installed flash-attn does not work, and its files must not mix with the files of a new flash-attn"
 
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
@@ -304,7 +304,7 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
-        why = "it does not work, and PyTorch's own fused attention needs no package"
+        why = "the installed flash-attn does not work, and PyTorch's own fused attention needs no package"
         removal = (commands.uninstall("flash-attn", why=why),)
     made = [draft_of(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:

@@ -103,7 +103,7 @@ def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
     absent = [name for name in build_tools.NEEDED if name not in there]
     if not absent:
         return draft
-    why = "setup.py imports them, and a build without isolation finds only what is installed"
+    why = "setup.py imports these packages, and a build without isolation finds only installed packages"
     tools = commands.install(*absent, why=why, changes="adds build tools")
     return msgspec.structs.replace(draft, steps=(*draft.steps[:place], tools, *draft.steps[place:]))
 

@@ -308,7 +308,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"The build of {package} failed" if package else "A build failed"
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:
-        known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first of them."
+        known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first compiler error."
         return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW, variant=Quoted())
     said = _reasons(seen)
     if said:

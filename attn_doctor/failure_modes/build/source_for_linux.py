@@ -109,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     probe = all(m.groups.get("library") == "aio" for m in proofs)
     if probe and not seen.group("operator") and not any(building.in_build(seen, m) for m in proofs):
         # On Windows DeepSpeed prints this at each import: it tries to link a test program.
-        said = "DeepSpeed looked for aio.lib, a library of Linux, and goes on without it: this is no failure."
+        said = "DeepSpeed looked for aio.lib, a library of Linux, and continues without it: this is not a failure."
         return Hit(message=said, evidence=building.lines(proofs), severity=Severity.INFO)
     end = "they were written for Linux"
     if first.get("library") or first.get("option"):

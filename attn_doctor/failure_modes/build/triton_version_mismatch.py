@@ -104,7 +104,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
         )
     if name and module:
-        message = f"{module} there has no {name}: the code that uses it was written for another release of triton."
+        message = f"{module} has no {name}: the code that calls {name} was written for another release of triton."
     else:
         message = "The code that uses triton was written for another release than the installed triton."
     return Hit(message=message, evidence=evidence)

@@ -235,7 +235,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = (
         "There is no GPU while a container image is built: steps that need a GPU have to run later, in the container."
         if build
-        else "The container there was not given the GPU of its host."
+        else "The container was not given the GPU of its host."
     )
     typed = seen.group("run")
     engine = seen.group("engine")

@@ -267,7 +267,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = (
         "No NVIDIA driver works: the driver is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
-        else "CUDA found no GPU there: the GPU is hidden, was not passed in, its driver is not loaded, or there is none."
+        else "CUDA found no GPU: the GPU is hidden, it was not passed into the container, its driver is not loaded, or the machine has no GPU."
     )
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:

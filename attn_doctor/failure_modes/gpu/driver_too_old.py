@@ -212,7 +212,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"This driver supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
         return Hit(message=message, evidence=evidence)
     if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
-        message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."
+        message = "The driver is older than the CUDA version with which a kernel was compiled, and cannot compile the kernel's PTX."
         return Hit(message=message, evidence=evidence)
     if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
         return Hit(

@@ -148,11 +148,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     have, old, half = seen.group("have"), seen.group("major"), seen.group("half")
     message = "flash-attn was called on a GPU that is too old for it, and refused."
     if old:
-        message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, the GPU there has {str(have).replace(', ', '.')}."
+        message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, this GPU has {str(have).replace(', ', '.')}."
     elif half:
         message = "xformers was called with bfloat16 on a GPU that is older than Ampere, and has no kernel for that."
     elif have:
-        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
+        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, this GPU has {have}."
     return Hit(
         message=message,
         evidence=evidence,

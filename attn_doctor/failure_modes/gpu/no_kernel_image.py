@@ -281,9 +281,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
-        message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
+        message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
     else:
-        message = "A binary there has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        message = (
+            "A binary has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        )
     return Hit(
         message=message,
         evidence=evidence,

@@ -107,7 +107,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
         )
     message = (
-        "The AMD GPU is there, but this user may not open /dev/kfd, which ROCm needs."
+        "The AMD GPU is in the machine, but this user may not open /dev/kfd, which ROCm needs."
         if by == "refused"
         else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded, or its devices are not visible."
     )

@@ -159,7 +159,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
         "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
-        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not support {card}.",
+        "compiler": f"The compiler of this ROCm is older than the GPU: it does not support {card}.",
         "dropped": f"ROCm has not supported {card} since {dropped}: HIP finds the GPU, and no build has code for it.",
         "crash": f"The process died inside of HIP ({inside}), which runs torch on AMD GPUs: probably the build has no code for {card}.",
     }[case]

@@ -168,7 +168,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     windows = facts.system.os == "windows"
-    why = "a newer torch brings a newer Triton, and with it a newer ptxas"
+    why = "a newer torch installs a newer Triton, which contains a newer ptxas"
     if windows:
         why = (
             "a newer torch works with a newer Triton, which on Windows is a separate package: the last step installs it"

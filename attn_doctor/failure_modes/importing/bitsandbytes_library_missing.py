@@ -179,7 +179,7 @@ def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) ->
     lacks = seen.group("lacks")
     reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches if m.strength != "context")
     if seen.group("windows") or (reports and facts.system.os == "windows"):
-        message = "The bitsandbytes there is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows."
+        message = "The installed bitsandbytes is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows."
         return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))
     if not reports:
         return None
@@ -196,7 +196,7 @@ def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sought = [m for m in seen.matches if "sought" in m.groups]
     if not sought or seen.group("found"):
         return None
-    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own."
+    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own file."
     return Hit(
         message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
     )

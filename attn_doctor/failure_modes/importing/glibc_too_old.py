@@ -214,7 +214,7 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
         steps=(
             package_cures.tools(facts),
             package_cures.fewer_jobs(facts),
-            *package_cures.forcing(facts, "without it flash-attn's setup.py installs the same wheel again"),
+            *package_cures.forcing(facts, "without this variable flash-attn's setup.py installs the same wheel again"),
             package_cures.build(facts, "compiled on that machine with nvcc, for its glibc", again=True, forced=True),
         ),
         verify=subject.verify(facts),
@@ -297,7 +297,9 @@ def _build_here(facts: Facts) -> Fix | None:
         commands.uninstall(subject.FLASH_ATTN, why="the installed flash-attn needs a newer glibc than this system has"),
         *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
         commands.variable(
-            "FLASH_ATTENTION_FORCE_BUILD", "TRUE", "without it flash-attn's setup.py installs the same wheel again"
+            "FLASH_ATTENTION_FORCE_BUILD",
+            "TRUE",
+            "without this variable flash-attn's setup.py installs the same wheel again",
         ),
         *(commands.variable(name, value, "fits this machine's memory and cores") for name, value in _settings(facts)),
         commands.install(

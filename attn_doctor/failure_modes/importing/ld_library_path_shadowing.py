@@ -250,10 +250,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     user = seen.group("file") or "A library"
     cudnn = library == "cuDNN" or library.startswith("libcudnn")
     message = (
-        f"{user} loaded a copy of {library} that it was not built for: the loader found that copy before torch's own."
+        f"{user} loaded a copy of {library} for which it was not built: the loader found this copy before torch's own."
     )
     if seen.group("parts"):
-        message = "cuDNN did not find its own parts, or it found parts of another cuDNN first."
+        message = "cuDNN did not find its own parts, or the parts of another cuDNN were found first."
     return Hit(
         message=message,
         evidence=evidence,

@@ -198,7 +198,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     torch = said.get("torch")
-    message = "The torchvision there was built for another torch than the installed one."
+    message = "The installed torchvision was built for another torch than the installed torch."
     if torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     return Hit(

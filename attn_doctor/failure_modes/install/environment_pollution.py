@@ -322,7 +322,7 @@ def _strangers(facts: Facts) -> Part:
         return "", ()
     if variable(facts, "PYTHONPATH"):
         unset = commands.variable(
-            "PYTHONPATH", None, "it makes Python import other packages than those of the environment"
+            "PYTHONPATH", None, "this setting makes Python import other packages than the packages of the environment"
         )
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(

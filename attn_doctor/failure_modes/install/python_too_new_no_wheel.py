@@ -197,9 +197,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Narrow(),
         )
     if versions is None or versions.startswith("none"):
-        message = (
-            f"The index has no {name.partition('=')[0]} at all for that Python or platform (or it is the wrong index)."
-        )
+        message = f"The index has no {name.partition('=')[0]} at all for that Python or platform (or this index is the wrong index)."
         sure = Confidence.MEDIUM
     else:
         message = f"The index has no {name} for that Python; it has {versions.strip()[:60]}..."

@@ -138,7 +138,9 @@ def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("module") == "collections":
-        message = "A package there is written for an older Python: names that it imports were removed from the standard library."
+        message = (
+            "A package is written for an older Python: it imports names that were removed from the standard library."
+        )
         return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]

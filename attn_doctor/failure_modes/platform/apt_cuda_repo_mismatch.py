@@ -123,7 +123,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif absent:
         message = f"apt finds no package {absent}: NVIDIA's repository for that release is not set up."
     else:
-        message = "NVIDIA's apt repository there is for another release, or its key is the old one."
+        message = "NVIDIA's apt repository is for another release of the distribution, or its key is old."
     lines = {m.line for m in matches}
     return Hit(
         message=message,

@@ -68,7 +68,7 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:
-            why = "attn-doctor tried the import without it, and it worked"
+            why = "attn-doctor repeated the import without this setting, and the import worked"
             steps = tuple(
                 commands.variable("PYTHONNOUSERSITE", "1", why)
                 if name == "user site"

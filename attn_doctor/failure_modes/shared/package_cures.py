@@ -244,7 +244,7 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
 def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -> tuple[Step, ...]:
     """Return the steps of a new build of an installed package."""
     if row is None or row.compiled is None:
-        forced = forcing(facts, "without it the setup installs the same wheel again") if compiled else ()
+        forced = forcing(facts, "without this variable setup.py installs the same wheel again") if compiled else ()
         return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
     gone = commands.uninstall(
         row.compiled,

@@ -16,7 +16,7 @@ from attn_doctor.model.versions import pair
 
 _OTHERS = "packages that require another version of torch may report a conflict"
 _FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest torch of an index is at least 2.8
-_OWN_PYTHON = "the version of Python there is not known: pip installs the newest torch for it"
+_OWN_PYTHON = "the version of Python is not known: pip installs the newest torch for this Python"
 
 
 def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:

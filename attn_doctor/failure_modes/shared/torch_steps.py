@@ -102,7 +102,7 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
         for row in sources
     ]
     if others:
-        words = f"install {', '.join(others)} again: what is there was compiled for the old torch"
+        words = f"install {', '.join(others)} again: the installed files were compiled for the old torch"
         steps.append(commands.by_hand((), words, ", ".join(others)))
     return tuple(steps)
 
