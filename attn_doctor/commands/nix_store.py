@@ -70,5 +70,5 @@ def _torch(step: Install) -> str:
     return (
         f"{wanted} is wanted, or a newer one, for CUDA {cuda[1]}.{cuda[2]} or newer: take python3Packages.torch-bin, PyTorch's own build; or use torch with "
         'nixpkgs\' config.cudaSupport = true and config.cudaCapabilities, which lists the compute capability of the GPU ([ "12.0" ] for an RTX 50) and '
-        "compiles for hours where no cache has it"
+        "compiles for hours if no cache has it"
     )

@@ -215,7 +215,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = {
         "nothing": f"torch sees no GPU, and the log does not say why: {why_not}",
         "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or the "
-        "driver is older than that CUDA, or the GPU is hidden, or there is none.",
+        "driver is older than that CUDA, the GPU is hidden, or the machine has no GPU.",
         "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} supports that CUDA, and torch sees no GPU; "
         "the log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
     }[fits]
