@@ -234,7 +234,7 @@ def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
     """
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     written = re.search(r"CUDA Version (\d+\.\d+)", tree.text(f"{root}/version.txt") or "")
     if written:
@@ -249,7 +249,7 @@ def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
 def _newest_gcc(tree: Root, includes: Sequence[str]) -> Number:
     """Return the largest major version of gcc that the toolkit's own header allows."""
     text = next((t for folder in includes if (t := tree.text(f"{folder}/crt/host_config.h"))), None)
-    limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d+)", text or "", re.MULTILINE)
+    limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d{1,4})\b", text or "", re.MULTILINE)
     if limit:
         return int(limit[1])
     return Unknown("crt/host_config.h is missing" if text is None else "crt/host_config.h names no limit")

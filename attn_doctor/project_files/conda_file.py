@@ -25,7 +25,9 @@ def parse(text: str, file: str) -> dict[str, Any] | None:
     """Return the document if it is an environment.yml, else None. Raises NotExamined if it is not YAML, with the line of the error."""
     try:
         document = YAML(typ="rt").load(text)
-    except YAMLError as error:
+    except RecursionError as error:
+        raise NotExamined(f"{file} is no valid YAML: its values are nested too deeply") from error
+    except (YAMLError, ValueError) as error:  # ValueError: a date such as 2024-99-99
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise NotExamined(
