@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Return the help formatter: rich on a terminal; elsewhere argparse's own with a fixed width, so that help can be compared."""
+    """Return the help formatter: the one of rich on a terminal, else argparse's own with a fixed width, so that the help is the same in every file and test."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
 

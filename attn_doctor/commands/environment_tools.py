@@ -60,11 +60,11 @@ class Installer(ABC):
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation whose options are all supported; None: the installer has no such command."""
+        """Return the command that carries out the installation whose options are all supported; None: the installer has no such command."""
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the installer has no such command."""
+        """Return the command that carries out the removal; None: the installer has no such command."""
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
         """Return the steps that must come first, as a source of packages named in the project's files; mostly none."""
@@ -134,11 +134,11 @@ class Pip(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         return (*self.here.pip, "install", *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return (*self.here.pip, "uninstall", "-y", *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
@@ -163,11 +163,11 @@ class Uv(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         return ("uv", "pip", "install", *_python(self.here), *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return ("uv", "pip", "uninstall", *_python(self.here), *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
@@ -212,7 +212,7 @@ class Pipx(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         if step.options() <= {"verbose"}:
             # Without --force pipx does not change a package that came as a dependency, and exits with 0.
             verbose = ("--verbose",) if step.verbose else ()
@@ -220,7 +220,7 @@ class Pipx(Installer):
         return ("pipx", "runpip", self._name, "install", *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return ("pipx", "runpip", self._name, "uninstall", "-y", *step.requirements)
 
     @property
@@ -234,14 +234,14 @@ class Conda(Installer):
     EXPRESSES = frozenset({"upgrade"})
 
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation; None: not all of it came from conda."""
+        """Return the command that carries out the installation; None: not all of it came from conda."""
         if not self._of_conda(step.requirements):
             return None
         verb = "update" if step.upgrade and all_bare(step) else "install"
         return self._command(verb, step.requirements)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: not all of it came from conda."""
+        """Return the command that carries out the removal; None: not all of it came from conda."""
         return self._command("remove", step.requirements) if self._of_conda(step.requirements) else None
 
     def note(self, step: Install) -> str | None:

@@ -66,7 +66,9 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
         line = " ".join(("apt-get update &&", *_INSTALL[with_], *wanted))
         return (
             commands.by_hand(
-                ("sh", "-c", line), f"{why}; container images have no package lists of apt before the command", changes
+                ("sh", "-c", line),
+                f"{why}; container images contain no package lists of apt, so `apt-get update` must run first",
+                changes,
             ),
         )
     return (install,)

@@ -47,10 +47,9 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: without digits, see `bare`.
+        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: the lines without digits, see `bare`.
 
-        A line is returned if it contains a needle without the needle's digits: the caller checks the digits. No line
-        with a needle is missed.
+        Digits are ignored, in the lines and in the needles, so the caller must check them. Every line that contains a needle is returned.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:

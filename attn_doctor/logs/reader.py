@@ -45,7 +45,7 @@ Topic = Literal["installation ended well", "an exception", "a frame"]
 
 
 class Pattern(NamedTuple):
-    """Hold a text to search for. `slug`: the failure mode to which the sign belongs, or another name for the matches."""
+    """Hold a pattern to search for. `slug`: the failure mode to which the pattern belongs, or a name for its matches that is not a failure mode."""
 
     slug: str
     literal: bytes
@@ -112,7 +112,7 @@ class Seen(NamedTuple):
 
 
 class Reader:
-    """Search logs for patterns. Made once, and used for any number of logs."""
+    """Search logs for patterns. One Reader can read any number of logs."""
 
     def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns

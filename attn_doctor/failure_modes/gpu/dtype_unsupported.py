@@ -116,7 +116,7 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="transformers warns that the model is not in half precision; the program goes on.",
+            message="transformers warns that the model is not in half precision; the program continues.",
             evidence=evidence,
             severity=Severity.INFO,
         )

@@ -37,7 +37,7 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 MODE = FailureMode(
     code="AD316",
     slug="flash-attn-4-namespace",
-    title="flash-attn 4 instead of flash-attn 2",
+    title="flash-attn 4 is installed, and the program needs flash-attn 2",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed", "flash-attn-stub-namespace"),

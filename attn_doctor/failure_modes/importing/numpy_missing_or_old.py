@@ -1,8 +1,8 @@
 """torch needs NumPy for arrays, and NumPy is missing or too old.
 
 What it is
-    torch needs NumPy to turn tensors into arrays and arrays into tensors. torch imports without NumPy and prints only a
-    warning.
+    torch needs NumPy to turn tensors into arrays and arrays into tensors. Importing torch without NumPy works, and
+    prints only a warning.
 
 How it shows
     "UserWarning: Failed to initialize NumPy: No module named 'numpy'", later "RuntimeError: Numpy is not available"; "module compiled

@@ -5,7 +5,7 @@ What it is
 
 How it shows
     `FileNotFoundError: 'yolo12n.yaml' does not exist`, from an ultralytics that is older than YOLO12. The same error for yolov12n.yaml or
-    yolov12n.pt: these names are of the YOLOv12 fork, and ultralytics does not have them. `ModuleNotFoundError` for a package that
+    yolov12n.pt: these names belong to the YOLOv12 fork, and ultralytics does not have them. `ModuleNotFoundError` for a package that
     ultralytics needs. Another exception from a file of ultralytics. Or a process that crashes while the model is built.
 
 Why it happens

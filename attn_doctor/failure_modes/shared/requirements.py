@@ -100,7 +100,7 @@ def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     return (
         commands.install(
             f"{distribution}=={have.partition('+')[0]}" if have else distribution,
-            why="a complete copy instead of the damaged one",
+            why="replaces the damaged copy by a complete copy",
             changes=f"{distribution}, the present version" if have else distribution,
             reinstall=True,
             no_deps=True,

@@ -76,7 +76,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
         )
     index = torch_choice.index_of_build(f"{version.partition('+')[0]}+{flavour}" if flavour else version, machine)
     wanted, index, told = _from_own_index(facts, wanted, index, flavour)
-    why = "complete copies instead of the damaged ones" + told
+    why = "replaces the damaged copies by complete copies" + told
     changes = f"{' and '.join(('torch', *names))}, in the present versions"
     if not everything:
         return commands.reinstall(
