@@ -42,7 +42,7 @@ class Nix(Installer):
         return (update,)
 
     def rendered(self, step: Step) -> Step:
-        """Return the step in the words of nix; a step that sets a variable, or is a command already, is returned as it is."""
+        """Return the step as an instruction for the Nix file; a step that sets a variable, or is a command already, is returned as it is."""
         if isinstance(step, Uninstall):
             return self._in_file(f"take {', '.join(step.requirements)} out of the packages of this Python")
         if isinstance(step, AddPip):

@@ -105,7 +105,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return normal name -> version of the package that is imported: of several with one name, the first."""
+    """Return {normal name: version} of the installed packages. If several have one name: the version of the first, which Python imports."""
     found: dict[str, str] = {}
     for item in distributions:
         found.setdefault(item.name, item.version if isinstance(item.version, str) else "")

@@ -95,7 +95,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Return whether the finding prevents advice: an error for the goal "train" too, which no other backend cures.
+    """Return whether the finding prevents advice: it is an error also for the goal "train", and no other backend cures it.
 
     Without a trial, advice is for the time after the cure (for example after a driver is repaired), so most findings do not
     prevent it. A failure of an import or of the model's code that was seen prevents it.

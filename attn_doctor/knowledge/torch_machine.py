@@ -105,7 +105,7 @@ class Choice(Record, frozen=True, kw_only=True):
         return f"{self.torch}+{self.flavour}" if self.flavour else self.torch
 
     def _torchaudio(self) -> str | None:
-        """Return the torchaudio of this torch: the same number up to 2.11, after which no more were released.
+        """Return the version of torchaudio for this torch: the same number up to 2.11, the last release of torchaudio.
 
         2.11 uses torch's stable ABI. https://github.com/pytorch/audio/issues/3902
         """
@@ -115,7 +115,7 @@ class Choice(Record, frozen=True, kw_only=True):
         return self.torch if minor <= (2, 11) else "2.11.0"
 
     def _torchtext(self) -> str | None:
-        """Return the torchtext of this torch: the number of torchvision up to torch 2.3, its last.
+        """Return the version of torchtext for this torch. It is the version of torchvision; torch 2.3 is the last torch that has a torchtext.
 
         https://github.com/pytorch/pytorch/wiki/PyTorch-Versions
         """

@@ -295,7 +295,7 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install the package that failed without compiling; empty if none is known.
+    """Return the fixes that install, without compiling, the package that failed; empty: no such fix is known.
 
     For flash-attn: a wheel for this torch, or another torch that has a wheel.
     """

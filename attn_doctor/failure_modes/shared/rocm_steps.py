@@ -70,7 +70,7 @@ def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
     words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
     path = commands.by_hand(
         ("powershell", "-Command", words),
-        "instead of 6.2 write the release of the installed HIP SDK. If there is none, first install the release that the README of your ZLUDA names: "
+        "instead of 6.2 write the release of the installed HIP SDK. If no HIP SDK is installed, first install the release that the README of your ZLUDA names: "
         "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
         "PATH of this user",
     )
