@@ -118,14 +118,12 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int
         return _toolset(facts, max((n for n in _TOOLSETS[major] if n <= limit), default=_TOOLSETS[major][0]), said)
     if facts.system.distribution == "fedora" and limit >= _COMPAT:
         names = {"dnf": (f"gcc{_COMPAT}", f"gcc{_COMPAT}-c++")}
-        return *packages(facts, names, said, f"adds gcc {_COMPAT}; the present gcc is kept"), *_both(
-            f"/usr/bin/g++-{_COMPAT}"
-        )  # type: ignore[arg-type]
+        added = f"adds gcc {_COMPAT}; the present gcc is kept"
+        return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{_COMPAT}")  # type: ignore[arg-type]
     if places.manager(facts) == "zypper":
         names = {"zypper": (f"gcc{limit}", f"gcc{limit}-c++")}
-        return *packages(facts, names, said, f"adds gcc {limit}; the present gcc is kept"), *_both(
-            f"/usr/bin/g++-{limit}"
-        )  # type: ignore[arg-type]
+        added = f"adds gcc {limit}; the present gcc is kept"
+        return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
     conda = f"conda create -n build -c conda-forge gxx_linux-64={limit}"
     return (
         commands.by_hand(
