@@ -62,8 +62,11 @@ def test_the_torch_of_a_jetson_is_exchanged_where_it_is_not_nvidias_own(facts, f
     [
         ("RuntimeError: The NVIDIA driver on your system is too old (found version 11040).\n", "CUDA 11.4 at most"),
         ("RuntimeError: The NVIDIA driver on your system is too old (found version 12080).\n", "CUDA 12.8 at most"),
-        ("RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.\n", "compile its PTX"),
-        ("Search for `cudaErrorUnsupportedPtxVersion' in https://docs.nvidia.com/\n", "compile its PTX"),
+        (
+            "RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.\n",
+            "compile the kernel's PTX",
+        ),
+        ("Search for `cudaErrorUnsupportedPtxVersion' in https://docs.nvidia.com/\n", "compile the kernel's PTX"),
     ],
 )
 def test_what_a_log_says_of_the_cuda_of_a_driver(text, says):
