@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from attn_doctor import child
 from attn_doctor.model.facts import NOT_ASKED, Compiler, Flag, Shadow, Text, Toolchain, Unknown
+from attn_doctor.probes import visual_studio
 from attn_doctor.probes.cuda_home import cuda_home, with_toolkits
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
@@ -85,6 +86,7 @@ def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) ->
     """Return the compilers that CC and CXX name, then those on PATH.
 
     A compiler that has two names (cc, gcc) gives two records. If `pool` is None, no compiler is started, and the versions are unknown.
+    Visual Studio's compilers are not on PATH, and come last.
     """
     listed = list(_candidates(tree, environ))
     if pool:
@@ -92,7 +94,7 @@ def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) ->
     else:
         told = [_unasked(tree, name, path) for name, path in listed]
     found: dict[tuple[str, str], Compiler] = {}
-    for compiler in told:
+    for compiler in (*told, *(visual_studio.compilers(tree, environ) if pool else ())):
         found.setdefault((compiler.name, tree.resolve(compiler.path)), compiler)
     return tuple(found.values())
 

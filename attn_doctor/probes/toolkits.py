@@ -95,7 +95,11 @@ def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: W
 
 
 def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None) -> Iterator[Where]:
-    for name in ("CUDA_HOME", "CUDA_PATH"):
+    # NVIDIA's installer for Windows sets CUDA_PATH_V12_4 for each release, and CUDA_PATH for the last one that was installed.
+    releases = sorted(
+        (name for name in environ if re.fullmatch(r"CUDA_PATH_V\d+_\d+", name)), key=_release, reverse=True
+    )
+    for name in ("CUDA_HOME", "CUDA_PATH", *releases):
         value = environ.get(name, "")
         if _is_toolkit(tree, value):
             yield _in(tree, name, tree.name(value))
@@ -113,6 +117,11 @@ def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packa
     for home in tree.matching(f"{packages}/nvidia", "cu") if packages else ():
         if tree.is_file(f"{home}/bin/{_NVCC}"):
             yield _in(tree, "pip", home)
+
+
+def _release(name: str) -> tuple[int, ...]:
+    """Return (12, 4) for "CUDA_PATH_V12_4"."""
+    return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
 def _is_toolkit(tree: Root, folder: str) -> bool:
