@@ -37,7 +37,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--online",
         action="store_true",
-        help="ask the release page and PyPI for wheels newer than the tables of attn-doctor",
+        help="ask the release page and PyPI, and the pages of other people who build wheels, for wheels newer than the tables of attn-doctor",
     )
     parser.add_argument(
         "--prove",
@@ -92,35 +92,25 @@ def _prove(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
-    from attn_doctor.errors import Refused
     from attn_doctor.examination import facts_of
-    from attn_doctor.probes.binaries.inspection import inspect, place_of
-    from attn_doctor.probes.binaries.mapped import DamagedFile
-    from attn_doctor.probes.binaries.wheel_contents import contents
     from attn_doctor.report.wheel_proof_outline import outline
     from attn_doctor.wheels import quarantine
     from attn_doctor.wheels.answer import Wanted, key_for
-    from attn_doctor.wheels.proof import prove
+    from attn_doctor.wheels.reading import proof_of
 
     wanted = Wanted(gpus=tuple(arguments.gpu))
     key_for(wanted, None)  # a GPU that is not known ends the command before anything is fetched
     with Progress() as progress:
-        path = Path(arguments.prove)
+        path, changed = Path(arguments.prove), None
         if "://" in arguments.prove:
             progress.say("fetching the wheel; nothing of it is unpacked")
-            path = quarantine.fetch(arguments.prove, progress.say)
+            fetched = quarantine.fetch(arguments.prove, progress.say)
+            path, changed = fetched.path, fetched.changed
         options = examination(arguments, static=True, tools=True)
         facts = facts_of(options, progress.say)
-        python = facts.interpreter.python
-        try:
-            seen = contents(path)
-        except OSError as error:
-            raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
-        except DamagedFile as error:
-            raise Refused(f"{path} {error}") from error
-        place = place_of(str(python), options.surroundings, options.timeout)
-        records = list(inspect([str(path)], place, options.surroundings))
-    proof = prove(seen, records, key_for(wanted, facts)[0].gpus)
+        gpus = key_for(wanted, facts)[0].gpus
+        also = (changed,) if changed else ()
+        proof = proof_of(path, facts, options.surroundings, options.timeout, gpus=gpus, also=also)
     write_records(arguments, proof)
     if on_terminal(arguments):
         show_blocks(outline(proof, path, facts))

@@ -60,6 +60,7 @@ def install(
     no_binary: bool = False,
     only_binary: bool = False,
     verbose: bool = False,
+    built_by: str | None = None,
 ) -> Step:
     """Build a step that installs requirements into the target."""
     return Install(
@@ -80,6 +81,7 @@ def install(
         no_binary=no_binary,
         only_binary=only_binary,
         verbose=verbose,
+        built_by=built_by,
     )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "kept_by_project",
     "of_packages",
     "own",
+    "plain",
     "rendered",
 ]
 
@@ -68,6 +69,12 @@ def installer(here: Context) -> Installer:
     if here.installer == "uv" and here.in_pyproject:
         return UvPinned(here)
     return INSTALLERS[here.installer](here)
+
+
+def plain(here: Context) -> Context:
+    """Return the context with the environment's own pip or uv as the installer, which writes into no file of a project."""
+    name = "uv" if isinstance(of_packages(here), Uv) else "pip"
+    return msgspec.structs.replace(here, installer=name, locks=(), in_pyproject=frozenset())
 
 
 def keeps_books(here: Context) -> bool:

@@ -12,7 +12,7 @@ from attn_doctor.fixes.plan import Draft
 from attn_doctor.judging.after_steps import after
 from attn_doctor.judging.diagnose import implied
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
+from attn_doctor.knowledge.build import GIGABYTE, Cost
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Unknown
@@ -43,7 +43,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
     if against:
         return f"a source build cannot succeed: {against.rstrip('.')}"
-    foreseen = prediction(then, release) or prediction(facts, release)
+    foreseen = building.foreseen(then, release) or building.foreseen(facts, release)
     if foreseen is None:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
@@ -146,14 +146,6 @@ def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | Non
     devices = key.gpus if isinstance(key.gpus, tuple) else ()
     answers += [flash_attention.runs_on(release, device) for device in devices]
     return next((a.why for a in answers if isinstance(a, Answer) and not a.yes), None)
-
-
-def prediction(facts: Facts, release: str) -> Prediction | None:
-    """Return the predicted cost of a build; None if the facts do not suffice."""
-    try:
-        return predict(building.build_key(facts, release))
-    except Unsure:
-        return None
 
 
 def cost_text(cost: Cost | None) -> str | None:

@@ -13,11 +13,12 @@ from attn_doctor.judging.after_steps import after
 from attn_doctor.judging.diagnose import implied
 from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Goal
+from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
+Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
 # The order of installation: replacing torch breaks its torchvision and every extension.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")

@@ -8,6 +8,7 @@ from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Binary, BinaryVerdict, ChosenPython, Unknown
 from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
 from attn_doctor.report.inspection import runs_on
+from attn_doctor.wheels.whole import parted, whole
 
 _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
     "loads": ("would load", "good"),
@@ -16,12 +17,50 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 }
 
 
-def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
-    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
+def outline(
+    choice: ChosenPython, by_file: Iterable[tuple[str, Sequence[Binary]]], gpus: Sequence[str] = ()
+) -> list[Block]:
+    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code.
+
+    A wheel has one verdict, then its main extensions in full, and a line for each other one that would not load.
+    """
     blocks: list[Block] = [Fields((Field("against", printable(f"{choice.python} ({choice.why})")),))]
-    for record in records:
-        blocks += _file(record, gpus)
+    for path, records in by_file:
+        if path.endswith(".whl"):
+            blocks += _wheel(path, records, gpus)
+        else:
+            blocks += [block for record in records for block in _file(record, gpus)]
     return blocks
+
+
+_WHEEL_TONES: dict[BinaryVerdict | None, Tone] = {"loads": "good", "fails": "bad", None: "dim"}
+_NAMED = 20  # extensions
+
+
+def _wheel(path: str, records: Sequence[Binary], gpus: Sequence[str]) -> Iterator[Block]:
+    judged = whole(path, records)
+    yield Heading(printable(path))
+    tone: Tone = "warn" if isinstance(judged.verdict, Unknown) else _WHEEL_TONES[judged.verdict]
+    yield Verdict(printable(judged.summary[0].upper() + judged.summary[1:] + "."), tone)
+    main, others = parted(records)
+    for record in main:
+        if ".whl/" in record.path:  # an extension, not the wheel as a whole
+            yield from _file(record, gpus)
+        elif record.because[1:]:
+            yield Notes("because", tuple(map(printable, record.because)))
+    lacking = tuple(printable(f"{record.module}: {_why(record)}") for record in others if record.verdict != "loads")
+    if lacking:
+        yield Notes("optional extensions that would not load; --json has their details", lacking)
+    loading = [record.module for record in others if record.verdict == "loads"]
+    if loading:
+        shown = ", ".join(loading[:_NAMED]) + (f" and {len(loading) - _NAMED} more" if len(loading) > _NAMED else "")
+        yield Notes("optional extensions that would load; --json has their details", (printable(shown),))
+
+
+def _why(record: Binary) -> str:
+    if isinstance(record.verdict, Unknown):
+        return f"not known: {record.verdict.why}"
+    return record.because[0] if record.because else "nothing to load"
 
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:

@@ -20,6 +20,18 @@ _HEADS: Mapping[Judged, tuple[str, Tone]] = {
 
 
 def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
+    """Return the proof, and the command that installs the file if it fits."""
+    blocks = proof_blocks(proof, path)
+    if proof.verdict != "fits":
+        return blocks
+    step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
+    line = commands.shown(step, commands.shell_of(facts))
+    cure = Cure("install the file that was read", (Command(line, "and no other file of the same name"),))
+    return (*blocks[:-1], cure, blocks[-1])
+
+
+def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
+    """Return the proof of one wheel; the last block says what a proof means, where the file is not refused."""
     head, tone = _HEADS[proof.verdict]
     main = ", ".join(proof.main) or "none"
     others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""
@@ -40,8 +52,4 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
     ):
         if items:
             blocks.append(Notes(title, tuple(map(printable, items))))
-    if proof.verdict == "fits":
-        step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
-        line = commands.shown(step, commands.shell_of(facts))
-        blocks.append(Cure("install the file that was read", (Command(line, "and no other file of the same name"),)))
     return (*blocks, *([] if proof.verdict == "refused" else [Paragraph(proof.meaning)]))

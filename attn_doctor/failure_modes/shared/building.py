@@ -218,10 +218,10 @@ def build_key(facts: Facts, release: str) -> BuildKey:
     )
 
 
-def foreseen(facts: Facts) -> Prediction | None:
-    """Return the predicted time and memory of a build here; None: too little is known."""
+def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
+    """Return the predicted time and memory of a build here; None: too little is known. `release`: by default the one that would be built."""
     try:
-        return predict(build_key(facts, wanted_release(facts)))
+        return predict(build_key(facts, release or wanted_release(facts)))
     except Unsure:
         return None
 
