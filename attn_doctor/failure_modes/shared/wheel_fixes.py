@@ -174,7 +174,7 @@ def _elsewhere(facts: Facts) -> Fix:
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
     step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
-    return Fix(title=f"Install a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
+    return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 
 def by_others(facts: Facts) -> Candidate | None:
