@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         wheels,
     )
 
-    made = argparse.ArgumentParser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
+    made = _Parser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
@@ -77,6 +77,15 @@ def _formatter() -> type[argparse.HelpFormatter]:
 
         return RichHelpFormatter
     return _Plain
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quote a wrong argument without what it could do on a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        from attn_doctor.system.printable import printable
+
+        super().error(printable(message))
 
 
 class _Plain(argparse.HelpFormatter):
@@ -138,7 +147,7 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
     """Say why a command ended early, and write the part of the report that it has."""
     from attn_doctor import child
-    from attn_doctor.system import failure
+    from attn_doctor.system import failure, streams
 
     if isinstance(error, Broken):
         child.stop()
@@ -147,7 +156,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
         return failure.tell(error.__cause__ or error)
     if failure.limit(error) or error.exit_code == INTERNAL:
         return failure.tell(error)
-    sys.stderr.write(f"attn-doctor: {error.introduced}: {error}\n")
+    streams.tell(f"attn-doctor: {error.introduced}: {error}")
     return error.exit_code
 
 

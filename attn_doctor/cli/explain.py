@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     module = find(arguments.name)
-    write(arguments, lambda: Answer(None, page=lambda: pages.markdown(module)))
+    write(arguments, lambda _: Answer(None, page=lambda: pages.markdown(module)))
     if on_terminal(arguments):
         show_blocks(pages.blocks(module))
     return 0

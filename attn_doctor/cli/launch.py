@@ -61,6 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import OK
     from attn_doctor.prescription.launch import NothingToRun, Start, environment, prescribed
     from attn_doctor.system import processes
+    from attn_doctor.system.streams import tell
 
     if arguments.forget:
         _forget()
@@ -86,10 +87,10 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         return processes.become(argv, start.environ)
     except FileNotFoundError:
-        sys.stderr.write(f"attn-doctor: there is no program {argv[0]}\n")
+        tell(f"attn-doctor: there is no program {argv[0]}")
         return NOT_FOUND
     except OSError as error:
-        sys.stderr.write(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}\n")
+        tell(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}")
         return NOT_EXECUTABLE
 
 

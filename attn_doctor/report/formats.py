@@ -18,7 +18,7 @@ def _no_blocks() -> tuple[Block, ...]:
 
 
 class Answer(NamedTuple):
-    """Hold the answer of a command, as formats accept it. It is redacted already: a format writes all that is in it.
+    """Hold the answer of a command, as formats accept it. Private data are taken out already: a format writes all that is in it.
 
     `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
     reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.

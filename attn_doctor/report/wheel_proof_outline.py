@@ -8,7 +8,6 @@ from pathlib import Path
 from attn_doctor import commands
 from attn_doctor.model.facts import Facts
 from attn_doctor.report.blocks import Block, Command, Cure, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
-from attn_doctor.report.inspection_outline import printable
 from attn_doctor.wheels.proof import Proof
 from attn_doctor.wheels.proof import Verdict as Judged
 
@@ -36,9 +35,9 @@ def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
     main = ", ".join(proof.main) or "none"
     others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""
     fields = [
-        Field("file", printable(str(path))),
+        Field("file", str(path)),
         Field("sha256", proof.sha256),
-        Field("main extension", printable(main)),
+        Field("main extension", main),
     ]
     blocks: list[Block] = [
         Heading("One wheel, judged by its content"),
@@ -51,5 +50,5 @@ def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
         ("know before you install it", proof.notices),
     ):
         if items:
-            blocks.append(Notes(title, tuple(map(printable, items))))
+            blocks.append(Notes(title, tuple(items)))
     return (*blocks, *([] if proof.verdict == "refused" else [Paragraph(proof.meaning)]))

@@ -13,6 +13,8 @@ import io
 import os
 import sys
 
+from attn_doctor.system.printable import printable
+
 # Drawing characters in ASCII. All others become an escape: "\u65e5".
 _STAND_INS = {
     "✓": "OK",
@@ -55,6 +57,12 @@ def prepare() -> None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123
     elif isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
+
+
+def tell(line: str) -> None:
+    """Write a line on standard error, with an escape for every character of foreign text that cannot be seen."""
+    sys.stderr.write(f"{printable(line)}\n")
+    sys.stderr.flush()
 
 
 def was_closed(name: str) -> bool:
