@@ -411,7 +411,7 @@ def test_a_removal_becomes_a_replacement_on_linux():
     (made,) = alternatives._replaced(H, gone)
     assert (said(made.steps), made.steps[0].why) == (
         ["flash-attn"],
-        "it does not work, and its files must not mix with those of a new flash-attn",
+        "the installed flash-attn does not work, and its files must not mix with the files of a new flash-attn",
     )
     assert alternatives._replaced(changed(H, system__os="windows"), gone) == ()
     assert alternatives._replaced(H, cause("AD1", fix("f", install("numpy")))) == ()

@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Return the help formatter: rich on a terminal; elsewhere argparse's own with a fixed width, so that help can be compared."""
+    """Return the help formatter: the one of rich on a terminal, else argparse's own with a fixed width, so that the help is the same in every file and test."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
 
@@ -138,12 +138,14 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
         return None
     from attn_doctor.cli.total_timeout import TotalTimeout
 
-    signal.signal(signal.SIGTERM, _stopped)  # also where it was ignored: the clock sends it
+    signal.signal(
+        signal.SIGTERM, _stopped
+    )  # set even if the signal was ignored before: the clock of --total-timeout sends it
     return TotalTimeout(seconds)
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
-    """Say why a command ended early, and write what is in its report so far."""
+    """Say why a command ended early, and write the part of the report that it has."""
     from attn_doctor import child
     from attn_doctor.system import failure, streams
 

@@ -25,7 +25,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, one that was tried")
+    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, show a plan that was tried")
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
     what.add_argument("--undo", action="store_true", help="undo the last --apply, file by file")
     add_target(parser)
@@ -33,7 +33,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
+        help="train with what is installed, or have flash-attn installed and working (default: flash-attn if it is installed and broken, if "
+        "the project requires it, or if ultralytics is a fork that uses it; else train)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")

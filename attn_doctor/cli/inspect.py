@@ -1,4 +1,4 @@
-"""`attn-doctor inspect`: read compiled extensions and say whether the target can load them."""
+"""`attn-doctor inspect`: read compiled extensions and say whether the target environment can load them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.cli.options import add_outputs, add_target, examination
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "inspect",
-        help="say from files alone whether compiled extensions or wheels would load here",
+        help="say whether compiled extensions or wheels would load here, by reading files only",
         description="Reads extension modules (.so, .pyd) and wheels (.whl) without executing or installing them, and says "
         "whether the target could load each of them after `import torch`, and if not, why. A wheel gets one verdict, that of its main "
         "extension; what is said of each extension comes after it.",
@@ -28,7 +28,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         default=[],
         type=capability,
         metavar="CC",
-        help="also say whether the GPU code inside runs on this compute capability, 8.9; repeat for more",
+        help="also say whether the GPU code in the file runs on this compute capability, such as 8.9; repeat for more",
     )
     parser.add_argument(
         "--beside",

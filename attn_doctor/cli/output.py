@@ -108,7 +108,7 @@ def write_log(path: str, log: bytes) -> None:
 
 
 def write_records(arguments: argparse.Namespace, records: Any) -> None:
-    """Write records that are no report, redacted. Raises Unwritable."""
+    """Write records of other kinds than a report, redacted. Raises Unwritable."""
     write(arguments, lambda gate: Answer(gate.records(records)))
 
 

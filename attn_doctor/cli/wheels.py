@@ -1,4 +1,4 @@
-"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and the reasons against the others."""
+"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and say why the other wheels do not fit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     add_target(parser)
-    parser.add_argument("--torch", metavar="V", help="2.8.0, or 2.8.0+cu128 with its flavour")
+    parser.add_argument("--torch", metavar="V", help="version of torch: 2.8.0, or 2.8.0+cu128 with its build")
     parser.add_argument("--cuda", metavar="V", help="of that torch: 12.8")
-    parser.add_argument("--python", metavar="V", help="3.12; 3.13t is free-threaded")
+    parser.add_argument("--python", metavar="V", help="version of Python: 3.12; 3.13t is the free-threaded build")
     parser.add_argument("--abi", choices=("TRUE", "FALSE"), help="C++11 ABI of that torch")
     parser.add_argument("--platform", metavar="TAG", help="linux_x86_64, win_amd64, or a manylinux tag")
     parser.add_argument("--glibc", metavar="V", help="2.35")
@@ -31,9 +31,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="append",
         default=[],
         metavar="CC",
-        help="compute capability, 8.9, or a GPU's name; repeat for more",
+        help="compute capability (8.9) or name of the GPU; repeat for more",
     )
-    parser.add_argument("--release", metavar="V", help="only this flash-attn release, with every wheel of it")
+    parser.add_argument("--release", metavar="V", help="show only this flash-attn release, with all its wheels")
     parser.add_argument(
         "--online",
         action="store_true",

@@ -36,7 +36,7 @@ class Texts(NamedTuple):
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
-    Raises Unreadable, and NoLog if a file is no log.
+    Raises Unreadable, and NoLog if a file is not a log.
     """
     paths = tuple(paths)
     if not paths:
@@ -98,7 +98,7 @@ def read_file(path: str) -> bytes:
 
 
 def _opened(path: str) -> BinaryIO:
-    """Open a file or a pipe. Raises OSError; a device that is no terminal may have no end, and is refused."""
+    """Open a file or a pipe. Raises OSError; a device that is not a terminal may have no end, and is refused."""
     try:
         stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller
     except TimeoutError as error:

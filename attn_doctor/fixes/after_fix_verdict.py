@@ -19,7 +19,7 @@ from attn_doctor.model.trials import TrialOptions
 from attn_doctor.probes.ask import QUIET
 
 Say = Callable[[str], None]
-_MOST_WORDS = 200  # characters of an installer's message: pip prints whole addresses in it
+_MOST_WORDS = 200  # an installer's message is cut to this many characters: pip prints whole addresses in it
 
 # Enough to see which kernel serves every attention call; too few rounds to measure times.
 _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
@@ -80,7 +80,7 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     if new:
         return f"{new[0].slug} appears: {new[0].message}"
     if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
-        return "flash-attn is still there, and does not import"
+        return "flash-attn is still installed, and importing it fails"
     return None
 
 

@@ -23,7 +23,7 @@ from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.machine import amd_gpus, nvidia_present
 from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare
 
-MOST = 6  # ways in a plan; the findings list all fixes
+MOST = 6  # a plan shows at most this many ways (alternatives); the findings list all fixes
 NO_GPU = "no-gpu-present"
 
 _NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has a GPU. `--gpu CC` makes a plan for such a GPU."
@@ -98,7 +98,7 @@ _ASK_THE_CARD = (
 
 
 def _only_looks(fix: Fix) -> bool:
-    """Say whether a fix changes nothing and only tells the user where to look."""
+    """Return whether a fix changes nothing and only tells the user what to look at."""
     return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 
@@ -122,7 +122,7 @@ def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
 
 
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return ways to a flash-attn that works; none if one cause has no fix."""
+    """Return the ways that make flash-attn work; empty if a cause has no fix."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
     # Running flash-attn needs a GPU, installing it does not: on a login node, in CI, in docker build.
     hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
@@ -234,7 +234,7 @@ def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
     return (Fix(title="Remove the installed flash-attn", steps=steps, verify=removal.verify),)
 
 
-_GOES = "it does not work, and its files must not mix with those of a new flash-attn"
+_GOES = "the installed flash-attn does not work, and its files must not mix with the files of a new flash-attn"
 
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
@@ -277,12 +277,12 @@ def _works(facts: Facts) -> bool:
 
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
-    """Return ways that give up flash-attn: remove a broken one, and fix the causes that keep training from working."""
+    """Return the ways without flash-attn: remove a broken flash-attn, and fix the causes that prevent training."""
     helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
-        why = "it does not work, and PyTorch's own fused attention needs no package"
+        why = "the installed flash-attn does not work, and PyTorch's own fused attention needs no package"
         removal = (commands.uninstall("flash-attn", why=why),)
     made = [draft_of(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:

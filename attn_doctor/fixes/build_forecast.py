@@ -1,4 +1,4 @@
-"""Forecast the source build of flash-attn in a plan: refuse one that cannot succeed, set variables for one that can. Pure."""
+"""Forecast the source build of flash-attn in a plan: refuse a build that cannot succeed, and set variables for a build that can. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     step = draft.steps[place]
     unreleased = is_unreleased(step)
-    then = after(facts, draft.steps[:place]).facts  # another torch may be there by then
+    then = after(facts, draft.steps[:place]).facts  # an earlier step may have installed another torch
     draft = _with_tools(then, draft, place)
     place = draft.steps.index(step)
     if building_finds_wheel(then) and not unreleased:
@@ -62,7 +62,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
-    """Return whether a step installs the release that is there now: its wheel was found or built once, and pip may have kept it."""
+    """Return whether a step installs the release that is already installed: pip found or built its wheel once, and may have kept the wheel."""
     have = facts.flash_attention.version
     return (
         isinstance(step, Install)
@@ -103,7 +103,7 @@ def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
     absent = [name for name in build_tools.NEEDED if name not in there]
     if not absent:
         return draft
-    why = "setup.py imports them, and a build without isolation finds only what is installed"
+    why = "setup.py imports these packages, and a build without isolation finds only installed packages"
     tools = commands.install(*absent, why=why, changes="adds build tools")
     return msgspec.structs.replace(draft, steps=(*draft.steps[:place], tools, *draft.steps[place:]))
 

@@ -82,7 +82,7 @@ def _parted(choice: Choice) -> tuple[Choice, ...]:
 
 
 def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
-    """Return the choices whose cause is still known to be there after another torch is installed.
+    """Return the choices whose cause is known to remain after another torch is installed.
 
     `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
     """

@@ -83,7 +83,7 @@ class Unsigned(Record, frozen=True, kw_only=True):
 
 
 class Way(Record, frozen=True, kw_only=True):
-    """One alternative of a plan."""
+    """Hold one alternative of a plan."""
 
     name: str  # "A"
     title: str
@@ -114,7 +114,7 @@ class Way(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """Name a root cause, as in the diagnosis."""
+    """Hold the code, slug, message and severity of one root cause from the diagnosis."""
 
     code: str
     slug: str

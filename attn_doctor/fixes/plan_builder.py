@@ -93,7 +93,7 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, with the steps that its result makes necessary, and the reason why it is no cure; None: no reason is known."""
+    """Return the way, with the steps that its result makes necessary, and the reason why the way would not cure; None: no reason is known."""
     way = build(draft)
     if facts.grade == "stated":
         return way, None
@@ -160,7 +160,7 @@ def unsigned_in(steps: Sequence[Step]) -> Unsigned | None:
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, marked as impossible where settings of pip or uv stop it: the installer says only that it found nothing."""
+    """Return the step. It is marked as impossible if settings of pip or uv prevent it: the installer itself says only that it found nothing."""
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 

@@ -27,7 +27,7 @@ from attn_doctor.model.steps import Run, RunByHand, Step, action, bare, moved
 from attn_doctor.system import leftovers
 
 MORE_ROUNDS = 2  # how many times a way may get more steps from the findings after its last step
-STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
+STEP_DEADLINE = 3 * 3600.0  # seconds: a step may download gigabytes over a slow line, or compile
 
 
 class Trying(NamedTuple):
@@ -243,7 +243,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return the real changes, by normal names."""
+    """Return the changes that really happened, by normal package names."""
     return tuple(
         Change(package=name, before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})

@@ -263,7 +263,7 @@ def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. Later changes are kept in a folder beside it. Raises Cannot if another process is changing the environment."""
+    """Undo the last plan. Files that were changed later are kept in a folder beside the backup. Raises Cannot if another process is changing the environment."""
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
     try:

@@ -20,7 +20,7 @@ from attn_doctor.model.versions import capability, dotted
 def pointers(key: Key) -> tuple[Candidate, ...]:
     """Return one candidate for each row of the table.
 
-    `fits`: False if the source has nothing for this key, else None: untested.
+    `fits`: False if the source has no wheel for the versions of this key; else None, because the wheel was not tested.
     """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 

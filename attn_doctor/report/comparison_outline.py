@@ -12,8 +12,8 @@ from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes
 from attn_doctor.report.comparison import Change, Comparison, Pace
 from attn_doctor.report.outline import problems, saved_doubt
 
-_MOST = 40  # facts in the table, beside the evidence of findings; the JSON has all
-_LONG = 200  # characters of a value
+_MOST = 40  # the table has at most so many facts that are not evidence of findings; the JSON has all facts
+_LONG = 200  # a longer value is cut to this many characters
 
 
 def outline(before: Report, after: Report, found: Comparison, names: tuple[str, str]) -> list[Block]:

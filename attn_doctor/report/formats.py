@@ -43,7 +43,7 @@ class Format(Protocol):
 
     @property
     def use(self) -> str:
-        """Return the end of the help: what the format is good for, or nothing."""
+        """Return the end of the option's help: the use of the format, or an empty text."""
 
     def render(self, answer: Answer) -> str | bytes:
         """Return the content of the file."""
@@ -63,7 +63,7 @@ class Json:
 
 
 class Markdown:
-    """Write the page of the answer where it has one, else its outline."""
+    """Write the page of the answer if it has a page, else its outline."""
 
     option = "markdown"
     name = "Markdown"

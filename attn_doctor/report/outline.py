@@ -228,7 +228,7 @@ def _trials(report: Report) -> list[Block]:
     notes = (*by_reason(ran), *repeats(ran), *ranges(ran), *by_reason(ruled_out))
     if report.trial_run:
         check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
-        if check and check.note not in told:  # not where a failure mode has already reported it
+        if check and check.note not in told:  # leave the note out if a failure mode has already reported it
             notes += tuple(f"wrong gradients: {text}" for text in wrong_reference([check]))
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes

@@ -90,7 +90,7 @@ def _verdict(made: Plan) -> Verdict:
 
 
 def chosen(made: Plan, one: Way, shell: str) -> tuple[Block, ...]:
-    """Return the one way that is about to be applied, with a note on the others."""
+    """Return the way that is going to be applied, with a note on the other ways."""
     blocks: list[Block] = [Heading("Plan"), Fields((Field("target", made.target), Field("goal", made.goal.value)))]
     blocks += [Notes("Root causes", _causes(made))] if made.causes else []
     blocks.append(way(one, shell, made.target))

@@ -93,6 +93,6 @@ def _of_the_account() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def restore(text: str, own: Own | None = None) -> str:
-    """Put the real home folder, user and host back into a text of a report that this machine wrote."""
+    """Replace the placeholders in a text of a report that this machine wrote by the real home folder, user and host."""
     own = own or Own.of_this_machine()
     return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

@@ -79,7 +79,7 @@ def lost(name: str) -> OSError | None:
 
 
 def gone(name: str) -> bool:
-    """Return whether the reader of a stream closed it. `head` does so; this is no error."""
+    """Return whether the reader of a stream closed it. `head` does so; this is not an error."""
     error = lost(name)
     return error is not None and error.errno == errno.EPIPE
 

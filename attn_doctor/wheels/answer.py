@@ -24,7 +24,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the command line gives; None: take it from the target."""
+    """Hold the parts of the key that the command line gives. None: this part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -213,7 +213,7 @@ def _rank(candidate: Candidate) -> tuple[int, bool, int]:
 
 
 def _may_fit(candidate: Candidate) -> bool:
-    """Return whether a listed file may fit: part of the key is not known, or its name does not tell enough."""
+    """Return whether a listed wheel may fit: a value of the machine is not known, or the wheel's name does not contain all values."""
     ours = candidate.package == community_wheels.FLASH_ATTN
     return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 
@@ -283,10 +283,14 @@ def _too_old(key: Key) -> str | None:
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
-    """Return a note on versions that are in no table: an old table is no evidence against them."""
+    """Return a note for each version (of torch, of flash-attn) that the tables do not contain. The tables may be too old, so no wheel is ruled out for that reason."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
-    return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))
+    return tuple(
+        f"{row.why}. The table may be too old: a wheel may still fit."
+        for row in (torch, flash)
+        if isinstance(row, Unknown)
+    )
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:

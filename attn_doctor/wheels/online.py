@@ -34,7 +34,7 @@ RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases?per_
 REGISTRY = "https://pypi.org/pypi/flash-attn/json"
 _PATIENCE = 15.0  # seconds
 _FRESH = dt.timedelta(hours=6)
-_LARGEST = 32 << 20  # bytes of an answer
+_LARGEST = 32 << 20  # at most so many bytes of a server's answer are read
 _WHEEL = re.compile(
     r"flash_attn-(?P<release>[\w.]+)\+(?P<cuda>cu\d+)torch(?P<torch>[\d.]+)cxx11abi(?P<abi>TRUE|FALSE)"
     r"-cp(?P<major>\d)(?P<minor>\d+t?)-[^-]+-(?P<platform>\w+)\.whl"
@@ -181,7 +181,7 @@ def open_address(request: urllib.request.Request) -> Any:
         raise NotReached(f"it answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise NotReached(_words(error.reason)) from error
-    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is no address
+    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is not an address
         raise NotReached(_words(error)) from error
 
 

@@ -17,7 +17,7 @@ from attn_doctor.wheels.whole import parted
 
 Verdict = Literal["fits", "refused", "cannot be told"]
 MEANING = "This proof says that the file fits, never that it is harmless: what its code does was not examined."
-_SHOWN = 5  # names in one sentence
+_SHOWN = 5  # a sentence has at most so many names
 _GIGABYTE = 1 << 30
 _LARGEST = 16 * _GIGABYTE
 
@@ -82,7 +82,7 @@ def _dangers(seen: WheelContents) -> list[str]:
 
 
 def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> list[str]:
-    """Return where the file's name differs from what is inside."""
+    """Return the differences between the file's name and its content."""
     try:
         name, version, _, tags = parse_wheel_filename(file)
     except InvalidWheelFilename:

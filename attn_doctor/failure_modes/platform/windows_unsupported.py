@@ -106,7 +106,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     wsl = commands.by_hand(
         ("wsl.exe", "--install"),
-        "Linux inside Windows, where the official wheels work: make an environment in it, and install everything there",
+        "Linux inside Windows, in which the official wheels work: create an environment inside this Linux, and install everything into it",
         "installs WSL2",
         elsewhere=True,
     )

@@ -109,7 +109,7 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     return next((c for c in (*asked, *finder.find(key).candidates[:1]) if c.fits and c.filename), None)
 
 
-_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: assumed if a log does not name the glibc
+_NEW_GLIBC = "2.39"  # the glibc of Ubuntu 24.04: assumed if a log does not name the glibc
 
 
 def official(facts: Facts) -> bool:
@@ -134,7 +134,7 @@ def look_it_up(facts: Facts) -> Fix:
     again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
         ("attn-doctor", "wheels", *target),
-        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI there: install this address with {again}",
+        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI of this environment: install this address with {again}",
         "nothing",
         "none",
     )
@@ -173,7 +173,7 @@ def _elsewhere(facts: Facts) -> Fix:
         f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
-    step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
+    step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
     return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 

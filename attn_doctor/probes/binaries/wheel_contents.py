@@ -18,7 +18,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 
 _BLOCK = 4 << 20
 _LARGEST_TEXT = 1 << 20  # bytes of METADATA, WHEEL, RECORD or entry_points.txt that are read
-_MOST_MEMBERS = 100_000  # torch has about 12,000
+_MOST_MEMBERS = 100_000  # more members are refused; the wheel of torch has about 12,000
 
 
 def contents(path: Path) -> WheelContents:

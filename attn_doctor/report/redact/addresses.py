@@ -56,7 +56,7 @@ def is_version(text: str) -> bool:
 
 
 def versions_of(value: Any, name: str = "") -> set[str]:
-    """Return the numbers of four parts that are versions: in a version field, or after == in a requirement."""
+    """Return the texts such as "1.2.3.4" that are versions and not addresses: they are in a version field, or after == in a requirement."""
     if isinstance(value, dict):
         return set().union(*(versions_of(item, key) for key, item in value.items()))
     if isinstance(value, list | tuple):
