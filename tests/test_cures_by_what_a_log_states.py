@@ -62,7 +62,7 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
         pytest.param(
             f"{XFORMERS}    PyTorch 2.1.0+cu121 with CUDA 1201 (you have 2.0.0+cu118)\n    Python  3.10.11 (you have 3.10.9)\n",
             "abi-mismatch-torch-version",
-            "built for torch 2.1.0+cu121, and torch 2.0.0+cu118 is there",
+            "built for torch 2.1.0+cu121, and torch 2.0.0+cu118 is installed",
             ["python -m pip install --force-reinstall --no-deps xformers==0.0.19"],
             id="xformers for a torch older than PyTorch's index of it",
         ),
@@ -99,7 +99,7 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
         pytest.param(
             f'File "/content/app/run.py", line 4\n{NO_DRIVER}',
             "driver-missing",
-            "No NVIDIA driver works there",
+            "No NVIDIA driver works",
             [None],
             id="a session of Colab without a GPU",
         ),

@@ -55,19 +55,24 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("cuda-library-not-initialized", CUBLAS + ASSERTED, "medium", "could not start on the GPU"),
         ("cuda-library-not-initialized", ASSERTED + CUBLAS, None, ""),  # the assertion is the error
         ("cuda-library-not-initialized", ASSERTED, None, ""),
-        ("no-kernel-image", NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", FUNCTION, "medium", "A binary there has no code"),
-        ("no-kernel-image", FUNCTION + NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", FRAME + OTHER * 11 + NO_IMAGE, "high", "flash-attn there has no code"),  # 12 lines above
-        ("no-kernel-image", FRAME + OTHER * 12 + NO_IMAGE, "high", "A binary there has no code"),
-        ("no-kernel-image", NO_IMAGE + FRAME, "high", "A binary there has no code"),
+        ("no-kernel-image", NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", FUNCTION, "medium", "A binary has no code"),
+        ("no-kernel-image", FUNCTION + NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", FRAME + OTHER * 11 + NO_IMAGE, "high", "flash-attn has no code"),  # 12 lines above
+        ("no-kernel-image", FRAME + OTHER * 12 + NO_IMAGE, "high", "A binary has no code"),
+        ("no-kernel-image", NO_IMAGE + FRAME, "high", "A binary has no code"),
         ("no-kernel-image", FRAME, None, ""),
-        ("out-of-memory-gpu", FULL, "high", "when 1.50 GiB were asked for."),
-        ("out-of-memory-gpu", EAGER + OTHER * 5 + FULL, "high", "It was an attention matrix"),  # 6 lines above
-        ("out-of-memory-gpu", EAGER + OTHER * 6 + FULL, "high", "were asked for."),
-        ("out-of-memory-gpu", FULL + EAGER, "high", "were asked for."),
+        ("out-of-memory-gpu", FULL, "high", "when 1.50 GiB were requested."),
+        (
+            "out-of-memory-gpu",
+            EAGER + OTHER * 5 + FULL,
+            "high",
+            "The memory was requested for an attention matrix",
+        ),  # 6 lines above
+        ("out-of-memory-gpu", EAGER + OTHER * 6 + FULL, "high", "were requested."),
+        ("out-of-memory-gpu", FULL + EAGER, "high", "were requested."),
         ("config-device-cpu", INVALID.format(3) + COUNT.format(2), "high", "device 3, and sees 2 GPU(s)"),
-        ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program there sees no GPU"),
+        ("config-device-cpu", INVALID.format(0) + COUNT.format(0), "medium", "The program sees no GPU"),
         (
             "config-device-cpu",
             INVALID.format(0) + COUNT.format(0) + UNSET,
@@ -79,12 +84,12 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("config-device-cpu", HIDDEN, None, ""),
         ("config-device-cpu", NO_GPUS, None, ""),
         ("config-device-cpu", ORDINAL, "high", "a GPU number that no GPU has"),
-        ("requirements-missing", MATPLOTLIB, "high", "matplotlib is not installed there, and the program imports it"),
+        ("requirements-missing", MATPLOTLIB, "high", "matplotlib is not installed, and the program imports it"),
         ("requirements-missing", ULTRALYTICS + MATPLOTLIB, "high", "and ultralytics imports it"),
         ("requirements-missing", MATPLOTLIB + ULTRALYTICS, "high", "and the program imports it"),
         ("requirements-missing", MATPLOTLIB + BUILD_FAILED, None, ""),
         ("requirements-missing", PSUTIL, None, ""),
-        ("requirements-missing", ULTRALYTICS + PSUTIL, "high", "psutil is not installed there"),
+        ("requirements-missing", ULTRALYTICS + PSUTIL, "high", "psutil is not installed, and"),
         (
             "glibcxx-too-old",
             GLIBCXX.format("/v/site-packages/flash_attn_2_cuda.so"),

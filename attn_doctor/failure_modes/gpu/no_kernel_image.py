@@ -261,7 +261,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
         return Hit(
-            message=f"The kernels of xformers there support compute capability {most} at most, and the GPU has {card}.",
+            message=f"The kernels of this xformers support compute capability {most} at most, and the GPU has {card}.",
             evidence=evidence,
             variant=Lacking(binary="xformers"),
             severity=Severity.ERROR,
@@ -271,7 +271,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         archs = seen.group("archs")
         held = f"has code for {', '.join(archs.split())}, but not" if archs else "has no code"
         return Hit(
-            message=f"torch there {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
+            message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=Lacking(binary="torch"),
             severity=Severity.ERROR,
@@ -285,11 +285,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
-        message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
+        message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
     elif _of_jetsons_torch(facts):
         message = "A library there has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
-        message = "A binary there has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        message = (
+            "A binary has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        )
     return Hit(
         message=message,
         evidence=evidence,
@@ -308,7 +310,7 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
         )
         if first is not None:
             return Hit(
-                message=f"torch there is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
+                message=f"torch is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
                 evidence=building.lines(hints),
                 variant=Lacking(binary="torch"),
                 confidence=Confidence.MEDIUM,
@@ -400,7 +402,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
-    unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
+    # pip installs nothing if any build of the same release is installed. So force the installation if the build is not known.
+    unknown = isinstance(there, Unknown)
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )
@@ -412,6 +415,6 @@ def _card_is_known(facts: Facts) -> bool:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine of which too little is known to name the GPU."""
+    """Return the fixes for a machine whose GPU is not known."""
     why = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
     return torch_steps.newest(facts, "Install a torch that supports the card", why=why, reinstall=True)

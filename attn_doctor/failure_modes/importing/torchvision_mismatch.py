@@ -153,7 +153,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     torch = present(facts.torch.version)
     if facts.torch.importable is False or facts.torch.fault is not None:
-        return None  # torch itself does not import, so torchvision cannot either
+        return None  # importing torch itself fails, and so importing torchvision fails
     if _of_the_cpu(facts, have):
         return Hit(
             message=f"torchvision {have} is a CPU build, and torch {torch} is a CUDA build: torchvision's operators cannot use CUDA tensors.",
@@ -198,7 +198,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     torch = said.get("torch")
-    message = "The torchvision there was built for another torch than the installed one."
+    message = "The installed torchvision was built for another torch than the installed torch."
     if torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     return Hit(
@@ -294,7 +294,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         return both
     steps = torch_here.vision_of_the_torch_there(facts)
     kept = Fix(
-        title="Keep the torch that is there, and install its torchvision", steps=steps, verify=commands.check(facts)
+        title="Keep the installed torch, and install the torchvision for it", steps=steps, verify=commands.check(facts)
     )
     return (kept, *both) if places.jetson(facts) else (*both, kept)  # on a Jetson, NVIDIA's own torch is kept first
 

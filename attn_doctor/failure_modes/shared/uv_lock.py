@@ -68,7 +68,7 @@ def sentence(locked: Locked) -> str:
     name = f"{locked.package} {locked.version}"
     if locked.platforms is not None:
         only = locked.platforms.replace("`", "").strip().rstrip(".")
-        return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for the system there."
+        return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for this system."
     return f"uv.lock contains {name} from {locked.index}: without a local part (+cu124) this version is for another system, ARM or macOS."
 
 
@@ -89,7 +89,11 @@ def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
         )
         asked = commands.by_hand((), words, "pyproject.toml")
         return (
-            Fix(title=f"Lock a {name} that has a wheel for this system", steps=(asked, again, sync), verify=verify),
+            Fix(
+                title=f"Lock a version of {name} that has a wheel for this system",
+                steps=(asked, again, sync),
+                verify=verify,
+            ),
         )
     label = f"pytorch-{found['flavour']}"
     words = (
