@@ -119,7 +119,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"(?:^|[>$#%!] ?)(?:\S{0,200}[\\/])?py(?:thon)?[\d.]*(?:\.exe)?\"? (?:-[\w.]+ ){0,3}(?P<typed>\"?(?:[^\s\"]{0,200}[\\/])?[A-Za-z_]\w*\.py)\b",
-            literal="py",
+            literal=".py",
             sample="(env) C:\\proj> python tensorrt.py --half",
             strength="context",
         ),
