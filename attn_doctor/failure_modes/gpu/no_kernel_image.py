@@ -31,6 +31,7 @@ References
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
@@ -146,9 +147,10 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is."""
+    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is (`sure` is False then)."""
 
     binary: str
+    sure: bool = True
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -287,7 +289,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary=binary),
+        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -332,8 +334,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
-    found = torch_install.choice(facts)
     there = facts.torch.version
+    if isinstance(hit.variant, Lacking) and not hit.variant.sure and isinstance(there, Unknown):
+        return _torch_or_another(facts)
+    found = torch_install.choice(facts)
     if (
         isinstance(found, Choice)
         and there in (found.build, found.torch)
@@ -348,6 +352,31 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
 
 
+def _torch_or_another(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes if neither torch's release nor the call that failed is known: torch itself tells whether it has the code."""
+    asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", asked),
+        "(6, 1) means sm_61. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
+        "that is called in the lines above the error lacks it (mamba-ssm, causal-conv1d, xformers, a project's own extension)",
+        "nothing",
+        "none",
+    )
+    build = commands.by_hand(
+        (),
+        "then compile that package from its source for this GPU: TORCH_CUDA_ARCH_LIST=6.1 and pip install --no-build-isolation; where its setup.py "
+        "has a list of its own, add  -gencode arch=compute_61,code=sm_61  there (with the number of your GPU)",
+        "that package",
+        takes="minutes to hours",
+    )
+    ask = Fix(title="See whether torch has code for the GPU", steps=(look, build), verify=commands.check(facts))
+    made = torch_steps.newest(facts, "If it has none: install a torch that supports the card", why=_WHY, reinstall=True)
+    return (ask, *made)
+
+
+_WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
+
+
 def _card_is_known(facts: Facts) -> bool:
     gpus = facts.graphics.gpus
     return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
@@ -355,5 +384,4 @@ def _card_is_known(facts: Facts) -> bool:
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name the GPU."""
-    why = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
-    return torch_steps.newest(facts, "Install a torch that supports the card", why=why, reinstall=True)
+    return torch_steps.newest(facts, "Install a torch that supports the card", why=_WHY, reinstall=True)
