@@ -16,7 +16,6 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.places import Argv, Manager
-from attn_doctor.commands.shells import quoted
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -246,7 +245,9 @@ def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
     """
     if label is None:
         page = "https://www.nuget.org/api/v2/package/python/"
-        program = f"import platform, urllib.request as r; r.urlretrieve('{page}' + platform.python_version(), 'python.zip')"
+        program = (
+            f"import platform, urllib.request as r; r.urlretrieve('{page}' + platform.python_version(), 'python.zip')"
+        )
         argv: tuple[str, ...] = (f"{folder}\\python.exe", "-c", program)
         which = "release of this Python"
     else:

@@ -44,8 +44,8 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.failure_modes.shared import yolo12_code as code
 from attn_doctor.failure_modes.shared import ultralytics_forks as forks
+from attn_doctor.failure_modes.shared import yolo12_code as code
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault, ModelFile, Unknown

@@ -37,7 +37,9 @@ def of_class(name: str) -> Fork | None:
 def instead(facts: Facts, project: str, verify: tuple[str, ...]) -> Fix:
     """Return the fix that puts the code of a project (its name) in the place of ultralytics."""
     fork = next(fork for fork in _FORKS if fork.name == project)
-    away = commands.uninstall("ultralytics", why=f"{fork.name} brings a package ultralytics of its own, and the two would mix")
+    away = commands.uninstall(
+        "ultralytics", why=f"{fork.name} brings a package ultralytics of its own, and the two would mix"
+    )
     source = f"{fork.url}/archive/refs/heads/main.zip" if facts.toolchain.git is None else f"git+{fork.url}"
     get = commands.install(
         source,
