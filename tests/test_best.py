@@ -172,7 +172,7 @@ def test_where_none_is_right_none_is_named():
 
 @pytest.mark.parametrize("status", ["failed", "timeout", "out-of-memory"])
 def test_where_eager_was_lost_nothing_is_named(status):
-    lost = row("eager", status=status, reason="the process died of SIGSEGV")
+    lost = row("eager", status=status, reason="the process died of SIGSEGV", ended="signal")
     made = advice(lost, row("sdpa", *STEADY))
     assert made.backend is None
     assert not made.measured
@@ -186,17 +186,18 @@ def test_where_eager_was_not_asked_for_the_quickest_is_named():
 
 
 @pytest.mark.parametrize(
-    ("reason", "status"),
+    ("reason", "status", "ended"),
     [
-        ("the process died of SIGSEGV in functional.py:3 in f", "failed"),
-        ("the process exited with code 7", "failed"),
-        ("no answer for 20 s (trial): give it more time with --timeout", "timeout"),
-        ("its numbers are wrong: output error 0.5", "wrong"),
-        ("RuntimeError: out of order", "failed"),
+        ("the process died of SIGSEGV in functional.py:3 in f", "failed", "signal"),
+        ("the process exited with code 7", "failed", "exited"),
+        ("no answer for 20 s (trial): give it more time with --timeout", "timeout", "timeout"),
+        ("its numbers are wrong: output error 0.5", "wrong", None),
+        ("RuntimeError: out of order", "failed", "raised"),
     ],
 )
-def test_sdpa_that_fails_is_an_error_and_nothing_is_advised(reason, status):
-    rows = row("eager", *STEADY), row("sdpa", status=status, reason=reason), row("sdpa-math", *(t / 2 for t in STEADY))
+def test_sdpa_that_fails_is_an_error_and_nothing_is_advised(reason, status, ended):
+    failing = row("sdpa", status=status, reason=reason, ended=ended)
+    rows = row("eager", *STEADY), failing, row("sdpa-math", *(t / 2 for t in STEADY))
     assert found(*rows) == {"backend-fails": Severity.ERROR}
     made = advice(*rows)
     assert made.backend is None
@@ -204,17 +205,18 @@ def test_sdpa_that_fails_is_an_error_and_nothing_is_advised(reason, status):
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "severity"),
+    ("status", "reason", "ended", "severity"),
     [
-        ("failed", "the process died of SIGSEGV", Severity.WARNING),
-        ("wrong", "its numbers are wrong: gradient error 1", Severity.WARNING),
-        ("failed", "RuntimeError: No available kernel. Aborting execution.", None),
-        ("ruled-out", "needs an NVIDIA or AMD GPU", None),
-        ("ok", None, None),
+        ("failed", "the process died of SIGSEGV", "signal", Severity.WARNING),
+        ("failed", "the process printed without end, and was ended", "flooded", Severity.WARNING),
+        ("wrong", "its numbers are wrong: gradient error 1", None, Severity.WARNING),
+        ("failed", "RuntimeError: No available kernel. Aborting execution.", "raised", None),
+        ("ruled-out", "needs an NVIDIA or AMD GPU", None, None),
+        ("ok", None, None, None),
     ],
 )
-def test_another_backend_that_fails_is_a_warning_and_one_that_refuses_is_a_row(status, reason, severity):
-    rows = row("eager", *STEADY), row("flash-attn-2", status=status, reason=reason)
+def test_another_backend_that_fails_is_a_warning_and_one_that_refuses_is_a_row(status, reason, ended, severity):
+    rows = row("eager", *STEADY), row("flash-attn-2", status=status, reason=reason, ended=ended)
     assert found(*rows).get("backend-fails") == severity
     assert advice(*rows).backend == "eager"
 

@@ -207,7 +207,9 @@ def test_whatever_a_gpu_refuses_everything_with_has_one_cause(said, slug):
 
 
 def test_results_that_are_no_numbers():
-    trials = trial("flash-attn-2", "failed", reason="with this backend, the model's outputs are not all finite")
+    trials = trial(
+        "flash-attn-2", "failed", reason="with this backend, the model's outputs are not all finite", ended="not-finite"
+    )
     assert "flash-attn-2 in float16" in found("nan-outputs", H, trials=trials).message
     assert found("nan-outputs", H, trials=trial("flash-attn-2", "failed", reason="no kernel")) is None
 

@@ -33,12 +33,16 @@ def tried(slug: str, *rows: Trial, run: TrialRun | None = None, **values):
         ((row("flex", "wrong"),), Severity.WARNING, ("flex",)),
         ((row("flex", "wrong"), row("sdpa", "failed")), Severity.ERROR, ("sdpa", "flex")),
         ((row("eager", "wrong"),), Severity.ERROR, ("eager",)),
-        ((row("eager", "failed", reason="the process died of SIGSEGV"),), None, ()),  # eager-fails reports it
+        (
+            (row("eager", "failed", reason="the process died of SIGSEGV", ended="signal"),),
+            None,
+            (),
+        ),  # eager-fails reports it
         ((row("flex", "failed", reason="it raised"),), None, ()),
-        ((row("flex", "failed", reason="the process died of SIGSEGV"),), Severity.WARNING, ("flex",)),
-        ((row("flex", "timeout", reason="no answer for 60 s"),), Severity.WARNING, ("flex",)),
+        ((row("flex", "failed", reason="the process died of SIGSEGV", ended="signal"),), Severity.WARNING, ("flex",)),
+        ((row("flex", "timeout", reason="no answer for 60 s", ended="timeout"),), Severity.WARNING, ("flex",)),
         ((row("sdpa", "timeout"),), Severity.ERROR, ("sdpa",)),
-        ((row("sdpa", "ruled-out", reason="the process died of SIGSEGV"),), None, ()),
+        ((row("sdpa", "ruled-out", reason="the process died of SIGSEGV", ended="signal"),), None, ()),
         ((row("sdpa"), row("flex")), None, ()),
     ],
 )
@@ -97,11 +101,14 @@ def test_the_attention_that_is_taken_instead(backends, attention):
             (row("eager", "timeout", scope="attention"),),
             "The model's own attention fails on cuda:0 in float16: no reason was given.",
         ),
-        ((row("eager", "failed", reason="not all finite"),), None),
+        ((row("eager", "failed", reason="not all finite", ended="not-finite"),), None),
         ((row("sdpa", "failed"),), None),
         ((row("eager", "wrong"),), None),
         ((row("eager"), row("eager", "failed", dtype="float32", reason="x")), "fails on cuda:0 in float32: x."),
-        ((row("eager", "failed", reason="not all finite"), row("eager", "failed", reason="x")), "float16: x."),
+        (
+            (row("eager", "failed", reason="not all finite", ended="not-finite"), row("eager", "failed", reason="x")),
+            "float16: x.",
+        ),
     ],
 )
 def test_eager_that_fails(rows, says):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -109,6 +110,24 @@ def test_marked_processes_end_wherever_they_are_and_no_others(tmp_path):
     assert other.wait(10) == -signal.SIGKILL
     marked.stdout.close()
     other.stdout.close()
+
+
+@pytest.mark.parametrize("trouble", ["ENOSYS", "EPERM", "missing"])
+def test_marked_processes_end_where_there_are_no_descriptors_of_processes(trouble, tmp_path, monkeypatch):
+    """As on RHEL 8, whose kernel is 4.18, and in containers that forbid the call."""
+    if trouble == "missing":
+        monkeypatch.delattr(os, "pidfd_open")
+    else:
+
+        def refuse(number: int) -> int:
+            raise OSError(getattr(errno, trouble), "refused")
+
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    mark = str(tmp_path)
+    child = started(["sleep", "600"], env={**os.environ, "SYSTEM_TEST": mark})
+    assert processes.end_marked("SYSTEM_TEST", mark) == 1
+    assert child.wait(10) == -signal.SIGKILL
+    child.stdout.close()
 
 
 def test_this_process_becomes_a_program_that_ends_when_its_reader_goes():

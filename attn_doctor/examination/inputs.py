@@ -21,7 +21,7 @@ from attn_doctor.model.report import Unreadable
 from attn_doctor.system import streams, threads
 
 T = TypeVar("T")
-_LARGEST = 16 << 20  # bytes of a report; one of an environment with 1,000 packages has 0.4 million
+_LARGEST = 8 << 20  # bytes of a report; one of an environment with 1,000 packages has 0.4 million
 _OPENING = 30.0  # seconds: opening a pipe waits until another program writes to it
 
 
@@ -84,7 +84,7 @@ def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
 
 
 def read_file(path: str) -> bytes:
-    """Return a whole file of at most 16 MB, or standard input for "-". Raises Unreadable."""
+    """Return a whole file of at most 8 MB, or standard input for "-". Raises Unreadable."""
     found = _read(path, lambda stream, _: stream.read(_LARGEST + 1))
     if len(found) > _LARGEST:
         raise Unreadable(f"{_name(path)} is larger than {_LARGEST >> 20} MB: it is no report and holds no facts")

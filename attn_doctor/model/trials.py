@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Union
 
-from attn_doctor.model.facts import Fault, Record
+from attn_doctor.model.facts import Fault, FaultKind, Record
 
 # "undecided": too few rounds · "dropped": it lost every round to another backend, so the other backends got its time
 GainVerdict = Literal["faster", "slower", "no difference", "undecided", "dropped"]
 Status = Literal["ok", "wrong", "other-kernel", "ruled-out", "failed", "timeout", "out-of-memory"]
 Dtype = Literal["float32", "float16", "bfloat16"]  # below float32: under autocast
+# How a cell ended that has no whole result: a fault of its process or of its call, or outputs that are not all finite.
+Ending = Union[FaultKind, Literal["not-finite"]]  # noqa: UP007 - msgspec, Python 3.10
 Scope = Literal["model", "attention"]  # "attention": the model's attention shapes alone, without ultralytics
 
 
@@ -90,6 +92,7 @@ class Trial(Record, frozen=True, kw_only=True):
     status: Status
     dtype: Dtype
     reason: str | None = None  # why it is not ok, in the words of PyTorch or the package if they give a reason
+    ended: Ending | None = None
     scope: Scope = "model"
     model: str | None = None
     device: str = "cpu"

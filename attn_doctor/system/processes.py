@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -61,10 +62,20 @@ def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
     Linux: prlimit(2); a lower limit that is already set is kept. macOS and Windows: nothing is done.
     """
     if sys.platform == "linux":
+        _limit(process.pid, most)
+
+
+def _limit(number: int, most: int) -> None:
+    if sys.platform == "linux":
         with contextlib.suppress(OSError, ValueError):  # it has ended, or a container forbids the call
-            lowest, highest = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            lowest, highest = resource.prlimit(number, resource.RLIMIT_FSIZE)
             if lowest == resource.RLIM_INFINITY or lowest > most:
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, highest))
+                resource.prlimit(number, resource.RLIMIT_FSIZE, (most, highest))
+            # On a busy machine the process may have started another one before it had the limit. The file is missing in some kernels.
+            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:  # noqa: PTH123
+                started = file.read().split()
+            for child in started:
+                _limit(int(child), most)
 
 
 def end_marked(variable: str, value: str) -> int:
@@ -86,20 +97,39 @@ def end_marked(variable: str, value: str) -> int:
 
 
 def _end_if_marked(number: int, name: bytes, wanted: bytes) -> bool:
-    """Kill a process if it has the mark. The process is held by a descriptor: its number cannot pass to another process in between."""
+    """Kill a process if it has the mark. A descriptor holds the process: its number cannot pass to another process in between."""
     if sys.platform != "linux":
         return False
-    held = os.pidfd_open(number)
+    held = _held(number)
     try:
         with open(f"/proc/{number}/environ", "rb") as file:  # noqa: PTH123 - pathlib would slow down the start of the guard
             variables = file.read().split(b"\0")
         values = [line[len(name) :] for line in variables if line.startswith(name)]
         if not any(_has(text, wanted) for text in values):
             return False
-        signal.pidfd_send_signal(held, signal.SIGKILL)
+        if held is None:
+            os.kill(number, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(held, signal.SIGKILL)
         return True
     finally:
-        os.close(held)
+        if held is not None:
+            os.close(held)
+
+
+def _held(number: int) -> int | None:
+    """Return a descriptor of a process; None where there are none: before Linux 5.3, in some containers, in some builds of Python.
+
+    Raises OSError if the process has ended.
+    """
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(number)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM, errno.EINVAL):
+            return None
+        raise
 
 
 def _has(text: bytes, wanted: bytes) -> bool:

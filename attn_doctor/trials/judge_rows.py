@@ -13,7 +13,7 @@ import msgspec
 
 from attn_doctor.exchange.tolerance import limit
 from attn_doctor.model.facts import Fault, FaultKind
-from attn_doctor.model.trials import AttentionCalls, KernelShare, Scope, Status, Trial
+from attn_doctor.model.trials import AttentionCalls, Ending, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
 from attn_doctor.trials.gains import Measured, with_gains
 from attn_doctor.trials.plan import TrialCell, TrialPlan
@@ -46,6 +46,7 @@ class _End(NamedTuple):
     reason: str | None = None
     wrong_by: float | None = None
     wrong_module: str | None = None
+    ended: Ending | None = None
 
 
 class Judged:
@@ -148,7 +149,7 @@ def _row(cell: TrialCell, seen: Judged, unknown: _End, common: dict[str, Any]) -
             # The fastest sample of each: other load on the machine only adds time.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
     if fault:
-        end = end._replace(status=_status(fault), reason=_reason(fault))
+        end = end._replace(status=_status(fault), reason=_reason(fault), ended=fault["kind"])
     return Trial(**common, **end._asdict())
 
 
@@ -179,7 +180,7 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
         said = "; ".join(proof.get("reasons") or ())
         return _End("other-kernel", f"{served}. PyTorch says: {said}" if said else served)
     if proof.get("finite") is False:
-        return _End("failed", "with this backend, the model's outputs are not all finite")
+        return _End("failed", "with this backend, the model's outputs are not all finite", ended="not-finite")
     return _End("ok")
 
 

@@ -82,7 +82,8 @@ def test_records_without_end_are_a_flood(text, tmp_path):
 
 def test_a_file_that_a_tool_writes_has_a_limit(tmp_path):
     answer = child.command(
-        [tool(tmp_path, 'dd if=/dev/zero of="$TMPDIR/x" bs=100k count=100; ls -l "$TMPDIR/x"')], largest_file=1_000_000
+        [tool(tmp_path, 'sleep 0.5; dd if=/dev/zero of="$TMPDIR/x" bs=100k count=100; ls -l "$TMPDIR/x"')],
+        largest_file=1_000_000,
     )
     assert " 1000000 " in answer.stdout
 
@@ -159,8 +160,8 @@ def test_a_device_is_no_report_and_no_log(command, tmp_path):
 
 def test_a_report_has_a_limit_and_a_pipe_is_read(tmp_path):
     large = tmp_path / "large.json"
-    large.write_bytes(b" " * ((16 << 20) + 1))
-    with pytest.raises(Unreadable, match=r"larger than 16 MB"):
+    large.write_bytes(b" " * ((8 << 20) + 1))
+    with pytest.raises(Unreadable, match=r"larger than 8 MB"):
         read_file(str(large))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -62,7 +62,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
                 evidence=(Evidence(kind="trial", path=path, text=f"{said}{where}"),),
             )
     lost = [(i, r) for i, r in enumerate(trials.rows) if r.backend == "eager" and r.status in _FAILED]
-    lost = [(i, r) for i, r in lost if "not all finite" not in (r.reason or "")]  # reported by nan-outputs
+    lost = [(i, r) for i, r in lost if r.ended != "not-finite"]  # reported by nan-outputs
     if not lost:
         return None
     row = lost[0][1]

@@ -88,10 +88,12 @@ MODE = FailureMode(
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     for index, row in enumerate(trials.rows):
-        if row.status == "failed" and row.reason and "not all finite" in row.reason:
+        if row.ended == "not-finite":
             return Hit(
                 message=f"{row.backend} in {row.dtype} gives results here that are not numbers.",
-                evidence=(Evidence(kind="trial", path=f"trials.{index}", text=row.reason),),
+                evidence=(
+                    Evidence(kind="trial", path=f"trials.{index}", text=row.reason or "the results are not all finite"),
+                ),
                 severity=Severity.WARNING,
             )
     return None
