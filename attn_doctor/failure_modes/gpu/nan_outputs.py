@@ -104,8 +104,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="The loss there is NaN, in the words of the log"
             + (
-                f": the {half_is_weak(facts)} there computes NaN in half precision in some operations."
-                if half_is_weak(facts)
+                f": the {_half_is_weak(facts)} there computes NaN in half precision in some operations."
+                if _half_is_weak(facts)
                 else "."
             ),
             evidence=evidence,
@@ -120,7 +120,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 _WEAK = re.compile(r"\b(?:GTX 16[356]0\w*|T(?:400|550|600|1000|1200|2000)\b|K40m)")
 
 
-def half_is_weak(facts: Facts) -> str | None:
+def _half_is_weak(facts: Facts) -> str | None:
     """Return the name of a GPU that computes NaN in half precision, "GeForce GTX 1660 Ti"; None: there is none, or it is not known."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     return next((gpu.name for gpu in gpus if isinstance(gpu.name, str) and _WEAK.search(gpu.name)), None)
@@ -144,4 +144,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     find = Fix(title="Find out whether attention is the cause", steps=(compare,), verify=commands.check(facts))
     full = _in_full_precision(facts)
-    return (full, find) if hit.confidence is Confidence.LOW or half_is_weak(facts) else (find, full)
+    return (full, find) if hit.confidence is Confidence.LOW or _half_is_weak(facts) else (find, full)

@@ -222,7 +222,7 @@ def _of_the_program(seen: Seen) -> Hit | None:
     """Return the hit if a program of the user has the name of the module that lacks something: Python imports the program itself."""
     for match in seen.matches:
         module = match.groups.get("lacks")
-        if module is None:
+        if module in (None, "flash_attn"):  # flash-attn-stub-namespace reports that one
             continue
         typed = [m.groups["typed"].strip('"') for m in seen.matches if "typed" in m.groups and m.file == match.file]
         log = next(log for log in seen.logs if log.file == match.file)
@@ -230,7 +230,7 @@ def _of_the_program(seen: Seen) -> Hit | None:
         own = [f for f in (*frames, *typed) if _stem(f) == module and not _INSTALLED.search(f)]
         if own:
             return Hit(
-                message=f"The program {own[0]} has the name of the module {module}: Python imports your program in place of the installed {module}.",
+                message=f"The file {own[0]} has the name of the module {module}: Python imports this file in place of the installed {module}.",
                 evidence=(Evidence(kind="log", file=match.file, line=match.line, text=match.text),),
                 variant=Named(file=own[0]),
                 explains=("torch-install-broken", "requirements-missing", "ultralytics-broken"),
