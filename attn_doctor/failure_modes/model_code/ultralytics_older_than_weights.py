@@ -301,8 +301,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (forks.instead(facts, met.project, verify),)
     if met.cause == "other project":
         why = (
-            "in a new environment, install the code of the project that made this model, as the page of the project says. It is a changed ultralytics "
-            "that has this class, and its package is called ultralytics too"
+            "in a new environment, clone the repository of the project that made this model, at the state of the time when it was made, and install it as its "
+            "page says (mostly: pip install -e .). It is a changed ultralytics that has this class, and its package is called ultralytics too"
         )
         own = commands.by_hand((), why, "a new environment", "none")
         return (
