@@ -197,13 +197,34 @@ def _before_turing(facts: Facts) -> bool:
 
 def session_with_gpu(facts: Facts) -> Fix | None:
     """Return the fix that starts a session with a GPU; None: not a notebook of Colab or Kaggle."""
-    where = {"colab": "Runtime > Change runtime type", "kaggle": "Session options > Accelerator"}.get(
+    where = {"colab": "Runtime > Change runtime type > T4 GPU", "kaggle": "Session options > Accelerator"}.get(
         places.hosted(facts) or ""
     )
     if where is None:
         return None
     step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
     return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
+
+
+def no_nvidia_gpu(facts: Facts) -> Fix:
+    """Return the fix for a program that needs CUDA on a machine whose only GPU is from Intel.
+
+    torch's build for Intel GPUs supports the Arc cards and the newer Core Ultra: https://docs.pytorch.org/docs/stable/notes/get_start_xpu.html
+    """
+    look = commands.by_hand(
+        ("nvidia-smi",),
+        "must list a GPU; if there is no such command, there is no NVIDIA GPU, or no driver for it",
+        "nothing",
+        "none",
+    )
+    words = (
+        "without an NVIDIA GPU, CUDA cannot run: use the CPU (device=cpu, slow, and some programs refuse it), or run the program where there is "
+        "such a GPU (another computer, or a session with a GPU in Google Colab). An Intel Arc, or the graphics of a Core Ultra, computes with the build of torch "
+        "for Intel (--index-url https://download.pytorch.org/whl/xpu) if the program supports device=xpu"
+    )
+    step = commands.by_hand((), words, "where the program runs", "none")
+    title = "Run the program on the CPU, or where there is an NVIDIA GPU"
+    return Fix(title=title, steps=(look, step), verify=commands.check(facts))
 
 
 def restart(facts: Facts, why: str) -> Fix:
@@ -312,9 +333,14 @@ def _host(facts: Facts) -> Facts:
 
 
 def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
-    # A WSL whose distribution is not known is taken as Ubuntu, the default of `wsl --install`.
-    ubuntu: places.Manager | None = (
-        "apt-get" if places.wsl(facts) and isinstance(facts.system.distribution, Unknown) else None
+    # A distribution that is not known is taken as Ubuntu or Debian, which most hosts of Docker have; a WSL as Ubuntu, the default of `wsl --install`.
+    guessed = isinstance(facts.system.distribution, Unknown)
+    ubuntu: places.Manager | None = "apt-get" if guessed else None
+    guide = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
+    where = (
+        f"on the host, if it is Ubuntu or Debian (another distribution: {guide})"
+        if guessed and not places.wsl(facts)
+        else "on the host"
     )
     with_, package, changes = places.manager(facts) or ubuntu, "nvidia-container-toolkit", "installs the toolkit"
     root = places.as_root
@@ -328,7 +354,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         )
         return (
             commands.by_hand(
-                root(facts, "sh", "-c", script), "on the host: NVIDIA's repository, and its key", "apt's repositories"
+                root(facts, "sh", "-c", script), f"{where}: NVIDIA's repository, and its key", "apt's repositories"
             ),
             commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
             commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),
@@ -353,6 +379,5 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         )
     if with_ == "pacman":
         return (commands.by_hand(root(facts, "pacman", "-S", package), "on the host", changes),)
-    guide = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
     why = f"on the host, install nvidia-container-toolkit from NVIDIA's repository for its distribution: {guide}"
     return (commands.by_hand((), why, changes),)

@@ -59,6 +59,18 @@ def newest(machine: Machine) -> OldBuild | None:
     return next((found for row in rows if (found := _of(row, machine))), None)
 
 
+def for_python(machine: Machine) -> OldBuild | None:
+    """Return the newest of these releases for a Python that is too old for newer torch; None: the Python or the GPU is too new, or not known.
+
+    A system that is not known is taken as Linux.
+    """
+    here = msgspec.structs.replace(machine, os=machine.os or "linux", machine=machine.machine or "x86_64")
+    if machine.python is None or not machine.capabilities:
+        return None
+    rows = [row for row in load(OldTorch) if machine.python in row.pythons]
+    return next((found for row in rows if (found := _of(row, here))), None)
+
+
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
     """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None where none has, or it is not known."""
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]

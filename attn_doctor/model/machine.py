@@ -37,6 +37,14 @@ def nvidia_present(facts: Facts) -> bool | Unknown:
     return gpus if isinstance(gpus, Unknown) else on_bus if isinstance(on_bus, Unknown) else False
 
 
+def only_intel(facts: Facts) -> bool:
+    """Say whether a GPU of Intel is the only one that is known, in a machine or in a log."""
+    gpus, amd, bus = facts.graphics.gpus, facts.graphics.amd, facts.graphics.pci
+    others = (isinstance(gpus, tuple) and gpus) or (isinstance(amd, tuple) and amd)
+    vendors = {device.vendor for device in bus} if isinstance(bus, tuple) else set()
+    return vendors == {INTEL} and not others
+
+
 def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
     """Return the AMD GPUs that a user may want to compute on: none if there is an NVIDIA GPU.
 

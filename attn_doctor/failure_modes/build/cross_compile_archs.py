@@ -45,6 +45,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer, names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import capability, dotted, pair, sm
 
 MODE = FailureMode(
@@ -76,6 +77,13 @@ MODE = FailureMode(
             pattern=r"arch_list\[-1\] \+= '\+PTX'",
             literal="arch_list[-1] += ",
             sample="    arch_list[-1] += '+PTX'",
+        ),
+        # CMake compiles there: torch's variable means nothing to it.
+        Sign(
+            pattern=r"(?P<cmake>\bCMakeFiles/\S|/CMakeScratch/)",
+            literal="CMake",
+            sample="FAILED: CMakeFiles/cmTC_1f2e3.dir/main.cu.o",
+            strength="context",
         ),
         cut_logs.frame(
             "_get_cuda_arch_flags",
@@ -132,9 +140,10 @@ def _index(facts: Facts, device: str) -> int:
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the compute capability that nvcc refuses to compile for: "8.9"."""
+    """Hold the compute capability that nvcc refuses to compile for, "8.9", and whether it is CMake that calls nvcc."""
 
     device: str
+    cmake: bool = False
 
 
 class TorchKnowsNot(Variant, frozen=True, kw_only=True):
@@ -171,7 +180,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"The CUDA tools there do not know the architecture {arch}.",
             evidence=evidence,
-            variant=Refused(device=dotted(asked)) if asked else None,
+            variant=Refused(device=dotted(asked), cmake=seen.group("cmake") is not None) if asked else None,
         )
     return Hit(
         message="No GPU was visible and TORCH_CUDA_ARCH_LIST is not set: PyTorch could not choose an architecture to compile for.",
@@ -185,15 +194,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_torchs_list(facts, hit.variant.arch)
     refused = hit.variant.device if isinstance(hit.variant, Refused) else None
     first = cuda.first_release_for(refused) if refused else None
+    cmake = isinstance(hit.variant, Refused) and hit.variant.cmake
     if refused and first and _is_new(refused, first, here := _nvcc(facts)):
         need = cuda_toolkits.torch_cuda(facts)
         if need and (pair(first) or need)[0] > need[0]:
-            return (*building.without_compiling(facts), _older(facts, refused, here), _newer_torch(facts, first))
+            return (
+                *building.without_compiling(facts),
+                _older(facts, refused, here, cmake=cmake),
+                _newer_torch(facts, first),
+            )
         # torch refuses an nvcc of another CUDA major before it compiles. Here nvcc was called, so torch is built for the same major.
         known_major = toolkits.with_torch_cuda(facts, first) if facts.grade == "stated" else facts
         same = pair(here or "") is not None and (pair(here or "") or (0, 0))[0] == (pair(first) or (1, 0))[0]
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
-        return (*cures, _older(facts, refused, here))
+        return (*cures, _older(facts, refused, here, cmake=cmake))
     newer = toolkits.cures(facts, replace=True)
     return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
 
@@ -299,23 +313,34 @@ def _devices(facts: Facts) -> list[str]:
     return sorted({g.compute_capability for g in gpus if isinstance(g.compute_capability, str)})
 
 
-def _older(facts: Facts, refused: str, here: str | None) -> Fix:
+def _older(facts: Facts, refused: str, here: str | None, *, cmake: bool = False) -> Fix:
     """Return the fix that keeps this nvcc: compile for the older GPU that is here, or make PTX, which the driver compiles for a newer GPU."""
     fine = [device for device in _devices(facts) if capability(device) < capability(refused)]
     newest = cuda.newest_device_of(here, refused) if here else None
     if fine and len(fine) == len(_devices(facts)):
-        step = commands.variable(
-            "TORCH_CUDA_ARCH_LIST",
-            ";".join(fine),
-            f"the compute capability of the GPU here: it does not need {refused}",
-        )
+        steps = _asked_for(fine, f"the compute capability of the GPU here: it does not need {refused}", cmake)
     elif newest:
         why = f"the newest architecture of CUDA {here}; a GPU of compute capability {refused} runs this code, or the driver compiles its PTX for that GPU"
-        step = commands.variable("TORCH_CUDA_ARCH_LIST", f"{newest}+PTX", why)
+        steps = _asked_for([f"{newest}+PTX"], why, cmake)
     else:
         why = (
             "set TORCH_CUDA_ARCH_LIST to the newest architecture that `nvcc --list-gpu-arch` shows, with +PTX after it (8.6+PTX for compute_86): "
             f"the driver compiles the PTX for a GPU of compute capability {refused} at the first run"
         )
-        step = commands.by_hand((), why, "the architecture that the build compiles for")
-    return Fix(title="Compile for an older architecture", steps=(step,), verify=building.verify(facts))
+        if cmake:
+            why += "; where CMake calls nvcc, CUDAARCHS has to name it (86)"
+        steps = (commands.by_hand((), why, "the architecture that the build compiles for"),)
+    return Fix(title="Compile for an older architecture", steps=steps, verify=building.verify(facts))
+
+
+def _asked_for(devices: list[str], why: str, cmake: bool) -> tuple[Step, ...]:
+    """Return the variables that name the architectures. CMake reads its own where the project sets none.
+
+    https://cmake.org/cmake/help/latest/envvar/CUDAARCHS.html
+    """
+    of_torch = commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(devices), why)
+    if not cmake:
+        return (of_torch,)
+    numbers = ";".join(device.removesuffix("+PTX").replace(".", "") for device in devices)
+    words = "CMake calls nvcc there, and reads this one; where its CMakeLists.txt or setup.py holds a list of its own, take the refused one out of it"
+    return (commands.variable("CUDAARCHS", numbers, words), of_torch)

@@ -68,6 +68,22 @@ MODE = FailureMode(
             literal="/bin/nvcc'",
             sample="FileNotFoundError: [Errno 2] No such file or directory: '/usr/local/cuda:/bin/nvcc'",
         ),
+        # setuptools, which calls nvcc itself where there is no ninja; and the shell that ninja calls.
+        Sign(
+            pattern=r"(?:(?:unable to|[Cc]ould not|[Cc]annot) execute|error: command) '" + _ODD,
+            literal="/bin/nvcc'",
+            sample="error: command '/usr/local/cuda:/usr/local/cuda/bin/nvcc' failed with exit status 1",
+        ),
+        Sign(
+            pattern=r"error: command '(?P<nvcc>[^']{2,300};[^']{0,300}\\+bin\\+nvcc(?:\.exe)?)'",
+            literal="nvcc",
+            sample=r"error: command 'C:\\CUDA\\v12.4;C:\\CUDA\\v12.4\\bin\\bin\\nvcc.exe' failed: None",
+        ),
+        Sign(
+            pattern=r"\b(?:sh|bash|dash): (?:(?:line |行 ?|Zeile )?\d+: )?(?P<nvcc>(?::/|/[^:;'\s]{1,200}[:;]/)[^:;'\s]{0,200}/bin/nvcc): ",
+            literal="/bin/nvcc: ",
+            sample="/bin/sh: 1: :/usr/local/cuda-12.4/bin/nvcc: not found",
+        ),
         Sign(
             pattern=r"using CUDA_HOME='(?P<home>[^':;]{2,300}[:;][^']{0,300}|:[^']{0,300}|~[^']{0,300}|[^']{1,300}/bin/?)'",
             literal="using CUDA_HOME='",
@@ -142,7 +158,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not the folder of one toolkit there.",
             evidence=building.lines(proofs),
-            variant=Value(value=path.removesuffix("/bin/nvcc")),
+            variant=Value(value=re.sub(r"(?:/|\\+)bin(?:/|\\+)nvcc(?:\.exe)?$", "", path)),
         )
     home = seen.group("home")
     if home:
@@ -199,15 +215,19 @@ def _folder_meant(facts: Facts, hit: Hit) -> str | None:
     value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
     if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
         return None
-    parts = [value] if facts.system.os == "windows" else re.split(r"[:;]", value)
+    parts = (
+        value.replace("\\\\", "\\").split(";")
+        if facts.system.os == "windows" or re.match(r"[A-Za-z]:\\", value)
+        else re.split(r"[:;]", value)
+    )
     named = [_root(part) for part in parts]
     whole = [part for part in named if re.match(r"(?:/|[A-Za-z]:[\\/])\S", part) and part not in _NO_TOOLKIT]
     return whole[-1] if whole else None
 
 
 def _root(text: str) -> str:
-    text = re.sub(r"\\[nr]", "", text.strip()).strip("\"' \n\r").rstrip("/")
-    return re.sub(r"(?:/bin)?/nvcc$|/bin$", "", text)
+    text = re.sub(r"\\[nr](?=[\"'\s]*$)", "", text.strip()).strip("\"' \n\r").rstrip("/\\")
+    return re.sub(r"(?:[/\\]bin)?[/\\]nvcc(?:\.exe)?$|[/\\]bin$", "", text)
 
 
 # The folder above the bin in which nvcc was found -> the folder of the toolkit: NVIDIA's packages and images, Arch Linux, Debian's own package.

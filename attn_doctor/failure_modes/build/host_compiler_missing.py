@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.commands import system_tools
+from attn_doctor.commands import host_compilers, system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
 from attn_doctor.failure_modes.shared import building, cut_logs
@@ -39,6 +39,8 @@ from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
 
 _NAME = r"(?:\S{0,200}/)?(?:[\w.]{1,40}-){0,5}(?:gcc|g\+\+|cc|c\+\+)(?:-\d+)?"
 
@@ -292,7 +294,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Refused):
         return _refused(facts, hit.variant.error)
     made = list(building.without_compiling(facts))
-    steps = system_tools.compiler(facts)
+    steps = _for_its_nvcc(facts) if not isinstance(hit.variant, AtRunTime) else system_tools.compiler(facts)
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
     if isinstance(hit.variant, NotSure):
         prompt = Fix(
@@ -324,3 +326,14 @@ def _refused(facts: Facts, error: str) -> tuple[Fix, ...]:
     )
     steps = (look, system_tools.native_prompt(facts))
     return (Fix(title="Let Windows start the compiler", steps=steps, verify=building.verify(facts)),)
+
+
+_FIRST_WITH_NEWEST_MSVC = (12, 4)
+
+
+def _for_its_nvcc(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that install a compiler: under Windows one that the nvcc there accepts, which is not the newest for an old CUDA."""
+    cuda = pair(host_compilers.release_here(facts) or "")
+    if facts.system.os == "windows" and cuda is not None and cuda < _FIRST_WITH_NEWEST_MSVC:
+        return host_compilers.studio(facts, cuda) or system_tools.compiler(facts)
+    return system_tools.compiler(facts)

@@ -54,8 +54,9 @@ MODE = FailureMode(
             sample="RuntimeError: The current installed version of g++ (5.4.0) is less than the minimum required version by CUDA 12.1 "
             "(6.0.0). Please make sure to use an adequate version of g++ (>=6.0.0, <=12.0).",
         ),
+        # Not nvcc's own option -forward-unknown-to-host-compiler, which CMake writes in front of -std.
         Sign(
-            pattern=r"(?:[Uu]nrecogni[sz]ed|[Uu]nknown|无法识别|未知|nicht erkannt|[Uu]nbekannte|non reconnue|desconocida|認識できない)"
+            pattern=r"(?<!-)(?:[Uu]nrecogni[sz]ed|[Uu]nknown|无法识别|未知|nicht erkannt|[Uu]nbekannte|non reconnue|desconocida|認識できない)"
             r".{0,60}-std=(?:c|gnu)\+\+(?P<standard>\d[\da-z])",
             literal="-std=",
             sample="cc1plus: error: unrecognized command line option '-std=c++17'",

@@ -259,6 +259,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+class CutInHook(Variant, frozen=True):
+    """Say that the log is cut in pip's hook: it does not show whether the environment of the user has torch. Most have it."""
+
+
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit for a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
 
@@ -282,6 +286,7 @@ def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
         "imports torch there, and pip builds in a temporary environment that has no torch. To be sure, send the line below it that begins with "
         "ModuleNotFoundError.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in hooks[:2]),
+        variant=CutInHook(),
         confidence=Confidence.LOW,
     )
 
@@ -305,7 +310,8 @@ def _of_setup(seen: Seen, match: Match) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Ordered):
         return (*_ordered_anew(facts, hit.variant), *building.without_compiling(facts))
-    missing = package_cures.torch_first(facts, subject.package(facts)) != ()
+    cut = isinstance(hit.variant, CutInHook)
+    missing = not cut and package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(
         facts,
         "Install torch and the build tools, then build in that environment"
@@ -313,6 +319,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         else "Build in the environment that has torch",
         "with isolation off, the build sees the torch of this environment",
         "torch",
+        ask=cut,
     )
     ready = building.without_compiling(facts)
     # flash-attn compiles for hours, and on Windows it rarely succeeds: there the wheel is the first fix.

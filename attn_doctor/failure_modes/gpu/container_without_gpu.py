@@ -113,6 +113,12 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
+            pattern=r"\b(?P<compose>docker[- ]compose|compose\.ya?ml)\b",
+            literal="compose",
+            sample="the GPU-enabled docker-compose.yml of the project",
+            strength="context",
+        ),
+        Sign(
             pattern=r"docker(?:-compose)? (?:run|exec|compose|build|up|container run)\b",
             literal="docker",
             sample="$ docker run -it image:latest python train.py",
@@ -186,6 +192,10 @@ class Inside(Variant, frozen=True, kw_only=True):
     engine: str
 
 
+class Composed(Variant, frozen=True):
+    """Say that docker compose started the container: a file, and no command, has to ask for the GPU."""
+
+
 class Started(Variant, frozen=True, kw_only=True):
     """Hold the command that started the container."""
 
@@ -227,7 +237,8 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    inside = any(m.strength == "context" for m in seen.matches)
+    composed = seen.group("compose") is not None or _of_compose(facts)
+    inside = composed or any(m.strength == "context" for m in seen.matches)
     if not proven and not inside:
         return None  # without a sign of a container, a missing driver is more likely
     build = any("build" in m.groups for m in seen.matches)
@@ -239,7 +250,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     typed = seen.group("run")
     engine = seen.group("engine")
-    started = Started(command=typed) if typed else Inside(engine=engine.lower()) if engine else None
+    started = (
+        Started(command=typed)
+        if typed
+        else Inside(engine=engine.lower())
+        if engine
+        else Composed()
+        if composed
+        else None
+    )
     none = typed is not None and _NONE.search(typed) is not None
     if none and not build:
         message += " `--gpus 0` asks for no GPU: the number is a count, not an index."
@@ -248,6 +267,37 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if proven else Confidence.LOW if asked and not none else Confidence.MEDIUM,
         variant=None if build else started,
+    )
+
+
+def _of_compose(facts: Facts) -> bool:
+    """Say whether the log is the output of docker compose: in a service, nobody types commands."""
+    return places.container(facts) == "docker" and commands.shell_of(facts) == "dockerfile"
+
+
+# https://docs.docker.com/compose/how-tos/gpu-support/; an image that does not set NVIDIA_DRIVER_CAPABILITIES gets utility alone, without
+# CUDA: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
+_RESERVED = "deploy: {resources: {reservations: {devices: [{driver: nvidia, count: all, capabilities: [gpu, compute, utility]}]}}}"
+
+
+def _in_compose(facts: Facts) -> Fix:
+    """Return the fix for a service of docker compose, which gets a GPU by its file alone."""
+    look = commands.by_hand(
+        ("nvidia-smi",),
+        "on the host: must list the GPU. If it fails, install the driver on the host first",
+        "nothing",
+        "none",
+    )
+    words = (
+        f"in docker-compose.yml (or compose.yaml), below the name of the service, beside its `image:`, add this line: {_RESERVED}. If the service has "
+        "`capabilities: [gpu]` already, add compute and utility to it"
+    )
+    write = commands.by_hand((), words, "the compose file")
+    start = commands.by_hand(
+        ("docker", "compose", "up", "-d", "--force-recreate"), "on the host, beside that file", "the services"
+    )
+    return Fix(
+        title="Give the service the GPU in the compose file", steps=(look, write, start), verify=commands.check(facts)
     )
 
 
@@ -301,6 +351,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 verify=verify,
             ),
         )
+    if isinstance(hit.variant, Composed):
+        return (_in_compose(facts),)
     if kind == "kubernetes":
         step = commands.by_hand(
             (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"

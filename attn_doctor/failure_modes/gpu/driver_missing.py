@@ -40,7 +40,7 @@ from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
+from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present, only_intel
 from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
@@ -269,6 +269,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if proofs or not none_seen
         else "CUDA found no GPU there: the GPU is hidden, was not passed in, its driver is not loaded, or there is none."
     )
+    if only_intel(facts):
+        message = "The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that."
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:
         message = "Secure Boot refuses the driver's module there: the key that signed it is not enrolled."
@@ -285,6 +287,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return rocm_steps.hip_sdk(facts)
     if isinstance(hit.variant, OfAmd):
         return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
+    session = nvidia_drivers.session_with_gpu(facts)
+    if session is not None:
+        return (session,)
+    if only_intel(facts):
+        return (nvidia_drivers.no_nvidia_gpu(facts),)
     made = nvidia_drivers.install(facts)
     if isinstance(hit.variant, Unread):
         return (_look(facts), *made)

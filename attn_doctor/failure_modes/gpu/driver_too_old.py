@@ -48,6 +48,7 @@ from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import only_intel
 from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
@@ -199,8 +200,18 @@ class OfImage(Variant, frozen=True, kw_only=True):
     cuda: str
 
 
+class NoNvidiaGpu(Variant, frozen=True):
+    """Say that the only GPU that the log names is from Intel."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     found, image = seen.group("found"), seen.group("image")
+    if only_intel(facts) and not image and not found:
+        return Hit(
+            message="The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that.",
+            evidence=evidence,
+            variant=NoNvidiaGpu(),
+        )
     if image:
         return Hit(
             message=f"The image needs a driver that supports CUDA {image}, and the driver of this host is older.",
@@ -229,6 +240,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, OfImage):
         return _of_image(facts, hit.variant.cuda)
+    if isinstance(hit.variant, NoNvidiaGpu):
+        return (nvidia_drivers.no_nvidia_gpu(facts),)
     os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")

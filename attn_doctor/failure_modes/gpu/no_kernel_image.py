@@ -32,11 +32,13 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
     building,
     cuda_start,
+    old_torch_steps,
     package_cures,
     subject,
     torch_install,
@@ -44,8 +46,9 @@ from attn_doctor.failure_modes.shared import (
     wheel_fixes,
 )
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
-from attn_doctor.knowledge import built_packages, flash_attention, gpu, pytorch, wheels
-from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
+from attn_doctor.knowledge import built_packages, flash_attention, gpu, old_torch, pytorch, wheels
+from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -284,6 +287,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
         message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
+    elif _of_jetsons_torch(facts):
+        message = "A library there has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
         message = "A binary there has no code for the GPU: torch, or the extension that is called in the lines above the error."
     return Hit(
@@ -328,7 +333,55 @@ def _near(match: Match, seen: Seen) -> bool:
     )
 
 
+def _of_jetsons_torch(facts: Facts) -> bool:
+    """Say whether torch is NVIDIA's own for a Jetson, which has code for the board: then another library has none."""
+    return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
+
+
+def _on_jetson(facts: Facts) -> Fix:
+    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers, whose code its GPU does not run.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not between Tegra and other GPUs)
+    """
+    asked = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", asked),
+        "(8, 7) is an Orin, (7, 2) a Xavier. If the list contains that number (sm_87), torch is right, and stays: the compiled library lacks it",
+        "nothing",
+        "none",
+    )
+    arch = "8.7" if str(facts.system.jetpack).startswith("6") or not isinstance(facts.system.jetpack, str) else None
+    named = (
+        commands.variable("TORCH_CUDA_ARCH_LIST", arch, "an Orin; write 7.2 for a Xavier")
+        if arch
+        else commands.by_hand(
+            (), "set TORCH_CUDA_ARCH_LIST to the number that the first line printed, as 7.2", "the build", "none"
+        )
+    )
+    pip = (
+        *commands.starting(facts),
+        "-m",
+        "pip",
+        "install",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--force-reinstall",
+        "--no-deps",
+        ".",
+    )
+    words = (
+        "in the folder of the sources of that library: compiles it again, for this GPU. The setup.py of flash-attn does not read that variable: add the line "
+        'cc_flag += ["-gencode", "arch=compute_87,code=sm_87"] beside its other -gencode lines first'
+    )
+    build = commands.by_hand(pip, words, "the library", takes="minutes to hours")
+    return Fix(
+        title="Compile the library for the Jetson's GPU", steps=(look, named, build), verify=commands.check(facts)
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if _of_jetsons_torch(facts):
+        return (_on_jetson(facts),)
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
@@ -346,6 +399,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not _card_is_known(facts):
         return ()
+    old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
+    if old is not None:
+        title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown

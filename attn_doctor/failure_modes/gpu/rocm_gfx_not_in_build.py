@@ -89,6 +89,12 @@ MODE = FailureMode(
             literal="HSA_STATUS_ERROR_INVALID_ISA",
             sample="Queue 0x7f7f4d000000 aborting with error : HSA_STATUS_ERROR_INVALID_ISA: The instruction set architecture is invalid.",
         ),
+        # HIP's own log of a library whose code is for another GPU, https://github.com/ROCm/rocm-systems (devprogram.cpp).
+        Sign(
+            pattern=r"program ISA amdgcn-amd-amdhsa--(?P<built>gfx[0-9a-f]{3,5})\S* is not compatible with the device ISA amdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,5})",
+            literal="is not compatible with the device ISA",
+            sample="Error: The program ISA amdgcn-amd-amdhsa--gfx1100 is not compatible with the device ISA amdgcn-amd-amdhsa--gfx1030",
+        ),
         # C++ programs print other texts. bitsandbytes names its source, ops.hip, which hipify made from ops.cu; ggml prints "ROCm error".
         # https://github.com/bitsandbytes-foundation/bitsandbytes/blob/main/csrc/ops.cuh,
         # https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-cuda/ggml-cuda.cu
@@ -121,7 +127,10 @@ MODE = FailureMode(
 )
 
 
-Case = Literal["build", "override", "compiler", "dropped", "crash", "extension"]
+Case = Literal["build", "override", "compiler", "dropped", "crash", "extension", "compiled"]
+
+# The GPUs that PyTorch's own wheels have held through many releases: code that lacks one of them was compiled by somebody else.
+_IN_WHEELS = ("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx1101")
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
@@ -129,7 +138,8 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
     "build": torch has no code for the GPU. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU. "compiler": hipcc
     is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library other than torch has no code
-    for the GPU. "crash": the process died inside HIP; it is only likely that a build has no code for the GPU.
+    for the GPU. "compiled": an extension of torch was
+    compiled for another GPU. "crash": the process died inside HIP; it is only likely that a build has no code for the GPU.
     """
 
     gfx: str | None
@@ -154,9 +164,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # only a stack frame: no line says that the process crashed
     dropped = row.dropped if row else None
     case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
+    built = said.get("built")
+    if built and case == "build" and gfx in _IN_WHEELS:
+        case = "compiled"
     own = said.get("own")
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
+        "compiled": f"A library there has code for {built} and none for {card}. PyTorch's own wheels have code for {gfx}: it is an extension that was compiled for another GPU.",
         "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
         "compiler": f"The compiler of the ROCm there is older than the GPU: it does not support {card}.",
@@ -219,6 +233,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _dropped(facts, gfx)
     if case == "extension":
         return _of_extension(facts, gfx, hit.variant.extension if isinstance(hit.variant, Lacks) else None)
+    if case == "compiled":
+        return (_compiled_again(facts, str(gfx)),)
     if case == "crash":
         look = Fix(title="See whether the build has code for this GPU", steps=rocm_steps.look(facts), verify=verify)
         return (look, *(() if windows else _override(facts, gfx)), another)
@@ -268,6 +284,40 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
         steps = (commands.by_hand((), words, "the GPUs that it has code for"),)
     built = Fix(title=f"Build {package or 'the program'} for this GPU", steps=(*named, *steps), verify=verify)
     return (built, *(() if facts.system.os == "windows" else _override(facts, gfx)))
+
+
+def _compiled_again(facts: Facts, gfx: str) -> Fix:
+    """Return the fix for an extension of torch that was compiled for another GPU. The files of that build have to go.
+
+    GPU_ARCHS is read by the setup.py of flash-attn, aiter and others of AMD, PYTORCH_ROCM_ARCH by torch's cpp_extension.
+    https://github.com/ROCm/flash-attention/blob/main/setup.py
+    """
+    pip = (
+        *commands.starting(facts),
+        "-m",
+        "pip",
+        "install",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--force-reinstall",
+        "--no-deps",
+        ".",
+    )
+    steps = (
+        commands.by_hand(
+            ("rm", "-rf", "build"),
+            "in the source folder of that extension: the files of the earlier build are for the other GPU, and would be used again",
+            "what was compiled",
+        ),
+        commands.variable("PYTORCH_ROCM_ARCH", gfx, "the GPU that torch's build tools compile for"),
+        commands.variable(
+            "GPU_ARCHS", gfx, "the same setting for the setup.py of flash-attn and of AMD's own packages"
+        ),
+        commands.by_hand(
+            pip, "in the same folder: compiles it again, for this GPU", "the extension", takes="minutes to hours"
+        ),
+    )
+    return Fix(title=f"Build the extension again, for {gfx}", steps=steps, verify=commands.check(facts))
 
 
 def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:

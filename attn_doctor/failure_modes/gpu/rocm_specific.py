@@ -48,7 +48,6 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import NVIDIA
-from attn_doctor.model.steps import Step
 
 _NODES = "/sys/class/kfd/kfd/topology/nodes"
 
@@ -306,11 +305,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if met == "package":
         return (_another_package(facts),)
     if met == "hipcc":
-        return (_compiler(facts), *_of_flash_attn(facts))
+        return (_compiler(facts), *rocm_steps.of_flash_attn(facts))
     if met == "build":
-        return (_rocm_for_the_build(facts), _own_attention(facts))
+        return (_rocm_for_the_build(facts), rocm_steps.own_attention(facts))
     if met == "flash-attn" and not _of_another_build(facts):
-        return _of_flash_attn(facts)
+        return rocm_steps.of_flash_attn(facts)
     return torch_steps.newest(facts, "Install a ROCm build of torch", maker="amd")
 
 
@@ -355,31 +354,6 @@ def _rocm_for_the_build(facts: Facts) -> Fix:
         "/opt/rocm",
         "the folder that contains bin/hipcc: if torch finds no ROCm, flash-attn's setup.py builds for CUDA, even for its Triton backend",
     )
-    steps = (rocm,) if has_composable_kernels(facts) else (rocm, _triton())
+    steps = (rocm,) if has_composable_kernels(facts) else (rocm, rocm_steps.triton())
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return Fix(title="Tell the build where ROCm is", steps=steps, verify=verify)
-
-
-def _of_flash_attn(facts: Facts) -> tuple[Fix, ...]:
-    backend = Fix(title="Use flash-attn's Triton backend", steps=(_triton(),), verify=commands.check(facts))
-    own = _own_attention(facts)
-    return (own, backend) if facts.system.os == "windows" or has_composable_kernels(facts) else (backend, own)
-
-
-def _triton() -> Step:
-    return commands.variable(
-        "FLASH_ATTENTION_TRITON_AMD_ENABLE",
-        "TRUE",
-        "switches on flash-attn's backend for cards other than MI200, MI300 and MI350 (these have Composable Kernel); set it for the build and for each run",
-    )
-
-
-def _own_attention(facts: Facts) -> Fix:
-    own = commands.by_hand(
-        (),
-        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '
-        "torch runs on, and needs no package",
-        "the settings of the program",
-        "none",
-    )
-    return Fix(title="Use PyTorch's own attention", steps=(own,), verify=commands.check(facts))

@@ -132,7 +132,7 @@ MODE = FailureMode(
             '  File "/v/lib/python3.11/site-packages/ultralytics/utils/torch_utils.py", line 194, in select_device',
         ),
         Sign(
-            pattern=r"\(you have (?P<version>\d[\w.]*\+cpu)\)",
+            pattern=r"(?:\bPyTorch (?P<built>\d[\w.]*\+cu\d{2,3}) .{0,40})?\(you have (?P<version>\d[\w.]*\+cpu)\)",
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.1.2+cpu)",
         ),
@@ -211,6 +211,12 @@ class Elsewhere(Variant, frozen=True, kw_only=True):
     device: str
 
 
+class BuiltFor(Variant, frozen=True, kw_only=True):
+    """Hold the build of torch that an installed package was built for, if the log shows it: "2.1.2+cu121"."""
+
+    torch: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
@@ -259,7 +265,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
-        variant=NoHome(nvcc=nvcc) if nvcc else None,
+        variant=NoHome(nvcc=nvcc) if nvcc else BuiltFor(torch=built) if (built := seen.group("built")) else None,
     )
 
 
@@ -296,6 +302,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     bare, release = version.partition("+")[0], parse(version)
     if release is None or release.is_prerelease or torch_choice.by_others(version):
         return newest  # a nightly, or a build that the user made: no index has it for CUDA
+    if isinstance(hit.variant, BuiltFor) and (made := _for_built(facts, hit.variant.torch)):
+        return (made, *newest)
     if (old := old_torch_steps.same_release(facts)) is not None:
         title = f"Install the CUDA build of torch {bare}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)), *newest)
@@ -315,6 +323,18 @@ def _of_a_mac(facts: Facts) -> Fix:
         "none",
     )
     return Fix(title="Compute on the Mac's own GPU, or on its CPU", steps=(step,), verify=commands.check(facts))
+
+
+def _for_built(facts: Facts, built: str) -> Fix | None:
+    """Return the fix that installs the build of torch that an installed package was built for; None: no index has it for this machine."""
+    wanted, _, flavour = built.partition("+")
+    cuda = f"{flavour[2:-1]}.{flavour[-1]}"
+    found = torch_choice.choose_release(torch_facts.machine_of(facts), wanted, cuda)
+    if not isinstance(found, Choice):
+        return None
+    why = f"torch {built}: the package that prints this warning was built for it"
+    steps = torch_install.steps_of(facts, found, why, reinstall=True)
+    return Fix(title=f"Install torch {built}", steps=steps, verify=commands.check(facts))
 
 
 def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:

@@ -34,14 +34,24 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import cut_logs, package_cures, subject, symbols, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import (
+    cut_logs,
+    package_cures,
+    subject,
+    symbols,
+    torch_install,
+    torch_steps,
+    wheel_fixes,
+)
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
-from attn_doctor.knowledge import built_packages
+from attn_doctor.knowledge import built_packages, pytorch, torch_choice
+from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Match, Seen
-from attn_doctor.model.facts import Binary, Facts
+from attn_doctor.model.facts import Binary, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
@@ -218,8 +228,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                     variant=Moved(packages=names, built=seen.group("built"), alike=alike),
                     confidence=hit[1],
                 )
-            return Hit(message=hit[0], evidence=kept or evidence, confidence=hit[1])
+            ages = {symbols.built_for(m.groups["symbol"]) for m in counted if "symbol" in m.groups} - {None}
+            age = re.search(r"\d+\.\d+", next(iter(ages)) or "") if len(ages) == 1 else None
+            return Hit(
+                message=hit[0],
+                evidence=kept or evidence,
+                variant=Built(torch=age[0]) if age else None,
+                confidence=hit[1],
+            )
     return None
+
+
+class Built(Variant, frozen=True, kw_only=True):
+    """Hold the oldest torch that the extension fits, by the name of the missing function: "2.8"."""
+
+    torch: str
 
 
 class Moved(Variant, frozen=True, kw_only=True):
@@ -301,7 +324,37 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
-    return wheel_fixes.fixes(facts, "it does not fit this torch")
+    made = wheel_fixes.fixes(facts, "it does not fit this torch")
+    of_index = _torch_of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
+    return (*of_index, *made)
+
+
+def _torch_of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
+    """Return the fix that installs the torch that a wheel of NVIDIA's index for the Jetson was built for; empty elsewhere.
+
+    https://github.com/dusty-nv/jetson-containers (pypi.jetson-ai-lab.io)
+    """
+    row = pytorch.release(built)
+    found = torch_install.choice(facts) if places.jetson(facts) else None
+    if not isinstance(found, Choice) or found.index_url is None or isinstance(row, Unknown):
+        return ()
+    steps = commands.reinstall(
+        *torch_choice.same(row.latest, "torchvision"),
+        index_url=found.index_url,
+        why=f"the index of that wheel has the torch that it was built for; {found.doubt}"
+        if found.doubt
+        else "the index of that wheel has its torch",
+        changes="torch and torchvision",
+        risk="medium",
+        takes=found.takes,
+    )
+    return (
+        Fix(
+            title=f"Install torch {row.latest} from the index for this JetPack",
+            steps=steps,
+            verify=commands.check(facts),
+        ),
+    )
 
 
 def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:

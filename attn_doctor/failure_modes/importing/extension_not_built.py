@@ -45,8 +45,14 @@ _OTHERS = r"(?:torch|torchvision|torchaudio|flash_attn|sam2|numpy|scipy|cv2|PIL|
 _MODULES = (
     r"selective_scan_cuda|causal_conv1d_cuda|amp_C|apex_C|fused_layer_norm_cuda|fused_weight_gradient_mlp_cuda|scaled_\w+_softmax_cuda|"
     r"MultiScaleDeformableAttention|exllama_kernels|exllamav2_kernels|exllamav2_ext|autogptq_cuda_\d+|awq_ext|awq_v2_ext|nvdiffrast_plugin|"
-    r"tinycudann_bindings|libnatten|_sageattn\w*"
+    r"tinycudann_bindings|libnatten|_sageattn\w*|selective_scan_cuda_(?:core|oflex|ndstate|nrow)|DCNv[34]"
 )
+# Compiled parts that a project keeps in a folder of its own sources: VMamba, InternImage.
+# https://github.com/MzeroMiko/VMamba#installation, https://github.com/OpenGVLab/InternImage/tree/master/classification
+_OF_PROJECTS = {
+    "selective_scan_cuda_": ("VMamba", "kernels/selective_scan"),
+    "DCNv3": ("InternImage", "classification/ops_dcnv3"),
+}
 
 MODE = FailureMode(
     code="AD325",
@@ -76,6 +82,12 @@ MODE = FailureMode(
             literal="name '_C' is not defined",
             sample="NameError: name '_C' is not defined",
         ),
+        # The import stands in a try, so that the name is missing only where it is used.
+        Sign(
+            pattern=rf"NameError: name '(?P<module>{_MODULES}|\w{{2,40}}_cuda_(?:core|kernels?|ext|ops))' is not defined",
+            literal="NameError: name '",
+            sample="NameError: name 'selective_scan_cuda_core' is not defined. Did you mean: 'selective_scan_fn'?",
+        ),
     ),
 )
 # There is no `detect`: the facts list the compiled modules of flash-attn only.
@@ -85,11 +97,22 @@ class Lacking(Variant, frozen=True, kw_only=True):
     """Name the folder of the sources that were imported; None: the package is in an environment, or the log does not name its folder."""
 
     folder: str | None
+    of_project: tuple[str, str] | None = None  # a project that keeps the sources of this part, and their folder in it
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     part, module = seen.group("part"), seen.group("module")
-    name = seen.group("package") or subject.stated(facts)
+    project = next((of for start, of in _OF_PROJECTS.items() if (module or "").startswith(start)), None)
+    if module and project:
+        return Hit(
+            message=f"{module}, the compiled part of {project[0]}, is not there: it is built by itself, from the folder {project[1]} of that project.",
+            evidence=evidence,
+            variant=Lacking(folder=None, of_project=project),
+        )
+    if module and "NameError" in evidence[0].text:
+        name = built_packages.of_module(re.sub(r"_+", "-", module).lower())
+    else:
+        name = seen.group("package") or subject.stated(facts)
     what = module or (f"{name}.{part.lstrip('.')}" if part and name else part)
     owner = name or (built_packages.of_module(re.sub(r"_+", "-", module).lower()) if module else None)
     whose = f"the compiled part of {owner}" if owner else "the compiled part of a package"
@@ -106,6 +129,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Lacking) and hit.variant.of_project is not None:
+        return _of_project(facts, *hit.variant.of_project)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
     if folder is None:
@@ -117,6 +142,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     step = commands.by_hand(argv, words, "the package in that folder", "medium")
     return (Fix(title="Build the package in its folder", steps=(step,), verify=subject.verify(facts)),)
+
+
+def _of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
+    """Return the fixes for a part that a project builds from a folder of its sources."""
+    windows = facts.system.os == "windows"
+    place = ".\\" + folder.replace("/", "\\") if windows else f"./{folder}"
+    argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", place)
+    takes = "Microsoft's C++ compiler and an nvcc" if windows else "a C++ compiler and an nvcc"
+    words = f"in the folder of {project}: compiles that part for the torch there. It takes {takes} of the same CUDA as that torch (`nvcc --version`)"
+    step = commands.by_hand(argv, words, "adds the compiled part", takes="minutes")
+    built = Fix(title=f"Build that part of {project}", steps=(step,), verify=commands.check(facts))
+    if not windows:
+        return (built,)
+    wsl = commands.by_hand(
+        ("wsl", "--install"),
+        f"if it does not compile: the authors of {project} support Linux only. In PowerShell as administrator; then install {project} in its Ubuntu",
+        "adds WSL 2",
+        takes="several GB",
+    )
+    return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:

@@ -65,6 +65,12 @@ MODE = FailureMode(
             sample="ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by /venv/lib/python3.11/site-packages/"
             "flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
         ),
+        Sign(
+            pattern=r"\bflash_attn-(?P<release>\d[\w.]*?)\+\w*?torch(?P<torch>\d+\.\d+)\S{0,30}-cp3\S{1,60}\.whl",
+            literal="flash_attn-",
+            sample="pip install flash_attn-2.8.2+cu128torch2.8-cp312-cp312-linux_x86_64.whl",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="imports an extension that was linked with a glibc newer than any",
@@ -81,9 +87,11 @@ MODE = FailureMode(
 
 
 class Needed(Variant, frozen=True, kw_only=True):
-    """Hold the glibc that the extension needs, "2.32"."""
+    """Hold the glibc that the extension needs, "2.32", and the torch and the release that the name of its wheel shows: "2.8", "2.8.2"."""
 
     glibc: str
+    torch: str | None = None
+    release: str | None = None
 
 
 _NEEDED = re.compile(r"version `GLIBC_(\d+\.\d+)' not found")
@@ -167,12 +175,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     by = seen.group("by")
     if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
         return None  # a library of another program
-    newest = max((m.groups["glibc"] for m in seen.matches), key=lambda v: pair(v) or (0, 0))
+    newest = max((m.groups["glibc"] for m in seen.matches if "glibc" in m.groups), key=lambda v: pair(v) or (0, 0))
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
         message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
-        evidence=evidence,
-        variant=Needed(glibc=newest),
+        evidence=tuple(e for e in evidence if "GLIBC_" in e.text),
+        variant=Needed(glibc=newest, torch=seen.group("torch"), release=seen.group("release")),
     )
 
 
@@ -209,16 +217,21 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     fitting = [fix for fix in made if any(isinstance(step, Install) for step in fix.steps)]
     first = fitting or ([_older_release(facts)] if _has_old_wheels(facts, needed) else [])
     without = [fix for fix in made if fix not in fitting and "attn-doctor" not in fix.steps[-1].argv]
+    release = hit.variant.release if isinstance(hit.variant, Needed) else None
     forced = Fix(
         title="Build flash-attn there, against its own glibc",
         steps=(
             package_cures.tools(facts),
             package_cures.fewer_jobs(facts),
             *package_cures.forcing(facts, "without it flash-attn's setup.py installs the same wheel again"),
-            package_cures.build(facts, "compiled on that machine with nvcc, for its glibc", again=True, forced=True),
+            package_cures.build(
+                facts, "compiled on that machine with nvcc, for its glibc", again=True, forced=True, release=release
+            ),
         ),
         verify=subject.verify(facts),
     )
+    if not fitting and _without_old_wheels(facts, hit):
+        first = []  # for this torch the older release has no wheel, and would be compiled as well
     return (*first, forced, _newer_system(facts), *without)
 
 
@@ -240,6 +253,17 @@ def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
     row = wheels.matrix(_LAST_OF_OLD_LINUX)
     lowest = None if isinstance(row, Unknown) or row.works_on_glibc is None else pair(row.works_on_glibc)
     return places.architecture(facts) == "x86_64" and at_most is not None and lowest is not None and at_most >= lowest
+
+
+_FIRST_WITHOUT = (2, 7)  # the first torch for which that release has no wheel
+
+
+def _without_old_wheels(facts: Facts, hit: Hit) -> bool:
+    """Say whether the torch there, or the one that the name of the wheel shows, is too new for the wheels of the older release."""
+    named = hit.variant.torch if isinstance(hit.variant, Needed) else None
+    torch = facts.torch.version if isinstance(facts.torch.version, str) else named
+    found = pair(torch) if torch else None
+    return found is not None and found >= _FIRST_WITHOUT
 
 
 def _older_release(facts: Facts) -> Fix:

@@ -31,13 +31,13 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
 _LIBRARY = re.compile(r"(\S*libstdc\+\+\.so\.6)\S*: version `((?:GLIBCXX|CXXABI)_[\d.]+)' not found")
@@ -66,6 +66,13 @@ MODE = FailureMode(
             literal="CXXABI_1.",
             sample="ImportError: /opt/conda/lib/libstdc++.so.6: version `CXXABI_1.3.15' not found (required by /venv/lib/python3.11/"
             "site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)",
+        ),
+        # In the words of a person, above a traceback that is cut.
+        Sign(
+            pattern=r"\b(?P<worded>GLIBCXX) (?:error|problem|issue|mismatch|version (?:error|problem|issue|mismatch)|报错|错误)",
+            literal="GLIBCXX ",
+            sample="GLIBCXX error on the cluster when flash_attn is imported",
+            strength="hint",
         ),
     ),
     recipe=Recipe(
@@ -107,6 +114,8 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if all("worded" in m.groups for m in seen.matches):
+        return _in_words(facts, evidence)
     by = seen.group("by")
     if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
         return None  # a library of another program
@@ -117,7 +126,59 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+class Worded(Variant, frozen=True):
+    """Say that the log names the library only in words: which version is missing, and where, is not known."""
+
+
+def _in_words(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for a log in which a person names GLIBCXX, and whose traceback is cut in the import of a compiled package."""
+    if facts.subject.doing != "importing":
+        return None
+    return Hit(
+        message="The log is cut: somebody names GLIBCXX there, and the line with the missing version is not in the log. Probably a compiled "
+        "package needs a newer libstdc++ than the loader finds. To be sure, send the line with `not found (required by`.",
+        evidence=evidence,
+        variant=Worded(),
+        confidence=Confidence.LOW,
+        severity=Severity.ERROR,
+    )
+
+
+def _look(facts: Facts) -> Fix:
+    """Return the fix that shows which version is missing in which libstdc++, and how a newer one is loaded."""
+    module = (subject.stated(facts) or subject.FLASH_ATTN).replace("-", "_")
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", f"import torch, {module}"),
+        "prints the whole error again: its last line names the missing version, and the libstdc++ that does not have it",
+        "nothing",
+        "none",
+    )
+    newer = (
+        commands.by_hand(
+            ("module", "load", "gcc"),
+            "then run the program again: brings the libstdc++ of a newer gcc; `module avail gcc` lists the releases, gcc 12 and newer have GLIBCXX_3.4.30",
+            "this shell's environment only",
+            "none",
+        )
+        if places.on_cluster(facts)
+        else commands.by_hand(
+            (),
+            "a newer libstdc++ comes with a newer gcc (on a cluster: `module load gcc`), or with conda: `conda install -c conda-forge libstdcxx-ng`, and its lib "
+            "folder in front of LD_LIBRARY_PATH",
+            "this shell's environment only",
+            "none",
+        )
+    )
+    return Fix(
+        title="See which version is missing, and load a newer libstdc++",
+        steps=(look, newer),
+        verify=commands.check(facts),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Worded):
+        return (_look(facts), *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     made = []
     if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):

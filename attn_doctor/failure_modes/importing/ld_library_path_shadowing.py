@@ -126,6 +126,13 @@ MODE = FailureMode(
             literal="cudnn",
             sample="Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!",
         ),
+        # A torch of conda takes CUDA's libraries from packages of conda.
+        Sign(
+            pattern=r"\bpytorch-cuda=(?P<conda>1[12]\.\d)\b",
+            literal="pytorch-cuda=",
+            sample="conda install pytorch torchvision pytorch-cuda=12.1 -c pytorch -c nvidia",
+            strength="context",
+        ),
         # The loader searches these folders without any variable, so no variable is the cause.
         Sign(
             pattern=r"(?<![\w.-])(?P<system>/(?:usr/)?lib(?:64|/x86_64-linux-gnu|/aarch64-linux-gnu)?)/libcudnn\w*\.so",
@@ -157,6 +164,9 @@ class InFront(Variant, frozen=True, kw_only=True):
     """Name the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
+    conda: tuple[str, str] | None = (
+        None  # torch is from conda: the CUDA that it was built for, and conda's package of the library
+    )
     folder: str | None = (
         None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
     )
@@ -254,10 +264,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     if seen.group("parts"):
         message = "cuDNN did not find its own parts, or it found parts of another cuDNN first."
+    built, package = seen.group("conda"), library.lower()
+    conda = (built, package) if built in _LABELS and package in _OF_CONDA else None
+    if conda:
+        message = f"{user} loaded a {library} that it was not built for. torch is from conda there: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
-        evidence=evidence,
-        variant=InFront(of="cudnn" if cudnn else "cuda", folder=seen.group("system")),
+        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text),
+        variant=InFront(of="cudnn" if cudnn else "cuda", folder=seen.group("system"), conda=conda),
     )
 
 
@@ -272,6 +286,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, InFront) and hit.variant.folder and hit.variant.of == "cudnn":
         return (_without_the_systems(facts, hit.variant.folder), _newer_cudnn(facts))
     made = []
+    if isinstance(hit.variant, InFront) and hit.variant.conda is not None:
+        made.append(_of_conda(facts, *hit.variant.conda))
     if _may_be_set(facts):
         rest = _kept(facts)
         why = "torch finds its own CUDA libraries without this variable"
@@ -288,6 +304,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
         made.append(_one_index(facts))
     return tuple(made)
+
+
+# NVIDIA's labels for conda, by the CUDA of pytorch-cuda; each has the libraries of one release. https://anaconda.org/nvidia/cuda-libraries/labels
+_LABELS = {"11.6": "11.6.2", "11.7": "11.7.1", "11.8": "11.8.0", "12.1": "12.1.1", "12.4": "12.4.1"}
+_OF_CONDA = ("libcublas", "libcufft", "libcurand", "libcusolver", "libcusparse", "libnvjitlink")
+
+
+def _of_conda(facts: Facts, cuda: str, package: str) -> Fix:
+    """Return the fix that puts the library of torch's own CUDA into the conda environment.
+
+    With the name alone conda would keep the one that is there.
+    """
+    label = f"nvidia/label/cuda-{_LABELS[cuda]}"
+    step = commands.by_hand(
+        places.conda_install(facts, f"{label}::{package}", channels=()),
+        f"the {package} of CUDA {cuda}, which that torch was built for, in the place of the other",
+        f"{package} of this environment",
+        "medium",
+        takes="about 200 MB",
+    )
+    return Fix(title=f"Install the {package} of CUDA {cuda}", steps=(step,), verify=commands.check(facts))
 
 
 # Packages of cuDNN: libcudnn9-cuda-12 in NVIDIA's repository (on hold in NVIDIA's images), nvidia-cudnn in Debian and Ubuntu, cudnn in Arch.

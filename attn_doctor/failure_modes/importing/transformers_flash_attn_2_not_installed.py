@@ -30,9 +30,9 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import building, wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -62,8 +62,10 @@ MODE = FailureMode(
             sample="ImportError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package "
             "flash_attn seems to be not installed.",
         ),
+        # The check of the imports in a model's own file, which attn_implementation does not change.
+        # https://github.com/huggingface/transformers/blob/main/src/transformers/dynamic_module_utils.py (check_imports)
         Sign(
-            pattern=r"requires the following packages that were not found in your environment:.{0,120}\bflash_attn",
+            pattern=r"requires the following packages that were not found in your environment:.{0,120}\b(?P<imported>flash_attn)",
             literal="not found in your environment:",
             sample="ImportError: This modeling file requires the following packages that were not found in your environment: "
             "flash_attn. Run `pip install flash_attn`",
@@ -97,6 +99,10 @@ MODE = FailureMode(
 # There is no `detect`: a missing flash-attn is a failure only if a program needs it, and the facts do not show what programs need.
 
 
+class Imported(Variant, frozen=True):
+    """Say that the file of a model imports flash_attn, so that transformers loads nothing without it."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     asked = any("No module named" not in m.text for m in seen.matches)
     if not asked and not any("raised" in m.groups for m in seen.matches):
@@ -104,6 +110,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message="A program prints that flash_attn is not installed, and continues.",
             evidence=evidence,
             severity=Severity.INFO,
+        )
+    if seen.group("imported"):
+        return Hit(
+            message="The model's own file imports flash_attn, and flash_attn is not installed in the Python that ran: transformers checks that before it "
+            "loads the model, whatever attention is chosen.",
+            evidence=evidence,
+            variant=Imported(),
         )
     message = (
         "transformers was told to use flash_attention_2, and found no flash_attn that imports."
@@ -118,6 +131,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Imported):
+        return _of_the_models_file(facts)
     step = commands.by_hand(
         (),
         'write attn_implementation="sdpa" in the call that loads the model',
@@ -128,3 +143,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     because = "transformers did not accept the flash-attn that is installed"
     wheel = wheel_fixes.flash_attn_fixes(facts, because) if wheel_fixes.fitting(facts) else ()
     return (use, *wheel[:1])
+
+
+def _of_the_models_file(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a model whose file imports flash_attn: a wheel of it, or the import taken out.
+
+    https://huggingface.co/microsoft/Florence-2-base/discussions/4
+    """
+    wheel = building.flash_attn_without_compiling(facts) or (wheel_fixes.look_it_up(facts),)
+    words = (
+        "where the program loads the model: write `from unittest.mock import patch` and `from transformers.dynamic_module_utils import get_imports`, then load "
+        'it inside `with patch("transformers.dynamic_module_utils.get_imports", lambda file: [name for name in get_imports(file) if name != '
+        '"flash_attn"]):`, with attn_implementation="sdpa". A node of ComfyUI may have a newer version that does so'
+    )
+    without = commands.by_hand((), words, "the program that loads the model", "none")
+    return (*wheel[:1], Fix(title="Load the model without that import", steps=(without,), verify=commands.check(facts)))

@@ -73,6 +73,16 @@ MODE = FailureMode(
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified module could not be found.",
             strength="hint",
         ),
+        # As people write it in a title.
+        *(
+            Sign(
+                pattern=rf"{words}(?: while importing (?P<module>\w+))?(?::(?P<said>.{{0,160}})|\s*$)",
+                literal=words,
+                sample=f"{words} while importing flash_attn_2_cuda",
+                strength="hint",
+            )
+            for words in ("DLL Load failed", "DLL Load Failed", "dll load failed", "Dll load failed", "DLL LOAD FAILED")
+        ),
         Sign(
             pattern=r"\[WinError (?P<error>126|127|1114)\](?P<said>.{0,300}(?P<dll>torch|c10|fbgemm|cudnn|cublas|shm)\w*\.dll)",
             literal="[WinError 1",
@@ -143,10 +153,10 @@ _OURS = re.compile(
 class Missing(Variant, frozen=True, kw_only=True):
     """Name the package whose library did not load.
 
-    "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
+    "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
     """
 
-    of: Literal["torch", "libomp", "flash-attn", "another", "hip", "tensorrt"]
+    of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "hip", "tensorrt"]
     package: str | None = (
         None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
     )
@@ -201,13 +211,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
     first = matches[0]
     lines = {m.line for m in matches}
+    old = first.groups.get("module") == "flash_attn_cuda"
     if all(_untold(m) for m in matches):
         return Hit(
             message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the end of that line is missing. "
             "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, send the whole line that "
             "begins with ImportError: DLL load failed.",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
-            variant=Missing(of="flash-attn" if "flash_attn" in first.text else "another"),
+            variant=Missing(of="flash-attn-1" if old else "flash-attn" if "flash_attn" in first.text else "another"),
             confidence=Confidence.LOW,
         )
     libomp = any(_lacks_libomp(m) for m in matches) and _without_the_mend(facts)
@@ -226,7 +237,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
         variant=Missing(
-            of="libomp" if libomp else "flash-attn" if flash_attn else "torch" if torch else "another", package=package
+            of="libomp"
+            if libomp
+            else "flash-attn-1"
+            if old
+            else "flash-attn"
+            if flash_attn
+            else "torch"
+            if torch
+            else "another",
+            package=package,
         ),
         confidence=_confidence(first, sure=libomp or not torch, ours=ours),
         severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
@@ -294,7 +314,7 @@ def _at_the_start_of_torch(seen: Seen, match: Match) -> bool:
 
 def _untold(match: Match) -> bool:
     """Say whether the line is cut before the name of what was not found."""
-    return "DLL load failed" in match.text and not (match.groups.get("said") or "").strip(" .…")
+    return "dll load failed" in match.text.lower() and not (match.groups.get("said") or "").strip(" .…")
 
 
 def _counts(match: Match) -> bool:
@@ -330,6 +350,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return rocm_steps.hip_sdk(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "tensorrt":
         return _one_copy(facts)
+    if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn-1":
+        return _in_wsl(facts)
     step = commands.by_hand(
         ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
         "torch and every compiled extension need the Visual C++ runtime",
@@ -354,6 +376,31 @@ def _torch_again(facts: Facts) -> tuple[Fix, ...]:
         return (Fix(title="If it still fails: install torch afresh", steps=again, verify=verify),)
     made = torch_steps.newest(facts, "If it still fails: install torch afresh", reinstall=True)
     return tuple(fix for fix in made if fix.title.startswith("If it still fails"))
+
+
+def _in_wsl(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for flash-attn 0.x and 1.x, which was made for Linux: nobody has wheels of it for Windows.
+
+    https://github.com/Dao-AILab/flash-attention/tree/v1.0.9#installation-and-features
+    """
+    verify = commands.check(facts)
+    wsl = commands.by_hand(
+        ("wsl", "--install"),
+        "in PowerShell, as administrator: installs Linux (Ubuntu) beside Windows, and asks for a restart. Then install the project there, by its "
+        "instructions for Linux: flash-attn 0.x and 1.x, whose library is flash_attn_cuda, do not compile for Windows, and have no wheel for it",
+        "adds WSL 2",
+        takes="several GB",
+    )
+    own = commands.by_hand(
+        (),
+        "or stay in Windows, and replace the call of flash_attn in the code of the project by torch.nn.functional.scaled_dot_product_attention "
+        "(SDPA), which needs no package; it takes torch 2.0 or newer",
+        "the code of the project",
+    )
+    return (
+        Fix(title="Run the program in WSL 2", steps=(wsl,), verify=verify),
+        Fix(title="Use PyTorch's own attention", steps=(own,), verify=verify),
+    )
 
 
 def _cuda_build(facts: Facts) -> tuple[Fix, ...]:

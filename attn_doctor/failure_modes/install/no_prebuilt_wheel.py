@@ -48,8 +48,9 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, subject, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -83,6 +84,12 @@ MODE = FailureMode(
             literal=" for url",
             sample="HTTP status client error (404 Not Found) for url (https://github.com/Dao-AILab/flash-attention/releases/download/"
             "v2.8.3/flash_attn-2.8.3+cu12torch2.9cxx11abiTRUE-cp313-cp313-linux_x86_64.whl)",
+        ),
+        # The line of setup.py that asks for the wheel: where the log ends below it, that failed, and the build that followed as well.
+        cut_logs.source(
+            r"urllib\.request\.urlretrieve\(wheel_url, wheel_filename\)",
+            "urlretrieve(wheel_url",
+            "    urllib.request.urlretrieve(wheel_url, wheel_filename)",
         ),
         Sign(
             pattern=r"Guessing wheel URL:\s*(?P<url>\S+)",
@@ -138,6 +145,16 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     name = (seen.group("url") or "").rpartition("/")[2].replace("%2B", "+")
     what = f"There is no wheel {name}" if name else "There is no wheel with the name that setup.py asked for"
+    if cut_logs.ends(seen) and cut_logs.alone(seen):
+        return cut_logs.hit(
+            seen,
+            f"setup.py of {subject.words(facts)} asks GitHub for a finished wheel there. Probably there is none for this torch, CUDA and Python, or "
+            "GitHub was not reached; then it compiles, and that failed too.",
+            "urllib.error.HTTPError or URLError",
+        )
+    seen = cut_logs.told(seen)
+    if all(m.strength == "context" for m in seen.matches):
+        return None  # the log continues after that line, and names the error
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
@@ -171,7 +188,15 @@ def _an_error(other: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if subject.is_flash_attn(facts) and _for_amd(facts):
+        # There are no wheels for ROCm in these releases: setup.py asks for one by a name that no file ever had.
+        return rocm_steps.of_flash_attn(facts, build=True)
     return building.without_compiling(facts)
+
+
+def _for_amd(facts: Facts) -> bool:
+    """Say whether the torch there, or the GPU, is for ROCm."""
+    return machine_of(facts).maker == "amd"
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

@@ -25,7 +25,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import GPU_BACKENDS, FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import GPU_BACKENDS, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
@@ -44,6 +44,7 @@ MODE = FailureMode(
         "torch-cpu-build",
         "transformers-flash-attn-2-not-installed",
         "triton-missing",
+        "abi-mismatch-torch-version",
     ),
     explains_what_stops="build",
     signs=(
@@ -73,6 +74,13 @@ MODE = FailureMode(
             "cxx11abiTRUE-cp311-cp311-macosx_14_0_x86_64.whl",
             strength="hint",
         ),
+        # xformers installs on a Mac, without any compiled code, and prints this at each start.
+        Sign(
+            pattern=r"xFormers (?P<warned>can't load C\+\+/CUDA extensions|wasn't build with CUDA support)",
+            literal="xFormers ",
+            sample="WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:",
+            strength="hint",
+        ),
     ),
     recipe=Recipe(
         does="judges a Mac",
@@ -91,7 +99,20 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class Installed(Variant, frozen=True, kw_only=True):
+    """Name the package that is installed on a Mac, and has no code for it."""
+
+    package: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("warned") and facts.system.os == "darwin":
+        return Hit(
+            message="xformers has no code for a Mac: there is no CUDA for macOS. A program that asks for it runs without it, or stops at its first call.",
+            evidence=tuple(e for e in evidence if "xFormers" in e.text) or evidence,
+            severity=Severity.WARNING,
+            variant=Installed(package="xformers"),
+        )
     # Every log from a Mac has such paths: only a build that looks for CUDA counts.
     wanted = any(log.of("cuda-home-unset") for log in seen.logs) or any("macosx_" in m.text for m in seen.matches)
     if not wanted:
@@ -109,6 +130,17 @@ def _what(facts: Facts) -> str:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Installed):
+        name = hit.variant.package
+        gone = commands.uninstall(name, why="programs that can do without it then use PyTorch's own attention")
+        off = commands.by_hand(
+            (),
+            f"if the program still asks for {name}, turn that off in its settings (enable_xformers = false, no --xformers); it computes on Apple's GPU "
+            'with device="mps", or on the CPU',
+            "the settings of the program",
+            "none",
+        )
+        return (Fix(title=f"Remove {name}", steps=(gone, off), verify=commands.check(facts)),)
     what = _what(facts)
     row = built_packages.row_of(what)
     instead = (

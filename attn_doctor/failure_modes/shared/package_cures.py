@@ -113,10 +113,10 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
     return commands.variable("MAX_JOBS", str(jobs), f"compilers that run together: {jobs} × up to {most} GB of memory")
 
 
-def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
+def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = False) -> Fix:
     """Return the fix that installs torch and the build tools, and then builds the package without isolation.
 
-    `missing`: what the log names as missing.
+    `missing`: what the log names as missing. `ask`: the first step asks for the torch there instead of installing one.
     """
     # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so there the step stays.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
@@ -125,7 +125,8 @@ def built_here(facts: Facts, title: str, why: str, *missing: str) -> Fix:
         return _of_project(facts, name, why, *missing)
     # An unknown package may have nothing to do with torch, unless the log says that torch is missing.
     asks = "torch" in missing or name is None or built_packages.row_of(name) is not None
-    before = _ask_for_torch(facts) if _likely_has_torch(facts, *missing) else torch_first(facts, name)
+    ask = (ask and isinstance(facts.torch.version, Unknown)) or _likely_has_torch(facts, *missing)
+    before = _ask_for_torch(facts) if ask else torch_first(facts, name)
     steps = (*(before if asks else ()), tools(facts, *missing), *jobs, build(facts, why))
     return Fix(title=title, steps=steps, verify=subject.verify(facts))
 

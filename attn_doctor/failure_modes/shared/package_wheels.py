@@ -208,9 +208,24 @@ def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> 
     return (step,)
 
 
+# The last xformers for torch releases before 2.1, by the Requires-Dist of its wheels on PyPI. They were built for CUDA 11.7 (the first) and 11.8.
+# https://pypi.org/project/xformers/0.0.22/
+_XFORMERS = {"1.13.1": "0.0.16", "2.0.0": "0.0.19", "2.0.1": "0.0.22"}
+
+
 def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
     """Return the steps that install a package of which each release is for one torch: the command also names the installed torch."""
     torch = facts.torch.version
+    old = _XFORMERS.get(torch.partition("+")[0]) if isinstance(torch, str) and name == "xformers" else None
+    if old is not None:
+        step = commands.install(
+            f"{name}=={old}",
+            reinstall=again,
+            no_deps=again,
+            why=f"the last release of {name} for torch {torch}: its wheel on PyPI asks for exactly this torch, and PyTorch's index has none so old",
+            changes=name if again else f"adds {name}",
+        )
+        return (step,)
     if isinstance(torch, str):
         step = commands.install(
             name,

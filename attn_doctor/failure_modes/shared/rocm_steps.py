@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import package_cures, subject, torch_steps
+from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import amd
 from attn_doctor.model.facts import Facts
@@ -32,6 +33,50 @@ def look(facts: Facts) -> tuple[Step, ...]:
         "none",
     )
     return held, card
+
+
+def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:
+    """Return the two ways of a program that wants flash-attn on an AMD GPU: its Triton backend, and torch's own attention.
+
+    `build`: flash-attn is not there yet, and is installed by the same fix. https://github.com/Dao-AILab/flash-attention#amd-rocm-support
+    """
+    steps: tuple[Step, ...] = (triton(),)
+    if build:
+        made = commands.install(
+            subject.FLASH_ATTN,
+            why="with that variable its setup compiles no kernels: it takes minutes, and the kernels are compiled at their "
+            "first use",
+            changes="adds flash-attn",
+            no_build_isolation=True,
+            no_cache=True,
+            reinstall=True,
+            no_deps=True,
+        )
+        steps = (triton(), package_cures.tools(facts), made)
+    backend = Fix(title="Use flash-attn's Triton backend", steps=steps, verify=commands.check(facts))
+    own = own_attention(facts)
+    return (own, backend) if facts.system.os == "windows" or has_composable_kernels(facts) else (backend, own)
+
+
+def triton() -> Step:
+    """Return the step that chooses flash-attn's backend in Triton."""
+    return commands.variable(
+        "FLASH_ATTENTION_TRITON_AMD_ENABLE",
+        "TRUE",
+        "switches on flash-attn's backend for cards other than MI200, MI300 and MI350 (these have Composable Kernel); set it for the build and for each run",
+    )
+
+
+def own_attention(facts: Facts) -> Fix:
+    """Return the fix that does without flash-attn."""
+    own = commands.by_hand(
+        (),
+        'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '
+        "torch runs on, and needs no package",
+        "the settings of the program",
+        "none",
+    )
+    return Fix(title="Use PyTorch's own attention", steps=(own,), verify=commands.check(facts))
 
 
 def newer(facts: Facts) -> tuple[Fix, ...]:

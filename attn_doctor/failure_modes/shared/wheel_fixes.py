@@ -85,7 +85,7 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     key, torch = key_of(facts), facts.torch.version
     if facts.grade != "stated" or not isinstance(torch, str) or not isinstance(key.python, str) or not official(facts):
         return None
-    if torch_choice.by_others(torch):
+    if torch_choice.by_others(torch) or machine_of(facts).maker == "amd":
         return None
     cuda = (
         key.cuda if isinstance(key.cuda, str) else pytorch.pypi_cuda(torch) if isinstance(key.cuda, Unknown) else None
@@ -178,6 +178,16 @@ def _elsewhere(facts: Facts) -> Fix:
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
     step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
+    if facts.grade == "stated" and facts.system.os == "windows":
+        asked = "import sys, torch; print(sys.version_info[:2], torch.__version__)"
+        look = commands.by_hand(
+            (*commands.starting(facts), "-c", asked),
+            "prints the Python and the torch with its CUDA: the name of the file has to contain all three, as cp310, torch2.5 and cu121. With (3, 10) and "
+            "2.5.1+cu121, for example, cp311 does not fit",
+            "nothing",
+            "none",
+        )
+        return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(look, step), verify=_verify(facts))
     return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 

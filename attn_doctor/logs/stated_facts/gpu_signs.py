@@ -37,9 +37,9 @@ SIGNS = (
     Sign(("Radeon", "RX "), r"^(?:[\w ]{1,30}: )?(?:AMD )?(?P<gpu>(?:Radeon (?:RX ?)?|RX ?)\d{4} ?(?:XTX|XT|GRE)?)$", {}, "implied"),
     # In the words of a person, or in quotes: "ubuntu 22.04, 6900xt", "Radeon RX 570 Series". Not in a list of supported GPUs.
     Sign(_RX, rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?(?:[Rr][Xx][ -]?)?[5679]\d{{3}} ?(?:XTX|XT|GRE|xtx|xt|gre))(?![\w-])", {}, "implied"),
-    Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0))(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
+    Sign(("RX ", "RX4", "RX5", "RX6", "RX7", "RX9", "rx ", "rx5", "rx6", "rx7"), rf"{_NO_LIST}(?<![\w.-])(?P<gpu>(?:AMD )?(?:[Rr]adeon(?:\(TM\)|™)? )?[Rr][Xx][ -]?(?:4[678]0|5[5-9]0|5[3-7]00|6[3-9][05]0|7[6-9]00|90[67]0)[MmSs]?)(?![\w-]| ?(?:XT|xt|GRE|gre))", {}, "implied"),
     Sign(("evice detected: AMD ", "evice: AMD ", "Name: AMD ", "name: AMD ", "GPU: AMD "), rf"(?:[Dd]evice detected|[Dd]evice(?: [Nn]ame)?|GPU(?: [Nn]ame)?): (?P<gpu>{_AMD})$"),
-    Sign(("GPU: ", "GPU：", "Graphics card: "), r"^(?:GPU(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
+    Sign(("GPU: ", "GPUs: ", "GPU：", "Graphics card: "), r"^[-*•\s]{0,4}(?:GPUs?(?: [Mm]odel)?|Graphics card)(?:: |：)(?:\d ?x )?(?P<gpu>(?:(?:NVIDIA |GeForce )*(?:RTX|GTX) ?)?(?:\d{4}(?: Ti| SUPER| Super)*|[AHLBV]\d{2,3}S?)(?: Laptop)?)\b.{0,20}$", {}, "implied"),
     Sign(("GeForce ",), r"(?<!\w)(?P<gpu>(?:NVIDIA )?GeForce [RG]TX \d{3,4}(?: ?Ti)?(?: ?SUPER)?(?: Laptop GPU)?)(?= \(| has | is not| detected|, compute)", {}, "implied"),
     Sign(("your GPU has capability", "GPU has capability"), r"your GPU has capability \((?P<capability>\d+, \d)\)"),
     Sign(("get_device_capability",), r"get_device_capability\(\d?\)[^\d]{1,6}\((?P<capability>\d+, \d)\)"),
@@ -70,6 +70,7 @@ SIGNS = (
     Sign(("bin\\nvcc", "bin\\\\nvcc", "bin/nvcc", "include\\crt", "include/crt"), rf"(?P<cuda_home>[A-Z]:{_WAY}{{1,2}}Program Files{_WAY}{{1,2}}NVIDIA GPU Computing Toolkit{_WAY}{{1,2}}CUDA{_WAY}{{1,2}}v(?P<toolkit>\d+\.\d)){_WAY}{{1,2}}(?:bin{_WAY}{{1,2}}nvcc|include{_WAY}{{1,2}}crt)", {}, "implied"),
     Sign(("cuda/bin/nvcc",), r"(?<![\w.])(?P<cuda_home>/usr/local/cuda)/bin/nvcc\b", {}, "implied"),
     Sign(("CUDA_HOME",), r"\busing CUDA_HOME='(?P<cuda_home>[^']{2,200})'"),
+    Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/usr/local/cuda-|[A-Za-z]:\\{1,2}Program Files\\{1,2}NVIDIA GPU Computing Toolkit\\{1,2}CUDA\\{1,2}v)(?P<toolkit>\d{1,2}\.\d))[\\/]?[\"']?$", {}, "implied"),
     Sign(("CUDA_HOME", "CUDA_PATH"), r"^(?:export |set |\$env:|declare -x )?CUDA_(?:HOME|PATH)\s?=\s?[\"']?(?P<cuda_home>(?:/|[A-Za-z]:\\)[^\"'$%:;]{2,150}?)[\"']?$"),
     # The host compiler
     Sign(("gcc (", "g++ (", "GCC version"), r"^(?P<compiler>(?:gcc|g\+\+)(?:-\d+)? \([^()]{2,60}(?:\([^()]{0,40}\))?\) \d+\.\d+\.\d+)"),

@@ -239,7 +239,13 @@ def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
 
 
 # The maker by its name in lspci, https://pci-ids.ucw.cz. lspci prints the device id only with -nn.
-_VENDORS = {"NVIDIA Corporation": NVIDIA, "Advanced Micro Devices": AMD, "Intel Corporation": INTEL, "Arc": INTEL}
+_VENDORS = {
+    "NVIDIA Corporation": NVIDIA,
+    "Advanced Micro Devices": AMD,
+    "Intel Corporation": INTEL,
+    "Arc": INTEL,
+    "Intel": INTEL,
+}
 _ARC = "56a0"  # the device id of an Arc A770 stands for every Arc: torch has code for all of them
 
 

@@ -25,9 +25,7 @@ _POSIX = r"(?<![\w.\-/\\:])/(?!content/|kaggle/)(?:[^/\s'\":]+/){0,10}?"
 _END = r"(?=[\\/>])"
 _WEBUI = r"(?:stable-diffusion-webui(?![\w.-]*aki)[\w.-]*|kohya_ss|sd-scripts|lora-scripts|OneTrainer|sdnext|[Ss]tability ?[Mm]atrix[\\/]{1,2}(?:Data[\\/]{1,2})?Packages[\\/]{1,2}[\w. -]{1,60}?)"
 _ONE_CLICK = r"(?:text-generation-webui[\w.-]*|oobabooga_windows|[Ee]asy-?[Dd]iffusion)"
-_EMBEDDED = (
-    r"(?:ComfyUI_windows_portable|Fooocus_win64[\w-]*|(?:SwarmUI|StableSwarmUI)[\\/]{1,2}dlbackend[\\/]{1,2}comfy)"
-)
+_EMBEDDED = r"(?:ComfyUI_windows_portable[\w.-]{0,30}|Fooocus_win64[\w-]*|(?:SwarmUI|StableSwarmUI)[\\/]{1,2}dlbackend[\\/]{1,2}comfy)"
 _SYSTEM = r"(?:webui_forge_cu\w+|framepack_cu\w+|sd\.webui)"
 _RUNTIME = r"(?:RVC\d{4}\w*|RVC-beta[\w-]*|GPT-SoVITS-(?:v\d|beta|\d)[\w.-]*|GPT_SoVITS-v\d[\w.-]*)"
 

@@ -41,10 +41,12 @@ _SUBJECTS = (
     Sign(("ing wheel for",), rf"^Building wheel for {_NAME} \((?:setup\.py|pyproject\.toml)\)", _BUILDING, "implied", TRIED),
     Sign(("Building ",), r"^(?:[^\w\s]\s)?Building (?P<package>[a-z][\w.-]{1,60})==\d\S{0,40}$", _BUILDING, "implied", TRIED),
     # A pinned version (==), in the command or in a file of requirements.
-    Sign(("Collecting ",), rf"^Collecting {_NAME}==(?P<asked>\d[\w.]*)(?=$|[;\s])", _INSTALLING, "implied"),
+    Sign(("Collecting ",), rf"^`?Collecting {_NAME}==(?P<asked>\d[\w.]*)(?=$|[;\s])", _INSTALLING, "implied"),
     Sign(("Building wheels for collected packages:",), rf"^Building wheels for collected packages: {_NAME}$", _BUILDING, "implied", TRIED),
-    Sign(("Collecting ",), rf"^Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
+    Sign(("Collecting ",), rf"^`?Collecting {_NAME}(?=[=<>!~@\[;]|$| \(from| @)", _INSTALLING, "implied"),
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
+    # The command alone in a line, without a prompt, as people write what they did.
+    Sign(("pip install ", "pip3 install "), r"^[`!%]?(?:pip3?|uv pip|python3? -m pip) install (?:--?[a-z-]+ )*(?P<package>flash[-_]attn|xformers|mamba[-_]ssm|causal[-_]conv1d|natten|apex|pytorch3d|detectron2)(?:==\d[\w.]*)?(?: --?[a-z-]+){0,4}[`.]?$", _BUILDING, "implied"),
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
     Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),

@@ -80,6 +80,8 @@ SIGNS = (
     # macOS
     Sign((".dylib",), r"\w\.dylib\b", _MAC, "implied"),
     Sign(("Apple M",), r"\bApple M[1-9](?: (?:Pro|Max|Ultra))?\b", {**_MAC, "machine": "arm64"}, "implied"),
+    # In the words of a person: "on a MacBook Pro M3", "我在Mac M1上", "M2 Max Mac Studio".
+    Sign(("Mac M", "mac M", "MAC M", "mac m", "MacBook", "Macbook", "macbook", "Mac mini", "Mac Mini", "Mac Studio"), r"(?<![A-Za-z0-9./_@-])(?:[Mm]ac|MAC)(?: ?[Bb]ook)?(?: ?(?:Pro|Air|[Mm]ini|Studio|pro|air))?,?(?: \(?(?:with )?(?:an? |the )?(?:Apple )?)?[Mm][1-5](?: ?(?:Pro|Max|Ultra|pro|max))?(?![A-Za-z0-9])|\bM[1-5](?: (?:Pro|Max|Ultra))? Mac(?:Book|book| [Mm]ini| Studio)\b", {**_MAC, "machine": "arm64"}, "implied", -1),
     Sign(("Mac",), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@[\w-]*(?:MacBook|Mac-?[Mm]ini|Mac-Studio|iMac|Mac)[\w.-]* \S{1,80} [%$] ", _MAC, "implied"),
     Sign(("/Users/",), r"(?<![\w:./\\])/Users/(?!runner/)[\w.-]+/", _MAC, "implied"),
     Sign(("/opt/homebrew/",), r"(?<![\w.])/opt/homebrew/", {**_MAC, "machine": "arm64"}, "implied"),
@@ -186,7 +188,7 @@ SIGNS = (
     # Boards
     Sign(("-tegra",), r"\b(?P<kernel>\d+\.\d+\.\d+-tegra)\b", _JETSON),
     Sign(("/tegra", "linux-gnu/nvidia"), r"/aarch64-linux-gnu/(?:tegra|nvidia)\b", _JETSON, "implied"),
-    Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version)?\s?[:=]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),
+    Sign(("JetPack", "Jetpack", "jetpack"), r"\b[Jj]et[Pp]ack(?: SDK| version|版本)?\s?[:=：]?\s?(?P<jetpack>[4-7](?:\.\d+){1,2})\b", _JETSON),
     Sign(("L4T",), r"\bL4T(?: version)?\s?[:=]?\s?R?(?P<l4t>3\d(?:\.\d+){1,2})\b", _JETSON),
     Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d \(release\), REVISION: \d+(?:\.\d+)?)", _JETSON),
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
@@ -195,5 +197,11 @@ SIGNS = (
     # The processor, as ultralytics prints it for a CPU build of torch: the Orin has a Cortex-A78AE, the Xavier has a Carmel.
     Sign(("Cortex-A78AE", "Carmel"), r"\bCPU \((?:Cortex-A78AE|.{0,30}Carmel)", _JETSON, "implied"),
     Sign((".nv",), r"(?:[-+=]|\btorch )\d[\w.+]*\.nv\d\d\.\d\d\b(?:-cp3\d+-cp3\d+m?-linux_aarch64)", _JETSON, "implied"),
+    Sign((".nv",), r"torch-\d[\w.+]*\.nv\d\d\.\d{1,2}(?:\.\d+)?-cp3\d+-cp3\d+m?-linux_aarch64\.whl", _JETSON, "implied"),
+    # NVIDIA's index for the Jetson; that of CUDA 12.6 belongs to JetPack 6.1 and 6.2.
+    Sign(("jetson-ai-lab",), r"\bjetson-ai-lab\.\w{2,3}/jp6/cu126\b", {**_JETSON, "jetpack": "6.2"}, "implied", -1),
+    Sign(("jetson-ai-lab", "/redist/jp/"), r"\bjetson-ai-lab\.\w{2,3}/jp\d|/compute/redist/jp/v\d", _JETSON, "implied"),
+    # In the words of a person: "on my jetson", "我在jetson上", "Hardware: Jetson".
+    Sign(("etson", "etPack", "etpack"), r"(?:\b(?:[Oo]n|[Mm]y|[Uu]sing|[Hh]ardware|[Dd]evice|[Bb]oard|[Pp]latform)(?: (?:is|a|an|my|the|NVIDIA|nvidia)){0,3} ?[:：]? ?|(?:我的?|在|用))[Jj]etson(?![\w/-]*[/-])|^[-*•\s]{0,4}[Jj]et[Pp]ack(?: version)?\s?[:：]\s?[4-7]\b", _JETSON, "implied", -1),
     Sign(("GB10", "DGX Spark"), r"\bNVIDIA GB10\b|\bDGX Spark\b", {"os": "linux", "machine": "aarch64", "board": "dgx-spark"}),
 )  # fmt: skip

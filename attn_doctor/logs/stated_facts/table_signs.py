@@ -50,6 +50,8 @@ SIGNS = (
     Sign(("Accelerator: ",), rf"^{_BULLET}Accelerator: (?P<gpu>(?:NVIDIA|Tesla|AMD) {_CARD}), \d+ MiB"),
     Sign(("Driver version  ",), r"^Driver version\s{2,60}(?P<driver>\d{3}\.\d+(?:\.\d+)?)$"),
     Sign(("CUDA compiler  ",), r"^CUDA compiler\s{2,60}CUDA (?P<toolkit>\d+\.\d+)$"),
+    # As people fill in a form: "- nvcc: 11.7", "nvcc version: 12.1", "NVCC：V12.4.131".
+    Sign(("nvcc", "NVCC", "Nvcc"), rf"^{_BULLET}(?:nvcc|NVCC|Nvcc)(?: [Vv]ersion| ?版本)?{_IS}[Vv]?(?P<toolkit>(?:9|1[0-3])\.\d)(?:\.\d{{1,3}})?{_FIELD_END}"),
     Sign(("nvcc version ...",), r"^nvcc version \.{3,} (?P<toolkit>\d+\.\d+)$"),
     Sign(("CUDA_HOME  ", "CUDA_HOME: "), r"^CUDA_HOME(?:\s{2,60}|: )(?P<cuda_home>/[^\s'\"]{2,150})$"),
 )  # fmt: skip

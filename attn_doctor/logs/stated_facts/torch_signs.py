@@ -6,7 +6,7 @@ from attn_doctor.logs.stated_facts.sign import VERSION, Sign
 
 _TORCH = rf"(?P<torch>{VERSION})"
 _CUDA, _CUDA2 = r"(?P<torch_cuda>(?:9|1[0-9])\.\d)", r"(?P<torch_cuda2>(?:9|1[0-9])\.\d)"
-_END = r"(?=$|[\s,;)'\"\]])"
+_END = r"(?=$|[\s,;)'\"`\]])"
 _PACKAGES = (
     r"torchvision|torchaudio|numpy|triton|triton-windows|pytorch-triton|flash[-_]attn|ultralytics|xformers|transformers|"
     r"bitsandbytes|causal[-_]conv1d|mamba[-_]ssm|opencv-python|opencv-python-headless|setuptools|ninja|packaging"
@@ -28,8 +28,9 @@ _TORCHES = (
     Sign((" torch ",), rf"^[`'\">*]{{0,3}}(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
     Sign(("YOLO",), r"^[`'\">*]{0,3}(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
     Sign(("/yolov", "\\yolov"), r"File \"[^\"]{0,250}[\\/](?P<checkout>yolov[579])(?:-\w{1,20})?[\\/](?:models|utils|detect|train|val|test|export|hubconf)\b", {}, "implied"),
-    Sign(("PyTorch version",), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
-    Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?'?{_TORCH}{_END}"),
+    Sign(("PyTorch version", "PyTorch Version"), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
+    Sign(("orch version ", "orch Version "), rf"^[-*•\s]{{0,4}}(?:[Pp]y)?[Tt]orch [Vv]ersion {_TORCH}[.,;]?$"),
+    Sign(("torch version", "Torch version"), rf"\b(?:py|Py)?[Tt]orch version\s?(?:[:=]|is)\s?['`]?{_TORCH}{_END}"),
     Sign(("orch: ", "orch : ", "orch  ", "orch：", "orch="), rf"^(?:\S+ ){{0,2}}(?:[Pp]y)?[Tt]orch(?:[ _]?(?:[Vv]ersion|版本))?\s{{0,20}}(?:: |：|= ?)v?{_TORCH}{_END}", {}, "implied"),
     Sign(("orch版本", "orch 版本"), rf"[Tt]orch ?版本\s?[:：]\s?v?{_TORCH}{_END}", {}, "implied"),
     Sign(("CUDA available: True", "cuda available: True", "CUDA is available: True", "is_available(): True", "cuda_available: True"), r"(?:(?:CUDA|cuda)(?: is)?[ _]available|is_available\(\)): True\b", {"available": "yes"}),
@@ -47,6 +48,9 @@ _TORCHES = (
     Sign(("(you have ",), rf"\bPyTorch {VERSION} .{{0,40}}\(you have {_TORCH}\)"),
     Sign(("+cu", "+cpu", "+rocm"), r"^'?(?P<torch>[1-9]\d?\.\d+\.\d+(?:\.dev\d+|a\d+|rc\d+)?\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))'?$", {}, "implied"),
     Sign(("Guessing wheel URL",), r"Guessing wheel URL:\s+\S{0,200}torch(?P<torch>\d+\.\d+)cxx11abi", {}, "implied"),
+    # NVIDIA's wheel for the Jetson, as a person names it.
+    Sign((".nv",), r"\btorch-(?P<torch>\d\.\d+\.\d+a\d+\+[0-9a-f]{6,12}\.nv\d\d\.\d{1,2})(?:\.\d+)?-cp3\d+-cp3\d+m?-linux_aarch64\.whl", {}, "implied"),
+    Sign(("+rocm",), r"Guessing wheel URL:\s+\S{0,200}\+rocm(?P<torch_hip>\d\d)\d{0,3}torch\d", {}, "implied"),
     # The command that installed torch: typed, in a Dockerfile, or in a notebook.
     Sign(("torch==",), rf"^(?:[^$#>]{{0,80}}[$#>] ?|[!%]|RUN )?(?:uv )?pip3? install (?:\S+ ){{0,6}}torch=={_TORCH}(?:\s.{{0,200}}/whl/(?P<index>cu\d{{2,3}}|cpu|xpu|rocm\d\.\d)\b)?", {}, "implied"),
     Sign(("torch-",), rf"^(?:Downloading|Using cached|Processing)\s\S{{0,200}}?(?<![\w.])torch-{_TORCH}-cp3\S+\.whl", {}, "implied"),
@@ -71,8 +75,8 @@ _TORCHES = (
 
 # A wheel that was installed by its name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
 _WHEEL = (
-    r"^(?:.{{0,80}}pip3? install .{{0,400}}?|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
-    r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?= |$)"
+    r"^(?:.{{0,80}}pip3? install .{{0,400}}?|.{{0,80}}\b[Ii]nstall(?:ed|ing)? .{{0,40}}?[\"'`(]|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
+    r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?=[ \"'`)]|$)"
 )
 
 _INSTALLED = (

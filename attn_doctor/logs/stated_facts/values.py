@@ -132,7 +132,8 @@ def _torch_cuda(text: str) -> Pairs:
 
 def _torch_hip(text: str) -> Pairs:
     yield "torch_flavour", "rocm"
-    yield "torch_hip", text
+    # The name of a wheel writes 6.2 as "62".
+    yield "torch_hip", text if "." in text else f"{text[0]}.{text[1:]}"
 
 
 def _index(text: str) -> Pairs:
