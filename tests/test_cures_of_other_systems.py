@@ -105,7 +105,7 @@ def test_an_environment_that_nix_only_brought_the_python_of_has_its_pip():
 def test_on_a_mac_a_package_for_nvidia_is_left_out_and_the_model_goes_to_linux():
     _, finding = first(fixture("macos-unsupported/mamba-on-a-mac"))
     assert finding.slug == "macos-unsupported"
-    assert "leave mamba-ssm out" in finding.fixes[0].steps[0].why
+    assert "remove mamba-ssm from the requirements" in finding.fixes[0].steps[0].why
     assert "Linux machine" in finding.fixes[0].steps[0].why
 
 
