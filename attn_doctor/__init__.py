@@ -26,12 +26,9 @@ def examine(**options: "Any") -> "Report":
     timeout, fail_on, ignore, environ. Raises ValueError for a request that cannot be met and
     `attn_doctor.errors.NoAnswer`, a RuntimeError, for a target that does not answer or is no Python.
     """
-    from attn_doctor.examination import Options
-    from attn_doctor.examination import examine as run
-    from attn_doctor.system import leftovers
+    from attn_doctor.examination import Options, examine_for_a_program
 
-    with leftovers.scope():
-        return run(Options(**options))
+    return examine_for_a_program(Options(**options))
 
 
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":

@@ -147,9 +147,14 @@ def test_a_script_that_starts_python_is_not_taken_for_it(tmp_path):
     assert binary.cause == "python-abi", "Python's own symbols were looked up"
 
 
-@pytest.mark.parametrize("platform", ["macosx-14.0-arm64", "macosx-10.9-x86_64"])
-def test_other_systems_are_not_judged(platform, tmp_path):
-    told = Interpreter(python=sys.executable, extension_suffix=SUFFIX, platform=platform)
+def test_on_a_mac_a_file_of_linux_is_for_another_machine(tmp_path):
+    told = Interpreter(python=sys.executable, extension_suffix=SUFFIX, platform="macosx-14.0-arm64")
+    (binary,) = read(told, None, [], {"probe": str(plain(tmp_path))}, {})
+    assert (binary.verdict, binary.cause, binary.because) == ("fails", "machine", ("it is a file of Linux, not of macOS",))  # fmt: skip
+
+
+def test_other_systems_are_not_judged(tmp_path):
+    told = Interpreter(python=sys.executable, extension_suffix=SUFFIX, platform="freebsd-14.1-release-amd64")
     (binary,) = read(told, None, [], {"probe": str(plain(tmp_path))}, {})
     assert isinstance(binary.verdict, Unknown)
     assert (binary.cause, binary.because, binary.sm) == (Unknown("not recorded"), (), ())

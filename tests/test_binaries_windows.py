@@ -193,7 +193,15 @@ def test_a_library_of_windows_is_taken_to_be_there_unless_system32_was_read(tmp_
     )
     assert loaded(tmp_path)[1] == []
     (tmp_path / "System32").mkdir()
-    assert [t.name for t in loaded(tmp_path, "System32", has_system=True)[1]] == ["USER32.dll", "api-ms-win-crt-heap-l1-1-0.dll", "python312.dll"]  # fmt: skip
+    # An API set is in no folder of a real machine either.
+    assert [t.name for t in loaded(tmp_path, "System32", has_system=True)[1]] == ["USER32.dll", "python312.dll"]
+
+
+def test_what_the_libraries_of_windows_need_themselves_is_not_looked_for(tmp_path):
+    dll(tmp_path / "own" / "module.pyd", {"USER32.dll": ["f", "gone"]})
+    dll(tmp_path / "System32" / "USER32.dll", {"nowhere.dll": ["g"]}, {"f": None})
+    assert loaded(tmp_path, "System32", has_system=True)[1] == [NoFunction("gone", "USER32.dll", "module.pyd")]
+    assert Missing("nowhere.dll", "USER32.dll") in loaded(tmp_path, "System32")[1]
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,7 @@ def test_programs_of_the_target_are_of_python_3_8(name):
         "pynvml",
         "flash_attn",
         "flash_attn_interface",
+        "mlx",
         "openvino",
         "xformers",
     }

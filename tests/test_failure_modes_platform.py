@@ -10,7 +10,7 @@ from whole_machines import RTX_4090, changed, with_flash_attn
 from attn_doctor.failure_modes import find, patterns
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Reader
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Fault, Import
 from attn_doctor.model.findings import Finding, Goal, Severity
 
 H = RTX_4090
@@ -184,3 +184,35 @@ def test_the_size_of_an_attention_matrix_is_recognised(reader):
     )
     assert "attention matrix of 1 x 8 heads at 2048 pixels: attention ran unfused" in told(reader, text)[0].message
     assert "unfused" not in told(reader, text.replace("2.00 GiB", "1.17 GiB"))[0].message
+
+
+ROSETTA = "(mach-o file, but is an incompatible architecture (have 'arm64', need 'x86_64'))"
+NATIVE = "(mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64'))"
+LIBRARY = "ImportError: dlopen(/e/lib/python3.12/site-packages/{0}/x.so, 0x0002): tried: '/e/lib/python3.12/site-packages/{0}/x.so' {1}"
+
+
+@pytest.mark.parametrize(
+    ("package", "said", "values", "commands"),
+    [
+        ("torch", NATIVE, {}, ["-m pip install --force-reinstall --no-deps torch==2.15.0"]),
+        ("cv2", NATIVE, {}, ["-m pip install --force-reinstall --no-deps opencv-python"]),
+        # A Mac with Intel runs no Python for Apple silicon.
+        ("numpy", ROSETTA, {"cpu__model": "Intel(R) Core(TM) i7"}, ["-m pip install --force-reinstall --no-deps numpy"]),
+        ("numpy", ROSETTA, {}, ["uv venv --seed --python cpython-3.12-macos-aarch64-none .venv-arm64", "-m pip install --force-reinstall --no-deps numpy"]),
+        ("numpy", ROSETTA, {"interpreter__kind": "conda"}, ["conda create --yes --name arm64 --platform osx-arm64 python=3.12", "-m pip install --force-reinstall --no-deps numpy"]),
+    ],
+)  # fmt: skip
+def test_a_library_for_the_other_processor_of_a_mac(package, said, values, commands):
+    module = "torch" if package == "torch" else package
+    fault = Fault(kind="raised", type="ImportError", message=LIBRARY.format(package, said))
+    broken = (
+        changed(MAC, torch__importable=False, torch__fault=fault, **values)
+        if module == "torch"
+        else changed(MAC, imports=(Import(module=module, ok=False, fault=fault),), **values)
+    )
+    finding = found("macos-other-processor", broken)
+    shown = [" ".join(step.argv) for fix in finding.fixes for step in fix.steps]
+    for command in commands:
+        assert any(command in line for line in shown), shown
+    assert len(finding.fixes) == (2 if said == ROSETTA and "cpu__model" not in values else 1)
+    assert found("macos-other-processor", MAC) is None

@@ -62,6 +62,22 @@ class Reader:
         on_message: Callable[[Message], None] | None,
         most: int = MOST_OUTPUT,
     ) -> None:
+        self.set_up(started, nonce, on_message, most)
+        self._threads = [
+            threading.Thread(target=self._read, args=(stream, take), daemon=True)
+            for stream, take in ((self.process.stdout, self._take_out), (self.process.stderr, self._take_err))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def set_up(
+        self,
+        started: Started,
+        nonce: bytes | None,
+        on_message: Callable[[Message], None] | None,
+        most: int = MOST_OUTPUT,
+    ) -> None:
+        """Begin with no output, without reading any."""
         self.started = started
         self.process = started.process
         self.mark = _SEPARATOR + nonce + b" " if nonce else None
@@ -80,12 +96,6 @@ class Reader:
         self._weight = 0  # of all records
         self._out = bytearray()  # with a nonce: the beginning of a line whose end has not come yet
         self._err = bytearray()
-        self._threads = [
-            threading.Thread(target=self._read, args=(stream, take), daemon=True)
-            for stream, take in ((self.process.stdout, self._take_out), (self.process.stderr, self._take_err))
-        ]
-        for thread in self._threads:
-            thread.start()
 
     def feed(self, program: bytes) -> None:
         def write() -> None:

@@ -79,7 +79,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli.output import Progress, check_outputs
     from attn_doctor.fixes.target_paths import Cannot
-    from attn_doctor.fixes.workflow import FixRequest
+    from attn_doctor.fixes.workflow import FixRequest, check_system
     from attn_doctor.model.findings import Goal
 
     check_outputs(arguments)
@@ -93,6 +93,8 @@ def execute(arguments: argparse.Namespace) -> int:
         raise Cannot("a report is judged already: give --gpu to the `attn-doctor check` that makes the report")
     if arguments.apply and not arguments.yes and not sys.stdin.isatty():
         raise Cannot("there is no terminal for the question before the change: add --yes")
+    if arguments.apply or arguments.undo or arguments.verify:
+        check_system()
     options = examination(arguments)
     request = FixRequest(
         options.surroundings,

@@ -34,8 +34,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="for files of Windows (.pyd, .dll, a wheel for win_amd64): judge them by the rules of Windows, as if the libraries of this folder "
-        "were beside Python's, such as torch\\lib of an unpacked torch; repeat for more",
+        help="for files of Windows (.pyd, .dll, a wheel for win_amd64) and macOS (.dylib, .so, a wheel for macosx): judge them by the rules of "
+        "that system, as if the libraries of this folder were there, such as torch/lib of an unpacked torch; repeat for more",
     )
     add_outputs(parser, "the answers", only=("json",))
     parser.set_defaults(execute=execute)

@@ -29,7 +29,7 @@ from attn_doctor.model.report import Broken, Report, Stopped, Target, Tool, deco
 from attn_doctor.model.trials import TrialOptions, Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
-from attn_doctor.system import failure
+from attn_doctor.system import failure, leftovers
 from attn_doctor.trials.plan import check_model
 
 Say = Callable[[str], None]
@@ -83,6 +83,12 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
             raise
         why = f"attn-doctor itself failed: {failure.summary(error)}"
         raise Broken(_cut_short(options, why, failure.code(error), **so_far)) from error
+
+
+def examine_for_a_program(options: Options) -> Report:
+    """Examine as `examine` does, for a program that goes on afterwards: every process and folder that was made is gone at the end."""
+    with leftovers.scope():
+        return examine(options)
 
 
 def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:

@@ -57,8 +57,6 @@ class Work(NamedTuple):
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
     """Return the reason why nothing may be applied here; None if it may."""
-    if facts.system.os == "windows":
-        return "applying was never tried on Windows: run the commands that `fix --suggest` shows"
     of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
     if of_system and not system_python:
         return (

@@ -31,7 +31,7 @@ from attn_doctor.probes import ask as asking
 from attn_doctor.probes.ask import QUIET
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.packages import distributions_of
-from attn_doctor.system import machine
+from attn_doctor.system import machine, platforms
 from attn_doctor.system.own_names import restore as restored
 
 Say = Callable[[str], None]
@@ -193,6 +193,15 @@ def _resolver(facts: Facts, request: FixRequest, say: Say) -> Resolver:
         return resolve(step, have, pip=None, deadline=1.0, environment={})
 
     return silent if request.offline else ask_installer
+
+
+def check_system() -> None:
+    """Raise Cannot if no environment can be copied, changed or put back on this operating system. Called before anything starts."""
+    if platforms.WINDOWS:
+        raise Cannot(
+            "--verify, --apply and --undo were never run on Windows, so attn-doctor changes and copies no environment there: "
+            "`attn-doctor fix --suggest` shows the commands, and a new environment (`py -m venv NAME`) is a safe place to try them"
+        )
 
 
 def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> None:

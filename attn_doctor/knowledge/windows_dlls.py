@@ -27,10 +27,18 @@ class WindowsLibraries(Row, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
+def is_api_set(name: str) -> bool:
+    """Return whether a name is that of an API set: Windows maps it to a library of its own, and no folder has a file of this name.
+
+    https://learn.microsoft.com/windows/win32/apiindex/windows-apisets
+    """
+    return _SETS.fullmatch(name.lower()) is not None
+
+
 def owner(name: str) -> str | None:
     """Return the source of a DLL: "windows", "python", or words; None: the table does not have it."""
     plain = name.lower()
-    if _SETS.fullmatch(plain):
+    if is_api_set(plain):
         return WINDOWS
     if re.fullmatch(r"python3\d*t?\.dll", plain):
         return PYTHON

@@ -226,6 +226,7 @@ BinaryCause = Literal[
     "library",
     "library-version",
     "machine",
+    "macos",
     "no-entry",
     "not-linked",
     "python-abi",
@@ -253,3 +254,4 @@ class Binary(Record, frozen=True, kw_only=True):
     sm: tuple[str, ...] | Unknown = UNRECORDED  # "8.0", "9.0a"
     ptx: tuple[str, ...] | Unknown = UNRECORDED
     cxx11_abi: Flag = UNRECORDED
+    macos: Text = None  # oldest macOS for which it was built; None for a file of another system

@@ -14,6 +14,7 @@ from pathlib import Path
 from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import ChosenPython
 from attn_doctor.model.foreign_text import text
+from attn_doctor.probes.prefixes import prefix_of
 
 # Files by which tools mark an environment that they made for one program: pipx, `uv tool install`.
 _HOLDER_FILES = ("pipx_metadata.json", "uv-receipt.toml")
@@ -45,11 +46,19 @@ def choose(
         # beside the doctor.
         return ChosenPython(own, "the environment that attn-doctor is installed in, which holds PyTorch")
     for name in ("python", "python3"):
-        for folder in environ.get("PATH", os.defpath).split(os.pathsep):
+        for folder in sorted(environ.get("PATH", os.defpath).split(os.pathsep), key=_is_of_the_store):
             found = shutil.which(name, path=folder) if folder else None
-            if found and not is_holder(str(Path(found).parent.parent)):
+            if found and not is_holder(prefix_of(found)):
                 return ChosenPython(found, f"`{name}` on PATH")
     return ChosenPython(own, "the interpreter that attn-doctor runs in: no other Python was found")
+
+
+def _is_of_the_store(folder: str) -> bool:
+    """Return whether Windows keeps its `python.exe` there that opens the Microsoft Store, if no Python of the Store is installed.
+
+    https://learn.microsoft.com/windows/python/faqs#why-does-running-python-exe-open-the-microsoft-store
+    """
+    return folder.replace("\\", "/").rstrip("/").lower().endswith("/microsoft/windowsapps")
 
 
 def is_holder(prefix: str) -> bool:

@@ -51,7 +51,10 @@ def driver_files(
         libcuda=_file(tree, f"{windows}/nvcuda.dll") if windows else loader.find("libcuda.so.1"),
         libnvml=_file(tree, f"{windows}/nvml.dll") if windows else loader.find("libnvidia-ml.so.1"),
         nvidia_smi=tree.program("nvidia-smi", environ.get("PATH", ""))
-        or _file(tree, "/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"),
+        or _file(
+            tree,
+            *([f"{windows}/nvidia-smi.exe"] if windows else ["/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi"]),
+        ),
         nodes=nodes,
         # Under WSL the GPU is behind /dev/dxg and on no bus; a sandbox may hide the bus and pass the driver through.
         card=None if card is False and (within_wsl or nodes or isinstance(module, str)) else card,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from attn_doctor.probes.prefixes import prefix_of
 from attn_doctor.system import files
 
 LOCKS = ("poetry.lock", "pdm.lock", "pixi.lock", "uv.lock")
@@ -65,4 +66,4 @@ def _named_by_pdm(project: Path, prefix: Path) -> bool:
         python = Path(files.text(project / ".pdm-python", 4096).strip())
     except OSError:
         return False
-    return Path(os.path.realpath(python.parent.parent)) == prefix
+    return Path(os.path.realpath(prefix_of(str(python)))) == prefix

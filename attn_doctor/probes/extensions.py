@@ -20,7 +20,10 @@ def extensions(
 
     platform = interpreter.platform
     if isinstance(platform, str) and not platform.startswith("linux"):
-        return Unknown(f"compiled extensions are read on Linux only, and this is {platform}")
+        # What `inspect` says there was never compared with the loader of such a machine, so no finding may rest on it.
+        return Unknown(
+            f"`check` judges compiled extensions on Linux only; `attn-doctor inspect FILE` reads those of {platform}"
+        )
     suffix = interpreter.extension_suffix
     found = installed(path, suffix if isinstance(suffix, str) else None)
     location = torch.location if isinstance(torch.location, str) else None

@@ -6,6 +6,7 @@ A probe that fails gives an Unknown with the reason. Only a target that does not
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -41,6 +42,7 @@ from attn_doctor.model.facts import (
 from attn_doctor.probes import imports as importing
 from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
+from attn_doctor.probes.prefixes import prefix_of, programs_of
 from attn_doctor.system import current_folder, failure, threads
 
 R = TypeVar("R", bound=Record)
@@ -65,7 +67,8 @@ VARIABLES = (
     "SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE OMP_NUM_THREADS MKL_NUM_THREADS TORCH_CUDNN_SDPA_DEPRIORITIZED "
     "TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL TORCH_ROCM_FA_PREFER_CK PYTORCH_CUDA_ALLOC_CONF PYTORCH_NVML_BASED_CUDA_CHECK "
     "TORCH_EXTENSIONS_DIR CUDA_LAUNCH_BLOCKING XFORMERS_IGNORE_FLASH_VERSION_CHECK DISTUTILS_USE_SDK SLURM_JOB_ID "
-    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD KMP_DUPLICATE_LIB_OK COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE"
+    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD KMP_DUPLICATE_LIB_OK COLAB_RELEASE_TAG KAGGLE_KERNEL_RUN_TYPE PYTORCH_ENABLE_MPS_FALLBACK "
+    "PYTORCH_MPS_HIGH_WATERMARK_RATIO DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH"
 ).split()
 
 
@@ -139,9 +142,12 @@ def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Sectio
     from attn_doctor.probes import cpu, graphics, models, project, system, toolchain
 
     environ, root, ask = request.environ, request.root, request.tools
-    prefix = str(Path(request.choice.python).parent.parent)
+    prefix = prefix_of(request.choice.python)
     # PATH as if the target were activated, because a build in the target finds the ninja and the compilers of the target first.
-    inside = {**environ, "PATH": os.pathsep.join([f"{prefix}/bin", environ.get("PATH", os.defpath)])}
+    inside = {
+        **environ,
+        "PATH": os.pathsep.join([*programs_of(request.choice.python), environ.get("PATH", os.defpath)]),
+    }
     return {
         "system": runner.start("system", System, lambda: system.system(root, environ, {"prefix": prefix}, ask=ask)),
         "graphics": runner.start(
@@ -268,6 +274,12 @@ def _behind_a_hook(name: str, answer: Answer) -> bool:
     return bool(answer.not_run) and any(d.name.lower() == name for d in found)
 
 
+def _recorded(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the variables to record."""
+    releases = sorted(name for name in environ if re.fullmatch(r"CUDA_PATH_V\d+_\d+", name))
+    return [name for name in (*VARIABLES, *releases) if name in environ]
+
+
 def _assemble(
     request: GatherRequest,
     found: dict[str, Any],
@@ -311,7 +323,7 @@ def _assemble(
     sources["environment"] = "the environment of attn-doctor"
     facts = Facts(
         grade="static" if outcome is None else "dynamic",
-        environment=tuple(Variable(name=n, value=request.environ[n]) for n in VARIABLES if n in request.environ),
+        environment=tuple(Variable(name=n, value=request.environ[n]) for n in _recorded(request.environ)),
         imports=imports,
         sources=sources,
         probes=tuple(sorted(runner.runs, key=lambda r: r.name)),

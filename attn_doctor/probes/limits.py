@@ -13,6 +13,7 @@ from attn_doctor.probes.root import Root
 from attn_doctor.system import platforms, windows
 
 _PAGE_ROUNDED_MAXIMUM = 0x7FFF_FFFF_FFFF_0000  # cgroup v1 writes "no limit" as the largest number of whole pages
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)  # str.isdigit also accepts other scripts, and int() refuses 5,000 digits
 
 
 class Memory(NamedTuple):
@@ -32,7 +33,7 @@ def memory(root: Root, *, ask: bool = True) -> Memory:
     if text is None:
         why = Unknown("/proc/meminfo cannot be read")
         return Memory(why, why, why)
-    kilobytes = {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    kilobytes = {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\w+):\s+(\d{1,15}) kB", text, re.MULTILINE)}
 
     def value(name: str) -> Number:
         return kilobytes.get(name, Unknown(f"/proc/meminfo has no {name}"))
@@ -53,8 +54,10 @@ def cores_allowed(root: Root) -> Number:
     listed = re.search(r"^Cpus_allowed_list:\s*(\S+)", root.text("/proc/self/status") or "", re.MULTILINE)
     if listed is None:
         return Unknown("there is no affinity mask to read (/proc/self/status)")
-    ranges = [part.split("-") for part in listed[1].split(",")]
-    return sum(int(r[-1]) - int(r[0]) + 1 for r in ranges)
+    ranges = [re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part, re.ASCII) for part in listed[1].split(",")]
+    if not all(ranges):
+        return Unknown("the affinity mask cannot be read (/proc/self/status)")
+    return sum(int(r[2] or r[1]) - int(r[1]) + 1 for r in ranges if r)
 
 
 class Quota(NamedTuple):
@@ -126,14 +129,14 @@ def _cpus(root: Root, folder: str, version: int) -> float | None:
         numbers = (root.text(f"{folder}/cpu.max") or "").split()
     else:
         numbers = [root.text(f"{folder}/cpu.cfs_{what}_us") or "" for what in ("quota", "period")]
-    if len(numbers) != 2 or not all(n.isdigit() for n in numbers) or int(numbers[1]) == 0:
+    if len(numbers) != 2 or not all(_NUMBER.fullmatch(n) for n in numbers) or int(numbers[1]) == 0:
         return None  # "max", or -1
     return int(numbers[0]) / int(numbers[1])
 
 
 def _bytes(root: Root, folder: str, version: int) -> float | None:
     text = root.text(f"{folder}/memory.max" if version == 2 else f"{folder}/memory.limit_in_bytes") or ""
-    if not text.isdigit() or int(text) >= _PAGE_ROUNDED_MAXIMUM:
+    if not _NUMBER.fullmatch(text) or int(text) >= _PAGE_ROUNDED_MAXIMUM:
         return None
     return int(text)
 

@@ -70,8 +70,11 @@ def _failed(error: str) -> Answer:
 
 def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
     """Return the rows of its CSV by column; None if the text is no such table."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
-    if any(len(row) != len(columns) or not row[0].isdigit() for row in rows):
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    except csv.Error:  # a NUL, or a cell of more than 128 kB
+        return None
+    if any(len(row) != len(columns) or not re.fullmatch(r"\d{1,9}", row[0], re.ASCII) for row in rows):
         return None
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -79,7 +82,7 @@ def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
 def _gpu(row: Mapping[str, str]) -> Gpu:
     def number(column: str, scale: int = 1) -> Real:
         text = row[column]
-        if re.fullmatch(r"\d+(\.\d+)?", text):
+        if re.fullmatch(r"\d{1,15}(\.\d+)?", text, re.ASCII):
             return float(text) * scale
         return None if text.lower() in _ABSENT else Unknown(f"nvidia-smi says {text!r}")
 

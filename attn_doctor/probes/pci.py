@@ -56,7 +56,7 @@ def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu
 
 def _kfd_node(tree: Root, node: str) -> AmdGpu | None:
     """Return a GPU of the amdkfd topology; None for a processor. Its number 90402 means gfx942, 90010 means gfx90a."""
-    number = re.search(r"^gfx_target_version (\d+)$", tree.text(f"{node}/properties") or "", re.MULTILINE)
+    number = re.search(r"^gfx_target_version (\d{1,9})$", tree.text(f"{node}/properties") or "", re.MULTILINE)
     if number is None or int(number[1]) == 0:
         return None
     major, rest = divmod(int(number[1]), 10000)

@@ -1,4 +1,4 @@
-"""Find the target's folders from files: its prefix, the prefix behind a virtual environment, site-packages."""
+"""Find the target's folders from files: its prefix, the prefix behind a virtual environment, its programs, site-packages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from pathlib import Path
 
 from attn_doctor.probes.root import Root
 from attn_doctor.system import files
+
+_OF_PROGRAMS = ("bin", "scripts")
+
+
+def prefix_of(python: str) -> str:
+    r"""Return the folder of an environment or of an installed Python: /usr for /usr/bin/python3, C:\Python311 for C:\Python311\python.exe."""
+    folder = Path(python).parent
+    return str(folder.parent if folder.name.lower() in _OF_PROGRAMS else folder)
+
+
+def programs_of(python: str) -> list[str]:
+    r"""Return the folders that an activated environment puts on PATH. On Windows pip installs programs into Scripts, beside python.exe."""
+    folder = Path(python).parent
+    return [str(folder)] if folder.name.lower() in _OF_PROGRAMS else [str(folder), str(folder / "Scripts")]
 
 
 def prefixes_of(prefix: str | None) -> list[str]:
@@ -18,7 +32,7 @@ def prefixes_of(prefix: str | None) -> list[str]:
     except OSError:
         return [prefix]
     home = re.search(r"^home\s*=\s*(.+)$", settings, re.MULTILINE)
-    return [prefix, str(Path(home[1].strip()).parent)] if home else [prefix]
+    return [prefix, prefix_of(f"{home[1].strip()}/python")] if home else [prefix]
 
 
 def site_packages(tree: Root, prefix: str | None) -> str | None:

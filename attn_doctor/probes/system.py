@@ -165,7 +165,7 @@ def _newest(library: bytes | None, family: bytes) -> Text:
     """Return the highest version of a family, such as GLIBCXX_3.4.30, that a library defines."""
     if library is None:
         return _NO_LIBSTDCXX
-    found = re.findall(rb"\0" + family + rb"_(\d+(?:\.\d+)+)(?=\0)", library)
+    found = re.findall(rb"\0" + family + rb"_(\d{1,9}(?:\.\d{1,9})+)(?=\0)", library)
     versions = [tuple(int(n) for n in v.split(b".")) for v in found]
     return (
         ".".join(map(str, max(versions))) if versions else Unknown(f"the libstdc++ names no {family.decode()} versions")

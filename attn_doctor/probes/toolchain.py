@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from attn_doctor import child
 from attn_doctor.model.facts import NOT_ASKED, Compiler, Flag, Shadow, Text, Toolchain, Unknown
+from attn_doctor.probes import visual_studio
 from attn_doctor.probes.cuda_home import cuda_home, with_toolkits
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
 from attn_doctor.probes.root import Root
@@ -84,7 +85,7 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
 def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
     """Return the compilers that CC and CXX name, then those on PATH.
 
-    One record for each name of a program. Without a pool no program is started.
+    One record for each name of a program. Without a pool no program is started. Visual Studio's compilers are on no PATH, and come last.
     """
     listed = list(_candidates(tree, environ))
     if pool:
@@ -92,7 +93,7 @@ def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) ->
     else:
         told = [_unasked(tree, name, path) for name, path in listed]
     found: dict[tuple[str, str], Compiler] = {}
-    for compiler in told:
+    for compiler in (*told, *(visual_studio.compilers(tree, environ) if pool else ())):
         found.setdefault((compiler.name, tree.resolve(compiler.path)), compiler)
     return tuple(found.values())
 

@@ -95,7 +95,11 @@ def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: W
 
 
 def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None) -> Iterator[Where]:
-    for name in ("CUDA_HOME", "CUDA_PATH"):
+    # NVIDIA's installer for Windows sets CUDA_PATH_V12_4 for each release, and CUDA_PATH for the last one that was installed.
+    releases = sorted(
+        (name for name in environ if re.fullmatch(r"CUDA_PATH_V\d+_\d+", name)), key=_release, reverse=True
+    )
+    for name in ("CUDA_HOME", "CUDA_PATH", *releases):
         value = environ.get(name, "")
         if _is_toolkit(tree, value):
             yield _in(tree, name, tree.name(value))
@@ -113,6 +117,11 @@ def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packa
     for home in tree.matching(f"{packages}/nvidia", "cu") if packages else ():
         if tree.is_file(f"{home}/bin/{_NVCC}"):
             yield _in(tree, "pip", home)
+
+
+def _release(name: str) -> tuple[int, ...]:
+    """Return (12, 4) for "CUDA_PATH_V12_4"."""
+    return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
 def _is_toolkit(tree: Root, folder: str) -> bool:
@@ -234,7 +243,7 @@ def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
     """
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     written = re.search(r"CUDA Version (\d+\.\d+)", tree.text(f"{root}/version.txt") or "")
     if written:
@@ -249,7 +258,7 @@ def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
 def _newest_gcc(tree: Root, includes: Sequence[str]) -> Number:
     """Return the largest major version of gcc that the toolkit's own header allows."""
     text = next((t for folder in includes if (t := tree.text(f"{folder}/crt/host_config.h"))), None)
-    limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d+)", text or "", re.MULTILINE)
+    limit = re.search(r"^#\s*if\s+__GNUC__\s*>\s*(\d{1,4})\b", text or "", re.MULTILINE)
     if limit:
         return int(limit[1])
     return Unknown("crt/host_config.h is missing" if text is None else "crt/host_config.h names no limit")

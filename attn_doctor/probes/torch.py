@@ -74,7 +74,7 @@ def version_py(path: Path) -> dict[str, str | None]:
     """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
     try:
         tree = ast.parse(files.head(path, _VERSION_FILE))
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deeply
         return {}
     values: dict[str, str | None] = {}
     for node in tree.body:

@@ -22,7 +22,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
     version = _version(location / "__init__.py")
     try:
         tree = ast.parse(files.head(block))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deeply
         why = f"{block.name} of ultralytics cannot be read: {error}"
         return all_unknown(Yolo, why, version=version, location=str(location)), source
     attention = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "AAttn"), None)

@@ -21,11 +21,18 @@ _SPEC = re.compile(
 )
 
 
+_DEEPEST = 100  # ruamel.yaml takes ten seconds for 3,000 open brackets, and then gives up
+
+
 def parse(text: str, file: str) -> dict[str, Any] | None:
     """Return the document if it is an environment.yml, else None. Raises NotExamined if it is no YAML, with the line of the error."""
+    if _depth(text) > _DEEPEST:
+        raise NotExamined(f"{file} is no environment.yml: its values are nested too deeply")
     try:
         document = YAML(typ="rt").load(text)
-    except YAMLError as error:
+    except RecursionError as error:
+        raise NotExamined(f"{file} is no valid YAML: its values are nested too deeply") from error
+    except (YAMLError, ValueError) as error:  # ValueError: a date such as 2024-99-99
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise NotExamined(
@@ -34,6 +41,15 @@ def parse(text: str, file: str) -> dict[str, Any] | None:
     if isinstance(document, dict) and isinstance(document.get("dependencies"), list):
         return document
     return None
+
+
+def _depth(text: str) -> int:
+    """Return how many brackets are open at once, at most."""
+    depth = deepest = 0
+    for match in re.finditer(r"[][{}]", text):
+        depth = depth + 1 if match[0] in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def read(document: dict[str, Any], file: str) -> ProjectFile:

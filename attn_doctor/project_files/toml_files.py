@@ -26,6 +26,8 @@ def parse(text: str, file: str) -> dict[str, Any]:
         document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise NotExamined(f"{file} is no valid TOML: {error}") from error
+    except RecursionError as error:
+        raise NotExamined(f"{file} is no valid TOML: its values are nested too deeply") from error
     return document
 
 

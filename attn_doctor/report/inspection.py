@@ -47,6 +47,7 @@ def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
         "cxx11_abi": known["cxx11_abi"],
         "glibc": known["glibc"],
         "glibcxx": known["glibcxx"],
+        "macos": known["macos"],
     }
 
 

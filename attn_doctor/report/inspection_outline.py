@@ -40,6 +40,7 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
             ("was compiled for", record.built_for_torch),
             ("needs glibc", record.glibc),
             ("needs GLIBCXX", record.glibcxx),
+            ("was built for macOS", record.macos),
             ("machine code for", _joined("sm_", record.sm)),
             ("PTX for", _joined("compute_", record.ptx)),
         )

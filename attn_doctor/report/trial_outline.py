@@ -27,6 +27,7 @@ def outline(study: Study, facts: Facts | None = None, prescription: str | None =
     groups = list(dict.fromkeys(_group(row) for row in study.trials))
     blocks += [_table(study, key, last=key == groups[-1]) for key in groups]
     blocks += kernels(study.trials)
+    blocks += _mlx(study)
     blocks += _stages(study)
     blocks += _optimised(study)
     blocks += _pipeline_notes(study)
@@ -132,6 +133,31 @@ def _milliseconds(interval: Interval | None) -> str:
         return ""
     digits = 2 if interval.median < 10 else 1 if interval.median < 1000 else 0
     return f"{interval.median:.{digits}f} ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
+
+
+def _mlx(study: Study) -> list[Block]:
+    """Return the table of MLX: the first call at a shape is told apart from the later ones."""
+    if study.mlx is None:
+        return []
+    rows = tuple(
+        (
+            Cell(str(row.shape)),
+            Cell(f"mlx-{row.kind}", "strong"),
+            Cell(_milliseconds(row.ms)),
+            Cell(f"{row.tokens_per_second:,.0f}"),
+            Cell(f"{row.first_ms:.1f}"),
+            Cell(f"{row.error:.0e}", "" if row.right else "bad"),
+        )
+        for row in study.mlx.rows
+    )
+    columns = ("shape", "computed by", "forward, ms", "tokens/s, forward", "first call, ms", "error")
+    blocks: list[Block] = []
+    if rows:
+        about = "the first call compiles and allocates, and says nothing of the speed afterwards"
+        blocks.append(Table(f"MLX on {study.mlx.rows[0].device}, float32", columns, rows, (about,)))
+    if study.mlx.notes:
+        blocks.append(Notes("MLX", study.mlx.notes))
+    return blocks
 
 
 def _stages(study: Study) -> list[Block]:

@@ -29,16 +29,29 @@ else:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child that was started in a group of its own, and every process that is still in that group. Does not wait for them.
+    """Kill a child that was started in a group of its own, and all that it started. Does not wait for them.
 
-    Linux and macOS: SIGKILL to the group. Windows: TerminateProcess for the child alone; processes that the child
-    started continue. A process that has ended, or that belongs to another user, is skipped.
+    Linux and macOS: SIGKILL to the group. Windows has no such groups: `taskkill /T` ends the child and its descendants, as long as each
+    one's parent still runs (https://learn.microsoft.com/windows-server/administration/windows-commands/taskkill). A process that has
+    ended, or that belongs to another user, is skipped.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
-        else:
+        elif process.poll() is None:
+            _end_tree(process.pid)
             process.kill()
+
+
+def _end_tree(number: int) -> None:
+    """End a process of Windows and its descendants. Does nothing if taskkill is missing or does not answer."""
+    program = os.path.join(os.environ.get("SYSTEMROOT") or "C:\\Windows", "System32", "taskkill.exe")  # noqa: PTH118
+    argv = [program, "/T", "/F", "/PID", str(number)]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_PATIENCE, check=False)
+
+
+_PATIENCE = 10.0  # seconds
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:

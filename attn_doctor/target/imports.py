@@ -226,7 +226,8 @@ def extensions():
         # torchvision catches the error of loading its library; loading the library directly shows it.
         names = []
         for folder in spec.submodule_search_locations:
-            names += ["library:" + path for path in sorted(glob.glob(os.path.join(glob.escape(folder), "_C*.so")))]
+            for pattern in ("_C*.so", "_C*.pyd"):
+                names += ["library:" + path for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))]
         with_torch.append(("torchvision", [*names, "checked:torchvision"]))
     present = lambda item: ":" in item[1][0] or found(item[1][0].split(".")[0]) is not None
     return [e for e in alone if present(e)], [e for e in with_torch if present(e)]

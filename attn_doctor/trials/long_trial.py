@@ -10,7 +10,7 @@ import msgspec
 from attn_doctor.model.facts import Facts, Fault, Record
 from attn_doctor.model.trials import Dtype, Shape, Trial, TrialOptions, TrialRun
 from attn_doctor.prescription.changes.table import PREDICTING, TRAINING
-from attn_doctor.trials import pipeline_stages
+from attn_doctor.trials import mlx_attention, pipeline_stages
 from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.best import Why, best, training_dtype
 from attn_doctor.trials.plan import BadRequest, TrialPlan, check, choose_device, plan
@@ -56,6 +56,7 @@ class Study(Record, frozen=True, kw_only=True):
     loader: loader_settings.LoaderSettings | None = None
     loader_skipped: str | None = None
     tuning: Tuning | None = None
+    mlx: mlx_attention.MlxTimes | None = None  # with --attention-only, if the target has mlx
 
 
 def grid(
@@ -123,6 +124,9 @@ def study(
         best_why=named.why,
         amp=_is_quicker_in_16_bits(last),
     )
+    if request.trial.shapes and not request.trial.backends and mlx_attention.installed(facts):
+        times = mlx_attention.measure(python, request.trial.shapes, timeout=timeout, say=say, environ=environ)
+        found = msgspec.structs.replace(found, mlx=times)
     if not request.tune or skipped:
         return found
     found = _with_loader(found, facts, python, request, timeout=timeout, say=say, environ=environ)

@@ -332,7 +332,7 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
     if amd_gpus(facts):
         means = "a version without +rocm is no build for AMD GPUs: then use the next fix"
     elif fits == "nothing":
-        means = "+cpu in the version, or None after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
+        means = "+cpu in the version, or no CUDA number after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
     else:
         means = (
             "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"

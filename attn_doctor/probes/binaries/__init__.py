@@ -39,6 +39,12 @@ def read(
         return tuple(
             windows.library(path, beside, has_system=True, module=module) for module, path in extensions.items()
         )
+    if isinstance(interpreter.platform, str) and interpreter.platform.startswith("macosx"):
+        from attn_doctor.probes.binaries import macos
+
+        folders = [str(Path(torch_location) / "lib")] if torch_location else []
+        on_mac = macos.target_of(interpreter, environ)
+        return tuple(macos.library(path, folders, on_mac, module) for module, path in extensions.items())
     from attn_doctor.probes.binaries.files import Files
     from attn_doctor.probes.binaries.package_consistency import Judged, settle
     from attn_doctor.probes.binaries.target import Target

@@ -245,7 +245,7 @@ def identify(head: bytes) -> Identity:
 def _look(head: bytes) -> str:
     if head[:2] == b"MZ":
         return "a Windows file"
-    if head[:4] in (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe"):
+    if head[:4] in (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf"):
         return "a macOS file"
     if head[:7] == b"version":
         return "a Git LFS pointer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Binary, BinaryCause, BinaryVerdict, Interpreter, Unknown
 from attn_doctor.model.foreign_text import text
 from attn_doctor.probes.ask import ask
-from attn_doctor.probes.binaries import naming, wheel, windows
+from attn_doctor.probes.binaries import macos, naming, wheel, windows
 from attn_doctor.probes.binaries.files import Files
 from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.package_consistency import Judged, settle
@@ -43,18 +43,24 @@ def inspect(
 ) -> Iterator[Binary]:
     """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read.
 
-    Files for Windows are judged by the rules of Windows: on a Windows machine, or on another system with the libraries in the folders `beside`.
+    Files for Windows and macOS are judged by the rules of these systems: on such a machine, or on another system with the libraries in the
+    folders `beside`.
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")
+    on_mac = macos.target_of(place.interpreter, environ)
     for path in paths:
         location = absolute(path)  # links are left as they are: $ORIGIN depends on them
-        if windows.is_for_windows(path) and not (on_windows or beside or path.endswith(".whl")):
+        its = "Windows" if windows.is_for_windows(path) else "macOS" if on_mac or macos.is_for_macos(path) else None
+        judgeable = beside or (on_windows if its == "Windows" else on_mac is not None)
+        if its and not judgeable and not path.endswith(".whl"):
             # Without the folders of its libraries, one that is missing would only be one that nobody named.
-            why = Unknown("it is a file of Windows, and the folders of its libraries were not named (--beside FOLDER)")
+            why = Unknown(f"it is a file of {its}, and the folders of its libraries were not named (--beside FOLDER)")
             yield Binary(module=Path(path).stem, path=location, verdict=why)
-        elif windows.is_for_windows(path) and (on_windows or beside):
+        elif its == "Windows" and judgeable:
             yield from _of_windows(location, place, environ, beside, on_windows=on_windows)
+        elif its == "macOS" and judgeable:
+            yield from _of_macos(location, place, beside, on_mac)
         elif path.endswith(".whl"):
             yield from _wheel(location, place, environ)
         else:
@@ -72,21 +78,41 @@ def _of_windows(
         else ()
     )
     folders = (*beside, *there)
+    refusal = wheel.refused_on_windows(Path(path).name, place.interpreter) if on_windows else None
+    yield from _judged(
+        path,
+        lambda: windows.library(path, folders, has_system=on_windows),
+        lambda: windows.members(path, folders, has_system=on_windows),
+        refusal,
+    )
+
+
+def _of_macos(path: str, place: Place, beside: Sequence[str], target: macos.Target | None) -> Iterator[Binary]:
+    folders = (*beside, str(Path(place.torch) / "lib")) if target and place.torch else beside
+    mac = target.mac if target else None
+    refusal = wheel.refused_on_macos(Path(path).name, place.interpreter, mac.machine, mac.macos) if mac else None
+    yield from _judged(
+        path, lambda: macos.library(path, folders, target), lambda: macos.members(path, folders, target), refusal
+    )
+
+
+def _judged(
+    path: str, library: Callable[[], Binary], members: Callable[[], Iterator[Binary]], refusal: str | None
+) -> Iterator[Binary]:
+    """Yield the record of a library, or those of a wheel; `refusal`: why an installer refuses the wheel."""
+    if not path.endswith(".whl"):
+        yield library()
+        return
     name = Path(path).name
     try:
-        if not path.endswith(".whl"):
-            yield windows.library(path, folders, has_system=on_windows)
-            return
-        refusal = wheel.refused_on_windows(name, place.interpreter) if on_windows else None
-        judged = list(windows.members(path, folders, has_system=on_windows))
+        records = list(members())
     except (DamagedFile, OSError) as error:
         yield _unread(path, name, error)
         return
-    if not judged:
-        yield Binary(
-            module=name, path=path, verdict=None, because=("it holds no compiled extension",), sm=(), ptx=(), needs=()
-        )
-    for record in judged:
+    if not records:
+        nothing = ("it holds no compiled extension",)
+        records = [Binary(module=name, path=path, verdict=None, because=nothing, sm=(), ptx=(), needs=())]
+    for record in records:
         yield record if refusal is None else _refused(record, refusal)
 
 

@@ -34,12 +34,12 @@ def installed(path: Sequence[str], suffix: str | None, root: Root | None = None)
     found = {}
     for module in KNOWN:
         *packages, name = module.split(".")
-        fitting = [f"{name}{ending}" for ending in (suffix, ".abi3.so", ".so") if ending]
+        fitting = [f"{name}{ending}" for ending in (suffix, ".abi3.so", ".so", ".pyd") if ending]
         files = [
             f"{folder}/{entry}"
             for folder in ("/".join([place, *packages]) for place in path if place)
             for entry in tree.entries(folder)
-            if re.fullmatch(rf"{re.escape(name)}(?:\.[^.]+)?\.so", entry)
+            if re.fullmatch(rf"{re.escape(name)}(?:\.[^.]+)?\.(?:so|pyd)", entry)
         ]
         if files:
             files.sort(key=lambda file: _rank(Path(file).name, fitting))  # stable: earlier folders stay in front

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from attn_doctor.model.facts import Interpreter
@@ -55,6 +55,11 @@ class WheelFile:
     def of_windows(self) -> list[str]:
         """Return the libraries and extension modules for Windows."""
         return sorted(m for m in self._members if m.lower().endswith((".pyd", ".dll")))
+
+    @property
+    def of_macos(self) -> list[str]:
+        """Return the libraries and extension modules for macOS."""
+        return sorted(m for m in self._members if m.endswith((".so", ".dylib")))
 
     def opener(self, member: str) -> Callable[[], Mapped]:
         """Return the function that unpacks a member when it is called."""
@@ -112,14 +117,30 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
 
 def refused_on_windows(name: str, interpreter: Interpreter) -> str | None:
     """Return why pip would refuse a wheel of this name in a Python of Windows; None if it would not, or if that is not known."""
-    if not isinstance(interpreter.tag, str) or not isinstance(interpreter.platform, str):
+    if not isinstance(interpreter.platform, str):
         return None
     here = interpreter.platform.replace("-", "_")
+    return _refused(name, interpreter, {here}, here)
+
+
+def refused_on_macos(name: str, interpreter: Interpreter, machine: str, macos: str | None) -> str | None:
+    """Return why pip would refuse a wheel of this name on a Mac; None if it would not, or if that is not known. `macos`: "14.5"."""
+    version = pair(macos) if macos else None
+    return (
+        _refused(name, interpreter, set(mac_platforms(version, machine)), f"macOS {macos} on {machine}")
+        if version
+        else None
+    )
+
+
+def _refused(name: str, interpreter: Interpreter, platforms: set[str], here: str) -> str | None:
+    if not isinstance(interpreter.tag, str) or not interpreter.tag.startswith("cp"):
+        return None
     try:
         _, _, _, tags = parse_wheel_filename(name)
     except InvalidWheelFilename:
         return "its name is not the name of a wheel, so no installer accepts it"
-    if any(tag in _supported(interpreter.tag, tag.platform) and tag.platform in ("any", here) for tag in tags):
+    if any(tag in _supported(interpreter.tag, tag.platform) and tag.platform in {"any", *platforms} for tag in tags):
         return None
     made_for = ", ".join(sorted(map(str, tags)))
     return f"its name says {made_for}, and the target is {interpreter.tag} on {here}: an installer refuses it"

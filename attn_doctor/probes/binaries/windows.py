@@ -139,6 +139,7 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
         glibc=None,
         glibcxx=None,
         cxx11_abi=None,
+        macos=None,
         **_gpu_code(found),
     )
 

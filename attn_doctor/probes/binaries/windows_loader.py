@@ -83,7 +83,10 @@ class Folder:
 
 
 class Process:
-    """Hold the libraries that one process loads. `folders`: the folders that it searches, in this order, after the folder of the file itself."""
+    """Hold the libraries that one process loads.
+
+    `folders`: the folders that it searches, in this order, after the folder of the file itself; System32 is the last one, if it is there.
+    """
 
     def __init__(self, folders: Sequence[Folder], machine: str = "x86-64", *, has_system: bool = False) -> None:
         """Begin an empty process. `has_system`: System32 is one of the folders, so a library of Windows has to be in them too."""
@@ -108,7 +111,8 @@ class Process:
 
     def brought(self, name: str) -> bool:
         """Return whether a library that is in no folder is a part of Windows or Python, so that it is assumed to exist."""
-        return not self._has_system and windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
+        known = windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
+        return windows_dlls.is_api_set(name) or (known and not self._has_system)
 
     def _load(self, library: Library, own: Folder, troubles: list[Trouble]) -> None:
         try:
@@ -133,10 +137,15 @@ class Process:
             if not self.brought(name):
                 self._miss(name, library, troubles)
             return
-        if name.lower() not in self.loaded:
+        if name.lower() not in self.loaded and self._is_of_system(there):
+            self.loaded[name.lower()] = there  # the libraries of Windows fit each other, and need hundreds of others
+        elif name.lower() not in self.loaded:
             self._load(there, own, troubles)
         lacking = [function for function in functions if not self._exports(there, function, own)]
         troubles.extend(NoFunction(function, there.name, library.name) for function in lacking)
+
+    def _is_of_system(self, library: Library) -> bool:
+        return self._has_system and bool(self._folders) and self._folders[-1].get(library.name) is library
 
     def _miss(self, name: str, library: Library, troubles: list[Trouble]) -> None:
         if windows_dlls.owner(name) is not None and not self._has_system:
