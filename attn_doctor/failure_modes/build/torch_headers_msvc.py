@@ -37,6 +37,7 @@ from attn_doctor.failure_modes.shared import build_log, building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD127",
@@ -116,6 +117,16 @@ def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
     return (first, *ready, Fix(title="Build with another MSVC", steps=(other,), verify=verify))
 
 
+def _is_new(facts: Facts) -> bool:
+    """Say whether the MSVC that is known there is 14.44 or newer; cl.exe prints 19.44 for it."""
+    kits = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
+    found = [pair(kit.version) for kit in kits if kit.name == "cl" and isinstance(kit.version, str)]
+    return any(version is not None and version[1] >= _NEW for version in found)
+
+
+_NEW = 44
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     if isinstance(hit.variant, Rest):
@@ -132,6 +143,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     return (
         Fix(title="Define USE_CUDA for the build", steps=(define,), verify=verify),
-        Fix(title="Build with a newer MSVC", steps=(newer,), verify=verify),
+        *(() if _is_new(facts) else (Fix(title="Build with a newer MSVC", steps=(newer,), verify=verify),)),
         *building.without_compiling(facts),
     )

@@ -218,8 +218,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     first: tuple[Fix, ...] = ()
     if isinstance(hit.variant, Missing) and "libc10.so" in hit.variant.libraries:
+        name = subject.stated(facts)
+        module = f", {name.replace('-', '_')}" if name and name.replace("-", "_").isidentifier() else ""
+        look = commands.by_hand(
+            (*commands.starting(facts), "-c", f"import torch{module}"),
+            "must print no error: then nothing is broken. If `import torch` fails, install torch first",
+            "nothing",
+            "none",
+        )
         step = commands.by_hand((), "write `import torch` before the import of the extension", "your program", "none")
-        first = (Fix(title="Import torch first", steps=(step,), verify=commands.check(facts)),)
+        first = (
+            Fix(
+                title="Import torch first",
+                steps=(look, step) if facts.grade == "stated" else (step,),
+                verify=commands.check(facts),
+            ),
+        )
     made = wheel_fixes.fixes(facts, "it was built for another CUDA than torch")
     runtime = (
         _runtime(facts, hit.variant) if isinstance(hit.variant, Missing) and subject.package(facts) is None else ()
