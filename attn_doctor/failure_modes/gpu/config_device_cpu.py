@@ -181,10 +181,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     confidence = Confidence.HIGH
     unset = any("unset" in m.groups for m in seen.matches)
     other = OTHER_DEVICES.match(device or "")
-    if count == "0" and unset and other is None and all("device" in m.groups for m in proven):
+    named = device is None or _NUMBERS.fullmatch(device) is not None
+    if count == "0" and unset and other is None and named and all("device" in m.groups for m in proven):
         return None  # nothing is hidden: torch-sees-no-gpu names the causes
     if other is not None and device is not None:
         cause, message = _other(seen, device)
+        confidence = Confidence.MEDIUM
+    elif not named:
+        cause = Cause(why="number")
+        message = f"The program there was told to use the device {device}, which is no device's name: Ultralytics hides every GPU from torch then."
         confidence = Confidence.MEDIUM
     elif hidden:
         cause, message = Cause(why="hidden"), f"{_VARIABLE} hides every GPU from the program there."
@@ -200,6 +205,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
+_NUMBERS = re.compile(
+    r"(?:cuda)?[\d,: -]*", re.IGNORECASE
+)  # "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
 # Devices that are no GPU of NVIDIA: the deep-learning accelerator of a Jetson, GPUs of Intel and others.
 OTHER_DEVICES = re.compile(
     r"(?P<kind>dla|xpu|intel|npu|hpu|mlu|musa|tpu|hip|rocm|vulkan|directml|dml|privateuseone)\b", re.IGNORECASE
