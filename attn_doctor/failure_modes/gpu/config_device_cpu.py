@@ -65,7 +65,7 @@ MODE = FailureMode(
             "is not available on CPU. Please make sure torch can access a CUDA device.",
         ),
         Sign(
-            pattern=r"Invalid CUDA '?device=(?P<device>[^' ]*)'? requested",
+            pattern=r"Invalid CUDA '?device=(?P<device>[^'{} ]*)'? requested",
             literal="Invalid CUDA ",
             sample="ValueError: Invalid CUDA 'device=1' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
         ),
