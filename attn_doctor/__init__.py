@@ -24,7 +24,7 @@ def examine(**options: "Any") -> "Report":
 
     The options are the fields of `attn_doctor.examination.Options`: target, goal, static, trial, trials, logs, facts,
     timeout, fail_on, ignore, environ. Raises ValueError for a request that cannot be met and
-    `attn_doctor.errors.NoAnswer`, a RuntimeError, for a target that does not answer or is no Python.
+    `attn_doctor.errors.NoAnswer`, a RuntimeError, for a target that does not answer or is not a Python.
     """
     from attn_doctor.examination import Options, examine_for_a_program
 

@@ -31,7 +31,7 @@ from mutants_in_pytest import JOBS, RESULTS, TIMES, WANTED
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
-    "judging", "failure_modes", "commands", "wheels", "fixes", "report/redact.py", "knowledge/finder.py", "knowledge/nearest_torch.py",
+    "judging", "failure_modes", "commands", "wheels", "fixes", "report/redact", "knowledge/finder.py", "knowledge/nearest_torch.py",
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
 TESTS = """best causes_in_front compare compiler_limits cures_of_each_failure_mode cures_of_one_cause cures_on_machines driver_cures environments_of_logs failure_modes_*

@@ -252,7 +252,7 @@ PRESENT = [
             "dlopen(/Users/user/venv/lib/python3.12/site-packages/torch/_C.so, 0x0002): tried: '/Users/user/venv/lib/python3.12/site-packages/torch/_C.so' "
             "(mach-o file, but is an incompatible architecture (have 'x86_64', need 'arm64'))"
         ),
-        "torch does not import: a library of torch is for x86_64, and the Python that loads it for arm64.",
+        "Importing torch fails: a library of torch is for x86_64, and the Python that loads it for arm64.",
     ),
     ("import-hang", torch_fault("", kind="timeout", seconds=120.0), "Importing torch does not end, within 120 s"),
     ("flash-attn-4-namespace", changed(H, flash_attention=FA4), "Only flash-attn-4 4.0.0b36 is installed"),

@@ -226,9 +226,9 @@ def _flash(**more: object) -> str:
 def test_the_row_says_which_kind_of_flash_attn_is_not_there():
     failed = Import(module="flash_attn", ok=False, fault=DEATHS["raised"])
     assert _flash() == "not installed"
-    assert _flash(imports=(failed,)) == "no package of that name; a module flash_attn is there, and does not import"
+    assert _flash(imports=(failed,)) == "no package of that name; a module flash_attn is there, and cannot be imported"
     assert _flash(flash_attention__namespace_only=True).endswith("a folder flash_attn without code is there")
-    assert "does not import" in implied_goal(changed(RTX_4090, imports=(failed,)))[1]
+    assert "importing it fails" in implied_goal(changed(RTX_4090, imports=(failed,)))[1]
     assert "installed" not in implied_goal(changed(RTX_4090, imports=(failed,)))[1]
 
 

@@ -141,7 +141,7 @@ def test_an_error_that_names_visual_studio_is_of_windows():
 def test_a_warning_about_cl_is_no_sure_cause():
     _, finding = first(f"running build_ext\n{WARNING}building 'seg_cuda' extension\n")
     assert (finding.slug, finding.confidence.value) == ("host-compiler-missing", "low")
-    assert finding.fixes[0].title == "Build where cl.exe is on PATH"
+    assert finding.fixes[0].title == "Build in a prompt that has cl.exe on PATH"
     _, finding = first(f"running build_ext\n{WARNING}error: command 'cl.exe' failed: None\n")
     assert (finding.slug, finding.confidence.value) == ("host-compiler-missing", "high")
 

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "pip install -r r.txt fails when installing flash_attn: ModuleNotFoundError: No module named 'torch'\n"
         ),
         "torch-missing-at-build",
-        "The torch 2.9.1 of your environment is not visible there.",
+        "The torch 2.9.1 of your environment is not visible to that build.",
         [
             "-m pip install setuptools",
             "export MAX_JOBS=2",
@@ -45,7 +45,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "ImportError: DLL load failed while importing _C: 找不到指定的模块。\n"
         ),
         "windows-dll-missing",
-        "_C of detectron2 did not load there",
+        "_C of detectron2 could not be loaded",
         ["setuptools"],
     ),
     "a wheel of others for Windows": (
@@ -84,7 +84,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\nUbuntu 22.04\n"
         ),
         "cuda-home-unset",
-        "PyTorch found no CUDA toolkit there",
+        "PyTorch found no CUDA toolkit in",
         [
             "cuda-toolkit=" + ASK_TORCH.format("/srv/envs/miniconda3/envs/p/bin/python"),
             "export CUDA_HOME=/srv/envs/miniconda3/envs/p",
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
             '        File "/usr/lib/python3.10/subprocess.py", line 421, in check_output\n'
         ),
         "nvcc-missing",
-        "the build starts nvcc in /opt/cuda-11.7/bin there",
+        "the build starts nvcc in /opt/cuda-11.7/bin",
         ["ls -d /usr/local/cuda*/bin/nvcc", 'export CUDA_HOME="$(dirname'],
     ),
     "the compat libcuda of an image": (

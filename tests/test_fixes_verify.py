@@ -55,7 +55,8 @@ def test_doing_without_flash_attn_leaves_none_that_fails():
     broken = _with_failing_flash_attn()
     without = way(intent=WITHOUT)
     assert (
-        after_fix_verdict.verdict(without, (), report(facts=broken)) == "flash-attn is still there, and does not import"
+        after_fix_verdict.verdict(without, (), report(facts=broken))
+        == "flash-attn is still installed, and importing it fails"
     )
     assert after_fix_verdict.verdict(way(), (), report(facts=broken)) is None
     assert after_fix_verdict.verdict(without, (), report()) is None

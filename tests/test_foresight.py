@@ -221,9 +221,15 @@ def titles(made: Plan) -> list[str]:
 def test_nothing_is_installed_after_a_way_that_leads_elsewhere():
     """A wheel by others and WSL2 are ways by themselves: pip in Windows' Python would compile after both."""
     made = plan_of("windows-11-rtx-4070", Goal.FLASH_ATTN)
-    assert [way.title for way in made.ways] == ["Look for a wheel that somebody else built", "Use WSL2"]
+    assert [way.title for way in made.ways] == ["Use WSL2", "Install the unsigned wheel that mjun0812 built"]
     assert {way.intent for way in made.ways} == {WORK}
-    assert not any(isinstance(one.step, Install) for way in made.ways for one in way.steps)
+    assert not any(isinstance(one.step, Install) for one in made.ways[0].steps)
+    installed = [one.step.requirements for one in made.ways[1].steps if isinstance(one.step, Install)]
+    assert installed[0] == ("einops",)
+    assert [text.rpartition("/")[2] for text in installed[1]] == [
+        "flash_attn-2.8.3%2Bcu126torch2.6-cp311-cp311-win_amd64.whl"
+    ]
+    assert len(installed) == 2
 
 
 def test_under_windows_another_torch_comes_before_a_wheel_for_it_and_not_before_wsl():

@@ -310,5 +310,6 @@ def test_the_contract_of_wheels_json():
         "reasons",
         "kind",
         "package",
+        "builder",
         "listed",
     }

@@ -70,7 +70,7 @@ def test_what_a_build_lacks_is_no_consequence_of_the_missing_gpu(lack):
     assert found[slug].root_cause
     assert any(step.argv or step.why for fix in found[slug].fixes for step in fix.steps)
     assert found["no-gpu-present"].root_cause
-    assert "runs only where there is a GPU" in found["no-gpu-present"].message
+    assert "runs only on a machine with a GPU" in found["no-gpu-present"].message
 
 
 @pytest.mark.parametrize("lack", LACKING)
@@ -247,4 +247,4 @@ def test_a_machine_without_a_gpu_is_not_told_that_flash_attn_can_be_built_on_it(
     facts = with_flash_attn(LOGIN)
     told = {f.slug: f.message for f in diagnose(facts, Goal.TRAIN).findings}
     assert "built" not in told["no-gpu-present"]
-    assert "runs only where there is a GPU" in told["no-gpu-present"]
+    assert "runs only on a machine with a GPU" in told["no-gpu-present"]

@@ -110,4 +110,4 @@ def test_no_torch_brings_triton_to_windows():
     finding = judged("PS C:\\p> python t.py", "torch 2.6.0+cu126", line)
     newer = next(fix for fix in finding.fixes if fix.title == "Install a torch with a newer Triton")
     assert newer.steps[-1].argv[-3:] == ("install", "--upgrade", "triton-windows")
-    assert "brings a newer Triton" not in newer.steps[0].why
+    assert "installs a newer Triton" not in newer.steps[0].why

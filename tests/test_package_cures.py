@@ -302,3 +302,38 @@ def test_what_is_built_for_a_gpu_is_compiled_although_the_index_has_a_wheel():
     own = package_cures.for_gpu(facts, "gsplat")[0].steps
     assert not any(isinstance(step, Install) for step in own)
     assert any("torch_extensions" in " ".join(step.argv) for step in own)
+
+
+WINDOWS = {"platform": "win-amd64", "version": "3.12.4"}
+NAMED = "flash_attn-2.8.3%2Bcu128torch2.8-cp312-cp312-win_amd64.whl"
+
+
+@pytest.mark.parametrize(
+    ("target", "torch", "system", "name"),
+    [
+        (WINDOWS, {"version": "2.8.0+cu128", "cuda": "12.8"}, {}, NAMED),
+        (WINDOWS, {"version": "2.8.0"}, {}, NAMED),  # whose CUDA nobody names: the usual one
+        (WINDOWS, {"version": "2.8.0+cu129", "cuda": "12.9"}, {}, NAMED),  # within one major it mostly loads
+        (WINDOWS, {"version": "2.7.1+cu128", "cuda": "12.8"}, {}, "flash_attn-2.8.3%2Bcu128torch2.7-cp312-cp312-win_amd64.whl"),
+        (WINDOWS, {"version": "2.8.0+cpu", "cuda": None}, {}, None),
+        (WINDOWS, {"version": "2.8.0+cpu"}, {}, None),
+        (WINDOWS, {"version": "2.99.0+cu128", "cuda": "12.8"}, {}, None),
+        (WINDOWS, {}, {}, None),
+        ({**WINDOWS, "version": "3.8.1"}, {"version": "2.8.0+cu128", "cuda": "12.8"}, {}, None),
+        ({"platform": "linux-aarch64", "version": "3.12.4"}, {"version": "2.8.0", "cuda": "12.8"}, {"board": "jetson"}, None),
+    ],
+)  # fmt: skip
+def test_the_exact_file_of_another_builder_is_named_for_a_machine(target, torch, system, name):
+    facts = stated(
+        interpreter=Interpreter(**target),
+        torch=Torch(**torch),
+        system=System(**system),
+        subject=Subject(package="flash-attn"),
+    )
+    found = wheel_fixes.by_others(facts)
+    assert (found and found.url.rpartition("/")[2]) == name
+    if name is not None:
+        (step,) = wheel_fixes.look_it_up(facts).steps
+        assert isinstance(step, Install)
+        assert (step.requirements, step.built_by, step.no_deps) == ((found.url,), "mjun0812", True)
+        assert "`attn-doctor wheels --prove URL` reads it before it is installed" in step.why

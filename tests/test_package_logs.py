@@ -15,19 +15,19 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a wheel of this system, another Python": (
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Windows (win_amd64); the system there is Windows too, so probably the Python version differs, or the Python has 32 bits.",
+        "is for Python 3.11 on Windows (win_amd64); this system is Windows too, so probably the Python version differs, or the Python has 32 bits.",
         [f'python -c "{ASK}"', ASK_TORCH, None],
     ),
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.12 on Linux (linux_x86_64), and the system there is Windows.",
+        "is for Python 3.12 on Linux (linux_x86_64), and this system is Windows.",
         [ASK_TORCH, None],
     ),
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
-        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system there differs.",
+        "is for Python 3.10 on Linux (manylinux_2_28_x86_64); the log does not show whether the Python or the system differs.",
         [f'python -c "{ASK}"', None],
     ),
     "uv tells the Python": (
@@ -36,7 +36,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "  Caused by: A URL dependency is incompatible with the current platform: https://example.org/flash_attn-2.8.1-cp311-cp311-linux_x86_64.whl\n"
         ),
         "wheel-platform-mismatch",
-        "is for Python 3.11 on Linux (linux_x86_64), and the Python there is 3.13.",
+        "is for Python 3.11 on Linux (linux_x86_64), and this Python is 3.13.",
         ["attn-doctor wheels"],
     ),
     "uv, Linux's wheel on Windows": (
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)\n"
         ),
         "wheel-platform-mismatch",
-        "The wheel is for Linux (`linux_x86_64`), and the system there is Windows (`win_amd64`).",
+        "The wheel is for Linux (`linux_x86_64`), and this system is Windows (`win_amd64`).",
         [ASK_TORCH, None],
     ),
     "torch alone was exchanged, and xFormers is of another CUDA": (
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
             "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n    PyTorch 2.3.0+cu121 with CUDA 1201\n"
         ),
         "environment-pollution",
-        "torch 2.3.0+cu118 is there now, and torchvision is built for torch 2.2.0: only torch was replaced.",
+        "torch 2.3.0+cu118 is installed now, and torchvision is built for torch 2.2.0: only torch was replaced.",
         [
             "python -m pip install --upgrade xformers torch==2.3.0 torchvision==0.18.0 --index-url https://download.pytorch.org/whl/cu118"
         ],
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
     "a compiled part that is missing, with the wheel for the torch of the log": (
         "$ pip list\ntorch 2.3.0+cu121\nmmcv 2.2.0\n$ python a.py\nModuleNotFoundError: No module named 'mmcv._ext'\n",
         "extension-not-built",
-        "mmcv._ext, the compiled part of mmcv, is not there: the package was installed without it.",
+        "mmcv._ext, the compiled part of mmcv, is missing: the package was installed without it.",
         [
             "python -m pip uninstall -y mmcv mmcv-lite mmcv-full",
             (

@@ -12,7 +12,7 @@ from whole_machines import RTX_4090, changed, packages, with_flash_attn
 from attn_doctor import commands
 from attn_doctor.commands.installers import context
 from attn_doctor.failure_modes import no_build_here
-from attn_doctor.fixes import alternatives, build_forecast, joining, pins
+from attn_doctor.fixes import alternatives, build_forecast, finished_wheels, joining, pins
 from attn_doctor.fixes.plan import RIGHT, WITHOUT, WORK, Change, Draft, PlannedStep, Way
 from attn_doctor.fixes.plan_builder import make, pip_version, planned
 from attn_doctor.fixes.resolve import Resolved, _from_report, _from_uv, _lock_of_uv, by_hand, since, wanted
@@ -360,19 +360,19 @@ def test_a_finished_wheel_serves_all_causes_that_offer_it_and_the_others_keep_th
         (cause("AD2", slug="nvcc-missing"), (build, wheel)),
         (cause("AD3"), (numpy,)),
     ]
-    (only,) = alternatives._finished(shared)
+    (only,) = finished_wheels.finished(shared)
     assert [(codes, one.title) for codes, one in only] == [(("AD3",), "numpy"), (("AD1", "AD2"), "wheel")]
     stopped = [(cause("AD1"), (wheel,)), (cause("AD2", slug="nvcc-missing"), (build,))]
-    (only,) = alternatives._finished(stopped)
+    (only,) = finished_wheels.finished(stopped)
     assert [(codes, one.title) for codes, one in only] == [(("AD1", "AD2"), "wheel")]
     another = fix("another", install(WHEEL.replace("2.8.3", "2.8.2")))
-    assert list(alternatives._finished([(cause("AD1"), (wheel,)), (cause("AD3"), (another,))])) == []
-    assert [said(one.steps) for chosen in alternatives._compiled(shared) for one in chosen[1]] == [
+    assert list(finished_wheels.finished([(cause("AD1"), (wheel,)), (cause("AD3"), (another,))])) == []
+    assert [said(one.steps) for chosen in finished_wheels.compiled(shared) for one in chosen[1]] == [
         ["flash-attn"],
         ["flash-attn"],
         ["numpy"],
     ]
-    assert alternatives._compiled([(cause("AD1"), (wheel,)), (cause("AD3"), (numpy,))]) == []
+    assert finished_wheels.compiled([(cause("AD1"), (wheel,)), (cause("AD3"), (numpy,))]) == []
 
 
 def test_helped_causes_have_the_cures_of_their_consequences():
@@ -411,7 +411,7 @@ def test_a_removal_becomes_a_replacement_on_linux():
     (made,) = alternatives._replaced(H, gone)
     assert (said(made.steps), made.steps[0].why) == (
         ["flash-attn"],
-        "it does not work, and its files must not mix with those of a new flash-attn",
+        "the installed flash-attn does not work, and its files must not mix with the files of a new flash-attn",
     )
     assert alternatives._replaced(changed(H, system__os="windows"), gone) == ()
     assert alternatives._replaced(H, cause("AD1", fix("f", install("numpy")))) == ()

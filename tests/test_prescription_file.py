@@ -48,8 +48,11 @@ def test_it_is_written_for_this_user_alone_and_read_again():
         ({"machine": {**kept.here(), "cores": 512}}, "for another machine .cores 512, here"),
         ({"machine": None}, "does not say for which machine"),
         ({"version": 99}, "is no prescription that this attn-doctor can read"),
-        ({"training": {"LD_PRELOAD": "/x.so"}}, "a change that this attn-doctor does not know .LD_PRELOAD"),
-        ({"training": {"threads": "2; rm"}}, "does not know .threads"),
+        (
+            {"training": {"LD_PRELOAD": "/x.so"}},
+            "a change that this version of attn-doctor does not support .LD_PRELOAD",
+        ),
+        ({"training": {"threads": "2; rm"}}, "does not support .threads"),
         ({"predicting": []}, "does not hold the changes"),
     ],
 )
@@ -74,7 +77,7 @@ def test_a_folder_that_others_may_write_to_is_not_used():
 
 
 def test_another_torch_is_refused():
-    with pytest.raises(kept.Refused, match=r"measured with torch 2.8.0\+cpu, and this is 2.9.1"):
+    with pytest.raises(kept.Refused, match=r"measured with torch 2.8.0\+cpu, and the installed torch is 2.9.1"):
         kept.refuse_other_torch(made(), "2.9.1")
 
 
@@ -116,7 +119,7 @@ def test_an_allocator_is_put_before_what_is_preloaded_already_and_cores_are_kept
 def test_a_torch_that_was_changed_since_is_seen_before_the_program_starts(tmp_path):
     (tmp_path / "version.py").write_text("__version__ = '2.9.1+cpu'\n")
     kept.write(made(torch_file=str(tmp_path / "__init__.py")))
-    with pytest.raises(NothingToRun, match=r"this is 2.9.1\+cpu"):
+    with pytest.raises(NothingToRun, match=r"installed torch is 2.9.1\+cpu"):
         prescribed(["yolo"], {}, None, [])
 
 

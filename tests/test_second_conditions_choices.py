@@ -38,7 +38,7 @@ def test_a_host_whose_driver_is_older_than_an_image_asks_gets_the_newest_or_star
     assert "supports CUDA 12.6" in finding.message
     (first, *_), last = finding.fixes[0].steps, finding.fixes[-1]
     assert first.argv == ("sudo", "ubuntu-drivers", "install")
-    assert last.title == "Start this image without its check of the driver version"
+    assert last.title == "Start the container image without its check of the driver version"
     assert "NVIDIA_DISABLE_REQUIRE=1" in last.steps[0].argv
     assert "CUDA Version 12.0 or newer" in last.steps[0].why
 
@@ -62,8 +62,11 @@ def test_the_torch_of_a_jetson_is_exchanged_where_it_is_not_nvidias_own(facts, f
     [
         ("RuntimeError: The NVIDIA driver on your system is too old (found version 11040).\n", "CUDA 11.4 at most"),
         ("RuntimeError: The NVIDIA driver on your system is too old (found version 12080).\n", "CUDA 12.8 at most"),
-        ("RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.\n", "compile its PTX"),
-        ("Search for `cudaErrorUnsupportedPtxVersion' in https://docs.nvidia.com/\n", "compile its PTX"),
+        (
+            "RuntimeError: CUDA error: the provided PTX was compiled with an unsupported toolchain.\n",
+            "compile the kernel's PTX",
+        ),
+        ("Search for `cudaErrorUnsupportedPtxVersion' in https://docs.nvidia.com/\n", "compile the kernel's PTX"),
     ],
 )
 def test_what_a_log_says_of_the_cuda_of_a_driver(text, says):
@@ -177,10 +180,10 @@ def test_a_torch_with_a_newer_triton(changes, arch, newer):
 @pytest.mark.parametrize(
     ("os", "titles", "package"),
     [
-        ("windows", ["Install the triton of the torch that is there"], "triton-windows=="),
+        ("windows", ["Install the triton that was made for the installed torch"], "triton-windows=="),
         (
             "linux",
-            ["Install torch and its triton together", "Install the triton of the torch that is there"],
+            ["Install torch and its triton together", "Install the triton that was made for the installed torch"],
             "triton==",
         ),
     ],

@@ -63,7 +63,7 @@ NOT_COMPATIBLE = (
 @pytest.mark.parametrize(
     ("text", "confidence", "says"),
     [
-        (INSUFFICIENT, "high", "is older than the CUDA that torch was built for"),
+        (INSUFFICIENT, "high", "is older than the CUDA version for which torch was built"),
         (f"{NOT_COMPATIBLE}{INSUFFICIENT}", "low", "may be too old"),
     ],
 )

@@ -129,7 +129,7 @@ def test_the_driver_that_programs_get_counts(libcuda, version, met):
     ("text", "confidence", "says"),
     [
         ("The NVIDIA driver on your system is too old (found version 11040).\n", "high", "supports CUDA 11.4"),
-        ("CUDA error: the provided PTX was compiled with an unsupported toolchain.\n", "high", "its PTX"),
+        ("CUDA error: the provided PTX was compiled with an unsupported toolchain.\n", "high", "the kernel's PTX"),
     ],
 )
 def test_what_a_log_says_of_an_old_driver(text, confidence, says):

@@ -77,7 +77,7 @@ def broken(failed: object = UNKNOWN, **fault) -> object:
 )
 def test_a_requirement_that_does_not_import_is_named(facts, name):
     finding = found("requirements-missing", facts)
-    assert finding.message.startswith(f"{name} does not import")
+    assert finding.message.startswith(f"Importing {name} fails")
     assert finding.evidence[0].path == "imports.1.ok"
     assert len(finding.evidence) == (2 if facts.imports[1].fault.where else 1)
 

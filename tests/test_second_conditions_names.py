@@ -216,7 +216,7 @@ def test_a_conflict_names_the_first_package():
         "ultralytics 8.2.103 requires numpy<2.0.0,>=1.23.0, but you have numpy 2.1 which is incompatible.\n"
         "torchvision 0.17.2 requires torch==2.2.2, but you have torch 2.3.0 which is incompatible.\n"
     )
-    exchanged = "torch 2.3.0 is there now, and torchvision is built for torch 2.2.2: only torch was replaced."
+    exchanged = "torch 2.3.0 is installed now, and torchvision is built for torch 2.2.2: only torch was replaced."
     assert told("environment-pollution", text).message == exchanged
     assert told("environment-pollution", text.splitlines()[0]).message.startswith("ultralytics needs another numpy")
 

@@ -293,11 +293,15 @@ def test_any_log_may_tell_the_goal():
     [
         (WELL, Goal.TRAIN, "train and predict"),
         (with_flash_attn(WELL), Goal.TRAIN, "train and predict"),
-        (with_flash_attn(WELL, error="ImportError: x"), Goal.FLASH_ATTN, "flash-attn is installed but does not import"),
+        (
+            with_flash_attn(WELL, error="ImportError: x"),
+            Goal.FLASH_ATTN,
+            "flash-attn is installed, but importing it fails",
+        ),
         (
             changed(with_flash_attn(WELL, error="ImportError: x"), flash_attention__version=None),
             Goal.FLASH_ATTN,
-            "a module flash_attn_2_cuda is there, which does not import",
+            "a module flash_attn_2_cuda is there, but importing it fails",
         ),
         (changed(WELL, yolo__kind="fork"), Goal.FLASH_ATTN, "a fork that uses flash-attn"),
         (changed(WELL, project__pins=Unknown("not read")), Goal.TRAIN, "train and predict"),

@@ -108,7 +108,7 @@ def test_flash_attn_that_does_not_import_is_ruled_out_in_its_own_words():
         TrialOptions(),
     )
     assert reasons(planned, "float16")["flash-attn-2"] == (
-        "flash_attn does not import: flash_attn_2_cuda.so: undefined symbol: _ZN3c105Error"
+        "importing flash_attn fails: flash_attn_2_cuda.so: undefined symbol: _ZN3c105Error"
     )
 
 
@@ -140,7 +140,7 @@ def test_xformers_is_looked_for_among_the_packages():
 def test_without_torch_nothing_is_run():
     assert plan(facts(Torch(version=None)), TrialOptions()).skipped == "there is no torch in the target"
     broken = Torch(version="2.9.0", importable=False, fault=Fault(kind="signal", signal="SIGSEGV"))
-    assert plan(facts(broken), TrialOptions()).skipped == "torch does not import in the target (SIGSEGV)"
+    assert plan(facts(broken), TrialOptions()).skipped == "importing torch fails in the target environment (SIGSEGV)"
 
 
 def test_without_ultralytics_the_shapes_alone_are_tried():

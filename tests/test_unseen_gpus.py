@@ -48,7 +48,7 @@ def test_a_program_that_sees_no_gpu_asks_its_own_python_before_anything_is_insta
     # "sh" quotes the path of Windows; its own shells need no quotes there.
     assert lines(found) == [f"'D:\\apps\\webui\\venv\\Scripts\\python.exe' -c \"{ASK}\"", "nvidia-smi"]
     assert [fix.title for fix in found.fixes] == [
-        "Ask the Python of that program, and the driver",
+        "Print what torch and the driver report",
         "If that torch is a CPU build: install a CUDA build",
         "If nvidia-smi fails or shows an older CUDA: install the driver",
         "Without an NVIDIA GPU: compute on the CPU",
@@ -81,10 +81,10 @@ def test_where_the_driver_runs_the_cuda_of_torch_neither_is_to_be_installed():
         "torch.__version__: 2.4.1+cu124\ntorch.cuda.is_available(): False\n" + SMI.format("560.35.03", "12.6")
     )
     assert found.message == (
-        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 there supports that CUDA, and torch sees no GPU; the log does not say why: the "
+        "torch 2.4.1+cu124 is built for CUDA 12.4, the driver 560.35.03 supports that CUDA, and torch sees no GPU; the log does not say why: the "
         "GPU is hidden from the program, or the program uses another environment, or the driver needs a restart."
     )
-    assert [fix.title for fix in found.fixes] == ["Ask the Python of that program, and the driver"]
+    assert [fix.title for fix in found.fixes] == ["Print what torch and the driver report"]
 
 
 def test_a_cpu_torch_beside_nvcc_is_the_cause():
@@ -104,7 +104,7 @@ def test_an_amd_card_gets_amds_torch_and_no_driver_of_nvidia():
         "GPU: AMD Radeon RX 7800 XT\nOS: Windows 11\nRuntimeError: Torch is not able to use GPU; add --skip-torch\n"
     )
     assert [fix.title for fix in found.fixes] == [
-        "Ask the Python of that program, and the driver",
+        "Print what torch and the driver report",
         "Install AMD's torch for Windows",
     ]
     assert lines(found) == [f'python -c "{ASK}"']
@@ -130,7 +130,7 @@ def test_libcuda_that_is_not_found_under_wsl_lies_in_its_folder(where, said):
     found = finding(where + said)
     assert found.slug == "wsl2-driver-stub"
     assert found.message == (
-        "libcuda.so is not found under WSL there: it is in /usr/lib/wsl/lib, which is not on the loader's path."
+        "libcuda.so is not found inside WSL: the file is in /usr/lib/wsl/lib, which is not on the loader's path."
     )
     assert lines(found) == [
         "export LD_LIBRARY_PATH=/usr/lib/wsl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
@@ -185,7 +185,7 @@ def test_an_error_of_hip_names_the_gpu_before_anything_is_installed(said):
     assert (found.slug, found.severity) == ("rocm-specific", Severity.ERROR)
     assert [fix.title for fix in found.fixes] == [
         "See whether this torch is for the GPU",
-        "Use an image with a newer ROCm",
+        "Use a container image with a newer ROCm",
         "See which call fails",
     ]
     assert lines(found, 1) == ["docker pull rocm/pytorch:latest"]
@@ -314,7 +314,8 @@ def test_an_amd_card_has_no_driver_of_nvidia():
         "my Radeon RX 7800 XT\nC:\\ai\\main.py\nRuntimeError: Found no NVIDIA driver on your system. Please check\n"
     )
     assert (
-        found.message == "The torch there is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
+        found.message
+        == "The installed torch is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
     )
     assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
 

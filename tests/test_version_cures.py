@@ -22,7 +22,7 @@ DETECTRON = "[03/02 10:11:12 detectron2]: Environment info:\n------  ------\nsys
 FIRST = {
     "Python in the table of another program: torch 2.4 is the last for 3.8, and what was compiled is built again": (
         f"{REFUSED.format('NVIDIA GeForce RTX 3080', 'sm_86')}{DETECTRON}",
-        "torch there has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA GeForce RTX 3080 (sm_86)",
+        "torch has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA GeForce RTX 3080 (sm_86)",
         [
             f"python3 {AGAIN}torch==2.4.1 torchvision==0.19.1",
             "python3 -m pip install torch==2.4.1 torchvision==0.19.1",
@@ -31,7 +31,7 @@ FIRST = {
     ),
     "no Python: no pin, and torchaudio moves with torch in a program that needs it": (
         f'File "D:\\GPT-SoVITS\\runtime\\lib\\site-packages\\torch\\cuda\\__init__.py", line 3\n{REFUSED.format("NVIDIA GeForce RTX 5080", "sm_120")}',
-        "torch there has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA GeForce RTX 5080 (sm_120)",
+        "torch has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA GeForce RTX 5080 (sm_120)",
         [
             f"D:\\GPT-SoVITS\\runtime\\python.exe {AGAIN}torch torchvision torchaudio --index-url {WHL}/cu128",
             f"D:\\GPT-SoVITS\\runtime\\python.exe -m pip install torch torchvision torchaudio --index-url {WHL}/cu128",
@@ -39,12 +39,12 @@ FIRST = {
     ),
     "the same release of an old torch, for the GPU": (
         f"YOLOv5 Python-3.8.10 torch-1.10.2+cu102, and more\n{REFUSED.format('NVIDIA A40', 'sm_86')}",
-        "torch there has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA A40 (sm_86)",
+        "torch has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA A40 (sm_86)",
         [f"python -m pip install torch==1.10.2+cu113 torchvision==0.11.3+cu113 {STABLE}"],
     ),
     "a toolkit of CUDA 11 speaks for a driver of its time": (
         f"Python 3.9.18 (main, Sep 11 2023, 13:41:44)\n{NVCC_11}{REFUSED.format('NVIDIA A40', 'sm_86')}",
-        "torch there has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA A40 (sm_86)",
+        "torch has code for sm_37, sm_50, sm_60, sm_70, sm_75, but not for NVIDIA A40 (sm_86)",
         [
             f"python {AGAIN}torch==2.7.1 torchvision==0.22.1 --index-url {WHL}/cu118",
             f"python -m pip install torch==2.7.1 torchvision==0.22.1 --index-url {WHL}/cu118",
@@ -52,13 +52,13 @@ FIRST = {
     ),
     "an A100 under CUDA 10.2, in the words of a person": (
         f"{NCCL}I train on 4 A100-SXM4-80GB GPUs with PyTorch 1.8.1 and CUDA 10.2.\n",
-        "torch there is built for CUDA 10.2, which does not support A100-SXM4-80GB (sm_80): that GPU needs CUDA 11.0 or newer.",
+        "torch is built for CUDA 10.2, which does not support A100-SXM4-80GB (sm_80): that GPU needs CUDA 11.0 or newer.",
         [f"python -m pip install torch==1.8.1+cu111 torchvision==0.9.1+cu111 {STABLE}"],
     ),
     "a V100 under CUDA 10.2: its code is there": (f"{NCCL}I train on 4 V100-SXM2 GPUs with PyTorch 1.8.1 and CUDA 10.2.\n", "A CUDA call of NCCL failed", ["export NCCL_DEBUG=INFO"]),
     "the driver's line for an old torch stands before words": (
         f"{TOO_OLD.format(10020)}YOLOv5 v5.0-9-g12ab torch 1.8.0 CPU\nDriver version 440.33.01\n",
-        "The driver there supports CUDA 10.2 at most",
+        "This driver supports CUDA 10.2 at most",
         [
             f"python3 {AGAIN}torch==1.8.0 torchvision==0.9.0 {STABLE}",
         ],
@@ -67,7 +67,7 @@ FIRST = {
         ('venv "E:\\web ui\\venv\\Scripts\\Python.exe"\n'
         "Python 3.11.4 (tags/v3.11.4:d2340ef, Jun  7 2023, 05:45:37) [MSC v.1934 32 bit (Intel)]\n"
         "ERROR: Could not find a version that satisfies the requirement torch (from versions: none)\nERROR: No matching distribution found for torch\n"),
-        "The Python there is a 32-bit Python, and torch has wheels only for 64 bits.",
+        "The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
         [
             "winget install --id Python.Python.3.11 -e --architecture x64",
             'py -3.11-64 -m venv --clear "E:\\web ui\\venv"',
@@ -83,7 +83,7 @@ FIRST = {
         "ROCm has not supported gfx803 (AMD Radeon Pro WX 7100) since 4.0",
         ["python", None],
     ),
-    "an Arc": (f"Intel(R) Arc(TM) B580 Graphics\nOS: Ubuntu 24.04.1 LTS (x86_64)\nPython version: 3.12.3\n{NO_CUDA}", "The torch there is a CPU build.", [
+    "an Arc": (f"Intel(R) Arc(TM) B580 Graphics\nOS: Ubuntu 24.04.1 LTS (x86_64)\nPython version: 3.12.3\n{NO_CUDA}", "The installed torch is a CPU build.", [
         f"python3 {AGAIN}torch==2.13.0 torchvision==0.28.0 --index-url {WHL}/xpu",
         f"python3 -m pip install torch==2.13.0 torchvision==0.28.0 --index-url {WHL}/xpu",
     ]),

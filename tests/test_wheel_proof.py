@@ -18,10 +18,10 @@ import pytest
 from extensions import SUFFIX, build, module
 
 from attn_doctor.errors import Refused
-from attn_doctor.model.facts import Binary, Unknown
+from attn_doctor.model.facts import Binary, Needed, Unknown
 from attn_doctor.model.wheel_file import WheelContents
 from attn_doctor.probes.binaries.mapped import DamagedFile
-from attn_doctor.probes.binaries.wheel_contents import contents
+from attn_doctor.probes.binaries.wheel_contents import contents, overwritten
 from attn_doctor.wheels import quarantine
 from attn_doctor.wheels.online import NotReached
 from attn_doctor.wheels.proof import MEANING, prove
@@ -115,6 +115,41 @@ def test_a_member_that_record_does_not_list(tmp_path):
     assert contents(path).unlisted == ("probe_attn/late.py",)
 
 
+def test_the_packages_that_it_asks_for(tmp_path):
+    asked = "Name: probe-attn\nVersion: 1.0\nRequires-Dist: torch\nRequires-Dist: einops>=0.6; extra == 'x'\nRequires-Dist: evil @ https://h/evil.tar.gz\n"
+    found = seen(tmp_path, {}, metadata=asked)
+    assert found.requires == ("torch", "einops", "evil @ https://h/evil.tar.gz")
+    assert "it asks for packages from addresses: evil @ https://h/evil.tar.gz" in prove(found, [], ()).notices
+
+
+def test_files_of_other_packages_that_it_would_replace(tmp_path):
+    site, scripts = tmp_path / "site", tmp_path / "bin"
+    for path in (
+        site / "numpy" / "__init__.py",
+        site / "probe_attn" / "__init__.py",
+        scripts / "tool",
+        scripts / "probe",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    info = site / "Probe.Attn-0.9.dist-info"
+    info.mkdir()
+    (info / "RECORD").write_text("probe_attn/__init__.py,sha256=x,1\n../bin/probe,,\n")
+    path = packed(
+        tmp_path / NAME,
+        {
+            "numpy/__init__.py": b"",
+            "numpy/new.py": b"",
+            "probe_attn/__init__.py": b"",
+            "probe_attn-1.0.data/scripts/tool": b"",
+            "probe_attn-1.0.data/scripts/probe": b"",
+            "probe_attn-1.0.data/data/numpy/__init__.py": b"",
+        },
+    )
+    assert overwritten(path, site, scripts, "probe-attn") == ("numpy/__init__.py", "tool")
+    assert overwritten(path, site, scripts, None) == ("numpy/__init__.py", "probe_attn/__init__.py", "tool", "probe")
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 torn"])
 def test_what_is_no_archive(tmp_path, content):
     path = tmp_path / NAME
@@ -167,6 +202,8 @@ def test_a_file_that_fits():
         ({}, {"name": None}, ("8.9",), "its name says flash-attn, its METADATA nothing"),
         ({}, {"version": "2.8.2"}, ("8.9",), "its name says version 2.8.3, its METADATA 2.8.2"),
         ({}, {"version": None}, ("8.9",), "its name says version 2.8.3, its METADATA nothing"),
+        ({}, {"tags": ("cp311-cp311-linux_x86_64",)}, ("8.9",), "its name says cp312-cp312, its WHEEL cp311-cp311"),
+        ({"needs": (Needed(name="libcudart.so.13", found="/x"),)}, {}, ("8.9",), "its name says CUDA 12, and flash_attn_2_cuda needs libcudart.so.13"),
         ({}, {"path": "flash.whl"}, ("8.9",), "its name is not the name of a wheel, so no installer accepts it"),
         ({}, {"at_startup": ("evil.pth",)}, ("8.9",), "it brings code that runs whenever Python starts: evil.pth"),
         ({}, {"leaving": ("../a", "../b")}, ("8.9",), "members leave the folder of the archive, or are links: ../a, ../b"),
@@ -185,6 +222,8 @@ def test_a_file_that_is_refused_with_the_proof(record, inside, gpus, why):
         ({"built_for_torch": Unknown("x"), "cxx11_abi": None}, {}, ("8.9",)),
         ({}, {"version": "2.8.3+cu12torch2.8cxx11abiTRUE"}, ("8.9",)),
         ({}, {"name": "Flash.Attn"}, ("8.9",)),
+        ({}, {"tags": ("cp312-cp312-manylinux_2_28_x86_64",)}, ("8.9",)),
+        ({"needs": (Needed(name="libcudart.so.12", found="/x"), Needed(name="libc.so.6", found="/x"))}, {}, ("8.9",)),
         ({}, {"path": "flash_attn-2.8.3+cu128torch2.8-cp312-cp312-linux_x86_64.whl"}, ("8.9",)),
         ({"cxx11_abi": False}, {"path": "flash_attn-2.8.3+cu128torch2.8-cp312-cp312-linux_x86_64.whl"}, ("8.9",)),
         ({}, {}, ("12.0", "8.6")),
@@ -245,6 +284,9 @@ class Answer:
     def __exit__(self, *ended):
         return None
 
+    def geturl(self) -> str:
+        return "https://host/"
+
     def read(self, size: int) -> bytes:
         block = self.blocks.pop(0) if self.blocks else b""
         if isinstance(block, Exception):
@@ -263,13 +305,37 @@ def web(tmp_path, monkeypatch):
 def test_a_wheel_is_fetched_under_its_own_name_into_a_folder_of_the_user(web):
     answers, folder = web
     answers.append(Answer(b"one", b"two"))
-    path = quarantine.fetch(
-        "https://host/releases/v1/flash_attn-1%2Bcu128torch2.8-cp312-cp312-win_amd64.whl?x=1", lambda _: None
-    )
-    assert path == folder / "flash_attn-1+cu128torch2.8-cp312-cp312-win_amd64.whl"
+    url = "https://host/releases/v1/flash_attn-1%2Bcu128torch2.8-cp312-cp312-win_amd64.whl?x=1"
+    found = quarantine.fetch(url, lambda _: None)
+    path = found.path
+    assert path.parent.parent == folder
+    assert path.name == "flash_attn-1+cu128torch2.8-cp312-cp312-win_amd64.whl"
     assert path.read_bytes() == b"onetwo"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [p.name for p in folder.iterdir()] == [path.name]
+    assert found.sha256 == hashlib.sha256(b"onetwo").hexdigest() == quarantine.sha256(path)
+    assert found.changed is None
+    assert {stat.S_IMODE(place.stat().st_mode) for place in (folder, path.parent)} == {0o700}
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert quarantine.held(url) == found
+    path.write_bytes(b"other")
+    assert quarantine.held(url) is None
+    path.unlink()
+    assert quarantine.held(url) is None
+    assert quarantine.held("https://host/releases/v2/x-1-py3-none-any.whl") is None
+
+
+def test_another_file_from_the_same_address_is_told(web):
+    answers, folder = web
+    url = "https://host/a-1-py3-none-any.whl"
+    answers += [Answer(b"one"), Answer(b"one"), Answer(b"two"), Answer(b"one")]
+    first, same, other, again = (quarantine.fetch(url, lambda _: None) for _ in range(4))
+    assert (first.changed, same.changed, again.changed) == (None, None, None)
+    one, two = (hashlib.sha256(content).hexdigest() for content in (b"one", b"two"))
+    assert other.changed.startswith(f"its address gave another file before: SHA-256 {one} on 20")
+    assert f", now {two}; if its builder says that it was replaced, take its line out of {folder}" in other.changed
+    ledger = folder / "digests.jsonl"
+    assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
+    ledger.write_text("torn {\n[1]\n" + ledger.read_text())
+    assert quarantine.held(url).sha256 == one
 
 
 @pytest.mark.parametrize("url", ["https://host/", "https://host/a.tar.gz", "https://host/a%00b.whl"])
@@ -292,7 +358,11 @@ def test_nothing_is_left_of_a_file_that_was_not_read_to_its_end(web, monkeypatch
     answers.append(Answer(b"one", b"two"))
     with pytest.raises(NotReached, match="it is larger than"):
         quarantine.fetch("https://host/a-1-py3-none-any.whl", lambda _: None)
-    assert list(folder.iterdir()) == []
+    monkeypatch.setattr(quarantine, "_LONGEST", -1.0)
+    answers.append(Answer(b"one"))
+    with pytest.raises(NotReached, match="not read to its end after"):
+        quarantine.fetch("https://host/a-1-py3-none-any.whl", lambda _: None)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 # --- the command
@@ -325,6 +395,17 @@ def test_the_command_on_a_file_with_a_missing_symbol(tmp_path):
     found = json.loads(done.stdout)
     assert found["verdict"] == "refused"
     assert "c10::not_a_name()" in found["against"][0]
+
+
+def test_the_command_on_a_file_whose_name_lies_about_its_abi(tmp_path):
+    """The old std::string is in the symbol: RKSs. The name says that of the new one."""
+    name = f"probe_attn-1.0+cu12torch2.2cxx11abiTRUE-{TAG}-{TAG}-linux_x86_64.whl"
+    files = {f"probe_attn_cuda{SUFFIX}": extension(tmp_path, "_ZN3c106detail14torchCheckFailEPKcS2_jRKSs")}
+    done = command(tmp_path, str(packed(tmp_path / name, files)), "--json", "-")
+    assert done.returncode == 1, done.stderr
+    assert (
+        "its name says cxx11abiTRUE, and probe_attn_cuda was compiled with FALSE" in json.loads(done.stdout)["against"]
+    )
 
 
 def test_the_command_on_a_file_that_runs_code_at_startup(tmp_path):

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.fixes.target_paths import Cannot
+from attn_doctor.errors import Refused
 from attn_doctor.knowledge import flash_attention
 from attn_doctor.knowledge.wheel_key import Candidate
 from attn_doctor.model.facts import Unknown
 from attn_doctor.model.trials import Trial
-from attn_doctor.wheels import online
+from attn_doctor.wheels import builders_pages, online
 from attn_doctor.wheels.answer import Wanted, _abi_of, _cuda_of, _merged, answer, key_for
 
 HERE = {"torch": "2.8.0", "python": "3.12", "platform": "linux_x86_64", "glibc": "2.35", "gpus": ("8.9",)}
@@ -38,7 +38,10 @@ def web(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    pages, asked = {}, []
+    pages = {
+        one.address: b'{"siblings": []}' if "huggingface" in one.address else b"[]" for one in builders_pages.pages()
+    }
+    asked = []
 
     def urlopen(request, timeout):
         asked.append((request.get_method(), request.full_url, request.headers["User-agent"], timeout))
@@ -73,15 +76,20 @@ def test_both_pages_are_asked_and_read(web):
     assert notes[0] == "2 wheels there are newer than the tables"
     assert notes[1].startswith("the release page of flash-attn was asked at ")
     assert notes[2] == "PyPI has flash-attn 9.9.0, which the tables do not have"
-    assert len(notes) == 4
-    assert said == ["asking the release page of flash-attn", "asking the PyPI page of flash-attn"]
-    assert [(method, url, timeout) for method, url, _, timeout in asked] == [
+    assert len(notes) == 7
+    assert said[:3] == [
+        "asking the release page of flash-attn",
+        "asking the PyPI page of flash-attn",
+        "asking the page of mjun0812",
+    ]
+    assert [(method, url, timeout) for method, url, _, timeout in asked[:2]] == [
         ("GET", online.RELEASES, 15.0),
         ("GET", online.REGISTRY, 15.0),
     ]
+    assert len(asked) == 5
     assert asked[0][2].startswith("attn-doctor/")
     online.newer_wheels(KEY, said.append)
-    assert len(asked) == 2  # the second time, the cache is fresh
+    assert len(asked) == 5  # the second time, the cache is fresh
 
 
 @pytest.mark.parametrize(
@@ -151,8 +159,9 @@ def test_a_page_of_another_shape_is_told(web):
         pages[online.RELEASES], pages[online.REGISTRY] = content, b"{}"
         found, notes = online.newer_wheels(KEY, lambda _: None)
         assert found == ()
-        assert all("answered something that cannot be read" in note for note in notes)
-        assert len(notes) == 2
+        assert all("answered something that cannot be read" in note for note in notes[:2])
+        assert all("was asked at" in note for note in notes[2:])
+        assert len(notes) == 5
         online._place(online.RELEASES).unlink()
 
 
@@ -168,7 +177,7 @@ def test_an_old_page_is_used_and_named_where_the_network_is_gone(web):
     pages[online.RELEASES] = b"[]"
     assert online.fetch(online.REGISTRY).stale == "gone"
     _, notes = online.newer_wheels(KEY, lambda _: None)
-    assert [note.endswith("; now it cannot be: gone") for note in notes] == [False, True]
+    assert [note.endswith("; now it cannot be: gone") for note in notes] == [False, True, False, False, False]
     assert json.loads(online._place(online.RELEASES).read_text())["content"] == []
     assert online._place("a") != online._place("b")
 
@@ -292,7 +301,7 @@ def test_where_each_part_of_a_key_comes_from():
     ],
 )
 def test_a_key_that_is_none(values, words):
-    with pytest.raises(Cannot, match=words):
+    with pytest.raises(Refused, match=words):
         answer(Wanted(**{**HERE, **values}), None)
 
 
@@ -337,7 +346,7 @@ def test_notes_on_what_no_table_knows():
     assert answer(Wanted(**HERE), None).notes == ()
     newer = answer(Wanted(**{**HERE, "torch": "9.9.0", "release": "9.9.9"}), None).notes
     assert len(newer) == 2
-    assert all(note.endswith(": that is no reason against it.") for note in newer)
+    assert all(note.endswith(". The table may be too old: a wheel may still fit.") for note in newer)
     nobody = answer(Wanted(), changed(RTX_4090, graphics__gpus=())).notes
     assert any(note.startswith("There is no NVIDIA GPU here: ") for note in nobody)
 

@@ -9,7 +9,7 @@ from attn_doctor.model.facts import Fault, FaultKind
 
 # The first frame that faulthandler names, '  File "/x/y.py", line 3 in f'; frames of attn-doctor and of importlib are skipped.
 _FRAME = re.compile(r'^  File "(?!<attn-doctor|<frozen importlib|<string>)([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
-_MOST_TEXT = 2000  # characters of its last output
+_MOST_TEXT = 2000  # at most so many characters of the child's last output are kept
 
 
 def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_section: str | None, seconds: float) -> Fault:

@@ -34,9 +34,9 @@ class Message(NamedTuple):
 
 
 def _message(line: bytes) -> Message | None:
-    """Return the record in a line; None if the line is no record.
+    """Return the record in a line; None if the line is not a record.
 
-    A program that reads the nonce in the target's memory can forge one.
+    A program that reads the nonce in the target's memory can forge a record.
     """
     try:
         said = json.loads(line)

@@ -49,7 +49,7 @@ class Started:
         reaped(self.process, GRACE)
 
     def end_the_rest(self) -> None:
-        """End what left the process group, found by its mark."""
+        """End the processes that left the process group; the mark in their environment shows them."""
         processes.end_marked(leftovers.MARK, self.mark)
 
     def forget(self) -> None:
@@ -105,7 +105,7 @@ def start(
 
 
 def _temporary(environ: Mapping[str, str]) -> str | None:
-    """Return a new folder for a child's temporary files. If the child has a TMPDIR that attn-doctor has not, the folder is made there."""
+    """Return a new folder for a child's temporary files. If the child's TMPDIR differs from attn-doctor's, the folder is made in the child's TMPDIR."""
     place = environ.get("TMPDIR")
     if not place or place == os.environ.get("TMPDIR"):
         return leftovers.new_folder()
@@ -122,7 +122,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop() -> None:
-    """End every child that still runs, and start no further one: after Ctrl-C.
+    """End every child that still runs, and start no more children. Called after Ctrl-C.
 
     Children have their own sessions, so Ctrl-C does not reach them.
     """

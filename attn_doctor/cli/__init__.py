@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         wheels,
     )
 
-    made = argparse.ArgumentParser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
+    made = _Parser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in (
@@ -71,12 +71,21 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Return the help formatter: rich on a terminal; elsewhere argparse's own with a fixed width, so that help can be compared."""
+    """Return the help formatter: the one of rich on a terminal, else argparse's own with a fixed width, so that the help is the same in every file and test."""
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
 
         return RichHelpFormatter
     return _Plain
+
+
+class _Parser(argparse.ArgumentParser):
+    """Quote a wrong argument without what it could do on a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        from attn_doctor.system.printable import printable
+
+        super().error(printable(message))
 
 
 class _Plain(argparse.HelpFormatter):
@@ -129,14 +138,16 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
         return None
     from attn_doctor.cli.total_timeout import TotalTimeout
 
-    signal.signal(signal.SIGTERM, _stopped)  # also where it was ignored: the clock sends it
+    signal.signal(
+        signal.SIGTERM, _stopped
+    )  # set even if the signal was ignored before: the clock of --total-timeout sends it
     return TotalTimeout(seconds)
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
-    """Say why a command ended early, and write what is in its report so far."""
+    """Say why a command ended early, and write the part of the report that it has."""
     from attn_doctor import child
-    from attn_doctor.system import failure
+    from attn_doctor.system import failure, streams
 
     if isinstance(error, Broken):
         child.stop()
@@ -145,7 +156,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
         return failure.tell(error.__cause__ or error)
     if failure.limit(error) or error.exit_code == INTERNAL:
         return failure.tell(error)
-    sys.stderr.write(f"attn-doctor: {error.introduced}: {error}\n")
+    streams.tell(f"attn-doctor: {error.introduced}: {error}")
     return error.exit_code
 
 

@@ -24,7 +24,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
+        help="train with what is installed, or have flash-attn installed and working (default: flash-attn if it is installed and broken, if "
+        "the project requires it, or if ultralytics is a fork that uses it; else train)",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
@@ -50,7 +51,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="try this attention backend only; repeat for more",
     )
     parser.add_argument(
-        "--log", action="append", default=[], metavar="FILE", help="read a build or run log too; - for standard input"
+        "--log",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="also read this log of a build or a run; - for standard input",
     )
     parser.add_argument(
         "--facts", metavar="FILE", help="judge the facts in this file (or in a report) instead of this machine"

@@ -20,7 +20,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     parser.add_argument("before", metavar="BEFORE", help="a JSON report; - for standard input")
     parser.add_argument("after", metavar="AFTER", help="another one")
-    add_outputs(parser, "the comparison", only=("json", "markdown"), redacted=False)
+    add_outputs(parser, "the comparison", only=("json", "markdown"))
     add_fail_on(parser, "a new problem from this severity on")
     parser.set_defaults(execute=execute)
 
@@ -33,6 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.report.comparison import compare
     from attn_doctor.report.comparison_outline import outline
     from attn_doctor.report.formats import Answer
+    from attn_doctor.report.gate import Gate
 
     check_outputs(arguments)
     names = (arguments.before, arguments.after)
@@ -41,9 +42,14 @@ def execute(arguments: argparse.Namespace) -> int:
     before, after = (decode_report(read_file(name), name) for name in names)
     found = compare(before, after)
     shown = (Path(names[0]).name, Path(names[1]).name)  # a folder may name its owner
-    blocks = outline(before, after, found, shown)
-    write(arguments, lambda: Answer(found, lambda: blocks))  # redacted: saved reports are redacted already
+
+    def answer(gate: Gate) -> Answer:
+        clean = gate.report(before), gate.report(after)
+        compared = compare(*clean)
+        return Answer(compared, lambda: outline(*clean, compared, (gate.text(shown[0]), gate.text(shown[1]))))
+
+    write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(blocks)
+        show_blocks(outline(before, after, found, shown))
     least = fail_on(arguments)
     return FINDINGS if least and any(f.severity.rank >= least.rank for f in found.gained) else OK

@@ -30,7 +30,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     where.add_argument(
         "--here",
         action="store_true",
-        help="the logs come from this machine: examine it too, and say where log and machine disagree",
+        help="the logs come from this machine: examine the machine too, and say where log and machine differ",
     )
     where.add_argument("--facts", metavar="FILE", help="facts (or a report) of the machine that the logs come from")
     add_target(parser)

@@ -15,7 +15,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Explains a failure mode: what it is, why it happens, what to do.",
         formatter_class=formatter,
     )
-    parser.add_argument("name", metavar="CODE|SLUG", help="for example AD311 or numpy-abi")
+    parser.add_argument("name", metavar="CODE|SLUG", help="code or slug of a failure mode, such as AD311 or numpy-abi")
     add_outputs(parser, "the page", only=("markdown",), redacted=False)
     parser.set_defaults(execute=execute)
 
@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     module = find(arguments.name)
-    write(arguments, lambda: Answer(None, page=lambda: pages.markdown(module)))
+    write(arguments, lambda _: Answer(None, page=lambda: pages.markdown(module)))
     if on_terminal(arguments):
         show_blocks(pages.blocks(module))
     return 0

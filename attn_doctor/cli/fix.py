@@ -25,7 +25,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, one that was tried")
+    what.add_argument("--suggest", action="store_true", help="show a plan; with --verify, show a plan that was tried")
     what.add_argument("--apply", action="store_true", help="carry the plan out, after asking")
     what.add_argument("--undo", action="store_true", help="undo the last --apply, file by file")
     add_target(parser)
@@ -33,7 +33,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--goal",
         choices=("train", "flash-attn"),
-        help="train with what is installed, or have flash-attn installed and working (default: chosen by what is installed)",
+        help="train with what is installed, or have flash-attn installed and working (default: flash-attn if it is installed and broken, if "
+        "the project requires it, or if ultralytics is a fork that uses it; else train)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--report", metavar="FILE", help="make the plan from a saved JSON report; - for standard input")
@@ -53,7 +54,17 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="try the ways of the plan in throw-away copies of the environment until one works",
     )
     parser.add_argument("--way", metavar="NAME", help="apply this way of the plan, for example B, instead of the first")
-    parser.add_argument("--yes", action="store_true", help="apply or undo without asking")
+    parser.add_argument(
+        "--allow-unsigned",
+        action="append",
+        default=[],
+        metavar="OWNER",
+        help="allow a way that installs a wheel which OWNER built and nobody signed: it is fetched aside, read and tried in a copy first; "
+        "that shows that it fits, never that it is harmless",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="apply or undo without asking; does not stand for --allow-unsigned"
+    )
     parser.add_argument(
         "--system-python",
         action="store_true",
@@ -111,6 +122,7 @@ def execute(arguments: argparse.Namespace) -> int:
         timeout=options.timeout,
         system_python=arguments.system_python,
         command=("attn-doctor", *sys.argv[1:]),
+        trusted=tuple(arguments.allow_unsigned),
     )
     with Progress() as progress:
         return (_undo if arguments.undo else _suggest)(arguments, request, progress)
@@ -159,10 +171,24 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
-    from attn_doctor.fixes.workflow import carry_out, check_applicable
+    from attn_doctor.fixes.apply import Applied
+    from attn_doctor.fixes.workflow import carry_out, check_applicable, ready
     from attn_doctor.report import plan_outline
 
     check_applicable(request, suggested, way)
+    if way.unsigned is not None:
+        with Progress() as progress:
+            way = ready(request, suggested, way, progress.say)
+        plan = plan_outline.with_way(suggested.plan, way)
+        suggested = suggested._replace(plan=plan)
+        if on_terminal(arguments):
+            show_blocks(plan_outline.proven(way))
+        if way.attempt is None or not way.attempt.verified:
+            result = Applied(outcome="refused", summary=way.attempt.summary if way.attempt else "it was not tried")
+            if on_terminal(arguments):
+                show_blocks(plan_outline.applied(result, way, plan, commands.shell_of(suggested.facts)))
+            write_records(arguments, {"plan": plan, "applied": result})
+            return FINDINGS
     if not arguments.yes and not _agreed(f"Apply {way.name} ({way.title})?"):
         sys.stderr.write("attn-doctor: nothing was done\n")
         return FINDINGS

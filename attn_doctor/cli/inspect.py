@@ -1,4 +1,4 @@
-"""`attn-doctor inspect`: read compiled extensions and say whether the target can load them."""
+"""`attn-doctor inspect`: read compiled extensions and say whether the target environment can load them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from attn_doctor.cli.options import add_outputs, add_target, examination
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser = commands.add_parser(
         "inspect",
-        help="say from files alone whether compiled extensions or wheels would load here",
+        help="say whether compiled extensions or wheels would load here, by reading files only",
         description="Reads extension modules (.so, .pyd) and wheels (.whl) without executing or installing them, and says "
-        "whether the target could load each of them after `import torch`, and if not, why.",
-        epilog="Exit codes: 0 nothing would fail; 1 something would; 2 wrong usage; 3 none of the files could be read; "
-        "130 interrupted.",
+        "whether the target could load each of them after `import torch`, and if not, why. A wheel gets one verdict, that of its main "
+        "extension; what is said of each extension comes after it.",
+        epilog="Exit codes: 0 nothing would fail (of a wheel: its main extension); 1 something would; 2 wrong usage; 3 none of the files "
+        "could be read; 130 interrupted.",
         formatter_class=formatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="an extension module or a wheel")
@@ -27,7 +28,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         default=[],
         type=capability,
         metavar="CC",
-        help="also say whether the GPU code inside runs on this compute capability, 8.9; repeat for more",
+        help="also say whether the GPU code in the file runs on this compute capability, such as 8.9; repeat for more",
     )
     parser.add_argument(
         "--beside",
@@ -56,15 +57,19 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.probes.choose import choose
     from attn_doctor.report.inspection import as_data
     from attn_doctor.report.inspection_outline import outline
+    from attn_doctor.wheels.whole import whole
 
     check_outputs(arguments)
     options = examination(arguments)
     choice = choose(options.target, options.surroundings)
     place = place_of(choice.python, options.surroundings, options.timeout)
-    records = list(inspect(arguments.files, place, options.surroundings, arguments.beside))
-    write_records(arguments, as_data(choice, place.torch, records, arguments.gpu))
+    by_file = [(path, list(inspect([path], place, options.surroundings, arguments.beside))) for path in arguments.files]
+    wheels = [whole(path, found) for path, found in by_file if path.endswith(".whl")]
+    records = [record for _, found in by_file for record in found]
+    write_records(arguments, as_data(choice, place.torch, records, arguments.gpu, wheels))
     if on_terminal(arguments):
-        show_blocks(outline(choice, records, arguments.gpu))
+        show_blocks(outline(choice, by_file, arguments.gpu))
     if all(isinstance(record.verdict, Unknown) and isinstance(record.needs, Unknown) for record in records):
         return NOT_EXAMINED
-    return FINDINGS if any(record.verdict == "fails" for record in records) else OK
+    single = [record.verdict for path, found in by_file if not path.endswith(".whl") for record in found]
+    return FINDINGS if "fails" in [*single, *(wheel.verdict for wheel in wheels)] else OK

@@ -30,22 +30,24 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--prescribed",
         action="store_true",
-        help="apply all that the last `attn-doctor trial --tune` found for this machine: attention, threads, allocator and the rest",
+        help="apply all settings that the last `attn-doctor trial --tune` found for this machine: attention, threads, allocator and others",
     )
     parser.add_argument(
-        "--prescription", metavar="FILE", help="the same, from a file of `trial --tune --prescription FILE`"
+        "--prescription",
+        metavar="FILE",
+        help="like --prescribed, but with the prescription in FILE, which `attn-doctor trial --tune --prescription FILE` wrote",
     )
     parser.add_argument(
         "--without",
         action="append",
         default=[],
         metavar="CHANGE",
-        help="leave one change of the prescription out, such as heap; repeat for more",
+        help="do not apply this change of the prescription, such as heap; repeat the option for more changes",
     )
     parser.add_argument(
         "--forget",
         action="store_true",
-        help="remove the kept proofs and the prescription; alone, or before a program is run",
+        help="delete the saved checks of backends (proofs) and the saved prescription; if a program is given, delete them before it starts",
     )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
     parser.set_defaults(execute=execute)
@@ -59,6 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import OK
     from attn_doctor.prescription.launch import NothingToRun, Start, environment, prescribed
     from attn_doctor.system import processes
+    from attn_doctor.system.streams import tell
 
     if arguments.forget:
         _forget()
@@ -78,14 +81,16 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         start = Start(environment(arguments.attention, os.environ), ())
     if start.cores and not processes.keep_to_cores(start.cores):
-        sys.stderr.write("attn-doctor: pinning is left out: this process may not use these cores\n")
+        sys.stderr.write(
+            "attn-doctor: the program is not pinned to cores: this process may not use the cores that the prescription names\n"
+        )
     try:
         return processes.become(argv, start.environ)
     except FileNotFoundError:
-        sys.stderr.write(f"attn-doctor: there is no program {argv[0]}\n")
+        tell(f"attn-doctor: there is no program {argv[0]}")
         return NOT_FOUND
     except OSError as error:
-        sys.stderr.write(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}\n")
+        tell(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}")
         return NOT_EXECUTABLE
 
 

@@ -18,13 +18,17 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     parser.add_argument("--area", choices=[area.name for area in AREAS], help="list only this area")
     parser.add_argument(
-        "--severity", choices=("error", "warning", "info"), help="list only this severity (for the goal train)"
+        "--severity",
+        choices=("error", "warning", "info"),
+        help="list only failure modes of this severity (for the goal train)",
     )
     parser.add_argument(
-        "--predictable", action="store_true", help="list only modes that can be predicted from facts before they happen"
+        "--predictable",
+        action="store_true",
+        help="list only failure modes that attn-doctor can predict before they happen",
     )
     parser.add_argument(
-        "--here", action="store_true", help="list only modes found on this machine, by reading files alone"
+        "--here", action="store_true", help="list only failure modes found on this machine, by reading files alone"
     )
     add_target(parser)
     add_outputs(parser, "the list", only=("json",), redacted=False)

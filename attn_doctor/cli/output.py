@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from attn_doctor.report.formats import FORMATS, Answer
+from attn_doctor.system.printable import printable
+from attn_doctor.system.streams import tell
 
 if TYPE_CHECKING:
     from rich.status import Status
 
     from attn_doctor.model.report import Report
     from attn_doctor.report.blocks import Block
+    from attn_doctor.report.gate import Gate
 
 
 class Progress:
@@ -35,10 +39,9 @@ class Progress:
         if self._status:
             from rich.text import Text
 
-            self._status.update(Text(text))
+            self._status.update(Text(printable(text)))
         else:
-            sys.stderr.write(f"attn-doctor: {text}\n")
-            sys.stderr.flush()
+            tell(f"attn-doctor: {text}")
 
     def close(self) -> None:
         if self._status:
@@ -53,7 +56,7 @@ class Progress:
 
 def agreed(question: str) -> bool:
     """Ask a person on the terminal, and return whether the answer is yes."""
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -76,56 +79,59 @@ def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
     return not any(files.goes_to_stdout(path) for path in _files(arguments, more))
 
 
-def write(arguments: argparse.Namespace, answer: Callable[[], Answer]) -> None:
-    """Write the answer in each format that a file was named for. The answer is made only if a file was named. Raises Unwritable."""
+def write(arguments: argparse.Namespace, answer: Callable[[Gate], Answer]) -> None:
+    """Write the answer in each format that a file was named for. Raises Unwritable.
+
+    The answer is made only if a file was named, and takes private data out with the gate that it is given.
+    """
     from attn_doctor.report import files
 
     asked = [(getattr(arguments, made.option, None), made) for made in FORMATS]
     wanted = [(path, made) for path, made in asked if path]
     if not wanted:
         return
-    made_once = answer()
+    from attn_doctor.report.gate import Gate
+
+    gate = Gate()
+    made_once = answer(gate)
     for path, made in wanted:
-        files.write(path, made.render(made_once))
+        files.write(path, gate.finished(made.render(made_once), path))
+
+
+def write_log(path: str, log: bytes) -> None:
+    """Write what programs printed, redacted. Raises Unwritable."""
+    from attn_doctor.report import files
+    from attn_doctor.report.gate import Gate
+
+    gate = Gate()
+    files.write(path, gate.finished(gate.text(log.decode("utf-8", "replace")), path))
 
 
 def write_records(arguments: argparse.Namespace, records: Any) -> None:
-    """Write records that are no report, redacted. Raises Unwritable."""
-    write(arguments, lambda: Answer(_redacted(records)))
+    """Write records of other kinds than a report, redacted. Raises Unwritable."""
+    write(arguments, lambda gate: Answer(gate.records(records)))
 
 
-def _redacted(records: Any) -> Any:
-    import msgspec
+def show(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
+    """Write the files first; then show the terminal's report, unless a file went to standard output.
 
-    from attn_doctor.model import foreign_text
-    from attn_doctor.report import redact
-
-    return redact.redact(foreign_text.plain(msgspec.to_builtins({"data": records})))["data"]
-
-
-def show(report: Report, arguments: argparse.Namespace) -> None:
-    """Write the files first; then show the terminal's report, unless a file went to standard output."""
+    `saved`: the name of the file that the report was read from.
+    """
     from attn_doctor.report.outline import outline
 
-    write_report(report, arguments)
+    write_report(report, arguments, saved)
     if on_terminal(arguments):
-        show_blocks(outline(report))
+        show_blocks(outline(report, saved))
 
 
-def write_report(report: Report, arguments: argparse.Namespace) -> None:
-    """Write a report, redacted, in each format that a file was named for. Raises Unwritable."""
+def write_report(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
+    """Write a report, redacted, in each format that a file was named for. `saved`: as for `show`. Raises Unwritable."""
 
-    def answer() -> Answer:
-        import msgspec
-
-        from attn_doctor.model.report import Report as ReportType
-        from attn_doctor.report import redact
+    def answer(gate: Gate) -> Answer:
         from attn_doctor.report.outline import outline
 
-        clean = report
-        if not report.redacted:
-            clean = msgspec.convert(redact.redact(msgspec.to_builtins(report)), ReportType)
-        return Answer(clean, lambda: outline(clean))
+        clean = gate.report(report)
+        return Answer(clean, functools.cache(lambda: outline(clean, None if saved is None else gate.text(saved))))
 
     write(arguments, answer)
 

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from attn_doctor.cli.options import add_outputs, add_target, examination
+from attn_doctor.system.streams import tell
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -34,10 +35,18 @@ def execute(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, agreed, check_outputs, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import (
+        Progress,
+        agreed,
+        check_outputs,
+        on_terminal,
+        show_blocks,
+        write_log,
+        write_records,
+    )
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
-    from attn_doctor.report import files, reproduction_outline
+    from attn_doctor.report import reproduction_outline
     from attn_doctor.reproduction.plan import NotConfirmed, plan
     from attn_doctor.reproduction.reproduce import reproduce
 
@@ -46,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
     options = examination(arguments)
     environ = options.surroundings
     planned = plan(mode, lambda: choose(options.target, environ).python, environ, options.timeout, arguments.torch)
-    sys.stderr.write("".join(f"{line}\n" for line in reproduction_outline.intention(planned)))
+    tell("\n".join(reproduction_outline.intention(planned)))
     if planned.needs_confirmation and not arguments.yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise NotConfirmed(f"{mode.slug} is reproduced with downloads: add --yes")
@@ -56,7 +65,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with Progress() as progress:
         done = reproduce(planned, say=progress.say, torch=arguments.torch, kept=arguments.keep)
     if arguments.log:
-        files.write(arguments.log, done.log)
+        write_log(arguments.log, done.log)
     write_records(arguments, reproduction_outline.as_data(planned, done))
     if on_terminal(arguments, "log"):
         show_blocks(reproduction_outline.outcome(planned, done))

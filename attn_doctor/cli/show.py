@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from attn_doctor.cli.options import add_outputs
@@ -27,5 +28,5 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     report = decode_report(read_file(arguments.report), arguments.report)
-    show(report, arguments)
+    show(report, arguments, saved="standard input" if arguments.report == "-" else Path(arguments.report).name)
     return 0

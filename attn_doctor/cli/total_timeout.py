@@ -1,4 +1,4 @@
-"""Bound the time of a whole command: the option --total-timeout."""
+"""Limit the time of a whole command, for the option --total-timeout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_total_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 class TotalTimeout:
-    """Interrupt the main thread when the time of the command is over. `passed`: that has happened."""
+    """Interrupt the main thread when the time of the command is over. `passed`: the time is over."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

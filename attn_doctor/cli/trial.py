@@ -29,14 +29,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         nargs="+",
         default=[640],
         metavar="N",
-        help="image sizes; with several, the answer shows how each backend's time grows",
+        help="image sizes; with several sizes, the answer shows how each backend's time grows",
     )
     parser.add_argument(
         "--batch", type=whole, nargs="+", default=[2], metavar="N", help="images in a batch (default: 2)"
     )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda:N or mps (default: auto)")
     parser.add_argument(
-        "--backend", action="append", default=[], metavar="NAME", help="this backend only; repeat for more"
+        "--backend", action="append", default=[], metavar="NAME", help="measure this backend only; repeat for more"
     )
     parser.add_argument(
         "--dtype",
@@ -62,18 +62,22 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     tune.add_argument(
         "--tune",
         action="store_true",
-        help="measure threads, allocator, layout, 16 bits and memory too, and end in lines to copy: `yolo train ...` "
-        "and `yolo predict ...` with what helps",
+        help="measure threads, allocator, layout, 16 bits and memory too, and print at the end the commands to copy: `yolo train ...` "
+        "and `yolo predict ...` with the settings that help",
     )
     tune.add_argument(
         "--allow",
         choices=("same", "rounding", "precision"),
         default="rounding",
-        help="changes of numbers that may be prescribed: none; sums of float32 in another order, checked against float64 "
-        "(default); also fewer bits a number, such as bf16",
+        help="how much the prescribed settings may change the computed numbers. same: not at all; rounding (default): float32 sums in "
+        "another order, checked against float64; precision: also fewer bits for a number, such as bf16",
     )
     tune.add_argument(
-        "--seconds", type=positive, default=60.0, metavar="S", help="for the search beyond attention (default: 60)"
+        "--seconds",
+        type=positive,
+        default=60.0,
+        metavar="S",
+        help="seconds for the search among settings other than attention (default: 60)",
     )
     tune.add_argument(
         "--try",
@@ -81,27 +85,32 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="append",
         default=[],
         choices=tuple(name for name, change in CHANGES.items() if change.slow),
-        help="a change that takes minutes before it helps, and is left out otherwise",
+        help="also try this slow change, which needs minutes before it helps; without this option it is not tried",
     )
     tune.add_argument(
         "--runtimes",
         action="store_true",
-        help="export the model for predicting and measure that too; done anyway where ONNX Runtime, OpenVINO, TensorRT or "
-        "Core ML is installed. Nothing is installed, and the files are thrown away",
+        help="export the model for predicting, and measure the exported model too; also done without this option if ONNX Runtime, OpenVINO, "
+        "TensorRT or Core ML is installed. Nothing is installed, and the exported files are deleted",
     )
     tune.add_argument(
         "--prescription",
         metavar="FILE",
-        help="write what was found there; default: a file in your cache folder, for `attn-doctor run --prescribed`",
+        help="write the settings that were found into FILE (default: a file in your cache folder, which `attn-doctor run --prescribed` reads)",
     )
-    tune.add_argument("--images", type=whole, metavar="N", help="images in your training set, to decide cache=")
+    tune.add_argument(
+        "--images",
+        type=whole,
+        metavar="N",
+        help="number of images in your training set; attn-doctor uses it to choose cache=",
+    )
     add_target(parser)
     add_outputs(parser, "everything", only=("json",))
     parser.set_defaults(execute=execute)
 
 
 def _refuse_unfit(facts: Facts, model: str) -> None:
-    """Raise BadRequest for weights that the installed ultralytics cannot run: every backend would fail alike."""
+    """Raise BadRequest for weights that the installed ultralytics cannot run: every backend would fail with the same error."""
     from attn_doctor.failure_modes import find
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.model.findings import Goal, Severity
@@ -117,7 +126,7 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
 
 
 def _prescribe(found: Study, file: str | None) -> None:
-    """Write the prescription, where something was found. Raises Unwritable."""
+    """Write the prescription, if the search found one. Raises Unwritable."""
     from datetime import datetime, timezone
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and the reasons against the others."""
+"""`attn-doctor wheels`: name the flash-attn wheels that fit a machine, and say why the other wheels do not fit."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         formatter_class=formatter,
     )
     add_target(parser)
-    parser.add_argument("--torch", metavar="V", help="2.8.0, or 2.8.0+cu128 with its flavour")
+    parser.add_argument("--torch", metavar="V", help="version of torch: 2.8.0, or 2.8.0+cu128 with its build")
     parser.add_argument("--cuda", metavar="V", help="of that torch: 12.8")
-    parser.add_argument("--python", metavar="V", help="3.12; 3.13t is free-threaded")
+    parser.add_argument("--python", metavar="V", help="version of Python: 3.12; 3.13t is the free-threaded build")
     parser.add_argument("--abi", choices=("TRUE", "FALSE"), help="C++11 ABI of that torch")
     parser.add_argument("--platform", metavar="TAG", help="linux_x86_64, win_amd64, or a manylinux tag")
     parser.add_argument("--glibc", metavar="V", help="2.35")
@@ -31,13 +31,13 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="append",
         default=[],
         metavar="CC",
-        help="compute capability, 8.9, or a GPU's name; repeat for more",
+        help="compute capability (8.9) or name of the GPU; repeat for more",
     )
-    parser.add_argument("--release", metavar="V", help="only this flash-attn release, with every wheel of it")
+    parser.add_argument("--release", metavar="V", help="show only this flash-attn release, with all its wheels")
     parser.add_argument(
         "--online",
         action="store_true",
-        help="ask the release page and PyPI for wheels newer than the tables of attn-doctor",
+        help="ask the release page and PyPI, and the pages of other people who build wheels, for wheels newer than the tables of attn-doctor",
     )
     parser.add_argument(
         "--prove",
@@ -92,35 +92,25 @@ def _prove(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
-    from attn_doctor.errors import Refused
     from attn_doctor.examination import facts_of
-    from attn_doctor.probes.binaries.inspection import inspect, place_of
-    from attn_doctor.probes.binaries.mapped import DamagedFile
-    from attn_doctor.probes.binaries.wheel_contents import contents
     from attn_doctor.report.wheel_proof_outline import outline
     from attn_doctor.wheels import quarantine
     from attn_doctor.wheels.answer import Wanted, key_for
-    from attn_doctor.wheels.proof import prove
+    from attn_doctor.wheels.reading import proof_of
 
     wanted = Wanted(gpus=tuple(arguments.gpu))
     key_for(wanted, None)  # a GPU that is not known ends the command before anything is fetched
     with Progress() as progress:
-        path = Path(arguments.prove)
+        path, changed = Path(arguments.prove), None
         if "://" in arguments.prove:
             progress.say("fetching the wheel; nothing of it is unpacked")
-            path = quarantine.fetch(arguments.prove, progress.say)
+            fetched = quarantine.fetch(arguments.prove, progress.say)
+            path, changed = fetched.path, fetched.changed
         options = examination(arguments, static=True, tools=True)
         facts = facts_of(options, progress.say)
-        python = facts.interpreter.python
-        try:
-            seen = contents(path)
-        except OSError as error:
-            raise Refused(f"{path} cannot be read: {error.strerror or error}") from error
-        except DamagedFile as error:
-            raise Refused(f"{path} {error}") from error
-        place = place_of(str(python), options.surroundings, options.timeout)
-        records = list(inspect([str(path)], place, options.surroundings))
-    proof = prove(seen, records, key_for(wanted, facts)[0].gpus)
+        gpus = key_for(wanted, facts)[0].gpus
+        also = (changed,) if changed else ()
+        proof = proof_of(path, facts, options.surroundings, options.timeout, gpus=gpus, also=also)
     write_records(arguments, proof)
     if on_terminal(arguments):
         show_blocks(outline(proof, path, facts))

@@ -60,6 +60,7 @@ def install(
     no_binary: bool = False,
     only_binary: bool = False,
     verbose: bool = False,
+    built_by: str | None = None,
 ) -> Step:
     """Build a step that installs requirements into the target."""
     return Install(
@@ -80,6 +81,7 @@ def install(
         no_binary=no_binary,
         only_binary=only_binary,
         verbose=verbose,
+        built_by=built_by,
     )
 
 
@@ -169,9 +171,9 @@ def without_library_path(facts: Facts, why: str) -> Step:
 
 
 def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
-    """Build a step that puts a folder in front of what a list of folders (PATH, LD_LIBRARY_PATH) holds now.
+    """Build a step that puts a folder in front of the present folders of a list (PATH, LD_LIBRARY_PATH).
 
-    An empty part of such a list is the current folder, so the colon comes only where something stands behind it.
+    An empty part of such a list is the current folder, so a colon is written only if another folder follows.
     """
     held = facts.environment if isinstance(facts.environment, tuple) else None
     if held is None and shell_of(facts) == "bash":
@@ -193,7 +195,7 @@ _RESTARTS = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & cl
 
 
 def _restart(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that starts a notebook's Python anew: the running one keeps the modules that it has imported."""
+    """Return the step that starts the Python of a notebook again: the running Python keeps the modules that it has imported."""
     if shell_of(facts) != "notebook":
         return ()
     where = _RESTARTS.get(str(places.hosted(facts)), "Kernel > Restart")
@@ -202,7 +204,7 @@ def _restart(facts: Facts) -> tuple[Step, ...]:
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:
-    """Return the argv of the check that verifies a fix, with --gpu where the user stated a GPU."""
+    """Return the argv of the check that verifies a fix, with --gpu if the user stated a GPU."""
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()

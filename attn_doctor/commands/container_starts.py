@@ -1,4 +1,4 @@
-"""Builds the command that starts a container again, with more options: the one that was typed, or one for the image that the log names. Pure.
+"""Build the command that starts a container again with more options: from the typed command, or for the container image that the log names. Pure.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """
@@ -11,17 +11,17 @@ import shlex
 from attn_doctor.model.facts import Facts
 
 Argv = tuple[str, ...]
-IMAGE = "IMAGE"  # where a log does not name it
+IMAGE = "IMAGE"  # stands for the container image if a log does not name it
 _TYPED = re.compile(r"(?:sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
 
 
 def image(facts: Facts) -> str:
-    """Return the image that the log names; the word IMAGE where it names none."""
+    """Return the container image that the log names, or the word IMAGE if the log names no image."""
     return facts.subject.image if isinstance(facts.subject.image, str) else IMAGE
 
 
 def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
-    """Return the command that starts the container with these options too: the typed one, where it is whole."""
+    """Return the command that starts the container with these options too. It is the typed command with the options added, if the log shows the complete command."""
     typed = _typed(facts)
     if typed is None:
         return (program, "run", *options, image(facts))
@@ -42,7 +42,7 @@ def _typed(facts: Facts) -> tuple[Argv, Argv] | None:
 
 
 def _without(words: Argv, options: Argv) -> Argv:
-    """Return the words without these very options, so that none stands there twice."""
+    """Return the words of the command without these options, so that no option occurs twice."""
     pairs = {(one, options[place + 1] if place + 1 < len(options) else "") for place, one in enumerate(options)}
     kept, skip = list[str](), False
     for place, word in enumerate(words):

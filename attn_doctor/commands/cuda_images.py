@@ -1,4 +1,4 @@
-"""Chooses NVIDIA's container image with a CUDA toolkit, and builds the step that begins with it. Pure."""
+"""Choose the container image of NVIDIA that has a CUDA toolkit, and build the step that starts from this image. Pure."""
 
 from __future__ import annotations
 
@@ -51,27 +51,29 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
     """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
 
-    Where torch's CUDA is not known, `version` is None: the image is that of the log, or fits the newest torch of its Python.
+    `version` is None if torch's CUDA is not known: the step then uses the image of the log, or an image for the newest torch of its Python.
     """
     now = facts.subject.image if isinstance(facts.subject.image, str) else ""
     usual = None if version else _of_newest_torch(facts)
     name = _SMALL.sub("-devel", now) if _SMALL.search(now) else _image(facts, version or usual or (12, 8), repository)
     hold = "-devel images hold nvcc and its headers, -runtime and -base do not"
     if usual and not _SMALL.search(now):
-        hold += f"; CUDA {dotted(usual)} is that of the newest torch for the Python there: for a torch that is pinned take the tag of its CUDA"
+        hold += f"; CUDA {dotted(usual)} is the CUDA of the newest torch for this Python: if your torch is pinned, use the tag of its CUDA"
     if name is None:
         return commands.by_hand(
-            (), f"begin with the -devel variant of the image that is used now: {hold}", "another image"
+            (), f"start from the -devel variant of the container image that is used now: {hold}", "another image"
         )
     if places.container(facts) == places.BUILD:
         return commands.by_hand(
-            ("FROM", name), f"the first line of the Dockerfile, in the place of yours: {hold}", "another image"
+            ("FROM", name),
+            f"the first line of the Dockerfile, instead of the present FROM line: {hold}",
+            "another image",
         )
     return commands.by_hand((), f"start from {name}: {hold}", "another image")
 
 
 def _of_newest_torch(facts: Facts) -> tuple[int, int]:
-    """Return the CUDA of the torch that pip takes for the Python there; of the newest of all where no Python is known."""
+    """Return the CUDA version of the newest torch that pip installs for this Python. If the Python is not known: of the newest torch of all."""
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     for row in sorted(load(TorchRelease), key=lambda row: pair(row.minor) or (0, 0), reverse=True):
         cuda = pypi_cuda(row.minor)

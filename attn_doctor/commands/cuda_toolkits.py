@@ -1,4 +1,4 @@
-"""Chooses the release of a CUDA toolkit for a machine, and builds the steps that install it there. Pure.
+"""Choose the release of the CUDA toolkit for a machine, and build the steps that install it. Pure.
 
 torch compiles only with a toolkit of its own CUDA major, so the chosen release is torch's own. It is a newer release of the same
 major if the GPU, the host compiler or NVIDIA's repository for the distribution needs a newer one. NVIDIA has one repository for each
@@ -101,7 +101,7 @@ def repository(facts: Facts) -> _Repository | None:
 
 
 def wanted(facts: Facts, floor: str | None = None) -> Version | None:
-    """Return the CUDA release to install: torch's, or the next of the same major that suits this machine. None: torch's CUDA is not known.
+    """Return the CUDA release to install: torch's, or the next release of the same major version that works on this machine. None: torch's CUDA is not known.
 
     `floor`: the oldest release that the package accepts ("12.3").
     """
@@ -128,7 +128,7 @@ def _knows_gpus(facts: Facts, row: Nvcc) -> bool:
 def _takes_gcc(facts: Facts, row: Nvcc) -> bool:
     found = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     gcc = next((pair(c.version) for c in found if c.name in ("gcc", "g++") and isinstance(c.version, str)), None)
-    brought = places.environment_tool(facts) is not None  # conda's toolkit brings a gcc that it accepts
+    brought = places.environment_tool(facts) is not None  # conda's toolkit installs a gcc that the toolkit accepts
     return gcc is None or row.max_gcc is None or brought or gcc[0] <= row.max_gcc
 
 
@@ -140,7 +140,7 @@ def _is_packaged(facts: Facts, row: Nvcc) -> bool:
 
 
 def elsewhere(facts: Facts) -> Fix | None:
-    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: install one."""
+    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: a toolkit can be installed."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
         return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
@@ -171,7 +171,7 @@ def to_wsl_2(facts: Facts) -> Step:
     name = title.split()[0] if title else known.capitalize() if isinstance(known, str) else "Ubuntu"
     return commands.by_hand(
         ("wsl.exe", "--set-version", name, "2"),
-        f"in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
+        f"run this in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
         "converts this distribution",
         takes="some minutes",
     )
@@ -216,7 +216,9 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
         )
         # nvcc compiles nothing without MSVC, which therefore comes before the toolkit.
         studio = host_compilers.studio(facts, version)
-        home = commands.variable("CUDA_HOME", path, f"where that installer puts it{_for_good(facts, path)}")
+        home = commands.variable(
+            "CUDA_HOME", path, f"the folder into which that installer puts the toolkit{_for_good(facts, path)}"
+        )
         # The prompt is opened last: only a new prompt has CUDA_PATH, which NVIDIA's installer sets.
         return (*studio[:1], get, home, *studio[1:])
     found = packaged(facts, version)
@@ -285,7 +287,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
     if with_ == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
         line = "apt-get update && apt-get install -y wget ca-certificates"
-        tools = ((("sh", "-c", line), "images come without apt's lists and without wget"),)
+        tools = ((("sh", "-c", line), "container images contain neither apt's package lists nor wget"),)
         return (
             *(tools if places.container(facts) else ()),
             (("wget", f"{folder}/{keyring}"), "NVIDIA's repository for this release, and its key"),
@@ -304,7 +306,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
 
 
 def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps for a Linux without a repository that has this release."""
+    """Return the steps for a Linux for which no repository has this release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
@@ -336,7 +338,7 @@ _KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | t
 
 
 def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
-    """Return the steps for a Linux that a log does not name, as Ubuntu and Debian take them. `dashed`, `label`: "12-8", "12.8"."""
+    """Return the steps for a Linux whose distribution is not known from the log: the steps for Ubuntu and Debian. `dashed`, `label`: "12-8", "12.8"."""
     windows = (
         ""
         if facts.system.os == "linux"
@@ -363,10 +365,10 @@ def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step
 
 
 def ask_torch(facts: Facts) -> Step:
-    """Return the step that says which CUDA torch was built for."""
+    """Return the step that prints the CUDA version for which torch was built."""
     return commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.version.cuda)"),
-        "says for which CUDA torch was built: the toolkit has to be of this major",
+        "prints the CUDA version for which torch was built: the toolkit needs the same major version",
         "nothing",
         "none",
     )

@@ -1,4 +1,4 @@
-"""Say which NVIDIA driver Debian's own archive has, whether the torch here runs on it, and where a newer one comes from. Pure.
+"""Find the NVIDIA driver in Debian's own archive, decide whether the installed torch can use this driver, and name the source of a newer driver. Pure.
 
 https://packages.debian.org/search?keywords=nvidia-driver has the versions (security updates change no branch);
 https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repository: nvidia-open for Turing and newer,
@@ -30,7 +30,7 @@ def too_old(facts: Facts) -> str | None:
 
 
 def newer_exists(facts: Facts) -> bool:
-    """Say whether NVIDIA's repository has a driver for this release that the torch here runs on."""
+    """Return whether NVIDIA's repository has a driver for this Debian release that the installed torch can use."""
     return _folder(facts, _needed(facts, None)) is not None
 
 

@@ -41,7 +41,7 @@ class Context(Record, frozen=True, kw_only=True):
     has_uv: bool = False
     of_system: bool = False  # PEP 668: pip and uv refuse without --break-system-packages
     started_by: Argv = ()  # the command that starts this Python, where its path alone does not: ("poetry", "run", "python")
-    uv_target: Argv | None = None  # the options that tell uv the environment; None: --python and the path
+    uv_target: Argv | None = None  # the options that name the environment to uv; None: --python and the path
 
     @property
     def pip(self) -> Argv:
@@ -53,18 +53,18 @@ class Installer(ABC):
     """Render steps for one installer."""
 
     EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it supports
-    FREE: ClassVar[frozenset[str]] = frozenset()  # options whose effect it has without an option
+    FREE: ClassVar[frozenset[str]] = frozenset()  # this tool needs no option for the effect of these options
 
     def __init__(self, here: Context) -> None:
         self.here = here
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation whose options are all supported; None: the installer has no such command."""
+        """Return the command that carries out the installation whose options are all supported; None: the installer has no such command."""
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the installer has no such command."""
+        """Return the command that carries out the removal; None: the installer has no such command."""
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
         """Return the steps that must come first, as a source of packages named in the project's files; mostly none."""
@@ -116,7 +116,7 @@ def _also(why: str, said: str | None) -> str:
 
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
-    """Return the uv command in place of a pip command, where the target has no pip."""
+    """Return the uv command that replaces a pip command if the target has no pip."""
     if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
     words = argv[len(here.pip) :]
@@ -124,7 +124,7 @@ def _without_pip(argv: Argv, here: Context) -> Argv:
         return ("uv", "cache", "clean")
     if words[:1] == ("check",):
         return ("uv", "pip", "check", *_python(here))
-    # `pip download` and `pip index` change no environment: any pip can run them, and uvx brings one.
+    # `pip download` and `pip index` change no environment: any pip can run them, and uvx installs a pip.
     return ("uvx", "pip", *words)
 
 
@@ -134,11 +134,11 @@ class Pip(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         return (*self.here.pip, "install", *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return (*self.here.pip, "uninstall", "-y", *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
@@ -163,11 +163,11 @@ class Uv(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         return ("uv", "pip", "install", *_python(self.here), *_system(self.here), *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return ("uv", "pip", "uninstall", *_python(self.here), *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
@@ -212,7 +212,7 @@ class Pipx(Installer):
     EXPRESSES = frozenset(OPTIONS)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         if step.options() <= {"verbose"}:
             # Without --force pipx does not change a package that came as a dependency, and exits with 0.
             verbose = ("--verbose",) if step.verbose else ()
@@ -220,7 +220,7 @@ class Pipx(Installer):
         return ("pipx", "runpip", self._name, "install", *options(step))
 
     def uninstall(self, step: Uninstall) -> Argv:
-        """Return the command of a removal."""
+        """Return the command that carries out the removal."""
         return ("pipx", "runpip", self._name, "uninstall", "-y", *step.requirements)
 
     @property
@@ -229,19 +229,19 @@ class Pipx(Installer):
 
 
 class Conda(Installer):
-    """Render steps for conda, mamba and micromamba, for packages that conda installed. Pip does wheels and packages that pip installed."""
+    """Render steps for conda, mamba and micromamba, for packages that conda installed. Wheels, and packages that pip installed, are left to pip."""
 
     EXPRESSES = frozenset({"upgrade"})
 
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation; None: not all of it came from conda."""
+        """Return the command that carries out the installation; None: not all of it came from conda."""
         if not self._of_conda(step.requirements):
             return None
         verb = "update" if step.upgrade and all_bare(step) else "install"
         return self._command(verb, step.requirements)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: not all of it came from conda."""
+        """Return the command that carries out the removal; None: not all of it came from conda."""
         return self._command("remove", step.requirements) if self._of_conda(step.requirements) else None
 
     def note(self, step: Install) -> str | None:
@@ -285,7 +285,7 @@ def all_bare(step: Install) -> bool:
 
 
 def kept(installer: str, step: Install) -> str | None:
-    """Say that an installer keeps a version within the range, although a newer one was asked for."""
+    """Say that an installer keeps an installed version that is within the range, although the step asked for a newer version."""
     return f"{installer} keeps a version that is within the range" if step.upgrade and not all_bare(step) else None
 
 

@@ -42,7 +42,7 @@ class _Msvc(NamedTuple):
     component: str
     studio: str
     takes: str
-    refused: tuple[int, int]  # the first cl.exe that nvcc refuses where it needs this toolset
+    refused: tuple[int, int]  # nvcc refuses this cl.exe and newer ones, and needs this toolset instead
 
 
 # Each nvcc has the newest Visual Studio that it accepts in its crt/host_config.h: CUDA 10.1 to 11.5 accept 2017 and 2019 (_MSC_VER below
@@ -118,10 +118,12 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int
         return _toolset(facts, max((n for n in _TOOLSETS[major] if n <= limit), default=_TOOLSETS[major][0]), said)
     if facts.system.distribution == "fedora" and limit >= _COMPAT:
         names = {"dnf": (f"gcc{_COMPAT}", f"gcc{_COMPAT}-c++")}
-        return *packages(facts, names, said, f"adds gcc {_COMPAT} beside the other"), *_both(f"/usr/bin/g++-{_COMPAT}")  # type: ignore[arg-type]
+        added = f"adds gcc {_COMPAT}; the present gcc is kept"
+        return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{_COMPAT}")  # type: ignore[arg-type]
     if places.manager(facts) == "zypper":
         names = {"zypper": (f"gcc{limit}", f"gcc{limit}-c++")}
-        return *packages(facts, names, said, f"adds gcc {limit} beside the other"), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
+        added = f"adds gcc {limit}; the present gcc is kept"
+        return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
     conda = f"conda create -n build -c conda-forge gxx_linux-64={limit}"
     return (
         commands.by_hand(
@@ -138,7 +140,7 @@ def _apt(facts: Facts, limit: int, said: str, major: int | None) -> tuple[Step, 
     fitting = [n for n in had if n <= limit]
     chosen = max(fitting, default=limit)
     names = {"apt-get": (f"gcc-{chosen}", f"g++-{chosen}")}
-    found = packages(facts, names, f"{said}: {limit} or older", f"adds gcc {chosen} beside the other")  # type: ignore[arg-type]
+    found = packages(facts, names, f"{said}: {limit} or older", f"adds gcc {chosen}; the present gcc is kept")  # type: ignore[arg-type]
     if facts.system.distribution == "ubuntu" and (major is not None and had == ()):
         ppa = commands.by_hand(
             places.as_root(facts, "add-apt-repository", "-y", "ppa:ubuntu-toolchain-r/test"),
@@ -152,7 +154,7 @@ def _apt(facts: Facts, limit: int, said: str, major: int | None) -> tuple[Step, 
 def _toolset(facts: Facts, number: int, said: str) -> tuple[Step, ...]:
     name = f"gcc-toolset-{number}"
     get = commands.by_hand(
-        places.as_root(facts, "dnf", "install", "-y", name), said, f"adds gcc {number} beside the other"
+        places.as_root(facts, "dnf", "install", "-y", name), said, f"adds gcc {number}; the present gcc is kept"
     )
     folder = f"/opt/rh/{name}/root/usr/bin"
     return get, *_both(f"{folder}/g++")
@@ -213,18 +215,18 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
         commands.by_hand(
             ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", add),
             f"the tools of Visual Studio {chosen.studio}, MSVC {chosen.version}: {chosen.takes}{other}",
-            "adds an older MSVC beside the other",
+            "adds an older MSVC; the present MSVC is kept",
             takes="about 1 GB",
         ),
         commands.by_hand(
             ("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"),
-            "in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH in that prompt alone; activate your environment in it",
+            "run this in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH only in that prompt; activate your environment in the same prompt",
             "this prompt",
             "none",
         ),
         commands.variable(
             "DISTUTILS_USE_SDK",
             "1",
-            "the build takes the compiler of this prompt, in the Command Prompt of the line above",
+            "run this in the Command Prompt of the line above: the build then uses the compiler of this prompt",
         ),
     )

@@ -40,6 +40,7 @@ __all__ = [
     "kept_by_project",
     "of_packages",
     "own",
+    "plain",
     "rendered",
 ]
 
@@ -68,6 +69,12 @@ def installer(here: Context) -> Installer:
     if here.installer == "uv" and here.in_pyproject:
         return UvPinned(here)
     return INSTALLERS[here.installer](here)
+
+
+def plain(here: Context) -> Context:
+    """Return the context with the environment's own pip or uv as the installer, which writes into no file of a project."""
+    name = "uv" if isinstance(of_packages(here), Uv) else "pip"
+    return msgspec.structs.replace(here, installer=name, locks=(), in_pyproject=frozenset())
 
 
 def keeps_books(here: Context) -> bool:
@@ -156,7 +163,7 @@ def context(facts: Facts, name: str) -> Context:
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:
-    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or not such an environment."""
+    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or the environment is not one of uv."""
     project, target = facts.project, facts.interpreter
     if not isinstance(project.locks, Unknown) and project.locks:
         return frozenset()
@@ -182,7 +189,7 @@ def by_own_tool(facts: Facts, step: Install) -> Step:
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return steps with their commands, in this order, and what the installer needs before them.
 
-    A pip is added once, first, where a command needs the target's pip and there is none. A package that is removed and then
+    If a command needs the target's pip and pip is missing, a first step installs pip. A package that is removed and then
     installed again stays in the project's files. A step is left out if an earlier step of a project's tool has done it.
     """
     tool, made = _for_all(here, steps), list[Step]()
@@ -203,7 +210,7 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
-    """Return the renderer of all these steps: once `uv add` has written uv.lock, the next `uv sync` removes what `uv pip` installed."""
+    """Return one renderer for all these steps: after `uv add` has written uv.lock, `uv sync` would remove packages that `uv pip` installed."""
     tool = installer(here)
     named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
     return UvProject(here) if named else tool

@@ -1,4 +1,4 @@
-"""Builds the steps that make an environment with another Python, as that is done where the log was written. Pure.
+"""Build the steps that make an environment with another Python, by the tools of the machine on which the log was written. Pure.
 
 https://docs.python.org/3/library/venv.html (--clear), https://docs.astral.sh/uv/reference/cli/#uv-venv (--seed brings pip),
 https://github.com/microsoft/winget-pkgs/tree/master/manifests/p/Python/Python,
@@ -24,20 +24,20 @@ _STAYS = "a new environment; this one stays"
 
 
 def folder_of_a_program(facts: Facts) -> str | None:
-    """Return the folder of the virtual environment that a program made for itself; None where the Python is none of such a program."""
+    """Return the folder of the virtual environment that a program made for itself; None: the Python does not belong to such a program."""
     python = facts.interpreter.python
     found = _OF_A_PROGRAM.match(python) if isinstance(python, str) else None
     return found["folder"] if found else None
 
 
 def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that bring Python `version` ("3.10") here; where there is no command, one step with `why` alone."""
+    """Return the steps that install Python `version` ("3.10") on this machine. If no command does that: one step without a command, with `why` as its text."""
     windows, folder = facts.system.os == "windows", folder_of_a_program(facts)
     by_launcher = (
         commands.by_hand(
             ("winget", "install", "--id", f"Python.Python.{version}", "-e"),
-            f"brings Python {version}; needless where `py -{version} --version` answers",
-            f"adds Python {version}, beside the others",
+            f"installs Python {version}; not needed if `py -{version} --version` prints a version",
+            f"adds Python {version}; other Pythons are kept",
         ),
     )
     if folder is not None:
@@ -77,7 +77,7 @@ def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
         return *by_launcher, made, start
     bring = commands.by_hand(
         ("sh", "-c", "curl -LsSf https://astral.sh/uv/install.sh | sh"),
-        f"uv brings Python {version} without root; open a new shell after it",
+        f"uv installs Python {version} without root rights; then open a new shell",
         "adds uv to ~/.local/bin",
     )
     made = commands.by_hand(("uv", "venv", "--seed", "--python", version, f".venv{name[2:]}"), why, _STAYS, "none")

@@ -17,7 +17,7 @@ _REBUILD = "then rebuild: `sudo nixos-rebuild switch` for the system and its ser
 
 
 class Nix(Installer):
-    """Say what to change in the Nix file, and how the newer packages come: nothing is installed into the store by hand."""
+    """Say what to change in the Nix file, and which command then installs the packages: nothing is installed into the store by hand."""
 
     EXPRESSES = frozenset()
 
@@ -30,10 +30,10 @@ class Nix(Installer):
         return None
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
-        """Return the step that brings newer packages."""
+        """Return the step that updates the packages."""
         update = RunByHand(
             argv=("nix", "flake", "update"),
-            why="in the folder of the flake: takes newer inputs, and with them newer packages; without a flake: sudo nix-channel --update. This Python "
+            why="run this in the folder of the flake: it updates the inputs, and so the packages. Without a flake, run: sudo nix-channel --update. This Python "
             "lies in /nix/store, where pip cannot install",
             changes="flake.lock",
             risk="medium",
@@ -42,7 +42,7 @@ class Nix(Installer):
         return (update,)
 
     def rendered(self, step: Step) -> Step:
-        """Return the step in the words of nix; a step that sets a variable, or is a command already, is returned as it is."""
+        """Return the step as an instruction for the Nix file; a step that sets a variable, or is a command already, is returned as it is."""
         if isinstance(step, Uninstall):
             return self._in_file(f"take {', '.join(step.requirements)} out of the packages of this Python")
         if isinstance(step, AddPip):
@@ -68,7 +68,7 @@ def _torch(step: Install) -> str:
     if cuda is None:
         return f"let its packages hold {wanted}, or a newer one, with the torchvision of the same nixpkgs"
     return (
-        f"{wanted} is wanted, or a newer one, for CUDA {cuda[1]}.{cuda[2]} or newer: take python3Packages.torch-bin, PyTorch's own build; or torch with "
+        f"{wanted} is wanted, or a newer one, for CUDA {cuda[1]}.{cuda[2]} or newer: take python3Packages.torch-bin, PyTorch's own build; or use torch with "
         'nixpkgs\' config.cudaSupport = true and config.cudaCapabilities, which lists the compute capability of the GPU ([ "12.0" ] for an RTX 50) and '
-        "compiles for hours where no cache has it"
+        "compiles for hours if no cache has it"
     )

@@ -66,14 +66,14 @@ def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
     if places.wsl(facts) == 1:
         convert = commands.by_hand(
             ("wsl.exe", "--set-version", "Ubuntu", "2"),
-            "in a terminal of Windows: WSL 1 shows no GPU, WSL 2 does; `wsl.exe -l -v` lists the names, Ubuntu is an example",
+            "run this in a terminal of Windows: WSL 1 shows no GPU, WSL 2 shows the GPU; `wsl.exe -l -v` lists the names, Ubuntu is an example",
             "the distribution, to WSL 2",
         )
         return convert, _windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
         windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses the Windows driver")
         again = commands.by_hand(
-            ("wsl.exe", "--shutdown"), "in a terminal of Windows, then open WSL again", "restarts WSL"
+            ("wsl.exe", "--shutdown"), "run this in a terminal of Windows, then open WSL again", "restarts WSL"
         )
         return windows, again
     if facts.system.os == "windows":
@@ -111,7 +111,7 @@ def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
     if not lines and facts.system.distribution in ("arch", "endeavouros"):
         get = commands.by_hand(
             ("yay", "-S", "nvidia-580xx-dkms"),
-            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as yourself and not as root); the headers of your kernel have to be there (linux-headers)",
+            f"{rpm_drivers.LAST}from the AUR (any of its helpers, as your own user and not as root); the headers of your kernel must be installed (linux-headers)",
             "the kernel driver",
             risk="medium",
             risk_text=_REBOOT,
@@ -202,7 +202,7 @@ def session_with_gpu(facts: Facts) -> Fix | None:
     )
     if where is None:
         return None
-    step = commands.by_hand((), f"choose a GPU: {where}; the session starts anew", "another session", "none")
+    step = commands.by_hand((), f"choose a GPU: {where}; the session starts again", "another session", "none")
     return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
 
 
@@ -234,7 +234,7 @@ def restart(facts: Facts, why: str) -> Fix:
         steps: tuple[Step, ...] = (
             commands.by_hand(
                 ("wsl.exe", "--shutdown"),
-                "in a terminal of Windows, then open WSL again: WSL uses the Windows driver. If that does not help, restart Windows",
+                "run this in a terminal of Windows, then open WSL again: WSL uses the Windows driver. If that does not help, restart Windows",
                 "restarts WSL",
                 risk="medium",
                 risk_text="stops everything in WSL",
@@ -262,7 +262,7 @@ def restart(facts: Facts, why: str) -> Fix:
         return Fix(title="Reboot the host", steps=(host,), verify=verify)
     if places.on_cluster(facts):
         ask = commands.by_hand(
-            (), f"tell the administrators of the cluster, and take another node: {why}", "nothing of yours", "none"
+            (), f"tell the administrators of the cluster, and use another node: {why}", "nothing of yours", "none"
         )
         return Fix(title="Have the node rebooted", steps=(ask,), verify=verify)
     reboot = commands.by_hand(places.as_root(facts, "reboot"), why, "this machine", risk="medium", risk_text=risk)
@@ -306,7 +306,9 @@ def docker_desktop() -> tuple[Step, ...]:
     https://docs.docker.com/desktop/features/gpu/
     """
     update = commands.by_hand(
-        ("wsl", "--update"), "in a terminal of Windows: GPUs are passed on by WSL 2, and need its newest kernel", "WSL"
+        ("wsl", "--update"),
+        "run this in a terminal of Windows: WSL 2 passes the GPUs on to Docker, and needs its newest kernel for that",
+        "WSL",
     )
     engine = commands.by_hand(
         (),
@@ -324,7 +326,7 @@ def docker_desktop() -> tuple[Step, ...]:
 
 
 def _host(facts: Facts) -> Facts:
-    """Return the facts of the host of a container as far as they are known: the distribution in the container tells nothing about the host's."""
+    """Return the facts of the host of a container as far as they are known: the distribution in the container does not show the distribution of the host."""
     if places.container(facts) is None:
         return facts
     inside = facts.system
@@ -354,7 +356,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         )
         return (
             commands.by_hand(
-                root(facts, "sh", "-c", script), f"{where}: NVIDIA's repository, and its key", "apt's repositories"
+                root(facts, "sh", "-c", script), f"{where}: adds NVIDIA's repository, and its key", "apt's repositories"
             ),
             commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
             commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),
@@ -364,14 +366,16 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         add = ("addrepo", f"--from-repofile={repo}") if new else ("--add-repo", repo)
         return (
             commands.by_hand(
-                root(facts, "dnf", "config-manager", *add), "on the host: NVIDIA's repository", "dnf's repositories"
+                root(facts, "dnf", "config-manager", *add),
+                "on the host: adds NVIDIA's repository",
+                "dnf's repositories",
             ),
             commands.by_hand(root(facts, "dnf", "install", "-y", package), "on the host", changes),
         )
     if with_ == "zypper":
         return (
             commands.by_hand(
-                root(facts, "zypper", "addrepo", repo), "on the host: NVIDIA's repository", "zypper's repositories"
+                root(facts, "zypper", "addrepo", repo), "on the host: adds NVIDIA's repository", "zypper's repositories"
             ),
             commands.by_hand(
                 root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package), "on the host", changes

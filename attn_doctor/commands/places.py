@@ -1,7 +1,7 @@
-"""Answers what decides how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
+"""Answer the questions that decide how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
 
-Each answer comes from facts, also from facts that a log states. Where the facts do not show it, the answer is None or False,
-and the caller names every possible way.
+Each answer comes from facts, also from facts that a log states. If the facts do not show the answer, it is None or False,
+and the caller names every possible command.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def hosted(facts: Facts) -> str | None:
 
 
 def wsl(facts: Facts) -> int | None:
-    """Return 1 or 2 where this Linux is known to run inside Windows."""
+    """Return the version of WSL, 1 or 2, if this Linux is known to run inside Windows; else None."""
     found = facts.system.wsl
     return found if isinstance(found, int) else None
 
@@ -95,7 +95,7 @@ def on_cluster(facts: Facts) -> bool:
 
 
 def is_root(facts: Facts) -> bool:
-    """Say whether commands run as root here: these need no sudo, which mostly is not installed there."""
+    """Say whether commands run as root here: such commands need no sudo, which is often not installed for root."""
     if container(facts) is not None or hosted(facts) in ("colab", "kaggle"):
         return True
     home = facts.interpreter.prefix
@@ -103,12 +103,12 @@ def is_root(facts: Facts) -> bool:
 
 
 def as_root(facts: Facts, *argv: str) -> Argv:
-    """Return a command that needs root as it is typed here."""
+    """Return a command that needs root in the form for this machine: with sudo, or without."""
     return argv if is_root(facts) else ("sudo", *argv)
 
 
 def environment_tool(facts: Facts) -> EnvironmentTool | None:
-    """Return the tool that can bring compilers and a CUDA toolkit into this environment; None: not an environment of conda or pixi."""
+    """Return the tool that can install compilers and a CUDA toolkit into this environment; None: the environment is not one of conda or pixi."""
     kind, found = facts.interpreter.kind, facts.interpreter.installers
     if kind == "pixi":
         return "pixi"

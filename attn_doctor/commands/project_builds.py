@@ -63,12 +63,12 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     before: tuple[Step, ...] = (
         RunByHand(
             argv=("uv", "sync", *options, "--no-install-package", wanted.name),
-            why=f"installs the project's torch and all else that it asks for, and leaves {wanted.name} out",
+            why=f"installs the project's torch and all its other packages, but not {wanted.name}",
             changes=_CHANGES,
         ),
         RunByHand(
             argv=(*uv_pip, *wanted.tools),
-            why=f"the setup of {wanted.name} imports them",
+            why=f"the setup.py of {wanted.name} imports these build tools",
             changes="adds build tools for the next step",
         ),
     )
@@ -79,7 +79,7 @@ def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     if not locked:
         made = RunByHand(
             argv=(*uv_pip, *wanted.torch, *wanted.tools),
-            why=f"uv asks the setup of {wanted.name} before it can write uv.lock",
+            why=f"uv runs the setup.py of {wanted.name} before it can write uv.lock, and that setup.py imports these packages",
             changes=_CHANGES,
         )
         lock = RunByHand(
@@ -101,23 +101,23 @@ def _pip(facts: Facts, *words: str) -> Argv:
 
 
 def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
-    """Return the packages that a setup imports. An installed torch stays as it is; PyPI's torch for Windows is a CPU build."""
+    """Return the packages that the setup.py imports. An installed torch is kept; PyPI's torch for Windows is a CPU build."""
     return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
 
 
 def _poetry(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    """Build with pip: Poetry always isolates builds. It installs torch before packages that need it, so mostly torch is there."""
+    """Build with pip, because Poetry always isolates builds. Poetry installs torch before packages that need it, so torch is usually installed."""
     asked = f"{wanted.name}=={facts.subject.asked}" if isinstance(facts.subject.asked, str) else wanted.name
     return (
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
-            why=f"the setup of {wanted.name} imports them; a torch that poetry installed before it failed stays as it is",
+            why=f"the setup.py of {wanted.name} imports these packages; a torch that poetry has already installed is kept",
             changes="adds build tools",
         ),
         *wanted.limit,
         RunByHand(
             argv=_pip(facts, "install", "--no-build-isolation", asked),
-            why=f"{wanted.why}; poetry has no option for it; `poetry install` then finds the version of poetry.lock installed",
+            why=f"{wanted.why}; poetry has no such option, so pip builds the package. Afterwards `poetry install` finds that the version in poetry.lock is installed",
             changes=f"adds {wanted.name}",
             takes=wanted.takes,
         ),
@@ -128,7 +128,7 @@ def _pdm(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
     return (
         RunByHand(
             argv=_pip(facts, "install", *_imported(facts, wanted)),
-            why=f"the setup of {wanted.name} imports them; `pdm add` would fail at {wanted.name} again",
+            why=f"the setup.py of {wanted.name} imports these packages; `pdm add` would fail at {wanted.name} again",
             changes="adds build tools",
         ),
         *wanted.limit,
@@ -146,7 +146,7 @@ def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG0
         *wanted.limit,
         RunByHand(
             argv=("pixi", "add", *wanted.tools),
-            why=f"the setup of {wanted.name} imports them; pixi then installs all, {wanted.name} last",
+            why=f"the setup.py of {wanted.name} imports these build tools; pixi installs everything, {wanted.name} last",
             changes=_CHANGES,
             takes=wanted.takes,
         ),

@@ -45,12 +45,12 @@ class UvProject(Project):
     EXPRESSES = frozenset(
         {"verbose", "upgrade", "reinstall", "no_build_isolation", "no_cache", "no_binary", "index_url"}
     )
-    FREE = frozenset({"no_deps"})  # only the named package is installed again
+    FREE = frozenset({"no_deps"})  # not needed: this tool installs only the named package again
     SYNC = ("uv", "sync")
     LOCK = "uv.lock"
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation; an index is named, so that uv.lock and [tool.uv.sources] keep it."""
+        """Return the command that carries out the installation; an index is named, so that uv.lock and [tool.uv.sources] keep it."""
         names = step.names()
         words = [
             *(("-v",) if step.verbose else ()),
@@ -65,7 +65,7 @@ class UvProject(Project):
         return ("uv", "add", *self.where("--project"), *words)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -74,7 +74,7 @@ class UvProject(Project):
             listed = ", ".join(f'"{name}"' for name in step.names())
             # https://docs.astral.sh/uv/concepts/projects/config/#build-isolation
             return (
-                f"a later `uv sync` builds it without isolation too where [tool.uv] in pyproject.toml has "
+                f"a later `uv sync` also builds it without isolation if [tool.uv] in pyproject.toml has "
                 f"no-build-isolation-package = [{listed}]"
             )
         return "uv keeps within the range that pyproject.toml has" if step.upgrade and not all_bare(step) else None
@@ -126,7 +126,7 @@ class Poetry(Project):
         return (Run(argv=argv, why="poetry uses only an index that the project names", changes=_FILES),)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         texts = (
             f"{text}@latest" if step.upgrade and text == name_of(text) else _address(text) for text in step.requirements
         )
@@ -135,7 +135,7 @@ class Poetry(Project):
         return self._poetry("add", *switches, *source, *texts)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -170,7 +170,7 @@ class Pdm(Project):
         return (Run(argv=argv, why="pdm uses only an index that the project names", changes=_FILES),)
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         where, verbose = self.where("--project"), ("-v",) if step.verbose else ()
         isolation = ("--no-isolation",) if step.no_build_isolation else ()
         if step.upgrade and all_bare(step) and self.here.declared.issuperset(step.names()):
@@ -178,7 +178,7 @@ class Pdm(Project):
         return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -210,14 +210,14 @@ class Pixi(Project):
     LOCK = "pixi.lock"
 
     def install(self, step: Install) -> Argv:
-        """Return the command of an installation."""
+        """Return the command that carries out the installation."""
         where = self.where("--manifest-path")
         if step.upgrade and all_bare(step):
             return ("pixi", "upgrade", *where, *step.names())
         return ("pixi", "add", *where, "--pypi", *addresses_named(step))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
         return (
             ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
         )

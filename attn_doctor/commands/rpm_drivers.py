@@ -1,4 +1,4 @@
-"""Say where the NVIDIA driver of Fedora, Red Hat and its like, Amazon Linux and SUSE comes from, and which packages it is. Pure.
+"""Name the repository and the packages of the NVIDIA driver for Fedora, Red Hat and its clones, Amazon Linux and SUSE. Pure.
 
 https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repositories, the branches of the dnf module, and, for Red
 Hat 10 without modules, the version lock; https://rpmfusion.org/Howto/NVIDIA has Fedora's. Driver 580 is the last branch for GPUs
@@ -16,8 +16,8 @@ from attn_doctor.model.versions import pair
 LAST = "driver 580 is the last for GPUs older than Turing: "
 _RPM_FUSION = "https://mirrors.rpmfusion.org"
 _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
-_WITHOUT_MODULES = 10  # the first Red Hat without streams of modules
-_CRB = 9  # the first whose builder repository is called crb
+_WITHOUT_MODULES = 10  # the first release of Red Hat that has no module streams
+_CRB = 9  # the first release of Red Hat whose builder repository is called crb; before it was powertools
 
 
 def newest(facts: Facts, *, old: bool) -> Lines:
@@ -52,7 +52,7 @@ def _fedora(release: int | None, *, old: bool) -> Lines:
 
 
 def _red_hat(facts: Facts, file: str, release: int | None, *, old: bool) -> Lines:
-    """Return the commands for Red Hat, its clones and Amazon Linux. Red Hat 10 locks versions, as it has no modules."""
+    """Return the commands for Red Hat, its clones and Amazon Linux. On Red Hat 10 the commands lock versions, because it has no module streams."""
     locks = release is not None and release >= _WITHOUT_MODULES and facts.system.distribution != "amzn"
     branch: Lines = ()
     if locks and old:

@@ -1,4 +1,4 @@
-"""Shows a command as one line for the place where it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
+"""Write a command as one line for the place into which it is typed: a shell, a cell of a notebook, a Dockerfile. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _POWERSHELL_ODD = re.compile(r"^[@%]|,|^-(?!\d).*[.:]")
 _CMD_ODD = re.compile(r"[&<>()@^|\[\]]")
 # Characters that sh, cmd and PowerShell leave as they are in double quotes. Not among them: " $ % ` \, and !, which bash expands.
 _IN_DOUBLE_QUOTES = re.compile(r"[ #&-\[\]-_a-~]+")
-_SCRIPT = 3  # words of `sh -c SCRIPT`
-# Programs of the host, which are no step of an image.
+_SCRIPT = 3  # `sh -c SCRIPT` has three words
+# Programs that run on the host: they are not written into a Dockerfile.
 _OF_THE_HOST = ("attn-doctor", "docker", "podman", "wsl.exe", "nvidia-smi", "FROM")
 
 
@@ -66,7 +66,7 @@ def _line(step: Step, shell: str) -> str | None:
 def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell", "cmd" or "windows" (cmd or PowerShell).
 
-    Words are put in double quotes where double quotes are enough: such a line runs in all shells but fish.
+    Words are put in double quotes if double quotes are enough: such a line runs in all shells but fish.
     """
     if shell == "windows":
         # Lines for PowerShell that begin with no quotation mark run in cmd too, where all quotes are double.
@@ -130,7 +130,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for; "windows" where it is cmd or PowerShell, but not known which."""
+    """Return the kind of shell to print commands for; "windows": it is cmd or PowerShell, and attn-doctor does not know which of the two."""
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):

@@ -1,7 +1,7 @@
-"""Builds the steps that install a C++ compiler, Python's headers and other tools of the system, as this machine installs them. Pure.
+"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, by the means of this machine. Pure.
 
-The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If facts
-do not show the place, one step names every possible way.
+The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If the facts
+do not show the place, one step names all possible commands.
 
 Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
 software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
@@ -63,22 +63,28 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
     if with_ == "apt-get" and places.container(facts):
         # Images are published without apt's lists: https://docs.docker.com/build/building/best-practices/#apt-get
         line = " ".join(("apt-get update &&", *_INSTALL[with_], *wanted))
-        return (commands.by_hand(("sh", "-c", line), f"{why}; images come without apt's lists of packages", changes),)
+        return (
+            commands.by_hand(
+                ("sh", "-c", line),
+                f"{why}; container images contain no package lists of apt, so `apt-get update` must run first",
+                changes,
+            ),
+        )
     return (install,)
 
 
 def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
-    """Return the step for a Linux whose distribution is not known: one line, by apt-get where there is one, else by dnf."""
+    """Return the step for a Linux whose distribution is not known: one command line, which uses apt-get if it is installed, else dnf."""
     line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
     return commands.by_hand(
         ("sh", "-c", line),
-        f"{why}; by apt-get (Debian, Ubuntu), else by dnf (RHEL, Rocky, Fedora); without sudo as root",
+        f"{why}; uses apt-get (Debian, Ubuntu) or else dnf (RHEL, Rocky, Fedora); as root, leave sudo out",
         changes,
     )
 
 
 def _is_any_linux(facts: Facts) -> bool:
-    """Say whether it is a Linux whose distribution is not known. One that is known, and has no manager here, has neither apt-get nor dnf."""
+    """Return whether this is a Linux whose distribution is not known. A known distribution without a package manager in this module has neither apt-get nor dnf."""
     return facts.system.os == "linux" and not isinstance(facts.system.distribution, str)
 
 
@@ -91,7 +97,7 @@ def every_manager(names: dict[Manager, Argv]) -> str:
 
 
 def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple[Step, ...]:
-    """Return the steps that put a C++ compiler where a build finds it."""
+    """Return the steps that install a C++ compiler so that a build finds it."""
     if facts.system.os == "windows":
         return _visual_studio(facts)
     if facts.system.os == "darwin":
@@ -175,7 +181,7 @@ def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]
         commands.by_hand(("module", "avail", name), "lists what this cluster has; it needs no root", "nothing", "none"),
         commands.by_hand(
             ("module", "load", example),
-            f"{what}; {example} is an example, take a name that the list shows",
+            f"{what}; {example} is an example: use a name from the list",
             "this shell only",
             "none",
         ),
@@ -281,7 +287,7 @@ _LIKE_RHEL = ("rocky", "almalinux", "centos", "ol")
 
 
 def _headers(facts: Facts, label: str | None) -> dict[Manager, Argv]:
-    """Return the packages of Python's headers. For any Python but their own, Red Hat and SUSE put the version into the name."""
+    """Return the names of the packages with Python's headers. On Red Hat and SUSE the name contains the version, except for the system's own Python."""
     name = facts.system.distribution
     release = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
     own = _SYSTEM_PYTHON.get(("rhel" if name in _LIKE_RHEL else str(name), release[0])) if release else None

@@ -1,4 +1,4 @@
-"""Gives the command that starts the target's Python, and the options that tell uv the environment. Pure.
+"""Return the command that starts the target's Python, and the options that name the environment to uv. Pure.
 
 On an examined machine the path of the interpreter is known. A log shows a path, an active environment, a tool of projects that
 starts Python (`poetry run python`), or nothing.
@@ -31,19 +31,19 @@ _CONDA_RUN = re.compile(
 # ComfyUI's package runs its Python with -s: without it, pip finds packages of the user as already installed, which the program never sees.
 # https://docs.comfy.org/installation/comfyui_portable_windows
 _EMBEDDED = re.compile(r"(?:^|[\\/])python_embed+ed[\\/]python\.exe$")
-# Prefixes into which uv installs only with --system: Pythons that are no environment, and conda's base.
+# Prefixes into which uv installs only with --system: Pythons that are not environments, and conda's base.
 _SYSTEM = re.compile(
     r"/usr(?:/local)?|/opt/homebrew.*|.*[\\/](?:ana|mini|mamba)?(?:conda|forge)\d?|.*[\\/]\.pyenv[\\/]versions[\\/].*|.*[\\/]Python3\d+|.*[\\/]uv[\\/]python[\\/].*"
 )
 
 
 def python(facts: Facts) -> str:
-    """Return the target's own interpreter: its path, or the name that is on PATH there."""
+    """Return the target's own interpreter: its path, or the name that is on the PATH of the target."""
     if isinstance(facts.interpreter.python, str):
         return facts.interpreter.python
     if facts.grade == "stated" and (inside := _in_project(facts)):
         return inside
-    # Ubuntu, Debian and macOS have no `python`; an environment has both names there, whichever tool made it.
+    # Ubuntu, Debian and macOS have no `python`; an environment on these systems has both names, no matter which tool made it.
     here = facts.grade == "stated" and facts.system.os in ("linux", "darwin") and places.hosted(facts) is None
     return "python3" if here and facts.interpreter.kind not in ("conda", "pixi") else "python"
 
@@ -128,7 +128,7 @@ _NAMED = re.compile(r" (?:--python|-p)[ =](?P<python>[^\s'\"]+)")
 
 
 def for_uv(facts: Facts) -> Argv:
-    """Return the options that tell `uv pip` the environment; empty: uv finds the environment by itself where the command is typed.
+    """Return the options that name the environment to `uv pip`; empty: uv finds the environment by itself.
 
     https://docs.astral.sh/uv/pip/environments/
     """
@@ -152,7 +152,7 @@ _PROGRAM = re.compile(r"(?:python[\d.]*|yolo|torchrun|accelerate|deepspeed)(?:\.
 
 
 def program(facts: Facts) -> Argv:
-    """Return the command of the program that failed, as it was typed; the word COMMAND where a log does not hold it whole."""
+    """Return the command of the program that failed, as it was typed; the word COMMAND if the log does not contain the complete command."""
     typed = facts.subject.command
     if (
         not isinstance(typed, str)

@@ -1,4 +1,4 @@
-"""Builds the lines that install the CUDA toolkit of a torch whose CUDA nobody knows: the shell asks torch. Pure."""
+"""Build the lines that install the CUDA toolkit for a torch whose CUDA version is not known: the shell line asks torch. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 
 _ASKED = "import torch; print(torch.version.cuda)"
-_DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # as a package of NVIDIA's repository is called
+_DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # "12-8": NVIDIA's repository writes the release so in the name of a package
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps; none on Windows, in an image, on a cluster and where no package manager has each toolkit."""
+    """Return the steps. Empty: on Windows, in a container, on a cluster, and if no package manager has all toolkits."""
     beside = places.container(facts) or places.on_cluster(facts) or facts.system.os in ("windows", "darwin")
     if beside or shell_of(facts) != "bash":
         return ()
@@ -36,7 +36,12 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     why = f"the toolkit alone, which brings no driver; {none}"
     get = commands.by_hand(("sh", "-c", install), why, "adds the CUDA toolkit", takes="about 5 GB")
     home = f"export CUDA_HOME=/usr/local/cuda-{asked}"
-    where = commands.by_hand(("sh", "-c", home), "where that package puts it", "CUDA_HOME, in this shell alone", "none")
+    where = commands.by_hand(
+        ("sh", "-c", home),
+        "the folder into which this package installs the toolkit",
+        "CUDA_HOME, in this shell alone",
+        "none",
+    )
     return (*made, get, where)
 
 
@@ -48,7 +53,7 @@ def _by_conda(facts: Facts, asked: str, none: str) -> tuple[Step, ...]:
     *before, last = places.conda_install(facts, "cuda-toolkit", channels=("nvidia", "conda-forge"))
     gcc = f"gxx_linux-{'aarch64' if places.architecture(facts) == 'aarch64' else '64'}=11"
     names = " ".join(f'"{name}={asked}"' for name in (last, "cuda-nvcc", "cuda-cudart-dev"))
-    why = f"a toolkit of torch's CUDA and a gcc that each nvcc takes, inside this environment; {none}"
+    why = f"a toolkit of torch's CUDA and a gcc that each nvcc accepts, inside this environment; {none}"
     line = f"{quoted(tuple(before))} {names} {gcc}"
     get = commands.by_hand(("sh", "-c", line), why, "adds a CUDA toolkit to this environment", takes="about 3 GB")
     prefix = facts.interpreter.prefix

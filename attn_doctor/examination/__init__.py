@@ -67,7 +67,7 @@ def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
     """Examine a target and return the report.
 
     Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
-    answer, or is no Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
+    answer, or is not a Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
     so_far: dict[str, Any] = {}
     try:
@@ -264,7 +264,7 @@ def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: Severity | None, unexamined: Sequence[str] = ()) -> int:
-    """Return 1 for a finding at or above `fail_on` (None: never), else 3 where the examination is incomplete, else 0.
+    """Return 1 for a finding at or above `fail_on` (None: never), else 3 if the examination is incomplete, else 0.
 
     The examination is incomplete if a requested part could not be examined, or if an error in a log is not known.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -35,7 +36,7 @@ class Texts(NamedTuple):
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
-    Raises Unreadable, and NoLog if a file is no log.
+    Raises Unreadable, and NoLog if a file is not a log.
     """
     paths = tuple(paths)
     if not paths:
@@ -72,6 +73,11 @@ def log_reader() -> Reader:
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
 
 
+def as_log(text: str, name: str) -> Log:
+    """Read a text as a log. `name`: the file that it is quoted from."""
+    return log_reader().read(io.BytesIO(text.encode("utf-8", "replace")), name)
+
+
 def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
     """Open a file, or standard input for "-", and call `read` with it and a name for messages. Raises Unreadable."""
     try:
@@ -92,7 +98,7 @@ def read_file(path: str) -> bytes:
 
 
 def _opened(path: str) -> BinaryIO:
-    """Open a file or a pipe. Raises OSError; a device that is no terminal may have no end, and is refused."""
+    """Open a file or a pipe. Raises OSError; a device that is not a terminal may have no end, and is refused."""
     try:
         stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller
     except TimeoutError as error:

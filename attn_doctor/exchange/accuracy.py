@@ -27,7 +27,7 @@ def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any
 
 
 def in_double(call: Call, device: Any) -> Call:
-    """Return a call in float64."""
+    """Return the same attention call with its tensors in float64."""
     query, key, value = (tensor.to(device=device, dtype=torch.float64) for tensor in call[:3])
     return query, key, value, call[3]
 
@@ -88,8 +88,8 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
     """Return [(slope by autograd, slope by finite differences, deviation of the function from a line)].
 
-    Each is relative to the length of the gradients. Two directions: along the gradient itself, where the slope must be
-    its length, and a random one.
+    Each is relative to the length of the gradients. There are two directions: the gradient itself (its slope must be the
+    length of the gradient), and a random direction.
     """
     length = sum(float((g**2).sum()) for g in gradients) ** 0.5
     count = sum(g.numel() for g in gradients)

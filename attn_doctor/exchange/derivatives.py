@@ -34,7 +34,7 @@ def transformed() -> bool:
 
 
 def differentiable(kernel: Kernel) -> Kernel:
-    """Return the kernel with its own gradients where they are enough, and with those of textbook attention where they would fail."""
+    """Return the kernel with its own gradients if they are sufficient; in calls in which they would fail, with the gradients of textbook attention."""
 
     def computed(query: Any, key: Any, value: Any, scale: float) -> Any:
         out = kernel(query, key, value, scale)

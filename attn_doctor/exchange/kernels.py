@@ -81,7 +81,7 @@ def only(*names: str) -> Kernel:
 
 
 def equal_widths(kernel: Kernel) -> Kernel:
-    """Wrap a kernel that requires heads of one width: narrower heads are padded with zeros, which changes no result."""
+    """Wrap a kernel that requires value heads as wide as query and key heads: the narrower ones are padded with zeros. The result is the same."""
 
     def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
         narrow, wide = query.shape[-1], value.shape[-1]
@@ -159,7 +159,7 @@ class Activated:
 
 @contextlib.contextmanager
 def in_force(kernel: Any) -> Any:
-    """Return a context in which the process settings of a kernel hold; most kernels have none."""
+    """Return a context manager that makes the process settings of a kernel active; most kernels have no settings."""
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):
             stack.callback(kernel.stop)

@@ -58,7 +58,7 @@ def layout_of(cls: type) -> str | None:
 
 
 def remember(cls: type, name: str) -> None:
-    """Give a class the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
+    """Set the layout of a class to the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
     for layout in LAYOUTS:
         if layout.name == name:
             _layouts.setdefault(cls, layout)
@@ -147,7 +147,7 @@ def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
 
 
 def _settle() -> None:
-    """Set `forward` of the classes according to the entries. The caller holds the lock."""
+    """Set `forward` of the attention classes as the entries say: each entry is an active exchange. The caller must hold the lock."""
     wanted = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     for cls in [cls for cls in _originals if cls not in wanted]:
         original = _originals.pop(cls)

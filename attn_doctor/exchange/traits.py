@@ -62,7 +62,7 @@ def candidates(device_type: str) -> list[str]:
 
 
 def candidates_alone() -> list[str]:
-    """Return the backends to try for a batch of one image if the installed attention is wrong there, the preferred one first."""
+    """Return the backends to try for a batch of one image if the installed attention is wrong for one image, the preferred backend first."""
     ranked = {name: traits.alone_rank for name, traits in TRAITS.items() if traits.alone_rank is not None}
     return sorted(ranked, key=lambda name: ranked[name])
 

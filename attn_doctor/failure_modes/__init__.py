@@ -77,7 +77,7 @@ def that_stop(what: Stops) -> tuple[str, ...]:
 
 @functools.cache
 def no_build_here() -> tuple[str, ...]:
-    """Return the slugs of the failure modes with which no build of flash-attn helps: the system or the GPU is not supported."""
+    """Return the slugs of the failure modes against which no build of flash-attn helps: the system or the GPU is not supported."""
     from attn_doctor.failure_modes import ALL
 
     return tuple(module.MODE.slug for module in ALL if module.MODE.explains_what_stops == "build")

@@ -106,7 +106,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
 
     @property
     def blocked(self) -> tuple[str, ...]:
-        """Return the backends that do not run while the failure is there, unless the hit names others."""
+        """Return the backends that this failure stops. If the hit names backends, they are used instead."""
         return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:

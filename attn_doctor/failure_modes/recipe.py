@@ -224,8 +224,8 @@ Ingredient = (
 )
 
 
-# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which setuptools
-# contained until 80.
+# Packages that flash-attn's setup.py imports first. Older releases of torch import pkg_resources, which setuptools 82 removed:
+# https://setuptools.pypa.io/en/latest/history.html. The warning of pkg_resources recommends the pin setuptools<81.
 BUILD_TOOLS = Packages(requirements=("setuptools<81", "wheel", "packaging", "psutil", "ninja"), megabytes=3)
 PIP = ("{python}", "-m", "pip")
 INSTALL = (*PIP, "install", "--no-build-isolation", "--no-deps")
@@ -243,7 +243,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     """Describe how one failure is reproduced.
 
     A recipe without commands judges a simulated machine, which is recorded in reproduction/machines/<slug>.json. If there is such a
-    file, it is also judged where the commands of a recipe cannot run.
+    file, it is also judged on machines that cannot run the commands of the recipe.
     """
 
     does: str  # what happens, as the end of the sentence "attn-doctor reproduce <slug> ..."

@@ -13,13 +13,13 @@ from attn_doctor.fixes.plan import WITHOUT, Way
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Finding, Goal
-from attn_doctor.model.machine import flash_attn
+from attn_doctor.model.machine import failed_flash_attn, flash_attn
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import TrialOptions
 from attn_doctor.probes.ask import QUIET
 
 Say = Callable[[str], None]
-_MOST_WORDS = 200  # characters of an installer's message: pip prints whole addresses in it
+_MOST_WORDS = 200  # an installer's message is cut to this many characters: pip prints whole addresses in it
 
 # Enough to see which kernel serves every attention call; too few rounds to measure times.
 _SHORT = TrialOptions(imgsz=64, rounds=1, seconds=1.0, reference=False)
@@ -67,6 +67,10 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     A way worked if none of its causes is left, and no error exists that did not exist before. An older error that the way
     does not treat (a driver, for example) does not count against it.
     """
+    failed = failed_flash_attn(report.facts) if way.unsigned is not None else None
+    if failed is not None:
+        said = f"{failed.fault.type}: {failed.fault.message}" if failed.fault else "it gave no reason"
+        return f"{failed.module} does not import ({said})"
     left = remaining(report)
     still = [f for f in left if f.code in way.cures]
     if still:
@@ -76,18 +80,39 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     if new:
         return f"{new[0].slug} appears: {new[0].message}"
     if way.intent == WITHOUT and flash_attn(report.facts) == "fails":
-        return "flash-attn is still there, and does not import"
+        return "flash-attn is still installed, and importing it fails"
     return None
 
 
-def ran(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> tuple[str, ...]:
-    """Return the backends that served every attention call, forward and backward, in a short trial."""
+def tried(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> Report | None:
+    """Return the report of a short trial; None if it could not be made."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
-        report = examine(python, way.goal, environ, timeout, wanted, root=root)
+        return examine(python, way.goal, environ, timeout, wanted, root=root)
     except (NoAnswer, Refused):
-        return ()
-    return tuple(dict.fromkeys(row.backend for row in report.trials if row.status == "ok"))
+        return None
+
+
+def ran(report: Report | None) -> tuple[str, ...]:
+    """Return the backends that served every attention call of a trial, forward and backward, with right numbers."""
+    return tuple(dict.fromkeys(row.backend for row in report.trials if row.status == "ok")) if report else ()
+
+
+def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, str | None]:
+    """Return why flash-attn was not seen to compute what float64 computes, and the same as a remark if no GPU here could show it.
+
+    Both are None if it was. `elsewhere`: the GPU is in another machine.
+    """
+    rows = [row for row in report.trials if row.backend == "flash-attn-2"] if report else []
+    wrong = next((row for row in rows if row.status == "wrong"), None)
+    if wrong is not None:
+        return f"flash-attn computes wrong numbers: {wrong.reason}", None
+    if any(row.status == "ok" for row in rows):
+        return None, None
+    if elsewhere or (report is not None and report.facts.torch.available is False):
+        return None, "its numbers are not checked: no GPU here can run it"
+    why = next((row.reason for row in rows if row.reason), None) or (report.trials_skipped if report else None)
+    return f"its numbers could not be checked against float64: {why or 'the trial gave no answer'}", None
 
 
 def explain(log: Path, goal: Goal) -> str:

@@ -12,7 +12,8 @@ from attn_doctor.failure_modes.mode import Unsure
 from attn_doctor.failure_modes.shared import building, fact_queries, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.fixes import build_forecast, step_safety
-from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, draft_of, intent_of, leaves
+from attn_doctor.fixes.finished_wheels import compiled, finished, with_others
+from attn_doctor.fixes.joining import Choice, Helped, draft_of, intent_of, leaves
 from attn_doctor.fixes.plan import WITHOUT, WORK, Draft, Intent
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.knowledge import pci_gpu, pytorch
@@ -20,9 +21,9 @@ from attn_doctor.knowledge.other_wheel_sources import torch_with_wheels
 from attn_doctor.model.facts import Facts, Subject, Unknown
 from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.machine import amd_gpus, nvidia_present
-from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare, name_of
+from attn_doctor.model.steps import Install, RunByHand, SetVariable, Step, action, bare
 
-MOST = 6  # ways in a plan; the findings list all fixes
+MOST = 6  # a plan shows at most this many ways (alternatives); the findings list all fixes
 NO_GPU = "no-gpu-present"
 
 _NEEDS_GPU = "There is no GPU here: flash-attn can be installed, and runs only on a machine that has a GPU. `--gpu CC` makes a plan for such a GPU."
@@ -97,14 +98,12 @@ _ASK_THE_CARD = (
 
 
 def _only_looks(fix: Fix) -> bool:
-    """Say whether a fix changes nothing and only tells the user where to look."""
+    """Return whether a fix changes nothing and only tells the user what to look at."""
     return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 
 _IN_FRONT = ("PYTHONPATH", "PYTHONNOUSERSITE", "LD_LIBRARY_PATH")
 _LOOK_AGAIN = "Examine again after that, in the same shell: all other findings were made while foreign packages or libraries were found first."
-
-Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
 
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
@@ -123,21 +122,23 @@ def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
 
 
 def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return ways to a flash-attn that works; none if one cause has no fix."""
+    """Return the ways that make flash-attn work; empty if a cause has no fix."""
     helped = [(cause, fixes or _replaced(facts, cause)) for cause, fixes in _helped(findings, but=WITHOUT)]
     # Running flash-attn needs a GPU, installing it does not: on a login node, in CI, in docker build.
     hopeless = [f for f, fixes in helped if not fixes and f.severity.rank == 2 and f.slug != NO_GPU]
     helped = [(cause, fixes) for cause, fixes in helped if cause.slug != NO_GPU]
     if hopeless:
-        return [], tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
+        only_builds = all(f.slug in that_stop("build") for f in hopeless)
+        made = with_others(facts, helped, ()) if only_builds else []
+        return made, () if made else tuple(f"flash-attn cannot be made to work here: {f.message}" for f in hopeless)
     nowhere = next((f for f, _ in helped if f.slug in no_build_here()), None)
     if nowhere is not None:
         return _without_a_build(facts, helped, nowhere)
     # No build is appended to a look: it may show another cause.
     helped = [(cause, tuple(fix for fix in fixes if not _only_looks(fix)) or fixes) for cause, fixes in helped]
-    made: list[Draft] = []
     left_out: dict[str, list[str]] = {}
-    routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in (*_finished(helped), *_choose(_compiled(helped)))]
+    made = []
+    routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in (*finished(helped), *_choose(compiled(helped)))]
     if not routes and not _works(facts):
         if isinstance(facts.torch.hip, str) and not fact_queries.has_composable_kernels(facts):
             return [], (_FOR_AMD,)
@@ -153,6 +154,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
             left_out.setdefault(foreseen, []).append(whole.title)
         else:
             made.append(foreseen)
+    if not _works(facts):
+        made = with_others(facts, helped, made)
     without_gpu = (_NEEDS_GPU,) if made and facts.graphics.gpus == () and not amd_gpus(facts) else ()
     return made, without_gpu + tuple(
         f"Left out, because {why}: {'; '.join(_parts(titles))}." for why, titles in left_out.items()
@@ -222,31 +225,6 @@ def _parts(titles: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.removesuffix(_THEN) for title in titles for part in title.split("; ")))
 
 
-def _finished(helped: Helped) -> Iterator[list[Choice]]:
-    """Return a way for each finished wheel, with fixes for the causes that affect more than a build."""
-    ready = {fix.steps: fix for _, fixes in helped for fix in fixes if _brings_wheel(fix)}
-    for fix in ready.values():
-        others = [
-            (f, fixes)
-            for f, fixes in helped
-            if f.slug not in that_stop("build") and all(x.steps != fix.steps for x in fixes)
-        ]
-        if all(any(not _brings_wheel(x) for x in fixes) for _, fixes in others):
-            moot = tuple(f.code for f, _ in helped if all(f is not other for other, _ in others))
-            yield [((f.code,), next(x for x in fixes if not _brings_wheel(x))) for f, fixes in others] + [(moot, fix)]
-
-
-def _compiled(helped: Helped) -> Helped:
-    """Return the same causes with their fixes for the case of a source build; empty if one of them then has no fix."""
-    left = [(f, tuple(fix for fix in fixes if not _brings_wheel(fix))) for f, fixes in helped]
-    return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
-
-
-def _brings_wheel(fix: Fix) -> bool:
-    texts = [text for step in fix.steps if isinstance(step, Install) for text in step.requirements]
-    return any(text.endswith(".whl") and name_of(text) in FLASH_PACKAGES for text in texts)
-
-
 def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
     """Return the fix that replaces the installed, broken flash-attn by a new build, if the only known fix is to remove it."""
     removal = next((fix for fix in cause.fixes if intent_of(fix.steps) == WITHOUT), None)
@@ -256,7 +234,7 @@ def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
     return (Fix(title="Remove the installed flash-attn", steps=steps, verify=removal.verify),)
 
 
-_GOES = "it does not work, and its files must not mix with those of a new flash-attn"
+_GOES = "the installed flash-attn does not work, and its files must not mix with the files of a new flash-attn"
 
 
 def _installations(facts: Facts) -> tuple[Fix, ...]:
@@ -299,12 +277,12 @@ def _works(facts: Facts) -> bool:
 
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
-    """Return ways that give up flash-attn: remove a broken one, and fix the causes that keep training from working."""
+    """Return the ways without flash-attn: remove a broken flash-attn, and fix the causes that prevent training."""
     helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
     if not removal and isinstance(facts.flash_attention.version, str) and not _works(facts):
-        why = "it does not work, and PyTorch's own fused attention needs no package"
+        why = "the installed flash-attn does not work, and PyTorch's own fused attention needs no package"
         removal = (commands.uninstall("flash-attn", why=why),)
     made = [draft_of(facts, chosen, Goal.TRAIN) for chosen in _choose(helped)]
     if not made and not removal:

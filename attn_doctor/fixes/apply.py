@@ -10,12 +10,13 @@ import datetime as dt
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.fixes import after_fix_verdict, restore, step_runner
+from attn_doctor.fixes import after_fix_verdict, first_import, restore, step_runner, unsigned
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.hardlink_copy import NoRoom, copy_tree
 from attn_doctor.fixes.plan import Way
@@ -23,9 +24,11 @@ from attn_doctor.fixes.target_paths import BOOKS, Cannot, Places, Root, freeze, 
 from attn_doctor.fixes.verify import STEP_DEADLINE
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding
+from attn_doctor.model.report import Report
 from attn_doctor.model.steps import Step
 
-ApplyOutcome = Literal["applied", "rolled back", "not undone"]  # "not undone": `wrong` has what could not be put back
+# "not undone": `wrong` has what could not be put back. "refused": a wheel was refused before anything was changed.
+ApplyOutcome = Literal["applied", "rolled back", "not undone", "refused"]
 
 
 class Applied(Record, frozen=True, kw_only=True):
@@ -149,6 +152,11 @@ def _keep(folder: Path, way: Way, work: Work) -> None:
         roots=[{"path": root.path, "skip": list(root.skip)} for root in roots],
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     )
+    if way.unsigned is not None:
+        wheel = way.unsigned
+        restore.write_event(
+            str(folder), at="wheel", builder=wheel.builder, url=wheel.url, file=wheel.file, sha256=wheel.sha256
+        )
     shutil.copyfile(restore.__file__, folder / "undo.py")
     (folder / "freeze.txt").write_text(freeze(own(work.facts)) + _conda_revision(work.places))
     (folder / "kept").mkdir()
@@ -191,6 +199,9 @@ def _write(path: Path, value: Any) -> None:
 def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
     """Run the steps and examine the result. Returns the reason of a failure, and the findings that remain."""
     environ = _environ(way, work)
+    changed = unsigned.altered(way)
+    if changed is not None:
+        return changed, ()
     for number, planned in enumerate(way.runnable(), 1):
         work.say(f"step {number} of {len(way.runnable())}: {planned.words}")
         done = _run(_Journalled(folder, number, planned.step), environ, work, lock)
@@ -199,14 +210,22 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
             return f"step {number} fails ({planned.words}): {after_fix_verdict.explain(log, way.goal)}", ()
     work.say("examining the result")
     try:
-        report = after_fix_verdict.examine(
-            work.places.python, way.goal, environ, work.timeout, gpu=work.gpu, root=work.root
-        )
+        report = _examined(way, work, environ)
     except NoAnswer as error:
         return f"after this plan the environment does not answer: {error}", ()
     why = after_fix_verdict.verdict(way, work.findings, report)
     left = tuple(f"{f.code} {f.slug}: {f.message}" for f in after_fix_verdict.remaining(report))
     return (f"after this plan {why}" if why else None), left
+
+
+def _examined(way: Way, work: Work, environ: Mapping[str, str]) -> Report:
+    """Examine the environment. The first import of a wheel that nobody signed sees no credentials and another home."""
+    with tempfile.TemporaryDirectory(prefix="attn-doctor-home-") as home:
+        if way.unsigned is not None:
+            environ = first_import.cleared(environ, Path(home), work.places.user)
+        return after_fix_verdict.examine(
+            work.places.python, way.goal, environ, work.timeout, gpu=work.gpu, root=work.root
+        )
 
 
 def _environ(way: Way, work: Work) -> dict[str, str]:

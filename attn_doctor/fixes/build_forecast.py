@@ -1,4 +1,4 @@
-"""Forecast the source build of flash-attn in a plan: refuse one that cannot succeed, set variables for one that can. Pure."""
+"""Forecast the source build of flash-attn in a plan: refuse a build that cannot succeed, and set variables for a build that can. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.fixes.plan import Draft
 from attn_doctor.judging.after_steps import after
 from attn_doctor.judging.diagnose import implied
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.build import GIGABYTE, Cost, Prediction, predict
+from attn_doctor.knowledge.build import GIGABYTE, Cost
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, Unknown
@@ -30,7 +30,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         return draft
     step = draft.steps[place]
     unreleased = is_unreleased(step)
-    then = after(facts, draft.steps[:place]).facts  # another torch may be there by then
+    then = after(facts, draft.steps[:place]).facts  # an earlier step may have installed another torch
     draft = _with_tools(then, draft, place)
     place = draft.steps.index(step)
     if building_finds_wheel(then) and not unreleased:
@@ -43,7 +43,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
         against = against or _stopped(after(facts, draft.steps[:place]).facts, draft)
     if against:
         return f"a source build cannot succeed: {against.rstrip('.')}"
-    foreseen = prediction(then, release) or prediction(facts, release)
+    foreseen = building.foreseen(then, release) or building.foreseen(facts, release)
     if foreseen is None:
         return draft
     settings = foreseen.settings.variables() if foreseen.settings else {}
@@ -62,7 +62,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
-    """Return whether a step installs the release that is there now: its wheel was found or built once, and pip may have kept it."""
+    """Return whether a step installs the release that is already installed: pip found or built its wheel once, and may have kept the wheel."""
     have = facts.flash_attention.version
     return (
         isinstance(step, Install)
@@ -103,7 +103,7 @@ def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
     absent = [name for name in build_tools.NEEDED if name not in there]
     if not absent:
         return draft
-    why = "setup.py imports them, and a build without isolation finds only what is installed"
+    why = "setup.py imports these packages, and a build without isolation finds only installed packages"
     tools = commands.install(*absent, why=why, changes="adds build tools")
     return msgspec.structs.replace(draft, steps=(*draft.steps[:place], tools, *draft.steps[place:]))
 
@@ -146,14 +146,6 @@ def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | Non
     devices = key.gpus if isinstance(key.gpus, tuple) else ()
     answers += [flash_attention.runs_on(release, device) for device in devices]
     return next((a.why for a in answers if isinstance(a, Answer) and not a.yes), None)
-
-
-def prediction(facts: Facts, release: str) -> Prediction | None:
-    """Return the predicted cost of a build; None if the facts do not suffice."""
-    try:
-        return predict(building.build_key(facts, release))
-    except Unsure:
-        return None
 
 
 def cost_text(cost: Cost | None) -> str | None:

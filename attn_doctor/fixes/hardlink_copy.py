@@ -14,7 +14,7 @@ from pathlib import Path
 from attn_doctor.model.facts import Record
 from attn_doctor.system import files
 
-_RESERVE = 512 << 20  # bytes to leave free if files have to be copied
+_RESERVE = 512 << 20  # if files have to be copied, so many bytes of the disk stay free
 
 # Files that installers rewrite in place. Any other file is replaced: pip and uv unlink the file, or rename a new file over it, and
 # Python does the same with its bytecode (importlib's _write_atomic). So a hard link keeps the old content.

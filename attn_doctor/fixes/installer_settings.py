@@ -41,7 +41,7 @@ def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
 
 
 def _of(facts: Facts, step: Step) -> InstallerSettings | None:
-    """Return the settings of the installer that carries out a step; None: it has none. pipx runs pip and obeys pip's settings; Poetry and PDM do not."""
+    """Return the settings of the installer that carries out a step; None: the installer has no settings. pipx runs pip and obeys pip's settings; Poetry and PDM do not."""
     told = facts.interpreter.settings
     if not isinstance(step, Install) or not isinstance(told, tuple):
         return None

@@ -13,11 +13,12 @@ from attn_doctor.judging.after_steps import after
 from attn_doctor.judging.diagnose import implied
 from attn_doctor.judging.foresight import joined
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Goal
+from attn_doctor.model.findings import Finding, Fix, Goal
 from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Step, Uninstall, action
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
+Helped = list[tuple[Finding, tuple[Fix, ...]]]
 
 # The order of installation: replacing torch breaks its torchvision and every extension.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
@@ -81,7 +82,7 @@ def _parted(choice: Choice) -> tuple[Choice, ...]:
 
 
 def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
-    """Return the choices whose cause is still known to be there after another torch is installed.
+    """Return the choices whose cause is known to remain after another torch is installed.
 
     `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
     """

@@ -10,6 +10,7 @@ import msgspec
 from attn_doctor.model.facts import Record
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall
+from attn_doctor.wheels.proof import Proof
 
 Intent = Literal["put it right", "make flash-attn work", "do without flash-attn"]
 RIGHT: Intent = "put it right"
@@ -71,8 +72,18 @@ class Attempt(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class Unsigned(Record, frozen=True, kw_only=True):
+    """Name the wheel of a way that somebody other than the authors of its package built; the last three fields are known once it was fetched."""
+
+    builder: str
+    url: str
+    file: str | None = None  # where it lies; it is installed from there
+    sha256: str | None = None  # of the file that was proven
+    proof: Proof | None = None
+
+
 class Way(Record, frozen=True, kw_only=True):
-    """One alternative of a plan."""
+    """Hold one alternative of a plan."""
 
     name: str  # "A"
     title: str
@@ -85,6 +96,7 @@ class Way(Record, frozen=True, kw_only=True):
     ] = ()  # requirements of the project in the current folder and of packages that the way breaks
     notes: tuple[str, ...] = ()
     attempt: Attempt | None = None
+    unsigned: Unsigned | None = None
 
     def runnable(self) -> tuple[PlannedStep, ...]:
         return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
@@ -102,7 +114,7 @@ class Way(Record, frozen=True, kw_only=True):
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """Name a root cause, as in the diagnosis."""
+    """Hold the code, slug, message and severity of one root cause from the diagnosis."""
 
     code: str
     slug: str

@@ -7,10 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands.installers import KEEPERS, Context, chosen, context, in_order, kept_by_project, of_packages
+from attn_doctor.commands.installers import (
+    KEEPERS,
+    Context,
+    chosen,
+    context,
+    in_order,
+    keeps_books,
+    kept_by_project,
+    of_packages,
+    plain,
+)
 from attn_doctor.fixes import installer_settings, pins
 from attn_doctor.fixes.alternatives import drafts
-from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Way, variables
+from attn_doctor.fixes.plan import Cause, Draft, Plan, PlannedStep, Unsigned, Way, variables
 from attn_doctor.fixes.resolve import Resolved
 from attn_doctor.fixes.step_effects import changes_in_order, records
 from attn_doctor.judging import foresight
@@ -51,6 +61,7 @@ def make(
             notes += (f"Left out, because {against.rstrip('.')}: {draft.title}.",)
     # Ways without a solution come last; before them, ways that break a requirement. All others keep their order.
     ordered = sorted(unordered, key=lambda way: (way.impossible() is not None, bool(way.breaks)))
+    ordered = _not_unsigned_first(ordered)
     ways = tuple(msgspec.structs.replace(way, name=NAMES[i]) for i, way in enumerate(ordered))
     beside = [lock for lock in here.locks if name not in KEEPERS.values() and lock in KEEPERS]
     notes += tuple(
@@ -69,6 +80,12 @@ def make(
     )
 
 
+def _not_unsigned_first(ways: Sequence[Way]) -> list[Way]:
+    """Return the ways with one that needs no trust in a stranger at the front, if there is one: the first way is the default."""
+    first = next((way for way in ways if way.unsigned is None), None)
+    return [*([first] if first else []), *(way for way in ways if way is not first)]
+
+
 def _cause(finding: Finding) -> Cause:
     return Cause(code=finding.code, slug=finding.slug, message=finding.message, severity=finding.severity.value)
 
@@ -76,7 +93,7 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, with the steps that its result makes necessary, and the reason why it is no cure; None: no reason is known."""
+    """Return the way, with the steps that its result makes necessary, and the reason why the way would not cure; None: no reason is known."""
     way = build(draft)
     if facts.grade == "stated":
         return way, None
@@ -108,6 +125,12 @@ def _told(way: Way) -> dict[int, dict[str, str | None]]:
 
 def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
+    unsigned, notes = unsigned_in(draft.steps), draft.notes
+    if unsigned is not None and here.installer != "nix":
+        # A project's file would name the address, and another tool would install from there what nobody has proven.
+        if keeps_books(here):
+            notes += (f"The file is not written into the project: a later run of {here.installer} may remove it.",)
+        here = plain(here)
     resolved = [
         _allowed(facts, _resolved(planned(s, draft.verify), here, resolver, settings))
         for s in in_order(here, draft.steps)
@@ -125,12 +148,19 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
             [(step.changes, step.step) for step in steps],
             frozenset().union(*(kept_by_project(here, step.step) for step in steps)),
         ),
-        notes=draft.notes,
+        notes=notes,
+        unsigned=unsigned,
     )
 
 
+def unsigned_in(steps: Sequence[Step]) -> Unsigned | None:
+    """Return the wheel among the steps that somebody other than the authors of its package built; None if there is none."""
+    named = [step for step in steps if isinstance(step, Install) and step.built_by]
+    return Unsigned(builder=str(named[0].built_by), url=named[0].requirements[0]) if named else None
+
+
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, marked as impossible where settings of pip or uv stop it: the installer says only that it found nothing."""
+    """Return the step. It is marked as impossible if settings of pip or uv prevent it: the installer itself says only that it found nothing."""
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 
@@ -139,6 +169,10 @@ def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Ma
     asking = of_packages(here).rendered(made.step)
     if not isinstance(asking, Install | Uninstall):
         return made
+    if isinstance(asking, Install) and asking.built_by:
+        return msgspec.structs.replace(
+            made, unresolved=f"nothing is fetched from {asking.built_by} before you allow it"
+        )
     asked = resolver(asking, settings)
     return msgspec.structs.replace(
         made,

@@ -55,7 +55,7 @@ _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
 class InstallerFeature(Row, frozen=True, kw_only=True):
-    """Name a feature of an installer, and the version that brought it."""
+    """Name a feature of an installer, and the first version that has it."""
 
     TABLE = "installers"
 
@@ -79,7 +79,7 @@ class Resolved(NamedTuple):
 
 
 def since(feature: str, installer: str = "pip") -> str:
-    """Return the version of an installer that brought a feature of the table."""
+    """Return the first version of an installer that has a feature of the table."""
     return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
 
 

@@ -81,7 +81,7 @@ def _list(path: str, name: str, found: dict[str, Entry], skip: list[str] | tuple
 
 
 def differences(before: dict[str, Entry], now: dict[str, Entry], bytecode: bool = False) -> list[str]:
-    """Return the relative paths that differ. Of directories only existence counts; bytecode caches count only if asked for."""
+    """Return the relative paths that differ. For directories only their existence is compared; bytecode caches count only if asked for."""
     names = sorted(set(before) | set(now))
     return [
         n for n in names if (bytecode or "__pycache__" not in n.split("/")) and not _alike(before.get(n), now.get(n))
@@ -113,7 +113,7 @@ def take_lock(home: str) -> int:
 
 
 def started(pid: int) -> str | None:
-    """Return the start time of a process, to tell it from a later process with the same number; None: there is no such process."""
+    """Return the start time of a process, to distinguish it from a later process with the same number; None: there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -126,7 +126,7 @@ def started(pid: int) -> str | None:
 
 
 def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
-    """End an installer that outlived the attn-doctor which started it, and take the lock. Raises Busy."""
+    """End an installer that still runs although the attn-doctor which started it has ended, then take the lock. Raises Busy."""
     doctor = next((event["doctor"] for event in journal if event["at"] == "begin"), None)
     if doctor and doctor[0] != os.getpid() and started(doctor[0]) == doctor[1]:
         raise Busy(f"attn-doctor is still at work on this environment (process {doctor[0]}): wait for it, or end it")
@@ -216,7 +216,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _same(kept: str, live: str) -> bool:
-    """Return whether `live` is the very file that was kept or, if the backup is a copy, has the same content."""
+    """Return whether `live` is the same file that was kept or, if the backup is a copy, has the same content."""
     try:
         one, other = os.lstat(kept), os.lstat(live)
     except OSError:

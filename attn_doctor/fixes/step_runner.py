@@ -31,7 +31,7 @@ except OSError as error:
     sys.stderr.write("%s cannot be started: %s\\n" % (sys.argv[1], error.strerror))
     sys.exit(127)
 """
-_TAIL = 64 << 10  # bytes at the end of the output that are read
+_TAIL = 64 << 10  # only so many bytes at the end of the output are read
 # Variables that change the place of an installation, ask a question, or change the meaning of a shown command.
 _TAKEN_OUT = (
     "PIP_TARGET",

@@ -81,7 +81,7 @@ _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
 def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Places:
-    """Ask the target for its places, without PYTHONPATH, which is no part of the environment. Raises NoAnswer."""
+    """Ask the target for its places, without PYTHONPATH, which is not part of the environment. Raises NoAnswer."""
     layout = asking.ask(python, ("layout",), environ, timeout, without=["PYTHONPATH"]).layout
     if isinstance(layout, Unknown):
         raise NoAnswer(text(python), f"does not say where its packages are: {layout.why}")
@@ -105,7 +105,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return normal name -> version of the package that is imported: of several with one name, the first."""
+    """Return {normal name: version} of the installed packages. If several have one name: the version of the first, which Python imports."""
     found: dict[str, str] = {}
     for item in distributions:
         found.setdefault(item.name, item.version if isinstance(item.version, str) else "")

@@ -79,11 +79,13 @@ def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
     ]
     if changed:
         listed = ", ".join(changed[:3])
-        raise Touched(f"while the copy was at work, {len(changed)} files of the target itself changed: {listed}")
+        raise Touched(
+            f"while the plan was tried in the copy, {len(changed)} files of the target itself changed: {listed}"
+        )
 
 
 def _folder(places: Places) -> Path:
-    """Return a folder for the copy: on the file system of the packages if possible, and where programs may be run."""
+    """Return a folder for the copy: on the file system of the packages if possible, and on a file system on which programs may be run."""
     packages = Path(places.purelib)
     candidates = [
         Path(tempfile.gettempdir()),
@@ -167,7 +169,7 @@ def _rename_inside(places: Places, mirror: Mirror) -> None:
     """Replace the target's folders in texts that the copy owns: scripts, path files, lists of installed files."""
     old, new = os.fsencode(places.prefix), os.fsencode(mirror.prefix)
     if places.kind == "bare":
-        return
+        return  # only the packages were copied: paths that begin with the prefix (/usr) still have to name the original
     texts = [*Path(mirror.scripts).iterdir()]
     for _, mine in mirror.moved[-2:]:
         for packages in Path(mine).glob("lib/python3*/site-packages"):

@@ -11,23 +11,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from attn_doctor.commands.environment_tools import Uv
-from attn_doctor.commands.installers import KEEPERS, Context, in_order, keeps_books, of_packages
+from attn_doctor.commands.installers import KEEPERS, Context, in_order, keeps_books, plain
 from attn_doctor.errors import NoAnswer
-from attn_doctor.fixes import after_fix_verdict, step_runner
+from attn_doctor.fixes import after_fix_verdict, first_import, step_runner, unsigned
 from attn_doctor.fixes.after_fix_verdict import Say
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.fixes.plan import RUNNABLE, Attempt, Change, Plan, PlannedStep, Way
-from attn_doctor.fixes.plan_builder import planned
+from attn_doctor.fixes.plan_builder import planned, unsigned_in
 from attn_doctor.fixes.target_paths import BOOKS, Cannot, Places, own, versions
 from attn_doctor.fixes.throwaway_copy import Mirror, mirrored
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import Run, RunByHand, Step, action, bare, moved
 from attn_doctor.system import leftovers
 
 MORE_ROUNDS = 2  # how many times a way may get more steps from the findings after its last step
-STEP_DEADLINE = 3 * 3600.0  # seconds: gigabytes over a slow line, or a build
+STEP_DEADLINE = 3 * 3600.0  # seconds: a step may download gigabytes over a slow line, or compile
 
 
 class Trying(NamedTuple):
@@ -41,6 +41,8 @@ class Trying(NamedTuple):
     environ: Mapping[str, str]  # the user's
     root: str = "/"
     gpu: str | None = None  # judge for this GPU, which is in another machine
+    facts: Facts = Facts()  # of the target, for the proof of a wheel
+    trusted: Sequence[str] = ()  # builders of unsigned wheels whom the user has named
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
@@ -60,6 +62,9 @@ def attempt(way: Way, trying: Trying) -> Way:
     """Return the way with its outcome; it is extended if the examination afterwards finds more to do."""
     began = time.monotonic()
     hopeless = _not_to_be_tried(way)
+    if hopeless is None and way.unsigned is not None:
+        way, hopeless = unsigned.proven(way, _proving(trying))
+        trying = trying._replace(here=plain(trying.here))
     if hopeless:
         return msgspec.structs.replace(way, attempt=Attempt(verified=False, summary=hopeless))
     try:
@@ -71,6 +76,12 @@ def attempt(way: Way, trying: Trying) -> Way:
         made = msgspec.structs.replace(made, summary=f"{made.summary} (tried without the steps that only you can do)")
     made = msgspec.structs.replace(made, seconds=round(time.monotonic() - began, 1))
     return msgspec.structs.replace(carried, attempt=made)
+
+
+def _proving(trying: Trying) -> unsigned.Proving:
+    return unsigned.Proving(
+        trying.facts, trying.places, trying.here, trying.environ, trying.timeout, trying.say, trying.trusted
+    )
 
 
 def _not_to_be_tried(way: Way) -> str | None:
@@ -95,20 +106,29 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
         pending = list(way.runnable())
         for more in range(MORE_ROUNDS + 1):
             environ = _environ(mirror, trying, way.variables())
-            failed = _run(pending, trying, mirror, environ, Path(folder))
+            failed = unsigned.altered(way) or _run(pending, trying, mirror, environ, Path(folder))
             if failed:
                 return first, Attempt(verified=False, summary=failed)
+            if way.unsigned is not None:
+                environ = first_import.cleared(environ, Path(folder) / "home")
             report = _examined(mirror, way.goal, environ, trying)
             why = after_fix_verdict.verdict(way, before, report)
             if why is None:
                 break
-            further = _further(way, report, mirror, trying) if more < MORE_ROUNDS else []
+            # A wheel was proven against what is installed: steps that change it are another way.
+            extends = more < MORE_ROUNDS and way.unsigned is None
+            further = _further(way, report, mirror, trying) if extends else []
             if not further:
                 return first, _failed(why, report, had)
             pending = [planned for planned in further if isinstance(planned.step, RUNNABLE)]
             way = msgspec.structs.replace(way, steps=(*way.steps, *further))
-        backends = after_fix_verdict.ran(mirror.python, way, environ, trying.timeout, trying.root)
-    return way, _succeeded(report, backends, had)
+        trial = after_fix_verdict.tried(mirror.python, way, environ, trying.timeout, trying.root)
+    against, remark = None, None
+    if way.unsigned is not None:
+        against, remark = after_fix_verdict.unchecked(trial, elsewhere=trying.gpu is not None)
+    if against is not None:
+        return first, _failed(against, report, had)
+    return way, _succeeded(report, after_fix_verdict.ran(trial), had, remark)
 
 
 def _only_by_hand(way: Way) -> set[str]:
@@ -169,20 +189,18 @@ def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Pa
     there = [moved(step, word) for step in steps]
     if project is not None:
         return in_order(msgspec.structs.replace(here, folder=str(project)), [bare(step) for step in there])
-    packages = "uv" if isinstance(of_packages(here), Uv) else "pip"
-    plain = [
-        step for step in there if not (isinstance(step, Run) and keeps_books(here) and step.argv[0] in KEEPERS.values())
+    of_tool = [
+        step for step in there if isinstance(step, Run) and keeps_books(here) and step.argv[0] in KEEPERS.values()
     ]
-    return in_order(
-        msgspec.structs.replace(here, installer=packages, locks=(), in_pyproject=frozenset()),
-        [bare(step) for step in plain],
-    )
+    return in_order(plain(here), [bare(step) for step in there if step not in of_tool])
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
     """Return the next steps that the examination suggests, with the target's own paths, without steps already done."""
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
+        if unsigned_in(draft.steps) is not None:
+            continue  # nobody has proven it
         steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
         new = [step for step in steps if action(step) not in done and not _only_words(step)]
         if any(isinstance(step, RUNNABLE) for step in new):
@@ -196,7 +214,7 @@ def _only_words(step: Step) -> bool:
     return isinstance(step, RunByHand) and not step.argv
 
 
-def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str]) -> Attempt:
+def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str], remark: str | None = None) -> Attempt:
     left = after_fix_verdict.remaining(report)
     errors = [f for f in left if f.severity.rank == 2]
     parts = [f"{len(left)} finding{'' if len(left) == 1 else 's'}"]
@@ -205,6 +223,7 @@ def _succeeded(report: Report, backends: Sequence[str], had: Mapping[str, str]) 
     served = [name for name in backends if name != "eager"] or list(backends)
     if served:
         parts.append(f"{' and '.join(served)} run{'s' if len(served) == 1 else ''}")
+    parts += [remark] if remark else []
     return Attempt(
         verified=True,
         summary=f"after this plan {', '.join(parts)}",
@@ -224,7 +243,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return the real changes, by normal names."""
+    """Return the changes that really happened, by normal package names."""
     return tuple(
         Change(package=name, before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})

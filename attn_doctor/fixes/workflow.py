@@ -15,13 +15,13 @@ from attn_doctor.commands.installers import context, keeps_books
 from attn_doctor.examination import Options, examine
 from attn_doctor.examination.inputs import read_file
 from attn_doctor.fixes import apply as applying
-from attn_doctor.fixes import restore
+from attn_doctor.fixes import restore, unsigned
 from attn_doctor.fixes.apply import Applied, Work
 from attn_doctor.fixes.plan import Plan, Way
 from attn_doctor.fixes.plan_builder import Resolver, make, pip_version, unresolved
 from attn_doctor.fixes.resolve import Resolved, resolve
 from attn_doctor.fixes.target_paths import Cannot, Places, ask, own, versions
-from attn_doctor.fixes.verify import Trying, verify
+from attn_doctor.fixes.verify import Trying, attempt, verify
 from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Finding, Goal
@@ -55,6 +55,7 @@ class FixRequest(NamedTuple):
     timeout: float = 120.0
     system_python: bool = False
     command: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()  # builders whose unsigned wheels the user allows
 
 
 class Suggested(NamedTuple):
@@ -88,18 +89,23 @@ def suggest(request: FixRequest, say: Say) -> Suggested:
         plan = msgspec.structs.replace(plan, elsewhere=True, notes=(*plan.notes, note))
     if request.verify and places is not None:
         _check_name(places)
-        trying = Trying(
-            places,
-            report.goal,
-            context(report.facts, plan.installer),
-            request.timeout,
-            say,
-            request.environ,
-            request.root,
-            request.gpu,
-        )
-        plan = verify(plan, trying)
+        plan = verify(plan, _trying(request, report.facts, plan, places, say))
     return Suggested(plan, report.facts, report.findings, places, here)
+
+
+def _trying(request: FixRequest, facts: Facts, plan: Plan, places: Places, say: Say) -> Trying:
+    return Trying(
+        places,
+        plan.goal,
+        context(facts, plan.installer),
+        request.timeout,
+        say,
+        request.environ,
+        request.root,
+        request.gpu,
+        facts,
+        request.trusted,
+    )
 
 
 def _check_name(places: Places) -> None:
@@ -208,17 +214,27 @@ def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> Non
     """Raise Cannot if this way may not be applied. Called before the user is asked."""
     assert suggested.places is not None
     _check_name(suggested.places)
-    reason = applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
+    reason = unsigned.distrusted(way, request.trusted)
+    reason = reason or applying.refusal(suggested.facts, suggested.places, way, system_python=request.system_python)
     reason = reason or way.impossible()
     if reason:
         raise Cannot(reason)
+
+
+def ready(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Way:
+    """Return the way as it may be applied. One with a wheel that nobody signed is proven and tried in a copy first: see its `attempt`."""
+    if way.unsigned is None or (way.attempt is not None and way.attempt.verified):
+        return way
+    assert suggested.places is not None
+    say("reading and trying the wheel in a copy first")
+    return attempt(way, _trying(request, suggested.facts, suggested.plan, suggested.places, say))
 
 
 def carry_out(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Applied:
     """Apply the way. Raises Cannot if nothing was done, for example because another process is changing the environment."""
     assert suggested.places is not None
     here = context(suggested.facts, suggested.plan.installer)
-    books = here.folder if here.folder and keeps_books(here) else None
+    books = here.folder if here.folder and keeps_books(here) and way.unsigned is None else None
     work = Work(
         suggested.places,
         suggested.findings,
@@ -247,7 +263,7 @@ def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. Later changes are kept in a folder beside it. Raises Cannot if another process is changing the environment."""
+    """Undo the last plan. Files that were changed later are kept in a folder beside the backup. Raises Cannot if another process is changing the environment."""
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
     try:

@@ -243,7 +243,7 @@ def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -
 
 
 def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
-    """Return whether the fault lies in an installed package that no step changes: then no step repairs the fault."""
+    """Return whether the cause of the fault is an installed package that no step changes. If so, the steps do not repair the fault."""
     blamed = culprit(facts, fault, importing)
     listed = facts.packages.distributions
     if blamed is None or blamed.distribution is None or isinstance(listed, Unknown):
@@ -253,7 +253,7 @@ def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
 
 
 def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:
-    """Make it unknown whether modules import. A failed import stays failed if the fault lies in a package that no step changes."""
+    """Make it unknown whether modules import. A failed import stays failed if its cause is a package that no step changes."""
     if isinstance(facts.imports, Unknown):
         return facts
 

@@ -1,4 +1,4 @@
-"""Work out which version an installer chooses for a requirement, as far as the requirement tells. Pure."""
+"""Work out which version an installer chooses for a requirement, as far as the requirement shows it. Pure."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.logs.stated_facts import is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
+    DOCS,
     Certainty,
     Confidence,
     Diagnosis,
@@ -29,8 +30,6 @@ from attn_doctor.model.findings import (
 )
 from attn_doctor.model.steps import Step, action
 from attn_doctor.model.trials import Trials
-
-DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"
 
 
 class _Doubt(NamedTuple):
@@ -58,10 +57,11 @@ def diagnose(
     trials: Trials | None = None,
     modules: Iterable[Module] = ALL,
 ) -> Diagnosis:
-    """Return all findings, root causes first, and the modes that could not be judged.
+    """Return all findings, root causes first, and the failure modes that could not be judged.
 
-    If only a log states the facts, the logs are judged, and what they say about the machine chooses the cures. For an examined
-    machine, each cure is judged as if it had been carried out (`foresight`), and then rendered for the machine's installer.
+    If the machine was examined, `foresight` judges the fixes as if they had been carried out, and fixes that would not cure are left
+    out. If only a log states the facts, the fixes are chosen for the machine that the log describes, and `foresight` judges none.
+    In both cases the steps are rendered for the machine's installer.
     """
     modules = tuple(modules)
     made = _diagnosis(facts, goal, tuple(logs), trials, modules)
@@ -77,7 +77,7 @@ def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
-    """Return the findings without the fixes that, by the facts, are no cures."""
+    """Return the findings without the fixes that would not cure, judged by the facts."""
     now = foresight.Now(
         facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
     )
@@ -97,7 +97,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes without repetitions: of several with the same actions, the first, whatever their titles are."""
+    """Return the fixes without repetitions. Of several fixes with the same actions only the first is kept, even if their titles differ."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)
@@ -175,7 +175,7 @@ def _judge(
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
-    """Return the hit with the log lines that state its evidence; with facts of an examined machine, return the hit as it is."""
+    """Return the hit with the log lines that state its evidence. If the facts come from an examined machine, the hit is returned unchanged."""
     if hit is None or facts.grade != "stated":
         return hit
     return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))

@@ -24,7 +24,7 @@ ROUNDS = 2  # how many times a cure may get further steps
 
 
 class Foreseen(Record, frozen=True, kw_only=True):
-    """Hold what steps would lead to."""
+    """Hold the facts and findings after steps were carried out."""
 
     facts: Facts
     left: tuple[Finding, ...] = ()  # causes that the steps should cure, but do not
@@ -32,7 +32,7 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
     @property
     def against(self) -> str | None:
-        """Return the reason why these steps are no cure; None: no reason is known."""
+        """Return why these steps would not cure: a cause stays, or a new error follows. None: neither is known."""
         if self.left:
             return f"{self.left[0].slug} would still be there"
         return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None
@@ -68,7 +68,7 @@ def foreseen(
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with the further steps that it needs to be a cure; None: it is no cure."""
+    """Return a fix with the further steps that it needs in order to cure; None: it would not cure."""
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))
@@ -85,7 +85,7 @@ def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
 
 
 def lower(title: str) -> str:
-    """Return a title as the second half of another: "Install NumPy 1" -> "install NumPy 1"."""
+    """Return a title in the form for the second half of a joined title: "Install NumPy 1" -> "install NumPy 1"."""
     return title[:1].lower() + title[1:]
 
 
@@ -132,7 +132,7 @@ def _narrowed(one: Step, other: Step) -> Step | None:
 
 
 def _both(one: str, other: str) -> str | None:
-    """Return the requirement that meets both: numpy>=1.23 and numpy<2 are numpy<2,>=1.23. None for two versions."""
+    """Return one requirement that joins both: numpy>=1.23 and numpy<2 give numpy<2,>=1.23. None for two versions."""
     try:
         first, second = Requirement(one), Requirement(other)
     except InvalidRequirement:

@@ -11,7 +11,7 @@ from attn_doctor.model.machine import tried
 from attn_doctor.model.report import Outcome, Seen
 from attn_doctor.model.trials import Trials
 
-_RAN = ("ok", "other-kernel")  # states of a row in which a training step went through, with right numbers
+_RAN = ("ok", "other-kernel")  # the states of a row whose training step ended with right numbers
 
 _MAY_STOP = ("environment-pollution", "model-not-built", "requirements-missing", "shadowed-by-folder")
 _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn.cute")
@@ -99,7 +99,7 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
 
 
 def _has_nothing_to_try(trials: Trials) -> bool:
-    """Return whether the trial ended because the model has no attention: that is known, and no failure."""
+    """Return whether the trial ended because the model has no attention: this reason is known and is not a failure."""
     run = trials.run
     return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 

@@ -27,7 +27,7 @@ _FLASH_ATTN = {b.name for b in ALL if b.package and b.package.startswith("flash-
 _SEEN_TO_FAIL = ("eager-fails", "backend-fails", "environment-pollution", "requirements-missing")
 _IN_CODE = (INSTALL, IMPORTING, MODEL_CODE)  # areas whose errors neither a driver nor another backend cures
 
-WORTH_SAVING = 0.15  # of the peak memory of a training step
+WORTH_SAVING = 0.15  # a backend is recommended for its memory only if it saves at least this share of eager's peak memory in a training step
 
 
 class _Advice(Record, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Return whether the finding prevents advice: an error for the goal "train" too, which no other backend cures.
+    """Return whether the finding prevents advice: it is an error also for the goal "train", and no other backend cures it.
 
     Without a trial, advice is for the time after the cure (for example after a driver is repaired), so most findings do not
     prevent it. A failure of an import or of the model's code that was seen prevents it.

@@ -1,4 +1,4 @@
-"""Name the gfx number of an AMD GPU, and the override under which it runs the code of a neighbour. Pure."""
+"""Name the gfx number of an AMD GPU, and the override that makes it run the code of a similar GPU. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attn_doctor.knowledge.tables import load
 
 
 class AmdOverride(Row, frozen=True, kw_only=True):
-    """One gfx number, the cards that have it, and the value of HSA_OVERRIDE_GFX_VERSION where builds of torch may lack it."""
+    """Hold one gfx number, the cards that have it, and, if builds of torch may lack its code, the value of HSA_OVERRIDE_GFX_VERSION."""
 
     TABLE: ClassVar[str] = "amd_overrides"
 
@@ -27,13 +27,13 @@ def _by_gfx() -> dict[str, AmdOverride]:
 
 
 def override(gfx: str) -> AmdOverride | None:
-    """Return the row of a GPU ("gfx1031"); None where the table has none, or the wheels of all ROCm of the day hold its code."""
+    """Return the row of a GPU ("gfx1031"); None: the table does not contain the GPU, or all present ROCm wheels have code for it."""
     row = _by_gfx().get(gfx)
     return row if row and (row.as_version or row.note or row.dropped) else None
 
 
 def gfx_of(card: str) -> str | None:
-    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None where the table does not name it."""
+    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None: the table does not name the card."""
     for row in load(AmdOverride):
         if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card, re.IGNORECASE) for name in row.cards.split(", ")):
             return row.gfx
@@ -41,7 +41,7 @@ def gfx_of(card: str) -> str | None:
 
 
 def overrides() -> str:
-    """Return all of them as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
+    """Return all overrides as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
     of: dict[str, list[str]] = {}
     for row in load(AmdOverride):
         if row.as_version:

@@ -254,7 +254,7 @@ def _tmpdir() -> str:
 
 
 def _compilable(row: FlashRelease, nvcc: str | Unknown | None) -> tuple[str, ...]:
-    """Return the architectures of the release that this nvcc can compile; all of them where nvcc is not known."""
+    """Return the architectures of the release that this nvcc can compile; all architectures if nvcc is not known."""
     text = _text(nvcc)
     return tuple(arch for arch, since in row.archs.items() if text is None or at_least(text, since))
 

@@ -32,7 +32,7 @@ def row_of(name: str) -> BuiltPackage | None:
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup imports: the usual ones if nothing is known of the package."""
+    """Return the distributions that a package's setup.py imports. If nothing is known of the package: the usual build tools."""
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 
@@ -53,7 +53,7 @@ def of_module(name: str) -> str | None:
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
     """Return the index, or the page of links, of the wheels for this torch; None: there is none, or the flavour is needed and not known.
 
-    `flavour`: "cu124", where the version of torch does not say it.
+    `flavour`: such as "cu124", if the version of torch does not contain it.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
@@ -71,7 +71,7 @@ def is_page(url: str) -> bool:
 
 
 def for_old_torch(row: BuiltPackage | None, torch: str | None) -> str | None:
-    """Return the last release of a package that this torch takes, "2.2.2"; None where the newest takes it, or torch is not known."""
+    """Return the last release of a package that works with this torch, such as "2.2.2". None: the newest release works with it, or torch is not known."""
     minor = pair(torch) if torch else None
     known = row.last_before.items() if row is not None and minor is not None else ()
     return next((release for first, release in known if minor is not None and minor < (pair(first) or minor)), None)

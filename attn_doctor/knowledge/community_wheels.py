@@ -7,7 +7,7 @@ authors of attn-doctor have run none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import msgspec
@@ -65,9 +65,14 @@ class CommunityWheel(Record, frozen=True, kw_only=True):
     listed: bool
 
 
+def rows() -> tuple[CommunityWheels, ...]:
+    """Return the rows of the table."""
+    return load(CommunityWheels)
+
+
 def community() -> Iterator[CommunityWheel]:
     """Yield every file of the table."""
-    for row in load(CommunityWheels):
+    for row in rows():
         for file in row.files:
             for tags in file.tags.split():
                 name = row.name.format(
@@ -86,7 +91,7 @@ def community() -> Iterator[CommunityWheel]:
                     tag=file.tag,
                     cuda=file.cuda,
                     torch=file.torch,
-                    python=_python(tags),
+                    python=python_of(tags),
                     platform=file.platform,
                     filename=name,
                     url=row.url.format(tag=file.tag, name=name.replace("+", "%2B")),
@@ -94,20 +99,22 @@ def community() -> Iterator[CommunityWheel]:
                 )
 
 
-def _python(tags: str) -> str:
+def python_of(tags: str) -> str:
     """Return the Python of a pair of tags: "3.13t" for "cp313-cp313t", "abi3" for "cp39-abi3"."""
     abi = tags.partition("-")[2]
     return abi if abi == "abi3" else f"{abi[2]}.{abi[3:]}"
 
 
-def candidates(key: Key, *, release: str | None = None) -> tuple[Candidate, ...]:
+def candidates(
+    key: Key, *, release: str | None = None, among: Iterable[CommunityWheel] | None = None
+) -> tuple[Candidate, ...]:
     """Return the best file of each release for this key, best first: those that fit, that may fit, that do not.
 
     FlashAttention 3 is another package and comes after FlashAttention 2. Only files for this platform and Python
-    are considered, if there are any; a release without such a file is left out.
+    are considered, if there are any; a release without such a file is left out. `among`: these files in place of those of the table.
     """
     best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
-    for wheel in community():
+    for wheel in community() if among is None else among:
         if release is not None and wheel.release != release:
             continue
         if isinstance(key.platform, str) and _platform(wheel) != key.platform:
@@ -119,6 +126,12 @@ def candidates(key: Key, *, release: str | None = None) -> tuple[Candidate, ...]
             best[place] = rank, _candidate(wheel, fits, reasons)
     made = sorted(best.values(), key=lambda pair: (pair[1].package != FLASH_ATTN, *_newest(pair[1].release)))
     return tuple(candidate for _, candidate in sorted(made, key=lambda pair: _order(pair[1].fits)))
+
+
+def cudas(torch: str, platform: str) -> tuple[str, ...]:
+    """Return the CUDAs of the wheels of FlashAttention 2 for this minor of torch and this platform."""
+    ours = (w for w in community() if w.package == FLASH_ATTN and numbers(w.torch) == numbers(torch))
+    return tuple(dict.fromkeys(wheel.cuda for wheel in ours if _platform(wheel) == platform))
 
 
 def _order(fits: bool | None) -> tuple[int]:
@@ -161,6 +174,7 @@ def _candidate(wheel: CommunityWheel, fits: bool | None, reasons: tuple[str, ...
         reasons=reasons,
         kind="community",
         package=wheel.package,
+        builder=wheel.builder,
     )
 
 
@@ -225,7 +239,7 @@ def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
 
 # The images and machines that built the files for Linux: manylinux_2_28 for x86-64 from v0.7.0 on, before that and for ARM Ubuntu 22.04.
 # https://github.com/mjun0812/flash-attention-prebuild-wheels/blob/main/.github/workflows/build.yml
-_IMAGE, _UBUNTU = "2.28", "2.35"
+_WITH_IMAGES, _IMAGE, _UBUNTU = "mjun0812", "2.28", "2.35"
 
 
 def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
@@ -238,6 +252,8 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
     if promised:
         oldest = min(promised, key=numbers)
         return AGREES if numbers(glibc) >= numbers(oldest) else no(f"needs glibc {oldest}, here {glibc}")
+    if wheel.builder != _WITH_IMAGES:
+        return Unknown(f"the glibc of the system that built it is not known, here {glibc}")
     image = wheel.platform == "linux_x86_64" and numbers(wheel.tag.lstrip("v") or "0.0") >= (0, 7)
     built = _IMAGE if image else _UBUNTU
     if numbers(glibc) >= numbers(built):

@@ -20,7 +20,7 @@ def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002
 
 
 def has_libtinfo5(id: str, version: str) -> Judgement:  # noqa: A002 - as os-release calls it
-    """Return whether the package libtinfo5, which older Nsight tools need, can be installed there."""
+    """Return whether the package libtinfo5, which older Nsight tools need, can be installed on this distribution."""
     row = distribution(id, version)
     if isinstance(row, Unknown):
         return row

@@ -1,7 +1,7 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only where every part of the key is known and agrees; False if a known part disagrees; None if
-nothing disagrees, but a part is unknown. Builds by others are only links, and never True.
+`fits` is True only if every part of the key is known and agrees; False if a known part disagrees; None if
+nothing disagrees, but a part is unknown. Builds by others are only links; their `fits` is never True.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Found(Record, frozen=True, kw_only=True):
 
 
 def find(key: Key, *, release: str | None = None) -> Found:
-    """Return the candidates, best first: wheels that fit, that may fit, links to others, then wheels that do not fit.
+    """Return the candidates, best first: wheels that fit, that may fit, links to wheels of other builders, then wheels that do not fit.
 
-    Of each release only the wheel nearest to the key is listed. With `release`, every wheel of that release is judged,
-    and nothing else. Wheels that do not fit are sorted by the number of reasons.
+    Of each release only the wheel nearest to the key is listed. If `release` is given, every wheel of that release is judged,
+    and no other wheel. Wheels that do not fit are sorted by the number of reasons.
     """
     if release is None:
         known, releases = _known(key), [row.release for row in flash_attention.releases()]

@@ -66,7 +66,7 @@ def runs_on(
 ) -> Judgement:
     """Return whether flash-attn 2 of this release runs on a device of this capability ("8.9").
 
-    `code`: the GPU code in the binary, where it was read; else all code that the release can compile is assumed.
+    `code`: the GPU code in the binary, if it was read; if not, all code that the release can compile is assumed.
     `cuda`: CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer.
     """
     row = release(version)
@@ -136,7 +136,7 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
 def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
     """Return whether the C++ standard that this release passes is enough for torch's headers.
 
-    `header_cxx`: the standard that the installed headers need, where they were read; it is used instead of the table.
+    `header_cxx`: the standard that the installed headers need, if they were read; this value is used instead of the table.
     """
     row = release(version)
     needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)

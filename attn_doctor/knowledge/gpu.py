@@ -129,7 +129,7 @@ _FIRST_CUDA = {8: (11, 0), 9: (11, 8), 10: (12, 8), 11: (13, 0), 12: (12, 8)}
 
 
 def too_new_for(cuda: str, device: str) -> str | None:
-    """Return the first CUDA that knows a GPU of this capability ("8.0"), where this one ("10.2") is older; None where it is not."""
+    """Return the first CUDA version that supports a GPU of this capability ("8.0"), if the given CUDA ("10.2") is older; else None."""
     have, first = pair(cuda), _FIRST_CUDA.get(capability(device)[0])
     return dotted(first) if have and first and have < first else None
 

@@ -1,4 +1,4 @@
-"""Map distributions to their modules where the names differ, and list the modules that training needs.
+"""Map distributions to their modules if the names differ, and list the modules that training needs.
 
 Sources: the distributions' own metadata (top-level modules of their wheels), read on 2026-11-29.
 """

@@ -36,7 +36,7 @@ def nearest_torch(
     numpy: str | None = None,
     xformers: str | None = None,
 ) -> Nearest | Answer | Unknown:
-    """Return the torch nearest to the key's own that has an official wheel and that this machine can run.
+    """Return the torch version that is nearest to the installed one, has an official flash-attn wheel and can run on this machine.
 
     Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. `torchvision`,
     `numpy` and `xformers`: installed versions, for `breaks`.

@@ -29,13 +29,13 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
     @property
     def requirements(self) -> tuple[str, str]:
-        """The requirements of torch and torchvision, "torch==1.6.0+cu101"."""
+        """Return the requirements of torch and torchvision, such as "torch==1.6.0+cu101"."""
         part = "" if self.plain else f"+{pytorch.flavour(self.cuda)}"
         return exactly("torch", self.row.torch + part), exactly("torchvision", self.row.torchvision + part)
 
     @property
     def torchaudio(self) -> str:
-        """The requirement of the torchaudio that belongs to it: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
+        """Return the requirement of the torchaudio for this torch: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
         return exactly("torchaudio", "0.7.2" if self.row.torch == "1.7.1" else f"0.{self.row.torch.partition('.')[2]}")
 
     @property
@@ -44,7 +44,7 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
 
 def build(torch: str, machine: Machine) -> OldBuild | None:
-    """Return the CUDA build of this very release, "1.6.0", that the machine runs; None where there is none, or it is newer than 1.13."""
+    """Return the CUDA build of this very release, "1.6.0", that the machine can run; None: there is no such build, or the release is newer than 1.13."""
     bare = torch.partition("+")[0]
     return next(
         (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
@@ -52,7 +52,7 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
 
 
 def newest(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that the driver, the GPU and the Python run; None where none does, or nothing is known of the driver."""
+    """Return the newest of these releases that runs with the driver, the GPU and the Python. None: no release does, or the driver is not known."""
     if not machine.knows_driver:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
@@ -72,7 +72,7 @@ def for_python(machine: Machine) -> OldBuild | None:
 
 
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None where none has, or it is not known."""
+    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None: no release has, or it is not known."""
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
     return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)
@@ -98,7 +98,7 @@ def _runs(cuda: str, machine: Machine) -> bool:
 
 
 def pythons(torch: str) -> tuple[str, ...]:
-    """Return the Pythons ("3.10") for which this release of torch, old or new, has wheels; none where it is in no table."""
+    """Return the versions of Python ("3.10") for which this release of torch, old or new, has wheels; empty if no table contains the release."""
     old = next((row.pythons for row in load(OldTorch) if row.torch == torch), ())
     row = pytorch.release(torch)
     return tuple(old) or (() if isinstance(row, Unknown) else tuple(row.pythons))

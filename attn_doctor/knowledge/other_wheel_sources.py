@@ -14,37 +14,15 @@ from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.wheel_key import UNREADABLE, Candidate, Key, numbers
 from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
 from attn_doctor.model.facts import Unknown
-from attn_doctor.model.versions import capability, dotted, pair
+from attn_doctor.model.versions import capability, dotted
 
 
 def pointers(key: Key) -> tuple[Candidate, ...]:
     """Return one candidate for each row of the table.
 
-    `fits`: False if the source has nothing for this key, else None: untested.
+    `fits`: False if the source has no wheel for the versions of this key; else None, because the wheel was not tested.
     """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
-
-
-# Files of https://github.com/kingbri1/flash-attention/releases, which pyproject.toml and install scripts of others name (read 2026-11-29):
-# the minor of torch -> the release, and what its file says of CUDA and torch. Each for Python 3.10 to 3.13.
-_FOR_WINDOWS = {
-    "2.5": ("2.7.4.post1", "cu124torch2.5.1"),
-    "2.6": ("2.8.3", "cu124torch2.6.0"),
-    "2.7": ("2.8.3", "cu128torch2.7.0"),
-    "2.8": ("2.8.3", "cu128torch2.8.0"),
-}
-
-
-def windows_wheel(torch: str, python: str) -> str | None:
-    """Return the address of a community wheel of flash-attn for Windows, for this torch and minor of Python; None where none is known."""
-    row = next(r for r in load(Elsewhere) if r.name == "kingbri1/flash-attention")
-    minor = pair(torch)
-    found = _FOR_WINDOWS.get(dotted(minor)) if minor else None
-    if found is None or python not in row.pythons:
-        return None
-    release, built = found
-    tag = f"cp{python.replace('.', '')}"
-    return f"{row.url}/download/v{release}/flash_attn-{release}+{built}cxx11abiFALSE-{tag}-{tag}-win_amd64.whl"
 
 
 def torch_with_wheels(platform: str) -> str | None:

@@ -1,6 +1,7 @@
-"""Say by the PCI ids of NVIDIA cards, which need no driver, whether the cards are older than Turing or Ampere. Pure.
+"""Find out from PCI device ids, which can be read without a driver, whether NVIDIA cards are older than Turing or Ampere. Pure.
 
-Device ids grow with the architectures: GV100 (Volta) is 1db1, TU102 (Turing) 1e02, TU116 2182, GA100 (Ampere) 20b0, GA102 2204.
+A newer architecture has higher device ids: GV100 (Volta) is 1db1, TU102 (Turing) 1e02, GA100 (Ampere) 20b0, GA102 (Ampere) 2204.
+Exception: the GeForce GTX 16 (TU116: 2182) is Turing, although its id is higher than that of GA100.
 https://pci-ids.ucw.cz/read/PC/10de
 """
 

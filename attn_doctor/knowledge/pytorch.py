@@ -26,7 +26,7 @@ def flavour(cuda: str) -> str:
 
 
 def release(torch: str) -> TorchRelease | Unknown:
-    """Return the row of a torch version, found by its minor. A nightly ("2.16.0a0+git4c71eef") has none."""
+    """Return the row of a torch version, found by its minor. A nightly ("2.16.0a0+git4c71eef") has no row: Unknown."""
     minor = pair(torch)
     version = parse(torch)
     if minor is None or version is None or version.is_prerelease or version.is_devrelease:
@@ -35,7 +35,7 @@ def release(torch: str) -> TorchRelease | Unknown:
 
 
 def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
-    """Return the recorded CUDA builds of a torch minor; none for Windows, where they are not recorded."""
+    """Return the recorded CUDA builds of a torch minor. Empty for Windows: its builds are not recorded."""
     minor = pair(torch)
     return tuple(row for row in load(TorchBuild) if pair(row.torch) == minor and row.platform == platform)
 
@@ -66,7 +66,7 @@ def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
 def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Judgement:
     """Return whether this wheel is built with the new C++ ABI.
 
-    The local part of the version decides ("+cu126"); without one, `cuda` does.
+    The local part of the version decides ("+cu126"). If there is none, `cuda` decides.
     """
     minor = pair(torch)
     if minor is None:

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Define the base of all rows. A row says nothing that its source does not say."""
+    """Define the base of all rows. A row contains only what its source says."""
 
     TABLE: ClassVar[str]
 
@@ -125,7 +125,7 @@ class FlashRelease(Row, frozen=True, kw_only=True):
     ptx: bool
     nvcc_threads: int
     nvcc_threads_variable: bool  # reads NVCC_THREADS
-    sets_max_jobs: bool  # computes MAX_JOBS from cores and memory where it is unset
+    sets_max_jobs: bool  # setup.py computes MAX_JOBS from cores and memory if it is unset
     cxx: int  # C++ standard that it passes with -std
     wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for; "else" for all others
     min_capability: str
@@ -221,7 +221,7 @@ class FlashVariable(Row, frozen=True, kw_only=True):
 
 
 class Driver(Row, frozen=True, kw_only=True):
-    """Describe the driver that was released with a CUDA toolkit. For the oldest that works, see Floor."""
+    """Describe the driver that was released with a CUDA toolkit. `Floor` has the oldest driver that works."""
 
     TABLE: ClassVar[str] = "cuda_drivers"
 

@@ -20,7 +20,7 @@ class Soname(Row, frozen=True, kw_only=True):
     soname: str
     pip: dict[str, str] = msgspec.field(default_factory=dict)  # CUDA major of torch -> requirement
     apt: str | None = None  # package of Debian and Ubuntu
-    words: str | None = None  # the provider in words, where it is no package
+    words: str | None = None  # the provider in words, if it is not a package
 
 
 @functools.cache
@@ -29,9 +29,9 @@ def _by_name() -> dict[str, Soname]:
 
 
 def package_of(soname: str, cuda: str | None = None) -> str | None:
-    """Return the provider of a library: a requirement for pip, "apt: libgl1", or words; None if the table has none.
+    """Return what provides a library: a requirement for pip, "apt: libgl1", or a description in words; None: the library is not in the table.
 
-    `cuda` is the CUDA major of the target's torch: several packages have a libcudnn.so.9.
+    `cuda`: the CUDA major version of the target's torch. It chooses the package if several packages contain the library, such as libcudnn.so.9.
     """
     row = _by_name().get(soname)
     if row is None:

@@ -1,4 +1,4 @@
-"""Load the tables: strictly, on demand, once. Judges nothing."""
+"""Load the tables. Each table is read once, when it is first needed, and a file that breaks its schema raises an error. Judges nothing."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ _BLACKWELL_DRIVER = (
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
     """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor.
 
-    Where the Python is not known, the index alone is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
+    If the Python is not known, only the index is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
     """
     found = _chosen(machine, below)
     if isinstance(found, NoTorch) or found.torch is None or machine.python is not None:
@@ -111,12 +111,12 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
 
 
 def neighbour_of(gfx: str) -> str | None:
-    """Return the value of HSA_OVERRIDE_GFX_VERSION by which a card runs the code of a neighbour; None where none is known."""
+    """Return the value of HSA_OVERRIDE_GFX_VERSION that makes a card run the code of a similar card; None: no value is known."""
     return _NEIGHBOURS.get(gfx[:6])
 
 
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the builds for this machine, the best first. Where the driver is not known, those that any driver of CUDA 12 runs come first."""
+    """Return the builds for this machine, the best first. If the driver is not known, the builds that run with any driver for CUDA 12 come first."""
     if machine.knows_driver:
         return fitting_builds(machine)
     return (
@@ -150,7 +150,10 @@ def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuil
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
-    """Return the builds with which the programs there run; the caller takes the others where there is none, for a newer GPU."""
+    """Return the builds of a torch older than `machine.before`: newer ones do not run the programs of that machine.
+
+    The list can be empty, because a newer GPU needs a newer torch: the caller then uses all builds.
+    """
     limit = pair(machine.before) if machine.before else None
     return [row for row in rows if limit is None or (pair(row.torch) or limit) < limit]
 
@@ -194,7 +197,7 @@ def _why(row: TorchBuild, machine: Machine) -> str:
 
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
-    """Return what was assumed, and how the reader finds out."""
+    """Return what was assumed about the machine, and how the reader can check it."""
     major = (pair(row.cuda) or (12, 0))[0]
     blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
     if blackwell and major <= 12 and not machine.knows_driver:
@@ -235,7 +238,7 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
 
 
 def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:
-    """Return the newest listed build that the Python and the platform take: one with code for the GPU, if there is one."""
+    """Return the newest listed build for this Python and platform: one with code for the GPU, if there is such a build."""
     found = [
         row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
     ]
@@ -311,7 +314,7 @@ def _cpu(machine: Machine) -> Choice | NoTorch:
 
 
 def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = None) -> Choice | NoTorch:
-    """Return the newest release that the Python and the C library take, up to the minor `last`."""
+    """Return the newest release, up to the minor `last`, that has wheels for the Python and the C library."""
     for row in reversed(load(TorchRelease)):
         minor = pair(row.minor) or (0, 0)
         glibc = "2.28" if minor >= (2, 7) else "2.17"
@@ -333,7 +336,7 @@ def _plain(machine: Machine, why: str, flavour: str | None, last: str | None = N
 
 
 def _no_build(machine: Machine) -> NoTorch:
-    """Return why no CUDA build fits: by the condition without which one would."""
+    """Return why no CUDA build fits: the condition that excludes the builds."""
     if fitting_builds(msgspec.structs.replace(machine, python=None)):
         return _no_python(machine)
     undriven = msgspec.structs.replace(machine, driver=None, driver_cuda=None)
@@ -368,7 +371,7 @@ def _no_python(machine: Machine) -> NoTorch:
 
 
 def _beside(torch: str, machine: Machine) -> tuple[str, ...]:
-    """Return what this torch needs beside it so that it works: NumPy 1 with a torch that was built for it."""
+    """Return the requirements that this torch needs in order to work: NumPy 1 for a torch that was built for NumPy 1."""
     wanted = numpy_for(torch, os=machine.os or "linux")
     return () if wanted == "numpy" else (wanted,)
 

@@ -29,11 +29,11 @@ class Machine(Record, frozen=True, kw_only=True):
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None
     musl: bool = False
-    before: str | None = None  # programs there do not run with this minor of torch and newer ones: "2.6"
+    before: str | None = None  # programs of this machine do not run with this minor of torch or a newer one: "2.6"
 
     @property
     def platform(self) -> str:
-        """The platform of its wheels, "linux_x86_64"."""
+        """Return the platform of its wheels, "linux_x86_64"."""
         arm = (self.machine or "").lower() in ("aarch64", "arm64")
         if self.os == "windows":
             return "win_arm64" if arm else "win_amd64"
@@ -41,7 +41,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def narrow(self) -> bool:
-        """Whether its Python is one of 32 bits."""
+        """Return whether the Python is a 32-bit Python."""
         return (self.machine or "").lower() in ("x86", "i386", "i486", "i586", "i686", "armv6l", "armv7l")
 
     @property
@@ -50,18 +50,22 @@ class Machine(Record, frozen=True, kw_only=True):
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """A torch to install, and what belongs to it."""
+    """Hold a torch to install, and the packages that belong to it."""
 
     torch: str | None  # "2.14.1"; None: what its index has
     torchvision: str | None
-    flavour: str | None  # "cu126", "cpu", "rocm7.2", "xpu"; None: macOS, or an index of NVIDIA's
+    flavour: (
+        str | None
+    )  # the last part of the index's address: "cu126", "cpu", "rocm7.2", "xpu"; None: on macOS, or for NVIDIA's own index
     index_url: str | None  # None: the registry's default is this build
     why: str
     cuda: str | None = None
     beside: tuple[str, ...] = ()  # requirements of other packages, "numpy<2"
     doubt: str | None = None  # what is not known, and how to find it out
     takes: str = "3 to 5 GB"
-    pinned: bool = True  # False: the Python is not known, so the installer takes the newest release of the index for it
+    pinned: bool = (
+        True  # False: the Python is not known, so the installer chooses the newest release of the index for this Python
+    )
     below: str | None = None  # of one that is not pinned: it has to be older than this minor
 
     def requirements(self, *names: str) -> tuple[str, ...]:
@@ -88,12 +92,12 @@ class Choice(Record, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The words for it in a title: "torch 2.14.1"; "a torch" where the release is left to the installer."""
+        """Return the words for this torch in a title: "torch 2.14.1", or "a torch" if the installer chooses the release."""
         return f"torch {self.torch}" if self.pinned and self.torch else "a torch"
 
     @property
     def build(self) -> str:
-        """The version with its build: "2.14.1+cu126"; "of NVIDIA" where the index decides."""
+        """Return the version with its build: "2.14.1+cu126"; with "of NVIDIA" if NVIDIA's index decides the build."""
         if self.torch is None:
             return "of NVIDIA"
         if not self.pinned:
@@ -101,7 +105,7 @@ class Choice(Record, frozen=True, kw_only=True):
         return f"{self.torch}+{self.flavour}" if self.flavour else self.torch
 
     def _torchaudio(self) -> str | None:
-        """Return the torchaudio of this torch: the same number up to 2.11, after which no more were released.
+        """Return the version of torchaudio for this torch: the same number up to 2.11, the last release of torchaudio.
 
         2.11 uses torch's stable ABI. https://github.com/pytorch/audio/issues/3902
         """
@@ -111,7 +115,7 @@ class Choice(Record, frozen=True, kw_only=True):
         return self.torch if minor <= (2, 11) else "2.11.0"
 
     def _torchtext(self) -> str | None:
-        """Return the torchtext of this torch: the number of torchvision up to torch 2.3, its last.
+        """Return the version of torchtext for this torch. It is the version of torchvision; torch 2.3 is the last torch that has a torchtext.
 
         https://github.com/pytorch/pytorch/wiki/PyTorch-Versions
         """
@@ -120,7 +124,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
 
 class NoTorch(Record, frozen=True, kw_only=True):
-    """No wheel of PyTorch fits: what to do instead, in words, and NVIDIA's own wheel where it is known."""
+    """Say that no wheel of PyTorch fits: hold what to do instead, in words, and NVIDIA's own wheel if one is known."""
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str
@@ -130,5 +134,5 @@ class NoTorch(Record, frozen=True, kw_only=True):
 
 
 def exactly(name: str, version: str | None) -> str:
-    """Return the requirement of one version; the name alone where none is known."""
+    """Return the requirement of one version; the name alone if no version is known."""
     return f"{name}=={version}" if version else name

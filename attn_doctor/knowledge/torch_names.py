@@ -23,7 +23,7 @@ def index_of(flavour: str) -> str:
 
 
 def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
-    """Return the index that has this very build, by its local part; None where the registry's default is it, or none is known.
+    """Return the index that has exactly this build, found by the local part of the version. None: PyPI has the build, or no index is known.
 
     A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
     """
@@ -38,7 +38,7 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
 
 
 def by_others(torch: str) -> bool:
-    """Say whether a torch was built by others than the PyTorch project: NVIDIA's containers and boards, a build of one's own."""
+    """Return whether a torch was not built by the PyTorch project, but by NVIDIA (containers, Jetson boards) or by the user."""
     part = local(torch)
     return part is not None and _FLAVOUR.fullmatch(part) is None
 
@@ -59,9 +59,9 @@ def _family(torch: str) -> Choice:
 
 
 def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
-    """Return the requirement of a NumPy that this torch takes, within a specifier: "numpy<2" for torch 2.2.
+    """Return the requirement of a NumPy that works with this torch, within a specifier: "numpy<2" for torch 2.2.
 
-    NumPy 2 passes no array to a torch that was built for NumPy 1, and no metadata says so:
+    A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch says so:
     https://github.com/pytorch/pytorch/issues/107302
     """
     takes_two = pytorch.numpy(torch, "2.0.0", os)
@@ -71,6 +71,6 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
 
 
 def torchvision(torch: str) -> str | None:
-    """Return the version of the torchvision that belongs to this torch; None where it is not known."""
+    """Return the version of the torchvision that belongs to this torch; None: it is not known."""
     found = pytorch.torchvision_for(torch)
     return found if isinstance(found, str) else None

@@ -41,6 +41,7 @@ class Candidate(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     kind: Literal["official", "community", "other"]  # a wheel of the authors, of other people, or a link to a page
     package: str = "flash_attn"
+    builder: str | None = None  # of a community wheel
     listed: bool = True  # False: the file is in no list; setup.py would ask for this name
 
 

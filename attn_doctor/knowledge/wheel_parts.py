@@ -1,4 +1,4 @@
-"""Judge single parts of a wheel's name against a key, for wheels of every builder."""
+"""Compare the parts of a wheel's name (torch, Python, CUDA, GPU) with the `Key` of this machine (see wheel_key), no matter who built the wheel."""
 
 from __future__ import annotations
 

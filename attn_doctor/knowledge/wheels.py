@@ -185,7 +185,7 @@ def _covers(combination: Combination, parts: Parts) -> bool:
 
 
 def _parts(filename: str) -> Parts | None:
-    """Split the name of a wheel; None for a name of another form."""
+    """Split the name of a wheel into its parts; None: the name does not have the form of a wheel's name."""
     match = re.search(r"\+(cu\d+)torch([\d.]+)cxx11abi(TRUE|FALSE)-cp(\d)(\d+)-[^-]+-(\w+)\.whl$", filename)
     if match is None:
         return None

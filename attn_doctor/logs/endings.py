@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from attn_doctor.logs.reader import clean, without_prefix
 
-_FAR = 60  # lines of one message at most
-_PROSE = 4  # sentences after an exception that still count as its message, at most
+_FAR = 60  # a message has at most so many lines
+_PROSE = 4  # at most so many sentences after an exception count as its message
 
 _HEADER = "Traceback (most recent call last)"
 _SUFFIX = r"(?:Error|Exception|Exit|Interrupt|Group|Failure|Fault|NotFound|Timeout|Refused|Abort|Iteration)"

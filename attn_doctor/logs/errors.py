@@ -17,10 +17,10 @@ from attn_doctor.logs.endings import Ending, ending
 from attn_doctor.logs.error_marks import DOUBT, ENVIRONMENT, ERROR, GOOD, NO_DOUBT, WEAK
 from attn_doctor.logs.reader import Log, Match, clean
 
-_MOST = 8  # errors of one log
-_DOUBTFUL = 4  # lines of one log that may be an error
-_LONGEST = 12  # lines of the message of an error
-_FEW = 3  # lines kept from its beginning
+_MOST = 8  # at most so many errors of one log are reported
+_DOUBTFUL = 4  # at most so many lines of one log are reported as possible errors
+_LONGEST = 12  # the message of an error has at most so many lines
+_FEW = 3  # if a log has more than _MOST errors, so many of the first are kept; the others are the last errors
 
 # Programs that test the compiler produce such errors on purpose.
 _TRIALS = re.compile(
@@ -115,7 +115,7 @@ _BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
 
 
 def _message_end(log: Log, line: int) -> int:
-    """Return the line where the message of an error ends, if the kept end of the log holds it."""
+    """Return the line with which the message of an error ends, if the kept end of the log contains this line."""
     end = line
     for number, text in log.end:
         if end < number <= line + _LONGEST and number == end + 1 and _BELONGS.match(text):

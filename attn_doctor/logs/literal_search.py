@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _DIGITS = b"0123456789"
-_ANCHOR = 3  # bytes of a needle that are searched for first
-_SHORTEST = 2  # bytes of the shortest needle, without its digits
-_REMEMBERED = 8 << 20  # bytes of lines in the cache
+_ANCHOR = 3  # first only so many bytes of a needle (literal) are searched for
+_SHORTEST = 2  # a needle has at least so many bytes, digits not counted
+_REMEMBERED = 8 << 20  # the cache holds lines of at most so many bytes
 _LONG = 4096  # a longer line is not cached: it does not occur twice
 
 # Bytes by their frequency in logs of builds and programs, the most common first; all others are rare.
@@ -47,10 +47,9 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: without digits, see `bare`.
+        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: the lines without digits, see `bare`.
 
-        A line is returned if it contains a needle without the needle's digits: the caller checks the digits. No line
-        with a needle is missed.
+        Digits are ignored, in the lines and in the needles, so the caller must check them. Every line that contains a needle is returned.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:

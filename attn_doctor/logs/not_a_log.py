@@ -25,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """Give the first bytes of a stream, which were already read, and then the rest."""
+    """Behave as a stream whose first bytes were already read: give these bytes first, then the rest of the stream."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
@@ -218,7 +218,7 @@ def _python(lines: _Lines) -> bool:
 
 
 def _last_statement(text: str) -> int:
-    """Return the position of the last line without indentation: a text that was cut after it parses only up to there."""
+    """Return the position of the last line without indentation: if the text was cut after this line, only the part before it parses."""
     places = [match.start() for match in re.finditer(r"(?m)^\S", text)]
     return places[-1] if len(text) > _MOST - 8192 and places else 0
 

@@ -23,9 +23,9 @@ from attn_doctor.model.facts import Record
 _LONGEST = 8192  # characters of a line that are examined around a literal; no pattern matches more
 _MOST = 40  # matches kept of each sign, half from the beginning and half from the end of the log
 _ENOUGH = 60  # matches of a sign from the beginning of a block; after so many, the block is searched from its end
-_REMEMBERED = 8 << 20  # bytes of lines in the cache
-_TAIL = 12  # last lines kept
-_END = 1 << 16  # bytes of the end that are kept if `keeps_end` is set
+_REMEMBERED = 8 << 20  # the cache holds lines of at most so many bytes
+_TAIL = 12  # so many of the last lines are kept
+_END = 1 << 16  # if `keeps_end` is set, so many bytes of the end are kept
 
 # Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
 _PREFIX = re.compile(
@@ -45,7 +45,7 @@ Topic = Literal["installation ended well", "an exception", "a frame"]
 
 
 class Pattern(NamedTuple):
-    """Hold a text to search for. `slug`: the failure mode to which the sign belongs, or another name for the matches."""
+    """Hold a pattern to search for. `slug`: the failure mode to which the pattern belongs, or a name for its matches that is not a failure mode."""
 
     slug: str
     literal: bytes
@@ -112,7 +112,7 @@ class Seen(NamedTuple):
 
 
 class Reader:
-    """Search logs for patterns. Made once, and used for any number of logs."""
+    """Search logs for patterns. One Reader can read any number of logs."""
 
     def __init__(self, patterns: Sequence[Pattern], *, keeps_end: bool = False) -> None:
         self.patterns = patterns

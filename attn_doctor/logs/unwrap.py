@@ -41,7 +41,7 @@ class Joined(NamedTuple):
 def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
     """Yield every run of lines that may be one broken line, joined in each way in which it can have been broken.
 
-    `keys`: the lines without their digits; two lines that begin alike are two records of one kind, not two parts of one line.
+    `keys`: the lines without their digits; two lines with the same beginning are two records of one kind, not two parts of one line.
     `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
     yield from _joined(lines, keys, prefix)

@@ -42,7 +42,7 @@ class Interpreter(Record, frozen=True, kw_only=True):
     site_packages: Text = UNRECORDED
     writable: Flag = UNRECORDED
     user_site: Flag = UNRECORDED
-    headers: Flag = UNRECORDED  # Python.h is there
+    headers: Flag = UNRECORDED  # Python.h is installed
     differs_isolated: tuple[str, ...] | Unknown = UNRECORDED  # modules that -I finds in another place
     shadowed_here: tuple[str, ...] | Unknown = UNRECORDED  # files of the current folder that hide modules
     shadows_loaded: tuple[str, ...] | Unknown = (
@@ -91,7 +91,7 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """Say how the import of one module ended, in a child of its own. The module "requirements" stands for the modules that ultralytics imports at its first use."""
+    """Say how the import of one module ended. It was imported in a separate process. The module "requirements" stands for the modules that ultralytics imports at its first use."""
 
     module: str
     ok: Flag = UNRECORDED
@@ -113,7 +113,7 @@ class TorchDevice(Record, frozen=True, kw_only=True):
 class Torch(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
-    shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is no torch; None: it is torch
+    shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is not torch; None: it is torch
     cuda: Text = UNRECORDED  # torch.version.cuda
     hip: Text = UNRECORDED
     cxx11_abi: Flag = UNRECORDED

@@ -10,6 +10,8 @@ import msgspec
 from attn_doctor.model.facts import Facts, Record, Unknown, lookup
 from attn_doctor.model.steps import Step
 
+DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"  # the folder of the pages of failure modes
+
 
 class Severity(str, enum.Enum):
     ERROR = "error"

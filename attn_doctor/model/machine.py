@@ -103,8 +103,8 @@ def implied_goal(facts: Facts) -> tuple[Goal, str]:
     failed = failed_flash_attn(facts)
     if failed is not None:
         installed = isinstance(facts.flash_attention.version, str)
-        what = "flash-attn is installed but" if installed else f"a module {failed.module} is there, which"
-        return Goal.FLASH_ATTN, f"{what} does not import"
+        what = "flash-attn is installed" if installed else f"a module {failed.module} is there"
+        return Goal.FLASH_ATTN, f"{what}, but importing it fails"
     if flash_attn_cannot_load(facts):
         return Goal.FLASH_ATTN, "flash-attn is installed, and by its files it cannot load"
     for pin in () if isinstance(facts.project.pins, Unknown) else facts.project.pins:

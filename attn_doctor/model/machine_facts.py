@@ -56,7 +56,7 @@ class System(Record, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] | Unknown = UNRECORDED
     loader_cache: tuple[str, ...] | Unknown = UNRECORDED  # CUDA-related entries of ld.so.cache, "soname => path"
     shell: Text = UNRECORDED
-    modules: Flag = UNRECORDED  # `module load` is there, as on clusters
+    modules: Flag = UNRECORDED  # the command `module load` exists, as on clusters
 
 
 class Cpu(Record, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Define the base of all records, the value for an unknown fact, and the ways in which foreign code ends."""
+"""Define the base of all records, the value for an unknown fact, and the record of how foreign code ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 class Unknown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Represent a value that could not be found out. In JSON: ``{"unknown": why}``.
 
-    It is neither true nor false, and ``bool()`` of it raises TypeError. Otherwise ``if facts.system.container:`` would take an
-    unknown machine for a container.
+    It is neither true nor false, and ``bool()`` of it raises TypeError. Otherwise ``if facts.system.container:`` would treat an
+    unknown machine as a container.
     """
 
     unknown: str

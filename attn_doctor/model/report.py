@@ -64,7 +64,7 @@ class Unreadable(Refused):
 
 class _Header(msgspec.Struct):
     schema_version: int | None = None
-    facts: msgspec.Raw = msgspec.Raw()  # empty: the file is no report; it has the facts alone
+    facts: msgspec.Raw = msgspec.Raw()  # empty: the file is not a report; it has the facts alone
 
 
 def decode_facts(data: bytes, name: str) -> Facts:
@@ -92,7 +92,7 @@ def decode_report(data: bytes, name: str) -> Report:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """Return JSON as UTF-8: a byte that is no UTF-8 becomes an escape, a byte order mark is removed."""
+    """Return JSON as UTF-8: a byte that is not UTF-8 becomes an escape, a byte order mark is removed."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -77,6 +77,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
     no_binary: bool = False  # compile these packages, even if the index has a finished wheel
     only_binary: bool = False  # install these packages from wheels, even if a newer source exists
     verbose: bool = False
+    built_by: str | None = None  # who built the wheel, if it was not the authors of the package and nobody signed it
 
     def names(self) -> tuple[str, ...]:
         """Return the normal names of the packages."""

@@ -192,7 +192,7 @@ class TrialRun(Record, frozen=True, kw_only=True):
     stages: tuple[Stages, ...] = ()  # `attn-doctor trial` on a model alone
     optimised: tuple[OptimisedStep, ...] = ()  # the same
     gpu: GpuWatch | None = None
-    fault: Fault | None = None  # why nothing could be run at all, for example a torch that does not import
+    fault: Fault | None = None  # why nothing could be run at all, for example a torch that cannot be imported
     model_fault: Fault | None = None  # why the model could not be built: the attention alone was tried then
     forward_fault: Fault | None = None  # why the model that was built does not run
     notes: tuple[str, ...] = ()

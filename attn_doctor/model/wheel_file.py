@@ -21,3 +21,4 @@ class WheelContents(Record, frozen=True, kw_only=True):
     scripts: tuple[str, ...] = ()  # programs that it would install
     elsewhere: tuple[str, ...] = ()  # files that go neither to site-packages nor to the folder of programs
     unlisted: tuple[str, ...] = ()  # members that RECORD does not list
+    requires: tuple[str, ...] = ()  # the names of the packages that it asks for, of extras too

@@ -53,7 +53,7 @@ class Start(NamedTuple):
 
 
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
-    """Return how to start a program with a prescription. Raises NothingToRun for one that cannot be used here."""
+    """Return how to start a program with a prescription. Raises NothingToRun for a prescription that cannot be used here."""
     for name in without:
         if name not in CHANGES:
             raise NothingToRun(f"there is no change {name!r} to switch off: use {', '.join(CHANGES)}")
@@ -71,12 +71,12 @@ def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, 
 
 
 def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
-    """Raise Refused where the torch that was measured is gone or another one now: said before the program starts, not after."""
+    """Raise Refused if the torch that was measured is no longer installed, or was replaced. This is checked before the program starts."""
     place = Path(str(found.get("torch_file"))).parent / "version.py"
     try:
         text = files.text(place)
     except OSError:
-        return  # the program may have an interpreter of its own: it is asked again in there
+        return  # the program may have its own interpreter: there the version is compared again
     match = re.search(r"__version__ = '([^']+)'", text)
     if match:
         prescription_file.refuse_other_torch(found, match[1])

@@ -33,7 +33,7 @@ _USUAL = ((8, 2, 400, 32, 32), (2, 2, 400, 32, 64))
 
 
 class Attention:
-    """Control an active backend. As a context manager it ends with the block; `restore` ends it at any time."""
+    """Control a backend that is active in this process. In a `with` statement the backend ends when the statement ends; `restore()` ends it at any time."""
 
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
@@ -44,7 +44,7 @@ class Attention:
 
     @property
     def backend(self) -> str:
-        """Return the backend that computed the last attention; "eager" is the installed one, "none" that none was computed yet."""
+        """Return the backend that computed the last attention; "eager": the installed attention; "none": no attention was computed yet."""
         return self._choice.used or "none"
 
     @property
@@ -64,7 +64,7 @@ class Attention:
         return tuple(OTHERS)
 
     def restore(self) -> None:
-        """End the exchange. Where another attention than that of YOLO was computed, and nothing else, it is said."""
+        """End the exchange. If only attention of other models than YOLO was computed, write a note."""
         if self._exchange is not None:
             self._exchange.restore()
         if not self._ended and self._choice.others.seen and self.nothing:
@@ -122,7 +122,7 @@ def prescribe(
 
 
 class _Choice:
-    """The kernel of an exchange: for each kind of call the proven backend, chosen at the latest at the first such call."""
+    """Be the kernel of an exchange: for each kind of call it uses a proven backend, which is chosen at the first such call or before."""
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
@@ -140,7 +140,7 @@ class _Choice:
             self._kernel(asked)
 
     def choose(self, layer: Any, x: Any, shape: Callable[[Any, Any], tuple[int, ...]]) -> Any:
-        """Return the kernel for this layer and input, None where it is computed as installed."""
+        """Return the kernel for this layer and input; None: the installed attention computes it."""
         if self.asked == AS_INSTALLED:
             name = AS_INSTALLED
         elif kernels.compiling():  # no proof can run while a graph is traced: only known results count
@@ -222,7 +222,7 @@ class _Choice:
             return name
 
     def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
-        """Return the backend for this case, and whether any that is right was taken, because the installed one is wrong."""
+        """Return the backend for this case, and whether any backend with right numbers was chosen because the installed attention is wrong."""
         with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
             # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             alone_only = alone and self._is_wrong_alone(case.device)
@@ -234,7 +234,7 @@ class _Choice:
     def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
         """Return the backend for this case, proven, and store it. Raises NotProven.
 
-        `alone_only`: the installed attention is wrong for this case, so that any backend that is right is better.
+        `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
         if self.asked == AUTO or alone_only:
             names = candidates(case.device.partition(":")[0]) or ["sdpa"]
@@ -279,7 +279,7 @@ class _Choice:
         return self._kernels[name]
 
     def tell(self, text: str, *, warn: bool = False) -> None:
-        """Say a sentence once. Without `say` only failures are told, as warnings."""
+        """Report a sentence once. Without `say` only failures are reported, as warnings."""
         if text in self._said:
             return
         self._said.add(text)
@@ -303,7 +303,7 @@ def _has_gradients(layer: Any, x: Any) -> bool:
 
 
 def _computed_in(x: Any) -> Any:
-    """Return the dtype in which a layer computes: autocast's where that is on."""
+    """Return the dtype in which a layer computes: the dtype of autocast if autocast is on."""
     kind = x.device.type
     if x.dtype is torch.float64:
         return x.dtype
@@ -327,7 +327,7 @@ def _default_device() -> str | None:
 
 
 def _is_there_cuda() -> bool:
-    """Return whether there is a CUDA device, by NVML where possible.
+    """Return whether there is a CUDA device. NVML is asked first.
 
     The CUDA runtime would read CUDA_VISIBLE_DEVICES now, and not again.
     """

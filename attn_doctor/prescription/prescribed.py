@@ -1,4 +1,4 @@
-"""Apply the prescription of `trial --tune` in this process: attention, threads, layout of the images and autocast, and take it back.
+"""Apply the prescription of `trial --tune` in this process: attention, threads, layout of the images and autocast, and undo it.
 
 For the user's own program, like `prescribe`: the standard library, torch, `changes` and `exchange` only, Python 3.8.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Prescribed:
-    """Control an active prescription. As a context manager it ends with the block; `restore` ends it at any time."""
+    """Control a prescription that is active in this process. In a `with` statement the prescription ends when the statement ends; `restore()` ends it at any time."""
 
     def __init__(self, attention: Attention, applied: Applied, left_out: Iterable[tuple[str, str]]) -> None:
         self._attention = attention
@@ -37,11 +37,11 @@ class Prescribed:
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:
-        """Return the changes that are in force, for training and for predicting."""
+        """Return the changes that are active, for training and for predicting."""
         return {TRAINING: dict(self._applied.settings[True]), PREDICTING: dict(self._applied.settings[False])}
 
     def restore(self) -> None:
-        """Take the attention, the threads and all else back."""
+        """Undo the prescription: restore the attention, the number of threads and every other setting."""
         self._applied.stop()
         self._attention.restore()
 
@@ -56,7 +56,7 @@ class Prescribed:
 
 
 def attention_of(prescription: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return the backend to ask for: where training and predicting have different ones, each call takes its fastest."""
+    """Return the name of the backend to request. If training and predicting have different backends, each call uses its own fastest."""
     if "attention" in without:
         return AS_INSTALLED
     named = {prescription[what].get("attention", AS_INSTALLED) for what in (TRAINING, PREDICTING)}
@@ -74,7 +74,7 @@ def apply(
     """Apply a prescription, by default the last one of `trial --tune`, in this process until `restore`.
 
     What a process cannot change once it runs (its allocator, its cores, an argument of ultralytics) is in `left_out`, with the
-    reason. A model of another structure is computed as shipped, but for its attention, which proves itself. `without`: changes to leave
+    reason. In a model of another structure only the attention is changed, after it was proven for that model. `without`: changes to leave
     out, by name. Raises `prescription_file.Refused` for a prescription of another machine or torch, and what `prescribe` raises.
     """
     without = tuple(without)
@@ -94,7 +94,7 @@ def apply(
 def in_process(
     prescription: Mapping[str, Any], without: Iterable[str] = (), say: Callable[[str], None] | None = None
 ) -> Applied:
-    """Return the changes of a prescription that are made inside a process, not yet in force."""
+    """Return the changes of a prescription that are made inside a process. They are not yet active."""
     model = prescription.get("model") or {}
 
     said: set[str] = set()

@@ -36,12 +36,12 @@ class Refused(Exception):
 
 
 def place() -> Path:
-    """Return where the prescription of the last `trial --tune` is kept."""
+    """Return the path of the file with the prescription of the last `trial --tune`."""
     return cache_folder() / "prescription" / "prescription.json"
 
 
 def here() -> dict[str, Any]:
-    """Describe this machine, as far as it decides which changes help."""
+    """Describe the properties of this machine that decide which changes help."""
     return {
         "processor": machine.processor(),
         "cores": os.cpu_count(),
@@ -51,7 +51,7 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription whole, readable and writable for this user alone, and return its place. Raises OSError."""
+    """Write a prescription, never only a part of it, readable and writable only for this user, and return its path. Raises OSError."""
     if path is None:
         path = place()
         if own_folder(path.parent, make=True) is None:
@@ -63,7 +63,7 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
             stream.write("\n")
         Path(name).replace(path)
     finally:
-        with contextlib.suppress(OSError):  # it is there only where it was not moved
+        with contextlib.suppress(OSError):  # the temporary file still exists only if it was not moved
             Path(name).unlink()
     return path
 
@@ -121,20 +121,22 @@ def _refuse_unknown(path: Path, changes: Any) -> None:
     for name, value in changes.items():
         right = {"threads": int, "pinning": list, "attention": str, "tcmalloc": str, "jemalloc": str}.get(name, bool)
         if name not in CHANGES or not isinstance(value, right):
-            raise Refused(f"{path} holds a change that this attn-doctor does not know ({name}: {value})")
+            raise Refused(
+                f"{path} contains a change that this version of attn-doctor does not support ({name}: {value})"
+            )
 
 
 def refuse_other_torch(prescription: Mapping[str, Any], version: str) -> None:
-    """Raise Refused where the torch of the program is another one than the prescription's."""
+    """Raise Refused if the program's torch is not the torch of the prescription."""
     if prescription.get("torch") != version:
         raise Refused(
-            f"the prescription was measured with torch {prescription.get('torch')}, and this is {version}: "
-            "attn-doctor trial --tune makes one for it"
+            f"the prescription was measured with torch {prescription.get('torch')}, and the installed torch is {version}: "
+            "`attn-doctor trial --tune` makes a prescription for the installed torch"
         )
 
 
 def of_command(argv: Iterable[str]) -> str:
-    """Return the kind of pass that a command is mostly about: predicting where it names one of ultralytics' modes for that."""
+    """Return the kind of pass that a command mostly runs: predicting if the command names one of ultralytics' modes for predicting, else training."""
     return PREDICTING if any(word in _PREDICTING_WORDS for word in argv) else TRAINING
 
 

@@ -58,9 +58,9 @@ class Case(NamedTuple):
 
 
 def prove(name: str, kernel: Any, case: Case) -> None:
-    """Compare the output, and where it is used the gradients, with float64. Raises NotProven.
+    """Compare the output, and in training the gradients, with float64. Raises NotProven.
 
-    Where the memory does not hold the whole shape, a single image of it is compared.
+    If the memory is too small for the whole batch, a single image is compared.
     """
     try:
         _prove(name, kernel, case)
@@ -116,7 +116,7 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
 
 
 def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
-    """Run one call, and its backward pass where gradients are wanted; return the output and the gradients."""
+    """Run one call, and its backward pass if gradients are wanted; return the output and the gradients."""
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Say where the results of proofs are kept, and remove them. The standard library only, Python 3.8: no torch is needed for this."""
+"""Return the folder of the saved results of proofs, and remove these results. The standard library only, Python 3.8: no torch is needed for this."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Find the quickest of the proven backends for one kind of call.
+"""Find the fastest of the proven backends for one kind of call.
 
-They race in the user's own layer where that can be copied: the attention alone does not tell, because the layout that it
-needs costs time in the convolutions around it. In bfloat16 on a CPU the flash kernel alone is as quick as the textbook
+The backends are measured in a copy of the user's own layer if it can be copied. Measuring the attention alone is not enough, because the layout
+that a backend needs costs time in the convolutions around it. In bfloat16 on a CPU the flash kernel alone is as quick as the textbook
 formula, and the layer with it 1.5 times as quick as installed (docs/measurements/kernels.md).
 torch and `exchange` only, Python 3.8.
 """
@@ -31,9 +31,9 @@ _WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as 
 
 
 def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
-    """Return for each backend a function that runs one pass of a copy of the layer; a kernel of None is the installed one.
+    """Return for each backend a function that runs one pass of a copy of the layer; a kernel of None is the installed attention.
 
-    None where the layer cannot be copied, such as a replica of DataParallel.
+    Returns None if the layer cannot be copied, such as a replica of DataParallel.
     """
     kind = case.device.partition(":")[0]
 
@@ -78,10 +78,10 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
-    """Return the name of the fastest backend, the first of them where none is measurably faster, and whether it leads clearly.
+    """Return the name of the fastest backend, and whether it is clearly the fastest. If no backend is measurably faster: the first one.
 
     A kernel of None is the attention as installed. The runs alternate, and the minimum of each counts, because a disturbance only
-    adds time. A kernel for which the memory does not suffice is no candidate.
+    adds time. A kernel for which the memory is too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)
@@ -109,13 +109,13 @@ def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = N
 
 
 def _clock(case: Case) -> Callable[[], float]:
-    """Return the clock of a race: one thread's own time of processor does not count other programs, so it is used where it can be."""
+    """Return the clock of a race: the processor time of the thread if possible, because it does not count other programs."""
     exact = time.get_clock_info("thread_time").resolution <= 1e-6  # of Windows it is 16 ms
     return time.thread_time if case.device == "cpu" and exact and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def _seconds(kernel: Any, once: Callable[[], Any], case: Case, clock: Callable[[], float]) -> float:
-    """Return the seconds of one pass; infinite where the memory does not suffice."""
+    """Return the seconds of one pass; infinite if the memory is too small."""
     _wait(case.device)
     started = clock()
     try:

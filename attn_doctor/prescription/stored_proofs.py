@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 _C: Any = torch._C  # noqa: SLF001 - torch has no public names for what is asked of it here
 
-_MOST_ENTRIES = 256  # a file
-_NUMBERS = 8  # of the small call, that are stored
-_TOKENS = 16  # of the small call
+_MOST_ENTRIES = 256  # a file has at most so many entries
+_NUMBERS = 8  # so many numbers of each output of the small call are stored
+_TOKENS = 16  # the small call has at most so many tokens
 # Variables of these families change which kernel computes, or how.
 _VARIABLES = (
     "OMP_ KMP_ GOMP_ MKL_ DNNL_ ONEDNN_ OPENBLAS_ TORCH PYTORCH_ ATEN_ CUDA_ CUDNN_ CUBLAS_ NVIDIA_ HIP_ ROCM_ HSA_ MIOPEN_ LD_ DYLD_ "
     "FLASH_ATT XFORMERS_ TRITON_"
 ).split()
 _PACKAGES = ("flash_attn", "flash_attn_2_cuda", "flash_attn_3", "flash_attn_interface", "xformers")
-# The operators behind the kernels of PyTorch: their registrations tell whether a library has put others in their place.
+# The operators behind the kernels of PyTorch: their registrations show whether a library has replaced them.
 _OPERATORS = (
     "aten::scaled_dot_product_attention",
     "aten::_scaled_dot_product_flash_attention_for_cpu",
@@ -61,7 +61,7 @@ class StoredProofs:
         self._file: Path | None = None
 
     def find(self, asked: str, case: Case) -> str | None:
-        """Return the backend that was chosen for this case, after the small call agreed; None where there is none."""
+        """Return the backend that was stored for this case, if its small call still gives the stored numbers; None: no backend is stored."""
         entry = self._read().get(_name(asked, case))
         if not isinstance(entry, dict) or not isinstance(entry.get("backend"), str):
             return None
@@ -137,7 +137,7 @@ def _write(file: Path, entries: dict[str, Any]) -> None:
             json.dump(entries, stream)
         Path(name).replace(file)
     finally:
-        with contextlib.suppress(OSError):  # it is there only where it was not moved
+        with contextlib.suppress(OSError):  # the temporary file still exists only if it was not moved
             Path(name).unlink()
     files = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
     for old in files[:-MOST_FILES]:
@@ -149,7 +149,7 @@ def _name(asked: str, case: Case) -> str:
 
 
 def _numbers(name: str, case: Case) -> list[float]:
-    """Return a few numbers of one small call of this backend: of its output and, where they are used, its gradients."""
+    """Return a few numbers from one small call of this backend: from its output and, in training, from its gradients."""
     small = case._replace(batch=1, tokens=min(case.tokens, _TOKENS))
     kernel, call = kernels.kernel(name), small.call()
     with kernels.in_force(kernel), torch.no_grad():
@@ -162,7 +162,7 @@ def _numbers(name: str, case: Case) -> list[float]:
 
 
 def code_of(cls: type) -> str | None:
-    """Return the name of a class with a stamp of the files beside its own, which it calls; None for code from elsewhere."""
+    """Return the name of a class, with a stamp of the files in its folder, which it may call; None for code from another place."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     methods = [getattr(getattr(cls, name, None), "__code__", None) for name in ("__init__", "forward")]
     if file is None or any(getattr(code, "co_filename", None) != file for code in methods):

@@ -23,7 +23,9 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
-Section = What | Literal["isolated", "not-run"]  # the sections of an answer; "isolated" and "not-run" are always there
+Section = (
+    What | Literal["isolated", "not-run"]
+)  # the sections of an answer; "isolated" and "not-run" are in every answer
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -68,12 +70,12 @@ class Metadata(Record, frozen=True, kw_only=True):
 
 
 class Installed(Record, frozen=True, kw_only=True):
-    """Hold the installed packages. If a name is there twice, the first on sys.path comes first, because Python imports that one."""
+    """Hold the installed packages. If two packages have one name, the first on sys.path comes first, because Python imports it."""
 
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
-    present: tuple[str, ...] = ()  # requirements whose module is there, although no distribution of that name is
+    present: tuple[str, ...] = ()  # requirements whose module exists, although no distribution has that name
 
 
 class Layout(Record, frozen=True, kw_only=True):
@@ -133,7 +135,7 @@ def ask(
     static: bool = False,
     on_slow: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Ask a Python about itself. Raises NoAnswer if it does not answer, or is no Python.
+    """Ask a Python about itself. Raises NoAnswer if it does not answer, or is not a Python.
 
     `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to remove from them.
     `modules`: the module names to look up for the section "modules". `options`: options of the interpreter, such as -I.
@@ -194,7 +196,7 @@ def describe(fault: Fault) -> str:
 
 
 def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
-    """Raise NoAnswer if the program is no Python that can be examined, or gave no answer."""
+    """Raise NoAnswer if the program is not a Python that can be examined, or gave no answer."""
     shown = text(python)
     old = next((m.data for m in outcome.messages if m.at == "too-old"), None)
     if old is not None:

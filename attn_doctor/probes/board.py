@@ -16,7 +16,7 @@ _SERVICES: tuple[tuple[Hosted, tuple[str, ...]], ...] = (
     ("kaggle", ("KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE")),
     ("sagemaker", ("SM_CURRENT_HOST", "SM_MODEL_DIR", "SAGEMAKER_INTERNAL_IMAGE_URI")),
 )
-_OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # on notebook instances and in Studio
+_OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # SageMaker's notebook instances and Studio have this file
 
 
 class Place(NamedTuple):
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:
-    """Return the board, the JetPack version and the notebook service, each None if this machine is or has none."""
+    """Return the board, the JetPack version and the notebook service, each None if the machine does not have it."""
     board = _board(tree)
     return Place(board, _jetpack(tree) if board == "jetson" else None, _hosted(tree, environ))
 

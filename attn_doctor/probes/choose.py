@@ -23,7 +23,7 @@ _HOLDER_FOLDERS = ("archive-v0", "environments-v2", "builds-v0")
 _PATIENTS = ("torch", "ultralytics", "flash_attn")
 
 
-_SHOWN = 200  # characters of a name in a message
+_SHOWN = 200  # a longer name is cut to this many characters in a message
 
 
 def choose(

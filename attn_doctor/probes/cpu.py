@@ -1,4 +1,4 @@
-"""Read the processor and its instruction sets, by which PyTorch chooses its CPU kernels, from files: takes a millisecond."""
+"""Read the processor and its instruction sets from files, in about a millisecond. PyTorch chooses its CPU kernels by the instruction sets."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flas
 
 
 def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tuple[FlashAttention, dict[str, str]]:
-    """Return the section, from the distributions, from the paths of the modules, and from the files there."""
+    """Return the section, from the distributions, from the paths of the modules, and from the files at these paths."""
     versions = {d.name: d.version for d in distributions}
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)

@@ -84,7 +84,7 @@ class GatherRequest(NamedTuple):
 
 
 def gather(request: GatherRequest) -> Facts:
-    """Collect all facts. Raises NoAnswer if the target does not answer, or is no Python that can be examined."""
+    """Collect all facts. Raises NoAnswer if the target does not answer, or is not a Python that can be examined."""
     try:
         return _gather(request)
     except BaseException:
@@ -105,7 +105,7 @@ def _gather(request: GatherRequest) -> Facts:
 
 
 class _Runner:
-    """Start probes and record how they ended. A probe that takes longer than `deadline` seconds is left to itself.
+    """Start probes and record how they ended. attn-doctor does not wait longer than `deadline` seconds for a probe.
 
     This is one of the two places that catch every exception, because a probe may have a bug.
     """

@@ -90,7 +90,7 @@ def _ask(
     deadline: float,
     on_slow: nvml.OnSlow,
 ) -> _Asked:
-    """Ask NVML and libcuda at the same time; nvidia-smi only where NVML failed without hanging."""
+    """Ask NVML and libcuda at the same time; nvidia-smi only if NVML failed without hanging."""
     environment = dict(environ)
     if not tree.real:  # `tree` is a folder with a simulated machine, which the loader of this machine does not use
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]
@@ -137,8 +137,9 @@ def _told(
         {management.source: management.gpus, "nvidia-smi": smi.gpus, "libcuda": cuda.gpus},
         absent=False,
     )
-    # Without a driver nothing reports GPUs, and `pci` lists the hardware. An empty list would be a guess if the
-    # bus shows nothing (WSL), and where a driver is present but fails (mismatch, a lost GPU, a hang).
+    # If NVML finds no driver and nvidia-smi fails, no program can list GPUs: the list is empty, and `pci` lists the hardware.
+    # If a driver is there and fails (mismatch, a lost GPU, a hang), or if the bus shows nothing (WSL: `files.card` is None), a GPU
+    # may be there: the list stays unknown.
     if isinstance(gpus, Unknown) and management.nobody_there and smi.error is not None and files.card is not None:
         gpus, gpus_source = (), management.source
     if isinstance(gpus, tuple) and gpus_source != "libcuda":  # libcuda lists visible GPUs only

@@ -29,7 +29,7 @@ def import_everything(target: Target) -> child.Outcome:
     """Import everything. On Windows, which has no fork, each module gets a child of its own."""
     try:
         outcome = _imports(target)
-        for message in [m for m in outcome.messages if m.at == "later"]:  # no fork there: Windows
+        for message in [m for m in outcome.messages if m.at == "later"]:  # Windows has no fork
             alone = _imports(target, only=[message.section])
             outcome.messages.extend(m for m in alone.messages if m.section == message.section)
             if alone.fault and alone.open_section == message.section:

@@ -31,7 +31,10 @@ _KEY = re.compile(
 
 
 def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None) -> tuple[str, ...]:
-    """Return the addresses, each once. `prefix`: the folder of the target; `folder`: the folder of the project."""
+    """Return the addresses of the package indexes that variables and configuration files name, each once.
+
+    `prefix`: the folder of the target environment; `folder`: the folder of the project.
+    """
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     found = [url for name in _VARIABLES for url in _URL.findall(environ.get(name, ""))]
     for path in pip_files(environ, prefix):

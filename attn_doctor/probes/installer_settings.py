@@ -91,7 +91,7 @@ def _ini(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _uv_tables(text: str, path: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the tables of a uv.toml, or the tables of uv in a pyproject.toml; nothing if the file is no TOML."""
+    """Yield the tables of a uv.toml, or the tables of uv in a pyproject.toml; nothing if the file is not TOML."""
     try:
         document: Any = toml_files.parse(text, path)
     except NotExamined:

@@ -16,7 +16,7 @@ from attn_doctor.system import files
 
 # e_machine of <elf.h>, and the type of a library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by `uname -m`.
 _KINDS = {"x86_64": (62, 0x0300), "aarch64": (183, 0x0A00), "ppc64le": (21, 0x0500)}
-MOST_CACHE = 16 << 20  # bytes that are read of it
+MOST_CACHE = 16 << 20  # at most so many bytes of ld.so.cache are read
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER = 48
 _CACHE_ENTRY = struct.Struct("<iIIIQ")  # flags, offset of the name, offset of the path, OS version, hardware

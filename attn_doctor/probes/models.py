@@ -24,11 +24,11 @@ from attn_doctor.probes import pickle_tree
 from attn_doctor.probes.pickle_tree import NoPickle, PickleStream, Thing
 
 _MOST_FILES = 4  # the newest
-_MOST_NAMES = 500  # looked at in a folder
+_MOST_NAMES = 500  # at most so many names in a folder are looked at
 _MOST_FOLDERS = 100
-_MOST_SECONDS = 0.3  # then no further file is begun, but for the file that the user named
-_LARGEST = 512 << 20  # bytes of a file that the user did not name; the largest YOLO12 has 120 MB
-_LARGEST_PICKLE = 16 << 20  # bytes of the pickle alone; that of YOLO12x has 0.3 MB
+_MOST_SECONDS = 0.3  # after this time no further file is read, except the file that the user named
+_LARGEST = 512 << 20  # bytes: larger files are not read, unless the user named them; the largest YOLO12 has 120 MB
+_LARGEST_PICKLE = 16 << 20  # bytes: a larger pickle is not read; the pickle of YOLO12x has 0.3 MB
 _MOST_CLASSES = 200
 _MOST_INSTRUCTIONS = 300_000  # in a pickle of a file that the user did not name; YOLO12x has 130,000
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first number in a file of torch.save before 1.6

@@ -45,7 +45,7 @@ class Nvml(NamedTuple):
 
 
 class Cuda(NamedTuple):
-    """Hold the answer of libcuda. `error` is None where cuInit worked."""
+    """Hold the answer of libcuda. `error` is None if cuInit worked."""
 
     error: Text
     version: Text  # the CUDA version that it supports

@@ -32,7 +32,7 @@ def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages
 
 
 def distributions_of(inventory: Installed) -> tuple[Distribution, ...]:
-    """Return all distributions by name. If a name is there twice, the first on sys.path comes first, because Python imports that one."""
+    """Return all distributions by name. If two distributions have one name, the first on sys.path comes first, because Python imports it."""
     return tuple(sorted((_distribution(item) for item in inventory.found), key=lambda d: d.name))
 
 
@@ -50,7 +50,7 @@ def _distribution(item: Metadata) -> Distribution:
 def _doubled(items: Sequence[Metadata]) -> bool:
     """Return whether one folder has two records of a distribution, because it was installed twice.
 
-    If the records are in two folders, Python uses the first one: this is no fault.
+    If the records are in two folders, Python uses the first one: this is not a fault.
     """
     return max(Counter(i.location for i in items).values()) > 1
 
@@ -91,5 +91,5 @@ def _met(
         found = by_name[name][0].version
         met = requirement.specifier.contains(Version(found), prereleases=True)
     except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
-        return True, None  # unreadable metadata is no proof of a conflict
+        return True, None  # unreadable metadata is not a proof of a conflict
     return met, found

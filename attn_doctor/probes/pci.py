@@ -21,7 +21,7 @@ def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
     if tree.real and platforms.WINDOWS:
         return _of_windows()
     if tree.real and platforms.MACOS:
-        return ()  # no NVIDIA card has had a driver there since macOS 10.13, and Apple's GPUs are on no PCI bus
+        return ()  # macOS: NVIDIA cards have had no driver since 10.13, and Apple's GPUs are not on a PCI bus
     if not tree.is_dir(_DEVICES):
         # A virtual machine may have no PCI at all (WSL, some microVMs): /sys/bus then has no pci folder.
         return () if tree.is_dir("/sys/bus") else Unknown("/sys cannot be read")

@@ -12,7 +12,7 @@ import pickletools
 import struct
 from collections.abc import Callable, Iterator
 
-MOST = 1_000_000  # instructions; YOLO12x, the largest of its family, has 130,000
+MOST = 1_000_000  # a pickle with more instructions is not read; YOLO12x, the largest YOLO12, has 130,000
 _LONGEST_LINE = (
     4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line can take minutes
 )
@@ -82,7 +82,7 @@ def things(root: object) -> Iterator[Thing]:
 
 
 def _word(value: object) -> str:
-    """Return a name if the value is a text. str() of another value could take for ever: nested tuples, each of which has the next one twice."""
+    """Return a name if the value is a text. str() of another value could run for ever: nested tuples, each of which has the next one twice."""
     return value if isinstance(value, str) else "?"
 
 

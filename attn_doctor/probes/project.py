@@ -26,7 +26,7 @@ _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 
 def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
-    """Return the section for the current folder, which may have been deleted. `prefix`: of the target."""
+    """Return the section for the current folder, which may have been deleted. `prefix`: the folder of the target environment."""
     try:
         folder = Path.cwd()
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attn_doctor.system import files, platforms
 
-_MOST_LINKS = 40  # as in the kernel
+_MOST_LINKS = 40  # Linux, too, follows at most 40 symbolic links in one path
 
 
 class Root:

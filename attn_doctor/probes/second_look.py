@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from attn_doctor import child
 
-LEAST_SECONDS = 20.0  # for a second import, if no successful import shows how long one takes
-TIMES_AS_LONG = 3.0  # times the duration of a successful import here
+LEAST_SECONDS = 20.0  # a second import gets so many seconds if no successful import shows how long an import takes
+TIMES_AS_LONG = 3.0  # a second import gets this many times the duration of a successful import
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
 
 

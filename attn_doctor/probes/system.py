@@ -28,7 +28,7 @@ CUDA_LIBRARY = re.compile(
 _NO_LIBSTDCXX = Unknown("no libstdc++.so.6 was found where the loader looks") if platforms.LINUX else None
 _SHELLS = frozenset("sh bash zsh fish dash ksh mksh tcsh csh nu xonsh elvish pwsh powershell cmd ash".split())
 
-_LIBRARY = 64 << 20  # bytes that are read of libc.so.6 and libstdc++.so.6, which have 2 million
+_LIBRARY = 64 << 20  # at most so many bytes of libc.so.6 and libstdc++.so.6 are read; they have about 2 million
 
 
 def system(
@@ -207,7 +207,7 @@ def _container(tree: Root, environ: Mapping[str, str]) -> Text:
 
 
 def _shell(tree: Root, environ: Mapping[str, str]) -> Text:
-    """Return the user's shell: the parent process if that is one, else the login shell."""
+    """Return the user's shell: the parent process if it is a shell, else the login shell."""
     parent = tree.text(f"/proc/{os.getppid()}/comm")
     login = Path(environ.get("SHELL", "")).name
     for name in (parent, login):

@@ -85,7 +85,8 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
 def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
     """Return the compilers that CC and CXX name, then those on PATH.
 
-    One record for each name of a program. Without a pool no program is started. Visual Studio's compilers are on no PATH, and come last.
+    A compiler that has two names (cc, gcc) gives two records. If `pool` is None, no compiler is started, and the versions are unknown.
+    Visual Studio's compilers are not on PATH, and come last.
     """
     listed = list(_candidates(tree, environ))
     if pool:

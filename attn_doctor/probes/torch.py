@@ -71,7 +71,7 @@ def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
 
 
 def version_py(path: Path) -> dict[str, str | None]:
-    """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" alike."""
+    """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" are both read."""
     try:
         tree = ast.parse(files.head(path, _VERSION_FILE))
     except (OSError, SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deeply

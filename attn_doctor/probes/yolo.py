@@ -1,4 +1,4 @@
-"""Read how the installed ultralytics computes its YOLO12 attention, from its source. Nothing of it is imported."""
+"""Read from the source of the installed ultralytics how it computes YOLO12's attention. ultralytics is not imported."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _DEEPEST = 100  # ruamel.yaml takes ten seconds for 3,000 open brackets, and the
 
 
 def parse(text: str, file: str) -> dict[str, Any] | None:
-    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is no YAML, with the line of the error."""
+    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is not YAML, with the line of the error."""
     if _depth(text) > _DEEPEST:
         raise NotExamined(f"{file} is no environment.yml: its values are nested too deeply")
     try:

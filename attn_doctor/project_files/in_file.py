@@ -1,6 +1,6 @@
 """Express a fix as changes to lines of project files. Pure.
 
-A project file is no environment: a line is cured by a changed line, not by a command.
+A project file is not an environment: a line is cured by a changed line, not by a command.
 """
 
 from __future__ import annotations

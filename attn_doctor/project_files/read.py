@@ -28,7 +28,7 @@ _TOML = re.compile(
 
 
 def read(text: str, name: str) -> ProjectFile | None:
-    """Return what a project file asks for; None if the text is no project file. Raises NotExamined if its syntax is wrong.
+    """Return what a project file asks for; None if the text is not a project file. Raises NotExamined if its syntax is wrong.
 
     `name`: the name of the file, or words such as "standard input".
     """

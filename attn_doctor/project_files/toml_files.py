@@ -21,7 +21,7 @@ else:
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """Return the document. Raises NotExamined if it is no TOML, with the place of the error."""
+    """Return the document. Raises NotExamined if it is not TOML, with the place of the error."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from attn_doctor.model import foreign_text
+from attn_doctor.model.findings import DOCS
+from attn_doctor.system.printable import one_line, printable
 
 Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
 
@@ -41,11 +47,13 @@ class Command(NamedTuple):
     line: str | None
     note: str  # who runs it, and why
     by_hand: bool = False
+    doubt: str = ""  # why attn-doctor's own rules would not print it: then it is shown as a comment
 
 
 class Cure(NamedTuple):
     title: str
     commands: tuple[Command, ...]
+    said: bool = False  # a saved report says so: it is no advice of this attn-doctor
 
 
 class Problem(NamedTuple):
@@ -81,3 +89,48 @@ class Notes(NamedTuple):
 
 
 Block = Fields | Heading | Paragraph | Verdict | Problem | Cure | Table | Notes
+
+T = TypeVar("T")
+_PAGE = re.compile(re.escape(DOCS) + r"[a-z0-9-]{1,80}\.md")
+
+
+def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks in which foreign text cannot act: no codes of terminals, no marks of direction, no links but to our own pages.
+
+    A heading, a verdict and the like stay on one line: after a line break, foreign text could look like a line of ours.
+    """
+    for block in blocks:
+        made: Block = block
+        if isinstance(made, Heading | Verdict):
+            made = made._replace(text=one_line(made.text))
+        elif isinstance(made, Table):
+            made = made._replace(caption=one_line(made.caption))
+        elif isinstance(made, Notes):
+            made = made._replace(title=one_line(made.title))
+        elif isinstance(made, Problem):
+            made = made._replace(
+                mark=one_line(made.mark),
+                code=one_line(made.code),
+                slug=one_line(made.slug),
+                qualifiers=one_line(made.qualifiers),
+                cures=tuple(map(_on_one_line, made.cures)),
+                docs=made.docs if _PAGE.fullmatch(made.docs) else "",
+            )
+        elif isinstance(made, Cure):
+            made = _on_one_line(made)
+        yield _plain(made)
+
+
+def _on_one_line(cure: Cure) -> Cure:
+    commands = tuple(command._replace(doubt=one_line(command.doubt)) for command in cure.commands)
+    return cure._replace(title=one_line(cure.title), commands=commands)
+
+
+def _plain(value: T) -> T:
+    made: Any = value
+    if isinstance(value, str):
+        made = printable(foreign_text.text(value))
+    elif isinstance(value, tuple):
+        parts = [_plain(item) for item in value]
+        made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return made  # type: ignore[no-any-return]

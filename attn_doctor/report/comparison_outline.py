@@ -10,10 +10,10 @@ from attn_doctor.model.findings import Finding, Severity
 from attn_doctor.model.report import Report
 from attn_doctor.report.blocks import Block, Cell, Field, Fields, Heading, Notes, Table, Tone, Verdict
 from attn_doctor.report.comparison import Change, Comparison, Pace
-from attn_doctor.report.outline import problems
+from attn_doctor.report.outline import problems, saved_doubt
 
-_MOST = 40  # facts in the table, beside the evidence of findings; the JSON has all
-_LONG = 200  # characters of a value
+_MOST = 40  # the table has at most so many facts that are not evidence of findings; the JSON has all facts
+_LONG = 200  # a longer value is cut to this many characters
 
 
 def outline(before: Report, after: Report, found: Comparison, names: tuple[str, str]) -> list[Block]:
@@ -22,7 +22,7 @@ def outline(before: Report, after: Report, found: Comparison, names: tuple[str, 
         Heading("attn-doctor compare"),
         Fields((_about("before", before, names[0]), _about("after", after, names[1]))),
         _verdict(found),
-        *problems([_alone(f, found) for f in found.gained], after.facts),
+        *problems([_alone(f, found) for f in found.gained], after.facts, saved_doubt(after)),
     ]
     for title, findings in (("Gone", found.lost), ("In both", found.kept)):
         if findings:

@@ -5,6 +5,8 @@ Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -12,14 +14,14 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Notes, Paragraph, Problem, Table, Verdict
+from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Notes, Paragraph, Problem, Table, Verdict, neutral
 
 STYLES = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "strong": "bold"}
 MARKS = {"good": "✓", "bad": "×", "warn": "!"}
 
 
 def render(blocks: Iterable[Block], console: Console) -> None:
-    for block in blocks:
+    for block in neutral(blocks):
         if isinstance(block, Heading):
             console.print(Text(block.text, style="bold"))
         elif isinstance(block, Fields):
@@ -58,7 +60,7 @@ def _problem(block: Problem, console: Console) -> None:
     _framed(console, style, [Text(f"with it  {text}") for text in block.consequences])
     for index, cure in enumerate(block.cures):
         _cure(cure, console, style, "do" if index == 0 else "or", last=index == len(block.cures) - 1)
-    if not block.cures:
+    if not block.cures and re.fullmatch(r"[A-Z]{2}\d{1,4}", block.code):
         console.print(Text.assemble(("╰─> ", style), (f"attn-doctor explain {block.code}", "dim")))
     console.print()
 
@@ -71,6 +73,7 @@ def _framed(console: Console, style: str, texts: Iterable[Text]) -> None:
 
 
 def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) -> None:
+    word = "the report says" if cure.said else word
     console.print(Text.assemble(("╰─> " if last else "├─> ", style), (f"{word}: ", "dim"), (cure.title, "")))
     bar = "    " if last else "│   "
     for command in cure.commands:
@@ -79,9 +82,13 @@ def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) ->
             console.print(
                 Text.assemble((bar, style), ("  # ", "dim"), line), no_wrap=True, overflow="ignore", crop=False
             )
-        if command.line is not None:
+        if command.doubt:
+            console.print(Text.assemble((bar, style), (f"  ! {command.doubt}", "yellow")), soft_wrap=True)
+            for part in (command.line or "").splitlines():
+                console.print(Text.assemble((bar, style), (f"  # {part}", "dim")), soft_wrap=True)
+        elif command.line is not None:
             # Outside any frame and never wrapped, so that it can be copied as a whole.
-            console.print(Text(f"      {command.line}", style="cyan"), soft_wrap=True)
+            console.print(Text(textwrap.indent(command.line, "      "), style="cyan"), soft_wrap=True)
 
 
 def _table(block: Table, console: Console) -> None:

@@ -69,7 +69,7 @@ def goes_to_stdout(path: str | None) -> bool:
 
 
 def write(path: str, data: bytes | str) -> None:
-    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is no error."""
+    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is not an error."""
     content = data if isinstance(data, bytes) else foreign_text.text(data).encode()
     try:
         if goes_to_stdout(path):
@@ -102,7 +102,7 @@ def _is_replaced(found: os.stat_result | None) -> bool:
 def _replace(path: str, content: bytes) -> None:
     """Write a temporary file beside the real one and rename it.
 
-    Mode and owner stay, where this process may set them.
+    Mode and owner stay the same if this process may set them.
     """
     real = _real(path)
     old = _status(real)
@@ -127,7 +127,7 @@ def _replace(path: str, content: bytes) -> None:
 
 
 def _overwrite(path: str, content: bytes) -> None:
-    """Write into the existing file. A FIFO waits for its reader, as for every program."""
+    """Write into the existing file. If the file is a FIFO, this call waits until another program reads from it."""
     _pour(files.open_to_overwrite(path), content)
 
 

@@ -18,7 +18,7 @@ def _no_blocks() -> tuple[Block, ...]:
 
 
 class Answer(NamedTuple):
-    """Hold the answer of a command, as formats accept it. It is redacted already: a format writes all that is in it.
+    """Hold the answer of a command, as formats accept it. Private data are taken out already: a format writes all that is in it.
 
     `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
     reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.
@@ -43,7 +43,7 @@ class Format(Protocol):
 
     @property
     def use(self) -> str:
-        """Return the end of the help: what the format is good for, or nothing."""
+        """Return the end of the option's help: the use of the format, or an empty text."""
 
     def render(self, answer: Answer) -> str | bytes:
         """Return the content of the file."""
@@ -63,7 +63,7 @@ class Json:
 
 
 class Markdown:
-    """Write the page of the answer where it has one, else its outline."""
+    """Write the page of the answer if it has a page, else its outline."""
 
     option = "markdown"
     name = "Markdown"

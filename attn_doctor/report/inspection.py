@@ -11,16 +11,28 @@ from attn_doctor.knowledge import gpu as question
 from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.knowledge.yes_no_unknown import Judgement
 from attn_doctor.model.facts import Binary, ChosenPython, Unknown
+from attn_doctor.wheels.whole import WholeWheel
 
 
 def as_data(
-    choice: ChosenPython, torch: str | None, records: Iterable[Binary], gpus: Sequence[str] = ()
+    choice: ChosenPython,
+    torch: str | None,
+    records: Iterable[Binary],
+    gpus: Sequence[str] = (),
+    wheels: Iterable[WholeWheel] = (),
 ) -> dict[str, Any]:
-    """Return plain data: the target, and an entry for each file. `gpus` are compute capabilities, "8.9"."""
+    """Return plain data: the target, an entry for each wheel, and one for each extension. `gpus` are compute capabilities, "8.9"."""
     return {
         "target": {"python": choice.python, "why": choice.why, "torch": torch},
+        "wheels": [_wheel(wheel) for wheel in wheels],
         "files": [_entry(record, gpus) for record in records],
     }
+
+
+def _wheel(wheel: WholeWheel) -> dict[str, Any]:
+    """Return one entry of `wheels`; its verdict is a word, as in `files`."""
+    verdict = wheel.verdict if isinstance(wheel.verdict, str) else "unknown"
+    return {**msgspec.to_builtins(wheel), "verdict": verdict}
 
 
 def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:

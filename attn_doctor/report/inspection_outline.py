@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attn_doctor.model import foreign_text
 from attn_doctor.model.facts import Binary, BinaryVerdict, ChosenPython, Unknown
 from attn_doctor.report.blocks import Block, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
 from attn_doctor.report.inspection import runs_on
+from attn_doctor.wheels.whole import parted, whole
 
 _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
     "loads": ("would load", "good"),
@@ -16,26 +16,64 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 }
 
 
-def outline(choice: ChosenPython, records: Iterable[Binary], gpus: Sequence[str] = ()) -> list[Block]:
-    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code."""
-    blocks: list[Block] = [Fields((Field("against", printable(f"{choice.python} ({choice.why})")),))]
-    for record in records:
-        blocks += _file(record, gpus)
+def outline(
+    choice: ChosenPython, by_file: Iterable[tuple[str, Sequence[Binary]]], gpus: Sequence[str] = ()
+) -> list[Block]:
+    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code.
+
+    A wheel has one verdict, then its main extensions in full, and a line for each other one that would not load.
+    """
+    blocks: list[Block] = [Fields((Field("against", f"{choice.python} ({choice.why})"),))]
+    for path, records in by_file:
+        if path.endswith(".whl"):
+            blocks += _wheel(path, records, gpus)
+        else:
+            blocks += [block for record in records for block in _file(record, gpus)]
     return blocks
+
+
+_WHEEL_TONES: dict[BinaryVerdict | None, Tone] = {"loads": "good", "fails": "bad", None: "dim"}
+_NAMED = 20  # extensions
+
+
+def _wheel(path: str, records: Sequence[Binary], gpus: Sequence[str]) -> Iterator[Block]:
+    judged = whole(path, records)
+    yield Heading(path)
+    tone: Tone = "warn" if isinstance(judged.verdict, Unknown) else _WHEEL_TONES[judged.verdict]
+    yield Verdict(judged.summary[0].upper() + judged.summary[1:] + ".", tone)
+    main, others = parted(records)
+    for record in main:
+        if ".whl/" in record.path:  # an extension, not the wheel as a whole
+            yield from _file(record, gpus)
+        elif record.because[1:]:
+            yield Notes("because", tuple(record.because))
+    lacking = tuple(f"{record.module}: {_why(record)}" for record in others if record.verdict != "loads")
+    if lacking:
+        yield Notes("optional extensions that would not load; --json has their details", lacking)
+    loading = [record.module for record in others if record.verdict == "loads"]
+    if loading:
+        shown = ", ".join(loading[:_NAMED]) + (f" and {len(loading) - _NAMED} more" if len(loading) > _NAMED else "")
+        yield Notes("optional extensions that would load; --json has their details", (shown,))
+
+
+def _why(record: Binary) -> str:
+    if isinstance(record.verdict, Unknown):
+        return f"not known: {record.verdict.why}"
+    return record.because[0] if record.because else "nothing to load"
 
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     verdict = record.verdict
     told: tuple[str, Tone] = ("not known: " + verdict.why, "warn") if isinstance(verdict, Unknown) else _HEADS[verdict]
     head, tone = told
-    yield Heading(printable(record.path))
-    yield Verdict(printable(head), tone)
+    yield Heading(record.path)
+    yield Verdict(head, tone)
     if record.because:
-        yield Notes("because", tuple(printable(reason) for reason in record.because))
+        yield Notes("because", record.because)
     if not isinstance(record.needs, Unknown) and record.needs:
-        yield Notes("needs", tuple(printable(line) for line in _needs(record)))
+        yield Notes("needs", tuple(_needs(record)))
     held = tuple(
-        Field(title, printable(value))
+        Field(title, value)
         for title, value in (
             ("was compiled for", record.built_for_torch),
             ("needs glibc", record.glibc),
@@ -51,7 +89,7 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
     if gpus and record.sm == record.ptx == ():
         yield Paragraph("contains no GPU code")
     elif gpus:
-        yield Notes("on a GPU of compute capability", tuple(printable(_on(record, gpu)) for gpu in gpus))
+        yield Notes("on a GPU of compute capability", tuple(_on(record, gpu) for gpu in gpus))
 
 
 def _needs(record: Binary) -> Iterator[str]:
@@ -64,11 +102,6 @@ def _on(record: Binary, gpu: str) -> str:
     answer = runs_on(record, gpu)
     said = "not known" if isinstance(answer, Unknown) else "yes" if answer.yes else "no"
     return f"{gpu}: {said}: {answer.why}"
-
-
-def printable(line: str) -> str:
-    """Return a line without control characters: names come from untrusted files."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in foreign_text.text(line))
 
 
 def _joined(prefix: str, capabilities: object) -> str | None:

@@ -10,8 +10,8 @@ from attn_doctor.report.blocks import Block, Notes
 from attn_doctor.trials.paired_rounds import COVERAGE
 
 _TELLING = re.compile(r"soft_?max|attention|attn|flash|fmha|sdpa", re.IGNORECASE)
-_LEAST = 0.001  # share of a step: smaller ones only prepare for a kernel
-_MOST = 4  # kernels in one line: the other kernels need almost no time
+_LEAST = 0.001  # kernels with a smaller share of a step are left out: they only prepare for another kernel
+_MOST = 4  # a line names at most so many kernels: the other kernels need almost no time
 
 
 def kernels(rows: Sequence[Trial]) -> list[Block]:
@@ -63,9 +63,9 @@ def short(name: str) -> str:
 
 
 def by_reason(rows: Iterable[Trial]) -> list[str]:
-    """Return lines for the rows that have a reason.
+    """Return one line for each reason why rows failed or did not run: the backends that have this reason, and the reason.
 
-    Rows with the same reason share a line; rows that did not run are named without dtypes.
+    A backend that did not run is named without its dtype.
     """
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for row in rows:
@@ -91,7 +91,7 @@ def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
 
 
 def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
-    """Return a note on the backends whose results differ bitwise from run to run; it is no fault."""
+    """Return a note on the backends whose results differ bitwise from run to run; it is not a fault."""
     names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
     if not names:
         return ()

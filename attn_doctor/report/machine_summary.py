@@ -129,7 +129,7 @@ def _torch(facts: Facts) -> tuple[str, Tone]:
         return f"{torch.version} is installed, and {torch.shim} hides it", "bad"
     parts = [torch.version, _build(facts)]
     if torch.importable is False:
-        return ", ".join(p for p in (*parts, "does not import") if p), "bad"
+        return ", ".join(p for p in (*parts, "cannot be imported") if p), "bad"
     if torch.available is True and isinstance(torch.devices, tuple):
         parts.append(f"sees {len(torch.devices)} GPU" + ("s" if len(torch.devices) != 1 else ""))
     elif torch.available is False and torch.cuda is not None:
@@ -163,7 +163,7 @@ def _flash_attn(facts: Facts) -> tuple[str, Tone]:
         if isinstance(flash.version, Unknown):
             return f"unknown: {flash.version.why}", "dim"
         failed = failed_flash_attn(facts)
-        there = [(failed.module, "does not import")] if failed else []
+        there = [(failed.module, "cannot be imported")] if failed else []
         if not there and isinstance(flash.modules, tuple):
             there = [(name, "was not imported") for name in flash.modules]
         if there:
@@ -175,7 +175,7 @@ def _flash_attn(facts: Facts) -> tuple[str, Tone]:
     if state == "works":
         parts.append("imports")
     elif state == "fails":
-        parts.append("does not import" if failed_flash_attn(facts) else "cannot be loaded (judged by its file)")
+        parts.append("cannot be imported" if failed_flash_attn(facts) else "cannot be loaded (judged by its file)")
     return ", ".join(parts), "bad" if state == "fails" else ""
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Paragraph, Problem, Table, Verdict
+from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Paragraph, Problem, Table, Verdict, neutral
 
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#"})
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#&~$"})
+# GitHub and GitLab write to a person, and link an issue, wherever a page has such a word: https://docs.github.com/get-started/writing-on-github.
+# An escape does not stop that; inside of code they do not look.
+_PING = re.compile(r"(?<!\w)@[A-Za-z0-9][\w/-]*|(?<![\w&])(?:[\w.-]+/[\w.-]+)?#\d+\b|\bGH-\d+\b")
+_LIST = re.compile(r"(?=[-+=])|\d{1,9}(?=[.)](?:\s|$))")  # at the beginning of a line: a list, a rule, a heading
 _MARKS = {"good": "✅ ", "bad": "❌ ", "warn": "⚠️ "}
 
 
 def escape(text: str) -> str:
-    """Return text so that Markdown shows it unchanged; line breaks become spaces."""
-    return " ".join(text.split()).translate(_SPECIAL)
+    """Return text so that Markdown shows it unchanged and nobody is pinged; line breaks become spaces."""
+    line = " ".join(text.split())
+    made, at = [], 0
+    for match in _PING.finditer(line):
+        made += [line[at : match.start()].translate(_SPECIAL), f"`{match[0]}`"]
+        at = match.end()
+    made.append(line[at:].translate(_SPECIAL))
+    text, listed = "".join(made), _LIST.match(line)
+    return text if listed is None else f"{text[: listed.end()]}\\{text[listed.end() :]}"
 
 
 def render(blocks: Iterable[Block]) -> str:
-    return "\n".join(line for block in blocks for line in _lines(block)) + "\n"
+    return "\n".join(line for block in neutral(blocks) for line in _lines(block)) + "\n"
 
 
 def _lines(block: Block) -> list[str]:
@@ -32,20 +44,22 @@ def _lines(block: Block) -> list[str]:
     if isinstance(block, Problem):
         return _problem(block)
     if isinstance(block, Cure):
-        return [f"{escape(block.title)}:", "", fence(block.commands), ""]
+        return [f"{'The report says: ' if block.said else ''}{escape(block.title)}:", "", fence(block.commands), ""]
     if isinstance(block, Table):
         return _table(block)
     return [f"**{escape(block.title)}**", "", *[f"- {escape(item)}" for item in block.items], ""]
 
 
 def _problem(block: Problem) -> list[str]:
-    lines = [f"### {block.mark} {escape(block.slug)} ({block.code})", "", escape(block.message), ""]
-    lines += [f"_{escape(block.qualifiers)}_ · [what this is]({block.docs})", ""]
+    lines = [f"### {escape(block.mark)} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
+    page = f" · [what this is]({block.docs})" if block.docs else ""
+    lines += [f"_{escape(block.qualifiers)}_{page}", ""]
     lines += [f"- because: {escape(text)}" for text in block.evidence]
     lines += [f"- with it: {escape(text)}" for text in block.consequences]
     lines.append("")
     for index, cure in enumerate(block.cures):
-        lines += [f"{'Do' if index == 0 else 'Or'}: {escape(cure.title)}", "", fence(cure.commands), ""]
+        word = "The report says" if cure.said else "Do" if index == 0 else "Or"
+        lines += [f"{word}: {escape(cure.title)}", "", fence(cure.commands), ""]
     return lines
 
 
@@ -56,7 +70,10 @@ def fence(commands: Iterable[object]) -> str:
         note, line = getattr(command, "note", ""), getattr(command, "line", None)
         who = "you: " if getattr(command, "by_hand", False) else ""
         body.append(f"# {who}{' '.join(note.split())}")
-        if line is not None:
+        doubt = getattr(command, "doubt", "")
+        if doubt:
+            body += [f"# ! {doubt}", *(f"# {one}" for one in (line or "").splitlines())]
+        elif line is not None:
             body.append(line)
     text = "\n".join(body)
     marks = "```"

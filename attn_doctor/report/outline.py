@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.areas import BUILD, area_of
@@ -38,15 +38,25 @@ MARKS: dict[Severity, tuple[str, Tone]] = {
     Severity.INFO: ("i", "dim"),
 }
 _MOST_ERRORS = 3  # unknown errors shown; the JSON has all
+Doubt = Callable[[Step], str]
 STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "dim", "other-kernel": "warn"}
 
 
-def outline(report: Report) -> tuple[Block, ...]:
-    """Return all blocks of a report, in the order in which a reader sees them."""
+def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
+    """Return all blocks of a report, in the order in which a reader sees them.
+
+    `saved`: the name of the file that the report was read from. Its commands are shown as what the file says, not as advice.
+    """
+    doubt = saved_doubt(report) if saved is not None else None
     blocks: list[Block] = [
         Heading(f"attn-doctor {report.tool.version}"),
         Fields(
             (
+                *(
+                    [Field("saved report", f"{saved}; all that follows is what this file says")]
+                    if saved is not None
+                    else []
+                ),
                 *_target(report),
                 *at_a_glance(report.facts),
             )
@@ -54,10 +64,10 @@ def outline(report: Report) -> tuple[Block, ...]:
         verdict(report),
     ]
     blocks += not_recognised(report.unrecognised)
-    blocks += problems(report.findings, report.facts)
-    blocks += _project(report)
+    blocks += problems(report.findings, report.facts, doubt)
+    blocks += _project(report, saved=saved is not None)
     blocks += _trials(report)
-    blocks += _recommendation(report)
+    blocks += _recommendation(report, saved=saved is not None)
     blocks += undetermined(report.undetermined)
     blocks += unread(report.facts)
     return tuple(blocks)
@@ -87,29 +97,38 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
     return [Notes("Not recognised", (*shown, *more, send))]
 
 
-def problems(findings: Iterable[Finding], facts: Facts) -> list[Block]:
-    """Return findings of warning and above as blocks with their consequences inside; infos as one list."""
+def saved_doubt(report: Report) -> Doubt:
+    """Return the function that gives the reason against a command of a saved report."""
+    from attn_doctor.fixes.saved_commands import doubts  # imported here: it judges, which other outlines do not need
+
+    return doubts(report)
+
+
+def problems(findings: Iterable[Finding], facts: Facts, doubt: Doubt | None = None) -> list[Block]:
+    """Return findings of warning and above as blocks with their consequences inside; infos as one list. `doubt`: of a saved report."""
     shell = commands.shell_of(facts)
     findings = tuple(findings)
     by_root: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.explained_by:
             by_root.setdefault(finding.explained_by, []).append(finding)
-    blocks: list[Block] = [problem(f, by_root.get(f.code, []), shell) for f in findings if f.root_cause]
+    blocks: list[Block] = [problem(f, by_root.get(f.code, []), shell, doubt) for f in findings if f.root_cause]
     notes = [f for f in findings if f.severity is Severity.INFO and not f.explained_by and _concerns(f, facts)]
     if notes:
         blocks.append(Notes("Good to know", tuple(f"{f.code} {f.slug}: {f.message}" for f in notes)))
     return blocks
 
 
-def _project(report: Report) -> list[Block]:
+def _project(report: Report, *, saved: bool) -> list[Block]:
     """Return the requirements in the current folder's project files that would not work here, each with the line to write instead."""
     lines = []
     for finding in report.project:
         places = " and ".join(f"{e.file}:{e.line} ({e.text})" for e in finding.evidence if e.kind == "log")
         first = next((step for fix in finding.fixes for step in fix.steps), None)
         cure = ": ".join(filter(None, (" ".join(first.argv), first.why))) if first else ""
-        lines.append(f"{places}: {finding.message}" + (f" Cure: {cure}." if cure else ""))
+        lines.append(
+            f"{places}: {finding.message}" + (f" {'The report says' if saved else 'Cure'}: {cure}." if cure else "")
+        )
     return [Notes("Requirements of this project that would not work here", tuple(lines))] if lines else []
 
 
@@ -124,7 +143,7 @@ def _concerns(note: Finding, facts: Facts) -> bool:
     return note.slug.startswith("cuda-home") and bool(names & {"CUDA_HOME", "CUDA_PATH"})
 
 
-def problem(finding: Finding, consequences: list[Finding], shell: str) -> Problem:
+def problem(finding: Finding, consequences: list[Finding], shell: str, doubt: Doubt | None = None) -> Problem:
     mark, tone = MARKS[finding.severity]
     sure = "" if finding.confidence.value == "high" else f", {finding.confidence.value} confidence"
     return Problem(
@@ -136,7 +155,7 @@ def problem(finding: Finding, consequences: list[Finding], shell: str) -> Proble
         message=finding.message,
         evidence=tuple(evidence(e) for e in finding.evidence if not _is_in_message(e.text, finding.message)),
         consequences=tuple(text for f in consequences if (text := _goes_with(f, finding))),
-        cures=tuple(cure(fix, shell) for fix in finding.fixes),
+        cures=tuple(cure(fix, shell, doubt) for fix in finding.fixes),
         docs=finding.docs,
     )
 
@@ -167,9 +186,14 @@ def evidence(item: Evidence) -> str:
     return item.text
 
 
-def cure(fix: Fix, shell: str) -> Cure:
-    lines = [Command(commands.shown(step, shell), _why(step, shell), isinstance(step, RunByHand)) for step in fix.steps]
-    return Cure(fix.title, tuple(lines))
+def cure(fix: Fix, shell: str, doubt: Doubt | None = None) -> Cure:
+    lines = [
+        Command(
+            commands.shown(step, shell), _why(step, shell), isinstance(step, RunByHand), doubt(step) if doubt else ""
+        )
+        for step in fix.steps
+    ]
+    return Cure(fix.title, tuple(lines), said=doubt is not None)
 
 
 def _why(step: Step, shell: str) -> str:
@@ -204,7 +228,7 @@ def _trials(report: Report) -> list[Block]:
     notes = (*by_reason(ran), *repeats(ran), *ranges(ran), *by_reason(ruled_out))
     if report.trial_run:
         check, told = report.trial_run.reference, {e.text for f in report.findings for e in f.evidence}
-        if check and check.note not in told:  # not where a failure mode has already reported it
+        if check and check.note not in told:  # leave the note out if a failure mode has already reported it
             notes += tuple(f"wrong gradients: {text}" for text in wrong_reference([check]))
         notes += (watched(report.trial_run.gpu),) if report.trial_run.gpu else ()
         notes += report.trial_run.notes
@@ -249,7 +273,7 @@ def _milliseconds(interval: Interval | None) -> str:
     return f"{interval.median:.{digits}f} ms ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
 
 
-def _recommendation(report: Report) -> list[Block]:
+def _recommendation(report: Report, *, saved: bool) -> list[Block]:
     advice = report.recommendation
     failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone: Tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
@@ -259,7 +283,7 @@ def _recommendation(report: Report) -> list[Block]:
     if items:
         blocks.append(Notes("Because", items))
     if advice.do:
-        blocks.append(Notes("To do", advice.do))
+        blocks.append(Notes("The report says to do" if saved else "To do", advice.do))
     return blocks
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
 
 from attn_doctor import commands
 from attn_doctor.fixes.apply import Applied, ApplyOutcome
-from attn_doctor.fixes.plan import Change, Plan, PlannedStep, Way
+from attn_doctor.fixes.plan import Change, Plan, PlannedStep, Unsigned, Way
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import RISKS, RunByHand, SetVariable, Uninstall
 from attn_doctor.report.blocks import (
@@ -18,12 +21,14 @@ from attn_doctor.report.blocks import (
     Fields,
     Heading,
     Notes,
+    Paragraph,
     Problem,
     Table,
     Tone,
     Verdict,
 )
 from attn_doctor.report.machine_summary import size
+from attn_doctor.report.wheel_proof_outline import proof_blocks
 
 _MOST_CHANGES = 8
 
@@ -45,7 +50,8 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
         blocks.append(Notes("Root causes", _causes(made)))
     if len(made.ways) > 1:
         blocks.append(side_by_side(made.ways))
-    blocks += [way(w, shell) for w in made.ways]
+    for one in made.ways:
+        blocks += [way(one, shell, None if made.elsewhere else made.target), *proven(one)]
     notes = (*made.notes, *_not_asked(made.ways))
     if notes:
         blocks.append(Notes("Good to know", notes))
@@ -84,10 +90,10 @@ def _verdict(made: Plan) -> Verdict:
 
 
 def chosen(made: Plan, one: Way, shell: str) -> tuple[Block, ...]:
-    """Return the one way that is about to be applied, with a note on the others."""
+    """Return the way that is going to be applied, with a note on the other ways."""
     blocks: list[Block] = [Heading("Plan"), Fields((Field("target", made.target), Field("goal", made.goal.value)))]
     blocks += [Notes("Root causes", _causes(made))] if made.causes else []
-    blocks.append(way(one, shell))
+    blocks.append(way(one, shell, made.target))
     others = tuple(f"{w.name}: {w.title} (to {w.intent})" for w in made.ways if w is not one)
     if others:
         blocks.append(Notes("Instead, with --way NAME", others))
@@ -118,11 +124,13 @@ def _number(steps: Sequence[PlannedStep]) -> str:
     return f"{len(steps)} step{'s' if len(steps) > 1 else ''}" if steps else ""
 
 
-def way(one: Way, shell: str) -> Problem:
-    """Return one way with all its steps."""
+def way(one: Way, shell: str, target: str | None = None) -> Problem:
+    """Return one way with all its steps. `target`: the Python in which the plan can be applied."""
     lines = [line for number, steps in enumerate(_together(one.steps), 1) for line in _steps(number, steps, shell)]
     lines += [Command(None, f"goes against: {text}") for text in one.breaks]
     lines += [Command(None, note) for note in one.notes]
+    if one.unsigned is not None:
+        lines += _unsigned(one, one.unsigned, shell, target)
     verify = one.steps[-1].verify if one.steps else ()
     if verify:
         lines.append(Command(commands.quoted(verify, shell), "then see whether it helped"))
@@ -140,6 +148,38 @@ def way(one: Way, shell: str) -> Problem:
         cures=(Cure("as follows", tuple(lines)),),
         docs="",
     )
+
+
+def _unsigned(one: Way, wheel: Unsigned, shell: str, target: str | None) -> list[Command]:
+    """Return what a way with an unsigned wheel means, and the command that applies it."""
+    if wheel.sha256 is not None:
+        return [Command(None, f"the file was fetched from {wheel.url}; its SHA-256 is {wheel.sha256}")]
+    said = Command(None, f"{wheel.builder} built this wheel and nobody signed it. {_MEANING}")
+    if target is None:
+        return [said]
+    trust = ("--way", one.name, "--allow-unsigned", wheel.builder)
+    check = one.steps[-1].verify
+    gpu = check[check.index("--gpu") :][:2] if "--gpu" in check else ()
+    line = ("attn-doctor", "fix", "--apply", "--goal", one.goal.value, *trust, "--target", target, *gpu)
+    note = f"if you trust {wheel.builder}: fetches it aside, reads it, tries it in a copy, and imports it without your credentials"
+    return [said, Command(commands.quoted(line, shell), note)]
+
+
+_MEANING = "A proof says that the file fits, never that it is harmless."
+
+
+def proven(one: Way) -> tuple[Block, ...]:
+    """Return the proof of the wheel that a way installs; nothing for a way without one."""
+    wheel = one.unsigned
+    if wheel is None or wheel.proof is None:
+        return ()
+    tried = (Paragraph(f"In a copy: {one.attempt.summary}."),) if one.attempt and one.attempt.verified else ()
+    return (*proof_blocks(wheel.proof, Path(str(wheel.file))), *tried)
+
+
+def with_way(made: Plan, one: Way) -> Plan:
+    """Return the plan with this way in place of the one of the same name."""
+    return msgspec.structs.replace(made, ways=tuple(one if w.name == one.name else w for w in made.ways))
 
 
 def _for(one: Way) -> str:
@@ -221,6 +261,7 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
     """Return the outcome of applying."""
     target, goal = made.target, made.goal
     heads: dict[ApplyOutcome, tuple[str, Tone, str]] = {
+        "refused": ("×", "bad", f"{one.name} is refused, and nothing was changed"),
         "applied": ("✓", "good", f"{one.name} is applied: {one.title}"),
         "rolled back": ("!", "warn", f"{one.name} did not work and was undone: everything is as it was"),
         "not undone": ("×", "bad", f"{one.name} failed, and not everything could be restored"),

@@ -13,7 +13,7 @@ from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import ReproductionPlan
 from attn_doctor.reproduction.reproduce import Reproduction, read
 
-_MOST_LINES = 60  # lines of a log on the screen; --log writes all
+_MOST_LINES = 60  # the screen shows at most so many lines of a log; --log writes all lines
 
 
 def intention(plan: ReproductionPlan) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def _shortened(log: bytes) -> list[str]:
 
 
 def as_data(plan: ReproductionPlan, done: Reproduction) -> dict[str, Any]:
-    """Return the outcome as data for JSON. `why_not` is null where the failure was reproduced."""
+    """Return the outcome as data for JSON. `why_not` is null if the failure was reproduced."""
     return {
         "slug": done.slug,
         "reproduced": done.reproduced,

@@ -19,7 +19,7 @@ _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 def outline(study: Study, facts: Facts | None = None, prescription: str | None = None) -> list[Block]:
     """Return all blocks of a study, in the order in which a reader sees them.
 
-    `facts`: of the target, for commands that install something there. `prescription`: its file, if not the usual one.
+    `facts`: the facts of the target, for commands that install something. `prescription`: the prescription file; None: the usual file.
     """
     blocks: list[Block] = []
     if study.trials_skipped:

@@ -1,4 +1,4 @@
-"""Build the part of the outline of `attn-doctor trial --tune` that is beyond attention: what was measured, and the lines to copy. Pure."""
+"""Build the part of the outline of `attn-doctor trial --tune` about settings other than attention: the measurements, and the lines to copy. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMED = {TRAINING: "training step", PREDICTING: "prediction of a batch of one, 
 
 
 def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, facts: Facts, file: str | None) -> list[Block]:
-    """Return the blocks of the search, training first. `file`: where the prescription was written, if not in its usual place."""
+    """Return the blocks of the search, training first. `file`: the file with the prescription; None: the usual file."""
     blocks: list[Block] = []
     for found in (tuning.training, tuning.predicting):
         if found:

@@ -37,7 +37,7 @@ def verdict(report: Report) -> Verdict:
 
 
 def counted(number: int, what: str = "") -> str:
-    """Return a count with its noun and verb, to begin a sentence: "3 things stand", or "3 things to know about"."""
+    """Return the beginning of a sentence, with a count, its noun and its verb: "3 things stand", or "3 things to know about"."""
     if what:
         return f"one thing {what}" if number == 1 else f"{number} things {what}"
     return "One thing stands" if number == 1 else f"{number} things stand"

@@ -8,7 +8,6 @@ from pathlib import Path
 from attn_doctor import commands
 from attn_doctor.model.facts import Facts
 from attn_doctor.report.blocks import Block, Command, Cure, Field, Fields, Heading, Notes, Paragraph, Tone, Verdict
-from attn_doctor.report.inspection_outline import printable
 from attn_doctor.wheels.proof import Proof
 from attn_doctor.wheels.proof import Verdict as Judged
 
@@ -20,13 +19,25 @@ _HEADS: Mapping[Judged, tuple[str, Tone]] = {
 
 
 def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
+    """Return the proof, and the command that installs the file if it fits."""
+    blocks = proof_blocks(proof, path)
+    if proof.verdict != "fits":
+        return blocks
+    step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
+    line = commands.shown(step, commands.shell_of(facts))
+    cure = Cure("install the file that was read", (Command(line, "and no other file of the same name"),))
+    return (*blocks[:-1], cure, blocks[-1])
+
+
+def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
+    """Return the proof of one wheel; the last block says what a proof means, where the file is not refused."""
     head, tone = _HEADS[proof.verdict]
     main = ", ".join(proof.main) or "none"
     others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""
     fields = [
-        Field("file", printable(str(path))),
+        Field("file", str(path)),
         Field("sha256", proof.sha256),
-        Field("main extension", printable(main)),
+        Field("main extension", main),
     ]
     blocks: list[Block] = [
         Heading("One wheel, judged by its content"),
@@ -39,9 +50,5 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
         ("know before you install it", proof.notices),
     ):
         if items:
-            blocks.append(Notes(title, tuple(map(printable, items))))
-    if proof.verdict == "fits":
-        step = commands.rendered(facts, commands.install(str(path), why="", changes=""))
-        line = commands.shown(step, commands.shell_of(facts))
-        blocks.append(Cure("install the file that was read", (Command(line, "and no other file of the same name"),)))
+            blocks.append(Notes(title, tuple(items)))
     return (*blocks, *([] if proof.verdict == "refused" else [Paragraph(proof.meaning)]))

@@ -80,7 +80,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
 
 
 def _named(candidate: Candidate) -> str:
-    """Return the file, and who built it where that is not the authors of FlashAttention."""
+    """Return the name of the file, and its builder if the authors of FlashAttention did not build it."""
     return str(candidate.filename) if candidate.kind == "official" else f"{candidate.filename} ({candidate.source})"
 
 

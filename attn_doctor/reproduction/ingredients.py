@@ -23,7 +23,7 @@ from attn_doctor.system import platforms
 
 PREPARING = 1800.0  # seconds for one step of preparation: enough for a slow network and a large wheel
 _REFUSED = 125
-# Variables that make a program use a stand-in. They are no part of the command that a user would type.
+# Variables that make a program use a stand-in. They are not part of the command that a user would type.
 _UNSHOWN = ("PATH", "PYTHONPATH", "CXX", "ATTN_DOCTOR_TORCH_CUDA", "ATTN_DOCTOR_ROOT")
 
 
@@ -309,7 +309,7 @@ _SHELL_SAYS = {
 
 
 def _last_error(output: bytes) -> str:
-    """Return the last line of a tool's output that contains "error", else its last line."""
+    """Return the last line of a tool's output that contains "error"; if there is none, the last line."""
     lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(?:\w+:)?\s*(?:fatal )?error\b", line, re.IGNORECASE)]
     return (errors or lines or ["it printed nothing"])[-1][:300]

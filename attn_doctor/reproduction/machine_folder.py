@@ -134,7 +134,7 @@ class Machine:
         max_gcc: int = 13,
         nvcc: bool = True,
     ) -> None:
-        """Write a CUDA toolkit. Its nvcc is a script with the answers of an nvcc of that version."""
+        """Write the files of a simulated CUDA toolkit. Its nvcc is a script that prints what a real nvcc of this version prints."""
         for header in set(_HEADERS) - set(missing):
             self.file(f"{root}/include/{header}")
         if "crt/host_config.h" not in missing:

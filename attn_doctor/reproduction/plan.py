@@ -18,10 +18,10 @@ from attn_doctor.reproduction import host_abilities, target_torch
 from attn_doctor.system import platforms
 
 # (megabytes to download, megabytes on disk), measured on x86-64 Linux with CPython 3.11 in 2026-11.
-ENVIRONMENT = (0, 20)  # an environment with pip
-TORCH = (200, 1000)  # a CPU build
+ENVIRONMENT = (0, 20)  # (downloaded megabytes, megabytes on the disk) of an environment with pip
+TORCH = (200, 1000)  # the same for a CPU build of torch
 SOURCE = (10, 60)
-PER_DOWNLOADED = 3.5  # disk for each megabyte of a downloaded wheel
+PER_DOWNLOADED = 3.5  # an installed wheel needs so many megabytes of disk for each downloaded megabyte
 UBUNTU_LISTS = (25, 150)
 NVCC = (110, 400)
 _SPARE = 200  # megabytes that must stay free

@@ -1,4 +1,4 @@
-"""Find what a reproduction uses from the target: its base interpreter, and its torch if it imports. Changes nothing."""
+"""Find what a reproduction uses from the target: its base interpreter, and its torch if importing it works. Changes nothing."""
 
 from __future__ import annotations
 

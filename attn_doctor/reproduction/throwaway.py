@@ -25,7 +25,7 @@ from attn_doctor.system import files, leftovers, locks, processes
 PREFIX = "attn-doctor-reproduce-"
 MARK = "ATTN_DOCTOR_REPRODUCTION"  # the variable of every child that names the folder
 _LOCK = ".running"  # locked while the doctor that made the folder runs
-_MOST_OUTPUT = 32 << 20  # bytes of one command
+_MOST_OUTPUT = 32 << 20  # at most so many bytes of the output of one command are kept
 _LOOK = 0.05  # seconds between two checks of a child
 
 

@@ -86,7 +86,7 @@ def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str
 
     pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and in the
     user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` have no such arguments, and start Pythons of
-    their own: they run in the empty folder. A program that is no Python (uv, conda, rm) stays unchanged.
+    their own: they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

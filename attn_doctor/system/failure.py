@@ -9,6 +9,8 @@ import errno
 import os
 import sys
 
+from attn_doctor.system.printable import printable
+
 VARIABLE = "ATTN_DOCTOR_DEBUG"
 INTERNAL, NOT_EXAMINED = 70, 3  # as in errors.py
 _ISSUES = "https://github.com/attn-doctor/attn-doctor/issues"
@@ -83,7 +85,7 @@ def tell(error: BaseException) -> int:
             import traceback
 
             sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-        sys.stderr.write(f"attn-doctor: {sentence(error)}\n")
+        sys.stderr.write(f"attn-doctor: {printable(sentence(error))}\n")
         sys.stderr.flush()
     except Exception:  # noqa: BLE001, S110 - there is nobody left to tell; the exit code says it
         pass

@@ -11,11 +11,11 @@ import sys
 
 _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 MOST = 1 << 20  # bytes that are read of a file of settings, metadata or source code
-_MOST_LINKS = 40  # the kernel's own limit
+_MOST_LINKS = 40  # Linux, too, follows at most 40 symbolic links in one path
 
 
 class Exhausted(RuntimeError):
-    """Report that no more files can be opened. It is no OSError: otherwise it would be taken for a file that is missing or damaged."""
+    """Report that no more files can be opened. It is not an OSError: otherwise it would be taken for a file that is missing or damaged."""
 
 
 def raise_if_exhausted(error: Exception) -> None:

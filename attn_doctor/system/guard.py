@@ -7,7 +7,9 @@ Standard input holds words, each ended by a NUL: "watch FOLDER", "unwatch FOLDER
 import os
 import sys
 
-_TRIES = 3  # a process may start another one between two looks
+_TRIES = (
+    3  # how often marked processes are searched for and ended: such a process may start a new one before it is ended
+)
 
 
 def main(mark: str, token: str) -> None:

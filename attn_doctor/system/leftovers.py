@@ -71,13 +71,13 @@ def new_folder(name: str = "") -> str | None:
 
 
 def watch(place: str) -> None:
-    """Have a folder elsewhere removed too, if this process dies before it removes the folder itself."""
+    """Let the guard remove a folder in another place too, if this process dies before it removes the folder itself."""
     with _lock:
         _watch(place)
 
 
 def unwatch(place: str) -> None:
-    """Take back `watch`: the folder was removed, or is to stay."""
+    """Undo `watch`, because the folder was removed, or must not be removed."""
     with _lock:
         _tell("unwatch", place)
 

@@ -50,9 +50,9 @@ def processor_time() -> tuple[int, int] | None:
 
 
 def processor() -> str:
-    """Return the name of the processor and a short name of its abilities: two machines of one kind give the same.
+    """Return the name of the processor and a short name of its abilities. Two machines of the same kind give the same result.
 
-    Linux: /proc/cpuinfo. macOS and Windows: what `platform` tells, without abilities.
+    Linux: /proc/cpuinfo. macOS and Windows: the name that `platform` returns, without abilities.
     """
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as stream:

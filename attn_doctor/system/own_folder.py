@@ -1,4 +1,4 @@
-"""A folder and a file that only the user of this process can write to. Python 3.8: also used in the user's own programs."""
+"""Make a folder and a file that only the user of this process can write to. Python 3.8: also used in the user's own programs."""
 
 from __future__ import annotations
 

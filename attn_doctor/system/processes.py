@@ -131,7 +131,7 @@ def _end_if_marked(number: int, name: bytes, wanted: bytes) -> bool:
 
 
 def _held(number: int) -> int | None:
-    """Return a descriptor of a process; None where there are none: before Linux 5.3, in some containers, in some builds of Python.
+    """Return a descriptor of a process. None: the system has no such descriptors (before Linux 5.3, in some containers, in some builds of Python).
 
     Raises OSError if the process has ended.
     """

@@ -13,6 +13,8 @@ import io
 import os
 import sys
 
+from attn_doctor.system.printable import printable
+
 # Drawing characters in ASCII. All others become an escape: "\u65e5".
 _STAND_INS = {
     "✓": "OK",
@@ -57,6 +59,12 @@ def prepare() -> None:
         sys.stdin.reconfigure(errors="replace")
 
 
+def tell(line: str) -> None:
+    """Write a line on standard error, with an escape for every character of foreign text that cannot be seen."""
+    sys.stderr.write(f"{printable(line)}\n")
+    sys.stderr.flush()
+
+
 def was_closed(name: str) -> bool:
     """Return whether this process was started without the stream "stdin", "stdout" or "stderr"."""
     return name in _closed
@@ -71,7 +79,7 @@ def lost(name: str) -> OSError | None:
 
 
 def gone(name: str) -> bool:
-    """Return whether the reader of a stream closed it. `head` does so; this is no error."""
+    """Return whether the reader of a stream closed it. `head` does so; this is not an error."""
     error = lost(name)
     return error is not None and error.errno == errno.EPIPE
 

@@ -27,7 +27,7 @@ class Fork:
         self.started = time.monotonic()
         self.pipe, writer = os.pipe()
         self.dump, dump_writer = os.pipe()  # the frames at a crash or at the deadline
-        # The watchdog is a thread. Threads do not exist in a fork, so the lock of the watchdog would stay locked there for ever.
+        # The watchdog is a thread. Threads do not exist in a fork, so in the fork the lock of the watchdog would stay locked for ever.
         faulthandler.cancel_dump_traceback_later()
         self.pid = os.fork()
         if self.pid == 0:

@@ -2,7 +2,7 @@
 #
 # Runs before tuning_worker.py and runtime_worker.py.
 PAUSE = 0.004  # seconds between two looks for the next order
-SIGN_OF_LIFE = 2.0  # seconds: a process that waits for its turn is no process that hangs
+SIGN_OF_LIFE = 2.0  # seconds: a process that waits for its turn is not a process that hangs
 
 
 def next_order(number):

@@ -4,7 +4,7 @@
 
 
 def in_openvino_float32():
-    """Let OpenVINO compute in float32: on processors with bfloat16 it takes that by default, and ultralytics has no argument for it."""
+    """Let OpenVINO compute in float32: on processors with bfloat16 it computes in bfloat16 by default, and ultralytics has no argument to change that."""
     import openvino
 
     original = openvino.Core.compile_model
@@ -17,7 +17,7 @@ def in_openvino_float32():
 
 
 def precision_of(backend):
-    """Return the name of the numbers that a runtime computes with, where it tells."""
+    """Return the name of the number type with which a runtime computes, if the runtime says it."""
     inner = getattr(backend, "backend", backend)
     compiled = getattr(inner, "ov_compiled_model", None)
     if compiled is None:

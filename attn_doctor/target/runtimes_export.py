@@ -7,7 +7,7 @@ import shutil
 
 
 def weights():
-    """Return the path of a copy of the weights; of random ones where the model is a description."""
+    """Return the path of a copy of the weights; of random weights if the model is a description (.yaml)."""
     from ultralytics import YOLO
 
     place = os.path.join(CONFIG["folder"], "model.pt")

@@ -5,12 +5,15 @@
 import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
-WARM_UPS = 3  # passes at most
-SHARES = {"forward": 0.4, "step": 1.0}  # of the seconds for a dtype: a step takes about four times as long
+WARM_UPS = 3  # at most so many warm-up passes are run
+SHARES = {
+    "forward": 0.4,
+    "step": 1.0,
+}  # the share of the seconds for a dtype; a training step needs about four times as long as a forward pass
 
 
 def make_subject():
-    """Make the model, or the attention shapes alone where there is no model. Reports the reason."""
+    """Make the model. If there is no model, make the attention shapes alone, and report the reason."""
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)
@@ -93,7 +96,7 @@ def refuted(subject, cell, error):
 def slope_error(compute):
     """Return the error of this kernel by finite differences in float64; None: it does not run in float64.
 
-    Used where textbook attention itself is wrong.
+    Used if textbook attention itself is wrong.
     """
     inputs, scale, cotangent = REFUTED["attention"]
     try:
@@ -185,7 +188,7 @@ def kernels_seen(subject, cell, clock):
 
 
 def measure(subject, cells, clock, what):
-    """Measure rounds A B C A B C of forward passes or of steps: a drift then affects all backends alike."""
+    """Measure rounds A B C A B C of forward passes or of steps: so a drift affects all backends in the same way."""
     budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):
@@ -238,7 +241,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Report cells that were proven to run the same operators as another: on the CPU, `sdpa` and its kernel."""
+    """Report cells that were proven to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
@@ -303,7 +306,7 @@ def trial():
 
 
 def prove_from(subject, cells, first):
-    """Run the proofs of one subject; those of the reference itself with the first."""
+    """Run the proofs of one subject; with the first subject also the proofs of the reference itself."""
     expected = None
     if first:
         with section("reference"):

@@ -61,7 +61,7 @@ class Memory:
         return None if before is None or after is None else max(0, after - before)
 
     def _reset(self):
-        """Free unused memory and reset the peak; False where that is not possible."""
+        """Free unused memory and reset the peak. Returns False if that is not possible."""
         if self.device.type != "cpu" or not sys.platform.startswith("linux"):
             return False
         try:

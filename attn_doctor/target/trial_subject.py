@@ -27,7 +27,7 @@ def kernel_of(backend):
 
 
 def autocast(device, dtype):
-    """Return the context of mixed precision as ultralytics trains with it; an empty one for float32."""
+    """Return the context of mixed precision as ultralytics trains with it; an empty context for float32."""
     if dtype == "float32":
         return contextlib.nullcontext()
     return torch.autocast(torch.device(device).type, dtype=HALF_NAMES[dtype])
@@ -86,7 +86,7 @@ class ModelSubject:
         self.cotangents = {}
 
     def _settle(self):
-        """Give batch norms statistics: with fresh ones the activations of an evaluated model become denormals."""
+        """Give the batch norms statistics of real passes. With the initial statistics, the activations of an evaluated model become denormal numbers, which are slow."""
         norms = [m for m in self.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
         before = [m.momentum for m in norms]
         for norm in norms:
@@ -99,7 +99,7 @@ class ModelSubject:
 
     @contextlib.contextmanager
     def using(self, backend):
-        """Return a context with this backend's attention in the model's classes; none for `eager` and `compile`."""
+        """Return a context with this backend's attention in the model's classes; for `eager` and `compile` an empty context."""
         if not TRAITS[backend].exchanged:
             yield
             return
@@ -233,7 +233,7 @@ class AttentionSubject:
 
 
 def _hold(count, what):
-    """Raise MemoryError where so many bytes are not free: Linux would grant them, and then end other programs."""
+    """Raise MemoryError if so many bytes are not free: Linux would grant them, and then end other programs."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
@@ -288,7 +288,7 @@ def build_model(name, seed):
             raise FileNotFoundError("this ultralytics does not know {}: {}".format(name, "; ".join(errors)))
     if not hasattr(model, "loss"):
         raise NoAttention("{} has no loss to train with".format(name))
-    model.args = get_cfg()  # the weights of the loss terms, which a trainer would set there
+    model.args = get_cfg()  # the weights of the loss terms, which a trainer would set in the model
     return name, model
 
 

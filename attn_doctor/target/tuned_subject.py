@@ -1,7 +1,7 @@
 # The model of `trial --tune`, as Ultralytics trains it and predicts with it, and the check of its numbers against float64.
 #
 # Runs after prescription/changes/apply.py and the common scripts of a trial, in one namespace with them.
-BOXES = 100  # with the highest scores, that are compared
+BOXES = 100  # so many boxes, those with the highest scores, are compared
 
 
 class TunedSubject(ModelSubject):
@@ -15,7 +15,7 @@ class TunedSubject(ModelSubject):
         self.variants = {}
 
     def settings(self, order):
-        """Return (backend, changes that `Applied` makes, the others) of an order."""
+        """Return (backend, changes that `Applied` makes, other changes) of an order."""
         given = dict(order["settings"])
         backend = given.pop("attention", "eager")
         given.setdefault("threads", self.shipped_threads)
@@ -72,7 +72,7 @@ class TunedSubject(ModelSubject):
             return model(images)
 
     def check(self, what, order):
-        """Return the errors of one pass under these changes against the same in float64."""
+        """Return the errors of one pass with these changes, compared with the same pass in float64."""
         expected = self.expect(what)
         backend, given = self.settings(order)
         with self.using(backend), Applied(given, given), self.deterministic(given):
@@ -93,7 +93,7 @@ class TunedSubject(ModelSubject):
         return report
 
     def expect(self, what):
-        """Return what `in_float64` does; it is computed once."""
+        """Return the result of `in_float64`, which is computed only once."""
         if what not in self.expected:
             self.expected[what] = self.in_float64(what)
         return self.expected[what]
@@ -146,7 +146,7 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return [[cores of one physical core], ...] that this process may use; each for itself where the system does not tell."""
+    """Return [[cores of one physical core], ...] that this process may use; each core in its own list if the system does not say which belong together."""
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     groups = {}
     for core in mine:

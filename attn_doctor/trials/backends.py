@@ -168,7 +168,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return what torch.compile needs beside PyTorch and does not find; None if nothing is missing."""
+    """Return what torch.compile needs in addition to PyTorch and does not find; None: nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
@@ -198,7 +198,7 @@ def _half_only(what: str) -> str:
     return f"{what} accepts only float16 and bfloat16: use autocast (amp=True)"
 
 
-_HOW = {  # how to make it run
+_HOW = {  # how the user can make the backend run
     "flash-attn": "attn-doctor wheels names a wheel that fits",
     "flash-attn-3": "build it from the folder hopper of flash-attention, for compute capability 9.0",
     "flash-attn-4": "pip install flash-attn-4; it is a pre-release: if pip finds no version, add --pre",
@@ -217,7 +217,7 @@ def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
         if attempt.module in modules and attempt.ok is False:
             fault = attempt.fault
             said = (fault.message or fault.signal or fault.kind).strip() if fault else ""
-            return f"{attempt.module} does not import: {said.splitlines()[-1] if said else 'no reason given'}"
+            return f"importing {attempt.module} fails: {said.splitlines()[-1] if said else 'no reason given'}"
     return None
 
 

@@ -27,7 +27,7 @@ class Best(NamedTuple):
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """Return the backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
 
-    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". Where eager
+    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". If eager
     is "wrong", the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never
     replace eager.
     """

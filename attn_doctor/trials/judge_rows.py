@@ -21,7 +21,7 @@ from attn_doctor.trials.statistics import interval
 
 TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
 OUTLIER = 0.1  # relative error of a whole model's gradients in float32; rounding causes a thousandth of it
-OUTLIER_TIMES = 100  # times the smallest error of any backend: a larger error is an outlier
+OUTLIER_TIMES = 100  # an error larger than this many times the smallest error of any backend is an outlier
 
 
 class CellFault(TypedDict, total=False):

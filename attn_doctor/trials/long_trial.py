@@ -26,7 +26,7 @@ from attn_doctor.trials.tuning.tuned import Wanted, tuned
 Say = Callable[[str], None]
 
 ROUNDS_CPU, ROUNDS_GPU = 15, 50
-SECONDS = 60.0  # for the rounds of one dtype, if --rounds is not given
+SECONDS = 60.0  # the rounds of one dtype get so many seconds if --rounds is not given
 _FOREVER = 24 * 3600.0
 
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which cannot subscript these names
     from collections.abc import Sequence
 
-COVERAGE = 0.95  # of the interval of a median, if there are enough rounds for it
-_EXACT_UP_TO = 60  # rounds; for more, a normal approximation is used instead of all patterns of signs
+COVERAGE = 0.95  # the probability that an interval contains the true median, if there are enough rounds
+_EXACT_UP_TO = 60  # with more rounds than this, a normal approximation is used instead of all patterns of signs
 LEVEL = 0.05  # probability of any false difference over all looks, and over all comparisons of one dtype
-LEAST = 3  # rounds
-GROWTH = 1.5  # from one look to the next
+LEAST = 3  # no backend has fewer rounds, unless the time is up
+GROWTH = 1.5  # the number of rounds grows by this factor from one look (test) to the next
 PROMISING = 0.3  # a larger p than this at a look: more rounds are not worth their time
-LOSES = 1.15  # times as slow as the leader in each round: it will not win any more
-LONGEST = 3  # times the budget, the least that a budget grows to
-MOST_SECONDS = 300.0  # for one dtype, with a budget that grew
+LOSES = 1.15  # a backend that was this many times slower than the fastest in each round is dropped
+LONGEST = 3  # a slow model may use this many times the budget, even if a decision needs less time
+MOST_SECONDS = 300.0  # if a decision needs more time than that, up to so many seconds are used for one dtype
 
 
 def median(values: Sequence[float]) -> float:
@@ -40,7 +40,7 @@ def median(values: Sequence[float]) -> float:
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
     """Return (low, high, coverage): an interval of the median, and the share of such intervals that contain the true median.
 
-    By order statistics, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
+    Computed from the sorted values, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
     median unless fewer than k values lie on one side of it, with the probability of n coin tosses (binomial). Between two
     neighbouring k the interval is interpolated to 95 % as Hettmansperger and Sheather do (Statistics & Probability
     Letters 4, 1986). Below six values not even the smallest and the largest have 95 %: their own coverage is returned,

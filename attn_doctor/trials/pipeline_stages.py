@@ -18,7 +18,7 @@ from attn_doctor.trials.statistics import interval
 
 Say = Callable[[str], None]
 
-OPTIMISER = "AdamW"  # as in target/pipeline_stages.py
+OPTIMISER = "AdamW"  # the same value as in target/pipeline_stages.py
 ROUNDS = 9
 # Names on the channel, sent along to the target: of a record, and of the sections (a dtype follows).
 RECORD, STAGES, OPTIMISED = "pipeline", "stages ", "optimiser "

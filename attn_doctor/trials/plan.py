@@ -1,6 +1,6 @@
 """Plan a trial: model, device, backends and dtypes, from facts and options. Runs nothing.
 
-A request that cannot be met (an unknown model, an image size that is no multiple of the stride) is refused here, before
+A request that cannot be met (an unknown model, an image size that is not a multiple of the stride) is refused here, before
 anything has been started. Only the existence of a model file is checked.
 """
 
@@ -29,7 +29,7 @@ class BadRequest(Refused):
 
 
 class TrialCell(Record, frozen=True, kw_only=True):
-    """Describe one backend in one dtype: to be run, or ruled out, with the reason."""
+    """Describe one backend in one dtype: it is to be run, or it is ruled out, with the reason."""
 
     backend: str
     dtype: Dtype
@@ -175,7 +175,7 @@ def _no_torch(facts: Facts) -> str | None:
     if torch.importable is False:
         fault = torch.fault
         how = (fault.type or fault.signal or fault.kind) if fault else "no reason given"
-        return f"torch does not import in the target ({how})"
+        return f"importing torch fails in the target environment ({how})"
     return None
 
 

@@ -305,7 +305,7 @@ class _Supervisor:
     def _is_refused(self, culprit: str, fault: Fault | None) -> bool:
         """Return whether a GPU ended eager before anything has run.
 
-        Not for lack of memory: other backends need less of it.
+        A lack of memory does not count, because other backends need less memory.
         """
         cell = self.left.get(culprit)
         # The reference of each dtype is eager too, on the same device.

@@ -16,7 +16,7 @@ import msgspec
 from attn_doctor.model.trials import Gain, GainVerdict, Interval
 from attn_doctor.trials.paired_rounds import LEVEL, bounds, holm, logarithms, median, more_rounds, signed_rank
 
-WORTH_NAMING = 0.02  # a smaller difference counts as none, however certain it is
+WORTH_NAMING = 0.02  # a smaller difference is not reported, even if it is certain
 _NOT_LIKELY = 200  # more rounds than this are not proposed
 
 

@@ -22,7 +22,9 @@ from attn_doctor.system import leftovers, own_path
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
 _QUIET = 20.0  # seconds without a record, after which NVML counts as hanging
-_LEAST_SECONDS = 1.0  # for energy: the counter is updated about ten times a second
+_LEAST_SECONDS = (
+    1.0  # energy is computed only over more seconds than this: its counter is updated about ten times a second
+)
 
 # nvmlClocksThrottleReasons (nvml.h of the CUDA toolkit): those that make a GPU slower than possible.
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html

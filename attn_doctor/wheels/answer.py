@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
+from attn_doctor.errors import Refused
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.fixes.build_forecast import prediction
-from attn_doctor.fixes.target_paths import Cannot
 from attn_doctor.judging import stated_gpu
 from attn_doctor.knowledge import community_wheels, flash_attention, pytorch, wheels
 from attn_doctor.knowledge.build import Prediction
@@ -25,7 +24,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the command line gives; None: take it from the target."""
+    """Hold the parts of the key that the command line gives. None: this part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -82,7 +81,7 @@ _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """Return the key, and the source of each part. The CUDA and ABI of a torch named on the command line come from its version. Raises Cannot."""
+    """Return the key, and the source of each part. The CUDA and ABI of a torch named on the command line come from its version. Raises Refused."""
     _check(wanted)
     missing = Unknown("neither given as an option nor read from a target")
     here = (
@@ -122,7 +121,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
 
 
 def _check(wanted: Wanted) -> None:
-    """Raise Cannot for a text that is no version, and for a musl platform with a glibc."""
+    """Raise Refused for a text that is no version, and for a musl platform with a glibc."""
     for option, text in (
         ("torch", wanted.torch),
         ("cuda", wanted.cuda),
@@ -130,11 +129,11 @@ def _check(wanted: Wanted) -> None:
         ("glibc", wanted.glibc),
     ):
         if text is not None and not re.fullmatch(r"\d+\.\d+[\w.+-]*", text):
-            raise Cannot(f"--{option} {text!r} is not a version")
+            raise Refused(f"--{option} {text!r} is not a version")
     if wanted.platform and not re.fullmatch(r"\w+", wanted.platform.replace("-", "_")):
-        raise Cannot(f"--platform {wanted.platform!r} is not a platform tag")
+        raise Refused(f"--platform {wanted.platform!r} is not a platform tag")
     if wanted.glibc and wanted.platform and _of_tag(wanted.platform) == {"glibc": None}:
-        raise Cannot(f"--platform {wanted.platform} has no glibc, but --glibc {wanted.glibc} is given")
+        raise Refused(f"--platform {wanted.platform} has no glibc, but --glibc {wanted.glibc} is given")
 
 
 def _capability(text: str) -> str:
@@ -172,9 +171,9 @@ def answer(
     seen: Sequence[Candidate] = (),
     notes: tuple[str, ...] = (),
 ) -> Answered:
-    """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Cannot."""
+    """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Refused."""
     if wanted.release and pair(wanted.release) is None:
-        raise Cannot(f"--release {wanted.release!r} is not a version")
+        raise Refused(f"--release {wanted.release!r} is not a version")
     key, sources = key_for(wanted, facts)
     found: Found = find(key, release=wanted.release)
     candidates = _merged((*found.candidates, *community_wheels.candidates(key, release=wanted.release)), seen)
@@ -183,7 +182,7 @@ def answer(
     nearest = None if fits or wanted.release else _nearest(key, facts)
     ours = facts is not None and sources["torch"] == _HERE
     release = wanted.release or (building.wanted_release(facts) if facts else flash_attention.latest().release)
-    build = prediction(facts, release) if facts is not None and ours and not fits else None
+    build = building.foreseen(facts, release) if facts is not None and ours and not fits else None
     return Answered(
         key=key,
         sources=sources,
@@ -214,7 +213,7 @@ def _rank(candidate: Candidate) -> tuple[int, bool, int]:
 
 
 def _may_fit(candidate: Candidate) -> bool:
-    """Return whether a listed file may fit: part of the key is not known, or its name does not tell enough."""
+    """Return whether a listed wheel may fit: a value of the machine is not known, or the wheel's name does not contain all values."""
     ours = candidate.package == community_wheels.FLASH_ATTN
     return candidate.fits is None and candidate.filename is not None and candidate.listed and ours
 
@@ -284,10 +283,14 @@ def _too_old(key: Key) -> str | None:
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
-    """Return a note on versions that are in no table: an old table is no evidence against them."""
+    """Return a note for each version (of torch, of flash-attn) that the tables do not contain. The tables may be too old, so no wheel is ruled out for that reason."""
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
-    return tuple(f"{row.why}: that is no reason against it." for row in (torch, flash) if isinstance(row, Unknown))
+    return tuple(
+        f"{row.why}. The table may be too old: a wheel may still fit."
+        for row in (torch, flash)
+        if isinstance(row, Unknown)
+    )
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Fetch release pages, registry entry and file sizes of flash-attn; the only module that opens a connection, with --online.
+"""Fetch release pages, registry entry and file sizes of flash-attn and its builders; the only module that opens a connection, with --online.
 
 Answers are kept in the user's cache, so that a machine that is offline later still has them. Nothing about this machine
 is sent: the requests are the same for everybody.
@@ -14,10 +14,10 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor import __version__
 from attn_doctor.errors import NotExamined
 from attn_doctor.knowledge import flash_attention, wheels
 from attn_doctor.knowledge.finder import judge
@@ -25,13 +25,16 @@ from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.knowledge.wheel_key import Candidate, Key
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.model.versions import parse
+from attn_doctor.system.agent import AGENT
 from attn_doctor.system.cache_folder import cache_folder
+from attn_doctor.wheels import builders_pages
+from attn_doctor.wheels.builders_pages import BuildersPage
 
 RELEASES = "https://api.github.com/repos/Dao-AILab/flash-attention/releases?per_page=20"
 REGISTRY = "https://pypi.org/pypi/flash-attn/json"
 _PATIENCE = 15.0  # seconds
 _FRESH = dt.timedelta(hours=6)
-_LARGEST = 32 << 20  # bytes of an answer
+_LARGEST = 32 << 20  # at most so many bytes of a server's answer are read
 _WHEEL = re.compile(
     r"flash_attn-(?P<release>[\w.]+)\+(?P<cuda>cu\d+)torch(?P<torch>[\d.]+)cxx11abi(?P<abi>TRUE|FALSE)"
     r"-cp(?P<major>\d)(?P<minor>\d+t?)-[^-]+-(?P<platform>\w+)\.whl"
@@ -49,29 +52,38 @@ class Page(NamedTuple):
     stale: str | None = None  # why an old page of the cache was used
 
 
+Read = Callable[[Page, Key], tuple[list[Candidate], list[str]]]
+
+
 def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
-    """Return wheels of the release page that the tables lack, judged for this key, and notes on the pages asked."""
+    """Return wheels of the release pages that the tables lack, judged for this key, and notes on the pages asked.
+
+    Asked are the authors of flash-attn, and everybody who builds wheels of it and is in the table.
+    """
     found: list[Candidate] = []
     notes: list[str] = []
-    for url, what, read in ((RELEASES, "the release page", _of_releases), (REGISTRY, "the PyPI page", _of_registry)):
-        say(f"asking {what} of flash-attn")
+    official: list[tuple[str, str, Read]] = [
+        (RELEASES, "the release page of flash-attn", _of_releases),
+        (REGISTRY, "the PyPI page of flash-attn", _of_registry),
+    ]
+    others: list[tuple[str, str, Read]] = [
+        (one.address, f"the page of {one.builder}", partial(_of_builder, one)) for one in builders_pages.pages()
+    ]
+    for url, what, read in (*official, *others):
+        say(f"asking {what}")
         try:
             page = fetch(url)
             candidates, said = read(page, key)
         except NotReached as error:
-            notes.append(
-                f"{what} of flash-attn could not be asked ({error}): only the tables of {knowledge_date()} were used"
-            )
+            notes.append(f"{what} could not be asked ({error}): only the tables of {knowledge_date()} were used")
             continue
         except (KeyError, TypeError, AttributeError) as error:
-            notes.append(f"{what} of flash-attn answered something that cannot be read ({error!r})")
+            notes.append(f"{what} answered something that cannot be read ({error!r})")
             continue
         found += candidates
         notes += said
         when = f"{page.fetched:%Y-%m-%d %H:%M} UTC"
-        notes.append(
-            f"{what} of flash-attn was asked at {when}" + (f"; now it cannot be: {page.stale}" if page.stale else "")
-        )
+        notes.append(f"{what} was asked at {when}" + (f"; now it cannot be: {page.stale}" if page.stale else ""))
     return tuple(found), tuple(notes)
 
 
@@ -82,6 +94,11 @@ def _of_releases(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:
     judged = [_candidate(name, url, key, page) for name, url in new.items()]
     made = [candidate for candidate in judged if candidate is not None]
     return made, [f"{len(new)} wheels there are newer than the tables"] if new else []
+
+
+def _of_builder(one: BuildersPage, page: Page, key: Key) -> tuple[list[Candidate], list[str]]:
+    found, number = builders_pages.newer(page.content, one, key, page.fetched)
+    return list(found), [f"{number} wheels of {one.builder} are not in the table"] if number else []
 
 
 def _candidate(name: str, url: str, key: Key, page: Page) -> Candidate | None:
@@ -151,7 +168,6 @@ def fetch(url: str) -> Page:
     return Page(content, now)
 
 
-AGENT = f"attn-doctor/{__version__}"
 HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 
 
@@ -165,7 +181,7 @@ def open_address(request: urllib.request.Request) -> Any:
         raise NotReached(f"it answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise NotReached(_words(error.reason)) from error
-    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is no address
+    except (OSError, ValueError) as error:  # a timeout while reading; a proxy that is not an address
         raise NotReached(_words(error)) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +11,13 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from attn_doctor.knowledge import gpu as question
 from attn_doctor.model.facts import Binary, Record, Unknown
-from attn_doctor.model.versions import flash_build, parse
+from attn_doctor.model.versions import FlashBuild, flash_build, parse
 from attn_doctor.model.wheel_file import WheelContents
+from attn_doctor.wheels.whole import parted
 
 Verdict = Literal["fits", "refused", "cannot be told"]
 MEANING = "This proof says that the file fits, never that it is harmless: what its code does was not examined."
-_SHOWN = 5  # names in one sentence
+_SHOWN = 5  # a sentence has at most so many names
 _GIGABYTE = 1 << 30
 _LARGEST = 16 * _GIGABYTE
 
@@ -36,11 +37,16 @@ class Proof(Record, frozen=True, kw_only=True):
     meaning: str = MEANING
 
 
-def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | Unknown) -> Proof:
-    """Judge a wheel by its file name, its contents and the records of its extensions. `gpus`: the capabilities here, "8.9"."""
+def prove(
+    seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | Unknown, *, also: Sequence[str] = ()
+) -> Proof:
+    """Judge a wheel by its file name, its contents and the records of its extensions. `gpus`: the capabilities here, "8.9".
+
+    `also`: reasons against it that lie outside of the file, each a sentence.
+    """
     file = Path(seen.path).name
-    main, others = _parted(records)
-    against = [*_dangers(seen), *_disagreements(file, seen, main)]
+    main, others = parted(records)
+    against = [*also, *_dangers(seen), *_disagreements(file, seen, main)]
     doubts: list[str] = []
     for record in main:
         if record.verdict == "fails":
@@ -64,12 +70,6 @@ def prove(seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | 
     )
 
 
-def _parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
-    """Return the main extensions and the others. Main are extensions at the top level and _C of a package; if there are none, all."""
-    main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
-    return (main, [r for r in records if r not in main]) if main else (list(records), [])
-
-
 def _dangers(seen: WheelContents) -> list[str]:
     found = []
     if seen.leaving:
@@ -82,9 +82,9 @@ def _dangers(seen: WheelContents) -> list[str]:
 
 
 def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> list[str]:
-    """Return where the file's name differs from what is inside."""
+    """Return the differences between the file's name and its content."""
     try:
-        name, version, _, _ = parse_wheel_filename(file)
+        name, version, _, tags = parse_wheel_filename(file)
     except InvalidWheelFilename:
         return ["its name is not the name of a wheel, so no installer accepts it"]
     found = []
@@ -94,8 +94,14 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
     # Builds by others are often renamed: "2.8.3" inside of "2.8.3+cu128torch2.8".
     if inside is None or (inside.public != version.public):
         found.append(f"its name says version {version.public}, its METADATA {seen.version or 'nothing'}")
+    pythons = {f"{tag.interpreter}-{tag.abi}" for tag in tags}
+    inside_tags = {text.rpartition("-")[0] for text in seen.tags}
+    # The platform of a file is often renamed, "linux_x86_64" to "manylinux_2_28_x86_64".
+    if inside_tags and not inside_tags & pythons:
+        found.append(f"its name says {', '.join(sorted(pythons))}, its WHEEL {', '.join(sorted(inside_tags))}")
     build = flash_build(file)
     for record in main:
+        found.extend(_of_another_cuda(record, build))
         if (
             build
             and build.cxx11_abi is not None
@@ -112,6 +118,17 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
         if build and made_for and made_for[1] != build.torch:
             found.append(f"its name says torch {build.torch}, and {record.module} was compiled for torch {made_for[1]}")
     return found
+
+
+def _of_another_cuda(record: Binary, build: FlashBuild | None) -> Iterator[str]:
+    """Yield a sentence if an extension needs the CUDA runtime of another major than the file's name says."""
+    if build is None or isinstance(record.needs, Unknown):
+        return
+    for need in record.needs:
+        runtime = re.fullmatch(r"libcudart\.so\.(\d+)(?:\.\d+)?|cudart64_(\d\d)0?\.dll", need.name)
+        major = runtime and (runtime[1] or runtime[2])
+        if major and major != build.cuda.partition(".")[0]:
+            yield f"its name says CUDA {build.cuda}, and {record.module} needs {need.name}"
 
 
 def _no_code(main: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]:
@@ -142,6 +159,9 @@ def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] 
         found.append(f"it puts files outside of site-packages: {_names(seen.elsewhere)}")
     if seen.unlisted:
         found.append(f"its RECORD does not list {_names(seen.unlisted)}")
+    asked = [name for name in seen.requires if "@" in name]
+    if asked:
+        found.append(f"it asks for packages from addresses: {_names(asked)}")
     strangers = [one for one in seen.packages if not _own(one, seen.name)]
     if strangers:
         found.append(f"it installs more than its own package: {_names(strangers)}")

@@ -1,57 +1,160 @@
-"""Fetch one wheel into a folder of its own, where nothing imports it."""
+"""Fetch one wheel into a folder of its own, where nothing imports it, and remember its digest.
+
+The digest of the first file from an address is kept (`digests.jsonl`). A later file from the same address must have the same digest.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import hashlib
+import json
 import os
 import re
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from attn_doctor.errors import Refused
+from attn_doctor.model.facts import Record
+from attn_doctor.system.agent import AGENT
 from attn_doctor.system.cache_folder import cache_folder
-from attn_doctor.wheels.online import AGENT, NotReached, Say, open_address
+from attn_doctor.wheels.online import NotReached, Say, open_address
 
 _LARGEST = 4 << 30  # bytes; the largest wheel of flash-attn has 0.5 GB
+_LONGEST = 3 * 3600.0  # seconds: half a gigabyte over a slow line
 _BLOCK = 1 << 20
 
 
-def fetch(url: str, say: Say) -> Path:
-    """Return the wheel at an https address, under its own name. Raises NotReached, and Refused if the address is not that of a wheel.
+class Digest(Record, frozen=True, kw_only=True):
+    """Hold what an address gave when it was asked first."""
 
-    The folder belongs to the user alone (0700). A file from an earlier run is fetched again: it is not trusted.
+    url: str
+    sha256: str
+    size: int  # bytes
+    fetched: str  # UTC, "2026-11-29T20:15:00+00:00"
+
+
+class Fetched(NamedTuple):
+    """Describe a file in quarantine. `earlier`: what its address gave before, if it was another file."""
+
+    path: Path
+    sha256: str
+    earlier: Digest | None = None
+
+    @property
+    def changed(self) -> str | None:
+        """Return the sentence for an address that gives another file than before; None if it does not."""
+        if self.earlier is None:
+            return None
+        return (
+            f"its address gave another file before: SHA-256 {self.earlier.sha256} on {self.earlier.fetched[:10]}, now {self.sha256}; "
+            f"if its builder says that it was replaced, take its line out of {_ledger()}"
+        )
+
+
+def fetch(url: str, say: Say) -> Fetched:
+    """Download the wheel at an https address, under its own name. Raises NotReached, and Refused if the address is not that of a wheel.
+
+    The folder belongs to the user alone (0700).
     """
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    if not re.fullmatch(r"[\w.+!-]+\.whl", name):
-        raise Refused(f"{url} is not the address of a wheel")
-    folder = cache_folder() / "quarantine"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    request = urllib.request.Request(url, headers={"User-Agent": AGENT})  # noqa: S310 - https alone, see open_address
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+    path = _place(url)
     try:
-        with open_address(request) as answer, open(handle, "wb") as file:  # noqa: PTH123 - a descriptor
-            for size in _copied(answer, file):
-                say(f"{name}: {size >> 20} MB")
-        os.replace(temporary, folder / name)  # noqa: PTH105 - both are on one file system
+        _folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    except OSError as error:
+        raise Refused(f"{path.parent} cannot be written: {error.strerror or error}") from error
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT})  # noqa: S310 - https alone, see open_address
+    digest = hashlib.sha256()
+    try:
+        with open(handle, "wb") as file, open_address(request) as answer:  # noqa: PTH123 - a descriptor
+            for block in _blocks(answer):
+                file.write(block)
+                digest.update(block)
+                say(f"{path.name}: {file.tell() >> 20} MB")
+        size = os.stat(temporary).st_size  # noqa: PTH116
+        os.replace(temporary, path)  # noqa: PTH105 - both are on one file system
+        return _compared(url, path, digest.hexdigest(), size)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         if isinstance(error, OSError):
             raise NotReached(f"{url} was not read to its end ({error})") from error
         raise
-    return folder / name
 
 
-def _copied(answer: BinaryIO, file: BinaryIO) -> Iterator[int]:
-    """Copy block by block, and yield the bytes copied so far. Raises NotReached for a file that is too large."""
-    size = 0
+def held(url: str) -> Fetched | None:
+    """Return the file of an earlier download, if it is still what its address gave then; else None."""
+    path, known = _place(url), _first(url)
+    if known is None or sha256(path) != known.sha256:
+        return None
+    return Fetched(path, known.sha256)
+
+
+def sha256(path: Path) -> str | None:
+    """Return the digest of a file; None if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _place(url: str) -> Path:
+    """Return the path of the file of an address. Two builders may give the same name to different files."""
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    if not re.fullmatch(r"[\w.+!-]+\.whl", name):
+        raise Refused(f"{url} is not the address of a wheel")
+    return _folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+
+
+def _folder() -> Path:
+    return cache_folder() / "quarantine"
+
+
+def _ledger() -> Path:
+    return _folder() / "digests.jsonl"
+
+
+def _first(url: str) -> Digest | None:
+    """Return what an address gave when it was asked first; None if it was never asked. A line that cannot be read is passed over."""
+    with contextlib.suppress(OSError):
+        for line in _ledger().read_text("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                kept = json.loads(line)
+                if kept["url"] == url:
+                    return Digest(**kept)
+    return None
+
+
+def _compared(url: str, path: Path, digest: str, size: int) -> Fetched:
+    known = _first(url)
+    if known is None:
+        now = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+        line = json.dumps({"url": url, "sha256": digest, "size": size, "fetched": now}) + "\n"
+        descriptor = os.open(_ledger(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(line.encode("ascii"))
+    return Fetched(path, digest, None if known is None or known.sha256 == digest else known)
+
+
+def _blocks(answer: Any) -> Iterator[bytes]:
+    """Read block by block. Raises NotReached for a file that is too large, takes too long, or was not sent by https in the end."""
+    if urlsplit(answer.geturl()).scheme != "https":
+        raise NotReached("its address leads to one that is not https")
+    size, began = 0, time.monotonic()
     while block := answer.read(_BLOCK):
         size += len(block)
         if size > _LARGEST:
             raise NotReached(f"it is larger than {_LARGEST >> 30} GB")
-        file.write(block)
-        yield size
+        if time.monotonic() - began > _LONGEST:
+            raise NotReached(f"it is not read to its end after {_LONGEST / 3600:.0f} hours")
+        yield block

@@ -439,6 +439,7 @@ def test_every_exception_of_ours_has_one_home():
         "NotWindows",
         "Unavailable",
         "NoPickle",
+        "Exhausted",
         "Ended",
     }  # caught, or raised in the user's process
     standalone = {

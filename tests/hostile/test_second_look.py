@@ -46,7 +46,7 @@ def test_a_module_that_dies_by_pythonpath_has_that_root_however_it_dies(way, mod
     assert (code, report["outcome"]) == (1, "sick")
     cause = root(report)
     assert cause["slug"] == "environment-pollution", [f["slug"] for f in report["findings"]]
-    assert f"{module} imports without PYTHONPATH" in cause["message"]
+    assert f"Importing {module} fails with PYTHONPATH" in cause["message"]
     assert commands(report) == ["PYTHONPATH"]
     assert "unset PYTHONPATH" in said
     others = [f["slug"] for f in report["findings"] if f["root_cause"] and f["slug"] != "environment-pollution"]
@@ -67,7 +67,7 @@ def test_a_library_in_front_is_the_root_and_unset_the_cure(healthy, tmp_path):
         tmp_path / "env/bin/python", "--no-trial", cwd=tmp_path, environ=environ(LD_LIBRARY_PATH=str(tmp_path / "old"))
     )
     assert (code, root(report)["slug"]) == (1, "ld-library-path-shadowing")
-    assert "torch imports without LD_LIBRARY_PATH" in root(report)["message"]
+    assert "Importing torch fails with LD_LIBRARY_PATH" in root(report)["message"]
     assert commands(report) == ["LD_LIBRARY_PATH"]
     assert [f["slug"] for f in report["findings"] if f["root_cause"]] == ["ld-library-path-shadowing"]
 

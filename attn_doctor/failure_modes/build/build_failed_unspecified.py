@@ -62,7 +62,7 @@ def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
 
 
 def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that shows that the log is about a build. It is no failure by itself; other rules ask for it."""
+    """Return a sign for a line that shows that the log is about a build. It is not a failure by itself; other rules ask for it."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
@@ -285,13 +285,13 @@ _CONCERNS = re.compile(
 )
 
 SEND = (
-    "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', with some twenty lines around it; "
-    "or the whole log"
+    "the first line with 'error:', 'fatal' or 'Killed' above 'ninja: build stopped', and diagnose the whole log, or that line with twenty "
+    "lines before and after it"
 )
 
 
 class Quoted(Variant, frozen=True, kw_only=True):
-    """Say that the log contains the reason, for which there is no rule. A longer log would not help."""
+    """Say that the log contains the reason, but attn-doctor has no rule for it. A longer log would not help."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -308,14 +308,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     what = f"The build of {package} failed" if package else "A build failed"
     errors = tuple(m for m in seen.matches if m.groups.get("error"))
     if errors:
-        known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first of them."
+        known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first compiler error."
         return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW, variant=Quoted())
     said = _reasons(seen)
     if said:
         known_not = f"{what} with an error that attn-doctor does not know."
         return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
     return Hit(
-        message=f"{what}, and the log does not contain the reason. Look for, or send: {SEND}.",
+        message=f"{what}, and the log does not contain the reason. Find {SEND}.",
         evidence=evidence,
         confidence=Confidence.LOW,
     )

@@ -163,7 +163,7 @@ _SENTENCE = re.compile(
     r"Processing|Requirement|Attempting|Found|Audited|Resolved|Prepared|Uninstalled|Installed|Killed|Aborted)\b)"
     r"[^\W\d_][^/\\=:<>{}\[\]()$#|]{3,200}[.?!,。？！…]*"
 )
-_SENTENCES = 4  # at most so many of them are skipped
+_SENTENCES = 4  # at most so many sentences are skipped
 
 
 def _unfinished(log: Log) -> bool:

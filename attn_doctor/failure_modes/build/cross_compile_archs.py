@@ -160,7 +160,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "PyTorch chooses there the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
+            "In that function PyTorch chooses the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
             "is newer than this torch.",
             "IndexError or ValueError",
             NoGpu(),
@@ -170,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unknown = seen.group("unknown")
     if unknown:
         return Hit(
-            message=f"torch there does not support the CUDA architecture {unknown}: it is newer than this torch, or no architecture has this name.",
+            message=f"the torch in the log does not support the CUDA architecture {unknown}: it is newer than this torch, or no architecture has this name.",
             evidence=evidence,
             variant=TorchKnowsNot(arch=unknown),
         )
@@ -178,7 +178,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if arch:
         asked = sm(arch.replace("lto_", "sm_"))
         return Hit(
-            message=f"The CUDA tools there do not know the architecture {arch}.",
+            message=f"The CUDA tools in the log do not support the architecture {arch}.",
             evidence=evidence,
             variant=Refused(device=dotted(asked), cmake=seen.group("cmake") is not None) if asked else None,
         )
@@ -269,7 +269,7 @@ def _is_new(refused: str, first: str, here: str | None) -> bool:
     return have < need if have and need else capability(refused) >= _NEVER_DROPPED
 
 
-_NEVER_DROPPED = (7, 5)  # CUDA 13 removed all older ones
+_NEVER_DROPPED = (7, 5)  # CUDA 13 removed all architectures older than 7.5
 
 
 def _nvcc(facts: Facts) -> str | None:

@@ -11,7 +11,7 @@ How it shows
 Why it happens
     `export CUDA_HOME=$CUDA_HOME:/usr/local/cuda` was copied from an instruction for PATH. Or CUDA_HOME is empty:
     PyTorch then uses the folder above the nvcc that it finds on PATH. If that nvcc is a link or a script in
-    /usr/local/bin, the folder is /usr/local, which is no toolkit, and "cuda_runtime.h: No such file or directory"
+    /usr/local/bin, the folder is /usr/local, which is not a toolkit, and "cuda_runtime.h: No such file or directory"
     follows.
 
 What to do
@@ -141,7 +141,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Say whether a variable names the folder. If so, a wrong folder harms every program that reads the variable."""
+    """Return whether the folder comes from the variable CUDA_HOME or CUDA_PATH. If this folder is wrong, every program that reads the variable is harmed."""
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 
@@ -156,20 +156,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if proofs:
         path = proofs[0].groups["nvcc"]
         return Hit(
-            message=f"The build looked for nvcc in {path!r}: CUDA_HOME is not the folder of one toolkit there.",
+            message=f"The build looked for nvcc in {path!r}: so CUDA_HOME is not the folder of one toolkit.",
             evidence=building.lines(proofs),
             variant=Value(value=re.sub(r"(?:/|\\+)bin(?:/|\\+)nvcc(?:\.exe)?$", "", path)),
         )
     home = seen.group("home")
     if home:
-        message = f"CUDA_HOME was {home!r} there, which is not the folder of one toolkit."
+        message = f"CUDA_HOME was {home!r}, which is not the folder of one toolkit."
         return Hit(message=message, evidence=evidence, variant=Value(value=home))
     header = any(log.of("cuda-headers-incomplete") for log in seen.logs)
     parent = seen.group("parent")
     if not header:
         return None
     return Hit(
-        message=f"PyTorch used {parent} as the CUDA toolkit, because it found nvcc in its bin on PATH; the CUDA headers are in another folder.",
+        message=f"PyTorch used {parent} as the CUDA toolkit, because nvcc is in its folder bin, which is on PATH; the CUDA headers are in another folder.",
         evidence=evidence,
         variant=Value(value=parent or ""),
         confidence=Confidence.MEDIUM,
@@ -211,7 +211,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _folder_meant(facts: Facts, hit: Hit) -> str | None:
-    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: it has none."""
+    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: the value contains no absolute path."""
     value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
     if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
         return None

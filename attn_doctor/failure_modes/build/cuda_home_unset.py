@@ -189,7 +189,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None  # the TypeError alone may come from any program
     return Hit(
-        message=f"PyTorch found no CUDA toolkit there: none in {_places(facts)}.",
+        message=f"PyTorch found no CUDA toolkit in {_places(facts)}.",
         evidence=evidence,
         variant=Isolated() if seen.group("isolated") else None,
     )

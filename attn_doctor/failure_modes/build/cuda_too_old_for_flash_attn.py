@@ -108,7 +108,7 @@ def detect(facts: Facts) -> Hit | None:
     chosen = building.toolkit(facts)
     assert chosen is not None
     return Hit(
-        message=f"The nvcc that PyTorch would call is of CUDA {have}; flash-attn {row.release} needs {row.min_nvcc} or newer.",
+        message=f"The nvcc that PyTorch would call belongs to CUDA {have}; flash-attn {row.release} needs {row.min_nvcc} or newer.",
         evidence=(fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),),
     )
 

@@ -116,16 +116,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     header = seen.group("header")
     submodule = seen.group("submodule")
     of = "Composable Kernel (csrc/composable_kernel)" if header and header.startswith(("fmha", "ck")) else "CUTLASS"
-    what = f"{header} of {of} is not there" if header else "csrc/cutlass is empty"
+    what = f"{header} of {of} is missing" if header else "csrc/cutlass is empty"
     if submodule and not header:
-        what = f"The submodule {submodule} is not there"
+        what = f"The submodule {submodule} is missing"
     return Hit(message=f"{what}: the source was downloaded without its submodules.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fetch = commands.run(
         ("git", "submodule", "update", "--init", "--recursive"),
-        why=f"in the folder of the checkout of {subject.words(facts)}",
+        why=f"run this in the folder of the checkout of {subject.words(facts)}",
         changes="fills the folders of the submodules",
         risk="low",
         takes="about 100 MB",

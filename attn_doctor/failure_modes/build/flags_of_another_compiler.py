@@ -72,7 +72,7 @@ class Flag(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     flag = seen.captured()["flag"]
     return Hit(
-        message=f"{flag} is a flag of clang, and the compiler there is GCC, which does not support it. The Python there was built with clang.",
+        message=f"{flag} is a flag of clang, and the compiler is GCC, which does not support it. This Python was built with clang.",
         evidence=evidence,
         variant=Flag(flag=flag),
     )
@@ -97,7 +97,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         ),
         commands.by_hand(
             ("uv", "venv", "--clear", "--python", label),
-            "creates the environment .venv of this folder again, empty: install torch and your other packages in it, then flash-attn",
+            "creates the environment .venv of this folder again. The new environment is empty: install torch and your other packages into it, then flash-attn",
             "all packages of this environment",
             "medium",
             risk_text="all packages in this folder's .venv are removed",

@@ -45,7 +45,7 @@ MODE = FailureMode(
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
-    says="The source that is compiled uses std::optional, but the torch there is older than 2.2: its headers have c10::optional.",
+    says="The source that is compiled uses std::optional, but the installed torch is older than 2.2: its headers have c10::optional.",
     signs=(
         Sign(
             pattern=r"c10::optional<.{0,120}std::optional<|std::optional<.{0,160}c10::optional<",

@@ -254,7 +254,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "PyTorch looks there for the C++ compiler. Probably none is installed.",
+            "In that function PyTorch looks for the C++ compiler. Probably none is installed.",
             "subprocess.CalledProcessError or FileNotFoundError",
         )
     seen = cut_logs.told(seen)
@@ -272,8 +272,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     if all(_ONLY_CHECKED in m.text for m in seen.matches):
         return Hit(
-            message="PyTorch did not find cl on PATH. setuptools finds an installed Visual Studio without PATH, so this is the cause only if the "
-            "build ended there.",
+            message="PyTorch did not find cl on PATH. If the build ended at that line, this is the cause. If the build continued, it is not the cause: setuptools finds an "
+            "installed Visual Studio without PATH.",
             evidence=evidence,
             variant=NotSure(),
             confidence=Confidence.LOW,
@@ -298,7 +298,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
     if isinstance(hit.variant, NotSure):
         prompt = Fix(
-            title="Build where cl.exe is on PATH",
+            title="Build in a prompt that has cl.exe on PATH",
             steps=(system_tools.native_prompt(facts),),
             verify=building.verify(facts),
         )

@@ -127,7 +127,9 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return _by_facts(facts, seen)  # a hint alone, such as torch's warning about an unknown compiler, is no failure
+        return _by_facts(
+            facts, seen
+        )  # a hint alone, such as torch's warning about an unknown compiler, is not a failure
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:
@@ -153,7 +155,7 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
     if not failed or torch is None or have is None or torch < _FIRST_TORCH or have >= _FIRST_GCC:
         return None
     return Hit(
-        message=f"A build failed, and the gcc there is {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",
+        message=f"A build failed, and gcc is version {gcc}: the headers of torch {facts.torch.version} need gcc 9 or newer.",
         evidence=building.lines(failed[-1:]),
         confidence=Confidence.MEDIUM,
     )

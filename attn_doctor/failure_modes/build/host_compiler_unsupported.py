@@ -219,7 +219,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if limit:
         return Hit(
-            message=f"A gcc newer than {limit} was called, and the nvcc there supports none newer than {limit}.",
+            message=f"A gcc newer than {limit} was called, and {limit} is the newest gcc that this nvcc supports.",
             evidence=evidence,
             variant=Newest(gcc=int(limit)) if limit.isdigit() else None,
         )
@@ -227,7 +227,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         studio = seen.group("studio")
         newest = f": the newest Visual Studio that it supports is {studio}" if studio else ""
         return Hit(
-            message=f"The nvcc there does not support this {kind} compiler{newest}.",
+            message=f"This nvcc does not support this {kind} compiler{newest}.",
             evidence=evidence,
             variant=Newest(studio=int(studio)) if studio else None,
         )
@@ -240,7 +240,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     headers = seen.group("headers")
     return Hit(
-        message="nvcc cannot read the headers of the host compiler or C library there: they are newer than this nvcc.",
+        message="nvcc cannot read the headers of the host compiler or of the C library: they are newer than this nvcc.",
         evidence=evidence,
         # CUDA 11.7 and newer support gcc 11; older ones support gcc 10 at most.
         variant=Newest(gcc=int(headers) - 1) if headers else None,

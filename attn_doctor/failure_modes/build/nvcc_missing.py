@@ -213,7 +213,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return called
         return cut_logs.hit(
             Seen(tuple(m for m in seen.matches if "cut" not in m.groups or not _starts(m)), seen.logs),
-            "setup.py asks nvcc for its version there. Probably the CUDA folder has no nvcc, or no CUDA folder was found.",
+            "In that function setup.py asks nvcc for its version. Probably the CUDA folder has no nvcc, or no CUDA folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
         )
     nvcc = (seen.group("nvcc") or "").replace("\\\\", "\\")  # a path of Windows, as Python's repr writes it
@@ -241,10 +241,10 @@ def _in_call(seen: Seen) -> Hit | None:
     if not below or named:
         return None
     home = seen.group("home")
-    where = f" in {home}/bin" if home else ""
+    where, place = (f" in {home}/bin", "in that folder") if home else ("", "where the build looks for it")
     return Hit(
-        message=f"The log is cut: the build starts nvcc{where} there, and the log ends in Python's subprocess, which starts programs. Probably there is "
-        "no nvcc in that folder. To be sure, send the line below it that begins with FileNotFoundError or PermissionError.",
+        message=f"The log is cut: its last lines show that the build starts nvcc{where}, and the error is missing. Probably nvcc is not {place}. To be sure, "
+        "run `attn-doctor diagnose` with the whole log: the missing line begins with FileNotFoundError or PermissionError.",
         evidence=tuple(
             Evidence(kind="log", file=m.file, line=m.line, text=m.text)
             for m in (*(m for m in seen.matches if "home" in m.groups), last)
@@ -265,7 +265,7 @@ _NVCCS = "/usr/local/cuda*/bin/nvcc"
 
 def _another_folder(facts: Facts, home: str | None) -> Fix:
     """Return the fix that looks for a folder with nvcc, and sets CUDA_HOME to this folder."""
-    none = "if it prints none, use the next fix"
+    none = "if it prints nothing, use the next fix"
     if facts.system.os == "windows":
         look = commands.by_hand(
             ("where.exe", "nvcc"),
@@ -274,7 +274,12 @@ def _another_folder(facts: Facts, home: str | None) -> Fix:
             "none",
         )
         return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
-    look = commands.by_hand(("sh", "-c", f"ls -d {_NVCCS}"), f"prints each nvcc there; {none}", "nothing", "none")
+    look = commands.by_hand(
+        ("sh", "-c", f"ls -d {_NVCCS}"),
+        f"prints the path of each nvcc in /usr/local/cuda*/bin; {none}",
+        "nothing",
+        "none",
+    )
     steps: tuple[Step, ...] = (look,)
     if commands.shell_of(facts) == "bash":
         not_that = f", in place of {home}" if home else ""

@@ -56,7 +56,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD108",
     slug="nvcc-torch-cuda-mismatch",
-    title="nvcc and torch are of different CUDA majors",
+    title="nvcc and torch have different CUDA major versions",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -136,7 +136,7 @@ def detect(facts: Facts) -> Hit | None:
     chosen = building.toolkit(facts)
     assert chosen is not None
     return Hit(
-        message=f"The nvcc that PyTorch would call is of CUDA {have}, and your torch was built for CUDA {need}: PyTorch refuses to compile.",
+        message=f"The nvcc that PyTorch would call belongs to CUDA {have}, and your torch was built for CUDA {need}: PyTorch refuses to compile.",
         evidence=(
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, "torch.cuda"),
@@ -162,11 +162,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     have, need = seen.group("nvcc"), seen.group("torch")
     if have and need:
-        message = f"nvcc there is of CUDA {have}, torch was built for CUDA {need}: PyTorch refuses to compile."
+        message = f"nvcc belongs to CUDA {have}, torch was built for CUDA {need}: PyTorch refuses to compile."
     elif need:
-        message = f"nvcc there has another CUDA major version than torch, which was built for CUDA {need}."
+        message = f"nvcc has another CUDA major version than torch, which was built for CUDA {need}."
     else:
-        message = f"nvcc there is of CUDA {have}, torch was built for another major." if have else MODE.title + "."
+        message = (
+            f"nvcc belongs to CUDA {have}, torch was built for another major version." if have else MODE.title + "."
+        )
     return Hit(message=message, evidence=evidence, variant=Majors(nvcc=have, torch=need), confidence=Confidence.HIGH)
 
 

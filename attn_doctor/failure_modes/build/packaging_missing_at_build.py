@@ -36,7 +36,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD102",
     slug="packaging-missing-at-build",
-    title="A small package is missing where another package is built",
+    title="A small package is missing in the environment that builds another package",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

@@ -35,7 +35,7 @@ from attn_doctor.model.findings import Fix, Severity
 MODE = FailureMode(
     code="AD123",
     slug="sdist-packaging-bug",
-    title="A package reads a file that is not in it",
+    title="A package's setup.py reads a file that its source archive does not contain",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

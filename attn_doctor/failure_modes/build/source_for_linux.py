@@ -109,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     probe = all(m.groups.get("library") == "aio" for m in proofs)
     if probe and not seen.group("operator") and not any(building.in_build(seen, m) for m in proofs):
         # On Windows DeepSpeed prints this at each import: it tries to link a test program.
-        said = "DeepSpeed looked for aio.lib, a library of Linux, and goes on without it: this is no failure."
+        said = "DeepSpeed looked for aio.lib, a library of Linux, and continues without it: this is not a failure."
         return Hit(message=said, evidence=building.lines(proofs), severity=Severity.INFO)
     end = "they were written for Linux"
     if first.get("library") or first.get("option"):
@@ -141,7 +141,7 @@ def _newer(facts: Facts, name: str | None) -> Fix:
     """Return the fix that builds the newest sources: a later commit may compile on Windows."""
     pull = commands.by_hand(
         ("git", "pull"),
-        "in the folder of the sources, if you build a checkout: later commits often compile on Windows. Then build again",
+        "run this in the folder of the sources, if you build a checkout: later commits often compile on Windows. Then build again",
         "the checkout",
     )
     steps = [pull]
@@ -155,6 +155,6 @@ def _newer(facts: Facts, name: str | None) -> Fix:
 
 
 def _under_wsl(facts: Facts) -> Fix:
-    words = "installs Linux inside Windows: create an environment in it, and install the package there, where its sources compile"
+    words = "installs Linux inside Windows: create an environment inside this Linux, and install the package into it: its sources compile on Linux"
     step = commands.by_hand(("wsl.exe", "--install"), words, "installs WSL2", elsewhere=True)
     return Fix(title="Use the package in WSL2", steps=(step,), verify=subject.verify(facts))

@@ -70,7 +70,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _of_the_rest(seen, evidence)
     of_torch = any("torch" in m.text.lower() for m in seen.matches)
     return Hit(
-        message="Microsoft's compiler says that `std` is ambiguous in a header of torch. With USE_CUDA defined, torch leaves out the code that it refuses.",
+        message="Microsoft's compiler says that `std` is ambiguous in a header of torch. If USE_CUDA is defined, torch leaves out the code that this compiler refuses.",
         evidence=evidence,
         confidence=Confidence.HIGH if of_torch else Confidence.MEDIUM,
     )

@@ -46,7 +46,7 @@ from attn_doctor.model.steps import Install, Step, name_of
 MODE = FailureMode(
     code="AD101",
     slug="torch-missing-at-build",
-    title="torch is missing where a package is built",
+    title="torch is missing in the environment that builds a package",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
@@ -180,11 +180,13 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
         steps.append(commands.by_hand(("RUN", "pip", "install", *torch), f"{before}: {why}", ordered.file))
     small = tuple(text for text in built_packages.imports(name) if text != "torch")
     steps.append(
-        commands.by_hand(("RUN", "pip", "install", *small), f"{before}: the setup of {name} imports them", ordered.file)
+        commands.by_hand(
+            ("RUN", "pip", "install", *small), f"{before}: the setup.py of {name} imports these packages", ordered.file
+        )
     )
     words = (
-        f"replaces line {ordered.line}, or its part for {name}: it is built after torch; its setup uses the finished wheel for that torch, if "
-        "there is one"
+        f"replaces line {ordered.line}, or its part for {name}: {name} is built after torch; if there is a finished wheel for that torch, its setup.py installs "
+        "this wheel"
     )
     argv = ("RUN", "pip", "install", "--no-build-isolation", ordered.requirement)
     steps.append(commands.by_hand(argv, words, ordered.file))
@@ -232,7 +234,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         return cut_logs.hit(
             seen,
-            "setup.py imports torch there. Probably torch is missing: pip and uv build in a temporary environment of their own.",
+            "That line of setup.py imports torch. Probably torch is missing: pip and uv build in a temporary environment of their own.",
             "ModuleNotFoundError or ImportError",
         )
     seen = cut_logs.told(seen)
@@ -247,12 +249,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ):
         return Hit(
             message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment. The "
-            f"torch {facts.torch.version} of your environment is not visible there.",
+            f"torch {facts.torch.version} of your environment is not visible to that build.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if not building_it:
-        return Hit(message="torch is not installed there.", evidence=evidence, confidence=Confidence.LOW)
+        return Hit(message="The log shows that torch is not installed.", evidence=evidence, confidence=Confidence.LOW)
     return Hit(
         message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment.",
         evidence=building.lines(seen.matches),
@@ -266,7 +268,7 @@ class CutInHook(Variant, frozen=True):
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit for a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
 
-    In all logs that we know, a package that imports torch failed there at that import.
+    In all known logs that end so, the import of torch failed.
     """
     hooks = [m for m in seen.matches if "hook" in m.groups]
     name = subject.stated(facts)
@@ -282,9 +284,9 @@ def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
     ):
         return None
     return Hit(
-        message=f"The log is cut: it ends where pip asks {name} for its build requirements, and the line that names the error is missing. Probably its setup "
-        "imports torch there, and pip builds in a temporary environment that has no torch. To be sure, send the line below it that begins with "
-        "ModuleNotFoundError.",
+        message=f"The log is cut: it ends where pip asks {name} for its build requirements, and the line that names the error is missing. Probably the "
+        f"setup.py of {name} imports torch, and pip builds in a temporary environment that has no torch. To be sure, run `attn-doctor diagnose` with the whole "
+        "log: the missing line begins with ModuleNotFoundError.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in hooks[:2]),
         variant=CutInHook(),
         confidence=Confidence.LOW,

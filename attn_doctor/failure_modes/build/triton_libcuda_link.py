@@ -146,7 +146,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _on_windows(facts, extended=isinstance(hit.variant, NoMessage) and hit.variant.extended)
     library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
     if library is None:
-        step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in what it prints", "nothing")
+        step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in the output", "nothing")
         return (Fix(title="See where the driver's library is", steps=(step,), verify=building.verify(facts)),)
     folder = library.rpartition("/")[0] or "/"
     named = commands.variable("TRITON_LIBCUDA_PATH", folder, "the folder in which triton then looks for libcuda")

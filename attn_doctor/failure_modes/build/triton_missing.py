@@ -102,7 +102,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="There is no triton for that platform or Python, or none is installed.",
+            message="triton does not exist for that platform or Python, or it is not installed.",
             evidence=evidence,
             severity=Severity.ERROR
             if seen.group("raised")
@@ -111,9 +111,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     notice = any(m.strength == "context" for m in seen.matches)
     hints = tuple(m for m in seen.matches if m.strength == "hint")
     if notice:
-        message = "triton is not installed there; the program says so and goes on."
+        message = "triton is not installed; the program reports this and continues."
         return Hit(message=message, evidence=building.lines(hints), severity=Severity.INFO)
-    return Hit(message="triton is not installed there.", evidence=building.lines(hints), confidence=Confidence.MEDIUM)
+    return Hit(
+        message="The log shows that triton is not installed.",
+        evidence=building.lines(hints),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

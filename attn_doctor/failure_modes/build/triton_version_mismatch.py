@@ -104,9 +104,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
         )
     if name and module:
-        message = f"{module} there has no {name}: the code that uses it was written for another release of triton."
+        message = f"{module} has no {name}: the code that calls {name} was written for another release of triton."
     else:
-        message = "The code that uses triton was written for another release than the triton there."
+        message = "The code that uses triton was written for another release than the installed triton."
     return Hit(message=message, evidence=evidence)
 
 
@@ -134,13 +134,15 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     windows = facts.system.os == "windows"
     line = Install(
         requirements=(f"triton-windows=={triton}.*" if windows else f"triton=={triton}.*",),
-        why="the triton that was made for the torch there",
+        why="the triton that was made for the installed torch",
         changes="triton",
     )
     steps = torch_asked.steps(
         facts, line, of, "3.1 is for torch 2.5, 3.2 for 2.6, 3.3 for 2.7, 3.4 for 2.8, 3.5 for 2.9, and so on"
     )
-    kept = Fix(title="Install the triton of the torch that is there", steps=steps, verify=commands.check(facts))
+    kept = Fix(
+        title="Install the triton that was made for the installed torch", steps=steps, verify=commands.check(facts)
+    )
     if windows:
         return (kept,)
     both = torch_steps.newest(

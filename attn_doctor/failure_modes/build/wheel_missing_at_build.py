@@ -36,7 +36,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 MODE = FailureMode(
     code="AD103",
     slug="wheel-missing-at-build",
-    title="wheel or setuptools is missing where a package is built",
+    title="wheel or setuptools is missing in the environment that builds a package",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",

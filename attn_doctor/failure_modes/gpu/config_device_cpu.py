@@ -189,18 +189,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence = Confidence.MEDIUM
     elif not named:
         cause = Cause(why="number")
-        message = f"The program there was told to use the device {device}, which is no device's name: Ultralytics hides every GPU from torch then."
+        message = f"The program was told to use the device {device}, which is no device's name: Ultralytics hides every GPU from torch then."
         confidence = Confidence.MEDIUM
     elif hidden:
-        cause, message = Cause(why="hidden"), f"{_VARIABLE} hides every GPU from the program there."
+        cause, message = Cause(why="hidden"), f"{_VARIABLE} hides every GPU from the program."
     elif device is not None and count not in (None, "0"):
         cause = Cause(why="number", count=int(count))
-        message = f"The program there was told to use device {device}, and sees {count} GPU(s)."
+        message = f"The program was told to use device {device}, and sees {count} GPU(s)."
     elif any("ordinal" in m.text for m in proven):
-        cause, message = Cause(why="number"), "A program there asked for a GPU number that no GPU has."
+        cause, message = Cause(why="number"), "A program asked for a GPU number that no GPU has."
     else:
         cause = Cause(why="unknown")
-        message = "The program there sees no GPU: the GPU is hidden, or torch cannot use it, or there is none."
+        message = "The program sees no GPU: the GPU is hidden, or torch cannot use the GPU, or the machine has no GPU."
         confidence = Confidence.MEDIUM
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 

@@ -92,7 +92,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
         else "NVIDIA's container toolkit is missing, or not configured."
     )
     return Hit(
-        message=f"{name.capitalize()} there cannot pass the GPU into containers: {why}",
+        message=f"{name.capitalize()} cannot pass the GPU into containers: {why}",
         evidence=evidence,
         variant=Engine(name=name),
         confidence=Confidence.HIGH,
@@ -111,7 +111,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
-    """Return the fix for Docker Desktop: if the log does not show the operating system, and for WSL, where Docker usually is Docker Desktop."""
+    """Return the fix for Docker Desktop: used if the log does not show the operating system, and for WSL, because Docker in WSL is usually Docker Desktop."""
     known = isinstance(facts.system.os, str) and not places.wsl(facts)
     if engine != "docker" or known:
         return ()
@@ -127,7 +127,7 @@ def _of_the_host(facts: Facts) -> Facts:
 
 
 def _has_none(facts: Facts) -> bool:
-    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, where the bus shows no GPU."""
+    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, because their bus shows no GPU."""
     elsewhere = facts.system.os in ("windows", "darwin") or places.wsl(facts)
     return nvidia_on_bus(facts) == () and nvidia_present(facts) is not True and not elsewhere
 
@@ -136,7 +136,7 @@ def _without_gpu(facts: Facts) -> Fix:
     """Return the fix for a host on whose bus no NVIDIA GPU was seen. It looks again: a log with only "VGA" lines does not show every GPU."""
     look = commands.by_hand(
         ("lspci", "-d", "10de:"),
-        "lists the NVIDIA devices of the host; the log shows none. If it lists none, no toolkit helps",
+        "lists the NVIDIA devices of the host; the log shows no device. If the command lists no device, the toolkit does not help",
         "nothing",
         "none",
     )

@@ -244,9 +244,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     build = any("build" in m.groups for m in seen.matches)
     asked = any("--gpus" in m.text or "--runtime" in m.text or " --nv" in m.text for m in seen.matches)
     message = (
-        "There is no GPU while an image is built: steps that need a GPU have to run later, in the container."
+        "There is no GPU while a container image is built: steps that need a GPU have to run later, in the container."
         if build
-        else "The container there was not given the GPU of its host."
+        else "The container was not given the GPU of its host."
     )
     typed = seen.group("run")
     engine = seen.group("engine")
@@ -346,7 +346,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         return (
             Fix(
-                title="Run it in the container: there is no GPU while an image is built",
+                title="Run the program in the container: there is no GPU while a container image is built",
                 steps=(later,),
                 verify=verify,
             ),

@@ -43,7 +43,7 @@ from attn_doctor.model.versions import parse
 MODE = FailureMode(
     code="AD404",
     slug="cuda-forward-compat-804",
-    title="A forward-compatibility libcuda on a GPU that does not allow it",
+    title="A forward-compatibility libcuda on a GPU that does not support it",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     stops="gpu",
@@ -152,13 +152,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ahead: tuple[Step, ...] = ()
         else:
             folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
-            before = "the host's own libcuda is there (on RHEL and Rocky in /usr/lib64), and is then found before the one in the compat folder"
+            before = "the host's own libcuda is in this folder (on RHEL and Rocky in /usr/lib64), and is then found before the one in the compat folder"
             ahead = (commands.in_front(facts, "LD_LIBRARY_PATH", folder, before),)
         steps: tuple[Step, ...] = (
             *ahead,
             commands.by_hand((), f"permanently: {why}" if ahead else why, "a new container", "none"),
         )
-        off = Fix(title="Do not use the compat libraries of the image", steps=steps, verify=verify)
+        off = Fix(title="Do not use the CUDA compat libraries of the container image", steps=steps, verify=verify)
     newer = nvidia_drivers.install(facts)
     # If the host's own driver can run torch's CUDA, it is enough: nothing has to be installed, and no reboot is needed.
     return (*newer, *([off] if off else [])) if _too_old(facts) else (*([off] if off else []), *newer)

@@ -166,7 +166,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines = {m.line for m in matches}
     asynchronous = all(m.text.find("CUDA error:") >= 0 for m in matches)
     return Hit(
-        message=f"CUDA did not start there{f': {said}' if said else ', and does not say why'}.",
+        message=f"CUDA did not start{f': {said}' if said else ', and the log does not say why'}.",
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         confidence=Confidence.MEDIUM if asynchronous or wsl else Confidence.HIGH,
     )

@@ -137,7 +137,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made[1:1] = torch_steps.newest(facts, "Install a newer torch", why=why, reinstall=True)
     variables = facts.environment if isinstance(facts.environment, tuple) else ()
     if any(v.name == "LD_LIBRARY_PATH" and v.value for v in variables):
-        unset = commands.without_library_path(facts, "torch may load a cuBLAS or cuDNN of another version from it")
+        unset = commands.without_library_path(
+            facts, "torch may load a cuBLAS or cuDNN of another version from this path"
+        )
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)
 

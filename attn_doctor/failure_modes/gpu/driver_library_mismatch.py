@@ -57,7 +57,7 @@ MODE = FailureMode(
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
     ),
-    says="The driver's libraries there have another version than the loaded kernel module.",
+    says="The driver's libraries have another version than the loaded kernel module.",
     signs=(
         Sign(
             pattern=r"[Dd]river/[Ll]ibrary version mismatch",
@@ -152,7 +152,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (restart,)
     step = commands.by_hand(
         (),
-        "remove the NVIDIA driver packages (libcuda, libnvidia-*) from the image: a container gets these libraries from its host",
+        "remove the NVIDIA driver packages (libcuda, libnvidia-*) from the container image: a container gets these libraries from its host",
         "another image",
     )
-    return (Fix(title="Remove the driver from the image", steps=(step,), verify=commands.check(facts)), restart)
+    return (
+        Fix(title="Remove the driver from the container image", steps=(step,), verify=commands.check(facts)),
+        restart,
+    )

@@ -194,7 +194,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class OfAmd(Variant, frozen=True, kw_only=True):
-    """Say that the GPU there is from AMD, so that an NVIDIA driver does not help; and whether ZLUDA replaces CUDA."""
+    """Say that the GPU is from AMD, so an NVIDIA driver does not help, and whether ZLUDA replaces CUDA."""
 
     zluda: bool = False
 
@@ -223,7 +223,7 @@ def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
     if amd_gpus(facts) or cuda_start.works(facts):
         return None
     return Hit(
-        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU there, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
+        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
         evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV[:3])]),
         variant=Unread(),
         confidence=Confidence.LOW,
@@ -252,28 +252,28 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cards and (proofs or none_seen) and nvidia_present(facts) is not True:
         named = f": {cards[0].name}" if isinstance(cards[0].name, str) else ""
         return Hit(
-            message=f"The torch there is a build for NVIDIA GPUs, but the GPU is from AMD{named}.",
+            message=f"The installed torch is a build for NVIDIA GPUs, but the GPU is from AMD{named}.",
             evidence=evidence,
             variant=OfAmd(),
         )
     if not proofs and any("unlinked" in m.groups for m in seen.matches):
         return Hit(
-            message="libcuda.so is not found there: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
+            message="libcuda.so is not found: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
             evidence=evidence,
             variant=Unlinked(),
             confidence=Confidence.MEDIUM,
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
     message = (
-        "No NVIDIA driver works there: it is not installed, not loaded, or this machine has no NVIDIA GPU."
+        "No NVIDIA driver works: the driver is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
-        else "CUDA found no GPU there: the GPU is hidden, was not passed in, its driver is not loaded, or there is none."
+        else "CUDA found no GPU: the GPU is hidden, it was not passed into the container, its driver is not loaded, or the machine has no GPU."
     )
     if only_intel(facts):
         message = "The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that."
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:
-        message = "Secure Boot refuses the driver's module there: the key that signed it is not enrolled."
+        message = "Secure Boot refuses the driver's kernel module: the key that signed the module is not enrolled."
     return Hit(
         message=message,
         evidence=evidence,

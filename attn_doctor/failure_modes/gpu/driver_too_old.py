@@ -214,25 +214,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if image:
         return Hit(
-            message=f"The image needs a driver that supports CUDA {image}, and the driver of this host is older.",
+            message=f"The container image needs a driver that supports CUDA {image}, and the driver of this host is older.",
             evidence=evidence,
             variant=OfImage(cuda=image),
         )
     if found:
         number = int(found)
-        message = f"The driver there supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
+        message = f"This driver supports CUDA {number // 1000}.{number % 1000 // 10} at most, and torch was built for a newer CUDA."
         return Hit(message=message, evidence=evidence)
     if any("PTX" in m.text or "Ptx" in m.text for m in seen.matches):
-        message = "The driver there is older than the CUDA that a kernel was compiled with, and cannot compile its PTX."
+        message = "The driver is older than the CUDA version with which a kernel was compiled, and cannot compile the kernel's PTX."
         return Hit(message=message, evidence=evidence)
     if any(re.search(r"sm_\d+ is not compatible", m.text) for log in seen.logs for m in log.of("no-kernel-image")):
         return Hit(
-            message="The driver there may be too old; more likely, torch has no code for the GPU.",
+            message="The driver may be too old; more likely, torch has no code for the GPU.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )
     return Hit(
-        message="The driver there is older than the CUDA that torch was built for.",
+        message="The driver is older than the CUDA version for which torch was built.",
         evidence=evidence,
     )
 
@@ -275,7 +275,7 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
             host
         ),  # the newest driver: the image compares the exact CUDA release, not only its major
         Fix(
-            title="Start this image without its check of the driver version",
+            title="Start the container image without its check of the driver version",
             steps=(anyway,),
             verify=commands.check(facts),
         ),
@@ -302,7 +302,7 @@ def _older_torch(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _of_nvidia(facts: Facts) -> bool:
-    """Say whether the torch there is NVIDIA's own, which fits its JetPack."""
+    """Return whether the torch in the log is NVIDIA's own, which fits its JetPack."""
     return isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

@@ -116,13 +116,13 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" for m in seen.matches):
         return Hit(
-            message="transformers warns that the model is not in half precision; the program goes on.",
+            message="transformers warns that the model is not in half precision; the program continues.",
             evidence=evidence,
             severity=Severity.INFO,
         )
     if seen.group("card"):
         return Hit(
-            message="bfloat16 was asked for on a GPU that is older than Ampere and does not have it.",
+            message="bfloat16 was requested on a GPU that is older than Ampere and does not support bfloat16.",
             evidence=evidence,
         )
     return Hit(

@@ -148,11 +148,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     have, old, half = seen.group("have"), seen.group("major"), seen.group("half")
     message = "flash-attn was called on a GPU that is too old for it, and refused."
     if old:
-        message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, the GPU there has {str(have).replace(', ', '.')}."
+        message = f"xformers' FlashAttention needs compute capability {old}.{seen.group('minor')} or newer, this GPU has {str(have).replace(', ', '.')}."
     elif half:
         message = "xformers was called with bfloat16 on a GPU that is older than Ampere, and has no kernel for that."
     elif have:
-        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, the GPU there has {have}."
+        message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, this GPU has {have}."
     return Hit(
         message=message,
         evidence=evidence,
@@ -166,13 +166,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_xformers(facts)
     if version(facts, "flash-attn") is None:
         return (_own(facts),) if hit.variant is not None else ()
-    step = commands.uninstall("flash-attn", why="it cannot run on this GPU, and code that finds it tries to use it")
+    step = commands.uninstall(
+        "flash-attn", why="flash-attn cannot run on this GPU, and programs that find flash-attn try to use it"
+    )
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
-    step = commands.uninstall("flash-attn", why="it cannot run on such a GPU, and code that finds it tries to use it")
+    step = commands.uninstall(
+        "flash-attn", why="flash-attn cannot run on such a GPU, and programs that find flash-attn try to use it"
+    )
     return (Fix(title="Remove flash-attn", steps=(step,), verify=commands.check(facts)), _own(facts))
 
 

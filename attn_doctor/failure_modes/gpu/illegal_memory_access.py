@@ -91,7 +91,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     where = "; the traceback ends in flash_attn, but the fault may be in an earlier call" if in_flash else ""
     return Hit(
-        message=f"A GPU kernel there used memory that is not its own{where}.",
+        message=f"A GPU kernel used memory that does not belong to it{where}.",
         evidence=evidence,
         confidence=Confidence.HIGH,
     )

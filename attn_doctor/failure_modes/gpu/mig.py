@@ -116,7 +116,7 @@ _VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
 def detect(facts: Facts) -> Hit | None:
-    gpus = facts.graphics.gpus  # an unknown MIG mode is no sign of MIG: it is not reported as undetermined
+    gpus = facts.graphics.gpus  # an unknown MIG mode is not a sign of MIG: it is not reported as undetermined
     cut = [(index, gpu) for index, gpu in enumerate(gpus if isinstance(gpus, tuple) else ()) if gpu.mig is True]
     if not cut:
         return None
@@ -160,7 +160,7 @@ def _note(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     cut = any(m.strength == "context" for m in seen.matches)
     if not cut and not any("num_gpus" in m.text for m in seen.matches):
-        return None  # a count of 0 is no sign of MIG
+        return None  # a count of 0 is not a sign of MIG
     told = all("asked" in m.groups for m in seen.matches if m.strength != "context")  # the answer is in another line
     return Hit(
         message="CUDA counted a different number of GPUs than torch"

@@ -135,7 +135,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if seen.group("duplicate"):
         kind, message = (
             "duplicate",
-            "Two processes of the training were given the same GPU: NCCL needs one GPU for each.",
+            "Two processes of the training were given the same GPU: NCCL needs a separate GPU for each process.",
         )
     elif "ncclSystemError" in text or seen.group("system"):
         kind, message = (

@@ -69,8 +69,8 @@ def detect(facts: Facts) -> Hit | None:
     ):
         return None
     return Hit(
-        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn runs only where there is "
-        "a GPU (to judge for a GPU that is elsewhere, such as an RTX 4090: `attn-doctor check --gpu 8.9`).",
+        message="This machine has no GPU that PyTorch can use: it trains on the CPU. flash-attn runs only on a machine "
+        "with a GPU (to judge for the GPU of another machine, such as an RTX 4090: `attn-doctor check --gpu 8.9`).",
         evidence=(fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus"),),
         certainty=Certainty.OBSERVED,
     )

@@ -262,7 +262,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
         return Hit(
-            message=f"The kernels of xformers there support compute capability {most} at most, and the GPU has {card}.",
+            message=f"The kernels of this xformers support compute capability {most} at most, and the GPU has {card}.",
             evidence=evidence,
             variant=Lacking(binary="xformers"),
             severity=Severity.ERROR,
@@ -272,7 +272,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         archs = seen.group("archs")
         held = f"has code for {', '.join(archs.split())}, but not" if archs else "has no code"
         return Hit(
-            message=f"torch there {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
+            message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=Lacking(binary="torch"),
             severity=Severity.ERROR,
@@ -286,11 +286,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
-        message = f"{binary} there has no code for the GPU (torch itself prints no warning about the GPU)."
+        message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
     elif _of_jetsons_torch(facts):
-        message = "A library there has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
+        message = "A library has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
-        message = "A binary there has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        message = (
+            "A binary has no code for the GPU: torch, or the extension that is called in the lines above the error."
+        )
     return Hit(
         message=message,
         evidence=evidence,
@@ -309,7 +311,7 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
         )
         if first is not None:
             return Hit(
-                message=f"torch there is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
+                message=f"torch is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
                 evidence=building.lines(hints),
                 variant=Lacking(binary="torch"),
                 confidence=Confidence.MEDIUM,

@@ -108,7 +108,7 @@ MODE = FailureMode(
 # There is no `detect`: no fact says how much memory a program will need.
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-# YOLO12: attention on feature maps of strides 16 and 32, there in four areas or one, with heads that are 32 channels wide.
+# YOLO12: attention on feature maps of strides 16 and 32, divided into four areas or not divided, with heads that are 32 channels wide.
 _STRIDES, _AREAS, _MOST_HEADS = (16, 32), (4, 1), 40
 
 
@@ -145,7 +145,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     sizes = [(m, _bytes(m)) for m in proofs if "size" in m.groups]
-    asked = f" when {sizes[0][0].groups['size']} {sizes[0][0].groups['unit']} were asked for" if sizes else ""
+    asked = f" when {sizes[0][0].groups['size']} {sizes[0][0].groups['unit']} were requested" if sizes else ""
     batch, imgsz = seen.group("batch"), seen.group("imgsz")
     heads = None
     if sizes and batch and imgsz:
@@ -159,9 +159,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         for m in seen.matches
     )
     if heads:
-        why = f" That is an attention matrix of {batch} x {heads} heads at {imgsz} pixels: attention ran unfused."
+        why = (
+            f" The request was an attention matrix of {batch} x {heads} heads at {imgsz} pixels: attention ran unfused."
+        )
     elif near:
-        why = " It was an attention matrix: attention ran unfused, and a fused kernel never makes one."
+        why = " The memory was requested for an attention matrix: attention ran unfused, and a fused kernel never makes such a matrix."
     else:
         why = ""
     return Hit(
@@ -227,7 +229,7 @@ def _smaller(*, several: bool) -> str:
 
 _PLAIN = re.compile(r"[\w ./=,:@+\\-]+")
 _BATCH = re.compile(r"(?<= )(?P<option>batch=|--batch(?:-size)?[ =])(?P<size>-?[\d.]+)(?= |$)")
-_DEFAULT = 16  # of Ultralytics, https://docs.ultralytics.com/usage/cfg/
+_DEFAULT = 16  # the default batch of Ultralytics, https://docs.ultralytics.com/usage/cfg/
 
 
 def _with_half_the_batch(facts: Facts) -> tuple[str, ...]:

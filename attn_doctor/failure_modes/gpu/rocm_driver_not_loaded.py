@@ -101,15 +101,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
     if all("torch" in m.groups for m in seen.matches):
         return Hit(
-            message="The torch for AMD GPUs there sees no GPU: the driver or its devices are missing, or this user may not open them.",
+            message="The torch for AMD GPUs sees no GPU: the driver or its devices are missing, or this user may not open them.",
             evidence=building.lines(seen.matches),
             variant=Stands(by="missing"),
             confidence=Confidence.MEDIUM,
         )
     message = (
-        "The AMD GPU is there, but this user may not open /dev/kfd, which ROCm needs."
+        "The AMD GPU is in the machine, but this user may not open /dev/kfd, which ROCm needs."
         if by == "refused"
-        else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded there, or its devices are not visible."
+        else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded, or its devices are not visible."
     )
     return Hit(
         message=message,

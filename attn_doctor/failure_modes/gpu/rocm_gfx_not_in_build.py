@@ -157,7 +157,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
     row = amd.override(gfx) if gfx else None
     told = _names(facts) or (", ".join(row.cards.split(", ")[:3]) if row else None)
-    card = f"{gfx} ({told})" if gfx and told else gfx or "the AMD GPU there"
+    card = f"{gfx} ({told})" if gfx and told else gfx or "this AMD GPU"
     inside = said.get("inside")
     crashed = all(m.strength == "hint" for m in seen.matches)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
@@ -173,7 +173,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         "compiled": f"A library there has code for {built} and none for {card}. PyTorch's own wheels have code for {gfx}: it is an extension that was compiled for another GPU.",
         "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
-        "compiler": f"The compiler of the ROCm there is older than the GPU: it does not support {card}.",
+        "compiler": f"The compiler of this ROCm is older than the GPU: it does not support {card}.",
         "dropped": f"ROCm has not supported {card} since {dropped}: HIP finds the GPU, and no build has code for it.",
         "crash": f"The process died inside of HIP ({inside}), which runs torch on AMD GPUs: probably the build has no code for {card}.",
     }[case]
@@ -260,7 +260,7 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
     https://huggingface.co/docs/bitsandbytes/main/en/installation
     """
     verify, arch = commands.check(facts), gfx or "gfxNNNN"
-    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU there: gfxNNNN", "nothing", "none"),)
+    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU: gfxNNNN", "nothing", "none"),)
     way = "the folder of its sources" if package is None else f"the folder of the sources of {package}"
     if package == "bitsandbytes":
         option, pip = f"-DBNB_ROCM_ARCH={arch}", (*commands.starting(facts), "-m", "pip", "install", ".")
@@ -281,7 +281,7 @@ def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[F
             f"in {way}: build it again for {arch}. CMake's option is -DAMDGPU_TARGETS={arch} (older projects) or -DGPU_TARGETS={arch}; for an extension "
             f"of torch, which setup.py compiles, set PYTORCH_ROCM_ARCH={arch}"
         )
-        steps = (commands.by_hand((), words, "the GPUs that it has code for"),)
+        steps = (commands.by_hand((), words, f"the GPUs for which {package or 'the program'} has code"),)
     built = Fix(title=f"Build {package or 'the program'} for this GPU", steps=(*named, *steps), verify=verify)
     return (built, *(() if facts.system.os == "windows" else _override(facts, gfx)))
 

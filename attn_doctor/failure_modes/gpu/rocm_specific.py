@@ -182,7 +182,7 @@ MODE = FailureMode(
 class Met(Variant, frozen=True, kw_only=True):
     """Name the case.
 
-    "torch": torch is no build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
+    "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
     setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
     """
 
@@ -224,7 +224,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         kernel = any("composable_kernel" in m.text for m in seen.matches)
         asserted = any("schema_" in m.text for m in seen.matches)
         if not (version and failed) and not kernel and not asserted:
-            return None  # a torch for ROCm by itself is no fault
+            return None  # a torch for ROCm by itself is not a fault
         if asserted and not version and not kernel:
             return Hit(
                 message="An internal check of torch failed, as it does when flash-attn is registered twice on an AMD GPU.",
@@ -232,7 +232,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 variant=Met(what="flash-attn"),
                 confidence=Confidence.LOW,
             )
-    text = f"The torch there, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
+    text = f"The installed torch, {version}, is built for AMD GPUs" if version else "This is an AMD GPU"
     hip = seen.group("hip")
     if seen.group("hipcc"):
         return Hit(
@@ -244,7 +244,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
         gfx = seen.group("gfx")
         return Hit(
-            message=f"{package} does not support the AMD GPU there{f', {gfx}' if gfx else ''}.",
+            message=f"{package} does not support this AMD GPU{f', {gfx}' if gfx else ''}.",
             evidence=evidence,
             variant=Met(what="package"),
         )
@@ -274,7 +274,8 @@ def _cut(seen: Seen) -> Hit | None:
         return None
     return Hit(
         message="The log is cut: the last line is a command of hipcc, ROCm's compiler, and its error is missing. Probably "
-        "the file does not compile for the AMD GPU there. To be sure, send the first line with 'error:' below that command.",
+        "hipcc cannot compile the file for this AMD GPU. To be sure, run `attn-doctor diagnose` with the whole log: the error is the first line with 'error:' "
+        "below that command.",
         evidence=building.lines(cut[-1:]),
         variant=Met(what="flash-attn"),
         confidence=Confidence.LOW,

@@ -106,4 +106,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "the program that calls scaled_dot_product_attention",
         "none",
     )
-    return (Fix(title="Allow PyTorch another kernel", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Let PyTorch use another attention kernel", steps=(step,), verify=commands.check(facts)),)

@@ -40,7 +40,7 @@ from attn_doctor.model.trials import Trial, Trials
 MODE = FailureMode(
     code="AD427",
     slug="sdpa-silent-math-fallback",
-    title="Attention ran unfused where a fused kernel was expected",
+    title="Attention ran unfused, although a fused kernel was expected",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     signs=(
@@ -109,4 +109,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "nothing that is installed",
         "none",
     )
-    return (Fix(title="Use attn-doctor's exchange of attention", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="Let attn-doctor replace the model's attention", steps=(step,), verify=commands.check(facts)),)

@@ -122,9 +122,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     how = _how(found.matches)
     return Hit(
-        message=f"Python there crashed in compiled code ({how})."
+        message=f"Python crashed in compiled code ({how})."
         if any(m.strength == "proof" for m in found.matches)
-        else f"The process there crashed in compiled code ({how}); the Python line is not in the log.",
+        else f"The process crashed in compiled code ({how}); the Python line is not in the log.",
         evidence=found.evidence,
         confidence=found.confidence,
         severity=found.severity,

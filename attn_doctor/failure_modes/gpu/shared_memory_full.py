@@ -148,7 +148,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any("denied" in m.groups for m in counted):
         denied = tuple(m for m in counted if "denied" in m.groups)
         return Hit(
-            message=f"This user may not write to shared memory there ({_SHM}): everyone must be able to write to this folder.",
+            message=f"This user may not write to the shared memory ({_SHM}): everyone must be able to write to this folder.",
             evidence=building.lines(denied),
             variant=Ran(out_of="permission"),
         )

@@ -38,7 +38,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.INFO,
     blocks=("sdpa-flash",),
-    says="The torch there was built without its flash kernel; another kernel is used, and the program goes on.",
+    says="The installed torch was built without its flash kernel; another kernel is used, and the program goes on.",
     signs=(
         Sign(
             pattern=r"Torch was not compiled with flash attention",

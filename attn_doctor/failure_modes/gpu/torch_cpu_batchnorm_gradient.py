@@ -94,5 +94,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     return (
         Fix(title="Exchange the attention", steps=(exchange,), verify=()),
-        Fix(title="Train with batches of at least 2, the last of an epoch too", steps=(step,), verify=verify),
+        Fix(
+            title="Train with at least 2 images in every batch, also in the last batch of an epoch",
+            steps=(step,),
+            verify=verify,
+        ),
     )

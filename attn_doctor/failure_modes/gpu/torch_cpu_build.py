@@ -238,7 +238,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
                 message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails if torch does not see the "
-                f"requested GPU. The torch there, {version}, is a CPU build and sees no GPU. To be sure, send the last line of the traceback.",
+                f"requested GPU. The installed torch, {version}, is a CPU build and sees no GPU. To be sure, run `attn-doctor diagnose` with the whole log: the last line of the traceback is missing.",
                 evidence=tuple(e for e in evidence if "+cpu" in e.text)[:1]
                 + tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-1:]),
                 confidence=Confidence.LOW,
@@ -246,8 +246,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if nvcc is None or not _mostly_cpu(facts):
             return None
         return Hit(
-            message=f"nvcc {nvcc} runs there, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
-            "does not look for it. So the torch there is a CPU build, or the two lines come from different shells.",
+            message=f"nvcc {nvcc} runs, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
+            "does not look for nvcc. So the installed torch is a CPU build, or the two lines come from different shells.",
             evidence=evidence,
             variant=NoHome(nvcc=nvcc),
             confidence=Confidence.MEDIUM,
@@ -263,21 +263,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     library = seen.group("library")
     return Hit(
-        message=f"The torch there{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
+        message=f"The installed torch{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
         variant=NoHome(nvcc=nvcc) if nvcc else BuiltFor(torch=built) if (built := seen.group("built")) else None,
     )
 
 
 def _stated_cpu(facts: Facts) -> str | None:
-    """Return the version of the torch there, if it is known to be built without CUDA and ROCm; else None."""
+    """Return the version of the torch in the log, if it is known to be built without CUDA and ROCm; else None."""
     version = facts.torch.version
     cpu = isinstance(version, str) and facts.torch.cuda is None and facts.torch.hip is None
     return str(version) if cpu and not str(version).endswith("+xpu") and facts.system.os != "darwin" else None
 
 
 def _mostly_cpu(facts: Facts) -> bool:
-    """Say whether it is not known which build of torch is there, and pip installs a CPU build there by default."""
+    """Return whether the build of torch is not known, and pip installs a CPU build on such a machine by default."""
     unknown = isinstance(facts.torch.cuda, Unknown) and isinstance(facts.torch.hip, Unknown)
     return unknown and (facts.system.os == "windows" or facts.system.board == "jetson")
 
@@ -345,7 +345,7 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
     if not steps:
         return None
     home = toolkits.point_at(facts, nvcc)
-    title = f"Install a torch for the CUDA {nvcc} that is there, and point CUDA_HOME at it"
+    title = f"Install a torch for the installed CUDA {nvcc}, and point CUDA_HOME at it"
     return Fix(title=title, steps=(*steps, home), verify=building.verify(facts))
 
 
@@ -362,7 +362,7 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
     # A user with an AMD card often has a torch for it already, in another environment than that of the program.
     look = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
-        "run it with the Python that runs the program: if None follows the version, this torch is no build for AMD GPUs; another Python may have such a build",
+        "run it with the Python that runs the program: if None follows the version, this torch is not built for AMD GPUs; another Python may have such a build",
         "nothing",
         "none",
     )

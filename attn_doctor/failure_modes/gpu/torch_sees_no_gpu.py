@@ -249,7 +249,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     fits = _fits(facts)
     begin = f"Device {device} was asked for, and torch" if device else "torch"
-    torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The torch there"
+    torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The installed torch"
     driven = isinstance(facts.graphics.driver, str)
     why_not = (
         "torch is a CPU build, or built for a newer CUDA than the driver supports, or the GPU is hidden from the program."
@@ -257,10 +257,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else "torch is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
     )
     message = {
-        "nothing": f"{begin} sees no GPU there, and the log does not say why: {why_not}",
+        "nothing": f"{begin} sees no GPU, and the log does not say why: {why_not}",
         "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or the "
-        "driver is older than that CUDA, or the GPU is hidden, or there is none.",
-        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} there supports that CUDA, and torch sees no GPU; "
+        "driver is older than that CUDA, the GPU is hidden, or the machine has no GPU.",
+        "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} supports that CUDA, and torch sees no GPU; "
         "the log does not say why: the GPU is hidden from the program, or the program uses another environment, or the driver needs a restart.",
     }[fits]
     return Hit(
@@ -298,7 +298,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Unseen) and hit.variant.amd:
         return other_devices.on_amd(facts)
     verify = commands.check(facts)
-    ask = Fix(title="Ask the Python of that program, and the driver", steps=_ask(facts, fits), verify=verify)
+    ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
     if amd_gpus(facts):
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
     build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
@@ -313,7 +313,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
-    """Return the last of these fixes, which fits every machine, with a title that says when to use it."""
+    """Return the last of these fixes, with a title that says when to use it. It works on every machine."""
     return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
 
 
@@ -330,9 +330,9 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
         else "run it with the Python that runs the program"
     )
     if amd_gpus(facts):
-        means = "a version without +rocm is no build for AMD GPUs: then use the next fix"
+        means = "a version without +rocm is not a build for AMD GPUs: in this case use the next fix"
     elif fits == "nothing":
-        means = "+cpu in the version, or no CUDA number after it, means a CPU build: install a CUDA build there; a CUDA number and False: check the driver"
+        means = "+cpu in the version, or no CUDA number after it, means a CPU build: install a CUDA build; a CUDA number and False: check the driver"
     else:
         means = (
             "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"

@@ -126,7 +126,7 @@ class Lacks(Variant, frozen=True, kw_only=True):
     by: Literal["ptxas", "triton"]
 
 
-# There is no `detect`: which ptxas a Triton brings is not among the facts.
+# There is no `detect`: the facts do not show which ptxas a Triton contains.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -142,7 +142,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
     arch, llvm = found.get("arch"), found.get("llvm")
     return Hit(
-        message=f"The Triton there does not support {llvm}: Triton and its ptxas are older than the GPU."
+        message=f"The installed Triton does not support {llvm}: Triton and its ptxas are older than the GPU."
         if llvm
         else f"The ptxas that Triton uses does not support {arch}: it is older than the GPU."
         if arch
@@ -168,7 +168,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     windows = facts.system.os == "windows"
-    why = "a newer torch brings a newer Triton, and with it a newer ptxas"
+    why = "a newer torch installs a newer Triton, which contains a newer ptxas"
     if windows:
         why = (
             "a newer torch works with a newer Triton, which on Windows is a separate package: the last step installs it"
@@ -220,7 +220,7 @@ _FIRST_TORCH = {
 
 
 def _toolkit_is_there(facts: Facts, arch: str) -> bool:
-    """Say whether a CUDA toolkit is there, or probably is: images, a DGX Spark and a Jetson contain one."""
+    """Return whether a CUDA toolkit is installed, or probably is: container images, a DGX Spark and a Jetson contain one."""
     kits = facts.toolchain.toolkits
     of_a_board = arch.rstrip("af") in ("sm_121", "sm_110", "sm_101")  # DGX Spark and Jetson Thor
     return bool(isinstance(kits, tuple) and kits) or of_a_board or places.container(facts) is not None

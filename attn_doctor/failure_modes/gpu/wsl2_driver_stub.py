@@ -234,7 +234,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unfound = [m for m in seen.matches if "unfound" in m.groups]
     if unfound and not proven:
         return Hit(
-            message=f"libcuda.so is not found under WSL there: it is in {_WSL_FOLDER}lib, which is not on the loader's path.",
+            message=f"libcuda.so is not found inside WSL: the file is in {_WSL_FOLDER}lib, which is not on the loader's path.",
             evidence=building.lines(unfound),
             variant=Unfound(),
             confidence=Confidence.MEDIUM,
@@ -242,9 +242,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
     if not proven and not named and reached:
-        return None  # the driver answered there, or the program ran in a container
+        return None  # the driver answered, or the program ran in a container
     return Hit(
-        message="Under WSL there, programs do not reach the Windows NVIDIA driver: a Linux driver inside WSL hides it, or it is missing or too old.",
+        message="Inside WSL, programs do not reach the NVIDIA driver of Windows: a Linux driver inside WSL hides the Windows driver, or the Windows driver is missing or too old.",
         evidence=evidence,
         confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
     )
@@ -270,7 +270,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (newer,)
     look = commands.by_hand(
         ("sh", "-c", "ldconfig -p | grep libcuda.so"),
-        f"its first line must name a file in {_WSL_FOLDER}lib. If it does not, a Linux driver inside WSL hides the Windows driver",
+        f"the first line of the output must name a file in {_WSL_FOLDER}lib. If it does not, a Linux driver inside WSL hides the Windows driver",
         "nothing",
         "none",
     )
@@ -308,8 +308,10 @@ def _removal(facts: Facts) -> tuple[Step, ...]:
     }.get(places.manager(facts) or "", ("apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"))
     purge = commands.by_hand(
         places.as_root(facts, *argv),
-        "WSL uses Windows' driver; a Linux driver inside hides it",
+        "WSL uses the driver of Windows; a Linux driver inside WSL hides the Windows driver",
         "removes the Linux driver",
     )
-    again = commands.by_hand(("wsl.exe", "--shutdown"), "in a Windows terminal, then open it again", "restarts WSL")
+    again = commands.by_hand(
+        ("wsl.exe", "--shutdown"), "run this in a Windows terminal, then open WSL again", "restarts WSL"
+    )
     return purge, again

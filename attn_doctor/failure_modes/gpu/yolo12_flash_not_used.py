@@ -98,7 +98,7 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     return Hit(
-        message="The YOLO12 fork could not import flash_attn and runs eager attention; the sentence hides the real error.",
+        message="The YOLO12 fork could not import flash_attn and runs eager attention; the message of the fork hides the real error.",
         evidence=evidence,
         severity=Severity.INFO,  # the program goes on: a notice, no failure
     )
@@ -112,4 +112,4 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name versions."""
     argv = (*commands.starting(facts), "-c", "import flash_attn; print(flash_attn.__version__)")
     step = commands.by_hand(argv, "shows the exception that the fork hides", "nothing", "none")
-    return (Fix(title="See why flash_attn does not import", steps=(step,), verify=commands.check(facts)),)
+    return (Fix(title="See why importing flash_attn fails", steps=(step,), verify=commands.check(facts)),)

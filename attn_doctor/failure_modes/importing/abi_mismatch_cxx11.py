@@ -42,7 +42,7 @@ from attn_doctor.model.machine import extension_tried, tried
 MODE = FailureMode(
     code="AD302",
     slug="abi-mismatch-cxx11",
-    title="An extension with the other C++ ABI",
+    title="An extension with another C++ ABI than torch",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
@@ -125,7 +125,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines = {m.line for m in mangled}
     return Hit(
         message=_sentence(
-            symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension", symbol, "the torch there"
+            symbols.package_of(mangled[0].text) or subject.package(facts) or "An extension",
+            symbol,
+            "the installed torch",
         ),
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         variant=OfTorch(new_abi=not strings) if strings is not None and symbols.of_abi(symbol) else None,
@@ -134,7 +136,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Say which C++ ABI the torch has: not the ABI of the function that it lacks."""
+    """Say which C++ ABI torch has. It is the other ABI than that of the missing function."""
 
     new_abi: bool
 

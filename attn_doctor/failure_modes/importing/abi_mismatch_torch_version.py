@@ -197,7 +197,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "That line loads a compiled extension. Probably the extension was built for another torch and does not find a function in the torch there.",
+            "That line loads a compiled extension. Probably the extension was built for another torch and does not find a function in the installed torch.",
             "ImportError",
         )
     doubtful = [m for m in seen.matches if m.strength != "context"]
@@ -223,7 +223,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                     else "each of them was built for a different torch"
                 )
                 return Hit(
-                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the torch there: {why}. {hit[0]}",
+                    message=f"{', '.join(names[:-1])} and {names[-1]} do not fit the installed torch: {why}. {hit[0]}",
                     evidence=kept or evidence,
                     variant=Moved(packages=names, built=seen.group("built"), alike=alike),
                     confidence=hit[1],
@@ -246,7 +246,7 @@ class Built(Variant, frozen=True, kw_only=True):
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the packages that do not fit the torch there, because torch was replaced.
+    """Name the packages that do not fit the installed torch, because torch was replaced.
 
     `built`: the torch that one of them was built for, if the log shows it. `alike`: all may have been built for one torch.
     """
@@ -257,17 +257,17 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def _extension(match: Match) -> str | None:
-    """Return the package that a line says does not fit; None where the line does not name it."""
+    """Return the package that does not fit according to a line of the log; None: the line does not name it."""
     if "built" in match.groups:
         return "xformers"  # no other package prints this sentence
     return match.groups.get("operators") or symbols.package_of(match.text)
 
 
 def _in_words(seen: Seen) -> Hit:
-    """Return the hit for an error that somebody wrote in own words, without the symbol."""
+    """Return the hit for an error that a person described in their own words, without the symbol."""
     lines = [m for m in seen.matches if "worded" in m.groups]
     return Hit(
-        message=f"{lines[-1].groups['worded']} needs a function that the torch there does not have: it was built for another torch. The line does not "
+        message=f"{lines[-1].groups['worded']} needs a function that the installed torch does not have: it was built for another torch. The line does not "
         "show the name of the function, which would show for which torch.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.MEDIUM,
@@ -278,8 +278,8 @@ def _torn(seen: Seen) -> Hit:
     """Return the hit for an error line that is cut before the name of the symbol."""
     lines = [m for m in seen.matches if "torn" in m.groups]
     return Hit(
-        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the torch there does not have, and the name of the function is "
-        "missing. Probably the file was built for another torch. To be sure, send the whole line with 'undefined symbol'.",
+        message=f"The log is cut: {lines[-1].groups['file']} needs a function that the installed torch does not have, and the name of the function is "
+        "missing. Probably the file was built for another torch. To be sure, run `attn-doctor diagnose` with the whole log: the line with 'undefined symbol' must be complete.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[-2:]),
         confidence=Confidence.LOW,
     )
@@ -294,14 +294,14 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
             return None  # abi-mismatch-cxx11 reports the other ABI, and torchvision-mismatch reports torchvision
         built = symbols.built_for(symbol)
         text = f"{who} was built for {built or 'another torch'}: it needs {symbols.sentence(symbol)}"
-        return f"{text}, which the torch there does not have.", Confidence.HIGH
+        return f"{text}, which the installed torch does not have.", Confidence.HIGH
     if "built" in groups:
         if not groups.get("have"):
-            return f"{who} was built for torch {groups['built']}, and another torch is there.", Confidence.MEDIUM
+            return f"{who} was built for torch {groups['built']}, and another torch is installed.", Confidence.MEDIUM
         if pair(groups["built"]) == pair(groups["have"]) and local(groups["built"]) == local(groups["have"]):
             return None
         return (
-            f"{who} was built for torch {groups['built']}, and torch {groups['have']} is there.",
+            f"{who} was built for torch {groups['built']}, and torch {groups['have']} is installed.",
             Confidence.MEDIUM,
         )
     if "operators" in groups:
@@ -316,7 +316,7 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
         )
         package = stated if stated and built_packages.row_of(stated) else None
         whose = f"{name} of {package}" if package and name not in package.replace("-", "_") else name
-        text = f"{whose} was built for another torch: a function that it calls is not in the libraries there."
+        text = f"{whose} was built for another torch: a function that it calls is not in the installed libraries."
         return text, Confidence.HIGH if ours or package else Confidence.LOW
     return f"{who} was built for a much older torch: it needs {groups['file']}.", Confidence.HIGH
 
@@ -366,7 +366,7 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         back = torch_steps.release(facts, release, f"the torch that {names} were built for", cuda)
     else:
         words = (
-            f"install the torch that was there before, with its torchvision: {names} were built for that torch. pip printed its version after "
+            f"install the torch that was installed before, and the torchvision for it: {names} were built for that torch. pip printed its version after "
             f"'Uninstalling torch-' when it replaced it"
         )
         back = (commands.by_hand((), words, "torch and torchvision"),)
@@ -383,7 +383,7 @@ def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
         no_deps=True,
         no_build_isolation=True,
         no_cache=True,
-        why="for the torch that is there: pip installs a finished wheel if one fits, and else compiles, which may take hours",
+        why="for the installed torch: pip installs a finished wheel if one fits, and compiles if none fits, which may take hours",
         changes=names,
     )
     return (

@@ -164,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _searching(seen, evidence)
     if own is None:
         return Hit(
-            message="bitsandbytes contains no compiled library for the CUDA of the torch there.",
+            message="bitsandbytes contains no compiled library for the CUDA version of the installed torch.",
             evidence=evidence,
         )
     return Hit(
@@ -179,7 +179,7 @@ def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) ->
     lacks = seen.group("lacks")
     reports = lacks is not None or any("SETUP: " in m.text for m in seen.matches if m.strength != "context")
     if seen.group("windows") or (reports and facts.system.os == "windows"):
-        message = "The bitsandbytes there is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows."
+        message = "The installed bitsandbytes is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows."
         return Hit(message=message, evidence=evidence, variant=Old(on="windows", lacks=lacks))
     if not reports:
         return None
@@ -196,7 +196,7 @@ def _searching(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sought = [m for m in seen.matches if "sought" in m.groups]
     if not sought or seen.group("found"):
         return None
-    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own."
+    message = "A bitsandbytes before 0.43 searches for libcudart.so, and the log does not show that it found the file. Newer releases use torch's own file."
     return Hit(
         message=message, evidence=evidence, variant=Old(on="linux", lacks="libcudart.so"), confidence=Confidence.LOW
     )
@@ -215,7 +215,7 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
     newer = commands.install(
         "bitsandbytes>=0.46" if _arm(facts) else "bitsandbytes>=0.43",
         upgrade=True,
-        why=f"{why}, and search for no others",
+        why=f"{why}, and do not search for other libraries",
         changes="bitsandbytes",
     )
     sees = commands.by_hand(

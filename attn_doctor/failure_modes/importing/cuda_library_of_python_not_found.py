@@ -150,7 +150,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     why = "adds the folders of all NVIDIA wheels of this environment, so that the loader searches them in this shell; then start the program again"
     path = nvidia_wheels.on_the_path(facts, why, dll=library.endswith(".dll"))
     verify = commands.check(facts)
-    title = "Install the library into the environment, and let the loader search there"
+    title = "Install the library into the environment, and let the loader search its folder"
     return (Fix(title=title, steps=(get, *path), verify=verify),)
 
 
@@ -158,7 +158,8 @@ def _wheels(library: str) -> tuple[str, ...]:
     """Return the requirements that install a library, and the second library (cuBLAS or cuDNN) that such programs load next."""
     found = _MAJOR.search(library)
     major = int(found["major"]) if found else 12
-    if "cudnn" in library:  # its number is the release of cuDNN, not of CUDA: cuDNN 8 was made for CUDA 11 and 12
+    # The number in libcudnn.so.8 is the release of cuDNN, not of CUDA: cuDNN 8 was made for CUDA 11 and for CUDA 12.
+    if "cudnn" in library:
         return ("nvidia-cublas-cu12", f"nvidia-cudnn-cu12=={major}.*")
     if major >= 13:
         return ("nvidia-cublas", "nvidia-cudnn-cu13")
@@ -166,10 +167,10 @@ def _wheels(library: str) -> tuple[str, ...]:
 
 
 def _link(facts: Facts) -> Fix:
-    """Return the fix that makes a link libnvrtc.so, the name that cuDNN 8 opens, to the NVRTC file of the environment.
+    """Return the fix that creates the symbolic link libnvrtc.so to the environment's NVRTC file: cuDNN 8 opens NVRTC by this name.
 
-    The file is torch/lib/libnvrtc-672ee683.so.11.2 in wheels of PyTorch's index, and nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2 with
-    torch from PyPI.
+    If torch comes from PyTorch's index, the file is torch/lib/libnvrtc-672ee683.so.11.2. If torch comes from PyPI, it is
+    nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2.
     """
     program = (
         "import glob, os, sysconfig; p = sysconfig.get_paths()['purelib']; "
@@ -178,7 +179,7 @@ def _link(facts: Facts) -> Fix:
     )
     link = commands.by_hand(
         (*commands.starting(facts), "-c", program),
-        "makes a link libnvrtc.so, the name that cuDNN 8 opens, beside the NVRTC file of this environment, and prints the folder",
+        "creates the link libnvrtc.so beside the NVRTC file of this environment, because cuDNN 8 opens NVRTC by this name; prints the folder",
         "adds a link",
     )
     path = nvidia_wheels.on_the_path(

@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     folder = place.rpartition("/")[0].rpartition("/")[0] if inside else None
     end = f": Python imported the sources in {folder}" if folder else ": the package was installed without it"
     return Hit(
-        message=f"{what}, {whose}, is not there{end}.",
+        message=f"{what}, {whose}, is missing{end}.",
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
         variant=Lacking(folder=folder or None),
@@ -136,7 +136,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if folder is None:
         return _named(facts, made)
     words = (
-        f"compiles the missing part in the folder of the sources, {folder}. It needs an nvcc of the same CUDA as the torch there (`nvcc --version`), "
+        f"compiles the missing part in the folder of the sources, {folder}. It needs an nvcc of the same CUDA version as the installed torch (`nvcc --version`), "
         "and some minutes. Or, if a release of the package is installed, start the program from another folder"
     )
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
@@ -165,7 +165,7 @@ def _of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Return the fixes; the first fix begins with the steps that only this package needs."""
+    """Return the fixes for this package. The first fix begins with steps that only this package needs."""
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":

@@ -37,7 +37,7 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 MODE = FailureMode(
     code="AD316",
     slug="flash-attn-4-namespace",
-    title="flash-attn 4 instead of flash-attn 2",
+    title="flash-attn 4 is installed, and the program needs flash-attn 2",
     train=Severity.INFO,
     flash_attn=Severity.WARNING,
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed", "flash-attn-stub-namespace"),
@@ -89,7 +89,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     named = any(m.strength == "context" for m in seen.matches)
     return Hit(
-        message=f"flash_attn is an empty namespace there, without {name}: only flash-attn 4 is installed, or a folder flash_attn hides the package.",
+        message=f"flash_attn is an empty namespace package, without {name}: only flash-attn 4 is installed, or a folder flash_attn hides the package.",
         evidence=evidence,
         confidence=Confidence.HIGH if named else Confidence.MEDIUM,
     )

@@ -45,7 +45,7 @@ from attn_doctor.model.versions import pair
 MODE = FailureMode(
     code="AD309",
     slug="flash-attn-api-version",
-    title="A program written for another major of flash-attn",
+    title="A program written for another major version of flash-attn",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
@@ -139,7 +139,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     have = seen.group("have")
     if have:
-        message = f"A program accepts flash-attn {seen.group('low')} to {seen.group('high')}, and {have} is there."
+        message = f"A program accepts flash-attn {seen.group('low')} to {seen.group('high')}, and {have} is installed."
         return Hit(
             message=message,
             evidence=evidence,
@@ -148,7 +148,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     wants = _wants(seen)
     if seen.group("first"):
-        message = "flash_attn 0.x or 1.x is installed there, and the program calls it with the arguments of release 2."
+        message = "flash_attn 0.x or 1.x is installed, and the program calls it with the arguments of release 2."
         return Hit(message=message, evidence=evidence, severity=Severity.ERROR, variant=wants)
     wanted = seen.group("name") or seen.group("module") or seen.group("argument")
     text = (
@@ -157,7 +157,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else "A program calls flash_attn with arguments of another release"
     )
     three = wanted in ("flash_attn_3", "flash_attn_3_cuda", "flashattn_hopper_cuda", "flash_attn_interface")
-    side = "that is flash-attn 3, a separate package" if three else "the release there does not have it"
+    side = "that is flash-attn 3, a separate package" if three else "the installed release does not have it"
     return Hit(message=f"{text}: {side}.", evidence=evidence, severity=Severity.ERROR, variant=wants)
 
 

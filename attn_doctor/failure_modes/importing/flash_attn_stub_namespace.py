@@ -113,7 +113,7 @@ MODE = FailureMode(
 )
 
 _NAME = "flash_attn_2_cuda"
-_USELESS = ("damaged", "no-entry", "machine", "python-abi")  # causes of facts.Binary
+_USELESS = ("damaged", "no-entry", "machine", "python-abi")  # values of `Binary.cause`: the file cannot be loaded
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -154,10 +154,10 @@ def _sentence(facts: Facts, said: str) -> str:
         return f"The current folder is a checkout of flash-attn's source: its Python files hide the installed package, which has {_NAME}."
     modules = facts.flash_attention.modules
     if isinstance(modules, tuple) and _NAME in modules:
-        return f"{_NAME} is there, but for another Python than {facts.interpreter.version}."
+        return f"{_NAME} is installed, but for another Python than {facts.interpreter.version}."
     if isinstance(facts.torch.hip, str):
         return "flash-attn was built for AMD's Triton backend, and FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE is not set."
-    return f"flash_attn is there without its compiled part, {_NAME}."
+    return f"flash_attn is installed without its compiled part, {_NAME}."
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -17,7 +17,7 @@ What to do
     fused attention needs no wheel and no build.
 
 How to reproduce
-    `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any. It downloads
+    `attn-doctor reproduce glibc-too-old` imports an extension that was linked with a glibc newer than any that exists. It downloads
     nothing.
 
 References
@@ -73,7 +73,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that was linked with a glibc newer than any",
+        does="imports an extension that was linked with a glibc newer than any that exists",
         of=(
             Library(path="link/libc.so.6", exports=("newest@GLIBC_2.99",)),
             Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libc.so.6",)),
@@ -137,7 +137,7 @@ def _installed(facts: Facts) -> Hit | None:
 
 
 def _to_be_installed(facts: Facts) -> Hit | None:
-    """Warn before the failure: pip would install the wheel of the newest release here, and that wheel would not import."""
+    """Warn before the failure: pip would install the wheel of the newest release here, and importing it would fail."""
     newest = _newest_with_wheels()
     if not every(
         lambda: known(facts.flash_attention.version) is None,
@@ -178,7 +178,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     newest = max((m.groups["glibc"] for m in seen.matches if "glibc" in m.groups), key=lambda v: pair(v) or (0, 0))
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
-        message=f"{what} was built for glibc {newest} or newer, and the system there has an older one.",
+        message=f"{what} was built for glibc {newest} or newer, and this system has an older glibc.",
         evidence=tuple(e for e in evidence if "GLIBC_" in e.text),
         variant=Needed(glibc=newest, torch=seen.group("torch"), release=seen.group("release")),
     )
@@ -201,7 +201,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
-    """Return the fixes for a machine that only a log describes: an older wheel, a build on it, a newer system, or doing without."""
+    """Return the fixes for a machine that only a log describes: an older wheel, a build on that machine, a newer system, or no flash-attn."""
     name = subject.package(facts)
     if name is None:
         return (_another_release(facts, None), _newer_system(facts))
@@ -219,11 +219,11 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     without = [fix for fix in made if fix not in fitting and "attn-doctor" not in fix.steps[-1].argv]
     release = hit.variant.release if isinstance(hit.variant, Needed) else None
     forced = Fix(
-        title="Build flash-attn there, against its own glibc",
+        title="Build flash-attn on that machine, against its own glibc",
         steps=(
             package_cures.tools(facts),
             package_cures.fewer_jobs(facts),
-            *package_cures.forcing(facts, "without it flash-attn's setup.py installs the same wheel again"),
+            *package_cures.forcing(facts, "without this variable flash-attn's setup.py installs the same wheel again"),
             package_cures.build(
                 facts, "compiled on that machine with nvcc, for its glibc", again=True, forced=True, release=release
             ),
@@ -248,7 +248,7 @@ _LAST_OF_OLD_LINUX = "2.7.4.post1"  # the last release whose wheels were built o
 
 
 def _has_old_wheels(facts: Facts, needed: str | None) -> bool:
-    """Say whether wheels of the older release may load there: they are for x86-64, and were tested with glibc 2.28."""
+    """Return whether wheels of the older release may load on that machine: they are for x86-64, and were tested with glibc 2.28."""
     at_most = pair(str(_older(facts, needed).system.glibc))
     row = wheels.matrix(_LAST_OF_OLD_LINUX)
     lowest = None if isinstance(row, Unknown) or row.works_on_glibc is None else pair(row.works_on_glibc)
@@ -269,8 +269,8 @@ def _without_old_wheels(facts: Facts, hit: Hit) -> bool:
 def _older_release(facts: Facts) -> Fix:
     step = commands.install(
         f"{subject.FLASH_ATTN}=={_LAST_OF_OLD_LINUX}",
-        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup installs the wheel for the torch there. For torch 2.7 "
-        "and newer there is no wheel: then it compiles, which needs nvcc and takes hours",
+        why="the last release whose wheels were built on Ubuntu 20.04 (glibc 2.31): its setup.py installs the wheel for the installed torch. For torch 2.7 "
+        "and newer there is no wheel: setup.py then compiles, which needs nvcc and takes hours",
         changes="flash-attn",
         no_build_isolation=True,
         reinstall=True,
@@ -287,15 +287,15 @@ def _another_release(facts: Facts, name: str | None) -> Fix:
     what = name or "the package whose file the error names"
     words = (
         f"install an older release of {what}: the name of its wheel has to contain manylinux_2_NN with NN not higher than in the version of glibc. Or "
-        f"build it there from its source: pip install with --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
+        f"build it on that machine from its source: pip install with --no-binary {name or 'NAME'}, --no-cache-dir and --force-reinstall"
     )
     step = commands.by_hand((), words, "that package")
-    title = f"Install a release of {name or 'that package'} for an older Linux, or build it there"
+    title = f"Install a release of {name or 'that package'} for an older Linux, or build it on that machine"
     return Fix(title=title, steps=(look, step), verify=subject.verify(facts))
 
 
 def _newer_system(facts: Facts) -> Fix:
-    """Return the fix that changes no package: a newer distribution, since only the distribution brings glibc."""
+    """Return the fix that changes no package: a newer distribution, because glibc is a part of the distribution."""
     engine = (
         "a container of such a distribution (on a cluster: `apptainer exec --nv`)"
         if places.container(facts) is None
@@ -306,7 +306,11 @@ def _newer_system(facts: Facts) -> Fix:
         "itself: every program of the system uses it"
     )
     step = commands.by_hand((), words, "another system", "none")
-    return Fix(title="Use a newer distribution, or a container with one", steps=(step,), verify=commands.check(facts))
+    return Fix(
+        title="Use a newer distribution, or a container with a newer distribution",
+        steps=(step,),
+        verify=commands.check(facts),
+    )
 
 
 def _build_here(facts: Facts) -> Fix | None:
@@ -314,10 +318,12 @@ def _build_here(facts: Facts) -> Fix | None:
     if not subject.is_flash_attn(facts) or toolkits.whole(facts) is None:
         return None
     steps = (
-        commands.uninstall(subject.FLASH_ATTN, why="it needs a newer glibc than this system has"),
+        commands.uninstall(subject.FLASH_ATTN, why="the installed flash-attn needs a newer glibc than this system has"),
         *(host_compilers.newer(facts) if _gcc_too_old(facts) else ()),
         commands.variable(
-            "FLASH_ATTENTION_FORCE_BUILD", "TRUE", "without it flash-attn's setup.py installs the same wheel again"
+            "FLASH_ATTENTION_FORCE_BUILD",
+            "TRUE",
+            "without this variable flash-attn's setup.py installs the same wheel again",
         ),
         *(commands.variable(name, value, "fits this machine's memory and cores") for name, value in _settings(facts)),
         commands.install(

@@ -17,7 +17,7 @@ What to do
     built on an older system.
 
 How to reproduce
-    `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any. It
+    `attn-doctor reproduce glibcxx-too-old` imports an extension that was linked with a libstdc++ newer than any that exists. It
     downloads nothing.
 
 References
@@ -76,7 +76,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that was linked with a libstdc++ newer than any",
+        does="imports an extension that was linked with a libstdc++ newer than any that exists",
         of=(
             Library(path="link/libstdc++.so.6", exports=("newest@GLIBCXX_3.4.99",)),
             Extension(name="flash_attn_2_cuda", asks=("newest",), needs=("link/libstdc++.so.6",)),
@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None  # a library of another program
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
-        message=f"{what} was built for {seen.group('version')}, and the loader there finds an older libstdc++ first.",
+        message=f"{what} was built for {seen.group('version')}, and the loader finds an older libstdc++ first.",
         evidence=evidence,
     )
 

@@ -164,7 +164,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     named = {"polars": "polars", "numpy": "NumPy"}.get(by, "A package")
     return Hit(
-        message=f"{named} there uses an instruction that the CPU, or the virtual machine, does not have (illegal instruction).",
+        message=f"{named} uses an instruction that the CPU, or the virtual machine, does not have (illegal instruction).",
         evidence=found.evidence,
         variant=Lacks(by=by),
         confidence=found.confidence,

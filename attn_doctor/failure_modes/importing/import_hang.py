@@ -38,7 +38,7 @@ from attn_doctor.model.machine import tried
 MODE = FailureMode(
     code="AD314",
     slug="import-hang",
-    title="An import that never comes back",
+    title="An import that does not end",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=("torch-install-broken", "yolo12-flash-not-used"),

@@ -194,7 +194,7 @@ def detect(facts: Facts) -> Hit | None:
             if shadow:
                 evidence.append(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"))
             return Hit(
-                message=f"{module} does not import: the loader finds an older {library} before torch's own{where}.",
+                message=f"Importing {module} fails: the loader finds an older {library} before torch's own{where}.",
                 evidence=tuple(evidence),
                 certainty=Certainty.OBSERVED,
             )
@@ -208,7 +208,7 @@ def detect(facts: Facts) -> Hit | None:
             and _may_be_in_front(facts, "")
         ):
             return Hit(
-                message=f"torch would not import: {said}.",
+                message=f"Importing torch would fail: {said}.",
                 evidence=(fact(facts, f"binaries.{index}.because", said),),
             )
     if not every(
@@ -226,8 +226,8 @@ def detect(facts: Facts) -> Hit | None:
     if shadow is None:
         return None
     return Hit(
-        message=f"The loader searches {shadow[1].folder} (on LD_LIBRARY_PATH) before torch's own libnvJitLink. If the copy there is older, torch does "
-        "not import.",
+        message=f"The loader searches {shadow[1].folder} (on LD_LIBRARY_PATH) before torch's own libnvJitLink. If the copy in that folder is older, "
+        "importing torch fails.",
         evidence=(fact(facts, f"toolchain.library_path.{shadow[0]}.folder"),),
         severity=Severity.INFO,  # most such folders do no harm; only an import shows whether this one does
     )
@@ -260,14 +260,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     user = seen.group("file") or "A library"
     cudnn = library == "cuDNN" or library.startswith("libcudnn")
     message = (
-        f"{user} loaded a copy of {library} that it was not built for: the loader found that copy before torch's own."
+        f"{user} loaded a copy of {library} for which it was not built: the loader found this copy before torch's own."
     )
     if seen.group("parts"):
-        message = "cuDNN did not find its own parts, or it found parts of another cuDNN first."
+        message = "cuDNN did not find its own parts, or the parts of another cuDNN were found first."
     built, package = seen.group("conda"), library.lower()
     conda = (built, package) if built in _LABELS and package in _OF_CONDA else None
     if conda:
-        message = f"{user} loaded a {library} that it was not built for. torch is from conda there: probably conda installed {package} of another CUDA than {built}."
+        message = f"{user} loaded a {library} for which it was not built. torch is from conda: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
         evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text),
@@ -406,7 +406,7 @@ def _module(facts: Facts, cudnn: bool) -> Fix:
 
 
 def _release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the fix for the case that no variable is the cause: a package of another release than torch asks for."""
+    """Return the fix if no variable is the cause, but an installed package whose release is not the one that torch requires."""
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
     step = commands.run(

@@ -17,7 +17,7 @@ What to do
     Install the wheel for the CUDA major version of torch, or a flash-attn release that asks for the right wheel. Import torch first.
 
 How to reproduce
-    `attn-doctor reproduce libcudart-missing` imports an extension that needs a CUDA runtime which is not there. It downloads
+    `attn-doctor reproduce libcudart-missing` imports an extension that needs a CUDA runtime which is not installed. It downloads
     nothing.
 
 References
@@ -79,7 +79,7 @@ MODE = FailureMode(
         ),
     ),
     recipe=Recipe(
-        does="imports an extension that needs a CUDA runtime which is not there",
+        does="imports an extension that needs a CUDA runtime which is not installed",
         of=(
             Library(path="link/libcudart.so.11.0"),
             Extension(name="flash_attn_2_cuda", needs=("link/libcudart.so.11.0",)),
@@ -208,9 +208,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     cuda = first.groups.get("cuda")
     message = (
-        f"An extension was built for CUDA {cuda}, and {first.groups['library']} is not there: torch is built for another CUDA."
+        f"An extension was built for CUDA {cuda}, and {first.groups['library']} is not installed: torch is built for another CUDA."
         if cuda
-        else f"{first.groups['library']} is not there: the extension was imported before torch, or torch is not installed."
+        else f"{first.groups['library']} was not found: the extension was imported before torch, or torch is not installed."
     )
     return Hit(message=message, evidence=evidence, variant=variant)
 
@@ -250,7 +250,7 @@ def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:
     get = commands.install(
         name,
         why=f"the package needs the runtime of CUDA {found[1]}, and torch brings another one: both can be installed. This does not help a package that "
-        "calls torch, which has to be built for torch's CUDA: see the next way",
+        "calls torch, which has to be built for torch's CUDA: see the next fix",
         changes=f"adds {name}",
     )
     path = nvidia_wheels.on_the_path(

@@ -1,4 +1,4 @@
-"""OpenCV does not import: a system library is missing, as in most slim containers.
+"""Importing OpenCV fails: a system library is missing, as in most slim containers.
 
 What it is
     Ultralytics imports OpenCV (cv2). opencv-python, the build that can open windows, needs libGL and a few X libraries of the
@@ -77,7 +77,7 @@ def detect(facts: Facts) -> Hit | None:
         found = _LIBRARY.search(text_of(attempt.fault))
         if found and attempt.module in ("cv2", "ultralytics"):
             return Hit(
-                message=f"OpenCV does not import: {found[1]} is not on this system.",
+                message=f"Importing OpenCV fails: {found[1]} is not on this system.",
                 evidence=(attempt_evidence(facts, attempt.module),),
                 variant=Missing(library=found[1]),
                 certainty=Certainty.OBSERVED,
@@ -88,7 +88,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library = seen.captured()["library"]
     return Hit(
-        message=f"OpenCV did not import there: {library} is missing.",
+        message=f"Importing OpenCV failed: {library} is missing.",
         evidence=evidence,
         variant=Missing(library=library),
     )

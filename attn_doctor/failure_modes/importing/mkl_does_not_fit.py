@@ -98,7 +98,7 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Hold the requirement of the MKL to install; `again`: install it even if this release is there."""
+    """Hold the requirement of the MKL to install; `again`: install it even if this release is already installed."""
 
     mkl: str = _OLDER
     again: bool = False
@@ -109,7 +109,7 @@ def detect(facts: Facts) -> Hit | None:
     if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
         return None
     return Hit(
-        message="torch does not import: it calls a function that MKL 2024.1 and newer do not have.",
+        message="Importing torch fails: torch calls a function that MKL 2024.1 and newer do not have.",
         evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
         variant=Wanted(),
         certainty=Certainty.OBSERVED,
@@ -126,12 +126,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     ):
         return None  # the MKL of another program
     if "symbol" in said:
-        message = f"torch there calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
+        message = f"torch calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
         return Hit(message=message, evidence=evidence, variant=Wanted())
     if "library" in said:
         first = said.get("number") == "1"
         return Hit(
-            message=f"{said['library']} is not there: the MKL there is {'newer than 2021' if first else 'of another release'}, or none is installed.",
+            message=f"{said['library']} was not found: the installed MKL is {'newer than 2021' if first else 'of another release'}, or no MKL is installed.",
             evidence=evidence,
             variant=Wanted(mkl="mkl<2022" if first else "mkl>=2022,<2024.1"),
         )

@@ -116,13 +116,13 @@ def detect(facts: Facts) -> Hit | None:
         if attempt.ok is False and _ABI.search(said):
             have = version(facts, "numpy")
             return Hit(
-                message=f"{attempt.module} was built for NumPy 1, and NumPy {have or '2'} is installed: it does not import.",
+                message=f"{attempt.module} was built for NumPy 1, and NumPy {have or '2'} is installed: importing it fails.",
                 evidence=(fact(facts, f"imports.{index}.ok", attempt_evidence(facts, attempt.module).text),),
                 certainty=Certainty.OBSERVED,
             )
     torch, numpy = facts.torch.version, version(facts, "numpy")
     if numpy is None or known(torch) is None or facts.torch.importable is False:
-        return None  # torch-install-broken reports a torch that does not import
+        return None  # torch-install-broken reports a torch whose import fails
     torch = present(torch)
     os: OsName = present(facts.system.os)
     if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
@@ -143,7 +143,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if any("No module named" in m.text for log in seen.logs for m in log.of("numpy-missing-or-old")):
             return None
         return Hit(
-            message="torch can use no NumPy there: most likely NumPy 2 is installed beside a torch that was built for NumPy 1.",
+            message="torch cannot use NumPy: most likely NumPy 2 is installed beside a torch that was built for NumPy 1.",
             evidence=evidence,
             confidence=Confidence.LOW if "not available" in seen.matches[0].text else Confidence.MEDIUM,
         )
@@ -162,7 +162,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     check = commands.check(facts)
     older = commands.install(
-        "numpy<2", why="the binaries here were built for NumPy 1", changes="numpy, to the newest 1.x", risk="low"
+        "numpy<2",
+        why="the compiled packages here were built for NumPy 1",
+        changes="numpy, to the newest 1.x",
+        risk="low",
     )
     first = Fix(title="Install NumPy 1", steps=(older,), verify=check)
     found = torch_install.choice(facts)

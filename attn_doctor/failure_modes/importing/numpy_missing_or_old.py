@@ -1,8 +1,8 @@
 """torch needs NumPy for arrays, and NumPy is missing or too old.
 
 What it is
-    torch needs NumPy to turn tensors into arrays and arrays into tensors. torch imports without NumPy and prints only a
-    warning.
+    torch needs NumPy to turn tensors into arrays and arrays into tensors. Importing torch without NumPy works, and
+    prints only a warning.
 
 How it shows
     "UserWarning: Failed to initialize NumPy: No module named 'numpy'", later "RuntimeError: Numpy is not available"; "module compiled
@@ -87,7 +87,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     imports = tried(facts)
     if facts.torch.numpy_bridge is True or any(i.module == "numpy" and i.ok is True for i in imports):
-        return None  # NumPy is there, although the list of packages does not name it
+        return None  # NumPy is installed, although the list of packages does not name it
     observed = facts.torch.numpy_bridge is False
     evidence = [package_evidence(facts, "numpy")]
     if observed:
@@ -107,21 +107,21 @@ _OF_A_BUILD = re.compile(r"[\\/](?:pip-build-env-|(?:builds|environments)-v\d)")
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     old = any("compiled against" in m.text for m in seen.matches)
     if not old and any(m.strength == "proof" for log in seen.logs for m in log.of("numpy-abi")):
-        return None  # NumPy is there, and too new
+        return None  # NumPy is installed, and too new
     there = [m for m in seen.matches if not _OF_A_BUILD.search(m.text)]
     absent = any("No module named" in m.text for m in there)
     bridge = any("Numpy is not available" in m.text for m in there)
     raised = any("Error: No module named" in m.text for m in there)
     if old:
-        message = "A package was built for a newer NumPy than the NumPy there."
+        message = "A package was built for a newer NumPy than the installed NumPy."
         return Hit(message=message, evidence=evidence, confidence=Confidence.HIGH)
     if not absent:
         return None  # "Numpy is not available" alone: in most cases NumPy is too new
     if not bridge and not raised:
-        message = "NumPy is not installed there. torch prints a warning and continues."
+        message = "NumPy is not installed. torch prints a warning and continues."
         return Hit(message=message, evidence=evidence, severity=Severity.INFO)
     return Hit(
-        message="There is no NumPy there: no tensor can become an array.",
+        message="NumPy is not installed: torch cannot convert tensors to arrays.",
         evidence=evidence,
         confidence=Confidence.HIGH if bridge else Confidence.MEDIUM,
     )
@@ -131,7 +131,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.install(
         torch_here.numpy_for(facts),
         upgrade=True,
-        why="torch and Ultralytics pass arrays to it",
+        why="torch and Ultralytics use NumPy's arrays",
         changes="numpy: installed, or upgraded to the newest version that fits",
     )
     return (Fix(title="Install NumPy", steps=(step,), verify=commands.check(facts)),)

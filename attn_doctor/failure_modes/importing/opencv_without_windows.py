@@ -38,7 +38,7 @@ MODE = FailureMode(
     title="OpenCV was built without windows",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    says="The program opens a window (cv2.imshow), and the OpenCV there is a build without windows: opencv-python-headless.",
+    says="The program opens a window (cv2.imshow), and the installed OpenCV is a build without windows: opencv-python-headless.",
     signs=(
         # modules/highgui/src/window.cpp of OpenCV
         Sign(

@@ -115,14 +115,14 @@ def _faults(facts: Facts) -> Iterator[tuple[str, str, Fault | None]]:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     second, found = seen.group("second"), seen.group("found")
     return Hit(
-        message=f"The process there ended because it started {_again(second, found)}.",
+        message=f"The process ended because it started {_again(second, found)}.",
         evidence=evidence,
         variant=Twice(second=second),
     )
 
 
 def _again(second: str | None, found: str | None) -> str:
-    """Return the two runtimes in words: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
+    """Return a phrase that names the two runtimes: "a second libomp.dylib", "libomp.dylib beside libiomp5.dylib"."""
     if second is None or found is None:
         return "a second copy of an OpenMP runtime"
     return f"a second {second}" if second == found else f"{second} beside {found}"

@@ -275,7 +275,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     names = ", ".join(hidden)
     why = "it hides the installed module from every program that is started in this folder"
     if named:
-        steps = (_renamed(facts, named, f"{why}; if your own programs import it, write the new name there"),)
+        steps = (_renamed(facts, named, f"{why}; if your own programs import it, write the new name into them"),)
     else:
         steps = (commands.by_hand((), f"rename {names}: {why}", "a file of yours"),)
     return (Fix(title=f"Rename {names}", steps=steps, verify=commands.check(facts)),)

@@ -157,7 +157,7 @@ def detect(facts: Facts) -> Hit | None:
         return None
     torch = present(facts.torch.version)
     if facts.torch.importable is False or facts.torch.fault is not None:
-        return None  # torch itself does not import, so torchvision cannot either
+        return None  # importing torch itself fails, and so importing torchvision fails
     if _of_the_cpu(facts, have):
         return Hit(
             message=f"torchvision {have} is a CPU build, and torch {torch} is a CUDA build: torchvision's operators cannot use CUDA tensors.",
@@ -202,11 +202,11 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     torch = said.get("torch")
-    message = "The torchvision there was built for another torch than the installed one."
+    message = "The installed torchvision was built for another torch than the installed torch."
     if torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     elif "lacks" in said:
-        message = f"The torchvision there has no {said['lacks']} for the GPU: it is a CPU build, or was built for another torch. torch itself uses the GPU."
+        message = f"The installed torchvision has no {said['lacks']} for the GPU: it is a CPU build, or was built for another torch. torch itself uses the GPU."
     return Hit(
         message=message,
         evidence=evidence,
@@ -307,7 +307,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
 
 def _kept(facts: Facts) -> Fix:
     steps = torch_here.vision_of_the_torch_there(facts)
-    title = "Keep the torch that is there, and install its torchvision"
+    title = "Keep the installed torch, and install the torchvision for it"
     return Fix(title=title, steps=steps, verify=commands.check(facts))
 
 

@@ -1,4 +1,4 @@
-"""transformers was told to use flash-attn, but flash_attn does not import in this Python.
+"""transformers was told to use flash-attn, but importing flash_attn fails in this Python.
 
 What it is
     A program asks transformers for attn_implementation="flash_attention_2". transformers looks for flash_attn in the Python
@@ -11,7 +11,7 @@ How it shows
 
 Why it happens
     flash-attn is in another environment, or was never installed, or its installation failed. transformers also prints "not
-    installed" if flash-attn is installed and does not import: the lines above show the reason, or `python -c "import flash_attn"`
+    installed" if flash-attn is installed and importing it fails: the lines above show the reason, or `python -c "import flash_attn"`
     shows it.
 
 What to do

@@ -1,4 +1,4 @@
-"""Ultralytics is installed and does not import.
+"""Ultralytics is installed, but importing it fails.
 
 What it is
     `from ultralytics import YOLO` fails, crashes or never ends. No training and no prediction is possible, even if torch works.
@@ -41,7 +41,7 @@ from attn_doctor.model.steps import Step
 MODE = FailureMode(
     code="AD317",
     slug="ultralytics-broken",
-    title="Ultralytics does not import",
+    title="Importing Ultralytics fails",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     explains=("model-not-built", "requirements-missing"),
@@ -78,7 +78,7 @@ def detect(facts: Facts) -> Hit | None:
         for lack in lacks[:12]
     ]
     return Hit(
-        message=f"{name} does not import: {_reason(facts, fault, lacks)}.",
+        message=f"Importing {name} fails: {_reason(facts, fault, lacks)}.",
         evidence=tuple(evidence),
         certainty=Certainty.OBSERVED,
         explains=(*MODE.explains, *_same(facts, fault)),

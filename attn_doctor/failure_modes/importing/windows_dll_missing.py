@@ -173,7 +173,7 @@ def detect(facts: Facts) -> Hit | None:
         libomp = "fbgemm.dll" in text_of(facts.torch.fault) and _without_the_mend(facts)
         because = f": {_LIBOMP}" if libomp else f", because a DLL is missing: {message(facts.torch.fault)}"
         return Hit(
-            message=f"torch does not import{because}.",
+            message=f"Importing torch fails{because}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
             variant=Missing(of="libomp" if libomp else "torch"),
             certainty=Certainty.OBSERVED,
@@ -184,7 +184,7 @@ def detect(facts: Facts) -> Hit | None:
         if _MISSING.search(said) and not _PROCEDURE.search(said):
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(
-                message=f"{attempt.module} does not import: a DLL that it needs is not found.",
+                message=f"Importing {attempt.module} fails: a DLL that it needs is not found.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
                 variant=Missing(of="flash-attn" if "flash_attn" in attempt.module else "another"),
                 certainty=Certainty.OBSERVED,
@@ -214,9 +214,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     old = first.groups.get("module") == "flash_attn_cuda"
     if all(_untold(m) for m in matches):
         return Hit(
-            message=f"The log is cut: {first.groups.get('module') or 'an extension'} did not load there, and the end of that line is missing. "
-            "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, send the whole line that "
-            "begins with ImportError: DLL load failed.",
+            message=f"The log is cut: {first.groups.get('module') or 'an extension'} could not be loaded, and the end of the error's line is missing. "
+            "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, run `attn-doctor diagnose` with the "
+            "whole log: the line that begins with ImportError: DLL load failed must be complete.",
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
             variant=Missing(of="flash-attn-1" if old else "flash-attn" if "flash_attn" in first.text else "another"),
             confidence=Confidence.LOW,
@@ -233,7 +233,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if package:
         because += ", or it was built for another torch or CUDA"
     return Hit(
-        message=f"{name}{whose} did not load there: {because}.",
+        message=f"{name}{whose} could not be loaded: {because}.",
         evidence=tuple(e for e in evidence if e.line in lines)
         or tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in matches[:4]),
         variant=Missing(
@@ -273,14 +273,14 @@ def _ends(seen: Seen, matches: list[Match]) -> bool:
 
 
 def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA there, and a library of AMD's HIP SDK is not found."""
+    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA on such a machine, and a library of AMD's HIP SDK is not found."""
     lacks = [m for m in seen.matches if "cuda" in m.groups]
     zluda = any("zluda" in m.groups for m in seen.matches)
     if not lacks or not (zluda or amd_gpus(facts)):
         return None
     return Hit(
-        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} did not load there: a DLL is "
-        "not found. Probably it is one of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
+        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} could not be loaded: a DLL is "
+        "not found. Probably it is a DLL of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
         variant=Missing(of="hip"),
         confidence=Confidence.MEDIUM,
@@ -295,8 +295,8 @@ def _of_an_export(seen: Seen) -> Hit | None:
         return None
     engine = lines[0].groups["engine"]
     return Hit(
-        message=f"A DLL of {engine} did not load there, or it lacks a function. Probably it found another cuBLAS or cuDNN than its own: that of torch, "
-        "or that of a CUDA toolkit which is first on PATH.",
+        message=f"A DLL of {engine} could not be loaded, or it does not find a function. Probably Windows loaded a cuBLAS or cuDNN that does not belong to "
+        f"{engine}: torch's copy, or the copy in a CUDA toolkit that is first on PATH.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
         variant=Missing(of="tensorrt"),
         confidence=Confidence.LOW,
@@ -425,19 +425,21 @@ def _cuda_build(facts: Facts) -> tuple[Fix, ...]:
         )
         again = commands.by_hand((), words, "the build of torch")
         return (
-            Fix(title="Install the CUDA build of torch, if a CPU build is there", steps=(look, again), verify=verify),
+            Fix(
+                title="Install the CUDA build of torch, if a CPU build is installed", steps=(look, again), verify=verify
+            ),
         )
     version = facts.torch.version.partition("+")[0]
     steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build: flash-attn needs its libraries")
     if not steps:
         return ()
     known_cpu = facts.torch.cuda is None
-    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is there")
+    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is installed")
     return (Fix(title=title, steps=steps if known_cpu else (look, *steps), verify=verify),)
 
 
 def _of_libomp(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two fixes: a torch that does not need the library, or the tools that bring the library."""
+    """Return the two fixes: a torch that does not need the library, or the build tools that contain the library."""
     why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
     newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(

@@ -85,7 +85,7 @@ MODE = FailureMode(
             literal=" : ",
             sample="yolo : The term 'yolo' is not recognized as the name of a cmdlet, function, script file, or operable program.",
         ),
-        # pip says where it put the command, or where the package is. These lines are no errors.
+        # pip says where it put the command, or where the package is. These lines are not errors.
         Sign(
             pattern=r"WARNING: The scripts? .{1,200} (?:is|are) installed in '(?P<bin>[^']{1,300})' which (?:is|are) not on PATH",
             literal="not on PATH",
@@ -104,7 +104,7 @@ MODE = FailureMode(
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Name the command, "yolo", and the folder that contains it; None if the log does not name the folder."""
+    """Name the command, such as "yolo", and its folder. `folder`: None if the log does not name it."""
 
     command: str
     folder: str | None

@@ -199,7 +199,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     message = "The quota was used up." if all("uota" in text for text in proofs) else "The disk was full."
     if limit:
-        message = "A file became larger than the shell there allows (ulimit -f), or than the file system allows."
+        message = "A file became larger than the shell allows (ulimit -f), or than the file system allows."
     elif temporary:
         message = "The disk of the temporary files (TMPDIR) was full."
     return Hit(
@@ -242,7 +242,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
-        step = commands.variable(name, folder, "this disk has enough space; the installer unpacks its downloads there")
+        step = commands.variable(
+            name, folder, "this disk has enough space; the installer unpacks its downloads in that folder"
+        )
         made.append(
             Fix(title="Put temporary files on a disk with enough space", steps=(step,), verify=building.verify(facts))
         )

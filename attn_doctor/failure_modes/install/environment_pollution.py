@@ -178,7 +178,7 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count: users install there."""
+    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
@@ -243,7 +243,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return one fix for all faults: a fix for only one fault would leave the others.
+    """Return one fix for all faults together: a fix for a single fault would leave the other faults.
 
     If PYTHONPATH or the user site hides packages, the fix only removes that: the environment has to be examined again before anything is installed.
     """
@@ -322,7 +322,7 @@ def _strangers(facts: Facts) -> Part:
         return "", ()
     if variable(facts, "PYTHONPATH"):
         unset = commands.variable(
-            "PYTHONPATH", None, "it makes Python import other packages than those of the environment"
+            "PYTHONPATH", None, "this setting makes Python import other packages than the packages of the environment"
         )
         return "Leave PYTHONPATH out", (unset,)
     without = commands.variable(

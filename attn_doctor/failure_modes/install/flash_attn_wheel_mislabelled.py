@@ -2,7 +2,7 @@
 
 What it is
     Some official wheels have cxx11abiFALSE in their name, but were compiled with the new C++ ABI (TRUE). setup.py
-    downloads a wheel by this name, and the wheel does not import.
+    downloads a wheel by this name, and importing flash_attn fails.
 
 How it shows
     pip installs ...torch2.6cxx11abiFALSE... without an error. The import ends with "undefined symbol:
@@ -105,7 +105,7 @@ def _lies(wheel: Wheel) -> bool:
 
 
 def _named(filename: str) -> Wheel | None:
-    """Return the official wheel with this file name, if the name states the wrong ABI; None else."""
+    """Return the official wheel with this file name, if the name states the wrong ABI; else None."""
     release = filename.removeprefix("flash_attn-").partition("+")[0]
     return next((w for w in _wheels(release) if w.filename == filename and _lies(w)), None)
 
@@ -116,7 +116,7 @@ def _abi(new: bool) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(log.of("abi-mismatch-cxx11") for log in seen.logs):
-        return None  # the name alone is no failure: perhaps the wheel was not installed
+        return None  # the name alone is not a failure: perhaps the wheel was not installed
     for match in seen.matches:
         wheel = _named(f"flash_attn-{match.groups['release']}+{match.groups['rest']}.whl")
         if wheel is not None:

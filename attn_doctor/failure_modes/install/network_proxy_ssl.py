@@ -302,8 +302,8 @@ def _torn(seen: Seen, match: Match) -> Hit | None:
     if log.lines - match.line > _LAST_LINES:
         return None
     return Hit(
-        message="The log is cut: a connection failed there, and pip tried again. Probably the index cannot be reached, or a "
-        "proxy refuses the connection. To be sure, send the whole line that begins with WARNING: Retrying, and the line below it.",
+        message="The log is cut: a connection failed, and pip tried again. Probably the package index cannot be reached, or a "
+        "proxy refuses the connection. To be sure, run `attn-doctor diagnose` with the whole log: the line that begins with WARNING: Retrying must be complete.",
         evidence=building.lines((match,)),
         confidence=Confidence.LOW,
     )
@@ -318,7 +318,7 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 
 def _overcome(seen: Seen, match: Match) -> bool:
-    """Say whether an installation succeeded after the failed connection, so that the connection is no failure."""
+    """Say whether an installation succeeded after the failed connection, so that the connection is not a failure."""
     return any(
         not m.groups and m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches
     )

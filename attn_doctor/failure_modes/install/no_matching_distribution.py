@@ -132,7 +132,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
     listed = any(m.groups.get("versions") for m in ours) and not empty
     if empty:
-        message = f"The index has nothing called {wanted} that pip can install there. Check the index, and whether --only-binary is set."
+        message = f"The index has nothing called {wanted} that this pip can install. Check the index, and whether --only-binary is set."
     else:
         message = f"There is no {wanted} on the index."
     return Hit(
@@ -144,7 +144,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def other_index(match: Match) -> bool:
-    """Say whether the index has 2.3.1 where 2.3.1+cu121 was requested: then the Python is not the cause."""
+    """Return whether 2.3.1+cu121 was requested and the index has 2.3.1. If so, the version of Python is not the cause."""
     version, _, part = match.groups.get("requirement", "").partition("==")[2].partition("+")
     return bool(part) and version in re.split(r",\s*", match.groups.get("versions", ""))
 
@@ -183,7 +183,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = "look up the name and the versions under which the package is published, and install one of these"
         return (
             Fix(
-                title="Ask for a version that exists",
+                title="Install a version that the package index has",
                 steps=(commands.by_hand((), words, "nothing"),),
                 verify=commands.check(facts),
             ),
@@ -206,6 +206,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 no_build_isolation=row is not None and row.wheels in ("none", "releases"),
             ),
         )
-    listed = Fix(title=f"Ask for a version of {name} that exists", steps=steps, verify=building.verify(facts))
+    listed = Fix(title=f"Install a version of {name} that exists", steps=steps, verify=building.verify(facts))
     ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
     return (*ready, listed)

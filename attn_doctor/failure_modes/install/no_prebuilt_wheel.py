@@ -205,4 +205,4 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
         return (wheel_fixes.look_it_up(facts),)
     words = f"look on the releases page of {subject.words(facts)} (its address is in the log) for a wheel for your torch, CUDA and Python"
     step = commands.by_hand((), words, "that package")
-    return (Fix(title="Install a wheel that exists", steps=(step,), verify=building.verify(facts)),)
+    return (Fix(title="Install a wheel from the releases page", steps=(step,), verify=building.verify(facts)),)

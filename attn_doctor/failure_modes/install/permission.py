@@ -40,7 +40,7 @@ _INSTALLING = r"(?:site-packages|dist-packages|/usr/|/opt/|/root/|\.cache|\.loca
 MODE = FailureMode(
     code="AD211",
     slug="permission",
-    title="No permission to write or to run there",
+    title="No permission to write to a folder, or to run a program",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     explains=(building.FAILED,),
@@ -132,7 +132,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message="pip refused to change the system's Python.", evidence=evidence)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None  # the file belongs to another program
-    return Hit(message="There was no permission to write there.", evidence=evidence)
+    return Hit(message="There was no permission to write to a folder or file.", evidence=evidence)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -145,7 +145,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         undo=("rm", "-r", ".venv"),
     )
     activate = ".venv\\Scripts\\activate" if windows else ". .venv/bin/activate"
-    use = commands.by_hand((), f"activate it ({activate}), and install there again", "this shell")
+    use = commands.by_hand((), f"activate it ({activate}), and install into it again", "this shell")
     verify = (
         "attn-doctor",
         "check",

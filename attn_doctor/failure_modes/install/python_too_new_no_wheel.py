@@ -183,7 +183,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if refused and asked:
         name = asked[0].groups["requirement"].rstrip(".,")
         return Hit(
-            message=f"{name} exists for other Python versions, and not for the Python there.",
+            message=f"{name} exists for other Python versions, but not for this Python.",
             evidence=building.lines((*refused, *asked)),
         )
     if not wanted:
@@ -192,14 +192,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
     if machine_of(facts).narrow:
         return Hit(
-            message="The Python there is a 32-bit Python, and torch has wheels only for 64 bits.",
+            message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
             evidence=building.lines(wanted),
             variant=Narrow(),
         )
     if versions is None or versions.startswith("none"):
-        message = (
-            f"The index has no {name.partition('=')[0]} at all for that Python or platform (or it is the wrong index)."
-        )
+        message = f"The index has no {name.partition('=')[0]} at all for that Python or platform (or this index is the wrong index)."
         sure = Confidence.MEDIUM
     else:
         message = f"The index has no {name} for that Python; it has {versions.strip()[:60]}..."
@@ -259,7 +257,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
                 f"if it has 32 bits, or is newer than Python {dotted(_USUAL)}: creates an environment with a 64-bit Python {dotted(_USUAL)}",
             ),
         )
-        return (Fix(title="See which Python that is, and use another", steps=steps, verify=verify),)
+        return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
@@ -285,7 +283,11 @@ _USUAL = (
 
 
 def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
-    """Return a Python ("3.10") and the reason: the newest one for which the requested torch has wheels, older than the Python in the log."""
+    """Return the Python to use instead ("3.10"), and the reason in words.
+
+    It is the newest Python that is older than the present one and for which the requested torch has wheels. If there is none: the newest
+    other one up to 3.12. If no wheels are known: 3.12, or 3.11 if the present Python is 3.12.
+    """
     here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     known_ = [found for text in old_torch.pythons(torch) if (found := pair(text))] if torch else []
     older = [one for one in known_ if one < (here or _USUAL)]

@@ -138,7 +138,9 @@ def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if seen.group("module") == "collections":
-        message = "A package there is written for an older Python: names that it imports were removed from the standard library."
+        message = (
+            "A package is written for an older Python: it imports names that were removed from the standard library."
+        )
         return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]
@@ -146,7 +148,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     return Hit(
-        message="The module that was imported there is written for a newer Python than the Python there.",
+        message="The imported module is written for a newer Python than the Python in the log.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4]),
         # In a file of the user, the same error may be a simple mistake.
         confidence=_confidence(seen, told)

@@ -1,4 +1,4 @@
-"""A package that ultralytics or torch needs is not installed, or does not import.
+"""A package that ultralytics or torch needs is not installed, or importing it fails.
 
 What it is
     A package is installed, but packages that it requires are missing or do not import. `import ultralytics` may work
@@ -55,7 +55,7 @@ _MODULES = sorted({"ultralytics", *OF_TRAINING, *_EXPORT, *MODULE_OF.values()} -
 MODE = FailureMode(
     code="AD215",
     slug="requirements-missing",
-    title="A requirement is missing, or does not import",
+    title="A required package is missing, or importing it fails",
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     signs=(
@@ -128,7 +128,7 @@ def _missing(facts: Facts) -> Hit | None:
 
 
 def _broken(facts: Facts) -> Hit | None:
-    """Find a requirement that is installed but does not import. ultralytics may import it only when training begins."""
+    """Find a requirement that is installed but cannot be imported. ultralytics may import it only when training begins."""
     for index, attempt in enumerate(tried(facts)):
         if attempt.module != "requirements" or attempt.ok is not False:
             continue
@@ -140,7 +140,7 @@ def _broken(facts: Facts) -> Hit | None:
             evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
         evidence += [_evidence(facts, lack) for lack in requirements.missing(facts)[:12]]
         return Hit(
-            message=f"{name} does not import, and training needs it: {message(fault)}.",
+            message=f"Importing {name} fails, and training needs it: {message(fault)}.",
             evidence=tuple(evidence),
             certainty=Certainty.OBSERVED,
             severity=requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
@@ -180,7 +180,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     who = "the export" if any("export" in m.groups for m in raised) else "ultralytics" if asks else "the program"
     gpu = "; TensorRT needs an NVIDIA GPU, and this torch is built without CUDA" if _on_cpu(facts, module) else ""
     return Hit(
-        message=f"{named} is not installed there, and {who} imports it{gpu}.",
+        message=f"{named} is not installed, and {who} imports it{gpu}.",
         evidence=building.lines(raised),
         variant=Named(module=module, by_ultralytics=asks),
         severity=Severity.ERROR,

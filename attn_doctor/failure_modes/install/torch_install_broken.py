@@ -1,4 +1,4 @@
-"""torch is installed but does not import.
+"""torch is installed, but importing it fails.
 
 What it is
     `import torch` raises an error, exits, hangs or crashes. Or the module that Python imports as torch is not torch.
@@ -57,7 +57,7 @@ _ALWAYS = (
 MODE = FailureMode(
     code="AD213",
     slug="torch-install-broken",
-    title="torch does not import",
+    title="Importing torch fails",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
     blocks=EVERY_BACKEND,
@@ -121,7 +121,7 @@ MODE = FailureMode(
             sample="ValueError: libcublas.so.*[0-9] not found in the system path ['', '/usr/lib/python311.zip']",
         ),
         Sign(
-            # 126: a file is missing, 127: a function is missing in a file, 193: the file is no library for this Windows, 1114: its
+            # 126: a file is missing, 127: a function is missing in a file, 193: the file is not a library for this Windows, 1114: its
             # initialisation failed. Other numbers are about the machine (1455: the page file is too small): torch is not broken.
             # https://learn.microsoft.com/windows/win32/debug/system-error-codes
             pattern=r'\[WinError (?:126|127|182|193|1114)\].{0,200}Error loading "?(?P<library>[^"]{0,300}torch[\\/]{1,2}lib[\\/]{1,2}[^"]{1,80}?\.(?:dll|pyd))\b',
@@ -190,7 +190,7 @@ def detect(facts: Facts) -> Hit | None:
         where = f" (at {fault.where})" if fault.where and fault.where != "torch" else ""
         name = f"torch {torch.version}" if isinstance(torch.version, str) else "torch"
         return Hit(
-            message=f"{name} does not import: {how}{where}.",
+            message=f"Importing {name} fails: {how}{where}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"), _place(facts)),
             certainty=Certainty.OBSERVED,
         )
@@ -213,7 +213,7 @@ def _by_its_files(facts: Facts) -> Hit | None:
         if binary.module == "torch._C" and binary.verdict == "fails":
             said = "; ".join(binary.because)
             return Hit(
-                message=f"torch {facts.torch.version} would not import: {said}.",
+                message=f"Importing torch {facts.torch.version} would fail: {said}.",
                 evidence=(fact(facts, f"binaries.{index}.because", said), _place(facts)),
             )
     return None
@@ -236,7 +236,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
-            "torch loads its own libraries there. Probably one of them, or a library of an nvidia-* package, is missing or damaged.",
+            "At that place torch loads its own libraries. Probably one of them, or a library of an nvidia-* package, is missing or damaged.",
             "OSError, ImportError or ValueError",
         )
     seen = cut_logs.told(seen)
@@ -246,15 +246,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if "part" in proofs[0].groups:
             name = proofs[0].groups["part"]
             return Hit(
-                message=f"Python finds something named torch there, but it has no {name}, which every torch has: it is what is left of an "
-                "old installation, or a folder or file of your own named torch.",
+                message=f"Python finds a module named torch, but it has no {name}, which every torch has: it is the rest of an "
+                "old installation, or your own folder or file named torch.",
                 evidence=evidence,
                 variant=Remnant(),
             )
         word = (
             "torch does not load there"
             if "library" in proofs[0].groups
-            else "The module that Python imports as torch there is not torch, or only a part of torch"
+            else "The module that Python imports as torch is not torch, or only a part of torch"
         )
         return Hit(message=f"{word}.", evidence=evidence)
     for match in seen.matches:
@@ -358,7 +358,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old and old["module"] not in ("torch", "functorch", "torchgen"):
         name = old["module"].replace("_", "-")
         step = commands.install(
-            name, upgrade=True, why=f"torch imports {old['name']} from it, which only newer releases have", changes=name
+            name,
+            upgrade=True,
+            why=f"torch imports {old['name']} from {name}, and only newer releases of {name} have {old['name']}",
+            changes=name,
         )
         made.append(Fix(title=f"Upgrade {name}", steps=(step,), verify=verify))
     elif to_blame is not None and to_blame.distribution not in (None, "torch"):

@@ -43,7 +43,7 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 MODE = FailureMode(
     code="AD208",
     slug="version-parse",
-    title="A version that cannot be read",
+    title="A version number that Python's packaging tools reject",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
     explains=(building.FAILED, "transformers-flash-attn-2-not-installed"),

@@ -271,7 +271,7 @@ def _of_file(name: str, url: str | None, why: str, changes: str) -> Step:
 
 
 def _of_another(facts: Facts, name: str, url: str | None, *, build_first: bool) -> tuple[Fix, ...]:
-    """Return the fixes for a package other than flash-attn: copy its wheel, or compile it if its setup can be told to compile.
+    """Return the fixes for a package other than flash-attn: copy its wheel, or compile it if its setup.py has a variable for that.
 
     `build_first`: compile first, because it is not known which wheel fits the user's torch.
     """

@@ -193,13 +193,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
-            message=f"{seen.group('library')} was built for another Python: it needs {symbol}, which the Python there does not have.",
+            message=f"{seen.group('library')} was built for another Python: it needs {symbol}, which the Python in the log does not have.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
     if any("Win32" in m.text for m in seen.matches):
         return Hit(
-            message="A library there was built for another Windows (32 or 64 bits) or another processor.",
+            message="A library was built for another Windows (32 or 64 bits) or another processor.",
             evidence=evidence,
             confidence=Confidence.MEDIUM,
         )
@@ -210,7 +210,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         differs: Differs = "python" if "Python" in needs else "platform"
         what = "Python" if differs == "python" else "system"
         return Hit(
-            message=f"The wheel is for {needs}, and the {what} there is {have.strip().rstrip('.')}.",
+            message=f"The wheel is for {needs}, and this {what} is {have.strip().rstrip('.')}.",
             evidence=evidence,
             variant=Refused(wheel=file, differs=differs),
         )
@@ -247,7 +247,7 @@ _SYSTEMS = {"win": "windows", "linux": "linux", "manylinux": "linux", "musllinux
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say which part of a wheel's name does not fit the Python there, as far as the log shows. `wheel`: the file name, perhaps empty."""
+    """Say which part of a wheel's name does not fit the Python in the log, if the log shows it. `wheel`: the file name, perhaps empty."""
 
     wheel: str
     differs: Differs
@@ -276,7 +276,7 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
     """Return the part of the wheel's name that does not fit the machine in the log, and the end of the message."""
     system, have = _system(wheel["platform"]), facts.system.os
     if system and isinstance(have, str) and have != system:
-        return "platform", f", and the system there is {_NAMES.get(have, have)}"
+        return "platform", f", and this system is {_NAMES.get(have, have)}"
     there = facts.interpreter.version
     minor = pair(there) if isinstance(there, str) else None
     if (
@@ -285,16 +285,16 @@ def _difference(facts: Facts, wheel: re.Match[str]) -> tuple[Differs, str]:
         and wheel["abi"] != "abi3"
         and _python_of(wheel) != f"{minor[0]}.{minor[1]}"
     ):
-        return "python", f", and the Python there is {minor[0]}.{minor[1]}"
+        return "python", f", and this Python is {minor[0]}.{minor[1]}"
     if system and isinstance(have, str) and have == system:
         other = {"windows": "the Python has 32 bits", "linux": "the processor or the C library"}.get(
             system, "the processor"
         )
         return (
             "unknown",
-            f"; the system there is {_NAMES[system]} too, so probably the Python version differs, or {other}",
+            f"; this system is {_NAMES[system]} too, so probably the Python version differs, or {other}",
         )
-    return "unknown", "; the log does not show whether the Python or the system there differs"
+    return "unknown", "; the log does not show whether the Python or the system differs"
 
 
 def _with_glibc(facts: Facts) -> Fix:
@@ -303,7 +303,11 @@ def _with_glibc(facts: Facts) -> Fix:
     image = f"python:{dotted(python) if python else '3.12'}-slim"
     why = "the first line of the Dockerfile, instead of the Alpine image: Debian has glibc, for which the wheels are built"
     step = commands.by_hand(("FROM", image), why, "another image", elsewhere=True)
-    return Fix(title="Use an image that has glibc", steps=(step,), verify=building.verify(facts))
+    return Fix(
+        title="Use a container image that has glibc (Debian instead of Alpine)",
+        steps=(step,),
+        verify=building.verify(facts),
+    )
 
 
 _NAMES = {"windows": "Windows", "linux": "Linux", "darwin": "macOS"}

@@ -90,7 +90,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not any(m.strength == "proof" for m in seen.matches):
         return None
     return Hit(
-        message="The file that was read was written with NumPy 2. The NumPy there is older and has no module numpy._core.",
+        message="The file that was read was written with NumPy 2. The installed NumPy is older and has no module numpy._core.",
         evidence=tuple(e for e in evidence if "numpy._core" in e.text) or evidence,
         confidence=Confidence.HIGH,
     )

@@ -5,7 +5,7 @@ What it is
 
 How it shows
     `FileNotFoundError: 'yolo12n.yaml' does not exist`, from an ultralytics that is older than YOLO12. The same error for yolov12n.yaml or
-    yolov12n.pt: these names are of the YOLOv12 fork, and ultralytics does not have them. `ModuleNotFoundError` for a package that
+    yolov12n.pt: these names belong to the YOLOv12 fork, and ultralytics does not have them. `ModuleNotFoundError` for a package that
     ultralytics needs. Another exception from a file of ultralytics. Or a process that crashes while the model is built.
 
 Why it happens
@@ -98,7 +98,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=NotBuilt(cause="no such model"),
         )
     return Hit(
-        message=f"There is no file {fork}: this name is of the YOLOv12 fork. The names of ultralytics itself have no v (yolo12n).",
+        message=f"There is no file {fork}: this name belongs to the YOLOv12 fork. The names of ultralytics itself have no v (yolo12n).",
         evidence=evidence,
         variant=NotBuilt(cause="name of the fork", model=fork),
     )

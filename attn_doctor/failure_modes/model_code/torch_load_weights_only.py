@@ -132,7 +132,7 @@ def _older(version: str, than: str) -> bool:
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find an ultralytics that leaves `weights_only` at torch's default, beside a torch whose default is True."""
+    """Find an ultralytics that does not pass `weights_only` to torch.load, together with a torch whose default is True."""
     yolo, torch = known(facts.yolo.version), known(facts.torch.version)
     if yolo is None or torch is None or not _older(yolo, REPLACES_TORCH_LOAD):
         return None
@@ -156,13 +156,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     blocked = seen.group("blocked")
     if blocked is not None:
         return Hit(
-            message=f"The file that torch.load read there calls {blocked}, which can run commands: torch.load refused it, because of weights_only=True.",
+            message=f"The file that torch.load read calls {blocked}, which can run commands: torch.load refused it, because of weights_only=True.",
             evidence=evidence,
             variant=Refused(call="blocked", name=blocked),
         )
     name = seen.group("name")
     return Hit(
-        message="torch.load refused a file there: it reads with weights_only=True, and the file contains more than weights"
+        message="torch.load refused to load a file: it reads with weights_only=True, and the file contains more than weights"
         f"{f': {name}' if name else ''}.",
         evidence=evidence,
         variant=_refused(_call(facts, seen, name), name, seen),

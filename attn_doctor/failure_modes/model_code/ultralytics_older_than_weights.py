@@ -207,7 +207,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _least(names: list[str], file: ModelFile | None = None) -> str | None:
-    """Return the release that has all of these classes; None where none is known."""
+    """Return the release that has all of these classes; None: no such release is known."""
     releases = [_SINCE[name] for name in names if name in _SINCE]
     if file is not None and isinstance(file.written_by, str) and re.fullmatch(r"\d+(\.\d+){1,3}", file.written_by):
         releases.append(file.written_by)
@@ -215,7 +215,7 @@ def _least(names: list[str], file: ModelFile | None = None) -> str | None:
 
 
 def _reached(facts: Facts, least: str | None) -> bool:
-    """Return whether the installed release is new enough, so that no newer one would bring the class."""
+    """Return whether the installed release is new enough, so that no newer release would contain the class."""
     have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
     need = parse(least) if least else None
     return have is not None and need is not None and have >= need

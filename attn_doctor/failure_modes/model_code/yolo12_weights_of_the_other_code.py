@@ -62,7 +62,7 @@ made(torch.zeros(1, 32, 4, 4))
 MODE = FailureMode(
     code="AD602",
     slug="yolo12-weights-of-the-other-code",
-    title="YOLO12 weights that the other code made",
+    title="YOLO12 weights that were made with the other YOLO12 code",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
     explains=("model-not-built", "eager-fails", "backend-fails"),
@@ -137,7 +137,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _of_a_stray_file(facts: Facts) -> Severity:
-    """Return the severity for a file that the user did not name: INFO if YOLO12 weights that fit are there too, else WARNING."""
+    """Return the severity for a file that the user did not name: INFO if there are also YOLO12 weights that fit the code, else WARNING."""
     files = facts.models if isinstance(facts.models, tuple) else ()
     fits = any(isinstance(file.layout, str) and file.layout == facts.yolo.layout for file in files)
     return Severity.INFO if fits else Severity.WARNING
@@ -202,7 +202,7 @@ def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hi
     named = f"the weights {file}" if file else "the weights"
     if asked not in ("qkv", "qk", "v"):
         return Hit(
-            message=f"The code asks the AAttn of {named} for {asked}, and it has no such attribute: the weights were made by another release, or by "
+            message=f"The code looks for the attribute {asked} in the attention class AAttn of {named}, and it is missing: the weights were made by another release, or by "
             "changed code.",
             evidence=evidence,
             variant=Weights(layout=None, file=file),
@@ -211,12 +211,12 @@ def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hi
     theirs: YoloLayout = "qk+v" if asked == "qkv" else "qkv"
     ours: YoloLayout = "qkv" if asked == "qkv" else "qk+v"
     whose = (
-        "the weights are of the YOLOv12 fork as it is today, and the code is ultralytics' own (or the fork's V1.0)"
+        "the weights were made with the present YOLOv12 fork, and the code is ultralytics' own (or the fork's V1.0)"
         if theirs == "qk+v"
-        else "the weights are of ultralytics (or of the fork's release v1.0), and the code is the YOLOv12 fork as it is today"
+        else "the weights were made with ultralytics (or with the fork's release v1.0), and the code is the present YOLOv12 fork"
     )
     return Hit(
-        message=f"The code asks AAttn for {code.of_layout(ours)}, and {named} have {code.of_layout(theirs)}: {whose}.",
+        message=f"The code looks for {code.of_layout(ours)} in its attention class AAttn, and {named} have {code.of_layout(theirs)}: {whose}.",
         evidence=evidence,
         variant=Weights(layout=theirs, file=file),
     )

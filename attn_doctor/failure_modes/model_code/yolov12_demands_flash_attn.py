@@ -57,7 +57,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     update = commands.by_hand(
         ("git", "pull"),
-        "in the folder of the clone: later commits use PyTorch's own attention if there is no flash-attn",
+        "run this in the folder of the clone: later commits use PyTorch's own attention if there is no flash-attn",
         "the clone of the fork",
         "medium",
         risk_text="your own changes in the clone can conflict with the update",

@@ -119,11 +119,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         next((m.groups[n] for m in matches if n in m.groups), None) for n in ("package", "wants", "absent")
     )
     if package:
-        message = f"apt cannot install {package} there: {wants}, on which it depends, cannot be installed with it."
+        message = f"apt cannot install {package}: {wants}, on which it depends, cannot be installed with it."
     elif absent:
-        message = f"apt finds no package {absent} there: NVIDIA's repository for that release is not set up."
+        message = f"apt finds no package {absent}: NVIDIA's repository for that release is not set up."
     else:
-        message = "NVIDIA's apt repository there is for another release, or its key is the old one."
+        message = "NVIDIA's apt repository is for another release of the distribution, or its key is old."
     lines = {m.line for m in matches}
     return Hit(
         message=message,

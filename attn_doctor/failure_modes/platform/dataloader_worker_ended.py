@@ -75,7 +75,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     signal = seen.group("signal")
     if signal:
         return Hit(
-            message=f"A process that loads data was ended by a signal there ({signal.strip().rstrip('.').lower()}): compiled code in it crashed, "
+            message=f"A process that loads data was ended by a signal ({signal.strip().rstrip('.').lower()}): compiled code in it crashed, "
             "or somebody ended it.",
             evidence=evidence,
             variant=Ended(how="signal"),
@@ -87,7 +87,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         "linux": "probably memory ran out, or the error of the worker is further up in the log",
     }.get(str(facts.system.os), "probably memory ran out, or the error of the worker is further up in the log")
     return Hit(
-        message=f"A process that loads data ended there, and the log does not say why: {likely}.",
+        message=f"A process that loads data ended, and the log does not say why: {likely}.",
         evidence=evidence,
         variant=Ended(how="unknown"),
         confidence=Confidence.LOW,

@@ -100,7 +100,7 @@ def _meets(fault: Fault) -> Meets | None:
 
 def _hit(meets: Meets, module: str, seen: Evidence) -> Hit:
     return Hit(
-        message=_words(meets, f"{module} does not import: "),
+        message=_words(meets, f"Importing {module} fails: "),
         evidence=(seen,),
         variant=meets,
         certainty=Certainty.OBSERVED,

@@ -119,7 +119,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = [Fix(title="Start the training under if __name__ == '__main__'", steps=(guard,), verify=verify)]
     if facts.yolo.version is not None:  # None only if it is known that ultralytics is missing
         command = commands.by_hand(
-            (), "with Ultralytics: yolo detect train model=MODEL data=DATA in place of the script", "nothing", "none"
+            (),
+            "if you train with Ultralytics: run `yolo detect train model=MODEL data=DATA` instead of the script",
+            "nothing",
+            "none",
         )
         made.append(Fix(title="Start it by the yolo command", steps=(command,), verify=verify))
     return (*made, data_workers.none(facts))

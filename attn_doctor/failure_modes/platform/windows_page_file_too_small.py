@@ -90,7 +90,7 @@ def detect(facts: Facts) -> Hit | None:
     if fault is None or not _FULL.search(text_of(fault)):
         return None
     return Hit(
-        message="torch does not import, because the page file of Windows is too small. torch itself is not damaged.",
+        message="Importing torch fails, because the page file of Windows is too small. torch itself is not damaged.",
         evidence=(fact(facts, "torch.importable", f"import torch: {message(fault)}"),),
         certainty=Certainty.OBSERVED,
     )

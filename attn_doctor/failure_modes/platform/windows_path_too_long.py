@@ -95,7 +95,7 @@ class Ninja(Variant, frozen=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     return Hit(
-        message="A path there is longer than Windows allows with long paths off.",
+        message="A path is longer than Windows allows while long paths are off.",
         evidence=evidence,
         confidence=Confidence.HIGH,
         severity=Severity.ERROR,

@@ -28,6 +28,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
@@ -105,11 +106,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     wsl = commands.by_hand(
         ("wsl.exe", "--install"),
-        "Linux inside Windows, where the official wheels work: make an environment in it, and install everything there",
+        "Linux inside Windows, in which the official wheels work: create an environment inside this Linux, and install everything into it",
         "installs WSL2",
         elsewhere=True,
     )
     return (
-        Fix(title="Look for a wheel that somebody else built", steps=(look,), verify=verify),
+        wheel_fixes.of_others(facts)
+        or Fix(title="Look for a wheel that somebody else built", steps=(look,), verify=verify),
         Fix(title="Use WSL2", steps=(wsl,), verify=verify),
     )

@@ -1,6 +1,6 @@
 """Make the steps that repeat a build with its complete log in a file, and let attn-doctor read the file. Pure.
 
-The commands fit the place where they are typed: a shell, or a Dockerfile and its host.
+The commands are written for a shell, or, in `docker build`, for the Dockerfile and its host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ FILE = "build.log"
 _SAYS = f"{FILE} then contains all messages of the compilers"
 # A command that needs no quoting in any shell. `before` ends with the word after which pip and uv accept an option.
 _PLAIN = re.compile(r"(?P<before>[\w ./=@-]*\b(?:pip[\d.]*|uv) install|uv sync)(?P<after>[\w ./=@-]*)")
-_LIMIT_OF_DOCKER = "docker prints the lines of a RUN only on the host, and all of them only with --progress=plain"
+_LIMIT_OF_DOCKER = (
+    "docker prints the output of a RUN line only on the host, and the whole output only with --progress=plain"
+)
 
 
 def written(facts: Facts) -> tuple[Step, ...]:
@@ -43,8 +45,8 @@ def _in_image(facts: Facts) -> tuple[Step, ...]:
         line = commands.by_hand((), words, "the Dockerfile", "none")
     whole = commands.by_hand(
         ("docker", "build", "--progress=plain", "."),
-        f"on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
-        "an image, if the build succeeds",
+        f"run this on the host, with the same options as your docker build: {_LIMIT_OF_DOCKER}",
+        "a container image, if the build succeeds",
         into=FILE,
     )
     return line, whole
@@ -57,7 +59,7 @@ def _again(facts: Facts) -> Step:
         where = Install(requirements=(folder,), why="", changes="", no_build_isolation=True, verbose=True)
         *before, path = commands.by_own_tool(facts, where).argv
         kept = ("-e",) if _editable(facts) else ()
-        why = f"builds the sources in that folder again: {_SAYS}; it may compile for hours"
+        why = f"builds the sources in that folder again: {_SAYS}; compiling may take hours"
         return commands.by_hand((*before, *kept, path), why, "adds the package", into=FILE)
     if isinstance(made, Install):
         return commands.by_hand(
@@ -71,7 +73,7 @@ def _again(facts: Facts) -> Step:
     unnamed = Install(
         requirements=("PACKAGE",), why="", changes="", no_build_isolation=True, no_cache=True, verbose=True
     )
-    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; it may compile for hours"
+    why = f"instead of PACKAGE write what you installed (a dot for the sources in the current folder): {_SAYS}; compiling may take hours"
     return commands.by_hand(commands.by_own_tool(facts, unnamed).argv, why, "adds the package", into=FILE)
 
 

@@ -36,7 +36,7 @@ class Missing(Variant, frozen=True, kw_only=True):
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the others that the setup imports.
+    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the other packages that setup.py imports.
 
     `usual`: the module, if the line does not name one.
     """
@@ -58,8 +58,8 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     )
 
 
-# Modules whose name differs from the name of their distribution. setuptools 82 removed pkg_resources:
-# https://setuptools.pypa.io/en/latest/history.html
+# Modules whose name differs from the name of their distribution. setuptools 82 removed pkg_resources; the warning of pkg_resources
+# recommends the pin setuptools<81. https://setuptools.pypa.io/en/latest/history.html
 DISTRIBUTION_OF = {
     "pkg_resources": "setuptools<81",
     "distutils": "setuptools",

@@ -110,7 +110,7 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Say whether pip would run flash-attn's setup.py here. It looks for nvcc and imports build tools before it looks for a wheel."""
+    """Return whether pip would run flash-attn's setup.py here. setup.py looks for nvcc and imports build tools before it looks for a wheel."""
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
@@ -119,7 +119,7 @@ def setup_would_run(facts: Facts) -> bool:
 
 
 def would_be_built(facts: Facts) -> bool:
-    """Say whether installing flash-attn here would compile it: it does not work yet, and no wheel is known."""
+    """Say whether installing flash-attn here would compile it: flash-attn does not work yet, and no wheel is known."""
     return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 
@@ -218,10 +218,10 @@ def build_key(facts: Facts, release: str) -> BuildKey:
     )
 
 
-def foreseen(facts: Facts) -> Prediction | None:
-    """Return the predicted time and memory of a build here; None: too little is known."""
+def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
+    """Return the predicted time and memory of a build here; None: too little is known. `release`: by default the one that would be built."""
     try:
-        return predict(build_key(facts, wanted_release(facts)))
+        return predict(build_key(facts, release or wanted_release(facts)))
     except Unsure:
         return None
 
@@ -295,7 +295,7 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install the package that failed without compiling; empty if none is known.
+    """Return the fixes that install, without compiling, the package that failed; empty: no such fix is known.
 
     For flash-attn: a wheel for this torch, or another torch that has a wheel.
     """
@@ -364,7 +364,7 @@ def _other_torch(facts: Facts) -> Fix | None:
         os=system.os if isinstance(system.os, str) else "linux",
     )
     if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
-        return None  # none is known, or it is Colab's or Kaggle's own torch, which fits the driver there
+        return None  # no torch is known, or it is the own torch of Colab or Kaggle, which fits their driver
     why = f"the nearest version of torch for which flash-attn {nearest.wheel.release} has a finished wheel"
     torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
     wheel = commands.install(

@@ -1,7 +1,7 @@
-"""Judge logs that are cut: the last frame of a traceback is there, and the line with the error is missing. Pure.
+"""Judge logs that are cut: they contain the last frame of a traceback, and the line with the error is missing. Pure.
 
-The last frame shows what the program was doing. This gives a probable cause and no certain one: all hits of this module have low
-confidence, and their message asks for the missing line.
+The last frame shows what the program was doing. This gives only a probable cause: all hits of this module have low
+confidence, and their messages say with which word the missing line begins.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) 
         return None
     return Hit(
         message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip()}, and the line that names the error is missing. "
-        f"{probably} To be sure, send the line below it that begins with {begins}.",
+        f"{probably} To be sure, run `attn-doctor diagnose` with the whole log: the missing line begins with {begins}.",
         evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-2:]),
         variant=variant,
         confidence=Confidence.LOW,

@@ -71,7 +71,7 @@ def message(fault: Fault) -> str:
 
 
 def text_of(fault: Fault | None) -> str:
-    """Return the message and the traceback of a fault, to search in."""
+    """Return the message and the traceback of a fault as one text for a search."""
     return "\n".join(filter(None, [fault.message, fault.traceback])) if fault else ""
 
 

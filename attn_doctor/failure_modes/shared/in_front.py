@@ -54,7 +54,7 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
         named = f"the {without}" if without == "user site" else without
         died = message(fault) if fault else "it fails"
         return Hit(
-            message=f"{module} imports without {named}, and not with it ({died}): {named} makes other files come before those of the environment.",
+            message=f"Importing {module} fails with {named} ({died}) and works without {named}: because of {named}, other files are found before the files of the environment.",
             evidence=(fact(facts, path, f"importing {module}: {died}"), *_value(facts, left_out)),
             certainty=Certainty.OBSERVED,
             severity=Severity.ERROR,
@@ -68,7 +68,7 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:
-            why = "attn-doctor tried the import without it, and it worked"
+            why = "attn-doctor repeated the import without this setting, and the import worked"
             steps = tuple(
                 commands.variable("PYTHONNOUSERSITE", "1", why)
                 if name == "user site"

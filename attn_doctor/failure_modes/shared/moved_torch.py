@@ -23,9 +23,9 @@ _LAST_AUDIO = (2, 11)  # the last torchaudio has the number of torch 2.11
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the new torch, and the packages of which pip says that they need another torch."""
+    """Name the new torch, and the packages that need another torch according to pip."""
 
-    torch: str  # the torch that is there now, "2.1.0+cu118"
+    torch: str  # the torch that is installed now, "2.1.0+cu118"
     belong: tuple[str, ...]  # the packages that have a release for each torch: "torchvision"
     before: str | None  # the torch that these packages need, "2.0.1"; None: they need different ones
     others: tuple[str, ...]  # the other packages in pip's lines
@@ -58,13 +58,13 @@ def sentence(moved: Moved) -> str:
     names = " and ".join(moved.belong)
     those = f"torch {moved.before}" if moved.before else "another torch"
     return (
-        f"torch {moved.torch} is there now, and {names} {'is' if len(moved.belong) == 1 else 'are'} built for {those}: "
+        f"torch {moved.torch} is installed now, and {names} {'is' if len(moved.belong) == 1 else 'are'} built for {those}: "
         "only torch was replaced."
     )
 
 
 def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
-    """Return the fixes: in Colab or Kaggle first their own torch; then releases for the torch that is there; then the torch from before."""
+    """Return the fixes: in Colab or Kaggle first their own torch; then the releases for the installed torch; then the previous torch."""
     stated = subject.stated(facts)
     names = tuple(dict.fromkeys((*moved.belong, *((stated,) if stated and _on_the_index(stated) else ()))))
     numbers = pair(moved.torch) or (0, 0)
@@ -87,7 +87,7 @@ def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     made = [
         *torch_steps.fresh_runtime(facts),
-        Fix(title="Install the releases that fit the torch that is there", steps=(belonging,), verify=verify),
+        Fix(title="Install the releases that fit the installed torch", steps=(belonging,), verify=verify),
     ]
     back: tuple[Step, ...] = ()
     if moved.before is not None:

@@ -39,7 +39,7 @@ def steps(facts: Facts, found: OldBuild) -> tuple[Step, ...]:
     release = found.requirements[0].partition("==")[2].partition("+")[0]
     there = version_here(facts, "torch")
     same = there is not None and there.partition("+")[0] == release
-    why = f"{'the torch that is there, ' if same else ''}{release}, built for CUDA {found.cuda}: {runs}"
+    why = f"{'the installed torch, ' if same else ''}{release}, built for CUDA {found.cuda}: {runs}"
     if of_conda(facts, "torch"):
         names = [conda_name(text.partition("+")[0]) for text in found.requirements]
         prefix = text(facts.interpreter.prefix)

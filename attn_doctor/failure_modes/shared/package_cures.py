@@ -17,11 +17,11 @@ from attn_doctor.model.steps import Install, Step
 
 SDPA = "PyTorch's own attention (SDPA) needs no such package"
 _GIGABYTE = 1 << 30
-_JOBS = 2  # if the free memory is not known
+_JOBS = 2  # parallel jobs if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is there."""
+    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is installed."""
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook has its own torch, and its driver and its packages fit that torch
@@ -39,7 +39,7 @@ def tools(facts: Facts, *missing: str) -> Step:
     needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
         *needed,
-        why="the setup imports all of these: install them together, or the build fails again at the next missing one",
+        why="setup.py imports all these packages: install them together, or the build fails again at the next missing package",
         changes="adds build tools",
     )
 
@@ -60,7 +60,7 @@ def build(
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
-    why += "; if no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; it may compile for hours"
+    why += "; if no wheel fits, it compiles for hours" if name == FLASH_ATTN else "; compiling may take hours"
     if name == FLASH_ATTN or (row is not None and row.attention):
         why = f"{why}, and {SDPA}"
     elif not forced and package_wheels.taken_by_setup(facts, row):
@@ -118,7 +118,7 @@ def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = Fa
 
     `missing`: what the log names as missing. `ask`: the first step asks for the torch there instead of installing one.
     """
-    # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so there the step stays.
+    # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so for a log the step is kept.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
     name = subject.package(facts)
     if name is not None and commands.fails_itself(facts):
@@ -132,18 +132,18 @@ def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = Fa
 
 
 def _likely_has_torch(facts: Facts, *missing: str) -> bool:
-    """Say whether a torch of unknown version is probably there: the user turned isolation off, which people do for an installed torch."""
+    """Return whether a torch of unknown version is probably installed: the user turned isolation off, which people do for an installed torch."""
     command, version = facts.subject.command, facts.torch.version
     off = isinstance(command, str) and "--no-build-isolation" in command.split()
     return off and isinstance(version, Unknown) and "torch" not in missing
 
 
 def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that prints the version of torch there. A working torch must not be replaced without need."""
+    """Return the step that prints the version of the installed torch. A working torch must not be replaced without need."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     why = (
         "has to print two versions: the build imports this torch, and torch stays. If the command fails, install torch first, with the command from "
-        "https://pytorch.org/get-started/locally/ for the CUDA there"
+        "https://pytorch.org/get-started/locally/ for the installed CUDA"
     )
     return (commands.by_hand(argv, why, "nothing", "none"),)
 
@@ -156,7 +156,7 @@ def _of_project(facts: Facts, name: str, why: str, *missing: str) -> Fix:
         tools=imported.requirements if isinstance(imported, Install) else (),
         torch=torch_steps.bare(),
         limit=(fewer_jobs(facts),),
-        why=f"{why}; it may compile for hours",
+        why=f"{why}; compiling may take hours",
         takes=_takes(name),
     )
     steps = commands.build_of_project(facts, wanted)
@@ -210,7 +210,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
             name,
             upgrade=True,
             no_build_isolation=True,
-            why="compiled at its first use, for the torch there",
+            why="compiled for the installed torch when it is first used",
             changes=name,
         )
         made = [Fix(title=f"Upgrade {name}", steps=(tools(facts), newest), verify=subject.verify(facts))]
@@ -219,7 +219,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
         runs = any(isinstance(step, Install) for fix in made for step in fix.steps)
         made = [*made, kept] if runs else [kept]
     elif not (made and row is not None and row.wheels in ("pypi", "pytorch-index")):
-        why = f"compiles it against the torch that is there now: {because}"
+        why = f"compiles it against the torch that is installed now: {because}"
         built = Fix(
             title=f"Build {name} again, for this torch",
             steps=_anew(facts, why, row, compiled=compiled),
@@ -236,7 +236,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
 def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     """Return the fix for a package that runs from the folder of its sources: build it again in that folder, and do not replace it."""
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
-    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is there now; it may take hours"
+    why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is installed now; compiling may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
     steps = (tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
@@ -245,10 +245,11 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
 def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -> tuple[Step, ...]:
     """Return the steps of a new build of an installed package."""
     if row is None or row.compiled is None:
-        forced = forcing(facts, "without it the setup installs the same wheel again") if compiled else ()
+        forced = forcing(facts, "without this variable setup.py installs the same wheel again") if compiled else ()
         return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
     gone = commands.uninstall(
-        row.compiled, why="its compiled files are for another torch: the next step compiles them for this one"
+        row.compiled,
+        why="the compiled files of the package are for another torch: the next step compiles the package for the installed torch",
     )
     return (tools(facts), fewer_jobs(facts), gone, build(facts, why, fresh=True))
 
@@ -272,13 +273,13 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a package without code for the GPU there: a build for this GPU, or another attention backend."""
+    """Return the fixes for a package without code for this GPU: a build for this GPU, or another attention backend."""
     row = built_packages.row_of(name)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
     value = "TORCH_CUDA_ARCH_LIST"
     if known is not None:
-        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the GPU that is there")
+        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the present GPU")
     else:
         words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
         arch = commands.by_hand((), words, "this shell's environment only", "none")
@@ -329,7 +330,7 @@ def _compiled_anew(facts: Facts, name: str, *arch: Step) -> Fix:
     They are in the folder TORCH_EXTENSIONS_DIR, else in ~/.cache/torch_extensions, on Windows under LOCALAPPDATA.
     https://docs.pytorch.org/docs/stable/cpp_extension.html
     """
-    why = f"{name} compiles at its first use and stores the result in this folder: without the folder it compiles again, for the GPU and torch there"
+    why = f"{name} compiles when it is first used and stores the result in this folder: if the folder is removed, {name} compiles again, for the present GPU and torch"
     folder = "$HOME/.cache/flashinfer" if name == "flashinfer-python" else _EXTENSIONS
     argv: tuple[str, ...] = ("sh", "-c", f'rm -rf "{folder}"')
     if facts.system.os == "windows":

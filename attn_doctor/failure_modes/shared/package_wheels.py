@@ -1,4 +1,4 @@
-"""Make the fixes that install the finished wheel of a package that is built for torch, from where its authors publish it. Pure.
+"""Make the fixes that install the finished wheel of a package that is built for torch, from the page or index of its authors. Pure.
 
 A wheel is built for one minor release of torch and one CUDA. If both are known, they are in the command. If a log names neither, a
 first step prints them.
@@ -56,7 +56,7 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
 
 
 def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
-    """Return the fix that lets the package's own setup download the wheel for the torch there, without compiling."""
+    """Return the fix that lets the package's own setup.py download the wheel for the installed torch, without compiling."""
     small = tuple(text for text in row.imports if text != "torch")
     steps = (
         commands.install(*small, why="its setup imports them", changes="adds small packages"),
@@ -65,12 +65,12 @@ def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:
             subject.requirement(facts) or name,
             no_build_isolation=True,
             no_cache=True,
-            why=f"its setup downloads the finished wheel for the torch that is there from {row.url}. If there is no such wheel, "
+            why=f"its setup.py downloads the finished wheel for the installed torch from {row.url}. If there is no such wheel, "
             f"`import {row.module}` fails after this step: then unset that variable and build it",
             changes=f"adds {name}",
         ),
     )
-    return Fix(title=f"Let {name}'s setup download its finished wheel", steps=steps, verify=subject.verify(facts))
+    return Fix(title=f"Let {name}'s setup.py download the finished wheel", steps=steps, verify=subject.verify(facts))
 
 
 def _without_compiling(facts: Facts, name: str, variables: dict[str, str]) -> Fix:
@@ -127,7 +127,7 @@ def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ..
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
-    """Say whether the package's setup downloads a finished wheel for the torch there, if it runs without isolation."""
+    """Return whether the package's setup.py, if it runs without isolation, downloads a finished wheel for the installed torch."""
     return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
 
 
@@ -263,9 +263,7 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
     return (
         (step,)
         if known
-        else torch_asked.steps(
-            facts, step, of, "the address contains torch and CUDA: write the versions that are there"
-        )
+        else torch_asked.steps(facts, step, of, "the address contains torch and CUDA: write the installed versions")
     )
 
 

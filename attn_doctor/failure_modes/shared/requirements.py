@@ -67,7 +67,7 @@ def listed(lacks: Iterable[Missing], most: int = 12) -> str:
 def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) -> tuple[Step, ...]:
     """Return the steps that install missing requirements: torchvision in the release for this torch, from the index of torch's build.
 
-    `more`: further requirements, "setuptools<82".
+    `more`: further requirements, such as "setuptools<81".
     """
     lacks = tuple(lacks)
     asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
@@ -89,7 +89,7 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
 
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Return the steps that install a distribution again, in the version that is there, without its requirements."""
+    """Return the steps that install a distribution again, in the installed version, without its requirements."""
     if distribution == "torch":
         return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
     if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:
@@ -100,7 +100,7 @@ def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
     return (
         commands.install(
             f"{distribution}=={have.partition('+')[0]}" if have else distribution,
-            why="a complete copy instead of the damaged one",
+            why="replaces the damaged copy by a complete copy",
             changes=f"{distribution}, the present version" if have else distribution,
             reinstall=True,
             no_deps=True,

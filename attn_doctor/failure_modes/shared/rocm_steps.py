@@ -85,13 +85,13 @@ def newer(facts: Facts) -> tuple[Fix, ...]:
         return torch_steps.newest(facts, "Install the torch of a newer ROCm", maker="amd")
     pull = commands.by_hand(
         ("docker", "pull", "rocm/pytorch:latest"),
-        "on the host: downloads the newest image, since the image that is there keeps its old ROCm; then start a new container from it. The amdgpu "
-        "driver of the host has to be about as new: cat /sys/module/amdgpu/version",
+        "run this on the host: it downloads the newest container image, because the present image keeps its old ROCm. Then start a new container from the new "
+        "image. The amdgpu driver of the host must be about as new as the image: cat /sys/module/amdgpu/version shows its version",
         "the image",
         "none",
         takes="20 GB",
     )
-    return (Fix(title="Use an image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
+    return (Fix(title="Use a container image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
 
 
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"
@@ -115,7 +115,7 @@ def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
     words = f'[Environment]::SetEnvironmentVariable("Path", [Environment]::GetEnvironmentVariable("Path", "User") + ";{_HIP_BIN}", "User")'
     path = commands.by_hand(
         ("powershell", "-Command", words),
-        "instead of 6.2 write the release of the installed HIP SDK. If there is none, first install the release that the README of your ZLUDA names: "
+        "instead of 6.2 write the release of the installed HIP SDK. If no HIP SDK is installed, first install the release that the README of your ZLUDA names: "
         "https://www.amd.com/en/developer/resources/rocm-hub/hip-sdk.html. Then open a new prompt",
         "PATH of this user",
     )
@@ -131,7 +131,7 @@ def _libraries(gfx: str) -> Step:
     return commands.by_hand(
         (),
         f"the HIP SDK has no rocBLAS for {gfx}: make a copy of its folder bin\\rocblas\\library, then put the files for {gfx} and this release of the "
-        f"SDK there, together with the rocblas.dll that comes with them ({_LIBRARIES}: not built by AMD)",
+        f"SDK into the copy, together with the rocblas.dll that comes with them ({_LIBRARIES}: not built by AMD)",
         "libraries of the HIP SDK",
         "medium",
         risk_text="these files are not built by AMD",

@@ -63,7 +63,7 @@ def _name(pair: Pair) -> str | None:
 
 
 def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
-    """Return the steps for packages that require another torch: install releases that fit the torch there, or a server's torch."""
+    """Return the steps for packages that require another torch: install releases that fit the installed torch, or the torch of a server such as vLLM."""
     have = next((pair.have.partition(" ")[2] for pair in pairs), "") or text(facts.torch.version)
     if not pairs or not have:
         return ()

@@ -47,7 +47,7 @@ MODULE = (
 )
 # Names of files in a Python environment or of packages that are built for one. Other programs print the same errors.
 IN_PYTHON = re.compile(r"python|site-packages|dist-packages|flash|torch|cuda|nvidia|triton|xformers|\.venv|conda")
-_LONGEST = 100  # characters of a name in a sentence
+_LONGEST = 100  # a longer name is cut to this many characters in a sentence
 
 
 class Explanation(NamedTuple):

@@ -88,7 +88,7 @@ def point_at(facts: Facts, nvcc: str) -> Step:
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     root = next((kit.root for kit in kits if kit.version == nvcc and kit.root), None)
     if root is not None:
-        return commands.variable("CUDA_HOME", root, f"the toolkit of CUDA {nvcc} is there")
+        return commands.variable("CUDA_HOME", root, f"the folder of the CUDA {nvcc} toolkit")
     prefix = facts.interpreter.prefix
     if facts.system.os == "windows":
         root, find = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{nvcc}", "where.exe nvcc"
@@ -106,7 +106,7 @@ def point_at(facts: Facts, nvcc: str) -> Step:
 
 
 def _point_at(facts: Facts, kit: Toolkit) -> Fix:
-    why = f"a complete toolkit of CUDA {kit.version} is there, and torch is built for CUDA {facts.torch.cuda}"
+    why = f"a complete toolkit of CUDA {kit.version} is installed, and torch is built for CUDA {facts.torch.cuda}"
     step = commands.variable("CUDA_HOME", kit.root, why)
     return Fix(title=f"Point CUDA_HOME at {kit.root}", steps=(step,), verify=building.verify(facts))
 

@@ -1,4 +1,4 @@
-"""Read from facts what decides which torch can run there: GPU, driver, board, Python and the user's package index. Pure; never raises."""
+"""Read the facts that decide which torch can run on the machine: GPU, driver, board, Python and the user's package index. Pure; never raises."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ _CHECKOUTS = ("yolov5", "yolov6", "yolov7", "yolov8", "yolov9", "yolor")  # peop
 
 
 def _loads_whole_checkpoints(facts: Facts) -> bool:
-    """Say whether a YOLO is used there that calls torch.load without `weights_only`: torch 2.6 refuses its checkpoints."""
+    """Return whether the user runs a YOLO that calls torch.load without `weights_only`: torch 2.6 refuses its checkpoints."""
     have = parse(text(facts.yolo.version) or version_here(facts, "ultralytics") or "")
     old = have is not None and have < Version(REPLACES_TORCH_LOAD)
     return old or any(distribution(facts, name) is not None for name in _CHECKOUTS)
 
 
 def wants_gpu(facts: Facts) -> bool:
-    """Say whether the user has an NVIDIA GPU to compute on: the GPU, its driver or a CUDA toolkit is known to be there."""
+    """Return whether the user has an NVIDIA GPU for computing: the GPU, its driver or a CUDA toolkit is known to be on the machine."""
     kits = facts.toolchain.toolkits
     there = nvidia_present(facts) is True or isinstance(facts.graphics.driver, str)
     return there or (isinstance(kits, tuple) and bool(kits))

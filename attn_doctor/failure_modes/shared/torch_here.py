@@ -78,7 +78,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
         )
     index = torch_choice.index_of_build(f"{version.partition('+')[0]}+{flavour}" if flavour else version, machine)
     wanted, index, told = _from_own_index(facts, wanted, index, flavour)
-    why = "complete copies instead of the damaged ones" + told
+    why = "replaces the damaged copies by complete copies" + told
     changes = f"{' and '.join(('torch', *names))}, in the present versions"
     if not everything:
         return commands.reinstall(
@@ -208,7 +208,7 @@ _FIRST_PYTHON_OF_2 = (3, 8)
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:
-    """Return in words where to get the torchvision for a torch that PyTorch did not build."""
+    """Return a sentence that names the source of the torchvision for a torch that PyTorch did not build."""
     if machine.board != "jetson":
         return f"install {wanted} from the source of torch {version} (NVIDIA's images contain it: start a new container from the image)"
     found = torch_choice.choose(machine)
@@ -267,7 +267,7 @@ def _from_own_index(
 ) -> tuple[tuple[str, ...], str | None, str]:
     """Return the requirements, the index and words about it.
 
-    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None: the user's is used.
+    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None, because the user's index is used.
     """
     own = own_index(facts)
     if index is None or own is None or flavour is None:

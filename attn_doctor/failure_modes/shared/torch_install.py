@@ -16,7 +16,7 @@ from attn_doctor.model.versions import pair
 
 _OTHERS = "packages that require another version of torch may report a conflict"
 _FOR_OLD_PYTHONS = (2, 8)  # the last torch for Python 3.9: the newest torch of an index is at least 2.8
-_OWN_PYTHON = "the version of Python there is not known: pip installs the newest torch for it"
+_OWN_PYTHON = "the version of Python is not known: pip installs the newest torch for this Python"
 
 
 def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
@@ -28,13 +28,13 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice; empty: this build is already there. `beside`: other requirements for the same command.
+    """Return the steps that install a choice; empty: this build is already installed. `beside`: other requirements for the same command.
 
     pip keeps an installed torch that meets the requirement, also in another build. In this case the steps force a new installation.
     """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:
-        return ()  # exactly this build is there
+        return ()  # exactly this build is installed
     again = reinstall or (there is not None and not _replaces(found, there))
     requirements = (*found.requirements(*names), *beside)
     open_ = None if found.pinned else _OWN_PYTHON
@@ -56,7 +56,7 @@ def steps_of(
         commands.install(
             *requirements,
             index_url=found.index_url,
-            upgrade=not found.pinned and facts.torch.version is not None,  # an older torch is or may be there
+            upgrade=not found.pinned and facts.torch.version is not None,  # an older torch is or may be installed
             why=reason,
             changes=changes,
             risk=risk,
@@ -111,7 +111,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
 
 
 def by_conda(facts: Facts, found: Choice) -> Step | None:
-    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is no CUDA build.
+    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is not a CUDA build.
 
     pip would install a second torch over conda's. PyTorch's own conda channel ended with torch 2.5.
 
@@ -150,7 +150,7 @@ def conda_name(requirement: str) -> str:
 
 
 def _family(facts: Facts) -> tuple[str, ...]:
-    """Return the packages that change with torch: torchaudio if it is there, torchvision if it is there or torch is missing."""
+    """Return the packages that change with torch: torchaudio if it is installed, torchvision if it is installed or torch is missing."""
     names = ["torch"]
     if (
         version_here(facts, "torchvision")

@@ -39,7 +39,7 @@ def newest(
     """Return the fixes that install the newest torch that this machine can run, with its torchvision.
 
     `why`: text before the reason of the choice. `beside`: other requirements for the same command. `reinstall`: install even if this
-    release is there, because its build differs. `maker`: the maker of the GPU, if the finding names it.
+    release is installed, because its build differs. `maker`: the maker of the GPU, if the finding names it.
     """
     image = another_image(facts)
     if image is not None:
@@ -84,7 +84,7 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
 
 
 def _built_again(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install again the packages in a log that were compiled for the old torch: they do not import with a new torch."""
+    """Return the steps that install again the packages in a log that were compiled for the old torch: importing them with a new torch fails."""
     rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
     sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
     others = [row.name for row in rows if row.wheels != "none"]
@@ -102,7 +102,7 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
         for row in sources
     ]
     if others:
-        words = f"install {', '.join(others)} again: what is there was compiled for the old torch"
+        words = f"install {', '.join(others)} again: the installed files were compiled for the old torch"
         steps.append(commands.by_hand((), words, ", ".join(others)))
     return tuple(steps)
 
@@ -135,16 +135,18 @@ def another_image(facts: Facts) -> Fix | None:
         return None
     if server in _IMAGES:
         argv: tuple[str, ...] = ("docker", "pull", _IMAGES[server])
-        why = f"on the host: {server} works only with the torch that it was built for, and this image contains that torch; then start a container from it"
+        why = f"run this on the host: {server} works only with the torch that it was built for, and this container image contains that torch. Then start a container from the image"
     else:
         argv = ()
         why = (
-            "start from another image: the packages in this image are built for its torch, and its pip refuses any other torch. nvcr.io/nvidia/pytorch "
+            "start from another container image: the packages in this image are built for its torch, and its pip refuses any other torch. nvcr.io/nvidia/pytorch "
             "has a tag for each CUDA; https://docs.nvidia.com/deeplearning/frameworks/support-matrix/ lists the drivers and GPUs of each tag"
         )
     step = commands.by_hand(argv, why, "the image", "none", takes="10 to 20 GB")
     return Fix(
-        title="Use another image, with the torch that it is built for", steps=(step,), verify=commands.check(facts)
+        title="Use another container image: one with the torch that its packages need",
+        steps=(step,),
+        verify=commands.check(facts),
     )
 
 
@@ -163,7 +165,7 @@ def newest_steps(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is there.
+    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is installed.
 
     The arguments are those of `newest`.
     """
@@ -273,9 +275,9 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if one is there.
+    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if a torchvision is installed.
 
-    `reinstall`: install even if this release is there, because its build differs.
+    `reinstall`: install even if this release is installed, because its build differs.
     """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
@@ -351,7 +353,7 @@ def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch for a CUDA major version, if torch there is not known; empty: there is no such build.
+    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty: there is no such build.
 
     `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """
@@ -367,7 +369,7 @@ def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[S
         found = msgspec.structs.replace(found, pinned=False)
     if isinstance(found, NoTorch):
         return ()
-    # A newer torch for another CUDA may be there, and an installer would keep it.
+    # A newer torch for another CUDA may be installed, and an installer would keep it.
     return steps_of(facts, found, why, reinstall=nvcc is not None or not found.pinned)
 
 

@@ -78,7 +78,7 @@ def sentence(locked: Locked) -> str:
         return f"uv.lock contains {name}, which has no wheel for a Mac with an Intel processor (macosx x86_64): {last} was the last that had one."
     if locked.platforms is not None:
         only = locked.platforms.replace("`", "").strip().rstrip(".")
-        return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for the system there."
+        return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for this system."
     return f"uv.lock contains {name} from {locked.index}: without a local part (+cu124) this version is for another system, ARM or macOS."
 
 
@@ -101,7 +101,11 @@ def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
         )
         asked = commands.by_hand((), words, "pyproject.toml")
         return (
-            Fix(title=f"Lock a {name} that has a wheel for this system", steps=(asked, again, sync), verify=verify),
+            Fix(
+                title=f"Lock a version of {name} that has a wheel for this system",
+                steps=(asked, again, sync),
+                verify=verify,
+            ),
         )
     label = f"pytorch-{found['flavour']}"
     words = (

@@ -15,8 +15,8 @@ from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import finder, other_wheel_sources, pytorch, torch_choice, wheels
-from attn_doctor.knowledge.wheel_key import Candidate, key_of
+from attn_doctor.knowledge import community_wheels, finder, other_wheel_sources, pytorch, torch_choice, wheels
+from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, numbers
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
@@ -109,7 +109,7 @@ def likely(facts: Facts, abi: bool | None = None) -> Candidate | None:
     return next((c for c in (*asked, *finder.find(key).candidates[:1]) if c.fits and c.filename), None)
 
 
-_NEW_GLIBC = "2.39"  # of Ubuntu 24.04: assumed if a log does not name the glibc
+_NEW_GLIBC = "2.39"  # the glibc of Ubuntu 24.04: assumed if a log does not name the glibc
 
 
 def official(facts: Facts) -> bool:
@@ -134,7 +134,7 @@ def look_it_up(facts: Facts) -> Fix:
     again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
         ("attn-doctor", "wheels", *target),
-        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI there: install this address with {again}",
+        f"prints the address of the wheel for the torch, CUDA, Python and C++ ABI of this environment: install this address with {again}",
         "nothing",
         "none",
     )
@@ -160,24 +160,20 @@ def _elsewhere(facts: Facts) -> Fix:
         words = f"use {_SDPA}: flash-attn's own releases have no wheel for {where}"
         step = commands.by_hand((), words, "nothing", "none")
         return Fix(title="Do without flash-attn", steps=(step,), verify=commands.check(facts))
-    exact = _for_windows(facts) if key.platform == "win_amd64" else None
+    exact = by_others(facts)
     if exact is not None:
-        step = commands.install(
-            exact,
-            no_deps=True,
-            reinstall=facts.subject.doing in ("importing", "running"),
-            why=f"flash-attn's own releases have no wheel for Windows: this wheel, for this torch and Python, was built by another person and is not "
-            f"checked. Or do without it: {_SDPA}",
-            changes="adds flash-attn, built by others",
-            risk="medium",
+        why = (
+            f"flash-attn's own releases have no wheel for {where}: {exact.builder} built this wheel for this torch and Python. It is unsigned, and "
+            f"nobody has checked it: `attn-doctor wheels --prove URL` reads it before it is installed. Or do without flash-attn: {_SDPA}"
         )
-        return Fix(title="Take a community wheel of flash-attn for Windows", steps=(step,), verify=_verify(facts))
+        step = _of_others(exact, why, reinstall=facts.subject.doing in ("importing", "running"))
+        return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
     addresses = " or ".join(c.url for c in found[:2])
     words = (
         f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
-    step = commands.by_hand((), words, "adds flash-attn, built by others", "medium")
+    step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
     if facts.grade == "stated" and facts.system.os == "windows":
         asked = "import sys, torch; print(sys.version_info[:2], torch.__version__)"
         look = commands.by_hand(
@@ -191,14 +187,71 @@ def _elsewhere(facts: Facts) -> Fix:
     return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
 
 
-def _for_windows(facts: Facts) -> str | None:
-    """Return the address of a community wheel for Windows; None: the version of torch or Python is not known, or no wheel is known."""
-    torch, python, cuda = facts.torch.version, key_of(facts).python, facts.torch.cuda
-    if not isinstance(torch, str) or not isinstance(python, str) or cuda is None or torch.endswith("+cpu"):
+def by_others(facts: Facts) -> Candidate | None:
+    """Return the wheel that somebody other than the authors of flash-attn built for this machine, by its name; None where none is known.
+
+    Within one CUDA major a wheel mostly loads, so one for another minor is named where none is for the same.
+    """
+    key = key_of(facts)
+    if facts.system.board == "jetson" or machine_of(facts).maker == "amd":
+        return None  # a wheel for ARM servers is not for the GPU of a Jetson, and all of them are for CUDA
+    if facts.grade == "stated":
+        key = msgspec.structs.replace(
+            key,
+            platform=key.platform if isinstance(key.platform, str) else machine_of(facts).platform,
+            glibc=key.glibc if isinstance(key.glibc, str) else _NEW_GLIBC,
+            gpus=() if isinstance(key.gpus, Unknown) else key.gpus,
+        )
+    if not all(isinstance(part, str) for part in (key.python, key.torch, key.platform)):
         return None
-    if isinstance(cuda, str) and not cuda.startswith("12."):
+    keys = [key] if isinstance(key.cuda, str) or key.cuda is None else _with_a_cuda(key)
+    found = [candidate for one in keys for candidate in community_wheels.candidates(one)]
+    ours = [c for c in found if c.package == community_wheels.FLASH_ATTN and c.fits is not False]
+    whole = isinstance(key.gpus, tuple) and (isinstance(key.glibc, str) or key.platform == "win_amd64")
+    return next((c for c in ours if c.fits), ours[0] if ours and whole else None)
+
+
+def _with_a_cuda(key: Key) -> list[Key]:
+    """Return the key of a torch whose CUDA nobody names, with the CUDAs that it may have: PyPI's for Linux first, which is the usual one, then CUDA 12."""
+    if not isinstance(key.torch, str) or not isinstance(key.platform, str) or key.torch.endswith("+cpu"):
+        return []
+    usual = pytorch.pypi_cuda(key.torch)
+    built = community_wheels.cudas(key.torch, key.platform)
+    ordered = sorted(built, key=lambda cuda: (cuda == usual, numbers(cuda)[0] == 12, numbers(cuda)), reverse=True)
+    return [msgspec.structs.replace(key, cuda=cuda) for cuda in ordered]
+
+
+def of_others(facts: Facts) -> Fix | None:
+    """Return the fix that installs a wheel which somebody other than the authors of flash-attn built; None where none is known.
+
+    The list of requirements in such a wheel is not followed: a stranger could name any package in it. flash-attn needs torch and einops.
+    """
+    wheel = by_others(facts)
+    if wheel is None:
         return None
-    return other_wheel_sources.windows_wheel(torch, python)
+    listed = facts.packages.distributions
+    lacks = isinstance(listed, tuple) and all(distribution.name != "einops" for distribution in listed)
+    needs = commands.install("einops", why="flash-attn imports it", changes="adds einops")
+    step = _of_others(
+        wheel,
+        "nothing is compiled; `attn-doctor fix --apply` reads the file and tries it in a copy before it installs it",
+    )
+    steps = (*((needs,) if lacks else ()), step)
+    return Fix(title=f"Install the unsigned wheel that {wheel.builder} built", steps=steps, verify=_verify(facts))
+
+
+def _of_others(wheel: Candidate, why: str, *, reinstall: bool = False) -> Step:
+    return commands.install(
+        wheel.url,
+        no_deps=True,
+        reinstall=reinstall,
+        why=why,
+        changes=f"adds flash-attn {wheel.release}, built by {wheel.builder}",
+        risk="medium",
+        risk_text="its code is not checked by anybody",
+        takes="about 250 MB",
+        built_by=wheel.builder,
+    )
 
 
 _SDPA = "PyTorch's own attention (SDPA, scaled_dot_product_attention), which needs no package"

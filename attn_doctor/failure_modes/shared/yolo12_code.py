@@ -67,7 +67,7 @@ def ultralytics_name(path: str) -> bool:
 
 
 def other_name(path: str) -> str | None:
-    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None: it publishes none."""
+    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None: its authors publish no such weights."""
     match = _published(path)
     if match is None or match["task"]:  # ultralytics publishes YOLO12 for detection only
         return None
@@ -93,14 +93,15 @@ def with_the_fork(facts: Facts, verify: tuple[str, ...]) -> Fix:
     if facts.yolo.version == FORK_VERSION:  # pip would keep an installed ultralytics of the same version
         steps.append(
             commands.uninstall(
-                "ultralytics", why=f"it has the same version as the fork, {FORK_VERSION}, so pip would not replace it"
+                "ultralytics",
+                why=f"the installed ultralytics has the same version as the fork, {FORK_VERSION}, so pip would not replace it",
             )
         )
     steps.append(
         commands.install(
             f"ultralytics @ {source}",
             *FORK_NEEDS,
-            why="the code that made these weights, and two requirements that its setup does not install",
+            why="the code that made these weights, and two requirements that its setup.py does not install",
             changes="replaces ultralytics by the fork",
             risk="medium",
             risk_text="weights of ultralytics no longer run in this environment; to keep both, use a new environment",

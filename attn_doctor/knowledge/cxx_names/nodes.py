@@ -16,7 +16,7 @@ class Name(NamedTuple):
 
     shown: str
     constructs: bool = False  # a constructor, a destructor or a conversion: it has no return type
-    constructor: str = ""  # the name of its constructor where it differs
+    constructor: str = ""  # the name of its constructor, if it differs
 
 
 class Scope(NamedTuple):

@@ -14,7 +14,8 @@ Line = tuple[int, str]  # its number, and its text
 
 _VERSION = r"\d[\w.!+-]{0,60}"
 _NAME = r"[A-Za-z0-9](?:[\w.-]{0,80}[A-Za-z0-9])?"
-# A list ends at the first line of another form: a prompt, or pip's notice of a new release, is never inside a list.
+# A list ends at the first line that does not match its pattern. Such a line (a prompt, pip's notice of a new release) never
+# stands between two rows of a list.
 _TABLE_HEAD = re.compile(r"^Package\s+Version(?:\s+(?:Editable project )?[Ll]ocation)?(?:\s+Installer)?$")
 _RULE = re.compile(r"^-{4,}\s+-{4,}[-\s]*$")
 _ROW = re.compile(rf"^(?P<name>{_NAME})\s+(?P<version>{_VERSION})(?:\s+\S.*)?$")
@@ -114,7 +115,7 @@ def _with_tools(found: PackageList, line: int, file: str) -> PackageList:
 
 
 def _conda(rows: Sequence[Row], file: str) -> PackageList:
-    """Return the list of a conda environment. Packages that pip installed have the channel "pypi" there."""
+    """Return the list of a conda environment. In such a list, packages that pip installed have the channel "pypi"."""
     packages, python, cuda, torch = [], None, None, None
     for number, text, row in rows:
         name, place = canonicalize_name(row["name"]), Place(file=file, line=number, text=text)

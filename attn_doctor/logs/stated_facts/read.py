@@ -354,7 +354,7 @@ def _surest(claims: Sequence[_Claim]) -> _Claim:
 
 
 def _frame(frames: Sequence[_Claim]) -> _Claim:
-    """Return the innermost frame of the last traceback; a frame of torch only if torch itself does not import, or no other package has one."""
+    """Return the innermost frame of the last traceback; a frame of torch only if importing torch itself fails, or no other package has one."""
     last = frames[-1]
     if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
         return last._replace(doing="importing")

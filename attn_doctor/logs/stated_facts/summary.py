@@ -24,7 +24,7 @@ _WORDS = {
 
 
 class Word(NamedTuple):
-    """Describe a fact as a person would say it: "torch 2.5.1+cu124"."""
+    """Hold a fact in the words that a person would use: "torch 2.5.1+cu124"."""
 
     fact: str
     text: str

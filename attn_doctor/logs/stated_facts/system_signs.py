@@ -70,7 +70,7 @@ SIGNS = (
     Sign(("is not recognized as",), r"' is not recognized as an internal or external command", {**_WINDOWS, "shell": "cmd"}),
     Sign(("is not recognized as",), r"is not recognized as (?:the|a) name of a cmdlet", {**_WINDOWS, "shell": "powershell"}),
     Sign(("At line:",), r"^At line:\d+ char:\d+", {**_WINDOWS, "shell": "powershell"}),
-    # Git Bash and MSYS: a drive is a folder there, "/c/Users".
+    # Git Bash and MSYS: a drive has the form of a folder, "/c/Users".
     Sign(("/c/Users/", "/d/", "/cygdrive/"), r"(?<![\w.])(?:/cygdrive)?/[cd]/(?:Users|Program|[Aa]naconda|[\w.-]+/[\w./-]*[Ll]ib/site-packages)", {**_WINDOWS, "shell": "bash"}, "implied"),
     Sign(("_NT-",), r"\b(?:MINGW(?:64|32)|MSYS|CYGWIN)_NT-\d", {**_WINDOWS, "shell": "bash"}),
     # A 32-bit Python, by its own banner. Its pip installs only win32 wheels.

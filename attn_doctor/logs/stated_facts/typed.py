@@ -23,7 +23,7 @@ _GIVEN = re.compile(
     r"\b(?:python|py|ipython)[\d.]*(?:\.exe)?[\"']? (?:-[\w.]{1,8} ){0,3}?-c (?P<quote>[\"'])(?P<code>.+)(?P=quote)"
 )
 _CELL = re.compile(r"^\s{0,8}(?P<code>print\(.*\)(?:\s*[;#].*)?)$")
-_NEAR = 6  # lines between an expression and its answer, at most: warnings may be there
+_NEAR = 6  # at most so many lines are between an expression and its answer: they may be warnings
 _LONGEST = 500
 _LITERALS = ("__version__", "torch.", "platform.", "sys.version")
 

@@ -36,7 +36,7 @@ _RADEON = re.compile(
     r"(?=.*(?:Radeon|RX|XT|GRE))(?:AMD )?(?:Radeon(?:\(TM\)|™)? ?)?(?:RX[ -]?)?(?P<number>\d{3,4}) ?(?P<kind>XTX|XT|GRE)?",
     re.IGNORECASE,
 )
-# Product lines of AMD without "RX", in AMD's own spelling: "wx5100" is an AMD Radeon Pro WX 5100.
+# (pattern of a name as people write it, AMD's own name): "wx5100" -> "AMD Radeon Pro WX 5100".
 _AMD_LINES = (
     (re.compile(r"(?:Instinct )?MI ?(\d{1,3}[AX]?)", re.IGNORECASE), "AMD Instinct MI{}"),
     (re.compile(r"(?:RX )?Vega ?(\d{2})", re.IGNORECASE), "AMD Radeon RX Vega {}"),

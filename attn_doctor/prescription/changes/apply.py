@@ -1,4 +1,4 @@
-"""Make the changes of `table` that can be made inside a running process, and take them back.
+"""Make the changes of `table` that can be made inside a running process, and undo them.
 
 Only the class of the model is touched: `BaseModel.forward` of ultralytics and the decoding of boxes in its heads. Weights, names and
 checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a
@@ -28,7 +28,7 @@ _missing = object()
 
 
 class Applied:
-    """Hold changes that are in force from `start` to `stop`: for models that `fits` accepts, in passes of the kind they are for.
+    """Hold changes that are in force from `start` to `stop`: for models that `fits` accepts, in training or predicting, as each change says.
 
     `training` and `predicting` map the names of changes to their values, for example {"threads": 8, "channels-last": True}. Which of
     the two counts is decided at each forward pass: with gradients it is a training. Several may be in force; the newest decides.
@@ -48,14 +48,14 @@ class Applied:
         self._before: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Put the changes in force. Raises ImportError where there is no ultralytics."""
+        """Make the changes. Raises ImportError if ultralytics is not installed."""
         with _applied_lock:
             self._before = _process_settings()
             _in_force.append(self)
             _patch()
 
     def stop(self) -> None:
-        """Take the changes back: threads and switches of the process get the values that they had at `start`."""
+        """Undo the changes: threads and switches of the process get the values that they had at `start`."""
         with _applied_lock:
             if self not in _in_force:
                 return
@@ -72,7 +72,7 @@ class Applied:
         self.stop()
 
     def fits(self, model: Any) -> bool:
-        """Return whether these changes are for this model; asked once for each."""
+        """Return whether these changes are for this model. The answer is computed once for each model."""
         if model not in self._known:
             self._known[model] = self._fits is None or self._fits(model)
         return bool(self._known[model])
@@ -93,7 +93,7 @@ def _process_settings() -> dict[str, Any]:
 
 
 def _set_process(settings: Mapping[str, Any]) -> None:
-    """Set what belongs to the whole process, where it is another: ultralytics sets the threads at the start of each training."""
+    """Set the settings of the whole process if they have other values: ultralytics sets the number of threads at the start of each training."""
     threads = settings.get("threads")
     if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

@@ -30,7 +30,7 @@ class Change(NamedTuple):
     numbers: Numbers
     passes: tuple[str, ...] = (TRAINING, PREDICTING)
     instead: str = ""
-    slow: bool = False  # takes minutes before it helps: measured only where it was asked for by name
+    slow: bool = False  # the change needs minutes before it helps: it is measured only if the user names it (--try)
 
 
 CHANGES: dict[str, Change] = {
@@ -80,7 +80,7 @@ PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/ma
 
 
 def is_allowed(name: str, level: str) -> bool:
-    """Return whether a change is allowed where changes of numbers up to `level` (of NUMBERS) are."""
+    """Return whether a change is allowed if the numbers may change up to `level` (see NUMBERS)."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 
 

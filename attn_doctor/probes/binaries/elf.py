@@ -29,8 +29,8 @@ _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH 
 _DT_FLAGS_1, _DF_1_NODEFLIB = 0x6FFFFFFB, 0x800
 _DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
-_MOST_VERSIONS = 0x7FFF  # an index has 15 bits
-_MOST_DYNAMIC = 1 << 20  # bytes; real ones have about a thousand
+_MOST_VERSIONS = 0x7FFF  # the largest number of versions: an index has 15 bits
+_MOST_DYNAMIC = 1 << 20  # at most so many bytes of a dynamic section are read; real ones have about a thousand
 
 
 class Identity(NamedTuple):
@@ -111,7 +111,7 @@ class Elf:
 
     @cached_property
     def rpath(self) -> str | None:
-        """Return DT_RPATH; None where DT_RUNPATH exists too, because the loader then ignores DT_RPATH."""
+        """Return DT_RPATH; None if DT_RUNPATH exists too, because the loader then ignores DT_RPATH."""
         return None if _DT_RUNPATH in self.dynamic else self._dynamic_text(_DT_RPATH)
 
     @cached_property
@@ -230,7 +230,7 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is no ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is not an ELF file."""
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

@@ -91,7 +91,7 @@ class Process:
     def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
         """Start with an executable.
 
-        `program`: its path. If it cannot be read here, `program` is None, and the process is one for `machine`.
+        `program`: the path of the executable. None: it cannot be read on this machine; the process is then simulated for the processor `machine`.
         """
         self.files = files
         self.libraries: list[Library] = []

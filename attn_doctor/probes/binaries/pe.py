@@ -43,7 +43,7 @@ class Pe:
     """Describe one 64-bit PE file. Everything but its section table is read on demand."""
 
     def __init__(self, file: Mapped) -> None:
-        """Read the headers. Raises DamagedFile if this is no PE file, or if it is cut short; ForeignFile for a 32-bit file."""
+        """Read the headers. Raises DamagedFile if this is not a PE file, or if it is cut short; ForeignFile for a 32-bit file."""
         self.file = file
         if not file.says(0, b"MZ"):
             raise DamagedFile("is no file of Windows")

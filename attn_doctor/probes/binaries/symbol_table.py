@@ -27,7 +27,7 @@ _GLOBAL, _WEAK, _UNIQUE = 1, 2, 10  # bindings
 _TLS, _ABSOLUTE = 6, 0xFFF1
 _HIDDEN = 0x8000  # in .gnu.version: not the default version of its name
 _OLDEST = 2  # index of the first version that a library defines
-_LONGEST_CHAIN = 4096  # symbols in one hash bucket; real ones are shorter than 30
+_LONGEST_CHAIN = 4096  # more symbols in one hash bucket are refused; real buckets have fewer than 30
 
 
 class Undefined(NamedTuple):
@@ -79,7 +79,7 @@ class SymbolTable:
                 yield self._elf.string(row[0])
 
     def exports(self, name: bytes, version: str | None = None, hashed: int | None = None) -> bool:
-        """Return whether the loader's search for this name and version would end at this file. `hashed`: gnu_hash(name), where known."""
+        """Return whether the loader's search for this name and version would end at this file. `hashed`: gnu_hash(name), if the caller knows it."""
         table = self._gnu_hash
         candidates: Iterable[int] = range(self._count)
         if table is not None:

@@ -1,4 +1,4 @@
-"""Compute which libraries `import torch` maps, from its files. The loader takes a mapped library before it searches any folder.
+"""Compute from torch's files which libraries `import torch` loads. The loader uses a library that is already loaded before it searches any folder.
 
 Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from
 site-packages (up to 2.5 only if the first step failed); then torch._C with all libraries that it needs.
@@ -117,7 +117,7 @@ def _first_match(files: Files, folder: str, pattern: str, site_packages: Sequenc
 
 
 def _named(trouble: Trouble) -> str:
-    """Return that part of the loader's message which torch searches for the name of a library."""
+    """Return the part of the loader's message in which torch looks for the name of a library."""
     if isinstance(trouble, Missing):
         return trouble.name
     if isinstance(trouble, Broken):

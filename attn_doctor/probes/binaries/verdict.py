@@ -23,7 +23,7 @@ from attn_doctor.probes.binaries.package_consistency import Judged, built_for
 from attn_doctor.probes.binaries.target import Target, newest
 
 _MOST_REASONS = 6  # further missing symbols are only counted; `undefined` holds all of them
-# The mark of operators that register themselves when the library is loaded. Such a file is no Python module and needs no PyInit_.
+# The mark of operators that register themselves when the library is loaded. Such a file is not a Python module and needs no PyInit_.
 _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_library_init_")
 
 
@@ -126,7 +126,7 @@ def _is_module(name: str, entries: Sequence[str]) -> bool:
 
 
 class Operators(NamedTuple):
-    """Describe a library that is no Python module: it is loaded by its path, and then registers its operators."""
+    """Describe a library that is not a Python module: it is loaded by its path, and then registers its operators."""
 
 
 def _entries(binary: Binary) -> list[str] | Operators | DamagedFile:

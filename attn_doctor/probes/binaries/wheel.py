@@ -31,7 +31,7 @@ class WheelFile:
     """Describe one .whl file."""
 
     def __init__(self, path: Path) -> None:
-        """Open the archive. Raises OSError if it cannot be opened, DamagedFile if it is no archive."""
+        """Open the archive. Raises OSError if it cannot be opened, DamagedFile if it is not an archive."""
         self.path = path
         try:
             self._archive = zipfile.ZipFile(path)

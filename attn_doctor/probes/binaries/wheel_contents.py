@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import zipfile
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
+from packaging.utils import canonicalize_name
+
+from attn_doctor.model.steps import name_of
 from attn_doctor.model.wheel_file import WheelContents
 from attn_doctor.probes.binaries.mapped import DamagedFile
 
 _BLOCK = 4 << 20
 _LARGEST_TEXT = 1 << 20  # bytes of METADATA, WHEEL, RECORD or entry_points.txt that are read
-_MOST_MEMBERS = 100_000  # torch has about 12,000
+_MOST_MEMBERS = 100_000  # more members are refused; the wheel of torch has about 12,000
 
 
 def contents(path: Path) -> WheelContents:
@@ -71,7 +75,43 @@ def _of(archive: zipfile.ZipFile, path: Path, sha256: str) -> WheelContents:
         unlisted=tuple(
             name for name in names if listed and name not in listed and not name.startswith(f"{info}/RECORD")
         ),
+        requires=tuple(dict.fromkeys(map(_required, metadata.get_all("Requires-Dist", ())))),
     )
+
+
+def _required(text: str) -> str:
+    """Return the name of a required package; the whole text for one with an address, which an installer would fetch from there."""
+    name = name_of(text)
+    return text if name is None or "@" in text else name
+
+
+def overwritten(path: Path, site_packages: Path, scripts: Path, package: str | None) -> tuple[str, ...]:
+    """Return the files of other packages that installing a wheel would replace. `package`: its own name; what an older one of it left is its own.
+
+    Raises OSError or DamagedFile.
+    """
+    own = _recorded(site_packages, package)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [(_scheme(member.filename)) for member in archive.infolist() if not member.is_dir()]
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DamagedFile(f"is no readable wheel ({error})") from None
+    folders = {"platlib": site_packages, "purelib": site_packages, "scripts": scripts}
+    places = [
+        (inside, folders[scheme] / inside) for scheme, inside in names if scheme in folders and ".." not in inside
+    ]
+    return tuple(inside for inside, place in places if place not in own and (place.is_file() or place.is_symlink()))
+
+
+def _recorded(site_packages: Path, package: str | None) -> set[Path]:
+    """Return the files that RECORD lists for the installed package of this name."""
+    found = set()
+    for record in site_packages.glob("*.dist-info/RECORD"):
+        if canonicalize_name(record.parent.name.partition("-")[0]) == canonicalize_name(package or ""):
+            lines = record.read_text("utf-8", "replace").splitlines()
+            listed = (line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in lines)
+            found |= {Path(os.path.normpath(site_packages / name)) for name in listed if name}
+    return found
 
 
 def _scheme(name: str) -> tuple[str, str]:

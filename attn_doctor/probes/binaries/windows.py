@@ -99,7 +99,7 @@ def _in_wheel(archive: wheel.WheelFile) -> Mapping[str, Folder]:
 
 
 def _loaded_by_path(archive: wheel.WheelFile, folders: Mapping[str, Folder]) -> list[str]:
-    """Return those libraries of a wheel that are no modules and that no other library of the wheel names: a program loads them by their path."""
+    """Return those libraries of a wheel that are not modules and that no other library of the wheel names: a program loads them by their path."""
     named: set[str] = set()
     for folder in folders.values():
         for one in folder.libraries():

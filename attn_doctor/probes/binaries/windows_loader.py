@@ -89,7 +89,7 @@ class Process:
     """
 
     def __init__(self, folders: Sequence[Folder], machine: str = "x86-64", *, has_system: bool = False) -> None:
-        """Begin an empty process. `has_system`: System32 is one of the folders, so a library of Windows has to be in them too."""
+        """Begin an empty process. `has_system`: System32 is one of the folders, so libraries of Windows, too, must be in the folders."""
         self._folders = folders
         self._machine = machine
         self._has_system = has_system

@@ -61,7 +61,7 @@ def needs_run(found: Pass | None) -> bool:
 
 
 def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None = None) -> list[str]:
-    """Return the command for a kind of pass, as an argv. `file`: where the prescription is, if not in its usual place."""
+    """Return the command, as an argv, that trains or predicts with the settings that were found. `file`: the prescription file; None: the file in its usual place."""
     device = found.device
     device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
     chosen = changes(found)
@@ -118,7 +118,7 @@ def caveats(found: Pass, names: Sequence[str]) -> list[str]:
 
 
 def summary(found: Pass) -> Mapping[str, Any]:
-    """Return the chosen changes as a reader wants them named: {"threads": "2", "heap": ""}."""
+    """Return the chosen changes in a form for readers: {"threads": "2", "heap": ""}."""
     shown = {}
     for name, value in changes(found).items():
         shown[name] = "" if value is True else str(value)

@@ -18,7 +18,7 @@ _PATTERNS = {
 
 
 class Fitting(NamedTuple):
-    """Hold the changes that fit, with their values, and those that do not, with the reason."""
+    """Hold the changes that fit, with their values, and the changes that do not fit, with the reason."""
 
     values: dict[str, Any]
     not_tried: tuple[NotTried, ...]

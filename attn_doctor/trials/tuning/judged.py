@@ -20,20 +20,20 @@ class Limits(NamedTuple):
 
 FLOAT32 = Limits(output=1e-4, gradient=1e-2, overlap=0.99, score=1e-3)
 SIXTEEN_BITS = Limits(output=5e-2, gradient=0.5, overlap=0.80, score=2e-2)
-AS_SHIPPED = 2.0  # times the error of the program as shipped: allowed too, if that program is not known to be wrong
+AS_SHIPPED = 2.0  # an error up to this many times the error of the program without changes is also allowed, unless that program is known to be wrong
 
 
 def limits(changes: Sequence[str]) -> Limits:
-    """Return the limits of a combination: wider if it computes with fewer bits."""
+    """Return the limits of a combination. They are wider if the combination computes with fewer bits."""
     return SIXTEEN_BITS if any(CHANGES[name].numbers == "precision" for name in changes) else FLOAT32
 
 
 def judged(
     changes: Sequence[str], told: Mapping[str, Any], shipped: Checked | None, most: Limits | None = None
 ) -> Checked:
-    """Return the verdict on the numbers of one pass, as a worker told them. `shipped`: the verdict on the program as shipped, or None for that program.
+    """Return the verdict on the numbers of one pass, as a worker reported them. `shipped`: the verdict on the program without changes; None: this pass is that program.
 
-    `most`: other limits, for a device on which the program as shipped computes in 16 bits.
+    `most`: other limits, for a device on which the program without changes computes in 16 bits.
     """
     if told.get("failed"):
         return Checked(status="failed", reason=str(told["failed"]).splitlines()[0][:300])
@@ -53,7 +53,7 @@ def judged(
         ("outputs", found.output_error, most.output, own.output_error if own else None),
         ("gradients", found.gradient_error, most.gradient, own.gradient_error if own else None),
     ]
-    if shipped:  # the program as shipped shows how far float32 alone moves the boxes of this model
+    if shipped:  # the program without changes shows how far float32 alone moves the boxes of this model
         errors.append(("scores", found.score_error, most.score, own.score_error if own else None))
     for what, error, limit, its in errors:
         at_most = limit if its is None else max(limit, AS_SHIPPED * its)

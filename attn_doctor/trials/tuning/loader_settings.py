@@ -19,7 +19,7 @@ SHARE_OF_MEMORY = 0.8  # the rest is for the system, the data loader and later g
 DEFAULT_BATCH = 16  # ultralytics' default, for which its learning rates were chosen
 NOMINAL_BATCH = 64  # above it ultralytics scales the weight decay, and no longer accumulates gradients
 PREFETCHED = 4  # batches that a loader process keeps ready in shared memory
-_WORKERS = 8  # the default of ultralytics; never more
+_WORKERS = 8  # the default of ultralytics; attn-doctor never advises more
 _CPU_BATCHES = (1, 2, 4)
 _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 

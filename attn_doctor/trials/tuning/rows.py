@@ -27,12 +27,12 @@ class Checked(Record, frozen=True, kw_only=True):
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """Hold one combination of changes, measured in the same rounds as the program as shipped."""
+    """Hold one combination of changes, measured in the same rounds as the program without changes."""
 
-    changes: tuple[str, ...]  # empty: as shipped
+    changes: tuple[str, ...]  # empty: the program without changes
     checked: Checked = Checked()
     ms: Interval | None = None
-    gain: Gain | None = None  # over the program as shipped
+    gain: Gain | None = None  # compared with the program without changes
     samples: tuple[float, ...] = ()
     applied: bool = False  # it is the combination that is prescribed
 
@@ -78,11 +78,11 @@ class RuntimeRow(Record, frozen=True, kw_only=True):
 
     name: str  # "torch as shipped", "ONNX Runtime"
     format: str | None = None  # ultralytics' name for the format; None: torch
-    precision: str | None = None  # of the numbers that the runtime computes with, if it tells
+    precision: str | None = None  # the type of the numbers with which the runtime computes, if the runtime says it
     by_argument: bool = True  # `yolo predict` can use it
     checked: Checked = Checked()
     ms: Interval | None = None
-    gain: Gain | None = None  # over torch as shipped
+    gain: Gain | None = None  # compared with torch, not exported
     samples: tuple[float, ...] = ()
     export_seconds: float | None = None
     missing: tuple[str, ...] = ()  # missing packages, if it was not tried

@@ -1,7 +1,7 @@
 """Measure predicting with the runtimes to which a model can be exported: ONNX Runtime, OpenVINO, TensorRT, CoreML, TorchScript.
 
 Ultralytics itself exports a copy of the weights in a temporary folder, and its own AutoBackend loads the result. Each runtime has its own
-process, and takes turns with torch as shipped. Nothing is installed: missing packages are named.
+process, and is measured in turn with the model in torch. Nothing is installed: missing packages are named.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attn_doctor.trials.tuning.rows import Checked, RuntimeRow
 Say = Callable[[str], None]
 
 SHIPPED = "torch as shipped"
-SECONDS = 20.0  # for the rounds of the allowed runtimes; the others get as much again
+SECONDS = 20.0  # seconds for the rounds of the allowed runtimes; the other runtimes get the same time
 ROUNDS = 9
 _DAY = 24 * 3600.0
 _SIXTEEN = ("bfloat16", "float16")
@@ -277,7 +277,7 @@ def _is_allowed(row: RuntimeRow, level: str) -> bool:
 
 
 def _with_advice(rows: Sequence[RuntimeRow], level: str) -> list[RuntimeRow]:
-    """Mark the fastest runtime that is right, allowed, and faster than torch as shipped beyond doubt."""
+    """Mark the fastest runtime whose numbers are right, that is allowed, and that is certainly faster than the model in torch."""
     fit = [
         row
         for row in rows

@@ -1,4 +1,4 @@
-"""Combine changes, the one that helps most first, and compare the result with the program as shipped. Pure: a `Meter` measures.
+"""Combine changes, the one that helps most first, and compare the result with the program without changes. Pure: a `Meter` measures.
 
 Successive halving: each round of the search measures every candidate together with the best combination so far. A candidate that loses
 is not measured again, and the others get its time. Separate paired rounds, with the rules of the trial, judge the final combination.
@@ -25,10 +25,10 @@ ROUNDS, LEAST_ROUNDS = 3, 2  # of one comparison in the search
 WORTH_TAKING = 1.02
 # A change with a lower ratio is not measured again: the limit after two rounds, and after one.
 HOPELESS, HOPELESS_AT_ONCE = 0.97, 0.5
-SHARE_OF_SEARCH = 0.6  # of the seconds; the rest is for the comparison with the program as shipped
+SHARE_OF_SEARCH = 0.6  # share of the seconds; the rest is for the comparison with the program without changes
 ROUNDS_OF_RESULT = 9
-SHARE_OF_EXTRA = 0.3  # of the seconds, for combinations that are not prescribed
-DECIDING = 8  # rounds with one winner that decide between two or three combinations
+SHARE_OF_EXTRA = 0.3  # the share of the seconds for combinations that are not allowed, and so not prescribed
+DECIDING = 8  # if one combination wins so many rounds, this decides between two or three combinations
 
 
 class Meter(Protocol):
@@ -88,9 +88,11 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
 
 
 def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row, ...]:
-    """Mark the combination to prescribe: the fastest that is right and faster beyond doubt, else the program as shipped.
+    """Mark the combination to prescribe.
 
-    If the program as shipped is wrong (its gradients for one image may be), the fastest right combination is marked.
+    It is the fastest one whose numbers are right and that is certainly faster than the program without changes. If there is none, the
+    program without changes is marked. If the numbers of the program without changes are wrong (its gradients for one image can be), the
+    fastest combination whose numbers are right is marked.
     """
     mine = [row for row in rows if row.changes in allowed_ and row.checked.status == "ok" and row.ms]
     shipped = next((row for row in mine if not row.changes), None)
@@ -100,7 +102,7 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
 
 
 def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
-    """Return the ratio of the fastest passes: other programs only add time."""
+    """Return the ratio of the fastest passes, because other programs can make a pass only slower."""
     return min(own) / min(taken)
 
 
@@ -205,9 +207,9 @@ class _Search:
     def compare(
         self, needed: Sequence[Combination], wished: Sequence[Combination], share: float = 1.0
     ) -> tuple[Row, ...]:
-        """Measure the program as shipped and the `needed` combinations in rounds, and return a row for each.
+        """Measure the program without changes and the `needed` combinations in rounds, and return a row for each.
 
-        `wished`: more combinations, measured if the remaining time is enough for a decision. The rounds of a slow program may take more
+        `wished`: more combinations, measured if the remaining time is enough for a decision. The rounds of a slow program may need more
         than the remaining time: up to `share` of the time of the whole search.
         """
         left = max(0.0, self.budget - self.meter.seconds())

@@ -24,11 +24,11 @@ Say = Callable[[str], None]
 SHARES = {
     TRAINING: 0.6,
     PREDICTING: 0.4,
-}  # of the seconds of the user: a step takes about four times as long as a prediction
+}  # the share of the seconds that the user gave; a training step needs about four times as long as a prediction
 
 
 SLOW_SECONDS = 900.0
-PROCESS_BYTES = 700 * 2**20  # of torch and ultralytics before the first pass, and a margin
+PROCESS_BYTES = 700 * 2**20  # bytes that torch and ultralytics need before the first pass, with a margin
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +58,9 @@ def tuned(
     environ: Mapping[str, str] | None = None,
     root: str = "/",
 ) -> tuple[Pass, dict[str, Any]]:
-    """Return what was found for one kind of pass, and what the target told about itself.
+    """Return what was found for one kind of pass, and what the target reported about itself.
 
-    Raises Ended if the program as shipped does not run, and OSError if the interpreter cannot be started.
+    Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
     config = {
         "model": model_file(wanted.model),
@@ -108,7 +108,7 @@ def tuned(
 
 
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
-    """Return the changes whose processes fit into memory beside each other, and those that do not.
+    """Return the changes whose processes fit into memory at the same time, and the changes whose processes do not.
 
     Each environment has its own process, which keeps its memory until the end.
     """
@@ -116,7 +116,7 @@ def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[
     own = [name for name in values if CHANGES[name].how == "environment"]
     if room is None or peak is None:
         return values, []
-    # Two processes are always needed: the program as shipped, and the best combination.
+    # Two processes are always needed: for the program without changes, and for the best combination.
     fit = max(0, int(SHARE_OF_MEMORY * room // (peak + PROCESS_BYTES)) - 2)
     lost = own[fit:]
     kept = {name: value for name, value in values.items() if name not in lost}
@@ -149,7 +149,7 @@ class _Meter:
         for name in self._values:
             if CHANGES[name].how == "environment":
                 self._ask("about", (name,))
-        self.check(())  # float64 takes several times as long as what is measured
+        self.check(())  # float64 needs several times as long as the measured dtype
         self._began = time.monotonic()
 
     def _worker(self, changes: Combination) -> Worker:

@@ -1,0 +1,59 @@
+"""Choose the ways of a plan that install a finished wheel of FlashAttention, from the causes and their fixes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attn_doctor.failure_modes import that_stop
+from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.fixes import build_forecast
+from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, Helped, draft_of
+from attn_doctor.fixes.plan import Draft
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Goal
+from attn_doctor.model.steps import Install, name_of
+
+
+def finished(helped: Helped) -> Iterator[list[Choice]]:
+    """Return a way for each finished wheel, with fixes for the causes that affect more than a build."""
+    ready = {fix.steps: fix for _, fixes in helped for fix in fixes if brings_wheel(fix)}
+    for fix in ready.values():
+        yield from _with(helped, fix)
+
+
+def _with(helped: Helped, fix: Fix) -> Iterator[list[Choice]]:
+    """Yield the way with this wheel; none if a cause that affects more than a build has no other fix."""
+    others = [
+        (f, fixes)
+        for f, fixes in helped
+        if f.slug not in that_stop("build") and all(x.steps != fix.steps for x in fixes)
+    ]
+    if all(any(not brings_wheel(x) for x in fixes) for _, fixes in others):
+        moot = tuple(f.code for f, _ in helped if all(f is not other for other, _ in others))
+        yield [((f.code,), next(x for x in fixes if not brings_wheel(x))) for f, fixes in others] + [(moot, fix)]
+
+
+def compiled(helped: Helped) -> Helped:
+    """Return the same causes with their fixes for the case of a source build; empty if one of them then has no fix."""
+    left = [(f, tuple(fix for fix in fixes if not brings_wheel(fix))) for f, fixes in helped]
+    return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
+
+
+def brings_wheel(fix: Fix) -> bool:
+    """Return whether a fix installs a finished wheel of FlashAttention."""
+    texts = [text for step in fix.steps if isinstance(step, Install) for text in step.requirements]
+    return any(text.endswith(".whl") and name_of(text) in FLASH_PACKAGES for text in texts)
+
+
+def with_others(facts: Facts, helped: Helped, made: Sequence[Draft]) -> list[Draft]:
+    """Return the ways with one more, if somebody other than the authors built a wheel for this torch and the authors did not.
+
+    It stands behind the ways with the authors' wheels and before the builds, and never first if there is another way.
+    """
+    fix = wheel_fixes.of_others(facts) if wheel_fixes.fitting(facts) is None else None
+    if fix is None:
+        return list(made)
+    routes = [draft_of(facts, chosen, Goal.FLASH_ATTN) for chosen in _with(helped, fix)]
+    builds = (i for i, draft in enumerate(made) if any(map(build_forecast.compiles, draft.steps)))
+    place = max(next(builds, len(made)), min(len(made), 1))
+    return [*made[:place], *routes, *made[place:]]

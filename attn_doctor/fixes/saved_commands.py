@@ -1,0 +1,73 @@
+"""Say which commands of a saved report attn-doctor's own rules would not print. A report is a file that anybody can write. Pure.
+
+The facts of the report, and the lines of logs that it quotes, are judged again. A command that this judgement has is ours. So is an
+installation that a plan may make (`fixes.step_safety`) and whose command is the one that its requirements give. Every other command gets a reason.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.examination.inputs import as_log
+from attn_doctor.fixes import step_safety
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.findings import Finding
+from attn_doctor.model.report import Report
+from attn_doctor.model.steps import AddPip, Install, Remove, RunByHand, Step, Uninstall
+from attn_doctor.model.trials import Trials
+
+Doubt = Callable[[Step], str]
+_UNKNOWN = "none of attn-doctor's rules gives this command for the facts in this report"
+
+
+def doubts(report: Report) -> Doubt:
+    """Return the function that gives the reason against a command of this report; an empty text: there is none."""
+    ours = functools.cache(
+        lambda: frozenset(map(_command, _own_steps(report)))
+    )  # asked for only where there is a command
+
+    def doubt(step: Step) -> str:
+        if commands.shown(step) is None or _command(step) in ours():
+            return ""
+        why = step_safety.fault(step, report.facts)
+        if why is not None:
+            return f"attn-doctor would not print this: {why}"
+        if isinstance(step, Install | Uninstall | AddPip | Remove) and _is_rendered_so(step, report):
+            return ""
+        return f"attn-doctor would not print this: {_UNKNOWN}"
+
+    return doubt
+
+
+def _own_steps(report: Report) -> Iterator[Step]:
+    trials = Trials(rows=report.trials, attempted=bool(report.trials))
+    findings = [*report.findings, *report.project]
+    quoted = tuple(as_log(text, name) for name, text in _quoted(findings).items())
+    for logs in ((), quoted):
+        made = diagnose(report.facts, report.goal, logs=logs, trials=trials if report.trials else None)
+        yield from (step for finding in made.findings for fix in finding.fixes for step in fix.steps)
+
+
+def _quoted(findings: list[Finding]) -> dict[str, str]:
+    """Return the logs that findings quote, by name, as far as they quote them."""
+    lines: dict[str, dict[int, str]] = {}
+    for finding in findings:
+        for one in finding.evidence:
+            if one.kind == "log" and one.file is not None:
+                lines.setdefault(one.file, {})[one.line or 0] = one.text
+    return {file: "".join(f"{found[number]}\n" for number in sorted(found)) for file, found in lines.items()}
+
+
+def _command(step: Step) -> tuple[object, ...]:
+    """Return what a reader would run."""
+    return (type(step).__name__, commands.shown(step))
+
+
+def _is_rendered_so(step: Step, report: Report) -> bool:
+    bare = msgspec.structs.replace(step, argv=())
+    again = commands.rendered(report.facts, bare)
+    return again.argv == step.argv and not isinstance(again, RunByHand)

@@ -1,0 +1,122 @@
+"""Take the wheel of a way that somebody other than the authors of its package built: ask for trust, fetch it aside, prove it, install that very file.
+
+A proof says that the file fits, never that it is harmless. So nothing is fetched before the user has named the builder, the file that is
+installed is the file that was proven, by its digest, and the digest of what an address gave is compared at each later use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from attn_doctor.commands.installers import Context, of_packages, plain
+from attn_doctor.errors import NotExamined, Refused
+from attn_doctor.fixes import restore
+from attn_doctor.fixes.plan import PlannedStep, Unsigned, Way
+from attn_doctor.fixes.plan_builder import planned
+from attn_doctor.fixes.target_paths import Places
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import Install
+from attn_doctor.wheels import quarantine
+from attn_doctor.wheels.online import Say
+from attn_doctor.wheels.proof import Proof
+from attn_doctor.wheels.reading import proof_of
+
+
+class Proving(NamedTuple):
+    """Hold what a proof needs beside the wheel."""
+
+    facts: Facts
+    places: Places
+    here: Context
+    environ: Mapping[str, str]
+    timeout: float
+    say: Say
+    trusted: Sequence[str] = ()  # the builders whom the user has named
+
+
+def distrusted(way: Way, trusted: Sequence[str]) -> str | None:
+    """Return why a way may not be taken: the user has not named the builder of its wheel. None: it may."""
+    if way.unsigned is None:
+        return None
+    builder = way.unsigned.builder
+    if builder.lower() in (name.lower() for name in trusted):
+        return None
+    named = f", and --allow-unsigned names {', '.join(trusted)}" if trusted else ""
+    return (
+        f"way {way.name} installs a wheel that {builder} built and nobody signed{named}: "
+        f"only --allow-unsigned {builder} allows it, --yes does not"
+    )
+
+
+def proven(way: Way, proving: Proving) -> tuple[Way, str | None]:
+    """Return the way with the proven file in place of the address, and None; or the way with the proof and why it is refused."""
+    assert way.unsigned is not None
+    why = distrusted(way, proving.trusted)
+    if why is not None:
+        return way, f"not tried: {why}"
+    named = [one.step.requirements for one in way.steps if isinstance(one.step, Install) and one.step.built_by]
+    if named != [(way.unsigned.url,)]:
+        return way, "not tried: it installs more than one wheel that nobody signed"
+    proving.say(f"fetching the wheel that {way.unsigned.builder} built; nothing of it is unpacked")
+    try:
+        fetched = quarantine.held(way.unsigned.url) or quarantine.fetch(way.unsigned.url, proving.say)
+        also = [
+            text
+            for text in (fetched.changed, _as_journals_say(way.unsigned.url, fetched.sha256, proving.places))
+            if text
+        ]
+        proving.say("reading the wheel")
+        proof = proof_of(fetched.path, proving.facts, proving.environ, proving.timeout, also=also)
+    except (NotExamined, Refused) as error:
+        return way, f"refused before anything of it was installed: {error}"
+    known = msgspec.structs.replace(way.unsigned, sha256=proof.sha256, proof=proof, file=str(fetched.path))
+    way = msgspec.structs.replace(way, unsigned=known)
+    if proof.verdict != "fits":
+        return way, f"refused before anything of it was installed: {_against(proof)}"
+    return msgspec.structs.replace(way, steps=tuple(_from_file(one, known, proving.here) for one in way.steps)), None
+
+
+def _against(proof: Proof) -> str:
+    if proof.verdict == "refused":
+        return "; ".join(proof.against)
+    return f"whether it fits is not known: {'; '.join(proof.open_questions)}"
+
+
+def _as_journals_say(url: str, digest: str, places: Places) -> str | None:
+    """Return the sentence for a file that is not the one which an earlier plan installed here from the same address."""
+    home = places.home / "undo"
+    for folder in sorted(home.iterdir()) if home.is_dir() else ():
+        for event in restore.events(str(folder)):
+            if event["at"] == "wheel" and event["url"] == url and event["sha256"] != digest:
+                return (
+                    f"an earlier plan installed another file from its address: SHA-256 {event['sha256']}, now {digest}"
+                )
+    return None
+
+
+def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
+    """Return the step with the file that was proven in place of its address; any other step unchanged."""
+    step = one.step
+    if not isinstance(step, Install) or not step.built_by:
+        return one
+    local = msgspec.structs.replace(step, requirements=(str(wheel.file),), argv=())
+    return planned(of_packages(plain(here)).rendered(local), one.verify)
+
+
+def altered(way: Way) -> str | None:
+    """Return why the file of a way may not be used any more: it is not the one that was proven. None: it is, or the way has none."""
+    wheel = way.unsigned
+    if wheel is None:
+        return None
+    if wheel.file is None or wheel.sha256 is None:
+        return f"the wheel that {wheel.builder} built was not proven"
+    now = quarantine.sha256(Path(wheel.file))
+    if now == wheel.sha256:
+        return None
+    return (
+        f"{wheel.file} is not the file that was proven: its SHA-256 was {wheel.sha256}, and is {now or 'not readable'}"
+    )

@@ -1,0 +1,81 @@
+"""Find secrets by the line that they stand in: a command of a program that takes a password, an address with a signature, a file of passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_LONGEST = 4096  # characters of a value
+
+# Each pattern is tried only on texts that have one of its hints.
+_RULES: tuple[tuple[tuple[str, ...], str], ...] = (
+    # A web address or a form: ?sig=X, &access_token=X. https://learn.microsoft.com/azure/storage/common/storage-sas-overview
+    (
+        ("?", "&", ";"),
+        (
+            r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|key-pair-id|"
+            rf"awsaccesskeyid)(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
+        ),
+    ),
+    (
+        ("X-",),
+        rf"\bX-(?:Amz|Goog|Ms)-(?:Signature|Credential|Security-Token|Copy-Source-Sig)=([^&\s'\"]{{4,{_LONGEST}}})",
+    ),
+    # curl -u NAME:PASSWORD. https://curl.se/docs/manpage.html#-u
+    (
+        (" -u", " -U", "user"),
+        r"\s(?:-u|-U|--user|--proxy-user)[ =]?[\"']?(?!\d+:\d+\b)([^\s\"':]{1,100}:[^\s\"']{2,200})",
+    ),
+    # Programs that take the password behind a letter.
+    (
+        (" -p", " -P", " -a"),
+        (
+            r"\b(?:mysql|mysqldump|mariadb|sshpass|docker login|podman login|twine|redis-cli|smbclient|oc login|plink|pscp|7z|zip|unzip|openssl)\b"
+            r"[^\n]{0,200}?\s-(?:p|P|a|pw|pass)[ =]?[\"']?(?:pass:)?([^\s\"'-][^\s\"']{2,200})"
+        ),
+    ),
+    (
+        ("login", "signin"),
+        (
+            r"\b(?:wandb|hf|huggingface-cli|roboflow|comet|neptune|clearml|ultralytics|yolo|ngc|kaggle|npm|docker|gh|hub)\b[ .](?:hub |auth )?"
+            r"(?:login|signin)[( ]\s?(?:--relogin )?[\"']?(?!-)([\w.-]{16,200})"
+        ),
+    ),
+    (("login(",), r"\blogin\(\s?(?:\w{1,20}\s?=\s?)?[\"']([^\"'\n]{8,200})[\"']"),
+    # https://requests.readthedocs.io/en/latest/user/authentication/
+    (
+        ("auth", "Auth"),
+        r"(?:\bauth\s{0,2}=\s{0,2}|(?:HTTP)?(?:Basic|Digest|Proxy)Auth)\(\s?[\"'][^\"'\n]{1,100}[\"']\s?,\s?[\"']([^\"'\n]{1,400})[\"']",
+    ),
+    # https://docs.docker.com/reference/cli/docker/login/
+    (("--password-stdin",), r"\becho [\"']?([^\s\"'|]{4,400})[\"']?\s{1,4}\|[^\n|]{1,80}--password-stdin"),
+    # Windows: net use Z: \\server\share PASSWORD /user:NAME. https://learn.microsoft.com/windows-server/administration/windows-commands/net-use
+    (("/user:",), r"(?i:\bnet use\b)[^\n]{0,120}?\s([^\s/\\:-][^\s\\:]{3,100})\s+/user:"),
+    # https://docs.pydantic.dev/latest/api/types/#pydantic.types.SecretStr
+    (("Secret",), r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']"),
+    # https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/aws.py
+    (("aws", "AWS", "Aws"), r"(?i:aws.{0,20}?(?:key|pwd|pw|pass\w{0,8}|token).{0,20}?)[\"']([0-9a-zA-Z/+]{40})[\"']"),
+    # A header without its name: https://www.rfc-editor.org/rfc/rfc6750, https://www.rfc-editor.org/rfc/rfc7617
+    (("Bearer", "bearer", "BEARER"), r"\b(?:Bearer|bearer|BEARER)[ \t]+(?=[\w.~+/=-]{0,60}\d)([\w.~+/=-]{8,4096})"),
+    (("Basic", "basic"), r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{0,60}[A-Z0-9+/=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])"),
+    # ~/.docker/config.json
+    (('"auth"', 'token"'), r"\"(?:auth|identitytoken|registrytoken)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,4096})\""),
+    # Oracle: NAME/PASSWORD@HOST. https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/starting-SQL-Plus.html
+    (("sqlplus",), r"\bsqlplus\s+(?:-\w+\s+)?([^\s/@]{1,60}/[^\s@]{1,100})@"),
+    (("thin:", "oci:"), r"\b(?:thin|oci):([^\s/@]{1,60}/[^\s@]{1,100})@"),
+    # ~/.pgpass. https://www.postgresql.org/docs/current/libpq-pgpass.html
+    (
+        (":5432", ":*", ":6432", ":543"),
+        r"(?<![\w.*-])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*.-]{1,60}:([^\s:\"'<>)]{6,200})",
+    ),
+    # A chat or a mail: "the password is X".
+    (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?([^\s\"'`]{4,200})"),
+)
+_COMPILED = tuple((hints, re.compile(pattern)) for hints, pattern in _RULES)
+
+
+def values(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of values that a line shows to be secret."""
+    for hints, pattern in _COMPILED:
+        if any(hint in text for hint in hints):
+            yield from (match.span(1) for match in pattern.finditer(text))

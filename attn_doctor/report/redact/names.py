@@ -1,0 +1,223 @@
+"""Find the names of this machine (home folder, user, host) in any case, quoting and compound, and the home folders of other people.
+
+A name of fewer than four letters, or one that is a word of this subject (torch, cuda, data, gpu, dev), counts only where a path or a variable
+names a user or a machine: else every "gpu" of a report would be somebody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from attn_doctor.system.own_names import Own
+
+# Accounts and host names that identify nobody, in any place.
+NOBODY = frozenset(
+    "root user users username ubuntu debian fedora centos admin administrator docker jovyan colab kaggle runner runneradmin vscode codespace nobody "
+    "localhost localhost6 home host hostname conda linuxbrew sagemaker-user ec2-user azureuser rocky opc guest default public shared none unknown "
+    "example localdomain systemd www-data daemon nvidia azurecontainer_user workspace appuser app node builder build test".split()
+)
+# Words of reports and of this subject: as a name they are looked for in paths only.
+_COMMON = NOBODY | frozenset(
+    "torch cuda data dev gpu cpu python pytorch flash attention attn model models train training trainer yolo vision learn learning deep machine "
+    "server worker work master main head compute cluster cloud login node nodes lab labs student students research science team project projects "
+    "space scratch local remote system kernel driver device image images file files report check trial result results error warning info debug "
+    "memory disk cache temp tmp code source share lib bin opt env venv base conda mamba pip package packages version release linux windows darwin "
+    "mac macbook desktop laptop server01 tower box workstation pc office personal intel nvidia amd apple arch mint suse alpine name path folder "
+    "token secret key email mail serial uuid credentials ip note notes what with from this that here there have been will your other about into "
+    "when where which would could should does done made make more most only some such than then they them these those very well were each both "
+    "fix fixes show list help run runs step steps fast slow time date text word line lines table block blocks good best better install installed "
+    "import imports library libraries wheel wheels build builds module modules graph graphs tensor tensors matrix batch size shape float half "
+    "backend backends eager sdpa triton forward backward gradient loss epoch layer layers weights weight bias conv pool linear norm".split()
+)
+_SHORTEST = 4
+_RARE = 6  # letters from which a name is found inside of a longer word too
+
+# Folders that have a folder for each user: at any depth of a path, or at its root alone.
+_USER_FOLDERS = (
+    r"home\d?|(?-i:Users)|export[/\\]home|documents and settings|afs[/\\][\w.-]{1,40}[/\\]users?|rds[/\\]user"
+)
+_USER_FOLDERS_AT_ROOT = r"users?|homes|people|profiles"
+_SHARED_FOLDERS = r"scratch\d*|lscratch|nobackup\d?|lustre\d?|gpfs|beegfs|fsx|ceph|u|work\d?|projects?|proj|storage|media|workspaces?|data\d?|mnt|groups?|vol\d?|nfs|srv|stash|store|persist"
+_PART = r"[^/\\\s'\"`:;,<>|*?(){}\[\]=&]"
+# "C:\Users\First Surname\x": words with a space between them, if the path goes on behind them, or ends there.
+_HOMES = re.compile(
+    rf"(?i)(?P<before>(?:[/\\]{{1,2}}(?:{_USER_FOLDERS})|(?:(?<![\w.~/\\-])|(?<=[a-z]:))[/\\]{{1,2}}(?:{_USER_FOLDERS_AT_ROOT}))[/\\]{{1,2}}(?:(?:users|home|[a-z])[/\\]{{1,2}})?)"
+    rf"(?P<name>{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,3}}(?=[/\\])|(?-i: [A-Z]{_PART}{{0,40}})(?=\s{{0,4}}$|[\"'`\n)\],;]))?)"
+)
+_SHARED = re.compile(
+    rf"(?i)(?<![\w.~-])(?P<before>(?:/(?:{_SHARED_FOLDERS})){{1,3}}/)(?P<name>{_PART}{{1,64}})(?=/|$|[\s'\"`:;,)])"
+)
+_SCRATCH = re.compile(
+    rf"(?i)(?P<before>/(?:scratch\d*|lscratch|nobackup\d?)/)(?P<name>{_PART}{{1,64}})(?=/|$|[\s'\"`:;,)])"
+)
+_PREFIXED = re.compile(
+    r"(?P<before>(?:torchinductor|pytest-of|spark|hsperfdata|ray_session|matplotlib|vscode-ipc|pulse|jupyter-user|ssh-user|nvidia-mps|triton_cache|tmux|screen|krb5cc)[_-])(?P<name>[A-Za-z][\w.-]{1,40})(?=/|$|[\s'\"`:;,)])"
+)
+_UNC = re.compile(
+    r"(?<![\w\\:/.~+*?^$)\]-])\\\\(?![?.]\\)(?P<host>[A-Za-z0-9][\w.$-]{0,62})\\(?P<name>[^\\\s\"'`|<>*?:]{1,80})"
+)
+_SHARED_BY_ALL = frozenset(
+    "tmp temp data dataset datasets models model shared share common public cache local conda miniconda miniconda3 anaconda3 envs env venv lib lib64 "
+    "bin src build software apps app modules containers images logs log runs run train val test tests output outputs results code repo repos checkpoints "
+    "weights coco imagenet yolo torch cuda input inputs working work workspace home usr opt etc var dev c d e gdrive drive drives cdrom nvme ssd disk "
+    "scratch projects project users user feedstock_root main _temp pip uv hf huggingface downloads backup archive system nfs efs s3 gcs http www site "
+    "site-packages python python3 flash-attention ultralytics yolov12 pytorch vision triton vllm".split()
+)
+_KEYED = re.compile(
+    r"(?<![A-Za-z])(?P<key>USER|LOGNAME|USERNAME|SUDO_USER|LNAME|USERDOMAIN|USERDNSDOMAIN|USERDOMAIN_ROAMINGPROFILE|COMPUTERNAME|HOSTNAME|HOST|NODENAME|NODE_NAME|POD_NAME|MASTER_ADDR|"
+    r"MASTER_HOST|RDZV_ENDPOINT|LOGONSERVER|SLURMD_NODENAME|SLURM_NODELIST|SLURM_JOB_NODELIST|SLURM_SUBMIT_HOST|SLURM_LAUNCH_NODE_IPADDR|SLURM_TOPOLOGY_ADDR|SLURM_JOB_USER|"
+    r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
+    r"[\"']?\s?[=:]\s?[\"']?(?P<name>[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
+)
+_COMPANY = re.compile(r"(?<=OneDrive - )(?P<name>[^\\/\r\n\"'<>|]{1,60})")
+_ACCOUNT = re.compile(
+    r"(?:uid|gid|euid)=\d+\((?P<name>[\w.@\\-]{1,64})\)|(?<=\d\()(?P<group>[\w.@\\-]{1,64})(?=\)[,\s]|\)$)"
+)
+_USER_KEYS = frozenset(
+    (
+        "USER",
+        "LOGNAME",
+        "USERNAME",
+        "SUDO_USER",
+        "LNAME",
+        "SLURM_JOB_USER",
+        "SLURM_JOB_ACCOUNT",
+        "PBS_O_LOGNAME",
+        "JUPYTERHUB_USER",
+    )
+)
+_SEPARATORS = re.compile(r"[ ._+-]+")
+
+
+class Found(NamedTuple):
+    """Describe a name in a text. `placeholder`: of a name of this machine, written exactly as it is there."""
+
+    start: int
+    end: int
+    kind: str
+    placeholder: str | None = None
+
+
+class Names:
+    """Find the names of one machine, and those that paths and variables have for other users and machines."""
+
+    def __init__(self, own: Own, words: Iterable[str] = ()) -> None:
+        """Prepare the patterns. `words`: more common words."""
+        self._common = _COMMON | {word.lower() for word in words}
+        self._homes: list[tuple[re.Pattern[str], str]] = []
+        for home in own.homes:
+            parts = [re.escape(part) for part in re.split(r"[/\\]+", home.rstrip("/\\"))]
+            if len(parts) > 1:
+                # Not behind a letter, as in /opt/root/x, but behind -I and -L of a compiler.
+                pattern = r"(?:(?<![\w.~-])|(?<=-[IL])|(?<=[a-z]:))" + r"[/\\]{1,4}".join(parts) + r"(?![\w-]|\.\w)"
+                self._homes.append((re.compile(pattern, re.IGNORECASE), home))
+        self._names: list[tuple[re.Pattern[str], str, str, str]] = []
+        self._paths: dict[str, str] = {}  # names that count in paths only -> their kind
+        for kind, names in (("user", own.users), ("host", own.hosts)):
+            for name in names:
+                if name.lower() in NOBODY or not name:
+                    continue
+                self._paths[name.lower()] = kind
+                if len(name) >= _SHORTEST and not self._is_common(name):
+                    domain = r"(?:(?:\.[a-z0-9][a-z0-9-]{0,62}){2,5}(?![\w-]))?" if kind == "host" else ""
+                    self._names.append(
+                        (
+                            re.compile(f"(?:{_pattern(name)}){domain}", re.IGNORECASE),
+                            kind,
+                            name,
+                            f"<{kind}>" if name in own[:3] else "",
+                        )
+                    )
+
+    def _is_common(self, name: str) -> bool:
+        return name.lower() in self._common or name.isdigit()
+
+    def own(self, text: str) -> Iterator[Found]:
+        """Yield the places of the names of this machine."""
+        for home, exact in self._homes:
+            for match in home.finditer(text):
+                same = re.sub(r"[/\\]+", "/", match[0]) == re.sub(r"[/\\]+", "/", exact)
+                yield Found(*match.span(), "home", "<home>" if same else None)
+        for pattern, kind, name, placeholder in self._names:
+            for match in pattern.finditer(text):
+                if _stands_alone(text, match, name):
+                    yield Found(*match.span(), kind, placeholder if placeholder and match[0] == name else None)
+
+    def others(self, text: str) -> Iterator[Found]:
+        """Yield the places of names that paths and variables give to users and machines."""
+        if "/" in text or "\\" in text:
+            for pattern in (_HOMES, _SCRATCH, _SHARED):
+                for match in pattern.finditer(text):
+                    if not self._is_harmless_folder(match, strict=pattern is _HOMES):
+                        yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+            for match in _UNC.finditer(text):
+                if match["host"].lower() not in ("wsl$", "wsl.localhost", "localhost"):
+                    yield Found(*match.span("host"), "host", self._placeholder(match["host"]))
+                    yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+        for match in _COMPANY.finditer(text) if "OneDrive - " in text else ():
+            yield Found(*match.span("name"), "user", None)
+        for match in _PREFIXED.finditer(text):
+            if match["name"].lower() not in NOBODY:
+                yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+        if "=" in text or ":" in text:
+            for match in _KEYED.finditer(text):
+                if match["name"].lower() not in NOBODY and not re.fullmatch(r"[\d.]+|true|false", match["name"]):
+                    yield Found(
+                        *match.span("name"),
+                        "user" if match["key"] in _USER_KEYS else "host",
+                        self._placeholder(match["name"]),
+                    )
+        if "id=" in text:
+            for match in _ACCOUNT.finditer(text):
+                group = "name" if match["name"] else "group"
+                if match[group].lower() not in NOBODY:
+                    yield Found(*match.span(group), "user", self._placeholder(match[group]))
+
+    def _placeholder(self, name: str) -> str | None:
+        return next((mark for _, _, own, mark in self._names if own == name and mark), None)
+
+    def _is_harmless_folder(self, match: re.Match[str], *, strict: bool) -> bool:
+        """Return whether a folder below /home, /scratch or the like is no user's. `strict`: below such a folder each is a user's."""
+        name = match["name"].lower()
+        if name in NOBODY or name.startswith("<"):
+            return True
+        if strict:
+            return _is_in_address(match.string, match.start())
+        if name in self._paths:
+            return False
+        if name in _SHARED_BY_ALL or "." in name[1:] or name.startswith((".", "$", "python", "cuda", "site-packages")):
+            return True
+        first = re.split(r"/", match["before"].strip("/"))[-1].lower()
+        return re.fullmatch(
+            r"data\d?|mnt|vol\d?|nfs|srv|stash|store|persist|workspaces?|groups?", first
+        ) is not None or match.end() == len(match.string)
+
+
+def _pattern(name: str) -> str:
+    """Return the pattern of a name: other signs between its words, and the short form of Windows (FIRSTS~1) for a long one."""
+    joined = r"[ ._+-]{0,2}".join(re.escape(part) for part in _SEPARATORS.split(name) if part)
+    compact = _SEPARATORS.sub("", name)
+    short = rf"|{re.escape(compact[:6])}~\d" if len(compact) > 8 else ""
+    return f"{joined}{short}" if joined else re.escape(name)
+
+
+def _stands_alone(text: str, match: re.Match[str], name: str) -> bool:
+    """Return whether a name is not a part of another word: "alice" in "alice_env", "ALICE2" and "myAlice", not in "malice"."""
+    before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+    first, last = match[0][0], match[0][-1]
+    if (last.isdigit() and after.isdigit()) or (first.isdigit() and (before.isdigit() or before == ".")):
+        return False
+    if len(name) >= _RARE and name.isalpha():
+        return True
+    begins = not before.isalpha() or not first.isalpha() or (before.islower() and first.isupper())
+    ends = not after.isalpha() or not last.isalpha() or (last.islower() and after.isupper())
+    return begins and ends
+
+
+def _is_in_address(text: str, at: int) -> bool:
+    """Return whether a place is in a web address, such as https://example.org/users/guide."""
+    begin = max(text.rfind(sign, max(at - 300, 0), at) for sign in " \t\n\"'<(,")
+    word = text[begin + 1 : at]
+    return "://" in word and not word.lower().startswith("file:")

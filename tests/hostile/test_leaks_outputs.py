@@ -1,0 +1,156 @@
+"""The files of real commands on a hostile machine: none holds a secret, a name of the machine, or a character that acts on a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from attack import doctor
+from targets import add_metadata, torch_of
+
+from attn_doctor.report.formats import FORMATS
+
+USER, HOST = "zquser", "zqhost-17"
+TOKEN = "gh" + "p_" + "zqTOKENaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW"
+ACTS = "\x1b]0;pwn\x07\x1b[2J\x9b31m\u202e"
+SECRETS = (
+    f"\n{TOKEN} password='zqPASSx1y2' Bearer zqBEARER1234567 https://me:zqURLPW1@h.example/x 10.77.66.55 fd00::77:66 52:54:00:77:66:55 "
+    f"zqmail@corp.example C:\\Users\\zqother\\x /tmp/torchinductor_{USER}/x {USER.upper()} {HOST}-gpu Serial: ZQ77665544"
+)
+# Nothing of this may be in a file that leaves the machine.
+GONE = re.compile(
+    r"(?i)zqtoken|zqpass|zqbearer|zqurlpw|77\.66\.55|fd00::77|77:66:55|zqmail|zqother|zquser|zqhost|77665544|zqcanary"
+)
+NO_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A home folder with an ill environment, logs, a wheel and a library, on a machine whose names are planted."""
+    home = tmp_path_factory.mktemp("machine") / "home" / USER
+    home.mkdir(parents=True)
+    python = torch_of(home / "env", f"raise ImportError({(SECRETS + ACTS)!r})\n", cuda=None)
+    info = add_metadata(home / "env", "torchvision", "0.21.0")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: torchvision\nVersion: 0.21.0+{TOKEN}{ACTS}\n\n", "utf-8"
+    )
+    (home / "zquser.log").write_text(
+        f"/home/zqother/x.py: {SECRETS}\nImportError: libcudnn.so.9: cannot open shared object file: No such file or directory {TOKEN}\n"
+        f"RuntimeError: zork {SECRETS!r}\n"
+    )
+    (home / f"{USER}.so").write_bytes(b"\x7fELF is none")
+    (home / "requirements.txt").write_text(
+        f"--index-url https://me:zqURLPW1@pypi.corp.example/simple\ntorch==2.6.0  # {TOKEN}\n"
+    )
+    return home, python
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    """Run a command there, and return the bytes of the files that it wrote, by their names."""
+    home, _ = place
+    environ = dict.fromkeys(("USER", "LOGNAME", "USERNAME"), USER) | {
+        "HOME": str(home),
+        "HOSTNAME": HOST,
+        "HF_TOKEN": "zqCANARYtoken1",
+        "PIP_INDEX_URL": "https://me:zqURLPW1@pypi.corp.example/simple",
+        "CUDA_VISIBLE_DEVICES": "GPU-77665544",
+        "CUDA_HOME": f"/scratch/{USER}/cuda",
+        "LD_LIBRARY_PATH": "/scratch/zqother/lib",
+        "HTTP_PROXY": "http://me:zqURLPW1@10.77.66.55:3128",
+    }
+
+    def made(*argv, files):
+        done = doctor(*argv, cwd=home, environ=environ)
+        assert done.returncode in (0, 1, 3), done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+        return {name: (home / name).read_bytes() for name in files}, done
+
+    return made
+
+
+def leaks(files):
+    found = []
+    for name, content in files.items():
+        text = content.decode()
+        if name.endswith("json"):
+            json.loads(text)
+            text += "".join(json.dumps(json.loads(text), ensure_ascii=False))
+        found += [(name, hit[0], text[max(hit.start() - 60, 0) : hit.end() + 20]) for hit in GONE.finditer(text)]
+        found += [(name, repr(hit[0]), "") for hit in NO_CHARACTER.finditer(content.decode())]
+    return found
+
+
+@pytest.fixture(scope="module")
+def checked(run, place):
+    outputs = [word for one in FORMATS for word in (f"--{one.option}", f"check.{one.option}")]
+    files, _ = run(
+        "check",
+        "--no-trial",
+        "--target",
+        str(place[1]),
+        "--log",
+        "zquser.log",
+        *outputs,
+        files=[f"check.{one.option}" for one in FORMATS],
+    )
+    return files
+
+
+def test_check(checked):
+    assert leaks(checked) == []
+    counted = json.loads(checked["check.json"])["redacted"]
+    assert {"home", "token", "secret", "credentials", "ip", "mac", "email", "user", "serial"} <= set(counted)
+
+
+def test_show_and_compare_of_a_report_that_was_not_redacted(run, checked, place):
+    """As an attacker, or an older version, would write it: with a count that says it was redacted."""
+    raw = json.loads(checked["check.json"])
+    raw["redacted"] = {"zqcanary": 1}
+    raw["target"]["python"] = f"/home/zqother/{SECRETS}{ACTS}"
+    raw["facts"]["torch"]["version"] = f"2.6.0+{TOKEN}{ACTS}"
+    raw["facts"]["system"]["kernel"] = f"6.8.0-{USER}"
+    (place[0] / f"{USER}-raw.json").write_text(json.dumps(raw))
+    outputs = [word for one in FORMATS for word in (f"--{one.option}", f"show.{one.option}")]
+    files, _ = run("show", f"{USER}-raw.json", *outputs, files=[f"show.{one.option}" for one in FORMATS])
+    compared, _ = run(
+        "compare",
+        "check.json",
+        f"{USER}-raw.json",
+        "--json",
+        "compare.json",
+        "--markdown",
+        "compare.md",
+        files=["compare.json", "compare.md"],
+    )
+    assert leaks({**files, **compared}) == []
+
+
+COMMANDS = {
+    "diagnose": (["diagnose", "zquser.log"], False),
+    "inspect": (["inspect", "zquser.so", "--target", "{python}"], False),
+    "fix": (["fix", "--suggest", "--offline", "--target", "{python}"], True),
+    "diagnose --here": (["diagnose", "zquser.log", "--here", "--target", "{python}"], True),
+    "diagnose a project": (["diagnose", "requirements.txt"], True),
+    "wheels": (["wheels", "--target", "{python}"], True),
+    "list": (["list", "--here", "--target", "{python}"], True),
+    "fix of a report": (["fix", "--suggest", "--offline", "--report", "check.json"], True),
+    "static": (["check", "--static", "--target", "{python}"], True),
+    "reproduce": (["reproduce", "no-gpu-present", "--target", "{python}"], True),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.heavy if heavy else ()) for name, (_, heavy) in COMMANDS.items()]
+)
+def test_the_other_commands(name, run, place, checked):
+    argv = [word.format(python=place[1]) for word in COMMANDS[name][0]]
+    files, _ = run(*argv, "--json", "out.json", files=["out.json"])
+    assert leaks(files) == []
+
+
+@pytest.mark.heavy
+def test_the_log_of_a_reproduction(run, place):
+    files, _ = run("reproduce", "no-gpu-present", "--target", str(place[1]), "--log", "out.log", files=["out.log"])
+    assert leaks(files) == []
