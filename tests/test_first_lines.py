@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         HOOK.format("mamba-ssm"),
         "torch-missing-at-build",
         "it ends where pip asks mamba-ssm for its build requirements",
-        [f"{PYTHON} -m pip install"],
+        [f"{PYTHON} -c"],
     ),
     "torch is there, and the build does not see it": (
         (

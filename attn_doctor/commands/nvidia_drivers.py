@@ -356,9 +356,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         )
         return (
             commands.by_hand(
-                root(facts, "sh", "-c", script),
-                f"{where}: adds NVIDIA's repository, and its key",
-                "apt's repositories",
+                root(facts, "sh", "-c", script), f"{where}: adds NVIDIA's repository, and its key", "apt's repositories"
             ),
             commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
             commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),

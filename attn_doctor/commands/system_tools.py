@@ -16,7 +16,6 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.places import Argv, Manager
-from attn_doctor.commands.shells import quoted
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -250,13 +249,21 @@ def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:
 
     https://docs.python.org/3/using/windows.html#the-nuget-org-packages
     """
-    release = _WINDOWS_RELEASES.get(label or "", label or "3.12.10")
-    asks = quoted((f"{folder}\\python.exe", "--version"), "cmd")
-    exactly = "" if label else f"; use the release that `{asks}` prints in place of {release}"
+    if label is None:
+        page = "https://www.nuget.org/api/v2/package/python/"
+        program = (
+            f"import platform, urllib.request as r; r.urlretrieve('{page}' + platform.python_version(), 'python.zip')"
+        )
+        argv: tuple[str, ...] = (f"{folder}\\python.exe", "-c", program)
+        which = "release of this Python"
+    else:
+        release = _WINDOWS_RELEASES.get(label, label)
+        argv = ("curl.exe", "-L", "-o", "python.zip", f"https://www.nuget.org/api/v2/package/python/{release}")
+        which = f"Python {release}"
     return (
         commands.by_hand(
-            ("curl.exe", "-L", "-o", "python.zip", f"https://www.nuget.org/api/v2/package/python/{release}"),
-            f"the whole Python {release}, with the headers and libraries that the embeddable package leaves out{exactly}",
+            argv,
+            f"the whole {which}, with the headers and libraries that the embeddable package leaves out",
             "a file python.zip",
             takes="15 MB",
         ),

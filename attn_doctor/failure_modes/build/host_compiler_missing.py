@@ -128,6 +128,13 @@ MODE = FailureMode(
             literal="Error checking compiler version for ",
             sample="UserWarning: Error checking compiler version for cl: [WinError 2] The system cannot find the file specified",
         ),
+        # 740: it wants to run as administrator; 5, 1260: it is not allowed; 193: it is no program of this Windows.
+        Sign(
+            pattern=r"Error checking compiler version for (?P<compiler>\S{1,40}): \[WinError (?P<refused>740|5|193|1260)\]",
+            literal="Error checking compiler version for ",
+            sample="UserWarning: Error checking compiler version for cl: [WinError 740] The requested operation requires elevation",
+            strength="hint",
+        ),
         Sign(
             pattern=r"Microsoft Visual C\+\+ \d+\.\d+ (?:or greater )?is required",
             literal="Microsoft Visual C++ ",
@@ -218,6 +225,20 @@ class NotSure(Variant, frozen=True, kw_only=True):
     """Say that only a check of PyTorch did not find cl. setuptools finds Visual Studio without PATH, so the build may have gone on."""
 
 
+class Refused(Variant, frozen=True, kw_only=True):
+    """Say that Windows found the compiler and did not start it, and name its error: "740"."""
+
+    error: str
+
+
+_REFUSED = {
+    "740": "it demands administrator rights (WinError 740)",
+    "5": "access is denied (WinError 5)",
+    "1260": "a group policy blocks it (WinError 1260)",
+    "193": "it is not a program for this Windows (WinError 193)",
+}
+
+
 class AtRunTime(Variant, frozen=True, kw_only=True):
     """Say that torch.compile or triton looked for the compiler while a program ran. No package is built."""
 
@@ -237,6 +258,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "subprocess.CalledProcessError or FileNotFoundError",
         )
     seen = cut_logs.told(seen)
+    refused = [m for m in seen.matches if "refused" in m.groups]
+    if refused and len(refused) == len(seen.matches):
+        error = refused[0].groups["refused"]
+        return Hit(
+            message=f"Windows found {refused[0].groups['compiler']} and did not start it: {_REFUSED[error]}. The compile may have gone on with another "
+            "one; if it failed, send the whole log.",
+            evidence=evidence,
+            variant=Refused(error=error),
+            confidence=Confidence.LOW,
+        )
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None
     if all(_ONLY_CHECKED in m.text for m in seen.matches):
@@ -260,6 +291,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Refused):
+        return _refused(facts, hit.variant.error)
     made = list(building.without_compiling(facts))
     steps = _for_its_nvcc(facts) if not isinstance(hit.variant, AtRunTime) else system_tools.compiler(facts)
     install = Fix(title="Install a C++ compiler", steps=steps, verify=building.verify(facts))
@@ -278,6 +311,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "torch.compile then compiles nothing, so no compiler is needed; the model runs more slowly",
     )
     return install, Fix(title="Do without torch.compile", steps=(off,), verify=commands.check(facts))
+
+
+def _refused(facts: Facts, error: str) -> tuple[Fix, ...]:
+    """Return the fix for a cl.exe that Windows does not start: https://learn.microsoft.com/windows/win32/debug/system-error-codes."""
+    ways = {
+        "740": "in the properties of the first file, Compatibility: clear 'Run this program as an administrator', and the same for all users",
+        "5": "the first file must be the cl.exe of Visual Studio, and your user and the virus scanner must let it run",
+        "1260": "the operator of this PC has to allow the first file (a rule of AppLocker or of a policy)",
+        "193": "the first file must be the one in HostX64\\x64: another one, or a damaged one, is in front of it on PATH",
+    }
+    look = commands.by_hand(
+        ("where.exe", "cl.exe"), f"lists them in the order of PATH; {ways[error]}", "nothing", "none"
+    )
+    steps = (look, system_tools.native_prompt(facts))
+    return (Fix(title="Let Windows start the compiler", steps=steps, verify=building.verify(facts)),)
 
 
 _FIRST_WITH_NEWEST_MSVC = (12, 4)

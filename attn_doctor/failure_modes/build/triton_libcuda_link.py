@@ -32,7 +32,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, usable_gpu
@@ -101,6 +101,16 @@ _LAUNCHER = re.compile(
 )  # the names of triton's C files
 
 
+# A path that begins with \\\\?\\, as Python prints it in a list of words.
+_EXTENDED = re.compile(r"'\\{4}\?\\{2}\w:")
+
+
+class NoMessage(Variant, frozen=True, kw_only=True):
+    """Say that the compiler's message is missing. `extended`: it was given an extended path of Windows, which begins with two backslashes and a ?."""
+
+    extended: bool
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
@@ -126,20 +136,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             else "; if it is missing, the most likely reason is a missing libcuda.so."
         ),
         evidence=building.lines(linked),
+        variant=NoMessage(extended=any(_EXTENDED.search(m.text) for m in linked)),
         confidence=Confidence.LOW,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "windows":
-        words = "send the lines that the compiler printed above this line: they name the file that it did not find"
-        return (
-            Fix(
-                title="Read the compiler's message",
-                steps=(commands.by_hand((), words, "nothing", "none"),),
-                verify=building.verify(facts),
-            ),
-        )
+        return _on_windows(facts, extended=isinstance(hit.variant, NoMessage) and hit.variant.extended)
     library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
     if library is None:
         step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in the output", "nothing")
@@ -147,3 +151,34 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     folder = library.rpartition("/")[0] or "/"
     named = commands.variable("TRITON_LIBCUDA_PATH", folder, "the folder in which triton then looks for libcuda")
     return (Fix(title="Tell triton where libcuda is", steps=(named,), verify=commands.check(facts)),)
+
+
+_ALONE = "import triton; print(triton.__version__, triton.runtime.driver.active.get_current_target())"
+
+
+def _on_windows(facts: Facts, *, extended: bool) -> tuple[Fix, ...]:
+    """Return the fixes for Windows, where triton-windows brings a compiler of its own (tcc).
+
+    https://github.com/woct0rdho/triton-windows#8-special-notes-for-comfyui-with-embeded-python
+    """
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", _ALONE),
+        "compiles the same small file, and nothing else: the lines above its traceback are the compiler's. 'Python.h' or 'python3' there: the headers and "
+        "libs of this Python are missing. If it prints a version and a GPU, it works: remove the folder .triton\\cache of your user, and start again",
+        "nothing",
+        "none",
+    )
+    made = [Fix(title="Read the compiler's message", steps=(look,), verify=building.verify(facts))]
+    if extended:
+        folder = commands.by_hand(
+            ("cmd", "/c", "mkdir", "C:\\tmp"), "a folder for temporary files with a short path", "adds a folder"
+        )
+        short = commands.variable(
+            "TMPDIR",
+            "C:\\tmp",
+            "the compiler was given a path that begins with \\\\?\\, which not all programs open; Python takes TMPDIR before TEMP; start the program in this prompt",
+        )
+        made.append(
+            Fix(title="Take a plain folder for temporary files", steps=(folder, short), verify=building.verify(facts))
+        )
+    return tuple(made)

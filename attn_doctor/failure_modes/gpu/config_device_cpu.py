@@ -29,16 +29,20 @@ References
 
 from __future__ import annotations
 
+import re
 from typing import Literal
+
+from packaging.version import Version
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch, Variable
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_start, other_devices
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.versions import parse
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -61,7 +65,7 @@ MODE = FailureMode(
             "is not available on CPU. Please make sure torch can access a CUDA device.",
         ),
         Sign(
-            pattern=r"Invalid CUDA '?device=(?P<device>[^' ]*)'? requested",
+            pattern=r"Invalid CUDA '?device=(?P<device>[^'{} ]*)'? requested",
             literal="Invalid CUDA ",
             sample="ValueError: Invalid CUDA 'device=1' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
         ),
@@ -102,6 +106,12 @@ MODE = FailureMode(
             pattern=r"torch\.cuda\.device_count\(\): (?P<count>\d+)",
             literal="torch.cuda.device_count()",
             sample="torch.cuda.device_count(): 1",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"\bUltralytics (?:YOLO)?v?(?P<release>\d{1,2}\.\d{1,3}\.\d{1,3})\b",
+            literal="Ultralytics ",
+            sample="Ultralytics 8.3.27 Python-3.10.12 torch-2.3.0",
             strength="context",
         ),
         Sign(
@@ -155,10 +165,10 @@ def detect(facts: Facts) -> Hit | None:
 class Cause(Variant, frozen=True, kw_only=True):
     """Say why the program did not see the GPU that it asked for."""
 
-    why: Literal[
-        "hidden", "number", "unseen", "unknown"
-    ]  # hidden by a variable; no GPU has this number; not hidden, and torch sees none; not known
+    why: Literal["hidden", "number", "other", "unknown"]  # by a variable; no GPU has this number; it is no NVIDIA GPU
     count: int | None = None  # the GPUs that torch saw
+    device: str | None = None  # with "other": "dla:1"
+    old: bool = False  # with "other": the Ultralytics there is older than its support of this device
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -169,19 +179,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     device, count = seen.group("device"), seen.group("count")
     confidence = Confidence.HIGH
-    if hidden:
+    unset = any("unset" in m.groups for m in seen.matches)
+    other = OTHER_DEVICES.match(device or "")
+    named = device is None or _NUMBERS.fullmatch(device) is not None
+    if count == "0" and unset and other is None and named and all("device" in m.groups for m in proven):
+        return None  # nothing is hidden: torch-sees-no-gpu names the causes
+    if other is not None and device is not None:
+        cause, message = _other(seen, device)
+        confidence = Confidence.MEDIUM
+    elif not named:
+        cause = Cause(why="number")
+        message = f"The program was told to use the device {device}, which is no device's name: Ultralytics hides every GPU from torch then."
+        confidence = Confidence.MEDIUM
+    elif hidden:
         cause, message = Cause(why="hidden"), f"{_VARIABLE} hides every GPU from the program."
     elif device is not None and count not in (None, "0"):
         cause = Cause(why="number", count=int(count))
         message = f"The program was told to use device {device}, and sees {count} GPU(s)."
     elif any("ordinal" in m.text for m in proven):
         cause, message = Cause(why="number"), "A program asked for a GPU number that no GPU has."
-    elif count == "0" and any("unset" in m.groups for m in seen.matches):
-        cause = Cause(why="unseen")
-        message = (
-            f"torch sees no GPU, and {_VARIABLE} hides none: no NVIDIA driver works, or this machine has no NVIDIA GPU."
-        )
-        confidence = Confidence.MEDIUM
     else:
         cause = Cause(why="unknown")
         message = "The program sees no GPU: the GPU is hidden, or torch cannot use the GPU, or the machine has no GPU."
@@ -189,12 +205,46 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
+_NUMBERS = re.compile(
+    r"(?:cuda)?[\d,: -]*", re.IGNORECASE
+)  # "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
+# Devices that are no GPU of NVIDIA: the deep-learning accelerator of a Jetson, GPUs of Intel and others.
+OTHER_DEVICES = re.compile(
+    r"(?P<kind>dla|xpu|intel|npu|hpu|mlu|musa|tpu|hip|rocm|vulkan|directml|dml|privateuseone)\b", re.IGNORECASE
+)
+_KINDS = {
+    "dla": "the deep-learning accelerator of a Jetson",
+    "xpu": "a GPU of Intel",
+    "intel": "a GPU of Intel",
+    "npu": "a neural processor",
+    "hip": "a GPU of AMD, which torch for ROCm calls cuda",
+    "rocm": "a GPU of AMD, which torch for ROCm calls cuda",
+}
+# The first Ultralytics whose export knows the device: https://github.com/ultralytics/ultralytics/pull/17765 (November 2024)
+_DLA_SINCE = "8.3.39"
+
+
+def _other(seen: Seen, device: str) -> tuple[Cause, str]:
+    """Return cause and message of a device that is no GPU of NVIDIA: Ultralytics there took its name for a number of CUDA."""
+    met = OTHER_DEVICES.match(device)
+    kind = met["kind"].lower() if met else ""
+    release = seen.group("release")
+    have = parse(release) if release else None
+    old = kind == "dla" and (have is None or have < Version(_DLA_SINCE))
+    what = _KINDS.get(kind, "no GPU of NVIDIA")
+    which = f"Ultralytics {release}" if release else "The Ultralytics there"
+    return (
+        Cause(why="other", device=device, old=old),
+        f"{which} took the device {device}, {what}, for a CUDA device, and torch sees no GPU there.",
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cause = hit.variant if isinstance(hit.variant, Cause) else Cause(why="hidden")
     unset = commands.variable(_VARIABLE, None, "the program then sees every GPU")
     unhide = Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts))
-    if cause.why == "unseen":
-        return (_look(facts), _on_the_cpu(facts))
+    if cause.why == "other" and cause.device is not None:
+        return _for_another(facts, cause.device, old=cause.old)
     if cause.why != "number":
         return (unhide,)
     last = None if cause.count is None else cause.count - 1
@@ -208,14 +258,25 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (name, unhide)
 
 
-def _look(facts: Facts) -> Fix:
-    """Return the fix that shows whether the driver does not work or there is no GPU."""
-    words = "lists the NVIDIA GPUs if their driver works; if it fails or lists none, install the driver: https://www.nvidia.com/drivers"
-    step = commands.by_hand(("nvidia-smi",), words, "nothing", "none")
-    return Fix(title="See whether the NVIDIA driver works", steps=(step,), verify=commands.check(facts))
-
-
-def _on_the_cpu(facts: Facts) -> Fix:
-    words = "if there is no NVIDIA GPU: repeat the command with device=cpu; training is many times slower on the CPU"
-    step = commands.by_hand((), words, "nothing", "none")
-    return Fix(title="Compute on the CPU", steps=(step,), verify=commands.check(facts))
+def _for_another(facts: Facts, device: str, *, old: bool) -> tuple[Fix, ...]:
+    """Return the fixes for a device that is no GPU of NVIDIA."""
+    verify = commands.check(facts)
+    if not device.lower().startswith("dla"):
+        return other_devices.fixes(facts, device)
+    look = commands.by_hand(
+        (
+            *commands.starting(facts),
+            "-c",
+            "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
+        ),
+        "must print True, since TensorRT needs the GPU too. If it prints None, torch is a CPU build: install NVIDIA's torch for this JetPack. If it "
+        "prints False in a container, start the container with --runtime nvidia",
+        "nothing",
+        "none",
+    )
+    if not old:
+        return (Fix(title="Let torch see the Jetson's GPU", steps=(look,), verify=verify),)
+    why = f"since {_DLA_SINCE}, an export with device={device} computes on GPU 0 and gives the accelerator the layers that it can run"
+    newer = commands.install(f"ultralytics>={_DLA_SINCE}", upgrade=True, why=why, changes="upgrades ultralytics")
+    title = "Let torch see the Jetson's GPU, and upgrade Ultralytics"
+    return (Fix(title=title, steps=(look, newer), verify=verify),)

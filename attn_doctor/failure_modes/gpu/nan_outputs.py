@@ -9,10 +9,10 @@ How it shows
 
 Why it happens
     Values too large for float16 (bfloat16 has the range of float32); bugs in the backward pass of early flash-attn 2
-    (2.0.x) and in some later releases; rows of the mask that exclude every position; a learning rate that is too high.
+    (2.0.x) and in some later releases; a GPU that computes NaN in half precision (GTX 1630 to 1660, T400 to T2000); rows of the mask that exclude every position; a learning rate that is too high.
 
 What to do
-    Use bfloat16 instead of float16. Install the newest flash-attn. Run the same training with PyTorch's own attention: if that
+    Use bfloat16 instead of float16, or full precision (amp=False). Install the newest flash-attn. Run the same training with PyTorch's own attention: if that
     gives no NaN, the flash-attn kernel is the cause.
 
 How to reproduce
@@ -25,6 +25,8 @@ References
 """
 
 from __future__ import annotations
+
+import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
@@ -50,6 +52,17 @@ MODE = FailureMode(
             pattern=r"(?:^|\s)\d+/\d+\s+[\d.]+G(?:\s+nan){2}",
             literal="        nan",
             sample="      2/100      4.31G        nan        nan        nan         31        640: 100%",
+        ),
+        # In words. Programs test for it too: "if loss is nan: break".
+        *(
+            Sign(
+                pattern=r"(?i)(?<!if )(?<!if the )(?<!when )(?<!whether )(?<![\w.])(?:box_|cls_|dfl_|obj_|train(?:ing)? |val(?:idation)? |total )?loss(?:es)?\b(?:(?! if )[^.\n]){0,40}?"
+                r"(?:\b(?:is|are|was|were|be|become|becomes|became|turns?|goes|shows?|all|only)\b|[:=为是]|变成|变为|становится|равен|равны)\s?(?:to |always |all |just |only )?(?P<words>nan)\b",
+                literal=literal,
+                sample=f"The box loss becomes {literal} after two epochs",
+                strength="hint",
+            )
+            for literal in ("nan", "NaN", "NAN", "Nan")
         ),
     ),
     recipe=Recipe(
@@ -87,9 +100,39 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return Hit(
+            message="The loss there is NaN, in the words of the log"
+            + (
+                f": the {_half_is_weak(facts)} there computes NaN in half precision in some operations."
+                if _half_is_weak(facts)
+                else "."
+            ),
+            evidence=evidence,
+            confidence=Confidence.LOW,
+        )
     function = seen.group("function")
     where = f"{function} gave NaN there" if function else "The loss there is NaN"
     return Hit(message=f"{where}.", evidence=evidence, confidence=Confidence.HIGH)
+
+
+# The GPUs with which Ultralytics leaves mixed precision off (check_amp): https://github.com/ultralytics/ultralytics/blob/main/ultralytics/utils/checks.py
+_WEAK = re.compile(r"\b(?:GTX 16[356]0\w*|T(?:400|550|600|1000|1200|2000)\b|K40m)")
+
+
+def _half_is_weak(facts: Facts) -> str | None:
+    """Return the name of a GPU that computes NaN in half precision, "GeForce GTX 1660 Ti"; None: there is none, or it is not known."""
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    return next((gpu.name for gpu in gpus if isinstance(gpu.name, str) and _WEAK.search(gpu.name)), None)
+
+
+def _in_full_precision(facts: Facts) -> Fix:
+    words = (
+        "repeat the training with amp=False (Ultralytics; in other programs: without autocast, in float32). If the loss is a number then, half "
+        "precision is the cause"
+    )
+    step = commands.by_hand((), words, "the training: it takes more memory and time", "none")
+    return Fix(title="Train in full precision", steps=(step,), verify=commands.check(facts))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -99,4 +142,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "nothing that is installed",
         "none",
     )
-    return (Fix(title="Find out whether attention is the cause", steps=(compare,), verify=commands.check(facts)),)
+    find = Fix(title="Find out whether attention is the cause", steps=(compare,), verify=commands.check(facts))
+    full = _in_full_precision(facts)
+    return (full, find) if hit.confidence is Confidence.LOW or _half_is_weak(facts) else (find, full)

@@ -150,9 +150,10 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is."""
+    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is (`sure` is False then)."""
 
     binary: str
+    sure: bool = True
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -287,7 +288,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif binary != "torch":
         message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
     elif _of_jetsons_torch(facts):
-        message = "A library there has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
+        message = "A library has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
         message = (
             "A binary has no code for the GPU: torch, or the extension that is called in the lines above the error."
@@ -295,7 +296,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary=binary),
+        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -388,8 +389,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
-    found = torch_install.choice(facts)
     there = facts.torch.version
+    if isinstance(hit.variant, Lacking) and not hit.variant.sure and isinstance(there, Unknown):
+        return _torch_or_another(facts)
+    found = torch_install.choice(facts)
     if (
         isinstance(found, Choice)
         and there in (found.build, found.torch)
@@ -402,11 +405,35 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
-    # pip installs nothing if any build of the same release is installed. So force the installation if the build is not known.
-    unknown = isinstance(there, Unknown)
+    unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )
+
+
+def _torch_or_another(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes if neither torch's release nor the call that failed is known: torch itself tells whether it has the code."""
+    asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", asked),
+        "(6, 1) means sm_61. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
+        "that is called in the lines above the error lacks it (mamba-ssm, causal-conv1d, xformers, a project's own extension)",
+        "nothing",
+        "none",
+    )
+    build = commands.by_hand(
+        (),
+        "then compile that package from its source for this GPU: TORCH_CUDA_ARCH_LIST=6.1 and pip install --no-build-isolation; where its setup.py "
+        "has a list of its own, add  -gencode arch=compute_61,code=sm_61  there (with the number of your GPU)",
+        "that package",
+        takes="minutes to hours",
+    )
+    ask = Fix(title="See whether torch has code for the GPU", steps=(look, build), verify=commands.check(facts))
+    made = torch_steps.newest(facts, "If it has none: install a torch that supports the card", why=_WHY, reinstall=True)
+    return (ask, *made)
+
+
+_WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
 
 
 def _card_is_known(facts: Facts) -> bool:
@@ -415,6 +442,5 @@ def _card_is_known(facts: Facts) -> bool:
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a machine whose GPU is not known."""
-    why = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
-    return torch_steps.newest(facts, "Install a torch that supports the card", why=why, reinstall=True)
+    """Return the fixes for a machine of which too little is known to name the GPU."""
+    return torch_steps.newest(facts, "Install a torch that supports the card", why=_WHY, reinstall=True)

@@ -35,7 +35,9 @@ from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe
 from attn_doctor.failure_modes.shared import (
     building,
     cut_logs,
+    gpu_wished,
     old_torch_steps,
+    other_devices,
     toolkits,
     torch_facts,
     torch_install,
@@ -86,6 +88,17 @@ MODE = FailureMode(
             literal="CUDA_HOME environment variable is not set",
             sample="OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.",
             strength="hint",
+        ),
+        *gpu_wished.SIGNS,
+        # The program was told to compute on a GPU that is not NVIDIA's.
+        *(
+            Sign(
+                pattern=rf"(?<!\w)(?:device|map_location|to)\b ?[=(:] ?['\"]?(?P<other>{name}(?::\d)?)(?!\w)",
+                literal=name,
+                sample=f"engine/trainer: task=detect, mode=train, model=yolo11s.pt, device={name}:0, workers=8",
+                strength="context",
+            )
+            for name in ("xpu", "npu", "hpu", "mlu", "musa")
         ),
         *building.ISOLATED,
         Sign(
@@ -192,6 +205,12 @@ class NoHome(Variant, frozen=True, kw_only=True):
     nvcc: str
 
 
+class Elsewhere(Variant, frozen=True, kw_only=True):
+    """Name the device that the program was told to compute on, which is no GPU of NVIDIA: "xpu:0"."""
+
+    device: str
+
+
 class BuiltFor(Variant, frozen=True, kw_only=True):
     """Hold the build of torch that an installed package was built for, if the log shows it: "2.1.2+cu121"."""
 
@@ -211,8 +230,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
-    only_cut = all("cut" in m.groups for m in seen.matches)  # a frame alone does not show which build torch is
-    if only_cut or not (proven or wanted or parsed or (homeless and version) or beside):
+    wish = seen.group("wish") is not None and version is not None
+    only_cut = all(
+        "cut" in m.groups for m in seen.matches if m.strength != "context"
+    )  # a frame alone does not show which build torch is
+    if only_cut or not (proven or wanted or parsed or (homeless and version) or beside or wish):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
                 message=f"The log is cut: it ends at {cut[-1].groups['cut'].strip(' ,')[:60]}, which fails if torch does not see the "
@@ -228,6 +250,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "does not look for nvcc. So the installed torch is a CPU build, or the two lines come from different shells.",
             evidence=evidence,
             variant=NoHome(nvcc=nvcc),
+            confidence=Confidence.MEDIUM,
+        )
+    other = seen.group("other")
+    if other is not None and version is None:
+        return Hit(
+            message=f"The program was told to compute on {other}{', a GPU of Intel,' if other.startswith('xpu') else ','} and a part of it asks for CUDA, "
+            "which the torch there does not have and does not need: that part does not support this device.",
+            evidence=building.lines(tuple(m for m in seen.matches if m.strength == "proof" or "other" in m.groups)[:4]),
+            variant=Elsewhere(device=other),
             confidence=Confidence.MEDIUM,
         )
     library = seen.group("library")
@@ -259,6 +290,8 @@ def _nvcc_on_path(facts: Facts) -> str | None:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "darwin":
         return (_of_a_mac(facts),)
+    if isinstance(hit.variant, Elsewhere):
+        return other_devices.fixes(facts, hit.variant.device)
     newest = _newest(facts)
     version = facts.torch.version
     if isinstance(hit.variant, NoHome) and (made := _for_nvcc(facts, hit.variant.nvcc)):

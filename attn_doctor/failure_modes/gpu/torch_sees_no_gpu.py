@@ -39,7 +39,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, cuda_start, torch_facts, torch_steps
+from attn_doctor.failure_modes.shared import building, cuda_start, other_devices, torch_facts, torch_steps
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -137,6 +137,35 @@ MODE = FailureMode(
             sample="AssertionError: this program needs a GPU",
             strength="hint",
         ),
+        # Ultralytics, since 8.0: the lines below its error say whether a variable hides the GPU. config-device-cpu judges the others.
+        Sign(
+            pattern=r"Invalid CUDA '?device=(?P<device>(?:cuda:?)?[\d,: ]*)'? requested",
+            literal="Invalid CUDA ",
+            sample="ValueError: Invalid CUDA 'device=0' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"torch\.cuda\.device_count\(\): (?P<none>0)\b",
+            literal="torch.cuda.device_count()",
+            sample="torch.cuda.device_count(): 0",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"os\.environ\['CUDA_VISIBLE_DEVICES'\]: (?P<unset>None)\b",
+            literal="CUDA_VISIBLE_DEVICES",
+            sample="os.environ['CUDA_VISIBLE_DEVICES']: None",
+            strength="context",
+        ),
+        # In the words of a person. "AMD Ryzen" and "AMD EPYC" are processors, "AMD64" is every PC.
+        *(
+            Sign(
+                pattern=rf"(?<![\w/.+-])(?P<amd>{word})(?![\w/.+-])(?! ?(?:Ryzen|EPYC|Epyc|Athlon|Threadripper|FX|Phenom|A\d|CPU|cpu|[Pp]rocessor))",
+                literal=word,
+                sample=f"how do I run it on {word}, which driver does it need?",
+                strength="context",
+            )
+            for word in ("AMD", "amd", "Radeon", "radeon", "RADEON", "ROCm", "rocm", "ZLUDA", "zluda")
+        ),
         # After these lines programs go on: the lines count only if the log shows NVIDIA's driver, GPU or toolkit.
         Sign(
             pattern=r"\b(?:CUDA|[Cc]uda|GPU)(?: support)?(?: is)? not available",
@@ -184,6 +213,7 @@ class Unseen(Variant, frozen=True, kw_only=True):
     """Say what the log rules out: a CPU build of torch ("torch"), a CPU build and a driver that is too old ("driver"), or "nothing"."""
 
     fits: Literal["nothing", "torch", "driver"]
+    amd: bool = False  # the words of the log say that the GPU is of AMD
 
 
 _NEAR = 3  # lines between a question that was typed and its answer, or a source line and its error
@@ -192,19 +222,33 @@ _NEAR = 3  # lines between a question that was typed and its answer, or a source
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cuda_start.works(facts) or facts.system.os == "darwin":
         return None
+    device = _asked_for(seen)
     proofs = tuple(
-        m for m in seen.matches if m.strength == "proof" or ("failed" in m.groups and _after(seen, m, "asserted"))
+        m
+        for m in seen.matches
+        if m.strength == "proof"
+        or ("failed" in m.groups and _after(seen, m, "asserted"))
+        or ("device" in m.groups and device is not None)
     )
     hints = tuple(
         m
         for m in seen.matches
         if m.strength == "hint"
-        and "failed" not in m.groups
+        and not {"failed", "device"} & set(m.groups)
         and ("answered" not in m.groups or _after(seen, m, "asked"))
     )
     if not proofs and not (hints and torch_facts.wants_gpu(facts)):
         return None
+    if not torch_facts.wants_gpu(facts) and any("amd" in m.groups for m in seen.matches):
+        asked = f"device {device}" if device else "a GPU for CUDA"
+        return Hit(
+            message=f"The program asked for {asked}, torch sees no GPU, and the log mentions AMD: no torch for CUDA runs on an AMD GPU.",
+            evidence=building.lines((*proofs, *(m for m in seen.matches if "amd" in m.groups))[:4]),
+            variant=Unseen(fits="nothing", amd=True),
+            confidence=Confidence.LOW,
+        )
     fits = _fits(facts)
+    begin = f"Device {device} was asked for, and torch" if device else "torch"
     torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The installed torch"
     driven = isinstance(facts.graphics.driver, str)
     why_not = (
@@ -213,7 +257,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else "torch is a CPU build, or no NVIDIA driver works, or the driver is older than torch's CUDA, or there is no NVIDIA GPU."
     )
     message = {
-        "nothing": f"torch sees no GPU, and the log does not say why: {why_not}",
+        "nothing": f"{begin} sees no GPU, and the log does not say why: {why_not}",
         "torch": f"{torch} is built for CUDA {facts.torch.cuda} and sees no GPU; the log does not say why: no NVIDIA driver works, or the "
         "driver is older than that CUDA, the GPU is hidden, or the machine has no GPU.",
         "driver": f"{torch} is built for CUDA {facts.torch.cuda}, the driver {facts.graphics.driver} supports that CUDA, and torch sees no GPU; "
@@ -226,6 +270,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.LOW,
         severity=None if proofs else Severity.WARNING,
     )
+
+
+def _asked_for(seen: Seen) -> str | None:
+    """Return the device that Ultralytics refused, "0", where it says that torch sees no GPU and that no variable hides one."""
+    if seen.group("none") is None or seen.group("unset") is None:
+        return None
+    return seen.group("device")
 
 
 def _after(seen: Seen, match: Match, group: str) -> bool:
@@ -244,6 +295,8 @@ def _fits(facts: Facts) -> Literal["nothing", "torch", "driver"]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fits = hit.variant.fits if isinstance(hit.variant, Unseen) else "nothing"
+    if isinstance(hit.variant, Unseen) and hit.variant.amd:
+        return other_devices.on_amd(facts)
     verify = commands.check(facts)
     ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
     if amd_gpus(facts):

@@ -7,7 +7,8 @@ What it is
 How it shows
     "Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file", "Could not load library
     libcudnn_cnn_infer.so.8. Error: libnvrtc.so: cannot open shared object file", "Library libcublas.so.12 is not found or cannot be loaded",
-    "Library cublas64_12.dll is not found or cannot be loaded", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor".
+    "Library cublas64_12.dll is not found or cannot be loaded", ONNX Runtime's "Error loading ...onnxruntime_providers_cuda.dll which depends on
+    cublasLt64_12.dll which is missing", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor".
 
 Why it happens
     The library is not installed, or it is in site-packages/nvidia, which the loader does not search. cuDNN 8 looks for a file libnvrtc.so,
@@ -32,7 +33,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import nvidia_wheels
+from attn_doctor.failure_modes.shared import nvidia_wheels, onnx_runtime
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -58,6 +59,24 @@ MODE = FailureMode(
             literal=" is not found or cannot be loaded",
             sample="RuntimeError: Library libcublas.so.12 is not found or cannot be loaded",
         ),
+        # ONNX Runtime opens its provider. Older releases do not name the library that it lacks, and non-English Windows may garble the line:
+        # https://github.com/microsoft/onnxruntime/issues/20571, https://github.com/microsoft/onnxruntime/issues/27766
+        Sign(
+            pattern=r"(?:Error loading|when trying to load) \"(?P<provider>[^\"]{0,300}onnxruntime_providers_\w+\.dll)\"(?:.{0,60}? \"(?P<library>[\w.-]+\.dll)\" which is missing)?",
+            literal="onnxruntime_providers_",
+            sample='Error loading "C:\\app\\onnxruntime_providers_cuda.dll" which depends on "cublasLt64_12.dll" which is missing. (Error 126: "")',
+        ),
+        Sign(
+            pattern=rf"Failed to load (?:shared )?library (?P<provider>\S*onnxruntime_providers_\w+\.so) with error: (?P<library>{_NAMES}|libnvinfer[\w.]*\.so[.\d]*): cannot open",
+            literal="onnxruntime_providers_",
+            sample="Failed to load library libonnxruntime_providers_cuda.so with error: libcublasLt.so.12: cannot open shared object file: No such file",
+        ),
+        Sign(
+            pattern=r"Failed to create (?:CUDA|Tensorrt|TensorRT)ExecutionProvider\. Require cuDNN (?P<cudnn>\d+)\.\* and CUDA (?P<cuda>\d+)\.\*",
+            literal="ExecutionProvider. Require cuDNN",
+            sample="Failed to create CUDAExecutionProvider. Require cuDNN 9.* and CUDA 12.*, and the latest MSVC runtime.",
+            strength="context",
+        ),
         Sign(
             pattern=r"Invalid handle\. Cannot load symbol (?P<symbol>cudnn\w+)",
             literal="Invalid handle. Cannot load symbol",
@@ -73,10 +92,25 @@ class Absent(Variant, frozen=True, kw_only=True):
     """Name the library that was not found: "libcublas.so.12", "libnvrtc.so", "cublas64_12.dll"."""
 
     library: str
+    provider: str | None = (
+        None  # the file of ONNX Runtime that needs it, as the log writes it; `library` may be empty then
+    )
+    cuda: str | None = None  # the CUDA that this ONNX Runtime asks for, "12"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    library = seen.group("library")
+    library, provider = seen.group("library"), seen.group("provider")
+    if not any(m.strength != "context" for m in seen.matches):
+        return None
+    if provider is not None:
+        runs = provider.replace("\\", "/").rpartition("/")[2]
+        return Hit(
+            message=f"ONNX Runtime cannot load its {runs}: {library or 'a library that it needs'} is not installed, or the loader does not search its folder.",
+            evidence=evidence,
+            variant=Absent(library=library or "", provider=provider, cuda=seen.group("cuda")),
+            confidence=Confidence.HIGH if library else Confidence.MEDIUM,
+            severity=Severity.WARNING if seen.group("cuda") else None,  # the program goes on, on the CPU
+        )
     if library is None:
         if any(log.of("ld-library-path-shadowing") for log in seen.logs):
             return None  # the line before it names the file: that failure mode reports it
@@ -102,6 +136,8 @@ _MAJOR = re.compile(r"(?:\.so\.|64_)(?P<major>\d+)")
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     library = hit.variant.library if isinstance(hit.variant, Absent) else "libcudnn.so.9"
+    if isinstance(hit.variant, Absent) and hit.variant.provider is not None:
+        return onnx_runtime.fixes(facts, library, hit.variant.provider, hit.variant.cuda)
     if library.startswith("libnvrtc.so") and facts.system.os != "windows":
         return (_link(facts),)
     wheels = _wheels(library)

@@ -267,7 +267,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     built, package = seen.group("conda"), library.lower()
     conda = (built, package) if built in _LABELS and package in _OF_CONDA else None
     if conda:
-        message = f"{user} loaded a {library} that it was not built for. torch is from conda there: probably conda installed {package} of another CUDA than {built}."
+        message = f"{user} loaded a {library} for which it was not built. torch is from conda: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
         evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text),

@@ -98,6 +98,31 @@ MODE = FailureMode(
             literal="' has no attribute '",
             sample="AttributeError: module 'types' has no attribute 'GenericAlias'",
         ),
+        # Of any module: they count if the log shows a program of the user with the name of that module.
+        Sign(
+            pattern=r"module '(?P<lacks>[A-Za-z_]\w*)' has no attribute '\w+'",
+            literal="' has no attribute '",
+            sample="module 'tensorrt' has no attribute '__version__'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"cannot import name '\w+' from (?:partially initialized module )?'(?P<lacks>[A-Za-z_]\w*)'",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'Workbook' from partially initialized module 'openpyxl' (most likely due to a circular import)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"No module named '(?P<lacks>[A-Za-z_]\w*)\.[\w.]+'; '(?P=lacks)' is not a package",
+            literal="' is not a package",
+            sample="ModuleNotFoundError: No module named 'onnx.helper'; 'onnx' is not a package",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:^|[>$#%!] ?)(?:\S{0,200}[\\/])?py(?:thon)?[\d.]*(?:\.exe)?\"? (?:-[\w.]+ ){0,3}(?P<typed>\"?(?:[^\s\"]{0,200}[\\/])?[A-Za-z_]\w*\.py)\b",
+            literal=".py",
+            sample="(env) C:\\proj> python tensorrt.py --half",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="imports torch where a file of yours has that name",
@@ -180,13 +205,42 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     named = seen.group("namespace")
     if named is None:
-        return None
+        return _of_the_program(seen)
     return Hit(
         message=f"Python imported a folder {named} without an __init__.py as the package {named}: {seen.group('name')} is not in it.",
         evidence=evidence,
         confidence=Confidence.MEDIUM,
         variant=Namespace(module=named),
     )
+
+
+_FRAME_OF = re.compile(r"File \"(?P<file>[^\"]{1,300}\.py)\"")
+_INSTALLED = re.compile(r"(?:site|dist)-packages|[\\/][Ll]ib[\\/](?!.*[\\/]src[\\/])|lib/python3|\.zip[\\/]")
+
+
+def _of_the_program(seen: Seen) -> Hit | None:
+    """Return the hit if a program of the user has the name of the module that lacks something: Python imports the program itself."""
+    for match in seen.matches:
+        module = match.groups.get("lacks")
+        if module in (None, "flash_attn"):  # flash-attn-stub-namespace reports that one
+            continue
+        typed = [m.groups["typed"].strip('"') for m in seen.matches if "typed" in m.groups and m.file == match.file]
+        log = next(log for log in seen.logs if log.file == match.file)
+        frames = [found["file"] for m in log.about("a frame") if (found := _FRAME_OF.search(m.text))]
+        own = [f for f in (*frames, *typed) if _stem(f) == module and not _INSTALLED.search(f)]
+        if own:
+            return Hit(
+                message=f"The file {own[0]} has the name of the module {module}: Python imports this file in place of the installed {module}.",
+                evidence=(Evidence(kind="log", file=match.file, line=match.line, text=match.text),),
+                variant=Named(file=own[0]),
+                explains=("torch-install-broken", "requirements-missing", "ultralytics-broken"),
+                severity=Severity.ERROR,
+            )
+    return None
+
+
+def _stem(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
 
 
 def _of_namespace(facts: Facts, module: str) -> tuple[Fix, ...]:

@@ -13,7 +13,7 @@ Why it happens
     2.32 the size of the reserve cannot be changed.
 
 What to do
-    Import torch first, before cv2 and sklearn. Or load the library that the error names when the program starts: set LD_PRELOAD to its
+    Import first what fails: cv2 above torch if cv2 finds no space, torch above all others if torch finds none. Or load the library that the error names when the program starts: set LD_PRELOAD to its
     path. With glibc 2.32 or newer: set GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
 
 How to reproduce
@@ -29,11 +29,14 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import container_starts
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Recipe
+from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -53,6 +56,25 @@ MODE = FailureMode(
             pattern=r"cannot allocate memory in static TLS block",
             literal="cannot allocate memory in static TLS block",
             sample="ImportError: libgomp-d22c30c5.so.1.0.0: cannot allocate memory in static TLS block",
+        ),
+        # The last of these above the error is the import that found no space.
+        *(
+            Sign(
+                pattern=rf"^{word}(?P<imports>cv2|torch|sklearn|xgboost|lightgbm|open3d|tensorflow|paddle|scipy|dlib|rclpy)\b",
+                literal=word,
+                sample=f"    {word}cv2",
+                strength="context",
+            )
+            for word in ("import ", "from ")
+        ),
+        *(
+            Sign(
+                pattern=rf"\b(?P<container>{word})\b",
+                literal=word,
+                sample=f"It fails in the {word} too",
+                strength="context",
+            )
+            for word in ("docker", "Docker", "container", "Dockerfile", "podman")
         ),
     ),
     recipe=Recipe(
@@ -76,35 +98,65 @@ class Late(Variant, frozen=True, kw_only=True):
     """Name the library that found no space by its path; None: the log does not show the path."""
 
     library: str | None
+    importing: str | None = None  # the module whose import found no space, "cv2"
+    container: bool = False
+
+
+_OWNERS = (
+    ("/torch/lib/", "torch"),
+    ("scikit_learn.libs", "sklearn"),
+    ("/sklearn/", "sklearn"),
+    ("xgboost.libs", "xgboost"),
+)
+
+
+def _importing(seen: Seen) -> str | None:
+    """Return the module whose import failed: the last import above the error, or the package that brings the library."""
+    error = next(m for m in seen.matches if m.strength == "proof")
+    above = [
+        m.groups["imports"]
+        for m in seen.matches
+        if "imports" in m.groups and m.file == error.file and m.line < error.line
+    ]
+    return above[-1] if above else next((name for part, name in _OWNERS if part in error.text), None)
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return None
     library = seen.group("library")
     return Hit(
         message=f"The loader had no space left for the thread-local memory of {library or 'a library'}: other libraries were loaded before it and used "
         "the space.",
-        evidence=evidence,
-        variant=Late(library=library),
+        evidence=building.lines(tuple(m for m in seen.matches if m.strength == "proof")),
+        variant=Late(
+            library=library,
+            importing=_importing(seen),
+            container=isinstance(facts.system.container, str) or seen.group("container") is not None,
+        ),
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
-    library = hit.variant.library if isinstance(hit.variant, Late) else None
+    late = hit.variant if isinstance(hit.variant, Late) else Late(library=None)
+    first = late.importing or "the module that fails"
     order = commands.by_hand(
         (),
-        "in the script that you start, write `import torch` above `import cv2`, sklearn and all other imports",
+        f"in the script that you start, write `import {late.importing}` above all other imports: it then finds the space"
+        if late.importing
+        else "in the script that you start, write the import that fails above all other imports: it then finds the space",
         "the order of imports",
         "none",
     )
-    made = [Fix(title="Import torch first", steps=(order,), verify=verify)]
-    if library:
-        preload = commands.variable(
-            "LD_PRELOAD", library, "loads the library when the program starts, while there is space"
-        )
-        made.append(Fix(title="Load the library at the start", steps=(preload,), verify=verify))
+    made = [Fix(title=f"Import {first} first", steps=(order,), verify=verify)]
+    if late.library:
+        steps = (_preloaded(facts, late.library, container=late.container),)
+        title = "Load the library at the start" + (" of the container's program" if late.container else "")
+        preload = Fix(title=title, steps=steps, verify=verify)
+        made = [preload, *made] if late.container or not late.importing else [*made, preload]
     glibc = facts.system.glibc
-    if not isinstance(glibc, str) or (pair(glibc) or _HAS_TUNABLE) >= _HAS_TUNABLE:
+    if not late.container and (not isinstance(glibc, str) or (pair(glibc) or _HAS_TUNABLE) >= _HAS_TUNABLE):
         why = (
             "makes the reserve larger"
             if isinstance(glibc, str)
@@ -113,3 +165,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         reserve = commands.variable("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=4096", why)
         made.append(Fix(title="Make the reserve larger", steps=(reserve,), verify=verify))
     return tuple(made)
+
+
+def _preloaded(facts: Facts, library: str, *, container: bool) -> Step:
+    """Return the step that loads the library before all others. In a container the variable has to be set for the container."""
+    why = "loads the library when the program starts, while there is space"
+    if not container:
+        return commands.variable("LD_PRELOAD", library, why)
+    words = (
+        f"{why}; an export in the shell of the host does not reach the container. For good: a line  ENV LD_PRELOAD={library}  in the Dockerfile; "
+        "in a script such as run.sh, add the -e option to its docker run"
+    )
+    argv = container_starts.start(facts, "-e", f"LD_PRELOAD={library}")
+    return commands.by_hand(argv, words, "a variable of the container", elsewhere=True)

@@ -101,7 +101,7 @@ MODE = FailureMode(
             "symbol: _ZN3c1017RegisterOperatorsD1Ev'",
         ),
         Sign(
-            pattern=r"Could not run 'torchvision::\w+' with arguments from the '(?:CUDA|HIP)' backend",
+            pattern=r"Could not run '(?P<lacks>torchvision::\w+)' with arguments from the '(?:CUDA|HIP)' backend",
             literal="Could not run 'torchvision::",
             sample="NotImplementedError: Could not run 'torchvision::nms' with arguments from the 'CUDA' backend.",
         ),
@@ -142,6 +142,10 @@ class OfRelease(Variant, frozen=True, kw_only=True):
     """Hold the release of torch, as a log names it, for which torchvision is needed: "2.9"."""
 
     torch: str
+
+
+class WithoutCuda(Variant, frozen=True, kw_only=True):
+    """Say that torchvision has no CUDA code, and that torch's tensors are on the GPU: torch itself is right."""
 
 
 _OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")
@@ -201,10 +205,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = "The installed torchvision was built for another torch than the installed torch."
     if torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
+    elif "lacks" in said:
+        message = f"The installed torchvision has no {said['lacks']} for the GPU: it is a CPU build, or was built for another torch. torch itself uses the GPU."
     return Hit(
         message=message,
         evidence=evidence,
-        variant=OfRelease(torch=torch) if torch is not None else None,
+        variant=OfRelease(torch=torch) if torch is not None else WithoutCuda() if "lacks" in said else None,
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in seen.matches) else Confidence.LOW,
     )
 
@@ -258,6 +264,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     stated = hit.variant.torch if isinstance(hit.variant, OfRelease) else None
     if stated is not None and isinstance(facts.torch.version, Unknown):
         return _for_release(facts, stated)
+    if isinstance(hit.variant, WithoutCuda) and isinstance(facts.torch.version, Unknown):
+        kept, both = _kept(facts), _together(facts)
+        return both if torch_steps.another_image(facts) is not None else (kept, *both)
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts)
@@ -292,11 +301,14 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     both = _together(facts)
     if torch_steps.another_image(facts) is not None:
         return both
-    steps = torch_here.vision_of_the_torch_there(facts)
-    kept = Fix(
-        title="Keep the installed torch, and install the torchvision for it", steps=steps, verify=commands.check(facts)
-    )
+    kept = _kept(facts)
     return (kept, *both) if places.jetson(facts) else (*both, kept)  # on a Jetson, NVIDIA's own torch is kept first
+
+
+def _kept(facts: Facts) -> Fix:
+    steps = torch_here.vision_of_the_torch_there(facts)
+    title = "Keep the installed torch, and install the torchvision for it"
+    return Fix(title=title, steps=steps, verify=commands.check(facts))
 
 
 def _together(facts: Facts) -> tuple[Fix, ...]:

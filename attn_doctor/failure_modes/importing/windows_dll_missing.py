@@ -89,6 +89,19 @@ MODE = FailureMode(
             sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\venv\\Lib\\site-packages\\torch'
             '\\lib\\fbgemm.dll" or one of its dependencies.',
         ),
+        # torch's own start, if the line names no DLL, or is cut before its name: the frame above says that torch loads its libraries there.
+        Sign(
+            pattern=r"OSError: \[WinError (?P<error>126|127|182|1114)\](?P<nameless>(?!.{0,300}\.dll).{0,300}$)",
+            literal="OSError: [WinError ",
+            sample="OSError: [WinError 126] The specified module could not be found",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"[\\/]torch[\\/](?P<start>__init__)\.py\", line \d+",
+            literal='__init__.py", line',
+            sample='  File "C:\\venv\\Lib\\site-packages\\torch\\__init__.py", line 141, in <module>',
+            strength="context",
+        ),
         # A failed export of YOLO prints this line: TensorRT and torch need different CUDA releases, or two copies of a library are loaded.
         Sign(
             pattern=r"(?P<engine>TensorRT|ONNX Runtime|OpenVINO)\b.{0,12}export failure\b.{0,30}?\[WinError 12[67]\]",
@@ -186,7 +199,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     matches = [
         m
         for m in seen.matches
-        if m.strength != "context" and "cuda" not in m.groups and "engine" not in m.groups and _counts(m)
+        if m.strength != "context"
+        and "cuda" not in m.groups
+        and "engine" not in m.groups
+        and _counts(m)
+        and ("nameless" not in m.groups or _at_the_start_of_torch(seen, m))
     ]
     if not matches:
         return _of_an_export(seen)
@@ -287,13 +304,21 @@ def _of_an_export(seen: Seen) -> Hit | None:
     )
 
 
+_NEAR = 8  # lines from the frame in torch/__init__.py to its error: the frames of ctypes are between them
+
+
+def _at_the_start_of_torch(seen: Seen, match: Match) -> bool:
+    """Say whether an error that names no file is of torch, which was loading its own libraries."""
+    return any("start" in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
+
+
 def _untold(match: Match) -> bool:
     """Say whether the line is cut before the name of what was not found."""
     return "dll load failed" in match.text.lower() and not (match.groups.get("said") or "").strip(" .…")
 
 
 def _counts(match: Match) -> bool:
-    if _PROCEDURE.search(match.text) and match.groups.get("error") != "126":
+    if _PROCEDURE.search(match.text) and match.groups.get("error") != "126" and "nameless" not in match.groups:
         return False
     module = match.groups.get("module")
     if module is None or _OURS.search(module):
@@ -333,12 +358,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "installs the Visual C++ redistributable",
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
+    if isinstance(hit.variant, Missing) and hit.variant.of == "torch":
+        return (runtime, *_torch_again(facts))
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
         made = wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones")
         return (*_cuda_build(facts), *made, runtime)
     if isinstance(hit.variant, Missing) and hit.variant.package is not None:
         return (*wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones"), runtime)
     return (runtime,)
+
+
+def _torch_again(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for a DLL of torch itself that is not there: an installation that was cut short, or a virus scanner that took it away."""
+    verify = commands.check(facts)
+    again = torch_here.again(facts)
+    if again:
+        return (Fix(title="If it still fails: install torch afresh", steps=again, verify=verify),)
+    made = torch_steps.newest(facts, "If it still fails: install torch afresh", reinstall=True)
+    return tuple(fix for fix in made if fix.title.startswith("If it still fails"))
 
 
 def _in_wsl(facts: Facts) -> tuple[Fix, ...]:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared.torch_facts import version_here
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -116,9 +117,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     command = proofs[0].groups["command"]
     base = seen.group("base")
     folder = seen.group("bin") or (f"{base}/bin" if base else None)
+    there = _installed(facts, command)
     why = (
         f"pip put it into {folder}, which is not on PATH"
         if folder
+        else f"{_package(command)} is installed there, and the folder of its commands is not on PATH"
+        if there
         else "its folder is not on PATH, or it is not installed"
     )
     return Hit(
@@ -130,14 +134,44 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _package(command: str) -> str:
+    return {"yolo": "ultralytics", "torchrun": "torch"}.get(command, command)
+
+
+def _installed(facts: Facts, command: str) -> bool:
+    """Say whether the package of the command is known to be installed: a program of it printed its version."""
+    package = _package(command)
+    if package == "ultralytics" and isinstance(facts.yolo.version, str):
+        return True
+    return version_here(facts, package) is not None
+
+
+def _of_the_notebook(facts: Facts, command: str) -> Fix:
+    """Return the fix for a cell: `!` starts a shell with the PATH of the notebook's server, which lacks the folder of the kernel's Python.
+
+    https://jakevdp.github.io/blog/2017/12/05/installing-python-packages-from-jupyter/
+    """
+    line = 'import os, sys; os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]'
+    step = commands.by_hand(
+        (),
+        f"run this line in a cell of its own, then the cell with !{command} again:  {line}",
+        "PATH of this notebook, until its kernel restarts",
+        "none",
+    )
+    return Fix(title="Put the folder of the notebook's Python on PATH", steps=(step,), verify=commands.check(facts))
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     command = hit.variant.command if isinstance(hit.variant, NotFound) else "yolo"
     folder = hit.variant.folder if isinstance(hit.variant, NotFound) else None
-    package = {"yolo": "ultralytics", "torchrun": "torch"}.get(command, command)
+    package = _package(command)
     python = commands.starting(facts)
+    there = _installed(facts, command)
     made = []
-    if folder is None:
+    if folder is None and facts.system.shell == "notebook" and there:
+        made.append(_of_the_notebook(facts, command))
+    elif folder is None and not there:
         look = commands.by_hand(
             (*python, "-m", "pip", "show", "-f", package),
             f"lists under Files the path of {command}, relative to the folder at Location: add its folder to PATH, or activate the environment. "
@@ -146,7 +180,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "none",
         )
         made.append(Fix(title=f"Look where {command} is", steps=(look,), verify=verify))
-    elif facts.system.os != "windows":
+    elif folder is not None and facts.system.os != "windows":
         put = commands.in_front(
             facts,
             "PATH",

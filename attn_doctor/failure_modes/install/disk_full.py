@@ -56,6 +56,8 @@ MODE = FailureMode(
         "network-proxy-ssl",
         "torch-install-broken",
         "sdist-packaging-bug",
+        "torch-missing-at-build",
+        "requirements-missing",
     ),
     signs=(
         # These lines show that the file that could not be written is in TMPDIR.
@@ -66,6 +68,26 @@ MODE = FailureMode(
                     r"pip/_internal/network/download\.py\", line \d+, in (?P<temporary>__call__|_\w+)",
                     "_internal/network/download.py",
                     '  File "/v/lib/python3.11/site-packages/pip/_internal/network/download.py", line 148, in __call__',
+                ),
+                # pip writes what it downloads into TMPDIR: the error stands behind the bar, or in the line below it.
+                (
+                    r"\d/\d+(?:\.\d+)? [kMG]B .{0,80}(?P<temporary>ERROR: ).{0,120}\[Errno 28\]",
+                    "[Errno 28]",
+                    "-------- 70.3/173.2 MB 11.8 MB/s eta 0:00:09ERROR: Could not install packages due to an OSError: [Errno 28] No space left",
+                ),
+                (
+                    r"(?:^|\s)(?P<bar>\d+(?:\.\d+)?)/(?P<size>\d+(?:\.\d+)?) [kMG]B\b",
+                    " eta ",
+                    "     -------- 70.3/173.2 MB 11.8 MB/s eta 0:00:09",
+                ),
+                # The user looked, and another disk has room.
+                *(
+                    (
+                        rf"(?P<roomy>\b\d{{2,5}} ?{unit}\b (?:of )?(?:\w+ )?(?:available|free|left|libres?|frei|свободно|空闲|剩余)|\b(?:free|available)(?: space)?:? \d{{2,5}} ?{unit})",
+                        unit,
+                        f"It says so, but there are over 50 {unit} available.",
+                    )
+                    for unit in ("GB", "GiB", "Go", "TB", "Гб", "ГБ")
                 ),
                 (
                     r"(?P<temporary>/tmp/)\S{1,200}?'?:? No space left on device",
@@ -172,7 +194,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs:
         return None
     limit = all("Errno 27]" in text or "File size" in text for text in proofs)
-    temporary = any("temporary" in m.groups for m in seen.matches)
+    temporary = any("temporary" in m.groups for m in seen.matches) or (
+        facts.system.os != "windows" and (seen.group("roomy") is not None or _while_it_downloads(seen))
+    )
     message = "The quota was used up." if all("uota" in text for text in proofs) else "The disk was full."
     if limit:
         message = "A file became larger than the shell allows (ulimit -f), or than the file system allows."
@@ -186,6 +210,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             what="limit" if limit else "temporary" if temporary else "disk",
         ),
     )
+
+
+def _while_it_downloads(seen: Seen) -> bool:
+    """Say whether a download of pip was not whole when the disk was full: the line with its progress is close above."""
+    full = next(m for m in seen.matches if m.strength == "proof")
+    bars = [m for m in seen.matches if "bar" in m.groups and m.file == full.file and 0 <= full.line - m.line <= _NEAR]
+    return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
+
+
+_NEAR = 3
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -32,6 +32,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
@@ -102,6 +104,32 @@ MODE = FailureMode(
             "CondaSSLError",
             "CondaSSLError: OpenSSL appears to be unavailable on this machine.",
             r"(?P<certificate>CondaSSLError)",
+        ),
+        *(
+            Sign(pattern=rf"(?P<expired>{words})", literal=literal, sample=sample, strength="context")
+            for words, literal, sample in (
+                (
+                    "certificate has expired",
+                    "certificate has expired",
+                    "certificate verify failed: certificate has expired (_ssl.c:1007)",
+                ),
+                (
+                    "certificate is not yet valid",
+                    "certificate is not yet valid",
+                    "fatal: unable to access 'https://example.org/': SSL certificate problem: certificate is not yet valid",
+                ),
+                (
+                    "invalid peer certificate: (?:Expired|NotValidYet|certificate expired|certificate not valid yet)",
+                    "invalid peer certificate",
+                    "  cause: invalid peer certificate: Expired",
+                ),
+            )
+        ),
+        Sign(
+            pattern=r"^Looking in indexes: (?:https?://[^,]{1,200}, ){0,4}https://(?:[^@/\s]{1,80}@)?(?P<index>[\w.-]{3,100})[/:]",
+            literal="Looking in indexes: ",
+            sample="Looking in indexes: https://download.pytorch.org/whl/cu126",
+            strength="context",
         ),
         _tried(
             "SSLError(",
@@ -222,6 +250,12 @@ class Cut(Variant, frozen=True):
     """Say that the log ends in the frames of a connection, before the line that names the error."""
 
 
+class Expired(Variant, frozen=True, kw_only=True):
+    """Say that the certificate of a server has run out, or is not valid yet. `host`: "download.pytorch.org"; None: the log does not name it."""
+
+    host: str | None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         probably = "Probably that host cannot be reached: no network (a node of a cluster), a proxy, or a certificate."
@@ -237,6 +271,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs and len(torn) == len(tries):
         return _torn(seen, torn[-1])
     told = proofs or tries
+    if seen.group("certificate") and seen.group("expired"):
+        host = next((m.groups["host"] for m in told if m.groups.get("host")), None) or seen.group("index")
+        return Hit(
+            message=f"The certificate of {host or 'the server'} has run out or is not valid yet: the clock of that machine is wrong, or the operator of the "
+            "server has to renew the certificate.",
+            evidence=building.lines(told),
+            variant=Expired(host=host),
+        )
     if seen.group("certificate"):
         message = "A TLS certificate was not trusted: a proxy signs the connections with its own certificate, or Python has no certificates."
     elif seen.group("proxy"):
@@ -277,12 +319,16 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 def _overcome(seen: Seen, match: Match) -> bool:
     """Say whether an installation succeeded after the failed connection, so that the connection is not a failure."""
-    return any(m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches)
+    return any(
+        not m.groups and m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Cut):
         return _of_a_cut_log(facts)
+    if isinstance(hit.variant, Expired):
+        return _of_a_date(facts, hit.variant.host)
     verify = building.verify(facts)
     proxy = commands.by_hand(
         (),
@@ -301,6 +347,48 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*made, Fix(title="Copy the wheels from another machine", steps=steps, verify=verify))
 
 
+_NOW = "import datetime; print(datetime.datetime.now(datetime.timezone.utc))"
+
+
+def _of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a certificate that is out of its dates.
+
+    https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host, https://docs.astral.sh/uv/reference/settings/#allow-insecure-host
+    """
+    verify = building.verify(facts)
+    set_it = (
+        "Settings, Time and language, Date and time, Sync now"
+        if facts.system.os == "windows"
+        else "sudo timedatectl set-ntp true; in a container or a WSL, that of its host"
+    )
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", _NOW),
+        f"must print the date and the time of now, in UTC. If it does not, set the clock ({set_it}) and install again",
+        "nothing",
+        "none",
+    )
+    wait = commands.by_hand(
+        (),
+        "if the clock is right, the operator of the server has to renew the certificate: install again after some hours, or from a mirror",
+        "nothing",
+        "none",
+    )
+    made = [Fix(title="Look at the clock of that machine", steps=(look, wait), verify=verify)]
+    command = facts.subject.command
+    if isinstance(command, str) and host is not None and (typed := _INSTALLS.match(command)):
+        option = ("--allow-insecure-host", host) if command.startswith("uv") else ("--trusted-host", host)
+        trust = commands.by_hand(
+            (*typed["program"].split(), *option, *typed["rest"].split()),
+            f"installs without a look at the certificate of {host}: nobody then proves that the files are from there",
+            "what you install",
+            risk="medium",
+            risk_text="someone in between could send other files",
+        )
+        made.append(Fix(title="Or install now, without a check of the certificate", steps=(trust,), verify=verify))
+    return tuple(made)
+
+
+_INSTALLS = re.compile(r"(?P<program>(?:uv pip|pip3?|python3? -m pip|py -m pip) install) (?P<rest>[^\"'|&;<>]+)$")
 _ASK = "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/pip/', timeout=10).status)"
 
 

@@ -142,6 +142,15 @@ MODE = FailureMode(
             sample="ImportError: cannot import name 'nn' from partially initialized module 'torch' (most likely due to a circular import) "
             "(/home/user/torch.py)",
         ),
+        # A file of torch that is damaged: half a file, zeros, or a part of another release. The frame above names the file.
+        Sign(
+            pattern=r"^(?P<damage>NameError: name '\w+' is not defined|(?:ValueError|SyntaxError): source code string cannot contain null bytes"
+            r"|EOFError: marshal data too short|ValueError: bad marshal data|(?:IndentationError|TabError): |"
+            r"SyntaxError: (?:unterminated|unexpected EOF|EOF while|unmatched|'[(\[{]' was never closed))",
+            literal="Error: ",
+            sample="NameError: name '_call_impl' is not defined",
+            strength="hint",
+        ),
         *(
             cut_logs.frame(
                 name, name, f'  File "/v/lib/python3.11/site-packages/torch/__init__.py", line 174, in {name}'
@@ -251,6 +260,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     for match in seen.matches:
         if match.strength != "hint":
             continue
+        if "damage" in match.groups:
+            if (damaged := _damaged(seen, match)) is not None:
+                return damaged
+            continue
         others = _near(seen, match, "other")
         inside = [m for m in _near(seen, match) if "other" not in m.groups]
         if "own" in match.groups:
@@ -274,6 +287,35 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 _FBGEMM = re.compile(r"WinError 126\].*fbgemm\.dll")
 _CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
+
+
+_OWN_FILE = re.compile(
+    r"[\\/](?:site|dist)-packages[\\/](?P<file>torch[\\/][\w.\\/-]+\.py)\", line \d+(?:, in (?P<where>\S+))?"
+)
+_CHAIN = 60  # lines of the traceback at most: imports of torch are deep
+
+
+def _damaged(seen: Seen, match: Match) -> Hit | None:
+    """Return the hit for an error in the text of one of torch's own files, which was read while torch was imported; else None."""
+    log = next(log for log in seen.logs if log.file == match.file)
+    frames = [m for m in log.about("a frame") if 0 < match.line - m.line <= _CHAIN]
+    last = _OWN_FILE.search(frames[-1].text) if frames else None
+    if last is None or match.line - frames[-1].line > _BELOW_ITS_FRAME:
+        return None
+    where = last["where"]
+    if where is not None and where != "<module>" and not where[0].isupper():
+        return None  # a function that ran: its file was read well
+    if "Error: name" in match.text and not any(_START.search(m.text) for m in frames):
+        return None
+    return Hit(
+        message=f"A file of torch itself is damaged there, {last['file'].replace(chr(92), '/')}: {match.groups['damage'].strip(' :')}.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in (frames[-1], match)),
+        confidence=Confidence.MEDIUM,
+    )
+
+
+_BELOW_ITS_FRAME = 4  # the source line, the mark under it, and a line that a terminal broke
+_START = re.compile(r"[\\/]torch[\\/]__init__\.py")
 
 
 def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:

@@ -44,6 +44,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
+from attn_doctor.failure_modes.shared import ultralytics_forks as forks
 from attn_doctor.failure_modes.shared import yolo12_code as code
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Seen
@@ -162,10 +163,12 @@ MODE = FailureMode(
 class Lacking(Variant, frozen=True, kw_only=True):
     """Say why the class is missing, and which ultralytics has it.
 
-    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the class.
+    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the class. "known project": the class is known to be
+    of this project.
     """
 
-    cause: Literal["older", "fork", "other project"]
+    cause: Literal["older", "fork", "other project", "known project"]
+    project: str | None = None  # with "known project": its name, "YOLOv10"
     least: str | None = None  # the first release that has the class; None: not known, so the newest is installed
     file: str | None = None
     here: bool = False  # the file was read on this machine
@@ -227,6 +230,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         name = seen.group("asked")
     what = f"the class {name}" if name else f"the module {module}"
+    if name is not None and (project := forks.of_class(name)) is not None:
+        return Hit(
+            message=f"The model needs {what} of {project.name}, a changed ultralytics ({project.url}): no release of ultralytics has it.",
+            evidence=evidence,
+            variant=Lacking(cause="known project", file=weights, project=project.name),
+        )
     if name is not None and name not in _SINCE:
         return Hit(
             message=f"The model needs {what}, which this ultralytics does not have: the model was made with another release, or with the changed "
@@ -288,10 +297,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     met = hit.variant if isinstance(hit.variant, Lacking) else Lacking(cause="older")
     with_file = ("--no-trial", "--model", met.file) if met.here and met.file else ()
     verify = commands.check(facts, *with_file)
+    if met.cause == "known project" and met.project is not None:
+        return (forks.instead(facts, met.project, verify),)
     if met.cause == "other project":
         why = (
-            "in a new environment, install the code of the project that made this model, as the page of the project says. It is a changed ultralytics "
-            "that has this class, and its package is called ultralytics too"
+            "in a new environment, clone the repository of the project that made this model, at the state of the time when it was made, and install it as its "
+            "page says (mostly: pip install -e .). It is a changed ultralytics that has this class, and its package is called ultralytics too"
         )
         own = commands.by_hand((), why, "a new environment", "none")
         return (

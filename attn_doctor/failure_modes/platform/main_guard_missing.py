@@ -26,9 +26,11 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
-from attn_doctor.failure_modes.shared import building, data_workers
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building, cut_logs, data_workers
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -52,6 +54,17 @@ MODE = FailureMode(
             literal="finished its bootstrapping phase",
             sample="        current process has finished its bootstrapping phase.",
         ),
+        # Where the traceback of a worker is cut: these frames run the user's script once more.
+        cut_logs.frame(
+            "_fixup_main_from_(?:path|name)",
+            "_fixup_main_from_",
+            '  File "C:\\v\\lib\\multiprocessing\\spawn.py", line 287, in _fixup_main_from_path',
+        ),
+        cut_logs.source(
+            r"main_content = runpy\.run_(?:path|module)\(.{0,60}",
+            "main_content = runpy.run_",
+            "    main_content = runpy.run_path(main_path,",
+        ),
         # `yolo checks` of Ultralytics: nothing is wrong with the environment.
         Sign(
             pattern=r"^Setup complete\b",
@@ -64,10 +77,20 @@ MODE = FailureMode(
 # There is no `detect`: no fact says how a script is written.
 
 
+class Cut(Variant, frozen=True, kw_only=True):
+    """Say that the log ends in a frame of the worker: what it met is not shown."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
-        return None
+        cut = cut_logs.hit(
+            seen,
+            "There a process that loads data starts the script of the user once more. Probably the script starts its work at its top level: "
+            "if __name__ == '__main__' is missing.",
+            "RuntimeError",
+        )
+        return cut and msgspec.structs.replace(cut, variant=Cut())
     checked = any(
         m.strength == "context" and m.file == proofs[0].file and m.line > proofs[0].line for m in seen.matches
     )
@@ -88,6 +111,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "your script",
         "none",
     )
+    if isinstance(hit.variant, Cut):
+        return (
+            data_workers.none(facts),
+            Fix(title="Start the training under if __name__ == '__main__'", steps=(guard,), verify=verify),
+        )
     made = [Fix(title="Start the training under if __name__ == '__main__'", steps=(guard,), verify=verify)]
     if facts.yolo.version is not None:  # None only if it is known that ultralytics is missing
         command = commands.by_hand(

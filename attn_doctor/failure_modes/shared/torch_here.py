@@ -11,6 +11,8 @@ from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, o
 from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
 from attn_doctor.failure_modes.shared.torch_steps import release
 from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge.rows import OldTorch
+from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts, OsName
@@ -164,6 +166,8 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
         )
         other = f"there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git); {_NUMBERS}"
         return torch_asked.steps(facts, built, torch_asked.Example("2.5.0", "12.6"), other)
+    if (old := _vision_of_an_old_torch(facts)) is not None:
+        return old
     wanted = torch_choice.vision_for(of.torch)
     line = Install(
         requirements=(wanted,),
@@ -176,6 +180,31 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
     return torch_asked.steps(
         facts, line, of, f"{_NUMBERS}, and the index has to end like the version of torch after the +"
     )
+
+
+def _vision_of_an_old_torch(facts: Facts) -> tuple[Step, ...] | None:
+    """Return these steps for a Python that no torch since 2.0 has wheels for, 3.7 or older; None: it is newer, or not known."""
+    python = machine_of(facts).python
+    if python is None or (pair(python) or _FIRST_PYTHON_OF_2) >= _FIRST_PYTHON_OF_2:
+        return None
+    rows = [row for row in load(OldTorch) if python in row.pythons]
+    if not rows:
+        return None
+    first, flavour = rows[0], pytorch.flavour(rows[0].cudas[0])
+    numbers = ", ".join(f"{row.torchvision} for torch {row.torch}" for row in rows[1:7])
+    line = Install(
+        requirements=(f"torchvision=={first.torchvision}+{flavour}",),
+        find_links=torch_choice.STABLE,
+        reinstall=True,
+        no_deps=True,
+        why="torch stays",
+        changes="torchvision",
+    )
+    other = f"for another torch: torchvision {numbers}; write the same end behind the + as the version of torch has"
+    return torch_asked.steps(facts, line, torch_asked.Example(first.torch, first.cudas[0]), other)
+
+
+_FIRST_PYTHON_OF_2 = (3, 8)
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:

@@ -27,13 +27,18 @@ SIGNS = (
     ),
     Sign(
         pattern=r"You're on (?P<system>[^,]{1,60}), but `(?P<locked>[\w.-]+)` \(v(?P<version>[\w.+!]+)\) only has wheels for the following platforms?: "
-        r"(?P<platforms>.{1,300})",
+        r"(?P<platforms>[^;]{1,300})",
         literal="only has wheels for the following platform",
         sample="hint: You're on Windows (`win_amd64`), but `torch` (v2.6.0) only has wheels for the following platform: `linux_aarch64`",
         strength="hint",
     ),
 )
 _INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?P<flavour>\w[\w.]*)/?$")
+
+
+_INTEL_MAC = re.compile(r"macosx_\d+_\d+_x86_64")
+# The last releases with wheels for Macs with an Intel processor: https://github.com/pytorch/pytorch/issues/114602
+_LAST_FOR_INTEL = {"torch": "2.2.2", "torchvision": "0.17.2", "torchaudio": "2.2.2"}
 
 
 class Locked(Variant, frozen=True, kw_only=True):
@@ -43,6 +48,7 @@ class Locked(Variant, frozen=True, kw_only=True):
     version: str
     index: str | None  # PyTorch's index from which it came; None: another index
     platforms: str | None  # the platforms of its wheels, as uv prints them; None: not printed
+    intel_mac: bool = False  # this system is a Mac with an Intel processor
 
 
 def told(matches: tuple[Match, ...]) -> Locked | None:
@@ -61,11 +67,15 @@ def told(matches: tuple[Match, ...]) -> Locked | None:
         version=groups["version"],
         index=index if _INDEX.match(index) else None,
         platforms=groups.get("platforms"),
+        intel_mac=_INTEL_MAC.search(groups.get("system", "")) is not None,
     )
 
 
 def sentence(locked: Locked) -> str:
     name = f"{locked.package} {locked.version}"
+    if locked.intel_mac and locked.package in _LAST_FOR_INTEL:
+        last = f"{locked.package} {_LAST_FOR_INTEL[locked.package]}"
+        return f"uv.lock contains {name}, which has no wheel for a Mac with an Intel processor (macosx x86_64): {last} was the last that had one."
     if locked.platforms is not None:
         only = locked.platforms.replace("`", "").strip().rstrip(".")
         return f"uv.lock contains {name}, which has wheels only for {only}: the lock was not made for this system."
@@ -75,6 +85,8 @@ def sentence(locked: Locked) -> str:
 def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
     """Return the fix: name PyTorch's index for this system in pyproject.toml, and lock the package again."""
     name, verify = locked.package, commands.check(facts)
+    if locked.intel_mac and name in _LAST_FOR_INTEL:
+        return _on_an_intel_mac(facts)
     found = _INDEX.match(locked.index or "")
     again = commands.by_hand(
         ("uv", "lock", "--upgrade-package", name),
@@ -104,3 +116,27 @@ def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
     source = commands.by_hand((), words, "pyproject.toml")
     title = f"Name the index of {name} for this system, and lock again"
     return (Fix(title=title, steps=(source, again, sync), verify=verify),)
+
+
+def _on_an_intel_mac(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a Mac with an Intel processor: the last torch of PyTorch, or the newer one that conda-forge builds.
+
+    https://docs.astral.sh/uv/reference/cli/#uv-add, https://anaconda.org/conda-forge/pytorch/files (osx-64)
+    """
+    verify = commands.check(facts)
+    torch = _LAST_FOR_INTEL["torch"]
+    add = commands.by_hand(
+        ("uv", "add", f"torch=={torch}", "numpy<2"),
+        f"writes torch {torch} into pyproject.toml, locks and installs it: it has wheels for Python 3.8 to 3.12, and was built for NumPy 1. If uv says that "
+        "another package of the project needs a newer torch, that package does not run on this Mac with PyTorch's wheels: see the next fix",
+        "pyproject.toml and uv.lock",
+    )
+    conda = commands.by_hand(
+        ("conda", "create", "-n", "torch", "-c", "conda-forge", "python=3.12", "pytorch", "torchvision"),
+        "conda-forge builds newer releases of torch for Intel Macs; then install the project there with pip, or use an Apple-silicon Mac or Linux",
+        "a new environment",
+    )
+    return (
+        Fix(title=f"Take torch {torch}, the last for Intel Macs", steps=(add,), verify=verify),
+        Fix(title="Take the torch of conda-forge", steps=(conda,), verify=verify),
+    )

@@ -25,8 +25,8 @@ _TORCHES = (
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}{_END}"),
     # The banner of YOLOv5, v7 and v9 checkouts without its Python: "YOLOv5 🚀 v6.0-177-g54 torch 1.10.1+cu113 CUDA:0 (...)", "YOLOR 🚀 2022-7-7 torch 1.12.1 CPU"
-    Sign((" torch ",), rf"^(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
-    Sign(("YOLO",), r"^(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
+    Sign((" torch ",), rf"^[`'\">*]{{0,3}}(?:\w+: )?(?P<checkout>YOLO(?:v\d\w?|R|X)?)\b\W{{1,8}}(?:\S{{1,40}} )?(?:Python-(?P<python>3\.[\d.]+) )?torch {_TORCH} (?:CUDA:|CPU|MPS)"),
+    Sign(("YOLO",), r"^[`'\">*]{0,3}(?:\w+: )?(?P<checkout>YOLO(?:v[5-9]|R))\b\W{1,8}\S{1,40} Python-3\S+ torch-"),
     Sign(("/yolov", "\\yolov"), r"File \"[^\"]{0,250}[\\/](?P<checkout>yolov[579])(?:-\w{1,20})?[\\/](?:models|utils|detect|train|val|test|export|hubconf)\b", {}, "implied"),
     Sign(("PyTorch version", "PyTorch Version"), rf"\bPyTorch [Vv]ersion\s{{0,3}}[:=]?\s{{0,3}}{_TORCH}{_END}"),
     Sign(("orch version ", "orch Version "), rf"^[-*•\s]{{0,4}}(?:[Pp]y)?[Tt]orch [Vv]ersion {_TORCH}[.,;]?$"),

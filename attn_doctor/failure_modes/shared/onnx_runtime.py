@@ -1,0 +1,85 @@
+"""Make the fixes for an ONNX Runtime that does not find the libraries of its CUDA or TensorRT provider. Pure.
+
+https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html (the CUDA and cuDNN of each release, the extras of the package
+for Python, preload_dlls)
+"""
+
+from __future__ import annotations
+
+import re
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+_PRELOADS = "1.21"  # the first release with preload_dlls and with the extras cuda and cudnn
+_IN_PYTHON = re.compile(r"site-packages|dist-packages|python", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:\.so\.|64_)(?P<number>\d+)")
+_PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#requirements"
+
+
+def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a library that was not found.
+
+    `library`: "cublasLt64_12.dll", or empty. `provider`: the file that needs it. `cuda`: the CUDA that this ONNX Runtime asks for.
+    """
+    verify = commands.check(facts)
+    if "nvinfer" in library or "tensorrt" in provider.lower():
+        return (
+            Fix(
+                title="Use the CUDA provider, or install TensorRT",
+                steps=_without_tensorrt(facts, provider),
+                verify=verify,
+            ),
+        )
+    if _IN_PYTHON.search(provider) or isinstance(facts.interpreter.version, str):
+        return (Fix(title="Install CUDA and cuDNN beside ONNX Runtime", steps=_in_python(facts), verify=verify),)
+    return (
+        Fix(title="Let the loader find CUDA and cuDNN", steps=_on_the_system(library, provider, cuda), verify=verify),
+    )
+
+
+def _in_python(facts: Facts) -> tuple[Step, ...]:
+    get = commands.install(
+        f"onnxruntime-gpu[cuda,cudnn]>={_PRELOADS}",
+        why="brings NVIDIA's wheels of the CUDA and cuDNN that this ONNX Runtime was built for: they need no toolkit",
+        changes="adds or upgrades onnxruntime-gpu, and adds NVIDIA's libraries",
+        takes="about 2 GB",
+    )
+    words = (
+        "write  onnxruntime.preload_dlls()  below  import onnxruntime  in your program (or  import torch  above it, if torch is built for the same CUDA): "
+        "it loads these libraries, which the loader does not search for by itself"
+    )
+    return get, commands.by_hand((), words, "your program", "none")
+
+
+def _without_tensorrt(facts: Facts, provider: str) -> tuple[Step, ...]:
+    words = 'name "CUDAExecutionProvider" and not "TensorrtExecutionProvider" in the list of providers of your program: it needs no TensorRT'
+    steps: tuple[Step, ...] = (commands.by_hand((), words, "your program", "none"),)
+    if _IN_PYTHON.search(provider) or isinstance(facts.interpreter.version, str):
+        brings = commands.install("tensorrt-cu12", why="only to use TensorRT, with CUDA 12", changes="adds TensorRT")
+        return (*steps, brings)
+    return steps
+
+
+def _on_the_system(library: str, provider: str, cuda: str | None) -> tuple[Step, ...]:
+    """Return the steps for a program that is not Python: it finds the libraries of the system alone."""
+    number = _NUMBER.search(library)
+    major = cuda or (number["number"] if number and ("cublas" in library or "cudart" in library) else None)
+    named = f"CUDA {major}" if major else "the CUDA of this ONNX Runtime (12 since 1.19)"
+    dll = provider.endswith(".dll")
+    at = library or ("cublasLt64_12.dll" if dll else "libcublasLt.so.12")
+    argv = ("where.exe", at) if dll else ("sh", "-c", f"ldconfig -p | grep -F {at}")
+    look = commands.by_hand(
+        argv,
+        f"has to print the path of {at}. If it prints none, install {named} and its cuDNN, or take the ONNX Runtime for the CUDA that is there ({_PAGE})",
+        "nothing",
+        "none",
+    )
+    path = "PATH" if dll else "LD_LIBRARY_PATH"
+    folder = "bin" if dll else "lib64"
+    words = (
+        f"add the folder {folder} of that CUDA and the one of cuDNN to {path}, and start the program in a new prompt"
+    )
+    return look, commands.by_hand((), words, path, "none")

@@ -1,0 +1,61 @@
+"""Make the fixes for a program that was told to compute on a device that CUDA does not serve, such as a GPU of Intel. Pure."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+
+def fixes(facts: Facts, device: str) -> tuple[Fix, ...]:
+    """Return the fixes for a device such as "xpu:0" or "npu:0", that a program took for one of CUDA."""
+    cpu = commands.by_hand(
+        (),
+        f"repeat the command with device=cpu in place of device={device}: it runs on every machine, and is many times slower",
+        "nothing",
+        "none",
+    )
+    made = [Fix(title="Compute on the CPU", steps=(cpu,), verify=commands.check(facts))]
+    if device.lower().startswith(("xpu", "intel")):
+        made.append(_with_openvino(facts))
+    return tuple(made)
+
+
+def _with_openvino(facts: Facts) -> Fix:
+    """Return the fix that predicts on a GPU of Intel: https://docs.ultralytics.com/integrations/openvino/."""
+    brings = commands.install("openvino", why="Intel's own runtime, which its GPUs run", changes="adds openvino")
+    export = commands.by_hand(
+        (),
+        "yolo export model=YOUR.pt format=openvino, then yolo predict model=YOUR_openvino_model device=intel:gpu: this predicts on the GPU of Intel. "
+        "Training there needs a program that supports torch.xpu",
+        "adds a folder beside the model",
+        "none",
+    )
+    return Fix(title="Predict on the GPU of Intel with OpenVINO", steps=(brings, export), verify=commands.check(facts))
+
+
+def on_amd(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes where the words of a log say that the GPU is of AMD, and not which one.
+
+    https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/ names the cards that a torch for ROCm supports on each system.
+    """
+    cpu = commands.by_hand(
+        (),
+        "repeat the command with device=cpu: no build of torch for CUDA runs on an AMD GPU, and the CPU always works, many times slower",
+        "nothing",
+        "none",
+    )
+    windows = facts.system.os == "windows"
+    words = (
+        "on Windows, AMD's own torch for ROCm runs on the Radeon cards of this list only: https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/. "
+        "For all others: yolo export model=YOUR.pt format=onnx, and a program that runs it with onnxruntime-directml"
+        if windows
+        else "where the card is in AMD's list, https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/, take the torch for ROCm (Linux, or AMD's own "
+        "for Windows); for others on Windows: yolo export model=YOUR.pt format=onnx, and a program that runs it with onnxruntime-directml"
+    )
+    card = commands.by_hand((), words, "the torch there, or nothing", "none")
+    verify = commands.check(facts)
+    return (
+        Fix(title="Compute on the CPU", steps=(cpu,), verify=verify),
+        Fix(title="Compute on the AMD GPU", steps=(card,), verify=verify),
+    )
