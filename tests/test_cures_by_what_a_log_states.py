@@ -114,7 +114,7 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             "On my Jetson, torch-2.3.0a0+6ddf5cf85e.nv24.04.14026654-cp310-cp310-linux_aarch64.whl, JetPack: 6\n"
             "RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
             "no-kernel-image",
-            "A library there has no code for the Jetson's GPU",
+            "A library has no code for the Jetson's GPU",
             [
                 'python3 -c "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"',
                 "export TORCH_CUDA_ARCH_LIST=8.7",
