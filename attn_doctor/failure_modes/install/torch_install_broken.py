@@ -34,18 +34,12 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_here, torch_install, torch_steps
+from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_afresh
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
-from attn_doctor.knowledge import pytorch
-from attn_doctor.knowledge.torch_choice import Choice
-from attn_doctor.knowledge.wheel_key import key_of
-from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.steps import Step
-from attn_doctor.model.versions import pair
 
 # Names that every torch has had since 1.0. A newer name may be missing only because the torch is old.
 _ALWAYS = (
@@ -334,6 +328,13 @@ def _extension(seen: Seen, match: Match) -> bool:
     return any(0 < match.line - m.line <= 8 for m in marks)
 
 
+# Signs of two causes: a small package that torch imports is too old; or an nvidia-* package has the wrong version.
+_OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
+_OF_CUDA = re.compile(
+    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
+)
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     here = facts.interpreter.shadowed_here
@@ -345,9 +346,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "a file of yours",
         )
         made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
-    afresh = _afresh(facts)
+    afresh = torch_afresh.afresh(facts)
     if isinstance(hit.variant, Remnant):
-        afresh = tuple(msgspec.structs.replace(fix, steps=(_which(facts), *fix.steps)) for fix in afresh)
+        afresh = tuple(msgspec.structs.replace(fix, steps=(torch_afresh.which(facts), *fix.steps)) for fix in afresh)
     said = message(facts.torch.fault) if facts.torch.fault else ""
     lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
     to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
@@ -368,7 +369,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps = requirements.afresh(facts, to_blame.distribution)
         made.append(Fix(title=f"Install {to_blame.distribution} afresh", steps=steps, verify=verify))
     whole = tuple(reversed(afresh) if lost else afresh)
-    instead = _for_this_python(facts)
+    instead = torch_afresh.for_this_python(facts)
     if instead is None:
         return (*made, *whole)
     fixes, never = instead
@@ -376,55 +377,3 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (*made, *fixes)
     titles = {fix.title for fix in whole}  # on a hosted notebook both lists contain the same first fix
     return (*made, *whole, *(fix for fix in fixes if fix.title not in titles))
-
-
-def _which(facts: Facts) -> Step:
-    """Return the step that shows what Python imports as torch, and what to do with it."""
-    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
-    words = (
-        "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "
-        "or cannot write there"
-    )
-    return commands.by_hand(argv, words, "nothing", "none")
-
-
-def _afresh(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install the same torch again, if its build is for this machine; else those that install the torch for this machine."""
-    verify = commands.check(facts)
-    again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
-    if not again:
-        return torch_steps.newest(facts, "Install torch afresh, in the build for this machine", reinstall=True)
-    return (
-        *torch_steps.fresh_runtime(facts),
-        Fix(title="Install torch afresh", steps=again, verify=verify),
-        Fix(title="Install torch and all that it needs afresh", steps=everything, verify=verify),
-    )
-
-
-# Signs of two causes: a small package that torch imports is too old; or an nvidia-* package has the wrong version.
-_OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
-_OF_CUDA = re.compile(
-    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
-)
-
-
-def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
-    """Return the fixes with a torch that has wheels for this Python, and whether the tables say that the installed torch has none.
-
-    None: no other torch is needed.
-    """
-    python = key_of(facts).python
-    found = torch_install.choice(facts)
-    if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:
-        return None
-    have = facts.torch.version if isinstance(facts.torch.version, str) else None
-    if have is None or pair(have) == pair(found.torch) or not torch_here.suits(facts):
-        return None
-    served = pytorch.supports_python(have, python) if have else None
-    never = isinstance(served, Answer) and not served.yes
-    made = torch_steps.newest(
-        facts,
-        "Install a torch that is built for this Python",
-        why=f"the newest torch that has wheels for Python {python}",
-    )
-    return made, never

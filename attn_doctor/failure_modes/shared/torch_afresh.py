@@ -1,0 +1,59 @@
+"""Build the cures that install a damaged torch again, or another torch in its place."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import torch_here, torch_install, torch_steps
+from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge.wheel_key import key_of
+from attn_doctor.knowledge.yes_no_unknown import Answer
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+
+def which(facts: Facts) -> Step:
+    """Return the step that shows what Python imports as torch, and what to do with it."""
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
+    words = (
+        "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "
+        "or cannot write there"
+    )
+    return commands.by_hand(argv, words, "nothing", "none")
+
+
+def afresh(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that install the same torch again, if its build is for this machine; else those that install the torch for this machine."""
+    verify = commands.check(facts)
+    again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
+    if not again:
+        return torch_steps.newest(facts, "Install torch afresh, in the build for this machine", reinstall=True)
+    return (
+        *torch_steps.fresh_runtime(facts),
+        Fix(title="Install torch afresh", steps=again, verify=verify),
+        Fix(title="Install torch and all that it needs afresh", steps=everything, verify=verify),
+    )
+
+
+def for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
+    """Return the fixes with a torch that has wheels for this Python, and whether the tables say that the installed torch has none.
+
+    None: no other torch is needed.
+    """
+    python = key_of(facts).python
+    found = torch_install.choice(facts)
+    if not isinstance(python, str) or not isinstance(found, Choice) or found.torch is None:
+        return None
+    have = facts.torch.version if isinstance(facts.torch.version, str) else None
+    if have is None or pair(have) == pair(found.torch) or not torch_here.suits(facts):
+        return None
+    served = pytorch.supports_python(have, python) if have else None
+    never = isinstance(served, Answer) and not served.yes
+    made = torch_steps.newest(
+        facts,
+        "Install a torch that is built for this Python",
+        why=f"the newest torch that has wheels for Python {python}",
+    )
+    return made, never

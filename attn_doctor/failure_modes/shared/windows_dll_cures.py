@@ -1,0 +1,123 @@
+"""Build the cures for a DLL that Windows does not find, by the program that asked for it."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+
+def torch_again(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for a DLL of torch itself that is not there: an installation that was cut short, or a virus scanner that took it away."""
+    verify = commands.check(facts)
+    again = torch_here.again(facts)
+    if again:
+        return (Fix(title="If it still fails: install torch afresh", steps=again, verify=verify),)
+    made = torch_steps.newest(facts, "If it still fails: install torch afresh", reinstall=True)
+    return tuple(fix for fix in made if fix.title.startswith("If it still fails"))
+
+
+def in_wsl(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for flash-attn 0.x and 1.x, which was made for Linux: nobody has wheels of it for Windows.
+
+    https://github.com/Dao-AILab/flash-attention/tree/v1.0.9#installation-and-features
+    """
+    verify = commands.check(facts)
+    wsl = commands.by_hand(
+        ("wsl", "--install"),
+        "in PowerShell, as administrator: installs Linux (Ubuntu) beside Windows, and asks for a restart. Then install the project there, by its "
+        "instructions for Linux: flash-attn 0.x and 1.x, whose library is flash_attn_cuda, do not compile for Windows, and have no wheel for it",
+        "adds WSL 2",
+        takes="several GB",
+    )
+    own = commands.by_hand(
+        (),
+        "or stay in Windows, and replace the call of flash_attn in the code of the project by torch.nn.functional.scaled_dot_product_attention "
+        "(SDPA), which needs no package; it takes torch 2.0 or newer",
+        "the code of the project",
+    )
+    return (
+        Fix(title="Run the program in WSL 2", steps=(wsl,), verify=verify),
+        Fix(title="Use PyTorch's own attention", steps=(own,), verify=verify),
+    )
+
+
+def cuda_build(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for a torch that is, or may be, a CPU build: such a torch does not have the CUDA libraries that flash-attn loads.
+
+    PyPI's torch for Windows is such a build: https://pytorch.org/get-started/locally/
+    """
+    if facts.system.os != "windows" or isinstance(facts.torch.cuda, str):
+        return ()
+    argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    look = commands.by_hand(
+        argv,
+        "if it prints None or +cpu, torch is a CPU build: only in this case run the next step",
+        "nothing",
+        "none",
+    )
+    verify = commands.check(facts)
+    if not isinstance(facts.torch.version, str):
+        words = (
+            "if torch is a CPU build: install the same release with --force-reinstall, for the CUDA of the installed flash-attn, by the command from "
+            "https://pytorch.org/get-started/previous-versions/"
+        )
+        again = commands.by_hand((), words, "the build of torch")
+        return (
+            Fix(
+                title="Install the CUDA build of torch, if a CPU build is installed", steps=(look, again), verify=verify
+            ),
+        )
+    version = facts.torch.version.partition("+")[0]
+    steps = torch_steps.for_gpu(facts, version, "the same torch as a CUDA build: flash-attn needs its libraries")
+    if not steps:
+        return ()
+    known_cpu = facts.torch.cuda is None
+    title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is installed")
+    return (Fix(title=title, steps=steps if known_cpu else (look, *steps), verify=verify),)
+
+
+def of_libomp(facts: Facts) -> tuple[Fix, ...]:
+    """Return the two fixes: a torch that does not need the library, or the build tools that contain the library."""
+    why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
+    newer = torch_here.patch(facts, "2.4.1", why)
+    tools = commands.by_hand(
+        (
+            "winget",
+            "install",
+            "Microsoft.VisualStudio.2022.BuildTools",
+            "--override",
+            "--passive --wait --add Microsoft.VisualStudio.Component.VC.Tools.x86.x64",
+        ),
+        "Visual Studio's C++ build tools bring libomp140.x86_64.dll; the redistributable does not",
+        "installs the C++ build tools",
+        takes="several GB",
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Install torch 2.4.1, which does not need libomp140", steps=newer, verify=verify),
+        Fix(title="Install the C++ build tools, which bring libomp140", steps=(tools,), verify=verify),
+    )
+
+
+def one_copy(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for libraries of two CUDA releases: https://github.com/ultralytics/yolov5/issues/10706."""
+    look = commands.by_hand(
+        ("where.exe", "cublas64_*.dll", "cublasLt64_*.dll", "cudnn64_*.dll"),
+        "lists the copies on PATH in their order: Windows loads the first copy of each DLL",
+        "nothing",
+        "none",
+    )
+    words = (
+        "put the folder torch\\lib of this environment first on PATH, or install the TensorRT for the CUDA that torch.version.cuda prints: copies of "
+        "a DLL from two CUDA releases do not work together"
+    )
+    order = commands.by_hand((), words, "PATH of this prompt")
+    return (
+        Fix(
+            title="Let torch and TensorRT load one copy of CUDA's libraries",
+            steps=(look, order),
+            verify=commands.check(facts),
+        ),
+    )
