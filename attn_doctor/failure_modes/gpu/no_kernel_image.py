@@ -37,6 +37,7 @@ from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
     building,
+    code_for_gpu,
     cuda_start,
     old_torch_steps,
     package_cures,
@@ -340,50 +341,9 @@ def _of_jetsons_torch(facts: Facts) -> bool:
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 
-def _on_jetson(facts: Facts) -> Fix:
-    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers, whose code its GPU does not run.
-
-    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not between Tegra and other GPUs)
-    """
-    asked = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
-    look = commands.by_hand(
-        (*commands.starting(facts), "-c", asked),
-        "(8, 7) is an Orin, (7, 2) a Xavier. If the list contains that number (sm_87), torch is right, and stays: the compiled library lacks it",
-        "nothing",
-        "none",
-    )
-    arch = "8.7" if str(facts.system.jetpack).startswith("6") or not isinstance(facts.system.jetpack, str) else None
-    named = (
-        commands.variable("TORCH_CUDA_ARCH_LIST", arch, "an Orin; write 7.2 for a Xavier")
-        if arch
-        else commands.by_hand(
-            (), "set TORCH_CUDA_ARCH_LIST to the number that the first line printed, as 7.2", "the build", "none"
-        )
-    )
-    pip = (
-        *commands.starting(facts),
-        "-m",
-        "pip",
-        "install",
-        "--no-build-isolation",
-        "--no-cache-dir",
-        "--force-reinstall",
-        "--no-deps",
-        ".",
-    )
-    words = (
-        "in the folder of the sources of that library: compiles it again, for this GPU. The setup.py of flash-attn does not read that variable: add the line "
-        'cc_flag += ["-gencode", "arch=compute_87,code=sm_87"] beside its other -gencode lines first'
-    )
-    build = commands.by_hand(pip, words, "the library", takes="minutes to hours")
-    return Fix(
-        title="Compile the library for the Jetson's GPU", steps=(look, named, build), verify=commands.check(facts)
-    )
-
-
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if _of_jetsons_torch(facts):
-        return (_on_jetson(facts),)
+        return (code_for_gpu.on_jetson(facts),)
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
@@ -391,7 +351,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return package_cures.for_gpu(facts, binary)
     there = facts.torch.version
     if isinstance(hit.variant, Lacking) and not hit.variant.sure and isinstance(there, Unknown):
-        return _torch_or_another(facts)
+        return code_for_gpu.torch_or_another(facts)
     found = torch_install.choice(facts)
     if (
         isinstance(found, Choice)
@@ -399,7 +359,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         and not isinstance(facts.torch.version, Unknown)
     ):
         return ()  # as far as known, the installed torch has the code: another binary does not
-    if not _card_is_known(facts):
+    if not code_for_gpu.card_is_known(facts):
         return ()
     old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
     if old is not None:
@@ -411,36 +371,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
 
 
-def _torch_or_another(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes if neither torch's release nor the call that failed is known: torch itself tells whether it has the code."""
-    asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
-    look = commands.by_hand(
-        (*commands.starting(facts), "-c", asked),
-        "(6, 1) means sm_61. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
-        "that is called in the lines above the error lacks it (mamba-ssm, causal-conv1d, xformers, a project's own extension)",
-        "nothing",
-        "none",
-    )
-    build = commands.by_hand(
-        (),
-        "then compile that package from its source for this GPU: TORCH_CUDA_ARCH_LIST=6.1 and pip install --no-build-isolation; where its setup.py "
-        "has a list of its own, add  -gencode arch=compute_61,code=sm_61  there (with the number of your GPU)",
-        "that package",
-        takes="minutes to hours",
-    )
-    ask = Fix(title="See whether torch has code for the GPU", steps=(look, build), verify=commands.check(facts))
-    made = torch_steps.newest(facts, "If it has none: install a torch that supports the card", why=_WHY, reinstall=True)
-    return (ask, *made)
-
-
-_WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
-
-
-def _card_is_known(facts: Facts) -> bool:
-    gpus = facts.graphics.gpus
-    return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
-
-
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a machine of which too little is known to name the GPU."""
-    return torch_steps.newest(facts, "Install a torch that supports the card", why=_WHY, reinstall=True)
+    return torch_steps.newest(facts, "Install a torch that supports the card", why=code_for_gpu.WHY, reinstall=True)

@@ -32,17 +32,14 @@ References
 
 from __future__ import annotations
 
-import re
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Network, Recipe
-from attn_doctor.failure_modes.shared import building, cut_logs, torch_carried_over
+from attn_doctor.failure_modes.shared import building, cut_logs, network_cures, torch_carried_over
 from attn_doctor.failure_modes.shared.torch_facts import own_index
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.steps import Step
 
 _NOT_THE_WHEEL = r"(?!.{0,600}github.{0,600}flash_attn)"  # wheel-download-failed reports flash-attn's wheel on GitHub
 
@@ -326,9 +323,9 @@ def _overcome(seen: Seen, match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Cut):
-        return _of_a_cut_log(facts)
+        return network_cures.of_a_cut_log(facts)
     if isinstance(hit.variant, Expired):
-        return _of_a_date(facts, hit.variant.host)
+        return network_cures.of_a_date(facts, hit.variant.host)
     verify = building.verify(facts)
     proxy = commands.by_hand(
         (),
@@ -343,85 +340,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = f"install {package} without --index-url, from the index that you have configured, {own}. If it has no {package}, ask its operator to add it"
         step = commands.by_hand((), words, package, "none")
         made.append(Fix(title="Use the index of your site", steps=(step,), verify=verify))
-    steps = torch_carried_over.carried_over(facts) if of_torch else _carried_over(package)
+    steps = torch_carried_over.carried_over(facts) if of_torch else network_cures.carried_over(package)
     return (*made, Fix(title="Copy the wheels from another machine", steps=steps, verify=verify))
-
-
-_NOW = "import datetime; print(datetime.datetime.now(datetime.timezone.utc))"
-
-
-def _of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a certificate that is out of its dates.
-
-    https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host, https://docs.astral.sh/uv/reference/settings/#allow-insecure-host
-    """
-    verify = building.verify(facts)
-    set_it = (
-        "Settings, Time and language, Date and time, Sync now"
-        if facts.system.os == "windows"
-        else "sudo timedatectl set-ntp true; in a container or a WSL, that of its host"
-    )
-    look = commands.by_hand(
-        (*commands.starting(facts), "-c", _NOW),
-        f"must print the date and the time of now, in UTC. If it does not, set the clock ({set_it}) and install again",
-        "nothing",
-        "none",
-    )
-    wait = commands.by_hand(
-        (),
-        "if the clock is right, the operator of the server has to renew the certificate: install again after some hours, or from a mirror",
-        "nothing",
-        "none",
-    )
-    made = [Fix(title="Look at the clock of that machine", steps=(look, wait), verify=verify)]
-    command = facts.subject.command
-    if isinstance(command, str) and host is not None and (typed := _INSTALLS.match(command)):
-        option = ("--allow-insecure-host", host) if command.startswith("uv") else ("--trusted-host", host)
-        trust = commands.by_hand(
-            (*typed["program"].split(), *option, *typed["rest"].split()),
-            f"installs without a look at the certificate of {host}: nobody then proves that the files are from there",
-            "what you install",
-            risk="medium",
-            risk_text="someone in between could send other files",
-        )
-        made.append(Fix(title="Or install now, without a check of the certificate", steps=(trust,), verify=verify))
-    return tuple(made)
-
-
-_INSTALLS = re.compile(r"(?P<program>(?:uv pip|pip3?|python3? -m pip|py -m pip) install) (?P<rest>[^\"'|&;<>]+)$")
-_ASK = "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/pip/', timeout=10).status)"
-
-
-def _of_a_cut_log(facts: Facts) -> tuple[Fix, ...]:
-    """Return a command that shows the cause, and a variable that stops Ultralytics from using the network.
-
-    https://docs.ultralytics.com/reference/utils/__init__/ (YOLO_OFFLINE)
-    """
-    look = commands.by_hand(
-        (*commands.starting(facts), "-c", _ASK),
-        "if it prints 200, the network works now, and the host in the log did not answer. Else its last line shows the cause: name resolution means no "
-        "network, CERTIFICATE_VERIFY_FAILED or 407 means a proxy (set HTTPS_PROXY and SSL_CERT_FILE)",
-        "nothing",
-        "none",
-    )
-    offline = commands.variable(
-        "YOLO_OFFLINE", "true", "Ultralytics then uses no network; first copy the weights and the data to this machine"
-    )
-    verify = commands.check(facts)
-    return (
-        Fix(title="See whether Python reaches the network", steps=(look,), verify=verify),
-        Fix(title="Use Ultralytics offline", steps=(offline,), verify=verify),
-    )
-
-
-def _carried_over(package: str) -> tuple[Step, ...]:
-    """Return the steps that download a package (not torch) on a machine with internet, copy it, and install it here."""
-    fetch = commands.by_hand(
-        ("python", "-m", "pip", "download", "-d", "wheels", package),
-        "on a machine that has internet, with the same Python and system",
-        "a folder of wheels, there",
-        "none",
-    )
-    copy = commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none")
-    put = commands.install(package, from_folder="wheels", why="from the folder that you copied", changes=package)
-    return fetch, copy, put

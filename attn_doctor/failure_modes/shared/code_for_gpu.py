@@ -1,0 +1,79 @@
+"""Build the cures for a torch, or another binary, that has no code for the GPU."""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+
+def on_jetson(facts: Facts) -> Fix:
+    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers, whose code its GPU does not run.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not between Tegra and other GPUs)
+    """
+    asked = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", asked),
+        "(8, 7) is an Orin, (7, 2) a Xavier. If the list contains that number (sm_87), torch is right, and stays: the compiled library lacks it",
+        "nothing",
+        "none",
+    )
+    arch = "8.7" if str(facts.system.jetpack).startswith("6") or not isinstance(facts.system.jetpack, str) else None
+    named = (
+        commands.variable("TORCH_CUDA_ARCH_LIST", arch, "an Orin; write 7.2 for a Xavier")
+        if arch
+        else commands.by_hand(
+            (), "set TORCH_CUDA_ARCH_LIST to the number that the first line printed, as 7.2", "the build", "none"
+        )
+    )
+    pip = (
+        *commands.starting(facts),
+        "-m",
+        "pip",
+        "install",
+        "--no-build-isolation",
+        "--no-cache-dir",
+        "--force-reinstall",
+        "--no-deps",
+        ".",
+    )
+    words = (
+        "in the folder of the sources of that library: compiles it again, for this GPU. The setup.py of flash-attn does not read that variable: add the line "
+        'cc_flag += ["-gencode", "arch=compute_87,code=sm_87"] beside its other -gencode lines first'
+    )
+    build = commands.by_hand(pip, words, "the library", takes="minutes to hours")
+    return Fix(
+        title="Compile the library for the Jetson's GPU", steps=(look, named, build), verify=commands.check(facts)
+    )
+
+
+def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes if neither torch's release nor the call that failed is known: torch itself tells whether it has the code."""
+    asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", asked),
+        "(6, 1) means sm_61. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
+        "that is called in the lines above the error lacks it (mamba-ssm, causal-conv1d, xformers, a project's own extension)",
+        "nothing",
+        "none",
+    )
+    build = commands.by_hand(
+        (),
+        "then compile that package from its source for this GPU: TORCH_CUDA_ARCH_LIST=6.1 and pip install --no-build-isolation; where its setup.py "
+        "has a list of its own, add  -gencode arch=compute_61,code=sm_61  there (with the number of your GPU)",
+        "that package",
+        takes="minutes to hours",
+    )
+    ask = Fix(title="See whether torch has code for the GPU", steps=(look, build), verify=commands.check(facts))
+    made = torch_steps.newest(facts, "If it has none: install a torch that supports the card", why=WHY, reinstall=True)
+    return (ask, *made)
+
+
+WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
+
+
+def card_is_known(facts: Facts) -> bool:
+    gpus = facts.graphics.gpus
+    return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
