@@ -150,7 +150,7 @@ NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current
             "ImportError: /srv/conda/envs/seg/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so: undefined symbol: "
             "cusparseSpMM_preprocess_x, version libcusparse.so.12\n",
             "ld-library-path-shadowing",
-            "torch is from conda there",
+            "torch is from conda",
             ["conda install --prefix /srv/conda/envs/seg --yes nvidia/label/cuda-12.1.1::libcusparse"],
             id="a library of another CUDA beside conda's torch",
         ),

@@ -55,7 +55,9 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         ),
         "abi-mismatch-torch-version",
         "built for another torch",
-        ["flash_attn-2.8.3+cu128torch2.7.0cxx11abiFALSE-cp312-cp312-win_amd64.whl"],
+        [
+            "/mjun0812/flash-attention-prebuild-wheels/releases/download/v0.4.19/flash_attn-2.8.3%2Bcu126torch2.7-cp312-cp312-win_amd64.whl"
+        ],
     ),
     "versions in the words of a title": (
         (

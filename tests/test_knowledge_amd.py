@@ -27,7 +27,7 @@ def test_what_every_build_holds_has_none(gfx):
         ("Radeon RX 6600", "gfx1032"),
         ("AMD Radeon 780M Graphics", "gfx1103"),
         ("AMD Radeon RX 7900 XTX", "gfx1100"),
-        ("AMD Radeon RX 7700S", None),
+        ("AMD Radeon RX 7700S", "gfx1102"),
         ("AMD Instinct MI300X", "gfx942"),
         ("AMD Radeon Pro WX 5100", "gfx803"),
         ("AMD Radeon RX Vega 64", "gfx900"),

@@ -636,6 +636,7 @@ ALLOWED = {
     "failure_modes/shared/torch_here.py",
     "failure_modes/shared/torch_install.py",
     "failure_modes/shared/torch_steps.py",
+    "failure_modes/shared/uv_lock.py",  # the last torch for Intel Macs, from a table
     "fixes/step_safety.py",
     "project_files/dockerfile.py",  # reads the tag of an image as a wish
     "reproduction/ingredients.py",  # a throw-away environment, in which something is to fail

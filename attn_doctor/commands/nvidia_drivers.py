@@ -219,8 +219,8 @@ def no_nvidia_gpu(facts: Facts) -> Fix:
     )
     words = (
         "without an NVIDIA GPU, CUDA cannot run: use the CPU (device=cpu, slow, and some programs refuse it), or run the program where there is "
-        "such a GPU (another computer, or a session with a GPU in Google Colab). An Intel Arc, or the graphics of a Core Ultra, computes with the build of torch "
-        "for Intel (--index-url https://download.pytorch.org/whl/xpu) if the program supports device=xpu"
+        "such a GPU (another computer, or a session with a GPU in Google Colab). An Intel Arc, or the graphics of a Core Ultra, computes with PyTorch's "
+        "build for Intel GPUs (XPU) if the program supports device=xpu"
     )
     step = commands.by_hand((), words, "where the program runs", "none")
     title = "Run the program on the CPU, or where there is an NVIDIA GPU"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from attn_doctor import child
 from attn_doctor.model.facts import Facts, Fault, Record, Unknown
@@ -26,7 +26,7 @@ RIGHT = 1e-4  # relative error in float32
 class MlxRow(Record, frozen=True, kw_only=True):
     """Hold the measurement of one way to compute attention in MLX, "eager" or "fused", at one shape. Forward passes in float32."""
 
-    kind: str
+    kind: Literal["eager", "fused"]
     shape: Shape
     device: str
     first_ms: float  # the first call at this shape
@@ -85,8 +85,9 @@ def rows_of(told: Mapping[str, Any]) -> tuple[MlxRow, ...]:
     batch, heads, tokens, width = told["shape"]
     shape = Shape(batch=batch, heads=heads, tokens=tokens, width=width)
     made = []
-    for kind, samples in told["ms"].items():
-        taken = interval(samples)
+    kinds: tuple[Literal["eager"], Literal["fused"]] = ("eager", "fused")
+    for kind in (k for k in kinds if k in told["ms"]):
+        taken = interval(told["ms"][kind])
         made.append(
             MlxRow(
                 kind=kind,

@@ -269,7 +269,7 @@ def _for_another(facts: Facts, device: str, *, old: bool) -> tuple[Fix, ...]:
             "-c",
             "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
         ),
-        "must print True, since TensorRT needs the GPU too. If it prints None, torch is a CPU build: install NVIDIA's torch for this JetPack. If it "
+        "must print True, since TensorRT needs the GPU too. If it prints no number of CUDA, torch is a CPU build: install NVIDIA's torch for this JetPack. If it "
         "prints False in a container, start the container with --runtime nvidia",
         "nothing",
         "none",

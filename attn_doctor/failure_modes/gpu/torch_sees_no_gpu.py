@@ -295,7 +295,7 @@ def _fits(facts: Facts) -> Literal["nothing", "torch", "driver"]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fits = hit.variant.fits if isinstance(hit.variant, Unseen) else "nothing"
-    if isinstance(hit.variant, Unseen) and hit.variant.amd:
+    if isinstance(hit.variant, Unseen) and hit.variant.amd and not amd_gpus(facts):
         return other_devices.on_amd(facts)
     verify = commands.check(facts)
     ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)

@@ -34,7 +34,6 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import (
@@ -42,16 +41,15 @@ from attn_doctor.failure_modes.shared import (
     package_cures,
     subject,
     symbols,
-    torch_install,
+    torch_here,
     torch_steps,
     wheel_fixes,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
-from attn_doctor.knowledge import built_packages, pytorch, torch_choice
-from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
-from attn_doctor.model.facts import Binary, Facts, Unknown
+from attn_doctor.model.facts import Binary, Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import extension_tried, tried
 from attn_doctor.model.versions import local, pair
@@ -325,36 +323,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
     made = wheel_fixes.fixes(facts, "it does not fit this torch")
-    of_index = _torch_of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
+    of_index = torch_here.of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
     return (*of_index, *made)
-
-
-def _torch_of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
-    """Return the fix that installs the torch that a wheel of NVIDIA's index for the Jetson was built for; empty elsewhere.
-
-    https://github.com/dusty-nv/jetson-containers (pypi.jetson-ai-lab.io)
-    """
-    row = pytorch.release(built)
-    found = torch_install.choice(facts) if places.jetson(facts) else None
-    if not isinstance(found, Choice) or found.index_url is None or isinstance(row, Unknown):
-        return ()
-    steps = commands.reinstall(
-        *torch_choice.same(row.latest, "torchvision"),
-        index_url=found.index_url,
-        why=f"the index of that wheel has the torch that it was built for; {found.doubt}"
-        if found.doubt
-        else "the index of that wheel has its torch",
-        changes="torch and torchvision",
-        risk="medium",
-        takes=found.takes,
-    )
-    return (
-        Fix(
-            title=f"Install torch {row.latest} from the index for this JetPack",
-            steps=steps,
-            verify=commands.check(facts),
-        ),
-    )
 
 
 def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:

@@ -62,7 +62,7 @@ MODE = FailureMode(
             Sign(
                 pattern=rf"^{word}(?P<imports>cv2|torch|sklearn|xgboost|lightgbm|open3d|tensorflow|paddle|scipy|dlib|rclpy)\b",
                 literal=word,
-                sample=f"    {word}cv2",
+                sample=f"{word}cv2",
                 strength="context",
             )
             for word in ("import ", "from ")

@@ -83,8 +83,8 @@ MODE = FailureMode(
                 # The user looked, and another disk has room.
                 *(
                     (
-                        rf"(?P<roomy>\b\d{{2,5}} ?{unit}\b (?:of )?(?:\w+ )?(?:available|free|left|libres?|frei|свободно|空闲|剩余)|\b(?:free|available)(?: space)?:? \d{{2,5}} ?{unit})",
-                        unit,
+                        rf"(?P<roomy>\b\d{{2,5}} {unit}\b (?:of )?(?:\w+ )?(?:available|free|left|libres?|frei|свободно|空闲|剩余)|\b(?:free|available)(?: space)?:? \d{{2,5}} {unit})",
+                        f" {unit}",
                         f"It says so, but there are over 50 {unit} available.",
                     )
                     for unit in ("GB", "GiB", "Go", "TB", "Гб", "ГБ")

@@ -125,7 +125,7 @@ MODE = FailureMode(
         Sign(
             pattern=r"^Looking in indexes: (?:https?://[^,]{1,200}, ){0,4}https://(?:[^@/\s]{1,80}@)?(?P<index>[\w.-]{3,100})[/:]",
             literal="Looking in indexes: ",
-            sample="Looking in indexes: https://download.pytorch.org/whl/cu126",
+            sample="Looking in indexes: https://pypi.org/simple",
             strength="context",
         ),
         _tried(

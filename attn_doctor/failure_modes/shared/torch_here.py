@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import torch_asked
+from attn_doctor.failure_modes.shared import torch_asked, torch_install
 from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
 from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
 from attn_doctor.failure_modes.shared.torch_steps import release
@@ -15,7 +15,8 @@ from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_choice import Choice, Machine
 from attn_doctor.knowledge.yes_no_unknown import Answer
-from attn_doctor.model.facts import Facts, OsName
+from attn_doctor.model.facts import Facts, OsName, Unknown
+from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import local, pair
 
@@ -293,3 +294,31 @@ def _flavour(facts: Facts, version: str, machine: Machine) -> str | None:
 
 def _table(machine: Machine) -> str:
     return pytorch.LINUX if machine.os == "windows" else machine.platform
+
+
+def of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
+    """Return the fix that installs the torch that a wheel of NVIDIA's index for the Jetson was built for; empty elsewhere.
+
+    https://github.com/dusty-nv/jetson-containers (pypi.jetson-ai-lab.io)
+    """
+    row = pytorch.release(built)
+    found = torch_install.choice(facts) if places.jetson(facts) else None
+    if not isinstance(found, Choice) or found.index_url is None or isinstance(row, Unknown):
+        return ()
+    steps = commands.reinstall(
+        *torch_choice.same(row.latest, "torchvision"),
+        index_url=found.index_url,
+        why=f"the index of that wheel has the torch that it was built for; {found.doubt}"
+        if found.doubt
+        else "the index of that wheel has its torch",
+        changes="torch and torchvision",
+        risk="medium",
+        takes=found.takes,
+    )
+    return (
+        Fix(
+            title=f"Install torch {row.latest} from the index for this JetPack",
+            steps=steps,
+            verify=commands.check(facts),
+        ),
+    )

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from attn_doctor.probes.binaries.exports_trie import Exported, ExportsTrie
 from attn_doctor.probes.binaries.macho_bindings import (
@@ -47,7 +47,14 @@ _BINDINGS_AT, _EXPORTS_AT, _INFO_SIZE = (
     40,
     48,
 )  # in LC_DYLD_INFO: what is bound at once, and what at its first call
-_LOADS = {_LOAD: "needed", _WEAK: "weak", _REEXPORT: "reexported", _LAZY: "lazy", _UPWARD: "needed"}
+DylibKind = Literal["needed", "weak", "reexported", "lazy"]
+_LOADS: dict[int, DylibKind] = {
+    _LOAD: "needed",
+    _WEAK: "weak",
+    _REEXPORT: "reexported",
+    _LAZY: "lazy",
+    _UPWARD: "needed",
+}
 _MACOS = (1, 6)  # platforms of LC_BUILD_VERSION: macOS, and iOS programs on macOS
 # The mark of a dylib_use_command (macOS 15), whose third number holds flags.
 _USE_MARK, _USE_WEAK, _USE_REEXPORT = 0x1A741800, 1, 2
@@ -65,7 +72,7 @@ class Dylib(NamedTuple):
     """Describe a library that a file names. `kind`: "needed", "weak" (may be missing), "reexported" or "lazy" (loaded at the first call)."""
 
     name: str
-    kind: str
+    kind: DylibKind
 
 
 class MachO:
@@ -244,7 +251,7 @@ class MachO:
         if size < _COMMAND.size + _DYLIB.size:
             raise DamagedFile("has a load command of a wrong size")
         _, time, _, _ = self.file.unpack(_DYLIB, place + _COMMAND.size)
-        how = _LOADS.get(kind, "")
+        how = _LOADS.get(kind, "needed")
         if kind == _LOAD and time == _USE_MARK and size >= 28:
             flags = self.file.unpack(_LONG, place + 24)[0]
             how = "weak" if flags & _USE_WEAK else "reexported" if flags & _USE_REEXPORT else how

@@ -96,7 +96,7 @@ class Found(NamedTuple):
 
     start: int
     end: int
-    kind: str
+    label: str
     placeholder: str | None = None
 
 

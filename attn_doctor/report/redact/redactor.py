@@ -31,7 +31,7 @@ _ANY_CASE = frozenset(("mac", "uuid", "ip", "email"))
 class _Part(NamedTuple):
     start: int
     end: int
-    kind: str
+    label: str
     value: str
     placeholder: str | None
 
@@ -85,7 +85,7 @@ class Redactor:
         for piece in _pieces(text):
             at = 0
             for part in _apart([part for view in views(piece) for part in self._own(view.text, view.place)]):
-                left[part.kind] += 1
+                left[part.label] += 1
                 made += [piece[at : part.start], self._shown(part)]
                 at = part.end
             made.append(piece[at:])
@@ -106,7 +106,7 @@ class Redactor:
         at = 0
         for part in _apart(parts):
             made += [text[at : part.start], self._shown(part)]
-            kinds.append(part.kind)
+            kinds.append(part.label)
             at = part.end
         return "".join((*made, text[at:])), tuple(kinds)
 
@@ -130,17 +130,17 @@ class Redactor:
         if not version or not addresses.is_version(text):
             yield from (part("ip", *span) for span in addresses.addresses(text, self._versions))
         for found in self._names.others(text):
-            made = part(found.kind, found.start, found.end, found.placeholder)
+            made = part(found.label, found.start, found.end, found.placeholder)
             # "C:\Users\x\.conda": an escape that was undone there is a separator of the path, and the name is found without that.
             if not _SEPARATOR.search(original, made.start, made.end):
                 yield made
 
     def _own(self, text: str, place: Callable[[int, int], tuple[int, int]]) -> Iterator[_Part]:
         for found in self._names.own(text):
-            yield _Part(*place(found.start, found.end), found.kind, text[found.start : found.end], found.placeholder)
+            yield _Part(*place(found.start, found.end), found.label, text[found.start : found.end], found.placeholder)
 
     def _shown(self, part: _Part) -> str:
-        return part.placeholder or self._numbered(part.kind, part.value)
+        return part.placeholder or self._numbered(part.label, part.value)
 
     def _numbered(self, kind: str, value: str) -> str:
         known = (kind, value.lower() if kind in _ANY_CASE else value)
