@@ -54,7 +54,10 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # https://docs.pydantic.dev/latest/api/types/#pydantic.types.SecretStr
     (("Secret",), r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']"),
     # https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/aws.py
-    (("aws", "AWS", "Aws"), r"(?i:aws.{0,20}?(?:key|pwd|pw|pass\w{0,8}|token).{0,20}?)[\"']([0-9a-zA-Z/+]{40})[\"']"),
+    (
+        ("aws", "AWS", "Aws", "awS", "aWs", "aWS", "AwS", "AWs"),
+        r"(?i:aws.{0,20}?(?:key|pwd|pw|pass\w{0,8}|token).{0,20}?)[\"']([0-9a-zA-Z/+]{40})[\"']",
+    ),
     # A header without its name: https://www.rfc-editor.org/rfc/rfc6750, https://www.rfc-editor.org/rfc/rfc7617
     (("Bearer", "bearer", "BEARER"), r"\b(?:Bearer|bearer|BEARER)[ \t]+(?=[\w.~+/=-]{0,60}\d)([\w.~+/=-]{8,4096})"),
     (("Basic", "basic"), r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{0,60}[A-Z0-9+/=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])"),

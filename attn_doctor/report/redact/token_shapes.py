@@ -83,7 +83,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("age", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{20,}", "gitleaks: age-secret-key"),
     Shape("Slack", "xox", r"xox[a-zA-Z](?:\.xox[a-z])?-[\w-]{8,}", "gitleaks: slack-bot-token"),
     Shape("Slack, app", "xapp-", r"xapp-\d-[\w-]{10,}", "gitleaks: slack-app-token"),
-    Shape("Slack, webhook", "hooks.slack.com", r"(?i:hooks\.slack\.com)/(?:services|workflows|triggers)/[\w/+-]{6,}", "gitleaks: slack-webhook-url", loose=True),
+    Shape("Slack, webhook", "hooks.slack.com", r"(?i:hooks\.slack\.com)/(?i:services|workflows|triggers)/[\w/+-]{6,}", "gitleaks: slack-webhook-url", loose=True),
     Shape("Teams, webhook", "webhook.office.com", r"[\w-]{1,60}\.webhook\.office\.com/webhookb2/[\w@/-]{10,}", "gitleaks: microsoft-teams-webhook"),
     Shape("Discord, webhook", "/api/webhooks/", r"/api/webhooks/\d{5,}/[\w-]{20,}", "https://discord.com/developers/docs/resources/webhook", loose=True),
     Shape("Discord, bot", ".", r"(?=[A-Za-z_-]{0,25}\d)[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}", "detect-secrets: discord"),
