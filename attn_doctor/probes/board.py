@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from attn_doctor.knowledge.jetson import jetpack_of
 from attn_doctor.model.facts import Board, Hosted, Text, Unknown
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import PACKAGES, Root
 
 # Variables that only these services set. Colab and Kaggle: their images; SageMaker: sagemaker-training-toolkit, ENVIRONMENT_VARIABLES.md.
 _SERVICES: tuple[tuple[Hosted, tuple[str, ...]], ...] = (
@@ -50,7 +50,7 @@ def _board(tree: Root) -> Board | None:
 
 def _jetpack(tree: Root) -> Text:
     """Return the version of the package nvidia-jetpack, else the JetPack of the release of Jetson Linux."""
-    status = tree.text("/var/lib/dpkg/status") or ""
+    status = tree.text("/var/lib/dpkg/status", PACKAGES) or ""
     package = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE)
     if package:
         return package[1]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attn_doctor.system import files, platforms
 
+PACKAGES = 64 << 20  # bytes that are read of a distribution's list of packages; one of Ubuntu has 2 to 5 million
 _MOST_LINKS = 40  # Linux, too, follows at most 40 symbolic links in one path
 
 
@@ -71,9 +72,9 @@ class Root:
     def is_dir(self, path: str) -> bool:
         return os.path.isdir(self.at(path))
 
-    def text(self, path: str) -> str | None:
-        """Return the text of a file, stripped; None if it does not exist or cannot be read."""
-        raw = self.bytes(path)
+    def text(self, path: str, most: int = files.MOST) -> str | None:
+        """Return the text of the first `most` bytes of a file, stripped; None if it does not exist or cannot be read."""
+        raw = self.bytes(path, most)
         return None if raw is None else raw.decode("utf-8", "replace").strip(" \t\r\n\0")
 
     def bytes(self, path: str, most: int = files.MOST) -> bytes | None:

@@ -16,7 +16,7 @@ from attn_doctor.model.facts import Number, OsName, System, Text, Unknown
 from attn_doctor.probes import board, disks, limits
 from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.prefixes import prefixes_of, site_packages
-from attn_doctor.probes.root import Root
+from attn_doctor.probes.root import PACKAGES, Root
 from attn_doctor.system import machine as this_machine
 from attn_doctor.system import platforms
 
@@ -155,7 +155,9 @@ def _c_library(tree: Root, loader: LibrarySearch) -> tuple[Text, Text]:
     if written:
         return written[1].decode(), None
     if any(name.startswith("ld-musl-") for name in tree.entries("/lib")):
-        package = re.search(r"^P:musl\nV:(\d+(?:\.\d+)+)", tree.text("/lib/apk/db/installed") or "", re.MULTILINE)
+        package = re.search(
+            r"^P:musl\nV:(\d+(?:\.\d+)+)", tree.text("/lib/apk/db/installed", PACKAGES) or "", re.MULTILINE
+        )
         return None, package[1] if package else Unknown("musl writes its version into no file")
     why = Unknown(f"{path} does not contain its version" if path else "neither glibc nor musl was found")
     return why, None if path else why

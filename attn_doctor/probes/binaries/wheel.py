@@ -7,6 +7,7 @@ a name. So reading a wheel needs space for its largest library in the temporary 
 from __future__ import annotations
 
 import mmap
+import re
 import tempfile
 import zipfile
 import zlib
@@ -27,6 +28,18 @@ _BLOCK = 4 << 20
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 600
 
 
+_MOST_LIBRARIES = (
+    2_000  # 20,000 took a minute and 500 MB of memory; the wheels of torch, OpenCV and Qt have fewer than 300
+)
+_LIBRARY = re.compile(r"\.(?:so(?:\.[\d.]+)?|dylib|dll|pyd)$", re.IGNORECASE)
+
+
+def _leaves(name: str) -> bool:
+    """Return whether a path of an archive leads out of the folder that it is unpacked into."""
+    parts = re.split(r"[\\/]", name)
+    return ".." in parts or not parts[0] or parts[0].endswith(":")
+
+
 class WheelFile:
     """Describe one .whl file."""
 
@@ -39,6 +52,14 @@ class WheelFile:
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise DamagedFile(f"is no readable wheel ({error})") from None
         self._members = {m.filename: m for m in self._archive.infolist() if not m.is_dir()}
+        outside = next((name for name in self._members if _leaves(name)), None)
+        libraries = sum(1 for name in self._members if _LIBRARY.search(name))
+        if outside is not None or libraries > _MOST_LIBRARIES:
+            self._archive.close()
+        if outside is not None:  # pip refuses it too
+            raise DamagedFile(f"is refused: its file {outside[:200]!r} would be installed outside of the environment")
+        if libraries > _MOST_LIBRARIES:
+            raise DamagedFile(f"is not read: it has {libraries} libraries, and at most {_MOST_LIBRARIES} are read")
 
     def __enter__(self) -> WheelFile:
         return self
