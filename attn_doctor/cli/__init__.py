@@ -141,7 +141,7 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
     signal.signal(
         signal.SIGTERM, _stopped
     )  # set even if the signal was ignored before: the clock of --total-timeout sends it
-    return TotalTimeout(seconds)
+    return TotalTimeout(seconds, undoes=arguments.command == "fix")
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:

@@ -27,8 +27,10 @@ def add_total_timeout(parser: argparse.ArgumentParser) -> None:
 class TotalTimeout:
     """Interrupt the main thread when the time of the command is over. `passed`: the time is over."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, undoes: bool = False) -> None:
+        """Start the clock. `undoes`: the command puts an environment back when it is interrupted, which must not be cut short."""
         self.seconds = seconds
+        self._undoes = undoes
         self.passed = False
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -45,7 +47,9 @@ class TotalTimeout:
             return
         self.passed = True
         processes.interrupt(signal.SIGTERM)
-        if not self._ended.wait(_MORE):  # the main thread waits for something that nothing can interrupt
+        if not self._undoes and not self._ended.wait(
+            _MORE
+        ):  # the main thread waits for something that nothing can interrupt
             sys.stderr.write(self.sentence)
             leftovers.sweep()
             os._exit(NOT_EXAMINED)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,41 @@ def test_a_limit_of_open_files_is_no_damage_of_torch(most):
     if done.returncode == 3:
         said = done.stdout + done.stderr
         assert "too many files are open in one process" in said or "Could not tell" in said
+
+
+def test_a_list_of_packages_is_read_beyond_its_first_megabyte(tmp_path):
+    """JetPack's package may be anywhere in the list of dpkg, which has several megabytes."""
+    from attn_doctor.probes import board
+
+    noise = "".join(f"Package: p{n}\nStatus: install ok installed\nVersion: 1\n\n" for n in range(30_000))
+    files_of = {
+        "var/lib/dpkg/status": noise + "Package: nvidia-jetpack\nStatus: install ok installed\nVersion: 6.1+b123\n\n",
+        "proc/device-tree/compatible": "nvidia,p3768-0000+p3767-0000\0nvidia,tegra234\0",
+    }
+    for name, content in files_of.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert len(noise) > 1 << 20
+    assert board.place(Root(tmp_path), {}).jetpack == "6.1"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["../../evil.so"], "would be installed outside of the environment"),
+        (["/etc/evil.so"], "would be installed outside of the environment"),
+        (["x/..\\..\\evil.dll"], "would be installed outside of the environment"),
+        (["C:/evil.dll"], "would be installed outside of the environment"),
+        ([f"x/m{n}.so" for n in range(2001)], "it has 2001 libraries"),
+    ],
+)
+def test_a_wheel_that_leaves_its_folder_or_is_endless_is_refused(names, said, tmp_path):
+    from attn_doctor.probes.binaries.mapped import DamagedFile
+    from attn_doctor.probes.binaries.wheel import WheelFile
+
+    path = tmp_path / "x-1.0-cp311-cp311-linux_x86_64.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    with pytest.raises(DamagedFile, match=said):
+        WheelFile(path)
