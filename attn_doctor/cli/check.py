@@ -76,6 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal
     from attn_doctor.model.trials import TrialOptions
+    from attn_doctor.trials.plan import check as check_trials
 
     check_outputs(arguments)
     check_names(arguments.ignore)
@@ -98,6 +99,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
     )
+    check_trials(options.trials)  # before anything is examined
     with Progress() as progress:
         report = examine(options, progress.say)
     show(report, arguments)

@@ -154,7 +154,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
     from attn_doctor.trials.plan import BadRequest
 
-    check_outputs(arguments)
+    check_outputs(arguments, "prescription")
     shapes: tuple[Shape, ...] = ()
     if arguments.attention_only:
         shapes = grid(arguments.batch, arguments.heads, arguments.seq_len, arguments.head_dim)

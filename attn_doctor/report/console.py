@@ -5,7 +5,6 @@ Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable
 
@@ -60,8 +59,8 @@ def _problem(block: Problem, console: Console) -> None:
     _framed(console, style, [Text(f"with it  {text}") for text in block.consequences])
     for index, cure in enumerate(block.cures):
         _cure(cure, console, style, "do" if index == 0 else "or", last=index == len(block.cures) - 1)
-    if not block.cures and re.fullmatch(r"[A-Z]{2}\d{1,4}", block.code):
-        console.print(Text.assemble(("╰─> ", style), (f"attn-doctor explain {block.code}", "dim")))
+    if block.explained:
+        console.print(Text.assemble(("    " if block.cures else "╰─> ", style), (block.explained, "dim")))
     console.print()
 
 

@@ -52,8 +52,9 @@ def _lines(block: Block) -> list[str]:
 
 def _problem(block: Problem) -> list[str]:
     lines = [f"### {escape(block.mark)} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
-    page = f" · [what this is]({block.docs})" if block.docs else ""
-    lines += [f"_{escape(block.qualifiers)}_{page}", ""]
+    more = f" · `{block.explained}`" if block.explained else ""
+    more += f" · [its page]({block.docs})" if block.docs else ""
+    lines += [f"_{escape(block.qualifiers)}_{more}", ""]
     lines += [f"- because: {escape(text)}" for text in block.evidence]
     lines += [f"- with it: {escape(text)}" for text in block.consequences]
     lines.append("")

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from attack import ROOT, doctor
+from published_address import DOCS, metadata
 from rich.console import Console
 
 from attn_doctor.cli import output
@@ -31,6 +32,7 @@ from attn_doctor.report.blocks import (
 from attn_doctor.report.formats import FORMATS, Answer, Json
 from attn_doctor.report.gate import Gate
 from attn_doctor.report.redact import Own
+from attn_doctor.system import published
 
 # Each acts somewhere: terminals (C0, C1 as CSI and OSC), the direction of text, characters without a width, lines of our own look.
 EVIL = "\x1b[2J\x1b]0;pwn\x07\x9b31m\x9d0;x\x9c\x08\x7f\r\u202e\u2066\u200b\ufeff\u2028\u061c\U000e0041 @octocat o/r#12 GH-7 &#64;octocat"
@@ -105,15 +107,18 @@ def test_markdown_shows_a_text_as_it_is(text, made):
     assert markdown.escape(text) == made
 
 
-def test_html_has_no_link_but_to_our_pages():
+def test_html_has_no_link_but_to_our_pages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(metadata(tmp_path, f"Documentation, {DOCS}"))
+    published._addresses.cache_clear()
     made = html.render(blocks(), TEXT)
     assert "javascript:" not in re.sub(r">[^<]*<", "><", made)
     assert "<script" not in made
-    ours = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/numpy-abi.md"
+    ours = f"{DOCS}/failure-modes/numpy-abi.md"
     for docs, is_linked in ((ours, True), (ours + "?x", False), ("https://evil.example/numpy-abi.md", False)):
         block = Problem("×", "bad", "AD311", "numpy-abi", "", "", (), (), (), docs)
         assert (f'href="{docs}"' in html.render([block], "")) is is_linked
         assert (f"]({docs})" in markdown.render([block])) is is_linked
+    published._addresses.cache_clear()
 
 
 POISON = [
