@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, NotExamined
 
 MOST = 24_000  # characters of an answer, about 6,000 tokens
 _LOG = 4 << 20  # characters of a log that a tool accepts
@@ -21,7 +21,7 @@ Mode = Literal["static", "no-trial", "trial"]
 Goal = Literal["train", "flash-attn"]
 
 
-class Failed(Exception):
+class Failed(NotExamined):
     """Say why a tool has no answer. The text is for the agent."""
 
 

@@ -33,6 +33,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import os
 
+    from attn_doctor.cli.agent_server import server
     from attn_doctor.cli.agent_tools import Tools
     from attn_doctor.errors import Refused
     from attn_doctor.probes.choose import choose
@@ -45,8 +46,8 @@ def execute(arguments: argparse.Namespace) -> int:
             "and name the Python to examine with --target"
         )
     try:
-        from attn_doctor.cli.agent_server import server
+        made = server(Tools(python))
     except ImportError as error:
         raise Refused(f"the SDK of the Model Context Protocol is not here ({error}): {_INSTALL}") from error
-    server(Tools(python)).run("stdio")
+    made.run("stdio")
     return 0
