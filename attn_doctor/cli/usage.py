@@ -68,15 +68,6 @@ _BY_ENDING = {
 }
 
 
-class Mistyped(argparse.ArgumentTypeError):
-    """Report a value that is nearly right. `right` is what was probably meant; None: nothing is near."""
-
-    def __init__(self, sentence: str, wrong: str, right: str | None) -> None:
-        super().__init__(f"{sentence}: did you mean {right}?" if right else sentence)
-        self.wrong = wrong
-        self.right = right
-
-
 def near(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` probably stands for; None if no word is near. Upper and lower case are the same."""
     by_lower = {one.lower(): one for one in known}
@@ -209,17 +200,6 @@ class Parser(argparse.ArgumentParser):
             self.refuse(f"{sentence}: it is a failure mode", f"explain {find(value).MODE.slug}")
         except UnknownName:
             self.refuse(sentence, "help")
-
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        try:
-            return super()._get_value(action, arg_string)
-        except argparse.ArgumentError as error:
-            mistyped = error.__context__
-            if not isinstance(mistyped, Mistyped):
-                raise
-            words = [word.replace(mistyped.wrong, mistyped.right or mistyped.wrong) for word in self._typed]
-            name = "/".join(action.option_strings) or str(action.metavar)
-            self.refuse(f"{name}: {mistyped}", self._corrected(words) if mistyped.right else None)
 
     def _corrected(self, words: Sequence[str]) -> str:
         """Return the whole line after "attn-doctor" with these words in place of those that were typed."""
