@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Paragraph, Problem, Table, Verdict, neutral
+from attn_doctor.report.blocks import (
+    Block,
+    Cure,
+    Details,
+    Fields,
+    Heading,
+    Listing,
+    Paragraph,
+    Problem,
+    Table,
+    Verdict,
+    neutral,
+)
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#&~$"})
 # GitHub and GitLab write to a person, and link an issue, wherever a page has such a word: https://docs.github.com/get-started/writing-on-github.
@@ -47,7 +60,19 @@ def _lines(block: Block) -> list[str]:
         return [f"{'The report says: ' if block.said else ''}{escape(block.title)}:", "", fence(block.commands), ""]
     if isinstance(block, Table):
         return _table(block)
+    if isinstance(block, Listing):
+        return [_fenced("\n".join(block.lines), "text"), ""]
+    if isinstance(block, Details):
+        return _details(block)
     return [f"**{escape(block.title)}**", "", *[f"- {escape(item)}" for item in block.items], ""]
+
+
+def _details(block: Details) -> list[str]:
+    """Return a folded part. The empty lines let GitHub read Markdown between the tags: https://gist.github.com/seanh/13a93686bf4c2cb16e658b3cf96807f2."""
+    title = html.escape(" ".join(block.title.split()))
+    title = _PING.sub(lambda match: f"<code>{match[0]}</code>", title)
+    inner = [line for part in block.blocks for line in _lines(part)]
+    return [f"<details{' open' if block.open else ''}>", f"<summary>{title}</summary>", "", *inner, "</details>", ""]
 
 
 def _problem(block: Problem) -> list[str]:
@@ -75,15 +100,18 @@ def fence(commands: Iterable[object]) -> str:
             body += [f"# ! {doubt}", *(f"# {one}" for one in (line or "").splitlines())]
         elif line is not None:
             body.append(line)
-    text = "\n".join(body)
+    return _fenced("\n".join(body), "sh")
+
+
+def _fenced(text: str, language: str) -> str:
     marks = "```"
     while marks in text:
         marks += "`"
-    return f"{marks}sh\n{text}\n{marks}"
+    return f"{marks}{language}\n{text}\n{marks}"
 
 
 def _table(block: Table) -> list[str]:
-    lines = [f"### {escape(block.caption)}", ""]
+    lines = [f"### {escape(block.caption)}", ""] if block.caption else []
     if block.rows:
         lines.append("| " + " | ".join(escape(c) for c in block.columns) + " |")
         lines.append("|" + "---|" * len(block.columns))
