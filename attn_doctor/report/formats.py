@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from attn_doctor.report.blocks import Block
+    from attn_doctor.report.pictures import Picture
 
 
 def _no_blocks() -> tuple[Block, ...]:
+    return ()
+
+
+def _no_pictures() -> tuple[Picture, ...]:
     return ()
 
 
@@ -21,13 +26,15 @@ class Answer(NamedTuple):
     """Hold the answer of a command, as formats accept it. Private data are taken out already: a format writes all that is in it.
 
     `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
-    reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.
+    reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs. `pictures` are for a page
+    of HTML; a report has its own.
     """
 
     records: Any
     blocks: Callable[[], Iterable[Block]] = _no_blocks
     page: Callable[[], str] | None = None
     title: str = "attn-doctor report"
+    pictures: Callable[[], Iterable[Picture]] = _no_pictures
 
 
 class Format(Protocol):
@@ -76,16 +83,19 @@ class Markdown:
 
 
 class Html:
-    """Write the outline as one file that needs no other."""
+    """Write the outline and its pictures as one file that needs no other."""
 
     option = "html"
     name = "one HTML page"
     use = ""
 
     def render(self, answer: Answer) -> str:
-        from attn_doctor.report import html
+        from attn_doctor.model.report import Report
+        from attn_doctor.report import html, illustrated
 
-        return html.render(answer.blocks(), answer.title)
+        if isinstance(answer.records, Report):
+            return illustrated.page(answer.records, answer.blocks(), answer.title)
+        return html.render(answer.blocks(), answer.title, answer.pictures())
 
 
 FORMATS: tuple[Format, ...] = (Json(), Markdown(), Html())
