@@ -15,7 +15,14 @@ from attn_doctor.report.gate import Gate
 from attn_doctor.report.outline import outline
 
 FOLDERS = {folder.name: folder for folder in MACHINES}
-TIMES = {"eager": 1.0, "sdpa-math": 1.15, "sdpa-efficient": 0.72, "sdpa-flash": 0.61, "flash-attn-2": 0.58, "sdpa": 0.62}
+TIMES = {
+    "eager": 1.0,
+    "sdpa-math": 1.15,
+    "sdpa-efficient": 0.72,
+    "sdpa-flash": 0.61,
+    "flash-attn-2": 0.58,
+    "sdpa": 0.62,
+}
 EVIL = (
     "\x1b[2J\u202e</td></pre><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>"
     "<link rel=stylesheet href=//evil.example/c.css>\" onload=x ' style=x {{7*7}} @octocat "
@@ -47,7 +54,9 @@ def rows(sizes: tuple[int, ...] = (640,), dtypes: tuple[str, ...] = ("float32", 
                         output_error=3e-7 * factor if dtype == "float32" else 6e-4 * factor,
                         gradient_error=8e-7 * factor if dtype == "float32" else 9e-4 * factor,
                         attention_share=0.31 * factor,
-                        step_gain=Gain(ratio=1 / factor, low=0.9 / factor, high=1.1 / factor, n=30, p=0.001, verdict="faster"),
+                        step_gain=Gain(
+                            ratio=1 / factor, low=0.9 / factor, high=1.1 / factor, n=30, p=0.001, verdict="faster"
+                        ),
                         **where,
                     )
                 )

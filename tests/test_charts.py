@@ -53,7 +53,11 @@ def percent(element: ET.Element, name: str) -> float:
 
 
 def lines_of(figure: ET.Element) -> dict[str, ET.Element]:
-    return {line.find("th").text: line for line in figure.iter("tr") if line.find("td") is not None and line.find("th") is not None}
+    return {
+        line.find("th").text: line
+        for line in figure.iter("tr")
+        if line.find("td") is not None and line.find("th") is not None
+    }
 
 
 def by_caption(rows) -> dict[str, Bars | Curves]:
@@ -67,7 +71,9 @@ def test_a_bar_is_as_long_as_its_time_and_its_line_as_its_interval():
     for backend, (median, low, high) in STEP.items():
         bar = next(e for e in shown[backend].iter("rect"))
         whole, *ends = [e for e in shown[backend].iter("line") if "range" in e.get("class")]
-        assert percent(bar, "x" if bar.get("x").endswith("%") else "width") == pytest.approx(100 * median / 260, abs=0.01)
+        assert percent(bar, "x" if bar.get("x").endswith("%") else "width") == pytest.approx(
+            100 * median / 260, abs=0.01
+        )
         assert (percent(whole, "x1"), percent(whole, "x2")) == (
             pytest.approx(100 * low / 260, abs=0.01),
             pytest.approx(100 * high / 260, abs=0.01),
@@ -78,7 +84,7 @@ def test_a_bar_is_as_long_as_its_time_and_its_line_as_its_interval():
 
 def test_memory_and_share_are_drawn_from_zero():
     made = by_caption(ROWS)
-    memory = lines_of(drawn(made["Memory of a training step, at its peak"]))
+    memory = lines_of(drawn(made["Peak memory of a training step"]))
     assert percent(next(memory["sdpa-flash"].iter("rect")), "width") == pytest.approx(40, abs=0.01)
     share = lines_of(drawn(made["Attention's share of a training step"]))
     assert percent(next(share["eager"].iter("rect")), "width") == pytest.approx(20)
@@ -86,26 +92,29 @@ def test_memory_and_share_are_drawn_from_zero():
 
 
 def test_errors_are_dots_on_a_scale_of_powers_of_ten():
-    picture = by_caption(ROWS)["Error of attention's outputs against float64"]
+    picture = by_caption(ROWS)["Error of attention's outputs"]
     assert (picture.least, picture.most) == (pytest.approx(1e-7), pytest.approx(1e-5))
     shown = lines_of(drawn(picture))
     for backend, error in ERRORS.items():
         dot = next(e for e in shown[backend].iter("circle"))
         place = 0.0 if error == 0 else 100 * (math.log10(error) + 7) / 2
         assert percent(dot, "cx") == pytest.approx(place, abs=0.01)
-    assert shown["sdpa-flash"].findall("td")[1].text == "exact"
+    assert [shown[b].findall("td")[1].text for b in ERRORS] == ["2.0 × 10⁻⁷", "5.0 × 10⁻⁶", "exact"]
     assert [text for _, text in picture.ticks()] == ["10⁻⁷", "10⁻⁶", "10⁻⁵"]
 
 
 def test_several_image_sizes_are_curves_with_the_power_of_their_growth():
     rows = [row(b, size, (size / 320) ** 2) for size in (320, 640, 1280) for b in ("eager", "sdpa-flash")]
     made = by_caption(rows)
-    assert "Time of a training step, image size 1280" in made
+    assert "Time of a training step at 1280 pixels" in made
     picture = made["Time of a training step and the image size"]
-    assert [curve.label for curve in picture.curves] == ["eager, float32: power 2.00", "sdpa-flash, float32: power 2.00"]
+    assert [curve.label for curve in picture.curves] == [
+        "eager, float32: power 2.00",
+        "sdpa-flash, float32: power 2.00",
+    ]
     figure = drawn(picture)
     plot = figure.find("svg")
-    dots = [e for e in plot.iter("circle")]
+    dots = list(plot.iter("circle"))
     xs = [percent(dot, "cx") for dot in dots[:3]]
     assert xs == [6.0, 50.0, 94.0]  # equal steps: each size is twice the one before
     ys = [percent(dot, "cy") for dot in dots]
@@ -114,6 +123,10 @@ def test_several_image_sizes_are_curves_with_the_power_of_their_growth():
     assert ys[3] - ys[0] == pytest.approx(ys[4] - ys[1], abs=0.02)  # half the time at each size
     for dot, line in zip(dots[1:3], [e for e in plot.iter("line") if "curve" in e.get("class")][:2], strict=True):
         assert (line.get("x2"), line.get("y2")) == (dot.get("cx"), dot.get("cy"))
+    marks = [text for _, text in picture.ticks]
+    assert (marks[0], marks[-1]) == ("50.0 ms", "5000 ms")  # the lowest interval begins at 99 ms
+    memory = [text for _, text in made["Memory of a training step and the image size"].ticks]
+    assert (memory[0], memory[-1]) == ("512 MiB", "16.0 GiB")
     cells = ["".join(cell.itertext()) for cell in figure.iter("td")]
     assert any("3200 ms" in cell for cell in cells)  # the numbers stand in a table too
 
@@ -130,7 +143,7 @@ def test_what_cannot_be_drawn_is_left_out():
 def test_a_row_that_is_not_right_says_so_in_words():
     rows = (ROWS[0], row("sdpa-math", status="wrong"), row("sdpa-flash", status="other-kernel"))
     shown = lines_of(drawn(by_caption(rows)["Time of a training step"]))
-    assert shown["sdpa-math"].find("th/span").text == "wrong"
+    assert shown["sdpa-math"].find("th/span").text == "wrong numbers"
     assert shown["sdpa-flash"].find("th/span").text == "another kernel ran"
     assert shown["sdpa-math"].find("td/svg").get("class") == "bad"
 

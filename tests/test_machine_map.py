@@ -112,11 +112,18 @@ def test_a_trial_shows_that_the_model_works_or_where_it_fails():
     times = Interval(median=9.0, low=8.0, high=10.0, n=9)
     row = Trial(backend="eager", status="ok", dtype="float32", model="yolo12n.yaml", step_ms=times)
     works = machine_map(report(facts, seen=("model built", "eager trained"), trials=(row,), trials_skipped=None))
-    assert (works.links[6].state, works.links[6].has, works.links[6].offers) == ("good", "yolo12n.yaml", ("training on cpu",))
+    assert (works.links[6].state, works.links[6].has, works.links[6].offers) == (
+        "good",
+        "yolo12n.yaml",
+        ("training on cpu",),
+    )
     assert works.caption == "Every link holds"
     fault = Fault(kind="raised", type="KeyError", message="'A2C2f'")
     fails = machine_map(report(facts, trials=(row,), trials_skipped=None, trial_run=TrialRun(model_fault=fault)))
-    assert (fails.links[6].state, fails.links[6].because) == ("stopped", "KeyError: 'A2C2f'")  # the finding is not in this report
+    assert (fails.links[6].state, fails.links[6].because) == (
+        "stopped",
+        "KeyError: 'A2C2f'",
+    )  # the finding is not in this report
 
 
 def test_facts_that_say_nothing_break_no_link():
@@ -156,7 +163,9 @@ def test_a_finding_belongs_to_the_link_of_its_first_fact(path, place):
     assert place_of(finding("AD311", path), facts) == place
 
 
-@pytest.mark.parametrize(("code", "place"), [("AD101", "extensions"), ("AD401", "cuda"), ("AD601", "model"), ("XX1", "system")])
+@pytest.mark.parametrize(
+    ("code", "place"), [("AD101", "extensions"), ("AD401", "cuda"), ("AD601", "model"), ("XX1", "system")]
+)
 def test_a_finding_from_a_log_belongs_to_the_link_of_its_area(code, place):
     assert place_of(finding(code, None), Facts()) == place
 

@@ -35,7 +35,7 @@ def test_examine_returns_a_report_that_shows_itself_in_three_forms():
     assert "Map of the machine" in markup
     assert "abi-mismatch" in report._repr_markdown_()
     printer = Page()
-    report._repr_pretty_(printer, cycle=False)
+    report._repr_pretty_(printer, False)
     assert "abi-mismatch-torch-version" in printer.said
     assert "Report(" not in printer.said
 
@@ -53,9 +53,15 @@ def test_it_is_the_record_that_check_writes():
 def test_what_a_notebook_saves_has_no_private_data(monkeypatch):
     facts = machine("rtx-3090-torch-upgraded")
     home = Path.home()
-    report = shown(msgspec.structs.replace(facts, command=("attn-doctor", f"{home}/secret-project"), target=msgspec.structs.replace(facts.target, python=f"{home}/env/bin/python")))
+    report = shown(
+        msgspec.structs.replace(
+            facts,
+            command=("attn-doctor", f"{home}/secret-project"),
+            target=msgspec.structs.replace(facts.target, python=f"{home}/env/bin/python"),
+        )
+    )
     printer = Page()
-    report._repr_pretty_(printer, cycle=False)
+    report._repr_pretty_(printer, False)
     for text in (report._repr_html_(), report._repr_markdown_(), printer.said):
         assert f"{home}/" not in text
 

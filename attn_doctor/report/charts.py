@@ -12,11 +12,11 @@ from typing import NamedTuple
 from attn_doctor.model.trials import Interval, Trial
 from attn_doctor.report.blocks import Tone
 from attn_doctor.report.machine_summary import size
-from attn_doctor.report.pictures import Bar, Bars, Curve, Curves, Picture, Point
+from attn_doctor.report.pictures import Bar, Bars, Curve, Curves, Picture, Point, power_of_ten
 from attn_doctor.trials.scaling import growth
 
 _TONES: dict[str, Tone] = {"ok": "", "other-kernel": "warn"}
-_REMARKS = {"ok": "", "other-kernel": "another kernel ran"}
+_REMARKS = {"ok": "", "other-kernel": "another kernel ran", "wrong": "wrong numbers"}
 _READ_INTERVAL = "The bar ends at the median; the thin line is the interval that contains the true median in {} of 100 repetitions. Shorter is faster."
 
 
@@ -25,13 +25,13 @@ def charts(rows: Sequence[Trial]) -> tuple[Picture, ...]:
     model = [row for row in rows if row.shape is None]
     shown = [row for row in model if row.imgsz == model[-1].imgsz] if model else []
     sizes = {row.imgsz for row in model}
-    at = f", image size {shown[-1].imgsz}" if len(sizes) > 1 else ""
+    at = f" at {shown[-1].imgsz} pixels" if len(sizes) > 1 else ""
     made = [
         _times("Time of a training step" + at, shown, lambda row: row.step_ms),
         _times("Time of a forward pass" + at, shown, lambda row: row.forward_ms),
-        _memory("Memory of a training step, at its peak" + at, shown),
-        _errors("Error of attention's outputs against float64" + at, shown, lambda row: row.output_error),
-        _errors("Error of attention's gradients against float64" + at, shown, lambda row: row.gradient_error),
+        _memory("Peak memory of a training step" + at, shown),
+        _errors("Error of attention's outputs" + at, shown, lambda row: row.output_error),
+        _errors("Error of attention's gradients" + at, shown, lambda row: row.gradient_error),
         _shares("Attention's share of a training step" + at, shown),
         *_growth(model),
     ]
@@ -89,9 +89,7 @@ def _times(caption: str, rows: Sequence[Trial], of: Callable[[Trial], Interval |
 def _memory(caption: str, rows: Sequence[Trial]) -> Bars | None:
     groups = _grouped(
         rows,
-        lambda row: (
-            None if row.peak_bytes is None else _bar(row, row.peak_bytes, size(row.peak_bytes))
-        ),
+        lambda row: None if row.peak_bytes is None else _bar(row, row.peak_bytes, size(row.peak_bytes)),
     )
     if _count(groups) < 2:
         return None
@@ -99,12 +97,20 @@ def _memory(caption: str, rows: Sequence[Trial]) -> Bars | None:
     return Bars(caption, "Shorter leaves more room for a larger batch.", groups, most)
 
 
+def _relative(error: float) -> str:
+    """Return an error as text: "3.1 × 10⁻⁷"."""
+    if error == 0:
+        return "exact"
+    digits, _, power = f"{error:.1e}".partition("e")
+    return f"{digits} × {power_of_ten(int(power))}" if int(power) < -2 else f"{error:.2g}"
+
+
 def _errors(caption: str, rows: Sequence[Trial], of: Callable[[Trial], float | None]) -> Bars | None:
     def bar(row: Trial) -> Bar | None:
         error = of(row)
         if error is None or not math.isfinite(error):
             return None
-        return _bar(row, error, "exact" if error == 0 else f"{error:.1e}")
+        return _bar(row, error, _relative(error))
 
     groups = _grouped(rows, bar)
     values = [bar.value for _, bars in groups for bar in bars if bar.value > 0]
@@ -114,7 +120,9 @@ def _errors(caption: str, rows: Sequence[Trial], of: Callable[[Trial], float | N
     most = 10.0 ** math.ceil(math.log10(max(values)))
     if most <= least:
         most = least * 10
-    about = "Relative error on a scale of powers of ten: a dot further left is nearer to the exact result."
+    about = (
+        "Relative error against float64, on a scale of powers of ten: a dot further left is nearer to the exact result."
+    )
     return Bars(caption, about, groups, most, least, "log")
 
 
@@ -122,9 +130,7 @@ def _shares(caption: str, rows: Sequence[Trial]) -> Bars | None:
     groups = _grouped(
         rows,
         lambda row: (
-            None
-            if row.attention_share is None
-            else _bar(row, row.attention_share, f"{row.attention_share:.0%}")
+            None if row.attention_share is None else _bar(row, row.attention_share, f"{row.attention_share:.0%}")
         ),
     )
     about = "The whole width is the whole step: a faster attention can save no more than its bar."
@@ -135,12 +141,14 @@ class _Cost(NamedTuple):
     caption: str
     text: Callable[[float], str]
     of: Callable[[Trial], Interval | int | None]
+    base: int = 10
+    factors: tuple[int, ...] = (1, 2, 5)  # the marks are these times powers of the base
 
 
 _COSTS: dict[str, _Cost] = {
     "step": _Cost("Time of a training step and the image size", milliseconds, lambda row: row.step_ms),
     "forward": _Cost("Time of a forward pass and the image size", milliseconds, lambda row: row.forward_ms),
-    "memory": _Cost("Memory of a training step and the image size", size, lambda row: row.peak_bytes),
+    "memory": _Cost("Memory of a training step and the image size", size, lambda row: row.peak_bytes, 2, (1,)),
 }
 
 
@@ -154,13 +162,11 @@ def _growth(rows: Sequence[Trial]) -> list[Curves]:
             if g.cost == name
         )
         if curves:
-            made.append(Curves(cost.caption, _READ_POWER, curves, _ticks(curves, cost.text)))
+            made.append(Curves(cost.caption, _READ_POWER, curves, _ticks(curves, cost)))
     return made
 
 
-_READ_POWER = (
-    "Both scales are logarithmic, so a straight line is a power of the image's side: 2 grows as the pixels, 4 as attention over all pixels."
-)
+_READ_POWER = "Both scales are logarithmic, so a straight line is a power of the image's side: 2 grows as the pixels, 4 as attention over all pixels."
 
 
 def _points(rows: Sequence[Trial], backend: str, dtype: str, cost: _Cost) -> tuple[Point, ...]:
@@ -176,18 +182,17 @@ def _points(rows: Sequence[Trial], backend: str, dtype: str, cost: _Cost) -> tup
     return tuple(points[x] for x in sorted(points))
 
 
-def _ticks(curves: Iterable[Curve], text: Callable[[float], str]) -> tuple[tuple[float, str], ...]:
-    """Return the marks of the cost: 1, 2 and 5 times powers of ten that enclose all values; at most about five."""
+def _ticks(curves: Iterable[Curve], cost: _Cost) -> tuple[tuple[float, str], ...]:
+    """Return the marks of the cost that enclose all values; at most about five."""
     values = [v for curve in curves for p in curve.points for v in (p.value, p.low, p.high) if v]
     low, high = min(values), max(values)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    below = max((mark for mark in marks if mark <= low), default=marks[0])
-    above = min((mark for mark in marks if mark >= high), default=marks[-1])
-    if above <= below:
-        above = below * 2
-    chosen = [mark for mark in marks if below <= mark <= above] or [below]
-    step = math.ceil(len(chosen) / 5)
-    kept = [*chosen[:-1:step], chosen[-1]] if len(chosen) > 1 else [below, above]
-    return tuple((mark, text(mark)) for mark in kept)
-
+    powers = range(math.floor(math.log(low, cost.base)) - 1, math.ceil(math.log(high, cost.base)) + 2)
+    marks = [factor * float(cost.base) ** power for power in powers for factor in cost.factors]
+    first = max(i for i, mark in enumerate(marks) if mark <= low)
+    last = next(i for i, mark in enumerate(marks) if mark >= high and i > first)
+    chosen = marks[first : last + 1]
+    step = math.ceil((len(chosen) - 1) / 4)
+    kept = [*chosen[:-1:step], chosen[-1]]
+    if len(kept) > 2 and last - first - (len(kept) - 2) * step < step / 2:
+        del kept[-2]  # too near to the last one for its text
+    return tuple((mark, cost.text(mark)) for mark in kept)

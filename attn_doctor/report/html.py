@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     import jinja2
 
 _MARKS = {"good": "✓", "bad": "×", "warn": "!"}
-_DASHES = ("", "7 3", "2 3", "9 3 2 3", "5 2", "1 3", "12 3", "6 2 2 2")  # a curve is told by its dashes too, not by its colour alone
+_DASHES = (
+    "",
+    "7 3",
+    "2 3",
+    "9 3 2 3",
+    "5 2",
+    "1 3",
+    "12 3",
+    "6 2 2 2",
+)  # a curve is told by its dashes too, not by its colour alone
 
 
 def render(blocks: Iterable[Block], title: str, pictures: Iterable[Picture] = ()) -> str:
@@ -52,7 +61,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals.update(filled=_filled, dashes=_DASHES, marks={**dict.fromkeys(("", "dim", "strong"), ""), **_MARKS})
+    environment.globals.update(
+        filled=_filled, dashes=_DASHES, marks={**dict.fromkeys(("", "dim", "strong"), ""), **_MARKS}
+    )
     return environment
 
 

@@ -5,7 +5,7 @@ A link says what is there, what it needs from the links before it, and what it o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.cuda import driver_needed
@@ -129,7 +129,9 @@ def _cuda(facts: Facts) -> Link:
     torch = facts.torch
     has_gpu = nvidia_present(facts) is True
     if torch.version is None:
-        return Link("CUDA", "unknown" if has_gpu else "not needed", "", because="it comes with torch, which is not here")
+        return Link(
+            "CUDA", "unknown" if has_gpu else "not needed", "", because="it comes with torch, which is not here"
+        )
     if isinstance(torch.hip, str):
         return Link("ROCm", _seen_by_torch(facts), f"{torch.hip}, inside torch", needs=("an AMD GPU",))
     if facts.system.os == "darwin" and torch.cuda is None:
@@ -178,10 +180,12 @@ def _torch(facts: Facts) -> Link:
         (b for b in (facts.binaries if isinstance(facts.binaries, tuple) else ()) if b.module == "torch._C"), None
     )
     glibc = (f"glibc {compiled.glibc} or newer",) if compiled and isinstance(compiled.glibc, str) else ()
-    abi = {True: ("C++11 ABI",), False: ("old C++ ABI",)}.get(torch.cxx11_abi is True, ()) if isinstance(torch.cxx11_abi, bool) else ()
+    abi = ("C++11 ABI",) if torch.cxx11_abi is True else ("old C++ ABI",) if torch.cxx11_abi is False else ()
     link = Link("torch", "good", torch.version, glibc, (f"torch {torch.version.partition('+')[0]}", *abi))
     if torch.importable is False:
-        return link._replace(state="stopped", because=_first_line(message(torch.fault)) if torch.fault else "it does not import")
+        return link._replace(
+            state="stopped", because=_first_line(message(torch.fault)) if torch.fault else "it does not import"
+        )
     if torch.importable is True:
         return link
     return link._replace(state="unknown", because=_why(torch.importable, "its import was not tried"))
@@ -189,30 +193,43 @@ def _torch(facts: Facts) -> Link:
 
 def _extensions(facts: Facts, goal: Goal) -> Link:
     """Return the compiled packages beside torch: torchvision, flash-attn and others that were imported."""
-    parts, needs, failed, worked = [], [], [], False
-    for attempt in _of_place(facts, "extensions"):
-        version = _version(facts, attempt)
-        if attempt.ok is False:
-            failed.append(f"{attempt.module}: {message(attempt.fault) if attempt.fault else 'it does not import'}")
-        worked = worked or attempt.ok is True
-        if "." not in attempt.module and not attempt.module.endswith("_cuda"):
-            parts.append(" ".join(filter(None, (attempt.module, version))))
+    attempts, name = _of_place(facts, "extensions"), "Extensions"
+    whole = [
+        a for a in attempts if "." not in a.module and not a.module.endswith("_cuda")
+    ]  # no part of another package
+    absent = flash_attn(facts) == "absent" and facts.flash_attention.fa3 is None and facts.flash_attention.fa4 is None
+    has = _listed(*(" ".join(filter(None, (a.module, _version(facts, a)))) for a in whole))
+    if not has and isinstance(facts.flash_attention.version, str):
+        has = f"flash-attn {facts.flash_attention.version}"
+    because = "flash-attn is not installed" if absent and goal is Goal.FLASH_ATTN else ""
+    link = Link(name, "good", has, tuple(_built_for(facts)), ("operators for images and attention",), because)
+    failed = next((a for a in attempts if a.ok is False), None)
+    if failed:
+        return link._replace(state="stopped", because=_failure(failed))
+    if any(a.ok is True for a in attempts):
+        return link
+    if isinstance(facts.imports, Unknown):
+        return link._replace(state="unknown", because=facts.imports.why)
+    if not has and absent:
+        return link._replace(state="not needed", has="none", offers=())
+    return link._replace(state="unknown", because=because or "their import was not tried")
+
+
+def _built_for(facts: Facts) -> Iterator[str]:
+    """Yield the torch that an extension was built for, as far as its name or its file says it."""
     flash = facts.flash_attention
     if isinstance(flash.wheel_torch, str):
-        needs.append(f"flash-attn: torch {flash.wheel_torch}" + (f", CUDA {flash.wheel_cuda}" if isinstance(flash.wheel_cuda, str) else ""))
+        cuda = f", CUDA {flash.wheel_cuda}" if isinstance(flash.wheel_cuda, str) else ""
+        yield f"flash-attn: torch {flash.wheel_torch}{cuda}"
     for binary in facts.binaries if isinstance(facts.binaries, tuple) else ():
         if isinstance(binary.built_for_torch, str) and binary.module.startswith("torchvision"):
-            needs.append(f"torchvision: {binary.built_for_torch}")
-    absent = flash_attn(facts) == "absent" and flash.fa3 is None and flash.fa4 is None
-    because = "flash-attn is not installed" if absent and goal is Goal.FLASH_ATTN else ""
-    has = _listed(*parts) or ("none" if absent else _text(flash.version) and f"flash-attn {flash.version}")
-    if failed:
-        return Link("Extensions", "stopped", has, tuple(needs), because=_first_line(failed[0]))
-    if worked:
-        return Link("Extensions", "good", has, tuple(needs), ("operators for images and attention",), because)
-    if isinstance(facts.imports, Unknown):
-        return Link("Extensions", "unknown", has, tuple(needs), because=facts.imports.why)
-    return Link("Extensions", "unknown" if has != "none" else "not needed", has, tuple(needs), because=because)
+            yield f"torchvision: {binary.built_for_torch}"
+
+
+def _failure(attempt: Import) -> str:
+    """Return how an import failed, in one short line: "cv2: ImportError: libGL.so.1 ..."."""
+    said = message(attempt.fault) if attempt.fault else "it does not import"
+    return _first_line(f"{attempt.module}: {said}")
 
 
 def _of_place(facts: Facts, place: Place) -> tuple[Import, ...]:
@@ -225,9 +242,7 @@ def _version(facts: Facts, attempt: Import) -> str:
         return attempt.version
     installed = facts.packages.distributions
     wanted = attempt.module.replace("_", "-")
-    return next(
-        (_text(d.version) for d in (installed if isinstance(installed, tuple) else ()) if d.name == wanted), ""
-    )
+    return next((_text(d.version) for d in (installed if isinstance(installed, tuple) else ()) if d.name == wanted), "")
 
 
 def _ultralytics(facts: Facts) -> Link:
@@ -243,8 +258,7 @@ def _ultralytics(facts: Facts) -> Link:
     attempts = _of_place(facts, "ultralytics")
     failed = next((a for a in attempts if a.ok is False), None)
     if failed:
-        said = f"{failed.module}: {message(failed.fault)}" if failed.fault else f"{failed.module} does not import"
-        return link._replace(state="stopped", because=_first_line(said))
+        return link._replace(state="stopped", because=_failure(failed))
     if any(a.module == "ultralytics" and a.ok is True for a in attempts):
         return link
     return link._replace(state="unknown", because=_why(facts.imports, "its import was not tried"))

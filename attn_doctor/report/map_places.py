@@ -70,9 +70,7 @@ def _place(path: Sequence[str], facts: Facts) -> Place:
 def _name(section: str, rest: Sequence[str], facts: Facts) -> str | None:
     """Return the name of the module or package at a path such as imports.2.ok or packages.distributions.4."""
     kind, *rest = rest if section == "packages" and rest else ("", *rest)
-    items = (
-        getattr(facts.packages, kind, ()) if kind else facts.imports if section == "imports" else facts.binaries
-    )
+    items = getattr(facts.packages, kind, ()) if kind else facts.imports if section == "imports" else facts.binaries
     if isinstance(items, Unknown | str) or not rest or not rest[0].isdigit() or int(rest[0]) >= len(items):
         return None
     item = items[int(rest[0])]

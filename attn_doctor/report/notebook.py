@@ -34,7 +34,7 @@ class Examination(Report, frozen=True, kw_only=True):
 
         return markdown.render(self._clean()[1])
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Printer, _cycle: bool) -> None:
         import io
 
         from rich.console import Console

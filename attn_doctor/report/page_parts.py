@@ -37,7 +37,10 @@ def about(code: str) -> tuple[Block, ...]:
 def arranged(blocks: Iterable[Block]) -> Page:
     """Return the parts of a page. Without a verdict, a page keeps the order of its outline."""
     rest = list(blocks)
-    brand = rest.pop(0).text if rest and isinstance(rest[0], Heading) else "attn-doctor"
+    brand = "attn-doctor"
+    if rest and isinstance(rest[0], Heading):
+        brand = rest[0].text
+        del rest[0]
     summary = [rest.pop(0)] if rest and isinstance(rest[0], Fields) else []
     verdict = next((block for block in rest if isinstance(block, Verdict)), None)
     if verdict is not None:

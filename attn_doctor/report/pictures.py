@@ -6,7 +6,7 @@ The terminal and Markdown have no pictures: the numbers stand in the tables of t
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from attn_doctor.model import foreign_text
 from attn_doctor.report.blocks import Tone
@@ -114,6 +114,8 @@ class Curves(NamedTuple):
 
 Picture = Chain | Bars | Curves
 
+T = TypeVar("T")
+
 
 def power_of_ten(power: int) -> str:
     """Return 10 to a power as text, with raised digits."""
@@ -123,15 +125,14 @@ def power_of_ten(power: int) -> str:
 
 def neutral(picture: Picture) -> Picture:
     """Return a picture in which every text is on one line and cannot act: names of GPUs and models are foreign text."""
-    made = _neutral(picture)
-    assert isinstance(made, Chain | Bars | Curves)
-    return made
+    return _neutral(picture)
 
 
-def _neutral(value: object) -> object:
+def _neutral(value: T) -> T:
+    made: Any = value
     if isinstance(value, str):
-        return one_line(foreign_text.text(value))
-    if isinstance(value, tuple):
+        made = one_line(foreign_text.text(value))
+    elif isinstance(value, tuple):
         parts = [_neutral(item) for item in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return value
+        made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return made  # type: ignore[no-any-return]
