@@ -48,7 +48,7 @@ def platform(facts: Facts) -> str:
     system = facts.system
     if isinstance(told, str) or system.os != "linux" or not isinstance(system.kernel, str):
         return said(told)
-    return f"Linux-{system.kernel}-{said(system.machine)}-with-{libc(facts)}"
+    return f"Linux-{system.kernel}-{said(system.machine)}-with-{libc(facts).replace('-', '', 1)}"
 
 
 def python(facts: Facts) -> str:
@@ -257,7 +257,11 @@ def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
     for family in dict.fromkeys(_family(file_name(path)) for path in on_disk):
         if family not in seen:
             paths = [path for path in on_disk if _family(file_name(path)) == family]
-            yield file_name(paths[0]), "not loaded" if loaded else "not known", "; ".join(paths)
+            yield (
+                file_name(paths[0]),
+                "not loaded" if isinstance(torch.loaded, tuple) else "not known",
+                "; ".join(paths),
+            )
 
 
 def _family(name: str) -> str:
@@ -316,3 +320,11 @@ def install_kind(facts: Facts) -> str:
     if found is not None:
         return f"pip{source}" if said(found.installer) in ("pip", "uv") else f"{said(found.installer)}{source}"
     return "other"
+
+
+def weights(facts: Facts) -> str:
+    """Return the weights files that were read, with the layout of their attention."""
+    listed = facts.models
+    if isinstance(listed, Unknown):
+        return said(listed)
+    return "; ".join(f"{m.path}: {said(m.layout, 'no YOLO12 attention')}" for m in listed) or "none was named"

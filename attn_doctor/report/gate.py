@@ -46,6 +46,18 @@ class Gate:
         """Return records that are no report, as plain data without private data."""
         return redact({"data": foreign_text.plain(msgspec.to_builtins(records))}, self._own)["data"]
 
+    def typed(self, *values: tuple[Any, Any]) -> list[Any]:
+        """Return values without private data, of the same types: pairs of a value and its type. A text has one placeholder in all of them."""
+        data = {"data": [foreign_text.plain(msgspec.to_builtins(value)) for value, _ in values]}
+        kinds = [kind for _, kind in values]
+        try:
+            return [
+                msgspec.convert(one, kind) for one, kind in zip(redact(data, self._own)["data"], kinds, strict=True)
+            ]
+        except msgspec.ValidationError:  # as for a report
+            made = redact(data, self._own, words_of_records())["data"]
+            return [msgspec.convert(one, kind) for one, kind in zip(made, kinds, strict=True)]
+
     def text(self, text: str) -> str:
         """Return a text without private data, and without characters that cannot be seen."""
         return printable(self._texts.text(foreign_text.text(text)))
