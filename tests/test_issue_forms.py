@@ -120,7 +120,7 @@ FIELDS = [
     ("", "torch's file", "site-packages/torch", FOLDED),
     ("", "libraries that are loaded", "| libcudnn.so.9 | /opt/cudnn/lib/libcudnn.so.9 |", FOLDED),
     ("", "the same libraries on disk", "/usr/local/cuda/lib64/libcublas.so.12", FOLDED),
-    ("", "libraries on disk that are not loaded", "| libnccl.so.2 | not loaded |", FOLDED),
+    ("", "libraries on disk that are not loaded", "On disk, and not loaded:\n\n```text\n" + full_report.SITE + "/nvidia/nccl/lib/libnccl.so.2", FOLDED),
     ("", "where loaded and installed differ", "libcudnn.so.9 was loaded from /opt/cudnn/lib/libcudnn.so.9", FOLDED),
     ("", "relevant packages: all", "opencv-python==4.10.0.84", FOLDED),
     ("", "MSVC", "19.39.33519", FOLDED),

@@ -122,7 +122,7 @@ def test_fences_and_folded_parts_are_closed(form):
     text = "\n".join(plain)
     assert text.count("<details>") == text.count("</details>") > 5
     assert not re.search(r"(?<!`)(?<!<code>)@octocat", text)
-    assert "<!--" not in text
+    assert not re.search(r"(?<!\\)<!--", text)
 
 
 def test_the_first_screen_has_the_verdict_the_cause_the_command_and_the_trials():
@@ -143,7 +143,15 @@ def test_only_three_findings_are_open():
     findings = tuple(full_report.finding(n, severity=Severity.WARNING) for n in range(1, 6))
     made = page(full_report.report(findings=findings))
     assert [n for n in range(1, 6) if f"AD30{n}" in first_screen(made)] == [1, 2, 3]
-    assert "2 further findings" in made
+    assert "<summary>Further findings: flash-attn-undefined-symbol, flash-attn-undefined-symbol</summary>" in made
+
+
+def test_a_warning_beneath_an_error_is_folded():
+    findings = (full_report.finding(), full_report.finding(2, severity=Severity.WARNING))
+    made = page(full_report.report(findings=findings))
+    assert "AD301" in first_screen(made)
+    assert "AD302" not in first_screen(made)
+    assert "<summary>Another finding: flash-attn-undefined-symbol</summary>" in made
 
 
 def test_other_ways_and_notes_are_folded():

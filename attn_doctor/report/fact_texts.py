@@ -240,28 +240,22 @@ def file_name(path: str) -> str:
 
 
 def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, where it was loaded from, what else has this name on disk) for each library of CUDA, ROCm or OpenMP in torch's process.
-
-    A library that is on disk and was not loaded comes too; its second text says so.
-    """
+    """Yield (name, where it was loaded from, what else has this name on disk) for each library of CUDA, ROCm or OpenMP in torch's process."""
     torch = facts.torch
     loaded = torch.loaded if isinstance(torch.loaded, tuple) else ()
     on_disk = list(_on_disk(facts))
-    seen = set()
     for path in loaded:
         name = file_name(path)
         family = _family(name)
-        seen.add(family)
         others = [other for other in on_disk if _family(file_name(other)) == family and other != path]
         yield name, path, "; ".join(others)
-    for family in dict.fromkeys(_family(file_name(path)) for path in on_disk):
-        if family not in seen:
-            paths = [path for path in on_disk if _family(file_name(path)) == family]
-            yield (
-                file_name(paths[0]),
-                "not loaded" if isinstance(torch.loaded, tuple) else "not known",
-                "; ".join(paths),
-            )
+
+
+def only_on_disk(facts: Facts) -> list[str]:
+    """Return the paths of such libraries of which no copy was loaded; all of them if it is not known what was loaded."""
+    loaded = facts.torch.loaded if isinstance(facts.torch.loaded, tuple) else ()
+    seen = {_family(file_name(path)) for path in loaded}
+    return [path for path in _on_disk(facts) if _family(file_name(path)) not in seen]
 
 
 def _family(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.report import Report
 from attn_doctor.report import fact_texts as text
-from attn_doctor.report.blocks import Block, Cell, Details, Field, Fields, Listing, Notes, Table
+from attn_doctor.report.blocks import Block, Cell, Details, Field, Fields, Listing, Notes, Paragraph, Table
 
 
 def folded(report: Report) -> tuple[Details, ...]:
@@ -113,7 +113,7 @@ def _gpus(facts: Facts) -> Details:
                 ("device nodes", text.said(graphics.device_nodes)),
                 ("NVSwitch fabric", text.said(graphics.fabric_manager)),
                 ("ROCm", text.said(graphics.rocm)),
-                ("topology", "" if connected else text.said(topology, "one GPU")),
+                ("topology", "" if connected or topology == () else text.said(topology)),
             ),
             *connected,
         ),
@@ -126,12 +126,14 @@ def _libraries(facts: Facts) -> Details:
     unknown = _fields(("loaded libraries", text.said(loaded))) if isinstance(loaded, Unknown) else ()
     differ = tuple(text.differing(facts))
     table = Table("", ("library", "loaded from", "also on disk"), rows)
+    others = tuple(text.only_on_disk(facts))
     return Details(
         "CUDA libraries that were loaded, and those on disk",
         (
             *((Notes("Loaded from another place than torch's own", differ),) if differ else ()),
             *unknown,
             *((table,) if rows else ()),
+            *((Paragraph("On disk, and not loaded:" if rows else "On disk:"), Listing(others)) if others else ()),
         ),
     )
 

@@ -24,14 +24,16 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
     rest: list[Details] = []
     notes: list[Block] = []
     advice: list[Block] = []
-    hidden: list[Block] = []
+    hidden: list[Problem] = []
     ended = False  # the verdict of the report was seen: the next verdict belongs to the heading before it
     for block in blocks:
         if isinstance(block, Verdict) and not ended:
             heads.append(block)
             ended = True
         elif isinstance(block, Problem):
-            if len([p for p in problems if isinstance(p, Problem)]) < _MOST_PROBLEMS:
+            shown = [p for p in problems if isinstance(p, Problem)]
+            # beneath an error, what only warns can wait
+            if len(shown) < _MOST_PROBLEMS and not (shown and shown[0].tone == "bad" and block.tone != "bad"):
                 first, more = apart(block)
                 problems.append(first)
                 rest += more
@@ -56,9 +58,12 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
         else:
             notes.append(block)
     if hidden:
-        rest.insert(0, Details(f"{len(hidden)} further findings", tuple(hidden)))
+        names = ", ".join(block.slug for block in hidden)
+        rest.insert(
+            0, Details(f"{'Another finding' if len(hidden) == 1 else 'Further findings'}: {names}", tuple(hidden))
+        )
     heads.sort(key=lambda block: isinstance(block, Verdict))
-    return [*heads, *problems, *tables, *_without_empty_headings(advice), *notes, *about, *rest, *folded]
+    return [*heads, *problems, *tables, *about, *_without_empty_headings(advice), *notes, *rest, *folded]
 
 
 _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
