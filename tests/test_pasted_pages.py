@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -11,16 +12,25 @@ import full_report
 import msgspec
 import pytest
 
-from attn_doctor.model.facts import Distribution, Variable
-from attn_doctor.model.findings import Evidence, Severity
+from attn_doctor.cli.options import add_form
+from attn_doctor.fixes.apply import Applied
+from attn_doctor.fixes.plan import Plan, Way
+from attn_doctor.logs.reader import Log
+from attn_doctor.model.facts import Binary, ChosenPython, Distribution, Facts, Variable
+from attn_doctor.model.findings import Diagnosis, Evidence, Severity
+from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.model.report import encode
 from attn_doctor.report import markdown
 from attn_doctor.report.blocks import Details, Heading, Listing, Notes, Paragraph, Verdict
 from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.forms import FORMS, filled
+from attn_doctor.report.gate import Gate
 from attn_doctor.report.issue_outline import for_an_issue
 from attn_doctor.report.outline import outline
+from attn_doctor.report.redact import Own
 from attn_doctor.report.shortening import shortened
+from attn_doctor.trials.long_trial import Study
+from attn_doctor.wheels.proof import Proof
 
 GITHUB = 65_536  # characters of an issue
 ROOT = Path(__file__).parent.parent
@@ -204,14 +214,53 @@ def test_diagnose_of_an_unknown_error_quotes_it(tmp_path):
     assert "Errors that attn-doctor does not know" in made
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_show_fills_in_a_form(tmp_path, form):
+def test_show_fills_in_a_form(tmp_path):
     saved = tmp_path / "r.json"
     saved.write_bytes(encode(full_report.report()))
-    done = doctor("show", saved, "--markdown", "-", "--for", form)
+    done = doctor("show", saved, "--markdown", "-", "--for", "ultralytics")
     assert done.returncode == 0, done.stderr
-    for section in FORMS[form].sections:
+    for section in FORMS["ultralytics"].sections:
         assert f"## {section.label}\n" in done.stdout
+
+
+def test_the_option_has_every_form():
+    parser = argparse.ArgumentParser()
+    add_form(parser)
+    assert all(parser.parse_args(["--for", name]).form == name for name in FORMS)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--for", "tensorflow"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Diagnosis,
+        Facts,
+        tuple[Log, ...],
+        tuple[ProjectFile, ...],
+        Plan,
+        Way | None,
+        Applied | None,
+        Proof,
+        Study,
+        Facts | None,
+        ChosenPython,
+        tuple[tuple[str, tuple[Binary, ...]], ...],
+    ],
+    ids=str,
+)
+def test_records_whose_outline_is_written_can_be_made_anew_from_clean_data(kind):
+    msgspec.json.Decoder(kind)  # raises TypeError if not
+
+
+def test_blocks_are_cleaned_as_a_whole():
+    gate = Gate(Own(home="/home/zquser", user="zquser", host="zqhost"))
+    made = gate.blocks(
+        [Details("of zqhost", (Listing(("/home/zquser/x",)), Notes("", ("token=hf_" + "a1B2c3D4e5" * 4,))))]
+    )
+    assert "zq" not in str(made)
+    assert "hf_" not in str(made)
+    assert "<home>/x" in str(made)
 
 
 def test_a_form_without_markdown_is_refused_before_any_work():

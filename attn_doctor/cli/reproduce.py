@@ -74,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     def answer(gate: Gate) -> Answer:
         data = gate.records(reproduction_outline.as_data(planned, done))
-        return Answer(data, lambda: reproduction_outline.outcome(planned, without_private_data(done, gate)))
+        return Answer(data, paste=lambda: reproduction_outline.to_paste(planned, without_private_data(done, gate)))
 
     write(arguments, answer)
     if on_terminal(arguments, "log"):

@@ -58,8 +58,9 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.examination import facts_of
     from attn_doctor.model.facts import Facts
     from attn_doctor.report.formats import Answer
+    from attn_doctor.report.issue_outline import for_an_issue
     from attn_doctor.report.wheels_outline import outline
-    from attn_doctor.wheels.answer import Answered, Wanted, answer, key_for
+    from attn_doctor.wheels.answer import Wanted, answer, key_for
 
     check_outputs(arguments)
     if arguments.prove:
@@ -86,8 +87,12 @@ def execute(arguments: argparse.Namespace) -> int:
             found = answer(wanted, facts, seen=seen, notes=notes)
         else:
             found = answer(wanted, facts)
-    said = ((found, Answered), (facts, Facts | None))
-    write(arguments, lambda gate: Answer(gate.records(found), lambda: outline(*gate.typed(*said))))
+
+    def written(gate: Gate) -> Answer:
+        (about,) = gate.typed((facts, Facts | None))  # the commands are made of these
+        return Answer(gate.records(found), paste=lambda: for_an_issue(gate.blocks(outline(found, about))))
+
+    write(arguments, written)
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
     return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attn_doctor.report.blocks import Block, Details, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.blocks import Block, Cure, Details, Fields, Heading, Notes, Problem, Table, Verdict
 
 _MOST_PROBLEMS = 3  # on the first screen
 _EVIDENCE = 4  # lines under a problem
@@ -49,7 +49,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             (advice if ended else heads).append(block)
         elif isinstance(block, Notes) and (len(block.items) > _FEW or block.title in _FOLDED):
             rest.append(Details(f"{block.title} ({len(block.items)})", (Notes("", block.items),)))
-        elif isinstance(block, Notes) and block.title == "Not recognised":
+        elif isinstance(block, Cure) or (isinstance(block, Notes) and block.title in _IN_FRONT):
             problems.append(block)
         elif isinstance(block, Details):
             rest.append(block)
@@ -66,6 +66,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
     return [*heads, *problems, *tables, *about, *_without_empty_headings(advice), *notes, *rest, *folded]
 
 
+_IN_FRONT = frozenset({"Not recognised", "Root causes"})
 _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
 
 

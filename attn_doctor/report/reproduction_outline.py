@@ -9,8 +9,9 @@ from typing import Any
 
 from attn_doctor.logs.stated_facts import facts_of_logs
 from attn_doctor.model.findings import Diagnosis
-from attn_doctor.report.blocks import Block, Heading, Listing, Notes, Verdict
+from attn_doctor.report.blocks import Block, Details, Heading, Listing, Notes, Verdict
 from attn_doctor.report.gate import Gate
+from attn_doctor.report.issue_outline import for_an_issue
 from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import ReproductionPlan
 from attn_doctor.reproduction.reproduce import Reproduction, read
@@ -58,6 +59,13 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
     if done.kept:
         blocks.append(Notes("Kept", (done.kept,)))
     return blocks
+
+
+def to_paste(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
+    """Return the outcome for an issue: what was printed is folded, behind the rest."""
+    rest = outcome(plan, done)[2 if done.log else 0 :]  # without the heading and the log
+    printed = (Listing(tuple(_shortened(done.log))),) if done.log else ()
+    return [*for_an_issue(rest), *([Details("What it printed", printed)] if printed else [])]
 
 
 def without_private_data(done: Reproduction, gate: Gate) -> Reproduction:
