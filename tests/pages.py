@@ -11,6 +11,7 @@ from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import AttentionCalls, Gain, Interval, Trial, TrialRun, Trials
 from attn_doctor.report import illustrated
+from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.gate import Gate
 from attn_doctor.report.outline import outline
 
@@ -124,4 +125,4 @@ def page(report: Report) -> str:
     """Return the page as `check --html` writes it."""
     gate = Gate()
     clean = gate.report(report)
-    return gate.finished(illustrated.page(clean, outline(clean), "attn-doctor report"), "page.html").decode()
+    return gate.finished(illustrated.page(clean, outline(clean), folded(clean), "attn-doctor report"), "page.html").decode()

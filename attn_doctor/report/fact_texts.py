@@ -48,7 +48,7 @@ def platform(facts: Facts) -> str:
     system = facts.system
     if isinstance(told, str) or system.os != "linux" or not isinstance(system.kernel, str):
         return said(told)
-    return f"Linux-{system.kernel}-{said(system.machine)}-with-{libc(facts)}"
+    return f"Linux-{system.kernel}-{said(system.machine)}-with-{libc(facts).replace('-', '', 1)}"
 
 
 def python(facts: Facts) -> str:
@@ -240,24 +240,22 @@ def file_name(path: str) -> str:
 
 
 def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, where it was loaded from, what else has this name on disk) for each library of CUDA, ROCm or OpenMP in torch's process.
-
-    A library that is on disk and was not loaded comes too; its second text says so.
-    """
+    """Yield (name, where it was loaded from, what else has this name on disk) for each library of CUDA, ROCm or OpenMP in torch's process."""
     torch = facts.torch
     loaded = torch.loaded if isinstance(torch.loaded, tuple) else ()
     on_disk = list(_on_disk(facts))
-    seen = set()
     for path in loaded:
         name = file_name(path)
         family = _family(name)
-        seen.add(family)
         others = [other for other in on_disk if _family(file_name(other)) == family and other != path]
         yield name, path, "; ".join(others)
-    for family in dict.fromkeys(_family(file_name(path)) for path in on_disk):
-        if family not in seen:
-            paths = [path for path in on_disk if _family(file_name(path)) == family]
-            yield file_name(paths[0]), "not loaded" if loaded else "not known", "; ".join(paths)
+
+
+def only_on_disk(facts: Facts) -> list[str]:
+    """Return the paths of such libraries of which no copy was loaded; all of them if it is not known what was loaded."""
+    loaded = facts.torch.loaded if isinstance(facts.torch.loaded, tuple) else ()
+    seen = {_family(file_name(path)) for path in loaded}
+    return [path for path in _on_disk(facts) if _family(file_name(path)) not in seen]
 
 
 def _family(name: str) -> str:
@@ -316,3 +314,11 @@ def install_kind(facts: Facts) -> str:
     if found is not None:
         return f"pip{source}" if said(found.installer) in ("pip", "uv") else f"{said(found.installer)}{source}"
     return "other"
+
+
+def weights(facts: Facts) -> str:
+    """Return the weights files that were read, with the layout of their attention."""
+    listed = facts.models
+    if isinstance(listed, Unknown):
+        return said(listed)
+    return "; ".join(f"{m.path}: {said(m.layout, 'no YOLO12 attention')}" for m in listed) or "none was named"

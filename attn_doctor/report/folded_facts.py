@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.report import Report
 from attn_doctor.report import fact_texts as text
-from attn_doctor.report.blocks import Block, Cell, Details, Field, Fields, Listing, Notes, Table
+from attn_doctor.report.blocks import Block, Cell, Details, Field, Fields, Listing, Notes, Paragraph, Table
 
 
 def folded(report: Report) -> tuple[Details, ...]:
@@ -74,7 +74,8 @@ def _torch(facts: Facts) -> Details:
                 "GPUs that it sees",
                 text.said(devices)
                 if isinstance(devices, Unknown)
-                else ", ".join(f"{d.index}: {d.name} (sm {text.said(d.compute_capability)})" for d in devices) or "none",
+                else ", ".join(f"{d.index}: {d.name} (sm {text.said(d.compute_capability)})" for d in devices)
+                or "none",
             ),
             ("cuDNN", text.said(torch.cudnn)),
             ("HIP runtime", text.said(torch.hip_runtime)),
@@ -112,7 +113,7 @@ def _gpus(facts: Facts) -> Details:
                 ("device nodes", text.said(graphics.device_nodes)),
                 ("NVSwitch fabric", text.said(graphics.fabric_manager)),
                 ("ROCm", text.said(graphics.rocm)),
-                ("topology", "" if connected else text.said(topology, "one GPU")),
+                ("topology", "" if connected or topology == () else text.said(topology)),
             ),
             *connected,
         ),
@@ -125,12 +126,14 @@ def _libraries(facts: Facts) -> Details:
     unknown = _fields(("loaded libraries", text.said(loaded))) if isinstance(loaded, Unknown) else ()
     differ = tuple(text.differing(facts))
     table = Table("", ("library", "loaded from", "also on disk"), rows)
+    others = tuple(text.only_on_disk(facts))
     return Details(
         "CUDA libraries that were loaded, and those on disk",
         (
             *((Notes("Loaded from another place than torch's own", differ),) if differ else ()),
             *unknown,
             *((table,) if rows else ()),
+            *((Paragraph("On disk, and not loaded:" if rows else "On disk:"), Listing(others)) if others else ()),
         ),
     )
 
@@ -257,7 +260,9 @@ def _processor(facts: Facts) -> Details:
 
 
 def _examination(report: Report) -> Details:
-    runs = tuple(f"{run.name}: {run.seconds:.2f} s" + (f" ({run.note})" if run.note else "") for run in report.facts.probes)
+    runs = tuple(
+        f"{run.name}: {run.seconds:.2f} s" + (f" ({run.note})" if run.note else "") for run in report.facts.probes
+    )
     return Details(
         "The examination itself",
         (

@@ -8,7 +8,6 @@ from attn_doctor.model.report import Report
 from attn_doctor.report import html
 from attn_doctor.report.blocks import Block, Details
 from attn_doctor.report.charts import charts
-from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.machine_map import machine_map
 from attn_doctor.report.page_parts import about
 from attn_doctor.report.pictures import Picture
@@ -19,19 +18,14 @@ def pictures(report: Report) -> tuple[Picture, ...]:
     return (machine_map(report), *charts(report.trials))
 
 
-def page(report: Report, blocks: Iterable[Block], title: str) -> str:
-    """Return the whole page of a report. `blocks`: its outline. Private data are taken out already."""
-    return html.render(_with_details(report, blocks), title, pictures(report))
+def page(report: Report, blocks: Iterable[Block], folded: Iterable[Details], title: str) -> str:
+    """Return the whole page of a report. `blocks`: its outline, `folded`: its facts. Private data are taken out already."""
+    return html.render((*blocks, *_pages(report), *folded), title, pictures(report))
 
 
-def cell(report: Report, blocks: Iterable[Block]) -> str:
-    """Return a report for a cell of a notebook. `blocks`: its outline."""
-    return html.cell(_with_details(report, blocks), pictures(report))
-
-
-def _with_details(report: Report, blocks: Iterable[Block]) -> tuple[Block, ...]:
-    own = tuple(block for block in blocks if not isinstance(block, Details))
-    return (*own, *_pages(report), *folded(report))
+def cell(report: Report, blocks: Iterable[Block], folded: Iterable[Details]) -> str:
+    """Return a report for a cell of a notebook. The arguments are those of `page`."""
+    return html.cell((*blocks, *_pages(report), *folded), pictures(report))
 
 
 def _pages(report: Report) -> tuple[Details, ...]:

@@ -19,6 +19,7 @@ from attn_doctor.report.blocks import (
     Verdict,
     neutral,
 )
+from attn_doctor.report.shortening import shortened
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#&~$"})
 # GitHub and GitLab write to a person, and link an issue, wherever a page has such a word: https://docs.github.com/get-started/writing-on-github.
@@ -40,8 +41,18 @@ def escape(text: str) -> str:
     return text if listed is None else f"{text[: listed.end()]}\\{text[listed.end() :]}"
 
 
-def render(blocks: Iterable[Block]) -> str:
-    return "\n".join(line for block in neutral(blocks) for line in _lines(block)) + "\n"
+# GitHub refuses a text of more than 65,536 characters. What the gate replaces in the finished page may be longer than it was.
+LONGEST = 58_000
+
+
+def render(blocks: Iterable[Block], most: int = LONGEST) -> str:
+    """Return the page, in at most `most` characters: if it is longer, folded parts are cut, and the last line says which."""
+    short = shortened(list(neutral(blocks)), most, lambda block: len(_text(block)))
+    return "".join(map(_text, short))[:most]
+
+
+def _text(block: Block) -> str:
+    return "".join(f"{line}\n" for line in _lines(block))
 
 
 def _lines(block: Block) -> list[str]:
@@ -64,7 +75,8 @@ def _lines(block: Block) -> list[str]:
         return [_fenced("\n".join(block.lines), "text"), ""]
     if isinstance(block, Details):
         return _details(block)
-    return [f"**{escape(block.title)}**", "", *[f"- {escape(item)}" for item in block.items], ""]
+    title = [f"**{escape(block.title)}**", ""] if block.title else []
+    return [*title, *[f"- {escape(item)}" for item in block.items], ""]
 
 
 def _details(block: Details) -> list[str]:
@@ -79,9 +91,10 @@ def _problem(block: Problem) -> list[str]:
     lines = [f"### {escape(block.mark)} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
     page = f" · [what this is]({block.docs})" if block.docs else ""
     lines += [f"_{escape(block.qualifiers)}_{page}", ""]
-    lines += [f"- because: {escape(text)}" for text in block.evidence]
-    lines += [f"- with it: {escape(text)}" for text in block.consequences]
-    lines.append("")
+    if block.evidence:
+        lines += ["Because:", "", _fenced("\n".join(" ".join(text.split()) for text in block.evidence), "text"), ""]
+    if block.consequences:
+        lines += [*(f"- with it: {escape(text)}" for text in block.consequences), ""]
     for index, cure in enumerate(block.cures):
         word = "The report says" if cure.said else "Do" if index == 0 else "Or"
         lines += [f"{word}: {escape(cure.title)}", "", fence(cure.commands), ""]

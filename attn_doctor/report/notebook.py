@@ -25,9 +25,10 @@ class Examination(Report, frozen=True, kw_only=True):
 
     def _repr_html_(self) -> str:
         from attn_doctor.report import illustrated
+        from attn_doctor.report.folded_facts import folded
 
         clean, blocks = self._clean()
-        return illustrated.cell(clean, blocks)
+        return illustrated.cell(clean, blocks, folded(clean))
 
     def _repr_markdown_(self) -> str:
         from attn_doctor.report import markdown
