@@ -9,7 +9,6 @@ argparse prints the whole usage and its own words. Here an error is two lines, a
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +69,8 @@ _BY_ENDING = {
 
 def near(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` probably stands for; None if no word is near. Upper and lower case are the same."""
+    import difflib
+
     by_lower = {one.lower(): one for one in known}
     lower = word.lower()
     if lower in by_lower:
