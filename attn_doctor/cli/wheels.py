@@ -103,8 +103,8 @@ def _prove(arguments: argparse.Namespace) -> int:
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write
-    from attn_doctor.errors import Refused
     from attn_doctor.examination import facts_of
+    from attn_doctor.examination.inputs import check_there
     from attn_doctor.model.facts import Facts
     from attn_doctor.report.formats import Answer
     from attn_doctor.report.wheel_proof_outline import outline
@@ -117,9 +117,9 @@ def _prove(arguments: argparse.Namespace) -> int:
     key_for(wanted, None)  # a GPU that is not known ends the command before anything is fetched
     with Progress() as progress:
         path, changed = Path(arguments.prove), None
-        if "://" not in arguments.prove and not path.is_file():
-            raise Refused(f"there is no file {arguments.prove}")
-        if "://" in arguments.prove:
+        if "://" not in arguments.prove:
+            check_there(arguments.prove)
+        else:
             progress.say("fetching the wheel; nothing of it is unpacked")
             fetched = quarantine.fetch(arguments.prove, progress.say)
             path, changed = fetched.path, fetched.changed

@@ -53,7 +53,7 @@ def read_texts(paths: Iterable[str]) -> Texts:
     paths = tuple(paths)
     for path in paths:
         if path != "-":
-            _read_status(path)
+            check_there(path)
     reader = log_reader()
     found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
     return Texts(
@@ -93,8 +93,8 @@ def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
         raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
 
 
-def _read_status(path: str) -> None:
-    """Raise Unreadable if there is no such file: the reader takes a second to make, and its user should not wait for that sentence."""
+def check_there(path: str) -> None:
+    """Raise Unreadable if there is no such file: what comes before it is read takes a second, and nobody should wait for that sentence."""
     try:
         Path(path).stat()
     except (OSError, ValueError) as error:
