@@ -11,24 +11,25 @@ TYPE_CHECKING = False  # `import typing` would take longer than all the rest of 
 if TYPE_CHECKING:
     from typing import Any
 
-    from attn_doctor.model.report import Report
     from attn_doctor.prescription.prescribe import Attention
     from attn_doctor.prescription.prescribed import Prescribed
+    from attn_doctor.report.notebook import Examination
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "attention", "examine"]
 
 
-def examine(**options: "Any") -> "Report":
-    """Examine a target and return the report; nothing is printed.
+def examine(**options: "Any") -> "Examination":
+    """Examine a target and return the report; nothing is printed. As the last line of a notebook's cell, the report shows itself.
 
     The options are the fields of `attn_doctor.examination.Options`: target, goal, static, trial, trials, logs, facts,
     timeout, fail_on, ignore, environ. Raises ValueError for a request that cannot be met and
     `attn_doctor.errors.NoAnswer`, a RuntimeError, for a target that does not answer or is not a Python.
     """
     from attn_doctor.examination import Options, examine_for_a_program
+    from attn_doctor.report.notebook import shown
 
-    return examine_for_a_program(Options(**options))
+    return shown(examine_for_a_program(Options(**options)))
 
 
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":

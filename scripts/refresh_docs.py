@@ -33,6 +33,8 @@ def with_help(page: Path) -> bytes:
 
 
 def made() -> dict[Path, bytes]:
+    from attn_doctor.cli import parser
+    from attn_doctor.cli.manual import page as manual
     from attn_doctor.failure_modes import ALL
     from attn_doctor.model.report import schema
     from attn_doctor.report import pages
@@ -40,6 +42,7 @@ def made() -> dict[Path, bytes]:
     folder = ROOT / "docs" / "failure-modes"
     return {
         **{page: with_help(page) for page in (ROOT / "README.md", ROOT / "docs" / "commands.md")},
+        ROOT / "docs" / "attn-doctor.1": manual(parser()).encode(),
         ROOT / "docs" / "report.schema.json": schema(),
         folder / "README.md": pages.index(ALL).encode(),
         **{folder / f"{module.MODE.slug}.md": pages.markdown(module).encode() for module in ALL},

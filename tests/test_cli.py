@@ -67,7 +67,7 @@ def test_the_readme_and_the_generated_docs_are_fresh():
         (["--json", "-", "--markdown", "-"], "only one output can go to standard output"),
         (["--log", "/nowhere/build.log"], "/nowhere/build.log cannot be read"),
         (["--static", "--no-trial"], "not allowed with argument"),
-        (["--goal", "fly"], "invalid choice"),
+        (["--goal", "fly"], "--goal is train or flash-attn, not 'fly'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

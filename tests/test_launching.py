@@ -285,7 +285,7 @@ def test_a_closed_pipe_ends_the_program():
     [
         ([], 2, "name a program to run. For example"),
         (["--"], 2, "name a program to run. For example"),
-        (["--attention", "flash", "--", "true"], 2, "'flash' is no attention to exchange: use auto, eager, sdpa,"),
+        (["--attention", "flash", "--", "true"], 2, "'flash' is no attention to exchange: did you mean sdpa-flash?"),
         (["--attention", "compile", "--", "true"], 2, "compile=True"),
         (["--", "no-such-program"], 127, "there is no program no-such-program"),
         (["--", "/"], 126, "/ cannot be executed: Permission denied"),

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from attn_doctor import __version__
+from attn_doctor.cli.usage import Parser
 from attn_doctor.errors import FINDINGS, INTERNAL, INTERRUPTED, NOT_EXAMINED, OK, USAGE, AttnDoctorError
 from attn_doctor.model.report import Broken, Stopped
 
@@ -27,34 +28,44 @@ DESCRIPTION = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+# `run` and `mcp` have all the time that their programs need; the others look at nothing.
+_UNLIMITED = ("completion", "help", "mcp", "run")
+
+
+def parser() -> Parser:
     """Return the parser of the whole command line. Command modules import nothing heavy before they are executed."""
     from attn_doctor.cli import (
         check,
         compare,
+        completion,
         diagnose,
         explain,
         fix,
+        help,  # noqa: A004 - the module has the name of its command
         inspect,
         launch,
         listing,
+        mcp,
         reproduce,
         show,
         trial,
         wheels,
     )
 
-    made = _Parser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
+    made = Parser(prog="attn-doctor", description=DESCRIPTION, formatter_class=_formatter())
     made.add_argument("-V", "--version", action="version", version=f"attn-doctor {__version__}")
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for module in (
         check,
         compare,
+        completion,
         diagnose,
         explain,
         fix,
+        help,
         inspect,
         listing,
+        mcp,
         reproduce,
         launch,
         show,
@@ -64,8 +75,11 @@ def parser() -> argparse.ArgumentParser:
         module.register(commands, made.formatter_class)
     from attn_doctor.cli.total_timeout import add_total_timeout
 
+    made.set_defaults(execute=help.begin)
+    made.siblings = commands.choices
     for name, command in commands.choices.items():
-        if name != "run":  # the program that it starts has all the time that it needs
+        command.siblings = commands.choices
+        if name not in _UNLIMITED:
             add_total_timeout(command)
     return made
 
@@ -79,15 +93,6 @@ def _formatter() -> type[argparse.HelpFormatter]:
     return _Plain
 
 
-class _Parser(argparse.ArgumentParser):
-    """Quote a wrong argument without what it could do on a terminal."""
-
-    def error(self, message: str) -> NoReturn:
-        from attn_doctor.system.printable import printable
-
-        super().error(printable(message))
-
-
 class _Plain(argparse.HelpFormatter):
     def __init__(self, prog: str, **options: int) -> None:
         super().__init__(
@@ -98,6 +103,7 @@ class _Plain(argparse.HelpFormatter):
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code. Raises nothing: all exceptions that end a command are caught here."""
     from attn_doctor import child
+    from attn_doctor.cli import completion
     from attn_doctor.system import failure, processes, streams
 
     streams.prepare()
@@ -108,7 +114,10 @@ def run(argv: Sequence[str]) -> int:
             signal.signal(number, _stopped)
     timeout = None
     try:
-        arguments = parser().parse_args(argv)
+        made = parser()
+        if completion.asked():
+            completion.complete(made)
+        arguments = made.parse_args(argv)
         timeout = _total_timeout(arguments)
         code: int = arguments.execute(arguments)
         _say_what_was_lost()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on, whole
+from attn_doctor.cli.options import add_fail_on, add_form, add_gpu, add_outputs, add_target, examination, fail_on, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -61,6 +61,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "--facts", metavar="FILE", help="judge the facts in this file (or in a report) instead of this machine"
     )
     add_outputs(parser)
+    add_form(parser)
     add_fail_on(parser)
     parser.add_argument(
         "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"
@@ -76,6 +77,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal
     from attn_doctor.model.trials import TrialOptions
+    from attn_doctor.trials.plan import check as check_trials
 
     check_outputs(arguments)
     check_names(arguments.ignore)
@@ -98,6 +100,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
     )
+    check_trials(options.trials)  # before anything is examined
     with Progress() as progress:
         report = examine(options, progress.say)
     show(report, arguments)

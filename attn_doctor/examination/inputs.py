@@ -50,6 +50,10 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 def read_texts(paths: Iterable[str]) -> Texts:
     """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
+    paths = tuple(paths)
+    for path in paths:
+        if path != "-":
+            check_there(path)
     reader = log_reader()
     found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
     return Texts(
@@ -87,6 +91,14 @@ def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
             return reading(stream, foreign_text.text(path))
     except OSError as error:
         raise Unreadable(f"{_name(path)} cannot be read: {error.strerror or error}") from error
+
+
+def check_there(path: str) -> None:
+    """Raise Unreadable if there is no such file: what comes before it is read takes a second, and nobody should wait for that sentence."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{_name(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def read_file(path: str) -> bytes:

@@ -43,7 +43,11 @@ def _from_folders() -> tuple[Module, ...]:
 
 
 class UnknownName(Refused):
-    """Say that no failure mode has this code or slug. The text is one sentence for the user."""
+    """Say that no failure mode has this code or slug. The text is one sentence for the user. `near`: the name that was probably meant."""
+
+    def __init__(self, text: str, near: str | None = None) -> None:
+        super().__init__(text)
+        self.near = near
 
 
 def find(name: str) -> Module:
@@ -58,7 +62,7 @@ def find(name: str) -> Module:
     known = [m.MODE.slug for m in ALL] + [m.MODE.code for m in ALL]
     close = difflib.get_close_matches(name.lower(), known, 1) or difflib.get_close_matches(name.upper(), known, 1)
     hint = f"; did you mean {close[0]}?" if close else "; `attn-doctor list` shows all"
-    raise UnknownName(f"no failure mode is called {name!r}{hint}")
+    raise UnknownName(f"no failure mode is called {name!r}{hint}", close[0] if close else None)
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -17,7 +17,6 @@ from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.logs.stated_facts import is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
-    DOCS,
     Certainty,
     Confidence,
     Diagnosis,
@@ -30,6 +29,7 @@ from attn_doctor.model.findings import (
 )
 from attn_doctor.model.steps import Step, action
 from attn_doctor.model.trials import Trials
+from attn_doctor.system import published
 
 
 class _Doubt(NamedTuple):
@@ -304,7 +304,7 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
         blocks=mode.blocked if hit.blocks is None else hit.blocks,
         evidence=hit.evidence,
         fixes=_fixes(met.module, facts, hit),
-        docs=f"{DOCS}{mode.slug}.md",
+        docs=published.page(mode.slug),
     )
 
 

@@ -10,8 +10,6 @@ import msgspec
 from attn_doctor.model.facts import Facts, Record, Unknown, lookup
 from attn_doctor.model.steps import Step
 
-DOCS = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/"  # the folder of the pages of failure modes
-
 
 class Severity(str, enum.Enum):
     ERROR = "error"
@@ -95,7 +93,7 @@ class Finding(Record, frozen=True, kw_only=True):
     blocks: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     fixes: tuple[Fix, ...]
-    docs: str
+    docs: str  # the address of its page; empty as long as attn-doctor is published nowhere (system/published.py)
 
 
 class Undetermined(Record, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ changed: a folder on PYTHONPATH whose sitecustomize exchanges the attention when
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,9 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
         also = (
             " (with ultralytics: yolo train ... compile=True)" if backend in TRAITS and compiles_model(backend) else ""
         )
-        raise NothingToRun(f"{backend!r} is no attention to exchange{also}: use {', '.join(names())}")
+        near = difflib.get_close_matches(backend.lower(), names(), 1)
+        what = f"did you mean {near[0]}?" if near and not also else f"use {', '.join(names())}"
+        raise NothingToRun(f"{backend!r} is no attention to exchange{also}: {what}")
     # Only the startup folder is added: were the doctor's own packages on the path, they would hide those of the program.
     path = [str(STARTUP), *([base["PYTHONPATH"]] if base.get("PYTHONPATH") else [])]
     return {**base, VARIABLE: backend, "PYTHONPATH": os.pathsep.join(path)}

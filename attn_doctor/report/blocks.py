@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from attn_doctor.model import foreign_text
-from attn_doctor.model.findings import DOCS
+from attn_doctor.system import published
 from attn_doctor.system.printable import one_line, printable
 
 Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
@@ -70,6 +70,11 @@ class Problem(NamedTuple):
     cures: tuple[Cure, ...]
     docs: str
 
+    @property
+    def explained(self) -> str | None:
+        """Return the command that explains it; None for a block that is no failure mode, such as a way of a plan."""
+        return f"attn-doctor explain {self.code}" if _CODE.fullmatch(self.code) else None
+
 
 class Cell(NamedTuple):
     text: str
@@ -88,10 +93,25 @@ class Notes(NamedTuple):
     items: tuple[str, ...]
 
 
-Block = Fields | Heading | Paragraph | Verdict | Problem | Cure | Table | Notes
+class Listing(NamedTuple):
+    """Hold lines that are shown as they are, in a type of one width: a traceback, a list of packages."""
+
+    lines: tuple[str, ...]
+
+
+class Details(NamedTuple):
+    """Hold a folded part: the reader sees its title, and opens it to see its blocks. The terminal leaves it out."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    open: bool = False
+
+
+Block = Fields | Heading | Paragraph | Verdict | Problem | Cure | Table | Notes | Listing | Details
 
 T = TypeVar("T")
-_PAGE = re.compile(re.escape(DOCS) + r"[a-z0-9-]{1,80}\.md")
+_CODE = re.compile(r"[A-Z]{2}[0-9]{1,4}")
+_SLUG = re.compile(r"[a-z0-9-]{1,80}")
 
 
 def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -114,11 +134,22 @@ def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
                 slug=one_line(made.slug),
                 qualifiers=one_line(made.qualifiers),
                 cures=tuple(map(_on_one_line, made.cures)),
-                docs=made.docs if _PAGE.fullmatch(made.docs) else "",
+                docs=made.docs if _is_our_page(made.docs) else "",
             )
         elif isinstance(made, Cure):
             made = _on_one_line(made)
+        elif isinstance(made, Listing):
+            made = Listing(tuple(line for text in made.lines for line in text.splitlines() or [""]))
+        elif isinstance(made, Details):
+            yield Details(printable(foreign_text.text(one_line(made.title))), tuple(neutral(made.blocks)), made.open)
+            continue
         yield _plain(made)
+
+
+def _is_our_page(address: str) -> bool:
+    """Return whether an address is that of a page of a failure mode of ours."""
+    slug = address.rpartition("/")[2].removesuffix(".md")
+    return bool(_SLUG.fullmatch(slug)) and address == published.page(slug)
 
 
 def _on_one_line(cure: Cure) -> Cure:

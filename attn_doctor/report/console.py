@@ -5,7 +5,6 @@ Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable
 
@@ -14,7 +13,20 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Notes, Paragraph, Problem, Table, Verdict, neutral
+from attn_doctor.report.blocks import (
+    Block,
+    Cure,
+    Details,
+    Fields,
+    Heading,
+    Listing,
+    Notes,
+    Paragraph,
+    Problem,
+    Table,
+    Verdict,
+    neutral,
+)
 
 STYLES = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "strong": "bold"}
 MARKS = {"good": "✓", "bad": "×", "warn": "!"}
@@ -39,6 +51,11 @@ def render(blocks: Iterable[Block], console: Console) -> None:
             console.print()
         elif isinstance(block, Table):
             _table(block, console)
+        elif isinstance(block, Listing):
+            console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
+            console.print()
+        elif isinstance(block, Details):
+            continue  # a terminal cannot fold: the files have it
         else:
             _notes(block, console)
 
@@ -60,8 +77,8 @@ def _problem(block: Problem, console: Console) -> None:
     _framed(console, style, [Text(f"with it  {text}") for text in block.consequences])
     for index, cure in enumerate(block.cures):
         _cure(cure, console, style, "do" if index == 0 else "or", last=index == len(block.cures) - 1)
-    if not block.cures and re.fullmatch(r"[A-Z]{2}\d{1,4}", block.code):
-        console.print(Text.assemble(("╰─> ", style), (f"attn-doctor explain {block.code}", "dim")))
+    if block.explained:
+        console.print(Text.assemble(("    " if block.cures else "╰─> ", style), (block.explained, "dim")))
     console.print()
 
 

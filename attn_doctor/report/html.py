@@ -1,18 +1,106 @@
-"""Render a report as one HTML file without external scripts, fonts or pictures."""
+"""Render an answer as one HTML file without other files: no script is needed to read it, and nothing is loaded from a network.
+
+The page has another order than the terminal: the verdict, the commands, the pictures, and then the details. `page_parts` decides it.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from attn_doctor.report.blocks import Block, neutral
+from attn_doctor.report.blocks import Block, Details, Table, neutral
+from attn_doctor.report.page_parts import Page, arranged
+from attn_doctor.report.pictures import Chain, Picture
+from attn_doctor.report.pictures import neutral as neutral_picture
 from attn_doctor.system.printable import one_line
 
+if TYPE_CHECKING:
+    import jinja2
 
-def render(blocks: Iterable[Block], title: str) -> str:
+_MARKS = {"good": "✓", "bad": "×", "warn": "!"}
+_DASHES = (
+    "",
+    "7 3",
+    "2 3",
+    "9 3 2 3",
+    "5 2",
+    "1 3",
+    "12 3",
+    "6 2 2 2",
+)  # a curve is told by its dashes too, not by its colour alone
+
+
+def render(blocks: Iterable[Block], title: str, pictures: Iterable[Picture] = ()) -> str:
+    """Return the whole page."""
+    environment = _environment()
+    script = _source(environment, "copy.js")
+    return environment.get_template("page.html.j2").render(
+        title=one_line(title),
+        page=_named(blocks, pictures),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        notebook=False,
+    )
+
+
+def cell(blocks: Iterable[Block], pictures: Iterable[Picture] = ()) -> str:
+    """Return the answer for a cell of a notebook: without a script, and with styles that change nothing else in the notebook."""
+    page = _named(blocks, pictures)
+    return _environment().get_template("cell.html.j2").render(page=page, notebook=True)
+
+
+def _environment() -> jinja2.Environment:
     import jinja2  # imported here: it takes a tenth of a second, and few runs write HTML
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("attn_doctor", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("attn_doctor", "report/templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    parts = [(type(block).__name__, block) for block in neutral(blocks)]
-    return environment.get_template("report.html.j2").render(title=one_line(title), parts=parts)
+    environment.globals.update(
+        filled=_filled, dashes=_DASHES, marks={**dict.fromkeys(("", "dim", "strong"), ""), **_MARKS}
+    )
+    return environment
+
+
+def _source(environment: jinja2.Environment, name: str) -> Any:
+    """Return one of our own files as it is, marked as safe."""
+    import markupsafe
+
+    assert environment.loader
+    return markupsafe.Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+
+
+def _filled(table: Table) -> list[int]:
+    """Return the columns in which any row has a text."""
+    return [i for i in range(len(table.columns)) if any(row[i].text for row in table.rows)]
+
+
+def _named(blocks: Iterable[Block], pictures: Iterable[Picture]) -> dict[str, Any]:
+    """Return the parts of the page for the template, which asks for the name of a block's kind."""
+    page: Page = arranged(tuple(neutral(blocks)))
+    drawn = [neutral_picture(picture) for picture in pictures]
+    return {
+        **page._asdict(),
+        "problems": [(problem, _kinds(neutral(page.about(problem.code)))) for problem in page.problems],
+        "advice": [(title, _kinds(parts)) for title, parts in page.advice],
+        "sections": [(title, _kinds(parts)) for title, parts in page.sections],
+        "folded": _kinds(page.folded),
+        "maps": [picture for picture in drawn if isinstance(picture, Chain)],
+        "charts": [(type(picture).__name__, picture) for picture in drawn if not isinstance(picture, Chain)],
+    }
+
+
+def _kinds(blocks: Iterable[Block]) -> list[tuple[str, Any]]:
+    """Return each block with the name of its kind, the blocks inside of folded parts too."""
+    return [
+        (
+            type(block).__name__,
+            {**block._asdict(), "blocks": _kinds(block.blocks)} if isinstance(block, Details) else block,
+        )
+        for block in blocks
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attn_doctor.failure_modes.areas import AREAS
@@ -88,6 +88,13 @@ def listing(modules: Iterable[Module]) -> list[Block]:
     if not rows:
         return [Notes("None", ("no failure mode matches",))]
     return [Table(f"{len(rows)} failure modes", ("code", "slug", "what it is", "to train", "for flash-attn"), rows)]
+
+
+def found(modules: Sequence[Module]) -> list[Block]:
+    """Return what a search found, the best first. At least one failure mode."""
+    rows = tuple((Cell(m.MODE.code), Cell(m.MODE.slug, "strong"), Cell(m.MODE.title)) for m in modules)
+    note = f"`attn-doctor explain {modules[0].MODE.code}` explains the first. For a whole log: `attn-doctor diagnose FILE`."
+    return [Table(f"{len(rows)} failure modes, the best match first", ("code", "slug", "what it is"), rows, (note,))]
 
 
 def table(modules: Iterable[Module]) -> list[dict[str, Any]]:

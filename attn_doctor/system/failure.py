@@ -13,7 +13,6 @@ from attn_doctor.system.printable import printable
 
 VARIABLE = "ATTN_DOCTOR_DEBUG"
 INTERNAL, NOT_EXAMINED = 70, 3  # as in errors.py
-_ISSUES = "https://github.com/attn-doctor/attn-doctor/issues"
 _LIMITS = {
     errno.EMFILE: "too many files are open in one process (see `ulimit -n`)",
     errno.ENFILE: "too many files are open on this machine",
@@ -48,9 +47,19 @@ def sentence(error: BaseException) -> str:
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
+    return f"attn-doctor itself failed: {summary(error)}. {_whom()}; {VARIABLE}=1 shows more of it"
+
+
+def _whom() -> str:
+    """Return the request to send the line, with the address, if the metadata of the package can be read and have one."""
+    try:
+        from attn_doctor.system import published
+
+        address = published.issues()
+    except Exception:  # noqa: BLE001 - perhaps there is no memory, or the installation is damaged
+        address = None
     return (
-        f"attn-doctor itself failed: {summary(error)}. Please send this line to {_ISSUES}; "
-        f"{VARIABLE}=1 shows more of it"
+        f"Please send this line to {address}" if address else "Please send this line to those who gave you attn-doctor"
     )
 
 

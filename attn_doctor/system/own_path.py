@@ -9,7 +9,7 @@ import sys
 
 # The folders and files of the packages that attn-doctor imports, and of their dependencies.
 REQUIRED = (
-    "rich rich_argparse packaging msgspec pynvml cpuinfo jinja2 pygments markdown_it mdurl markupsafe typing_extensions"
+    "rich rich_argparse packaging msgspec pynvml cpuinfo jinja2 pygments markdown_it mdurl markupsafe typing_extensions argcomplete"
 ).split()
 # Python imports these before any program. Code that replaces one of them already controls the process.
 _NOT_REPLACED = frozenset(

@@ -6,6 +6,7 @@ anything has been started. Only the existence of a model file is checked.
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def check(options: TrialOptions) -> None:
             _check_most(name, getattr(shape, name))
     for name in options.backends:
         if name not in BY_NAME:
-            raise BadRequest(f"there is no backend {name!r}: use {', '.join(BY_NAME)}")
+            near = difflib.get_close_matches(name.lower(), BY_NAME, 1)
+            what = f"did you mean {near[0]}?" if near else f"use {', '.join(BY_NAME)}"
+            raise BadRequest(f"there is no backend {name!r}: {what}")
     for name in options.dtypes:
         if name not in DTYPES:
             raise BadRequest(f"there is no dtype {name!r} for a trial: use {', '.join(DTYPES)}")

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from attack import ROOT, doctor
+from published_address import DOCS, metadata
 from rich.console import Console
 
 from attn_doctor.cli import output
@@ -19,9 +20,11 @@ from attn_doctor.report.blocks import (
     Cell,
     Command,
     Cure,
+    Details,
     Field,
     Fields,
     Heading,
+    Listing,
     Notes,
     Paragraph,
     Problem,
@@ -31,6 +34,7 @@ from attn_doctor.report.blocks import (
 from attn_doctor.report.formats import FORMATS, Answer, Json
 from attn_doctor.report.gate import Gate
 from attn_doctor.report.redact import Own
+from attn_doctor.system import published
 
 # Each acts somewhere: terminals (C0, C1 as CSI and OSC), the direction of text, characters without a width, lines of our own look.
 EVIL = "\x1b[2J\x1b]0;pwn\x07\x9b31m\x9d0;x\x9c\x08\x7f\r\u202e\u2066\u200b\ufeff\u2028\u061c\U000e0041 @octocat o/r#12 GH-7 &#64;octocat"
@@ -53,6 +57,8 @@ def blocks() -> list[Block]:
         cure,
         Table(TEXT, (TEXT,), ((Cell(TEXT),),), (TEXT,)),
         Notes(TEXT, (TEXT,)),
+        Listing((TEXT, EVIL)),
+        Details(TEXT, (Paragraph(TEXT), Listing((TEXT,)), Table(TEXT, (TEXT,), ((Cell(TEXT),),), (TEXT,)))),
     ]
 
 
@@ -75,13 +81,19 @@ def test_a_line_that_looks_like_ours_does_not_begin_a_line():
 
 
 def outside_of_code(text: str) -> str:
-    return re.sub(r"(?<!\\)`[^`\n]+`", "", re.sub(r"(?ms)^(`{3,})sh\n.*?^\1$", "", text))
+    """Return a page without its code, and without the tags of our own folded parts."""
+    without = re.sub(r"(?ms)^(`{3,})(?:sh|text)\n.*?^\1$", "", text)
+    # Between the tags of a title there is no Markdown, and every sign of HTML is escaped.
+    without = re.sub(r"(?m)^</?details>$|^<summary>(?:[^<>]|<code>[^<>]*</code>)*</summary>$", "", without)
+    return re.sub(r"(?<!\\)`[^`\n]+`", "", without)
 
 
 def test_markdown_pings_nobody_and_breaks_nothing():
     made = markdown.render(blocks())
     plain = outside_of_code(made)
     assert "@octocat" not in plain
+    assert re.findall(r"(?m)^<summary>.*", made)
+    assert not any(re.search(r"(?<!<code>)@octocat", title) for title in re.findall(r"(?m)^<summary>.*", made))
     assert not re.search(r"(?<!\\)#12|GH-7|(?<!\\)&#64;", plain)
     assert not re.search(r"(?<!\\)[<>]|(?<!\\)\]\(|(?<!\\)!\[", plain.replace("·", ""))
     rows = [line for line in plain.splitlines() if line.startswith("|")]
@@ -105,15 +117,19 @@ def test_markdown_shows_a_text_as_it_is(text, made):
     assert markdown.escape(text) == made
 
 
-def test_html_has_no_link_but_to_our_pages():
+def test_html_has_no_link_but_to_our_pages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(metadata(tmp_path, f"Documentation, {DOCS}"))
+    published._addresses.cache_clear()
     made = html.render(blocks(), TEXT)
     assert "javascript:" not in re.sub(r">[^<]*<", "><", made)
-    assert "<script" not in made
-    ours = "https://github.com/attn-doctor/attn-doctor/blob/main/docs/failure-modes/numpy-abi.md"
+    assert made.count("<script") == 1  # our own, which copies a command
+    assert made.index("<script") < made.index("</head>")
+    ours = f"{DOCS}/failure-modes/numpy-abi.md"
     for docs, is_linked in ((ours, True), (ours + "?x", False), ("https://evil.example/numpy-abi.md", False)):
         block = Problem("×", "bad", "AD311", "numpy-abi", "", "", (), (), (), docs)
         assert (f'href="{docs}"' in html.render([block], "")) is is_linked
         assert (f"]({docs})" in markdown.render([block])) is is_linked
+    published._addresses.cache_clear()
 
 
 POISON = [

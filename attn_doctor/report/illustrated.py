@@ -1,0 +1,35 @@
+"""Add to the outline of a report what only a page has: the pictures, the folded facts, and the pages of all its findings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attn_doctor.model.report import Report
+from attn_doctor.report import html
+from attn_doctor.report.blocks import Block, Details
+from attn_doctor.report.charts import charts
+from attn_doctor.report.machine_map import machine_map
+from attn_doctor.report.page_parts import about
+from attn_doctor.report.pictures import Picture
+
+
+def pictures(report: Report) -> tuple[Picture, ...]:
+    """Return the map of the machine and the charts of the trial."""
+    return (machine_map(report), *charts(report.trials))
+
+
+def page(report: Report, blocks: Iterable[Block], folded: Iterable[Details], title: str) -> str:
+    """Return the whole page of a report. `blocks`: its outline, `folded`: its facts. Private data are taken out already."""
+    return html.render((*blocks, *_pages(report), *folded), title, pictures(report))
+
+
+def cell(report: Report, blocks: Iterable[Block], folded: Iterable[Details]) -> str:
+    """Return a report for a cell of a notebook. The arguments are those of `page`."""
+    return html.cell((*blocks, *_pages(report), *folded), pictures(report))
+
+
+def _pages(report: Report) -> tuple[Details, ...]:
+    """Return the pages of the findings that are no problem of their own: consequences and notes. A problem has its page beside it."""
+    found = [finding for finding in report.findings if not finding.root_cause]
+    pages = ((finding, about(finding.code)) for finding in {finding.code: finding for finding in found}.values())
+    return tuple(Details(f"About {finding.slug} ({finding.code})", blocks) for finding, blocks in pages if blocks)

@@ -1,0 +1,79 @@
+"""Put the blocks of an outline in the order of a page: verdict, problems with their commands, advice, the rest, folded details. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from attn_doctor.failure_modes import ALL
+from attn_doctor.report import pages
+from attn_doctor.report.blocks import Block, Cure, Details, Fields, Heading, Notes, Problem, Table, Verdict
+
+_OF_ADVICE = ("Because", "To do", "The report says to do")  # the notes that stand below an advice
+
+
+class Page(NamedTuple):
+    """Hold the parts of a page, in the order in which a reader sees them. A section has a title, which may be empty."""
+
+    brand: str  # "attn-doctor 0.1.0"
+    verdict: Verdict | None
+    first: str  # the title above the problems
+    problems: tuple[Problem, ...]
+    advice: tuple[tuple[str, tuple[Block, ...]], ...]
+    sections: tuple[tuple[str, tuple[Block, ...]], ...]
+    folded: tuple[Block, ...]
+
+    def about(self, code: str) -> tuple[Block, ...]:
+        """Return the page of a failure mode; nothing for a code that this attn-doctor does not have."""
+        return about(code)
+
+
+def about(code: str) -> tuple[Block, ...]:
+    """Return the page of `attn-doctor explain`, without its title; nothing for a code that this attn-doctor does not have."""
+    module = next((module for module in ALL if code == module.MODE.code), None)
+    return tuple(pages.blocks(module))[1:] if module else ()
+
+
+def arranged(blocks: Iterable[Block]) -> Page:
+    """Return the parts of a page. Without a verdict, a page keeps the order of its outline."""
+    rest = list(blocks)
+    brand = "attn-doctor"
+    if rest and isinstance(rest[0], Heading):
+        brand = rest[0].text
+        del rest[0]
+    summary = [rest.pop(0)] if rest and isinstance(rest[0], Fields) else []
+    verdict = next((block for block in rest if isinstance(block, Verdict)), None)
+    if verdict is not None:
+        rest.remove(verdict)
+    problems = tuple(block for block in rest if isinstance(block, Problem))
+    folded = tuple(block for block in rest if isinstance(block, Details))
+    advice: list[tuple[str, list[Block]]] = []
+    sections: list[tuple[str, list[Block]]] = [("", [])]
+    machine = [("The machine", summary)] if summary else []
+    in_advice = False
+    for block in rest:
+        if isinstance(block, Problem | Details):
+            continue
+        if isinstance(block, Heading):
+            sections.append((block.text, []))
+            in_advice = False
+        elif isinstance(block, Verdict) and sections[-1][0] and not sections[-1][1]:
+            advice.append((sections.pop()[0], [block]))  # a heading and its sentence
+            sections.append(("", []))
+            in_advice = True
+        elif in_advice and (isinstance(block, Cure) or (isinstance(block, Notes) and block.title in _OF_ADVICE)):
+            advice[-1][1].append(block)
+        else:
+            in_advice = False
+            if isinstance(block, Table) and sections[-1][0] == "" and sections[-1][1]:
+                sections.append(("", []))
+            sections[-1][1].append(block)
+    return Page(
+        brand=brand,
+        verdict=verdict,
+        first="What is wrong, and what to do" if any(p.tone == "bad" for p in problems) else "What to know",
+        problems=problems,
+        advice=tuple((title, tuple(parts)) for title, parts in advice),
+        sections=tuple((title, tuple(parts)) for title, parts in [*sections, *machine] if parts or title),
+        folded=folded,
+    )

@@ -1,0 +1,138 @@
+"""Define the pictures that a page adds to an outline: the map of the machine, and charts. Values only; a renderer draws them.
+
+The terminal and Markdown have no pictures: the numbers stand in the tables of the outline.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from attn_doctor.model import foreign_text
+from attn_doctor.report.blocks import Tone
+from attn_doctor.system.printable import one_line
+
+# "broken": an error was found here · "stopped": it does not work, and the cause is another link or no error
+State = Literal["good", "broken", "stopped", "unknown", "not needed"]
+Scale = Literal["linear", "log"]
+
+
+class Link(NamedTuple):
+    """Describe one link of the chain from the driver to the model."""
+
+    name: str  # "CUDA"
+    state: State
+    has: str  # what is there: "12.8, inside torch"
+    needs: tuple[str, ...] = ()  # from the links before it
+    offers: tuple[str, ...] = ()  # to the links after it
+    because: str = ""  # why it is broken, or not known, or not needed
+
+
+class Chain(NamedTuple):
+    caption: str
+    links: tuple[Link, ...]
+
+
+class Bar(NamedTuple):
+    """Hold one measured value with its interval, and the text that stands beside the bar."""
+
+    label: str
+    value: float
+    text: str
+    low: float | None = None
+    high: float | None = None
+    tone: Tone = ""
+    remark: str = ""  # what the tone means: "another kernel ran"
+
+
+class Bars(NamedTuple):
+    """Hold a chart of one bar for each backend.
+
+    On the linear scale bars begin at 0, and `most` is the right edge. On the log scale dots stand between `least` and `most`, which are powers of ten.
+    """
+
+    caption: str
+    about: str  # how to read it, in one sentence
+    groups: tuple[tuple[str, tuple[Bar, ...]], ...]  # (dtype, its bars)
+    most: float
+    least: float = 0.0
+    scale: Scale = "linear"
+
+    def place(self, value: float) -> float:
+        """Return where a value lies between the left edge (0) and the right edge (100), in percent."""
+        if self.scale == "log":
+            if value <= self.least:
+                return 0.0
+            return round(min(100.0, 100 * math.log(value / self.least) / math.log(self.most / self.least)), 2)
+        return round(min(100.0, 100 * value / self.most), 2) if self.most > 0 else 0.0
+
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Return the marks of the log scale, as (place in percent, text): at most six."""
+        if self.scale == "linear":
+            return ()
+        first, last = round(math.log10(self.least)), round(math.log10(self.most))
+        step = max(1, math.ceil((last - first) / 5))
+        return tuple((self.place(10.0**power), power_of_ten(power)) for power in range(first, last + 1, step))
+
+
+class Point(NamedTuple):
+    x: float
+    value: float
+    text: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Curve(NamedTuple):
+    label: str
+    points: tuple[Point, ...]
+
+
+class Curves(NamedTuple):
+    """Hold a chart of a cost against the image size, both on a log scale: a straight line is a power."""
+
+    caption: str
+    about: str
+    curves: tuple[Curve, ...]
+    ticks: tuple[tuple[float, str], ...]  # of the cost: (value, text), the lowest and the highest are the edges
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """Return the image sizes, the smallest first."""
+        return tuple(sorted({point.x for curve in self.curves for point in curve.points}))
+
+    def across(self, x: float) -> float:
+        """Return where an image size lies between the left edge (0) and the right edge (100), in percent. Both edges keep a margin."""
+        first, last = math.log(self.sizes[0]), math.log(self.sizes[-1])
+        return round(6 + 88 * (math.log(x) - first) / (last - first), 2)
+
+    def down(self, value: float) -> float:
+        """Return where a cost lies between the top (0) and the bottom (100), in percent. The bottom keeps a margin for the sizes."""
+        low, high = math.log(self.ticks[0][0]), math.log(self.ticks[-1][0])
+        return round(6 + 82 * (high - math.log(value)) / (high - low), 2)
+
+
+Picture = Chain | Bars | Curves
+
+T = TypeVar("T")
+
+
+def power_of_ten(power: int) -> str:
+    """Return 10 to a power as text, with raised digits."""
+    raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return {0: "1", 1: "10"}.get(power, f"10{raised}")
+
+
+def neutral(picture: Picture) -> Picture:
+    """Return a picture in which every text is on one line and cannot act: names of GPUs and models are foreign text."""
+    return _neutral(picture)
+
+
+def _neutral(value: T) -> T:
+    made: Any = value
+    if isinstance(value, str):
+        made = one_line(foreign_text.text(value))
+    elif isinstance(value, tuple):
+        parts = [_neutral(item) for item in value]
+        made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return made  # type: ignore[no-any-return]

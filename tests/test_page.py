@@ -1,0 +1,195 @@
+"""The page of a report: its order, what it holds, and what it can never do. In a real browser: test_page_in_chromium.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from pages import EVIL, page, reports
+
+from attn_doctor.report import html
+from attn_doctor.report.blocks import Cell, Details, Fields, Heading, Listing, Notes, Table, Verdict
+from attn_doctor.report.page_parts import about, arranged
+
+VOID = {"meta", "line", "rect", "circle", "br"}
+
+
+class Tree(HTMLParser):
+    """Collects elements with their attributes and checks that each is closed by its own end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.found)
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    return {name: page(report) for name, report in reports().items()}
+
+
+def body(text: str) -> str:
+    return text[text.index("</head>") :]
+
+
+def test_a_page_says_the_verdict_then_the_command_then_the_map_then_the_numbers_then_details(pages):
+    order = [
+        "<h1>One thing stands in the way of flash-attn here.",
+        'class="problem bad"',
+        'class="command"',
+        "<h2>Map of the machine</h2>",
+        "<h2>Details</h2>",
+    ]
+    shown = body(pages["errors"])
+    assert [shown.index(text) for text in order] == sorted(shown.index(text) for text in order)
+    healthy = body(pages["healthy"])
+    order = [
+        "<h1>",
+        "<h2>Recommendation</h2>",
+        "<h2>Map of the machine</h2>",
+        "<h2>What was measured</h2>",
+        'class="data"',
+        "<h2>Details</h2>",
+    ]
+    assert [healthy.index(text) for text in order] == sorted(healthy.index(text) for text in order)
+
+
+def test_a_page_is_well_formed_and_has_landmarks_and_headings_in_order(pages):
+    for text in pages.values():
+        tree = Tree(text)
+        assert (tree.count("header"), tree.count("main"), tree.count("h1")) == (1, 1, 1)
+        levels = [int(tag[1]) for tag, _ in tree.found if re.fullmatch(r"h[1-6]", tag)]
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        assert all(
+            attributes.get("scope") in ("col", "row", "rowgroup") for tag, attributes in tree.found if tag == "th"
+        )
+
+
+def test_the_page_of_each_finding_travels_in_the_report(pages):
+    for name, report in reports().items():
+        for finding in report.findings:
+            (first, *_) = about(finding.code)
+            assert first.text.partition("'")[0] in pages[name].replace("&#39;", "'"), (name, finding.code)
+
+
+def test_a_page_asks_for_nothing(pages):
+    allowed = {
+        "class",
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "aria-hidden",
+        "focusable",
+        "role",
+        "scope",
+        "colspan",
+        "open",
+        "href",
+    }
+    drawn = {
+        "x",
+        "y",
+        "x1",
+        "x2",
+        "y1",
+        "y2",
+        "cx",
+        "cy",
+        "r",
+        "rx",
+        "width",
+        "height",
+        "dy",
+        "text-anchor",
+        "stroke-dasharray",
+    }
+    for text in pages.values():
+        tree = Tree(text)
+        assert {name for _, attributes in tree.found for name in attributes} <= allowed | drawn
+        assert {attributes["href"] for tag, attributes in tree.found if "href" in attributes} <= {
+            a["href"] for t, a in tree.found if t == "a" and a["href"].endswith(".md")
+        }
+        assert not re.search(r"url\(|@import|@font-face", text)
+
+
+def test_only_our_own_script_may_run(pages):
+    for text in pages.values():
+        (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'" in text
+
+
+def test_foreign_text_makes_no_element_and_no_attribute(pages):
+    tree = Tree(pages["foreign-text"])
+    assert not {"img", "link", "iframe"} & {tag for tag, _ in tree.found}
+    assert not any("evil.example" in (value or "") for _, attributes in tree.found for value in attributes.values())
+    assert "&lt;img src=http://evil.example/x" in pages["foreign-text"]
+    assert EVIL not in pages["foreign-text"]
+
+
+def test_a_page_is_small(pages):
+    sizes = {name: len(text.encode()) for name, text in pages.items()}
+    assert max(sizes.values()) < 250_000, sizes
+
+
+def test_a_cell_of_a_notebook_has_no_script_and_styles_of_its_own_only():
+    made = html.cell([Heading("attn-doctor"), Verdict("Good.", "good")])
+    assert "<script" not in made
+    assert "<main" not in made
+    style = re.search(r"<style>(.*?)</style>", made, re.DOTALL)[1]
+    selectors = [one.strip() for rule in re.findall(r"([^{}]+)\{", style) for one in rule.split(",")]
+    rules = [s for s in selectors if not s.startswith("@") and "prefers-color-scheme" not in s]
+    assert len(rules) > 100
+    themes = (
+        r"(?:body\[data-jp-theme-light=\"(?:true|false)\"\] |body\.vscode-(?:light|dark) |html\[theme=\"dark\"\] )?"
+    )
+    assert [s for s in rules if not re.match(themes + r"\.attn-doctor(?![\w-])", s)] == []
+
+
+def test_an_answer_without_a_verdict_keeps_its_order():
+    blocks = [Heading("attn-doctor 1"), Notes("a", ("b",)), Table("t", ("c",), ()), Heading("More"), Notes("d", ("e",))]
+    made = arranged(blocks)
+    assert made.verdict is None
+    assert made.sections == (("", (blocks[1],)), ("", (blocks[2],)), ("More", (blocks[4],)))
+
+
+def test_the_machine_and_the_folded_parts_come_last():
+    folded = Details("All", (Listing(("line",)), Details("Inner", (Notes("n", ("x",)),))))
+    made = html.render(
+        [Heading("attn-doctor"), Fields(()), Verdict("Bad.", "bad"), folded, Notes("Later", ("y",))], "t"
+    )
+    shown = body(made)
+    places = [shown.index(text) for text in ("<h1>Bad.", "Later", "The machine", "<summary>All", "<summary>Inner")]
+    assert places == sorted(places)
+
+
+def test_a_code_of_another_version_has_no_page():
+    assert about("AD999") == ()
+
+
+def test_a_table_drops_columns_that_are_empty_in_every_row():
+    rows = ((Cell("a"), Cell(""), Cell("b")), (Cell("c"), Cell(""), Cell("")))
+    made = html.render([Table("t", ("one", "two", "three"), rows)], "t")
+    assert re.findall(r'<th scope="col">(.*?)</th>', made) == ["one", "three"]
