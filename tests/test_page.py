@@ -9,11 +9,15 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from pages import EVIL, page, reports
+from pages import EVIL, page, reports, rows
 
 from attn_doctor.report import html
 from attn_doctor.report.blocks import Cell, Details, Fields, Heading, Listing, Notes, Table, Verdict
+from attn_doctor.report.charts import charts
+from attn_doctor.report.formats import Answer, Html
 from attn_doctor.report.page_parts import about, arranged
+from attn_doctor.report.trial_outline import outline
+from attn_doctor.trials.long_trial import Study
 
 VOID = {"meta", "line", "rect", "circle", "br"}
 
@@ -183,6 +187,20 @@ def test_the_machine_and_the_folded_parts_come_last():
     shown = body(made)
     places = [shown.index(text) for text in ("<h1>Bad.", "Later", "The machine", "<summary>All", "<summary>Inner")]
     assert places == sorted(places)
+
+
+def test_a_trial_of_several_sizes_has_its_answer_first_and_then_curves():
+    study = Study(trials=rows(sizes=(320, 640), dtypes=("float16",)), best="sdpa-flash", best_why="faster")
+    answer = Answer(None, lambda: outline(study), title="attn-doctor trial", pictures=lambda: charts(study.trials))
+    made = body(Html().render(answer))
+    order = [
+        "<h1>Use sdpa-flash.",
+        "<h2>What was measured</h2>",
+        "Time of a training step at 640 pixels",
+        "Time of a training step and the image size",
+        "image size 320, batch 2",
+    ]
+    assert [made.index(text) for text in order] == sorted(made.index(text) for text in order)
 
 
 def test_a_code_of_another_version_has_no_page():
