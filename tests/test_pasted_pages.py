@@ -17,7 +17,7 @@ from attn_doctor.fixes.apply import Applied
 from attn_doctor.fixes.plan import Plan, Way
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Binary, ChosenPython, Distribution, Facts, Variable
-from attn_doctor.model.findings import Diagnosis, Evidence, Severity
+from attn_doctor.model.findings import Diagnosis, Evidence
 from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.model.report import encode
 from attn_doctor.report import markdown
@@ -149,19 +149,12 @@ def test_the_first_screen_has_the_verdict_the_cause_the_command_and_the_trials()
     assert places == sorted(places)
 
 
-def test_only_three_findings_are_open():
-    findings = tuple(full_report.finding(n, severity=Severity.WARNING) for n in range(1, 6))
+def test_the_first_finding_with_a_command_is_open_and_all_behind_it_are_folded():
+    findings = (full_report.finding(1, fixes=()), *(full_report.finding(n) for n in range(2, 6)))
     made = page(full_report.report(findings=findings))
-    assert [n for n in range(1, 6) if f"AD30{n}" in first_screen(made)] == [1, 2, 3]
-    assert "<summary>Further findings: flash-attn-undefined-symbol, flash-attn-undefined-symbol</summary>" in made
-
-
-def test_a_warning_beneath_an_error_is_folded():
-    findings = (full_report.finding(), full_report.finding(2, severity=Severity.WARNING))
-    made = page(full_report.report(findings=findings))
-    assert "AD301" in first_screen(made)
-    assert "AD302" not in first_screen(made)
-    assert "<summary>Another finding: flash-attn-undefined-symbol</summary>" in made
+    assert [n for n in range(1, 6) if f"(AD30{n})" in first_screen(made)] == [1, 2]
+    for number in (3, 4, 5):
+        assert f"<summary>× flash-attn-undefined-symbol (AD30{number})</summary>" in made
 
 
 def test_other_ways_and_notes_are_folded():

@@ -14,8 +14,8 @@ _FEW = 3  # items of a list that stays open
 def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> list[Block]:
     """Return the blocks of an outline in the order for a maintainer, with its folded parts behind them.
 
-    First the verdict, the problems with one command each, and the trial table; then the machine in a few lines. Further ways, consequences
-    and notes are folded.
+    First the verdict, the first problem that has a command (and those before it), and the trial table; then the machine in a few lines.
+    Further problems and ways, consequences and notes are folded.
     """
     heads: list[Block] = []
     problems: list[Block] = []
@@ -32,8 +32,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             ended = True
         elif isinstance(block, Problem):
             shown = [p for p in problems if isinstance(p, Problem)]
-            # beneath an error, what only warns can wait
-            if len(shown) < _MOST_PROBLEMS and not (shown and shown[0].tone == "bad" and block.tone != "bad"):
+            if len(shown) < _MOST_PROBLEMS and not any(p.cures for p in shown):
                 first, more = apart(block)
                 problems.append(first)
                 rest += more
@@ -57,11 +56,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             advice.append(block)
         else:
             notes.append(block)
-    if hidden:
-        names = ", ".join(block.slug for block in hidden)
-        rest.insert(
-            0, Details(f"{'Another finding' if len(hidden) == 1 else 'Further findings'}: {names}", tuple(hidden))
-        )
+    rest[:0] = [Details(f"{block.mark} {block.slug} ({block.code})", (block,)) for block in hidden]
     heads.sort(key=lambda block: isinstance(block, Verdict))
     return [*heads, *problems, *tables, *about, *_without_empty_headings(advice), *notes, *rest, *folded]
 
