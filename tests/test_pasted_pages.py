@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import full_report
 import msgspec
 import pytest
 
+from attn_doctor.cli import fix
 from attn_doctor.cli.options import add_form
 from attn_doctor.fixes.apply import Applied
 from attn_doctor.fixes.plan import Plan, Way
+from attn_doctor.fixes.workflow import FixRequest, suggest
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Binary, ChosenPython, Distribution, Facts, Variable
 from attn_doctor.model.findings import Diagnosis, Evidence
@@ -260,3 +263,34 @@ def test_a_form_without_markdown_is_refused_before_any_work():
     done = doctor("check", "--for", "pytorch")
     assert done.returncode == 2
     assert "--markdown FILE" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def suggested():
+    facts = ROOT / "fixtures" / "machines" / "rtx-3090-torch-upgraded" / "facts.json"
+    return suggest(FixRequest({}, facts=str(facts), offline=True), lambda _: None)
+
+
+def written(tmp_path, suggested, way=None, result=None):
+    outputs = {"markdown": str(tmp_path / "p.md"), "json": str(tmp_path / "p.json")}
+    fix._write(argparse.Namespace(**outputs), suggested, way, result)
+    return (tmp_path / "p.md").read_text(encoding="utf-8"), json.loads(
+        (tmp_path / "p.json").read_text(encoding="utf-8")
+    )
+
+
+def test_fix_writes_its_plan_with_causes_first_and_one_way_open(tmp_path, suggested):
+    page, data = written(tmp_path, suggested)
+    first = first_screen(page)
+    assert first.find("**Root causes**") < first.find("### A Install the flash-attn wheel that fits")
+    assert "-m pip install https://github.com/Dao-AILab/flash-attention/releases" in first
+    assert "<summary>B Do without flash-attn" in page
+    assert set(data) == {"plan"}
+
+
+def test_fix_writes_what_became_of_applying(tmp_path, suggested):
+    result = Applied(outcome="applied", summary="flash-attn imports", undo=("attn-doctor", "fix", "--undo"))
+    page, data = written(tmp_path, suggested, suggested.plan.ways[0], result)
+    assert "flash-attn imports" in first_screen(page)
+    assert "attn-doctor fix --undo" in page
+    assert data["applied"]["outcome"] == "applied"
