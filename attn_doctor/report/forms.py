@@ -78,9 +78,19 @@ def _how_to_see_it(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
     failed = ["torch"] if facts.torch.importable is False else []
     if isinstance(facts.imports, tuple):
         failed += [i.failed if isinstance(i.failed, str) else i.module for i in facts.imports if i.ok is False]
-    module = next((name.rpartition(":")[2] for name in failed if "/" not in name), None)
-    line = f'{shlex.quote(python)} -c "import {module}"' if module else shlex.join(report.command)
+    line = shlex.join((python, "-c", _statement(failed[0]))) if failed else shlex.join(report.command)
     return (Listing((line,)),)
+
+
+def _statement(name: str) -> str:
+    """Return the statement that imports what target/imports.py calls by this name; a library needs torch before it."""
+    kind, _, what = name.partition(":")
+    if kind == "from":
+        module, _, wanted = what.partition(":")
+        return f"from {module} import {wanted}"
+    if kind == "library":
+        return f"import torch; torch.ops.load_library({what!r})"
+    return f"import torch, {name}" if name == "flash_attn_2_cuda" else f"import {what or name}"
 
 
 def _environment(lines: Callable[[Facts], Lines]) -> Callable[[Report, tuple[Block, ...]], Iterable[Block]]:
