@@ -215,6 +215,7 @@ def test_show_fills_in_a_form(tmp_path):
     saved.write_bytes(encode(full_report.report()))
     done = doctor("show", saved, "--markdown", "-", "--for", "ultralytics")
     assert done.returncode == 0, done.stderr
+    assert "r.json; all that follows is what this file says" in done.stdout.partition("##")[0]
     for section in FORMS["ultralytics"].sections:
         assert f"## {section.label}\n" in done.stdout
 
@@ -294,3 +295,10 @@ def test_fix_writes_what_became_of_applying(tmp_path, suggested):
     assert "flash-attn imports" in first_screen(page)
     assert "attn-doctor fix --undo" in page
     assert data["applied"]["outcome"] == "applied"
+
+
+def test_that_a_page_is_of_a_saved_report_is_said_before_all_else():
+    made = markdown.render(for_an_issue(outline(full_report.report(), "r.json")))
+    assert made.find("r.json; all that follows is what this file says") < made.find("stands in the way")
+    assert made.count("saved report") == 1
+    assert "| target |" in made

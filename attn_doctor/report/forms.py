@@ -19,6 +19,7 @@ from attn_doctor.report import form_environments as environments
 from attn_doctor.report.blocks import Block, Details, Fields, Heading, Listing, Notes, Paragraph
 from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.form_environments import Lines
+from attn_doctor.report.issue_outline import is_source
 
 
 class Section(NamedTuple):
@@ -38,8 +39,13 @@ class Form(NamedTuple):
 
 def filled(form: Form, report: Report, first_screen: Iterable[Block]) -> list[Block]:
     """Return the report in the sections of a form, and behind them all folded parts. `first_screen`: verdict, causes, commands, trials."""
-    said = tuple(block for number, block in enumerate(first_screen) if number or not isinstance(block, Heading))
-    blocks: list[Block] = []
+    given = list(first_screen)
+    said = tuple(
+        block
+        for number, block in enumerate(given)
+        if not is_source(block) and (number or not isinstance(block, Heading))
+    )
+    blocks: list[Block] = [block for block in given if is_source(block)]
     for section in form.sections:
         blocks += [Heading(section.label), *section.blocks(report, said)]
     return [*blocks, *folded(report)]

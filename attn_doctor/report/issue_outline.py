@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from attn_doctor.report.blocks import Block, Cure, Details, Fields, Heading, Notes, Problem, Table, Verdict
 
 _MOST_PROBLEMS = 3  # on the first screen
+SAVED = "saved report"  # the label of the field that names the file
 _EVIDENCE = 4  # lines under a problem
 _FEW = 3  # items of a list that stays open
 
@@ -43,7 +44,9 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             if len(block.notes) > 1:
                 rest.append(Details(f"Notes on the table “{block.caption}”", (Notes("", block.notes),)))
         elif isinstance(block, Fields):
-            about.append(block)
+            source, machine = _source_apart(block)
+            heads += source
+            about += machine
         elif isinstance(block, Heading):
             (advice if ended else heads).append(block)
         elif isinstance(block, Notes) and (len(block.items) > _FEW or block.title in _FOLDED):
@@ -57,8 +60,20 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
         else:
             notes.append(block)
     rest[:0] = [Details(f"{block.mark} {block.slug} ({block.code})", (block,)) for block in hidden]
-    heads.sort(key=lambda block: isinstance(block, Verdict))
+    heads.sort(key=lambda block: (isinstance(block, Verdict), not isinstance(block, Heading)))
     return [*heads, *problems, *tables, *about, *_without_empty_headings(advice), *notes, *rest, *folded]
+
+
+def is_source(block: Block) -> bool:
+    """Return whether a block says that all is what a saved report says: nothing may stand before it."""
+    return isinstance(block, Fields) and any(field.label == SAVED for field in block.items)
+
+
+def _source_apart(block: Fields) -> tuple[list[Block], list[Block]]:
+    """Return the field that names a saved report, and all other fields."""
+    source = tuple(field for field in block.items if field.label == SAVED)
+    rest = tuple(field for field in block.items if field.label != SAVED)
+    return [Fields(source)] if source else [], [Fields(rest)] if rest else []
 
 
 _IN_FRONT = frozenset({"Not recognised", "Root causes"})
