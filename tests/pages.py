@@ -125,4 +125,6 @@ def page(report: Report) -> str:
     """Return the page as `check --html` writes it."""
     gate = Gate()
     clean = gate.report(report)
-    return gate.finished(illustrated.page(clean, outline(clean), folded(clean), "attn-doctor report"), "page.html").decode()
+    return gate.finished(
+        illustrated.page(clean, outline(clean), folded(clean), "attn-doctor report"), "page.html"
+    ).decode()
