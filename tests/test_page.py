@@ -12,7 +12,7 @@ import pytest
 from pages import EVIL, page, reports, rows
 
 from attn_doctor.report import html
-from attn_doctor.report.blocks import Cell, Details, Fields, Heading, Listing, Notes, Table, Verdict
+from attn_doctor.report.blocks import Cell, Details, Field, Fields, Heading, Listing, Notes, Problem, Table, Verdict
 from attn_doctor.report.charts import charts
 from attn_doctor.report.formats import Answer, Html
 from attn_doctor.report.page_parts import about, arranged
@@ -187,7 +187,14 @@ def test_an_answer_without_a_verdict_keeps_its_order():
 def test_the_machine_and_the_folded_parts_come_last():
     folded = Details("All", (Listing(("line",)), Details("Inner", (Notes("n", ("x",)),))))
     made = html.render(
-        [Heading("attn-doctor"), Fields(()), Verdict("Bad.", "bad"), folded, Notes("Later", ("y",))], "t"
+        [
+            Heading("attn-doctor"),
+            Fields((Field("GPU", "none"),)),
+            Verdict("Bad.", "bad"),
+            folded,
+            Notes("Later", ("y",)),
+        ],
+        "t",
     )
     shown = body(made)
     places = [shown.index(text) for text in ("<h1>Bad.", "Later", "The machine", "<summary>All", "<summary>Inner")]
@@ -206,6 +213,26 @@ def test_a_trial_of_several_sizes_has_its_answer_first_and_then_curves():
         "image size 320, batch 2",
     ]
     assert [made.index(text) for text in order] == sorted(made.index(text) for text in order)
+
+
+def test_that_a_report_is_saved_and_an_error_that_is_not_known_stand_in_front():
+    blocks = [
+        Heading("attn-doctor"),
+        Fields((Field("saved report", "x.json; all that follows is what this file says"), Field("GPU", "none"))),
+        Verdict("Not recognised.", "warn"),
+        Problem("!", "warn", "AD311", "numpy-abi", "", "A message", (), (), (), ""),
+        Notes("Not recognised", ("build.log:3: boom",)),
+    ]
+    made = body(html.render(blocks, "t"))
+    order = [
+        "saved report: x.json; all that follows is what this file says",
+        "<h1>Not recognised.",
+        "build.log:3: boom",
+        "A message",
+        '<th scope="row">GPU',
+    ]
+    assert [made.index(text) for text in order] == sorted(made.index(text) for text in order)
+    assert made.count("x.json") == 1
 
 
 def test_a_code_of_another_version_has_no_page():

@@ -51,7 +51,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             (advice if ended else heads).append(block)
         elif isinstance(block, Notes) and (len(block.items) > _FEW or block.title in _FOLDED):
             rest.append(Details(f"{block.title} ({len(block.items)})", (Notes("", block.items),)))
-        elif isinstance(block, Cure) or (isinstance(block, Notes) and block.title in _IN_FRONT):
+        elif isinstance(block, Cure) or (isinstance(block, Notes) and block.title in IN_FRONT):
             problems.append(block)
         elif isinstance(block, Details):
             rest.append(block)
@@ -76,7 +76,7 @@ def _source_apart(block: Fields) -> tuple[list[Block], list[Block]]:
     return [Fields(source)] if source else [], [Fields(rest)] if rest else []
 
 
-_IN_FRONT = frozenset({"Not recognised", "Root causes"})
+IN_FRONT = frozenset({"Not recognised", "Root causes"})
 _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
 
 
