@@ -12,6 +12,7 @@ from pathlib import Path
 import full_report
 import msgspec
 import pytest
+from markdown_it import MarkdownIt
 
 from attn_doctor.cli import fix
 from attn_doctor.cli.options import add_form
@@ -114,28 +115,56 @@ def test_parts_that_have_no_room_at_all_are_named():
     assert "Left out, because an issue has a greatest length: part 0; part 1" in made
 
 
-@pytest.mark.parametrize("form", [None, *FORMS])
-def test_fences_and_folded_parts_are_closed(form):
-    evil = "```\n</details>\n| a | b |\n~~~\n<!--\n````\n@octocat #12"
-    report = full_report.report(
-        findings=(full_report.finding(message=evil, evidence=(Evidence(kind="log", file=evil, line=1, text=evil),)),),
-        log_ends=(full_report.LogExcerpt(file=evil, lines=tuple(evil.splitlines())),),
+EVIL = "```\n</details>\n| a | b |\n~~~\n<!--\n````\n<script>x</script> @octocat #12 ![p](http://d) [a](javascript:b)"
+OURS = re.compile(r"</?(?:details|summary|code)>")
+
+
+def evil_report():
+    """A report with a text in its findings, logs, packages and variables that tries to break the page."""
+    facts = full_report.facts()
+    facts = msgspec.structs.replace(
+        facts,
+        environment=(Variable(name="CUDA_X", value=EVIL),),
+        packages=msgspec.structs.replace(
+            facts.packages, distributions=(Distribution(name=EVIL, version=EVIL, installer=EVIL, direct_url=EVIL),)
+        ),
+        torch=msgspec.structs.replace(facts.torch, loaded=(f"/x/{EVIL}/libcudnn.so.9",), cudnn=EVIL),
+        graphics=msgspec.structs.replace(facts.graphics, topology=(EVIL,), driver=EVIL),
     )
-    made = page(report, form)
-    plain, fence = [], None
-    for line in made.splitlines():
-        marks = re.match(r"`{3,}", line)
-        if marks and fence is None:
-            fence = marks[0]
-        elif fence and line == fence:
-            fence = None
-        elif fence is None:
-            plain.append(line)
-    assert fence is None
-    text = "\n".join(plain)
-    assert text.count("<details>") == text.count("</details>") > 5
-    assert not re.search(r"(?<!`)(?<!<code>)@octocat", text)
-    assert not re.search(r"(?<!\\)<!--", text)
+    finding = full_report.finding(message=EVIL, evidence=(Evidence(kind="log", file=EVIL, line=1, text=EVIL),))
+    return full_report.report(
+        findings=(finding, full_report.finding(2, slug="another", message=EVIL)),
+        facts=facts,
+        command=("attn-doctor", "check", EVIL),
+        log_ends=(full_report.LogExcerpt(file=EVIL, lines=tuple(EVIL.splitlines())),),
+    )
+
+
+@pytest.mark.parametrize("form", [None, *FORMS])
+def test_foreign_text_breaks_no_fence_no_table_and_no_folded_part(form):
+    """Read as GitHub reads it: by a parser of CommonMark with tables."""
+    made = page(evil_report(), form)
+    calm = page(full_report.report(findings=(full_report.finding(), full_report.finding(2))), form)
+    parsed, expected = (MarkdownIt("commonmark", {"html": True}).enable("table").parse(text) for text in (made, calm))
+    tags = [tag for token in parsed if token.type == "html_block" for tag in re.findall(r"<[^>]*>?", token.content)]
+    assert tags
+    assert all(OURS.fullmatch(tag) for tag in tags)
+    assert tags.count("<details>") == tags.count("</details>") == made.count("\n<details>\n")
+    inline = [child for token in parsed for child in token.children or ()]
+    assert not [child.type for child in inline if child.type in ("html_inline", "image")]
+    assert not [
+        child.attrs["href"]
+        for child in inline
+        if child.type == "link_open" and not child.attrs["href"].startswith("https://github.com/")
+    ]
+    assert not [child.content for child in inline if child.type == "text" and "@octocat" in child.content]
+    for kind in ("table_open", "fence"):
+        assert (
+            abs([t.type for t in parsed].count(kind) - [t.type for t in expected].count(kind)) <= 2
+        )  # the ends of logs differ
+    for token in parsed:
+        if token.type == "html_block":
+            assert not re.search(r"(?<!<code>)@octocat", token.content)
 
 
 def test_the_first_screen_has_the_verdict_the_cause_the_command_and_the_trials():
