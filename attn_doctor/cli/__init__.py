@@ -62,11 +62,13 @@ def parser() -> argparse.ArgumentParser:
         wheels,
     ):
         module.register(commands, made.formatter_class)
+    from attn_doctor.cli.options import add_amount
     from attn_doctor.cli.total_timeout import add_total_timeout
 
     for name, command in commands.choices.items():
         if name != "run":  # the program that it starts has all the time that it needs
             add_total_timeout(command)
+            add_amount(command)
     return made
 
 

@@ -79,5 +79,5 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_records(arguments, msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated)))
     if on_terminal(arguments):
-        show_blocks(of_diagnosis(diagnosis, facts, logs, files))
+        show_blocks(of_diagnosis(diagnosis, facts, logs, files), arguments)
     return exit_code(diagnosis, fail_on(arguments))

@@ -30,5 +30,5 @@ def execute(arguments: argparse.Namespace) -> int:
     module = find(arguments.name)
     write(arguments, lambda _: Answer(None, page=lambda: pages.markdown(module)))
     if on_terminal(arguments):
-        show_blocks(pages.blocks(module))
+        show_blocks(pages.blocks(module), arguments)
     return 0

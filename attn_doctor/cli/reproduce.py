@@ -68,7 +68,7 @@ def execute(arguments: argparse.Namespace) -> int:
         write_log(arguments.log, done.log)
     write_records(arguments, reproduction_outline.as_data(planned, done))
     if on_terminal(arguments, "log"):
-        show_blocks(reproduction_outline.outcome(planned, done))
+        show_blocks(reproduction_outline.outcome(planned, done), arguments)
     if not done.reproduced:
         return NOT_EXAMINED
     return OK if done.named else FINDINGS

@@ -83,7 +83,7 @@ def execute(arguments: argparse.Namespace) -> int:
             found = answer(wanted, facts)
     write_records(arguments, found)
     if on_terminal(arguments):
-        show_blocks(outline(found, facts))
+        show_blocks(outline(found, facts), arguments)
     return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]
 
 
@@ -113,5 +113,5 @@ def _prove(arguments: argparse.Namespace) -> int:
         proof = proof_of(path, facts, options.surroundings, options.timeout, gpus=gpus, also=also)
     write_records(arguments, proof)
     if on_terminal(arguments):
-        show_blocks(outline(proof, path, facts))
+        show_blocks(outline(proof, path, facts), arguments)
     return {"fits": OK, "refused": FINDINGS, "cannot be told": NOT_EXAMINED}[proof.verdict]

@@ -99,7 +99,9 @@ class Packages(Record, frozen=True, kw_only=True):
     broken: tuple[str, ...] | Unknown = UNRECORDED
     conflicts: tuple[Conflict, ...] | Unknown = UNRECORDED
     of_ultralytics: tuple[Wanted, ...] | Unknown = UNRECORDED
-    conda: tuple[str, ...] | Unknown | None = UNRECORDED  # conda's packages, "cudatoolkit-11.8.0-h6a678d5_0"; None: no conda here
+    conda: tuple[str, ...] | Unknown | None = (
+        UNRECORDED  # conda's packages, "cudatoolkit-11.8.0-h6a678d5_0"; None: no conda here
+    )
 
 
 class Import(Record, frozen=True, kw_only=True):

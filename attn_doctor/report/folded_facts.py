@@ -74,7 +74,8 @@ def _torch(facts: Facts) -> Details:
                 "GPUs that it sees",
                 text.said(devices)
                 if isinstance(devices, Unknown)
-                else ", ".join(f"{d.index}: {d.name} (sm {text.said(d.compute_capability)})" for d in devices) or "none",
+                else ", ".join(f"{d.index}: {d.name} (sm {text.said(d.compute_capability)})" for d in devices)
+                or "none",
             ),
             ("cuDNN", text.said(torch.cudnn)),
             ("HIP runtime", text.said(torch.hip_runtime)),
@@ -257,7 +258,9 @@ def _processor(facts: Facts) -> Details:
 
 
 def _examination(report: Report) -> Details:
-    runs = tuple(f"{run.name}: {run.seconds:.2f} s" + (f" ({run.note})" if run.note else "") for run in report.facts.probes)
+    runs = tuple(
+        f"{run.name}: {run.seconds:.2f} s" + (f" ({run.note})" if run.note else "") for run in report.facts.probes
+    )
     return Details(
         "The examination itself",
         (

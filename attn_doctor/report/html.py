@@ -21,6 +21,9 @@ def render(blocks: Iterable[Block], title: str) -> str:
 def _named(blocks: Iterable[Block]) -> list[tuple[str, Any]]:
     """Return each block with the name of its kind, the blocks inside of folded parts too."""
     return [
-        (type(block).__name__, {**block._asdict(), "blocks": _named(block.blocks)} if isinstance(block, Details) else block)
+        (
+            type(block).__name__,
+            {**block._asdict(), "blocks": _named(block.blocks)} if isinstance(block, Details) else block,
+        )
         for block in blocks
     ]
