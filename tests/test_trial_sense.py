@@ -69,7 +69,15 @@ def test_an_ultralytics_without_yolo12():
     ("fields", "slug"),
     [
         ({**NO_GPU, "torch__cuda": None, "torch__version": "2.8.0+cpu"}, "torch-cpu-build"),
-        ({**NO_GPU, "graphics__driver": "450.80.02", "graphics__driver_cuda": "11.0"}, "driver-too-old"),
+        (
+            {
+                **NO_GPU,
+                "torch__cuda_error": "The NVIDIA driver on your system is too old (found version 11000).",
+                "graphics__driver": "450.80.02",
+                "graphics__driver_cuda": "11.0",
+            },
+            "driver-too-old",
+        ),
     ],
 )
 def test_a_gpu_that_torch_cannot_use(fields, slug):

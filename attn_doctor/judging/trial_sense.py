@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from attn_doctor.failure_modes import UnknownName, find
-from attn_doctor.failure_modes.mode import EVERY_BACKEND, GPU_BACKENDS, Stops
+from attn_doctor.failure_modes.mode import EVERY_BACKEND, GPU_BACKENDS, FailureMode, Stops
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Diagnosis, Finding, Severity
+from attn_doctor.model.findings import Certainty, Diagnosis, Finding, Severity
 from attn_doctor.model.machine import tried
 from attn_doctor.model.trials import TrialOptions
 
@@ -22,7 +22,7 @@ def senseless(facts: Facts, diagnosis: Diagnosis, options: TrialOptions) -> str 
     """Return why a trial would show nothing that the findings do not say already; None if it may show something.
 
     A trial is senseless in four cases. ultralytics does not import, or has no model of the requested kind. The requested weights do
-    not fit it. An error stops every backend. Or the machine has a GPU, an error keeps torch from using it, and nobody asked for another
+    not fit it. An error was seen to stop every backend. Or the machine has a GPU, an error keeps torch from using it, and nobody asked for another
     device: times of the processor would say nothing about training on that GPU.
 
     An error that only a log shows does not count: the log may be of another day or of another machine.
@@ -34,13 +34,14 @@ def senseless(facts: Facts, diagnosis: Diagnosis, options: TrialOptions) -> str 
         return f"importing ultralytics fails in the target environment ({how})"
     if facts.yolo.attention is None and isinstance(facts.yolo.version, str) and _is_yolo12(options.model):
         return f"ultralytics {facts.yolo.version} has no YOLO12 model"
+    on_gpu = options.device == "auto" or options.device.startswith("cuda")
     errors = [f for f in diagnosis.findings if f.severity is Severity.ERROR and _is_seen_here(f)]
     for error in errors:
         if _stops(error) == "model":
             return f"{error.slug}: {options.model} does not run with this ultralytics"
-        if set(error.blocks) >= set(EVERY_BACKEND):
+        if set(error.blocks) >= set(EVERY_BACKEND) and error.certainty is Certainty.OBSERVED and on_gpu:
             return f"{error.slug}: no backend can run"
-    refused = next((f for f in errors if set(f.blocks) >= set(GPU_BACKENDS)), None)
+    refused = next((f for f in errors if set(f.blocks) >= set(GPU_BACKENDS) and _stops_training(f)), None)
     if refused is not None and facts.torch.available is not True and options.device == "auto":
         return f"{refused.slug}: torch cannot use the GPU of this machine (--device cpu tries the backends on the CPU)"
     return None
@@ -55,7 +56,18 @@ def _is_seen_here(finding: Finding) -> bool:
 
 
 def _stops(finding: Finding) -> Stops | None:
+    mode = _mode(finding)
+    return mode.stops if mode else None
+
+
+def _stops_training(finding: Finding) -> bool:
+    """Return whether the failure mode is an error for training: a machine without a GPU is an error only for flash-attn."""
+    mode = _mode(finding)
+    return mode is not None and mode.train is Severity.ERROR
+
+
+def _mode(finding: Finding) -> FailureMode | None:
     try:
-        return find(finding.code).MODE.stops
+        return find(finding.code).MODE
     except UnknownName:
         return None

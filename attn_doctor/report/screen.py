@@ -141,7 +141,8 @@ def _first_cure(finding: Finding, shell: str) -> Cure | None:
 def _to_attach(report: Report, files: Sequence[str]) -> Cure:
     """Return the file to attach to an issue, or the command that writes it."""
     if files:
-        return Cure(f"if you ask for help, attach {' or '.join(files)}", ())
+        many = "one of these files" if len(files) > 1 else "this file"
+        return Cure(f"if you ask for help, attach {many}", tuple(Command(name, "") for name in files))
     shell = commands.shell_of(report.facts)
     line = commands.quoted((*report.command, *_WRITES), shell)
     return Cure("if you ask for help, write the file to attach", (Command(line, ""),))

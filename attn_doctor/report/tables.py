@@ -36,7 +36,7 @@ def show(block: Table, console: Console, styles: Mapping[str, str]) -> None:
     if widths is None:
         columns, rows, common = _without_common(columns, rows)
         if common:
-            _line(console, [Text(f"in all rows: {', '.join(common)}", style="dim")], width, _INDENT)
+            _line(console, [Text(f"the same in all rows: {', '.join(common)}", style="dim")], width, _INDENT)
         widths = _fitting(columns, rows, width)
     if widths is None:
         _stacked(columns, rows, console, styles, width)
@@ -55,7 +55,7 @@ def _fitting(columns: Sequence[str], rows: Sequence[Row], width: int) -> list[in
     widths = [max(_broadest(text) for text in column) for column in texts]
     least = [max(_longest_word(text) for text in column) for column in texts]
     least = [min(whole, max(words, min(_LONGEST, whole) // 2)) for whole, words in zip(widths, least, strict=True)]
-    room = width - _BETWEEN * (len(columns) - 1)
+    room = width - _BETWEEN * len(columns)  # rich leaves it after the last column too
     if not columns or sum(least) > room:
         return None
     while sum(widths) > room:  # the broadest column that can still be narrower gives way
@@ -91,7 +91,7 @@ def _without_common(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[s
         i for i in range(1, len(columns)) if columns[i] and len(rows) > 1 and len({row[i].text for row in rows}) == 1
     ]
     kept = [i for i in range(len(columns)) if i not in common]
-    said = [f"{columns[i]} {rows[0][i].text}" for i in common]
+    said = [f"{columns[i]}: {rows[0][i].text}" for i in common]
     return [columns[i] for i in kept], [tuple(row[i] for i in kept) for row in rows], said
 
 
@@ -107,7 +107,7 @@ def _stacked(
         named = [Text(cell.text, style=styles[cell.tone or "strong"]) for cell in row[:names]]
         _line(console, named, width, _INDENT)
         parts = [
-            Text.assemble((f"{column} ", styles["dim"]) if column else "", (cell.text, styles[cell.tone]))
+            Text.assemble((f"{column}: ", styles["dim"]) if column else "", (cell.text, styles[cell.tone]))
             for column, cell in list(zip(columns, row, strict=True))[names:]
             if cell.text
         ]
