@@ -37,7 +37,7 @@ class Bar:
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
             ),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=10),
             _Left(),
             console=console,
             transient=True,

@@ -126,7 +126,7 @@ def _next(report: Report) -> Cure:
         train = ("yolo", "detect", "train", f"model={model}", "data=coco8.yaml", f"imgsz={size}")
         line = commands.quoted(("attn-doctor", "run", "--attention", str(backend), "--", *train), shell)
         return Cure(f"train with {backend}; put the name of your data in the place of coco8.yaml", (Command(line, ""),))
-    return Cure("nothing to change: train and predict with what is here", ())
+    return Cure("train and predict with what is here", ())
 
 
 def _first_cure(finding: Finding, shell: str) -> Cure | None:

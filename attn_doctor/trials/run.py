@@ -297,7 +297,7 @@ class _Supervisor:
             self.round = (what, number)
             named = {"forward": "inference", "step": "training steps"}[what]
             planned = f" of {self.plan.rounds}" if number <= self.plan.rounds else ""
-            self.step(self.stages.round(f"measuring {named}, round {number}{planned}", what, number))
+            self.step(self.stages.round(f"measuring {named}, round {number}{planned}", what))
 
     def _no_model(self, fault: Fault, *, has_run: bool) -> None:
         if fault.type == "NoAttention":

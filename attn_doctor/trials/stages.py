@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 # The time of each stage in relation to the others, as measured with yolo12n at 640 pixels and batch 2 on a CPU. Only their relation
 # counts: the time that is left follows from the time that the first stages took.
-_START, _MODEL, _REFERENCE, _PROOF = 3.0, 1.0, 4.0, 0.7
-_ROUND = {"forward": 0.12, "step": 0.4}  # of one backend
+_START, _MODEL, _REFERENCE, _PROOF = 3.0, 0.5, 3.5, 2.2
+_ROUND = {"forward": 0.16, "step": 0.6}  # of one backend
 
 
 class Doing(NamedTuple):
     """Hold the step of a trial that begins now."""
 
     text: str
-    then: str  # what comes after it; empty for the last stage
+    then: str  # what comes after it; empty if this says itself
     done: float  # the share of the trial's time that is over, from 0 to 1
 
 
@@ -37,8 +37,7 @@ class Stages:
 
     def model(self, *, again: bool) -> Doing:
         if again:
-            text, then = "building the model again, to measure it", "measuring inference"
-            return self._at(self._measuring - _MODEL, text, then)
+            return self._at(self._measuring - _MODEL, "building the model again, to measure it", "")
         return self._at(_START, "building the model", "the float64 reference")
 
     def reference(self) -> Doing:
@@ -47,18 +46,16 @@ class Stages:
     def proof(self, name: str) -> Doing:
         place = self._cells.index(name)
         following = self._cells[place + 1 : place + 2]
-        then = following[0] if following else "measuring"
+        then = following[0].partition(" ")[0] if following else "measuring"
         return self._at(self._proofs + _PROOF * place, f"proving {name}", then)
 
-    def round(self, text: str, what: str, number: int) -> Doing:
-        """Count a round of "forward" or "step", which has this number among the rounds of its dtype."""
+    def round(self, text: str, what: str) -> Doing:
+        """Count a round of "forward" or of "step"."""
         before = self._rounds_of["forward"] if what == "step" else 0.0
         all_rounds = self._rounds * self._dtypes
         over = min(self._counted[what], all_rounds) / all_rounds
         self._counted[what] += 1
-        then = "training steps" if what == "forward" else ""
-        if number < self._rounds:
-            then = f"round {number + 1}"
+        then = "training" if what == "forward" else ""
         return self._at(self._measuring + before + over * self._rounds_of[what], text, then)
 
     def _at(self, over: float, text: str, then: str) -> Doing:
