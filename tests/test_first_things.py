@@ -184,3 +184,25 @@ def test_a_target_without_torch_is_told_what_to_install(tmp_path):
     said = doctor("check", "--target", str(python)).stdout
     assert "there is no torch in the target" in said
     assert said.rstrip().splitlines()[-1] == f"      attn-doctor check --target {python} --json report.json"
+
+
+def test_quiet_says_nothing_before_the_verdict_where_nothing_was_found(sound):
+    done = doctor("check", "--target", str(sound), "--no-trial", "-q")
+    lines = done.stdout.split("\n\n")[0].splitlines()
+    assert lines[0].startswith("! Use sdpa") or "import" in lines[0], done.stdout
+    assert "machine" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["explain", "AD313"], ["diagnose", "-"], ["list"], ["inspect", sys.executable], ["wheels", "--torch", "2.8"]],
+    ids=lambda argv: argv[0],
+)
+def test_every_command_with_a_screen_has_both(argv):
+    log = b"ImportError: /v/torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent\n"
+    usual = doctor(*argv, stdin=log)
+    assert usual.stdout
+    little = doctor(*argv, "-q", stdin=log)
+    everything = doctor(*argv, "-v", stdin=log)
+    assert little.returncode == everything.returncode == usual.returncode
+    assert 0 < len(little.stdout) <= len(usual.stdout) <= len(everything.stdout)

@@ -20,10 +20,12 @@ class Screen:
         """Show the machine and the findings; the trial follows, which takes most of the time."""
         if not on_terminal(self._arguments):
             return
+        from attn_doctor.report.amount import little
         from attn_doctor.report.screen import opening
 
         self._progress.close()
-        show_blocks(opening(report), self._arguments)
+        blocks = opening(report)
+        show_blocks(little(blocks) if amount(self._arguments) == "little" else blocks, self._arguments)
         self._opened = report
 
     def end(self, report: Report) -> None:

@@ -11,10 +11,14 @@ Amount = Literal["little", "usual", "all"]
 
 
 def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks that a screen shows."""
-    if amount == "usual":
-        return list(blocks)
-    return little(blocks) if amount == "little" else unfolded(blocks)
+    """Return the blocks of a whole answer that a screen shows. An answer of which -q would leave nothing is shown whole.
+
+    Example: of `list`, whose answer is a table, nothing is left out.
+    """
+    blocks = list(blocks)
+    if amount == "little":
+        return little(blocks) or blocks
+    return blocks if amount == "usual" else unfolded(blocks)
 
 
 def unfolded(blocks: Iterable[Block]) -> list[Block]:
@@ -26,12 +30,8 @@ def unfolded(blocks: Iterable[Block]) -> list[Block]:
 
 
 def little(blocks: Iterable[Block]) -> list[Block]:
-    """Return the verdict, each problem with its first cure, and the commands. An answer that has none of these is returned whole.
-
-    Example: of `list`, whose answer is a table, nothing is left out.
-    """
-    blocks = list(blocks)
-    return list(_little(blocks)) or blocks
+    """Return the verdict, each problem with its first cure, and the commands."""
+    return list(_little(blocks))
 
 
 def _little(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -47,4 +47,6 @@ def _little(blocks: Iterable[Block]) -> Iterator[Block]:
 
 def _commands(cure: Cure) -> Cure:
     """Return a cure without the notes of its commands. What has no command keeps its note, which is all that it says."""
-    return cure._replace(commands=tuple(c if c.line is None else c._replace(note="") for c in cure.commands))
+    return cure._replace(
+        commands=tuple(c if c.line is None else c._replace(note="", by_hand=False) for c in cure.commands)
+    )
