@@ -73,6 +73,7 @@ def parser() -> Parser:
         wheels,
     ):
         module.register(commands, made.formatter_class)
+    from attn_doctor.cli.options import add_amount
     from attn_doctor.cli.total_timeout import add_total_timeout
 
     made.set_defaults(execute=help.begin)
@@ -81,6 +82,7 @@ def parser() -> Parser:
         command.siblings = commands.choices
         if name not in _UNLIMITED:
             add_total_timeout(command)
+            add_amount(command)
     return made
 
 

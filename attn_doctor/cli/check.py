@@ -32,6 +32,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "--static", action="store_true", help="read files only: import nothing of the target, run no trial"
     )
     how.add_argument("--no-trial", action="store_true", help="examine, but do not run the model")
+    how.add_argument(
+        "--trial",
+        action="store_true",
+        help="run the model even where an error that was found makes this senseless, for example where ultralytics does not import",
+    )
     parser.add_argument(
         "--model",
         default="yolo12n.yaml",
@@ -72,10 +77,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     import sys
 
-    from attn_doctor.cli.output import Progress, check_outputs, show
+    from attn_doctor.cli.output import Progress, amount, check_outputs
+    from attn_doctor.cli.streamed import Screen
     from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
     from attn_doctor.model.findings import Goal
+    from attn_doctor.model.report import Stopped
     from attn_doctor.model.trials import TrialOptions
     from attn_doctor.trials.plan import check as check_trials
 
@@ -86,6 +93,7 @@ def execute(arguments: argparse.Namespace) -> int:
         goal=Goal(arguments.goal) if arguments.goal else None,
         static=arguments.static,
         trial=not arguments.no_trial,
+        forced=arguments.trial,
         trials=TrialOptions(
             model=arguments.model,
             imgsz=arguments.imgsz,
@@ -101,7 +109,13 @@ def execute(arguments: argparse.Namespace) -> int:
         command=("attn-doctor", *sys.argv[1:]),
     )
     check_trials(options.trials)  # before anything is examined
-    with Progress() as progress:
-        report = examine(options, progress.say)
-    show(report, arguments)
+    with Progress(quiet=amount(arguments) == "little") as progress:
+        screen = Screen(arguments, progress)
+        try:
+            report = examine(options, progress.say, screen.judged, progress.step)
+        except Stopped as stop:
+            progress.close()
+            screen.end(stop.report)
+            raise KeyboardInterrupt from stop  # all that `Stopped` carries is written and shown
+    screen.end(report)
     return report.exit_code

@@ -92,5 +92,5 @@ def execute(arguments: argparse.Namespace) -> int:
     said = ((diagnosis, Diagnosis), (facts, Facts), (logs, tuple[Log, ...]), (files, tuple[ProjectFile, ...]))
     write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(of_diagnosis(diagnosis, facts, logs, files))
+        show_blocks(of_diagnosis(diagnosis, facts, logs, files), arguments)
     return exit_code(diagnosis, fail_on(arguments))

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
         blocks = pages.found(found)
         write(arguments, lambda _: Answer(None, lambda: blocks))
     if on_terminal(arguments):
-        show_blocks(blocks)
+        show_blocks(blocks, arguments)
     return 0
 
 

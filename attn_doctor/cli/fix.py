@@ -145,7 +145,9 @@ def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progr
     shell = commands.shell_of(suggested.facts)
     applies = arguments.apply and way is not None
     if on_terminal(arguments):
-        show_blocks(plan_outline.chosen(plan, way, shell) if applies and way else plan_outline.plan(plan, shell))
+        show_blocks(
+            plan_outline.chosen(plan, way, shell) if applies and way else plan_outline.plan(plan, shell), arguments
+        )
     if applies and way is not None:
         return _apply(arguments, request, suggested, way)
     _write(arguments, suggested)
@@ -210,11 +212,11 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
         plan = plan_outline.with_way(suggested.plan, way)
         suggested = suggested._replace(plan=plan)
         if on_terminal(arguments):
-            show_blocks(plan_outline.proven(way))
+            show_blocks(plan_outline.proven(way), arguments)
         if way.attempt is None or not way.attempt.verified:
             result = Applied(outcome="refused", summary=way.attempt.summary if way.attempt else "it was not tried")
             if on_terminal(arguments):
-                show_blocks(plan_outline.applied(result, way, plan, commands.shell_of(suggested.facts)))
+                show_blocks(plan_outline.applied(result, way, plan, commands.shell_of(suggested.facts)), arguments)
             _write(arguments, suggested, way, result)
             return FINDINGS
     if not arguments.yes and not _agreed(f"Apply {way.name} ({way.title})?"):
@@ -223,7 +225,7 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
     with Progress() as progress:
         result = carry_out(request, suggested, way, progress.say)
     if on_terminal(arguments):
-        show_blocks(plan_outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
+        show_blocks(plan_outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)), arguments)
     _write(arguments, suggested, way, result)
     return OK if result.outcome == "applied" else FINDINGS
 
@@ -240,14 +242,14 @@ def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress
     places, folder, changed = to_undo(request)
     if changed and not arguments.yes:
         progress.close()
-        show_blocks(plan_outline.changed_since(changed))
+        show_blocks(plan_outline.changed_since(changed), arguments)
         if not _agreed("Undo anyway?"):
             sys.stderr.write("attn-doctor: nothing was done\n")
             return FINDINGS
     undone = take_back(places, folder, changed, progress.say)
     progress.close()
     if on_terminal(arguments):
-        show_blocks(plan_outline.undone(undone.plan, undone.wrong, undone.kept))
+        show_blocks(plan_outline.undone(undone.plan, undone.wrong, undone.kept), arguments)
 
     def answer(gate: Gate) -> Answer:
         title, wrong, kept = gate.typed(*zip(undone, (str, tuple[str, ...], str | None), strict=True))

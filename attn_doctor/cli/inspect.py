@@ -82,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(outline(choice, by_file, arguments.gpu))
+        show_blocks(outline(choice, by_file, arguments.gpu), arguments)
     if all(isinstance(record.verdict, Unknown) and isinstance(record.needs, Unknown) for record in records):
         return NOT_EXAMINED
     single = [record.verdict for path, found in by_file if not path.endswith(".whl") for record in found]

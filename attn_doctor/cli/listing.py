@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace) -> int:
         chosen = [m for m in chosen if m.MODE.slug in met]
     write_records(arguments, pages.table(chosen))
     if on_terminal(arguments):
-        show_blocks(pages.listing(chosen))
+        show_blocks(pages.listing(chosen), arguments)
     return 0
 
 

@@ -77,6 +77,15 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_amount(parser: argparse.ArgumentParser) -> None:
+    """Add -q and -v, which say how much the screen shows. Files have everything in any case."""
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument(
+        "-q", "--quiet", action="store_true", help="show only the verdict, the root causes and the commands"
+    )
+    how_much.add_argument("-v", "--verbose", action="store_true", help="show also what is folded in the files")
+
+
 def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:
     parser.add_argument(
         "--fail-on",

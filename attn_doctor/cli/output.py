@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from attn_doctor.errors import Refused
 from attn_doctor.report.formats import FORMATS, Answer
@@ -15,39 +16,75 @@ from attn_doctor.system.printable import printable
 from attn_doctor.system.streams import tell
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.status import Status
 
+    from attn_doctor.cli.bar import Bar
     from attn_doctor.model.report import Report
+    from attn_doctor.report.amount import Amount
     from attn_doctor.report.blocks import Block
     from attn_doctor.report.gate import Gate
+    from attn_doctor.trials.stages import Doing
 
 
 class Progress:
-    """Show progress on standard error: a spinner on a terminal, a line for each text elsewhere."""
+    """Show progress on standard error: on a terminal a spinner, and a bar for the steps of a trial; elsewhere a line for each text.
+
+    Elsewhere the steps of a trial are not shown: there are dozens of them, and nobody waits for a line in a file. `quiet`: show nothing
+    but on a terminal.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._status: Status | None = None
+        self._bar: Bar | None = None
 
     def __enter__(self) -> Progress:
-        self._status: Status | None = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            console = Console(stderr=True)
-            # The dots of the usual spinner are Braille.
-            self._status = console.status("starting", spinner="dots" if "utf" in console.encoding.lower() else "line")
-            self._status.start()
+        self._console = console_for(sys.stderr)
+        self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
+        if self._moves:
+            self._spin("starting")
         return self
 
     def say(self, text: str) -> None:
-        if self._status:
-            from rich.text import Text
-
-            self._status.update(Text(printable(text)))
-        else:
+        if self._bar:
+            self._bar.note(text)
+        elif self._moves:
+            self._spin(text)
+        elif not self._quiet:
             tell(f"attn-doctor: {text}")
 
+    def step(self, doing: Doing) -> None:
+        """Show a step of a trial: what is done, what comes, and about how long it takes."""
+        if not self._moves:
+            return
+        if self._bar is None:
+            from attn_doctor.cli.bar import Bar
+
+            self.close()
+            self._bar = Bar(self._console)
+        self._bar.step(doing)
+
     def close(self) -> None:
+        """Clear the line. The next text or step shows it again."""
         if self._status:
             self._status.stop()
             self._status = None
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _spin(self, text: str) -> None:
+        from rich.text import Text
+
+        shown = Text(printable(text))
+        if self._status:
+            self._status.update(shown)
+            return
+        # The dots of the usual spinner are Braille.
+        spinner = "dots" if "utf" in self._console.encoding.lower() else "line"
+        self._status = self._console.status(shown, spinner=spinner)
+        self._status.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,6 +110,11 @@ def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
     if getattr(arguments, "form", None) and not arguments.markdown:
         raise Refused("--for arranges the Markdown for the issue form of a project: name its file with --markdown FILE")
     files.check_all(_files(arguments, more))
+
+
+def written(arguments: argparse.Namespace) -> list[str]:
+    """Return the names of the files that the answer goes to."""
+    return [path for path in _files(arguments, ()) if path]
 
 
 def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
@@ -124,7 +166,7 @@ def show(report: Report, arguments: argparse.Namespace, saved: str | None = None
 
     write_report(report, arguments, saved)
     if on_terminal(arguments):
-        show_blocks(outline(report, saved))
+        show_blocks(outline(report, saved), arguments)
 
 
 def write_report(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
@@ -155,17 +197,40 @@ def _to_paste(report: Report, blocks: Iterable[Block], form: str | None) -> list
     return filled(FORMS[form], report, arranged)
 
 
-def show_blocks(blocks: Iterable[Block]) -> None:
-    """Write blocks on standard output, formatted for a terminal or for a file."""
+def amount(arguments: argparse.Namespace | None) -> Amount:
+    """Return how much the screen shows: -q little, -v all."""
+    if getattr(arguments, "quiet", False):
+        return "little"
+    return "all" if getattr(arguments, "verbose", False) else "usual"
+
+
+def console_for(stream: TextIO) -> Console:
+    """Make a console. With NO_COLOR it has no bold and no dim text either, which rich would leave (https://no-color.org)."""
     from rich.console import Console
 
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=stream, highlight=False, color_system=None if plain else "auto")
+
+
+def show_blocks(blocks: Iterable[Block], arguments: argparse.Namespace | None = None) -> None:
+    """Write blocks on standard output, formatted for a terminal or for a file. `arguments` may ask for less or for more."""
+    from attn_doctor.report.amount import as_much_as
     from attn_doctor.report.console import render
 
-    console = Console(highlight=False)
+    blocks = as_much_as(amount(arguments), blocks)
+    console = console_for(sys.stdout)
     if console.is_terminal:
         render(blocks, console)
+        sys.stdout.flush()
         return
-    console.width = 120
+    console.width = _columns()
     with console.capture() as captured:
         render(blocks, console)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    sys.stdout.flush()
+
+
+def _columns() -> int:
+    """Return the width of text in a file: COLUMNS if it is set, as for many programs, else 120."""
+    told = os.environ.get("COLUMNS", "")
+    return max(40, int(told)) if told.isdigit() and int(told) else 120

@@ -78,7 +78,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, answer)
     if on_terminal(arguments, "log"):
-        show_blocks(reproduction_outline.outcome(planned, done))
+        show_blocks(reproduction_outline.outcome(planned, done), arguments)
     if not done.reproduced:
         return NOT_EXAMINED
     return OK if done.named else FINDINGS

@@ -204,5 +204,5 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(outline(found, facts, arguments.prescription))
+        show_blocks(outline(found, facts, arguments.prescription), arguments)
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

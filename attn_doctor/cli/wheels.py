@@ -94,7 +94,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, written)
     if on_terminal(arguments):
-        show_blocks(outline(found, facts))
+        show_blocks(outline(found, facts), arguments)
     return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]
 
 
@@ -135,5 +135,5 @@ def _prove(arguments: argparse.Namespace) -> int:
 
     write(arguments, written)
     if on_terminal(arguments):
-        show_blocks(outline(proof, path, facts))
+        show_blocks(outline(proof, path, facts), arguments)
     return {"fits": OK, "refused": FINDINGS, "cannot be told": NOT_EXAMINED}[proof.verdict]

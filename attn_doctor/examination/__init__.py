@@ -6,13 +6,14 @@ import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
 from attn_doctor.examination.inputs import read_file, read_logs
+from attn_doctor.examination.trying import planned, prove
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.judging import goals, stated_gpu
 from attn_doctor.judging.diagnose import diagnose
@@ -26,12 +27,26 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.recommendation import Recommendation
-from attn_doctor.model.report import Broken, Report, Stopped, Target, Tool, decode_facts
+from attn_doctor.model.report import (
+    STOPPED,
+    Broken,
+    LogExcerpt,
+    Outcome,
+    Report,
+    Seen,
+    Stopped,
+    Target,
+    Tool,
+    decode_facts,
+)
 from attn_doctor.model.trials import TrialOptions, Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
 from attn_doctor.system import failure, leftovers
 from attn_doctor.trials.plan import check_model
+
+if TYPE_CHECKING:
+    from attn_doctor.trials.stages import Doing
 
 Say = Callable[[str], None]
 
@@ -44,6 +59,7 @@ class Options(NamedTuple):
     static: bool = False  # read files only
     tools: bool = False  # with `static`: run tools and ask the driver anyway
     trial: bool = True
+    forced: bool = False  # run the trial although an error makes it senseless
     trials: TrialOptions = TrialOptions()
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
     facts: str | None = None  # a facts file or a report instead of this machine
@@ -64,21 +80,29 @@ class Options(NamedTuple):
 DEFAULTS = Options()
 
 
-def examine(options: Options = DEFAULTS, say: Say = lambda _: None) -> Report:
+def examine(
+    options: Options = DEFAULTS,
+    say: Say = lambda _: None,
+    on_judged: Callable[[Report], None] = lambda _: None,
+    on_step: Callable[[Doing], None] | None = None,
+) -> Report:
     """Examine a target and return the report.
+
+    `on_judged` gets what was found before the trial, as a report without a trial: its `trials_skipped` is None if a trial follows.
+    `on_step` gets each step of the trial; without it, `say` gets their texts.
 
     Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
     answer, or is not a Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
     """
     so_far: dict[str, Any] = {}
     try:
-        return foreign_text.record(_examine(options, say, so_far))
+        return foreign_text.record(_examine(options, say, on_judged, on_step, so_far))
     except AttnDoctorError:
         raise
     except KeyboardInterrupt as stop:
         if "facts" not in so_far:
             raise
-        raise Stopped(_cut_short(options, "it was stopped", NOT_EXAMINED, **so_far)) from stop
+        raise Stopped(_cut_short(options, STOPPED, NOT_EXAMINED, **so_far)) from stop
     except Exception as error:
         if "facts" not in so_far:
             raise
@@ -92,7 +116,13 @@ def examine_for_a_program(options: Options) -> Report:
         return examine(options)
 
 
-def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
+def _examine(
+    options: Options,
+    say: Say,
+    on_judged: Callable[[Report], None],
+    on_step: Callable[[Doing], None] | None,
+    so_far: dict[str, Any],
+) -> Report:
     """Run the stages. The result of each stage is stored in `so_far`, for a report if a later stage fails."""
     modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
     logs = read_logs(options.logs)
@@ -105,38 +135,72 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     # A log can show the goal: what its program was for.
     goal = options.goal or (goals.implied_by(logs) if logs else implied_goal(facts)[0])
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
-    so_far["diagnosis"] = diagnosis
-    trials = _prove(facts, options, say)
+    project = _of_project(facts, goal, options)
+    so_far.update(diagnosis=diagnosis, goal=goal, project=project)
+    plan = planned(facts, diagnosis, options)
+    imports = not (options.static or options.facts)
+    asked = Asked(
+        imports=imports, trial=imports and options.trial and not plan.senseless, elsewhere=options.gpu is not None
+    )
+
+    def report(diagnosis: Diagnosis, trials: Trials) -> Report:
+        seeing = look(facts, goal, diagnosis, trials, asked)
+        return _report(
+            options,
+            goal=goal,
+            exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
+            outcome=seeing.outcome,
+            seen=seeing.seen,
+            unexamined=seeing.unexamined,
+            facts=facts,
+            diagnosis=diagnosis,
+            project=project,
+            trials=trials,
+            log_ends=last_words(logs) if logs else (),
+        )
+
+    on_judged(foreign_text.record(report(diagnosis, Trials(skipped=plan.skipped))))
+    trials = prove(plan, facts, options, say, on_step)
     if trials.attempted:
         diagnosis = diagnose(facts, goal, logs=(*logs, *_trial_errors_as_log(trials)), trials=trials, modules=modules)
-    imports = not (options.static or options.facts)
-    seeing = look(
-        facts,
-        goal,
-        diagnosis,
-        trials,
-        Asked(imports=imports, trial=imports and options.trial, elsewhere=options.gpu is not None),
-    )
+    return report(diagnosis, trials)
+
+
+def _report(
+    options: Options,
+    *,
+    goal: Goal,
+    exit_code: int,
+    unexamined: tuple[str, ...],
+    facts: Facts,
+    diagnosis: Diagnosis,
+    project: tuple[Finding, ...],
+    trials: Trials,
+    outcome: Outcome,
+    seen: tuple[Seen, ...] = (),
+    log_ends: tuple[LogExcerpt, ...] = (),
+    recommendation: Recommendation | None = None,
+) -> Report:
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         command=options.command,
         goal=goal,
         target=_target(facts),
-        exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
-        outcome=seeing.outcome,
-        seen=seeing.seen,
-        unexamined=seeing.unexamined,
+        exit_code=exit_code,
+        outcome=outcome,
+        seen=seen,
+        unexamined=unexamined,
         facts=facts,
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
         unrecognised=diagnosis.unrecognised,
-        log_ends=last_words(logs) if logs else (),
-        project=_of_project(facts, goal, options),
+        log_ends=log_ends,
+        project=project,
         trials=trials.rows,
         trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
-        recommendation=recommend(facts, diagnosis, trials),
+        recommendation=recommendation or recommend(facts, diagnosis, trials),
     )
 
 
@@ -165,23 +229,34 @@ def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ..
     return tuple(found)
 
 
-def _cut_short(options: Options, why: str, code: int, facts: Facts, diagnosis: Diagnosis | None = None) -> Report:
-    """Return the report of an examination that did not come to its end, with the reason."""
+def _cut_short(
+    options: Options,
+    why: str,
+    code: int,
+    *,
+    facts: Facts,
+    diagnosis: Diagnosis | None = None,
+    goal: Goal | None = None,
+    project: tuple[Finding, ...] = (),
+) -> Report:
+    """Return the report of an examination that did not come to its end, with the reason. It keeps what was found."""
     found = diagnosis or Diagnosis()
-    report = Report(
-        tool=Tool(version=__version__, knowledge_date=knowledge_date()),
-        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
-        command=options.command,
-        goal=options.goal or Goal.TRAIN,
-        target=_target(facts),
+    in_trial = why == STOPPED and diagnosis is not None
+    doubt = Undetermined(code="", slug="attn-doctor", needs=(), why=why)
+    report = _report(
+        options,
+        goal=goal or options.goal or Goal.TRAIN,
         exit_code=code,
-        unexamined=(f"anything more: {why}",),
+        outcome="sick" if found.worst() is Severity.ERROR else "unknown",
+        unexamined=(f"{'whether the model trains' if in_trial else 'anything more'}: {why}",),
         facts=facts,
-        findings=found.findings,
-        undetermined=(*found.undetermined, Undetermined(code="", slug="attn-doctor", needs=(), why=why)),
-        trials=(),
-        trials_skipped=why,
-        recommendation=Recommendation(backend=None, install_flash_attn="not-here", measured=False, summary=why),
+        diagnosis=msgspec.structs.replace(found, undetermined=(*found.undetermined, doubt)),
+        project=project,
+        trials=Trials(skipped=why),
+        # A doctor that failed does not advise: what failed may be the advice.
+        recommendation=None
+        if in_trial
+        else Recommendation(backend=None, install_flash_attn="not-here", measured=False, summary=why),
     )
     return foreign_text.record(report)
 
@@ -228,35 +303,6 @@ def _weights(options: Options) -> str | None:
         return None
     check_model(options.trials.model)
     return options.trials.model
-
-
-def _prove(facts: Facts, options: Options, say: Say) -> Trials:
-    if options.facts:
-        return Trials(skipped="the facts come from a file: nothing can be run on that machine from here")
-    if options.static:
-        return Trials(skipped="--static imports nothing of the target")
-    if not options.trial:
-        return Trials(skipped="left out by --no-trial")
-    if options.gpu is not None and options.trials.device != "cpu":
-        return Trials(
-            skipped=f"{stated_gpu.ELSEWHERE}: nothing can be run on it from here (--device cpu tries this machine's CPU)"
-        )
-    from attn_doctor.prescription import proof_files
-    from attn_doctor.trials.plan import plan
-    from attn_doctor.trials.run import run
-
-    assert isinstance(facts.interpreter.python, str)
-    trials = run(
-        plan(facts, options.trials),
-        [facts.interpreter.python],
-        timeout=options.timeout,
-        on_progress=say,
-        environ=options.surroundings,
-    )
-    if not proof_files.stored():
-        return trials
-    note = f"what `attn-doctor run` has proven here is kept in {proof_files.place()}: `attn-doctor run --forget` removes it"
-    return msgspec.structs.replace(trials, run=msgspec.structs.replace(trials.run, notes=(*trials.run.notes, note)))
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:

@@ -19,7 +19,7 @@ from attn_doctor.model.trials import Trials
 
 T = TypeVar("T")
 
-Stops = Literal["build", "gpu", "nothing"]
+Stops = Literal["build", "gpu", "model", "nothing"]
 EVERY_BACKEND = tuple(TRAITS)
 GPU_BACKENDS = tuple(name for name, traits in TRAITS.items() if traits.gpu_only)
 
@@ -87,7 +87,8 @@ class FailureMode(Record, frozen=True, kw_only=True):
     """Record a failure mode.
 
     `stops` says which work is not possible while the failure lasts. "build": a build of flash-attn, which is not needed if there is a
-    finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked.
+    finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked. "model": loading the model that the user
+    named, so that no trial of it is possible.
     """
 
     code: str

@@ -145,6 +145,9 @@ def schema() -> bytes:
     return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
 
 
+STOPPED = "it was stopped"  # `trials_skipped` of an examination that a signal or --total-timeout ended
+
+
 class Stopped(KeyboardInterrupt):
     """Report that an examination was stopped, by a signal or by --total-timeout. `report` has the results until then."""
 

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from attn_doctor.report import tables
 from attn_doctor.report.blocks import (
     Block,
     Cure,
@@ -95,7 +96,7 @@ def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) ->
     bar = "    " if last else "│   "
     for command in cure.commands:
         note = ("you: " if command.by_hand else "") + command.note
-        for line in Text(note, style="dim").wrap(console, max(20, console.width - 8)):
+        for line in Text(note, style="dim").wrap(console, max(20, console.width - 8)) if note else ():
             console.print(
                 Text.assemble((bar, style), ("  # ", "dim"), line), no_wrap=True, overflow="ignore", crop=False
             )
@@ -110,14 +111,7 @@ def _cure(cure: Cure, console: Console, style: str, word: str, *, last: bool) ->
 
 def _table(block: Table, console: Console) -> None:
     console.print(Text(block.caption, style="bold"))
-    used = [i for i in range(len(block.columns)) if any(row[i].text for row in block.rows)]
-    table = RichTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for i in used:
-        table.add_column(block.columns[i], no_wrap=block.columns[i] in ("backend", "result", "fact"), overflow="fold")
-    for row in block.rows:
-        table.add_row(*(Text(row[i].text, style=STYLES[row[i].tone]) for i in used))
-    if block.rows:
-        console.print(Padding(table, (0, 0, 0, 2)))
+    tables.show(block, console, STYLES)
     for note in block.notes:
         console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
     console.print()

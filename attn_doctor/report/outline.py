@@ -48,29 +48,28 @@ def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
     `saved`: the name of the file that the report was read from. Its commands are shown as what the file says, not as advice.
     """
     doubt = saved_doubt(report) if saved is not None else None
-    blocks: list[Block] = [
-        Heading(f"attn-doctor {report.tool.version}"),
-        Fields(
-            (
-                *(
-                    [Field("saved report", f"{saved}; all that follows is what this file says")]
-                    if saved is not None
-                    else []
-                ),
-                *_target(report),
-                *at_a_glance(report.facts),
-            )
-        ),
-        verdict(report),
-    ]
+    blocks: list[Block] = [*at_the_top(report, saved), verdict(report)]
     blocks += not_recognised(report.unrecognised)
     blocks += problems(report.findings, report.facts, doubt)
-    blocks += _project(report, saved=saved is not None)
-    blocks += _trials(report)
-    blocks += _recommendation(report, saved=saved is not None)
-    blocks += undetermined(report.undetermined)
-    blocks += unread(report.facts)
+    blocks += not_working_here(report, saved=saved is not None)
+    blocks += tried(report)
+    blocks += recommended(report, saved=saved is not None)
+    blocks += unsettled(report)
     return tuple(blocks)
+
+
+def at_the_top(report: Report, saved: str | None = None) -> tuple[Block, ...]:
+    """Return the head: the target and its machine. `saved`: as for `outline`."""
+    said = [Field("saved report", f"{saved}; all that follows is what this file says")] if saved is not None else []
+    return (
+        Heading(f"attn-doctor {report.tool.version}"),
+        Fields((*said, *_target(report), *at_a_glance(report.facts))),
+    )
+
+
+def unsettled(report: Report) -> list[Block]:
+    """Return what could not be judged, and what was not read."""
+    return [*undetermined(report.undetermined), *unread(report.facts)]
 
 
 def _target(report: Report) -> tuple[Field, ...]:
@@ -119,7 +118,7 @@ def problems(findings: Iterable[Finding], facts: Facts, doubt: Doubt | None = No
     return blocks
 
 
-def _project(report: Report, *, saved: bool) -> list[Block]:
+def not_working_here(report: Report, *, saved: bool = False) -> list[Block]:
     """Return the requirements in the current folder's project files that would not work here, each with the line to write instead."""
     lines = []
     for finding in report.project:
@@ -202,7 +201,8 @@ def _why(step: Step, shell: str) -> str:
     return f"{step.why}; {other}" if other else step.why
 
 
-def _trials(report: Report) -> list[Block]:
+def tried(report: Report) -> list[Block]:
+    """Return the results of the trial, or why there was none."""
     if report.trials_skipped:
         return [Notes("Attention backends: not tried", (report.trials_skipped,))]
     if not report.trials:
@@ -273,7 +273,8 @@ def _milliseconds(interval: Interval | None) -> str:
     return f"{interval.median:.{digits}f} ms ({interval.low:.{digits}f}–{interval.high:.{digits}f})"
 
 
-def _recommendation(report: Report, *, saved: bool) -> list[Block]:
+def recommended(report: Report, *, saved: bool = False) -> list[Block]:
+    """Return the recommendation, its reasons, and what to do."""
     advice = report.recommendation
     failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone: Tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""

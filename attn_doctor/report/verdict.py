@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attn_doctor.model.findings import Goal, Severity
-from attn_doctor.model.report import Report
+from attn_doctor.model.report import STOPPED, Report
 from attn_doctor.report.blocks import Verdict
 
 
 def verdict(report: Report) -> Verdict:
     """Return the sentence and its tone: "bad" for an error, "good" only for the outcome "healthy"."""
+    stopped = report.trials_skipped == STOPPED and f"anything more: {STOPPED}" not in report.unexamined
     roots = [f for f in report.findings if f.root_cause]
     errors = [f for f in roots if f.severity is Severity.ERROR]
     purpose = "flash-attn" if report.goal is Goal.FLASH_ATTN else "training"
     if errors:
-        return Verdict(f"{counted(len(errors))} in the way of {purpose} here.", "bad")
+        and_then = " The model was not tried." if stopped else ""
+        return Verdict(f"{counted(len(errors))} in the way of {purpose} here.{and_then}", "bad")
+    if stopped:
+        return Verdict("Could not tell: the model was not tried.", "warn")
     know = f", with {counted(len(roots), 'to know about')}" if roots else ""
     if report.outcome == "healthy":
         return Verdict(f"{_seen(report)}{know}.{_not_tried(report)}", "warn" if roots else "good")

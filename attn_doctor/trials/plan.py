@@ -42,17 +42,18 @@ class TrialPlan(Record, frozen=True, kw_only=True):
     options: TrialOptions
     device: str = "cpu"
     cells: tuple[TrialCell, ...] = ()
-    skipped: str | None = None  # the reason if nothing can be run at all
+    skipped: str | None = None  # the reason if nothing is run at all
+    senseless: bool = False  # it is skipped because of an error that was found, and could be run in spite of it
     rounds: int = 9
     scope: Scope = "model"
     note: str | None = None
     gpu: str | None = None  # UUID of the GPU to watch by NVML
 
 
-def plan(facts: Facts, options: TrialOptions) -> TrialPlan:
-    """Return the plan of a trial. Raises BadRequest."""
+def plan(facts: Facts, options: TrialOptions, *, forced: bool = False) -> TrialPlan:
+    """Return the plan of a trial. Raises BadRequest. `forced`: plan it although torch was seen not to import."""
     check(options)
-    skipped = _no_torch(facts)
+    skipped = None if forced else _no_torch(facts)
     if skipped:
         return TrialPlan(options=options, skipped=skipped)
     device = choose_device(facts, options.device)

@@ -26,6 +26,7 @@ from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_
 from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 from attn_doctor.trials.shapes import shapes
+from attn_doctor.trials.stages import Doing, Stages
 from attn_doctor.trials.watch import Watching, Window, summary
 
 Say = Callable[[str], None]
@@ -44,10 +45,12 @@ def run(
     *,
     timeout: float,
     on_progress: Say | None = None,
+    on_step: Callable[[Doing], None] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Trials:
     """Run the plan in the interpreter `python` (an argv prefix). `timeout`: seconds without a message, after which its process is ended.
 
+    `on_step` gets each step of the trial; without it, `on_progress` gets their texts, between the texts on what goes wrong.
     `environ`: the environment of the trial's processes, the doctor's own by default.
 
     Raises OSError if the interpreter cannot be started.
@@ -58,7 +61,8 @@ def run(
     cpu = _CpuName()  # uses a core itself: started after the busy cores were counted
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         given = {**child.harmless(folder), **waiting}
-        supervisor = _Supervisor(plan, python, timeout, on_progress or (lambda _: None), environ=environ, changes=given)
+        say = on_progress or (lambda _: None)
+        supervisor = _Supervisor(plan, python, timeout, say, on_step, environ=environ, changes=given)
         supervisor.notes += note
         watching = Watching(plan.gpu, environ) if plan.gpu else None
         try:
@@ -101,6 +105,7 @@ class _Supervisor:
         python: Sequence[str],
         timeout: float,
         say: Say,
+        on_step: Callable[[Doing], None] | None,
         *,
         environ: Mapping[str, str] | None,
         changes: dict[str, str],
@@ -109,12 +114,14 @@ class _Supervisor:
         self.python = python
         self.timeout = timeout
         self.say = say
+        self.step = on_step or (lambda doing: say(doing.text))
         self.environ = environ
         self.changes = changes
         self.scope = plan.scope
         self.reference = plan.options.reference
         self.cells = {name_of(cell): cell for cell in plan.cells if not cell.ruled_out}
         self.left = dict(self.cells)  # still to be proven, or to be measured
+        self.stages = Stages(self.cells, plan.rounds)
         self.seen = Judged()
         self.notes: list[str] = [plan.note] if plan.note else []
         self.phase = "prove"
@@ -290,7 +297,7 @@ class _Supervisor:
             self.round = (what, number)
             named = {"forward": "inference", "step": "training steps"}[what]
             planned = f" of {self.plan.rounds}" if number <= self.plan.rounds else ""
-            self.say(f"measuring {named}, round {number}{planned}")
+            self.step(self.stages.round(f"measuring {named}, round {number}{planned}", what))
 
     def _no_model(self, fault: Fault, *, has_run: bool) -> None:
         if fault.type == "NoAttention":
@@ -326,11 +333,11 @@ class _Supervisor:
 
     def _announce(self, section: str) -> None:
         if section == "model":
-            self.say("building the model" if self.phase == "prove" else "building the model again, to measure it")
+            self.step(self.stages.model(again=self.phase == "measure"))
         elif section == "reference":
-            self.say("computing the float64 reference")
+            self.step(self.stages.reference())
         elif section in self.left and section not in self.seen.proofs:
-            self.say(f"proving {section}")
+            self.step(self.stages.proof(section))
 
     def trials(self, cpu: str | None) -> Trials:
         if not self.seen.proofs and not self.seen.faults and not self.skipped:

@@ -236,7 +236,7 @@ def test_the_total_timeout_keeps_what_was_found(tmp_path):
     code = (
         "import sys, time\n"
         "from attn_doctor import examination\n"
-        "examination._prove = lambda *rest: time.sleep(60)\n"
+        "examination.prove = lambda *rest: time.sleep(60)\n"
         "from attn_doctor.__main__ import main\nsys.exit(main())\n"
     )
     argv = ["check", "--static", "--total-timeout", "8", "--target", sys.executable, "--json", str(report)]

@@ -65,6 +65,7 @@ MODE = FailureMode(
     title="A model with a class that this ultralytics does not have",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
+    stops="model",
     explains=("model-not-built", "eager-fails"),
     signs=(
         Sign(

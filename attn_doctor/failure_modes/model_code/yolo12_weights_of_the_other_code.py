@@ -65,6 +65,7 @@ MODE = FailureMode(
     title="YOLO12 weights that were made with the other YOLO12 code",
     train=Severity.ERROR,
     flash_attn=Severity.WARNING,
+    stops="model",
     explains=("model-not-built", "eager-fails", "backend-fails"),
     signs=(
         Sign(

@@ -1,0 +1,62 @@
+"""Show on a terminal how far a trial is: rich's own progress bar, with what is done, what comes, and about how long it takes."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from attn_doctor.system.printable import printable
+from attn_doctor.trials.stages import Doing
+
+_ENOUGH = 0.1  # the share of a trial that must be over before the rest is estimated by it
+
+
+class _Left(ProgressColumn):
+    """Say about how long the rest takes, counted down between two steps."""
+
+    def render(self, task: Task) -> Text:
+        end = task.fields.get("end")
+        if end is None:
+            return Text("")
+        left = end - time.monotonic()
+        return Text(f"about {left:.0f} s left" if left >= 1 else "nearly done", style="dim")
+
+
+class Bar:
+    """Hold the bar while a trial runs."""
+
+    def __init__(self, console: Console) -> None:
+        utf = "utf" in console.encoding.lower()
+        self._began = time.monotonic()
+        self._progress = Progress(
+            SpinnerColumn("dots" if utf else "line"),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
+            BarColumn(bar_width=10),
+            _Left(),
+            console=console,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._progress.add_task("starting", total=1.0, end=None)
+        self._progress.start()
+
+    def step(self, doing: Doing) -> None:
+        end = None
+        if doing.done >= _ENOUGH:
+            spent = time.monotonic() - self._began
+            end = time.monotonic() + spent * (1 - doing.done) / doing.done
+        then = f", then {doing.then}" if doing.then else ""
+        self._progress.update(self._task, description=printable(doing.text + then), completed=doing.done, end=end)
+
+    def note(self, text: str) -> None:
+        """Print what a user should know above the bar."""
+        self._progress.console.print(Text(f"attn-doctor: {printable(text)}"))
+
+    def stop(self) -> None:
+        self._progress.stop()

@@ -1,0 +1,40 @@
+"""Show what `check` finds as soon as it is known: the findings before the trial, the rest after it."""
+
+from __future__ import annotations
+
+import argparse
+
+from attn_doctor.cli.output import Progress, amount, on_terminal, show_blocks, write_report, written
+from attn_doctor.model.report import Report
+
+
+class Screen:
+    """Hold what one `check` has shown already."""
+
+    def __init__(self, arguments: argparse.Namespace, progress: Progress) -> None:
+        self._arguments = arguments
+        self._progress = progress
+        self._opened: Report | None = None
+
+    def judged(self, report: Report) -> None:
+        """Show the machine and the findings; the trial follows, which takes most of the time."""
+        if not on_terminal(self._arguments):
+            return
+        from attn_doctor.report.amount import little
+        from attn_doctor.report.screen import opening
+
+        self._progress.close()
+        blocks = opening(report)
+        show_blocks(little(blocks) if amount(self._arguments) == "little" else blocks, self._arguments)
+        self._opened = report
+
+    def end(self, report: Report) -> None:
+        """Write the files, then show the rest. Raises Unwritable."""
+        write_report(report, self._arguments)
+        if not on_terminal(self._arguments):
+            return
+        from attn_doctor.report.screen import closing
+
+        how_much = amount(self._arguments)
+        blocks = closing(report, self._opened, written(self._arguments), folded_too=how_much == "all")
+        show_blocks(blocks[:-1] if how_much == "little" else blocks, self._arguments)

@@ -1,0 +1,52 @@
+"""Decide how much of an answer a screen shows: -q the verdict, the root causes and the command, -v also what is folded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from attn_doctor.report.blocks import Block, Cure, Details, Heading, Problem, Verdict
+
+Amount = Literal["little", "usual", "all"]
+
+
+def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
+    """Return the blocks of a whole answer that a screen shows. An answer of which -q would leave nothing is shown whole.
+
+    Example: of `list`, whose answer is a table, nothing is left out.
+    """
+    blocks = list(blocks)
+    if amount == "little":
+        return little(blocks) or blocks
+    return blocks if amount == "usual" else unfolded(blocks)
+
+
+def unfolded(blocks: Iterable[Block]) -> list[Block]:
+    """Return the blocks with those of each folded part in its place, under its title."""
+    made: list[Block] = []
+    for block in blocks:
+        made += [Heading(block.title), *unfolded(block.blocks)] if isinstance(block, Details) else [block]
+    return made
+
+
+def little(blocks: Iterable[Block]) -> list[Block]:
+    """Return the verdict, each problem with its first cure, and the commands."""
+    return list(_little(blocks))
+
+
+def _little(blocks: Iterable[Block]) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Problem):
+            cures = tuple(_commands(cure) for cure in block.cures[:1])
+            yield block._replace(evidence=(), consequences=(), cures=cures)
+        elif isinstance(block, Cure):
+            yield _commands(block)
+        elif isinstance(block, Verdict):
+            yield block
+
+
+def _commands(cure: Cure) -> Cure:
+    """Return a cure without the notes of its commands. What has no command keeps its note, which is all that it says."""
+    return cure._replace(
+        commands=tuple(c if c.line is None else c._replace(note="", by_hand=False) for c in cure.commands)
+    )
