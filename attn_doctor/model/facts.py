@@ -44,6 +44,8 @@ from attn_doctor.model.machine_facts import (
     Cpu,
     Disk,
     Gpu,
+    GpuHealth,
+    GpuProcess,
     Graphics,
     Hosted,
     OsName,
@@ -54,6 +56,7 @@ from attn_doctor.model.machine_facts import (
     Toolchain,
     Toolkit,
     Variable,
+    Xid,
 )
 from attn_doctor.model.record import (
     NOT_ASKED,
@@ -92,6 +95,8 @@ __all__ = [
     "Flag",
     "FlashAttention",
     "Gpu",
+    "GpuHealth",
+    "GpuProcess",
     "Grade",
     "Graphics",
     "Hosted",
@@ -122,6 +127,7 @@ __all__ = [
     "TorchDevice",
     "Unknown",
     "Variable",
+    "Xid",
     "Yolo",
     "YoloKind",
     "YoloLayout",
