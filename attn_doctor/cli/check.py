@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from attn_doctor.cli.acceptance import add_acceptance
 from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on, whole
 
 
@@ -65,12 +66,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"
     )
+    add_acceptance(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     import sys
 
+    from attn_doctor.cli.acceptance import settle
     from attn_doctor.cli.output import Progress, check_outputs, show
     from attn_doctor.examination import examine
     from attn_doctor.failure_modes import check_names
@@ -79,6 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     check_names(arguments.ignore)
+    settled = settle(arguments)
     options = examination(
         arguments,
         goal=Goal(arguments.goal) if arguments.goal else None,
@@ -97,8 +101,15 @@ def execute(arguments: argparse.Namespace) -> int:
         fail_on=fail_on(arguments),
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
+        expect_gpus=arguments.expect_gpus,
+        configured=settled.configured,
+        exceptions=settled.exceptions,
     )
     with Progress() as progress:
         report = examine(options, progress.say)
+    if settled.baseline:
+        from attn_doctor.report.baseline import against
+
+        report = against(report, *settled.baseline)
     show(report, arguments)
     return report.exit_code

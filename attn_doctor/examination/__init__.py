@@ -12,8 +12,9 @@ import msgspec
 
 from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
+from attn_doctor.examination.acceptance import acceptance, judged, with_expectation
 from attn_doctor.examination.inputs import read_file, read_logs
-from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.failure_modes import patterns
 from attn_doctor.judging import goals, stated_gpu
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
@@ -21,6 +22,7 @@ from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs.reader import Log, read_bytes
 from attn_doctor.model import foreign_text
+from attn_doctor.model.acceptance import Configured, Exempt
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.machine import implied_goal
@@ -50,6 +52,9 @@ class Options(NamedTuple):
     timeout: float = 120.0
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
+    expect_gpus: int | None = None  # --expect-gpus
+    configured: Configured | None = None  # the configuration that was used, for the report
+    exceptions: tuple[Exempt, ...] = ()  # of the configuration
     command: tuple[str, ...] = ("attn-doctor", "check")
     environ: Mapping[str, str] | None = None  # the environment variables to examine; None: those of this process
     root: str = "/"  # a folder with a simulated machine: for tests
@@ -93,9 +98,9 @@ def examine_for_a_program(options: Options) -> Report:
 
 def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     """Run the stages. The result of each stage is stored in `so_far`, for a report if a later stage fails."""
-    modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
+    modules = judged(options.ignore, options.exceptions)
     logs = read_logs(options.logs)
-    facts = facts_of(options, say)
+    facts = with_expectation(facts_of(options, say), options.expect_gpus)
     if logs:
         from attn_doctor.logs.stated_facts import as_facts, stated_facts
 
@@ -107,7 +112,8 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     so_far["diagnosis"] = diagnosis
     trials = _prove(facts, options, say)
     if trials.attempted:
-        diagnosis = diagnose(facts, goal, logs=(*logs, *_trial_errors_as_log(trials)), trials=trials, modules=modules)
+        logs = (*logs, *_trial_errors_as_log(trials))
+        diagnosis = diagnose(facts, goal, logs=logs, trials=trials, modules=modules)
     imports = not (options.static or options.facts)
     seeing = look(
         facts,
@@ -116,6 +122,16 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         trials,
         Asked(imports=imports, trial=imports and options.trial, elsewhere=options.gpu is not None),
     )
+    tried = trials if trials.attempted else None
+    accepted = acceptance(
+        options.fail_on,
+        options.configured,
+        options.exceptions,
+        facts=facts,
+        goal=goal,
+        logs=logs,
+        trials=tried,
+    )
     return Report(
         tool=Tool(version=__version__, knowledge_date=knowledge_date()),
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
@@ -123,7 +139,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         goal=goal,
         target=_target(facts),
         exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
-        outcome=seeing.outcome,
+        outcome="sick" if accepted.ignored_errors else seeing.outcome,
         seen=seeing.seen,
         unexamined=seeing.unexamined,
         facts=facts,
@@ -135,6 +151,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommend(facts, diagnosis, trials),
+        acceptance=accepted,
     )
 
 

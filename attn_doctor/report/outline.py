@@ -13,6 +13,7 @@ from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import RunByHand, Step
 from attn_doctor.model.trials import Interval, Status, Trial
+from attn_doctor.report.acceptance_outline import acceptance, marked
 from attn_doctor.report.blocks import (
     Block,
     Cell,
@@ -63,8 +64,9 @@ def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
         ),
         verdict(report),
     ]
+    blocks += acceptance(report)
     blocks += not_recognised(report.unrecognised)
-    blocks += problems(report.findings, report.facts, doubt)
+    blocks += marked(problems(report.findings, report.facts, doubt), report)
     blocks += _project(report, saved=saved is not None)
     blocks += _trials(report)
     blocks += _recommendation(report, saved=saved is not None)

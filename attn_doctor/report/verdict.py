@@ -16,6 +16,8 @@ def verdict(report: Report) -> Verdict:
     purpose = "flash-attn" if report.goal is Goal.FLASH_ATTN else "training"
     if errors:
         return Verdict(f"{counted(len(errors))} in the way of {purpose} here.", "bad")
+    if report.acceptance and (ignored := report.acceptance.ignored_errors):
+        return Verdict(f"{counted(len(ignored))} in the way of {purpose} here, ignored by the configuration.", "warn")
     know = f", with {counted(len(roots), 'to know about')}" if roots else ""
     if report.outcome == "healthy":
         return Verdict(f"{_seen(report)}{know}.{_not_tried(report)}", "warn" if roots else "good")
