@@ -131,7 +131,8 @@ def write_report(report: Report, arguments: argparse.Namespace, saved: str | Non
         from attn_doctor.report.outline import outline
 
         clean = gate.report(report)
-        return Answer(clean, functools.cache(lambda: outline(clean, None if saved is None else gate.text(saved))))
+        name = None if saved is None else gate.text(saved)
+        return Answer(clean, functools.cache(lambda: outline(clean, name)), saved=saved is not None)
 
     write(arguments, answer)
 
