@@ -1,15 +1,18 @@
-"""`check` as the gate of a CI: real processes, with configuration, exceptions, baseline, and files for CI systems."""
+"""`check` as the gate of a CI: its exit codes in a script, configuration, exceptions, and baseline."""
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from attn_doctor import cli
 
 ROOT = Path(__file__).parent.parent
 MACHINES = ROOT / "fixtures" / "machines"
@@ -22,15 +25,27 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
-def check(folder: Path, machine: str, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    facts = str(MACHINES / machine / "facts.json")
-    return subprocess.run(
-        [sys.executable, "-m", "attn_doctor", "check", "--facts", facts, "--goal", "train", *argv],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def check(monkeypatch, capsys) -> Callable[..., Done]:
+    """`attn-doctor check --facts` of a machine, in this process."""
+
+    def run(folder: Path, machine: str, *argv: str, **environ: str) -> Done:
+        facts = str(MACHINES / machine / "facts.json")
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            code = cli.run(["check", "--facts", facts, "--goal", "train", *argv])
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 def test_a_script_that_goes_on_or_stops(project):
@@ -63,7 +78,7 @@ def test_a_script_that_goes_on_or_stops(project):
     assert told.stdout.split("\n")[:-1] == ["well 0", "ill 1", "never 0", "four 1", "unknown 3", "wrong 2"]
 
 
-def test_settings_and_exceptions_are_used_and_said(project):
+def test_settings_and_exceptions_are_used_and_said(project, check):
     (project / "attn-doctor.toml").write_text(
         'fail-on = "warning"\nimgsz = 96\n[[ignore]]\nslug = "gpu-ecc-errors"\nreason = "replaced next week"\nuntil = 2099-01-31\n'
         '[[ignore]]\ncode = "AD402"\nreason = "old"\nuntil = 2001-01-31\n'
@@ -86,7 +101,7 @@ def test_settings_and_exceptions_are_used_and_said(project):
     )
     assert (second["code"], second["severity"], second["ran_out"]) == ("AD402", None, True)
     assert "fail-on = warning" in done.stdout
-    assert "the command line goes before its imgsz" in done.stdout
+    assert "not used of it, since the command line goes before it: imgsz" in done.stdout
     shown = " ".join(done.stdout.split())
     assert (
         "AD441 gpu-ecc-errors is ignored (replaced next week, until 2099-01-31). warning: The memory of GPU 3" in shown
@@ -97,7 +112,7 @@ def test_settings_and_exceptions_are_used_and_said(project):
     assert check(project, ILL, ATTN_DOCTOR_CONFIG="off").returncode == 0
 
 
-def test_an_ignored_error_passes_the_gate_and_is_no_health(project):
+def test_an_ignored_error_passes_the_gate_and_is_no_health(project, check):
     (project / "pyproject.toml").write_text(
         "[tool.attn-doctor]\nignore = [{slug = 'torchvision-mismatch', reason = 'known'}, {slug = 'torch-cpu-build', reason = 'known'}]\n"
     )
@@ -110,7 +125,7 @@ def test_an_ignored_error_passes_the_gate_and_is_no_health(project):
         assert "ignored by the configuration" in done.stdout
 
 
-def test_a_wrong_configuration_ends_before_anything_is_examined(project):
+def test_a_wrong_configuration_ends_before_anything_is_examined(project, check):
     (project / "attn-doctor.toml").write_text("imgz = 96\n")
     done = check(project, WELL)
     assert (done.returncode, done.stdout) == (2, "")
@@ -165,8 +180,11 @@ def test_a_typed_target_goes_before_that_of_the_file(project):
     assert not marker.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
 @pytest.mark.parametrize(("answer", "run"), [(b"n\n", False), (b"y\n", True)])
 def test_a_person_is_asked_on_a_terminal(project, answer, run):
+    import pty
+
     _, marker = planted(project)
     (project / "attn-doctor.toml").write_text('target = "./python"\n')
     ours, theirs = pty.openpty()
@@ -187,7 +205,18 @@ def test_a_person_is_asked_on_a_terminal(project, answer, run):
     assert marker.exists() is run
 
 
-def test_a_baseline_lets_pass_what_it_knows(project):
+def test_settings_of_this_machine_are_not_used_for_another_one(project, check):
+    _, marker = planted(project)
+    (project / "attn-doctor.toml").write_text('target = "./python"\nexpect-gpus = 3\n')
+    done = check(project, WELL, "--gpu", "9.0", "--json", "r.json")
+    assert done.returncode == 0
+    settings = json.loads((project / "r.json").read_text())["acceptance"]["configuration"]["settings"]
+    assert [(s["key"], s["used"]) for s in settings] == [("target", False), ("expect-gpus", False)]
+    assert not marker.exists()
+    assert check(project, WELL, "--gpu", "9.0", "--expect-gpus", "3").returncode == 2
+
+
+def test_a_baseline_lets_pass_what_it_knows(project, check):
     assert check(project, FULL, "--json", "known.json").returncode == 1
     same = check(project, FULL, "--baseline", "known.json", "--json", "r.json")
     assert same.returncode == 0
@@ -210,7 +239,7 @@ def test_a_baseline_lets_pass_what_it_knows(project):
     assert check(project, WELL, "--baseline", "nothing.json").returncode == 2
 
 
-def test_a_baseline_of_other_rules_is_judged_again(project):
+def test_a_baseline_of_other_rules_is_judged_again(project, check):
     """An older attn-doctor did not know the failure mode: the machine did not change, so the finding is no news."""
     check(project, ILL, "--json", "known.json", "--fail-on", "never")
     report = json.loads((project / "known.json").read_text())
@@ -228,7 +257,7 @@ def test_a_baseline_of_other_rules_is_judged_again(project):
     assert "no failure mode has this code any more" in " ".join(done.stdout.split())
 
 
-def test_a_known_finding_that_became_graver_is_new(project):
+def test_a_known_finding_that_became_graver_is_new(project, check):
     check(project, FULL, "--json", "known.json")
     report = json.loads((project / "known.json").read_text())
     for finding in report["findings"]:

@@ -99,11 +99,16 @@ def _fill(arguments: argparse.Namespace, found: Configuration) -> Configured:
         if value is None:
             continue
         key = name.replace("_", "-")
-        used = getattr(arguments, name) in (None, [])
+        used = getattr(arguments, name) in (None, []) and not _is_of_here(arguments, name)
         if used:
             setattr(arguments, name, _ready(found, key, value))
         told.append(Setting(key=key, value=", ".join(value) if isinstance(value, tuple) else str(value), used=used))
     return Configured(file=found.shown, settings=tuple(told))
+
+
+def _is_of_here(arguments: argparse.Namespace, name: str) -> bool:
+    """Return whether a setting is about this machine, and the command is about another one (--gpu, --facts)."""
+    return (name == "expect_gpus" and arguments.gpu is not None) or (name == "target" and arguments.facts is not None)
 
 
 def _ready(found: Configuration, key: str, value: Any) -> Any:

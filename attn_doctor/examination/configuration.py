@@ -18,8 +18,10 @@ import msgspec
 from attn_doctor.errors import NotExamined, Refused
 from attn_doctor.model import foreign_text
 from attn_doctor.model.acceptance import Exempt, FailOn
+from attn_doctor.model.trials import TrialOptions
 from attn_doctor.project_files import toml_files
 from attn_doctor.system import files
+from attn_doctor.trials.plan import BadRequest, check
 
 VARIABLE = "ATTN_DOCTOR_CONFIG"  # a path, as --config; "off", as --no-config
 OWN, SHARED = "attn-doctor.toml", "pyproject.toml"
@@ -159,6 +161,7 @@ def _read(path: Path, *, named: bool) -> Configuration | None:
         return None
     settings = _settings(table, name, text, path.name)
     made = Configuration(path, settings, (), named, text)
+    _check_trial(made)
     return made._replace(exceptions=tuple(_exceptions(made)))
 
 
@@ -235,6 +238,27 @@ def _plain(error: str, table: Mapping[str, Any], name: str, text: str, file: str
 def _meant(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower().replace("_", "-"), list(known), 1, 0.6)
     return f": did you mean {close[0]}?" if close else f" (there are {', '.join(known)})"
+
+
+def _check_trial(made: Configuration) -> None:
+    """Refuse settings of the trial that no machine can meet, each by its line."""
+    said = made.settings
+    wanted: dict[str, TrialOptions] = {}
+    if said.model is not None and not said.model.endswith(".pt"):
+        wanted["model"] = TrialOptions(model=said.model)
+    if said.imgsz is not None:
+        wanted["imgsz"] = TrialOptions(imgsz=said.imgsz)
+    if said.batch is not None:
+        wanted["batch"] = TrialOptions(batch=said.batch)
+    if said.device is not None:
+        wanted["device"] = TrialOptions(device=said.device)
+    if said.backend is not None:
+        wanted["backend"] = TrialOptions(backends=said.backend)
+    for key, options in wanted.items():
+        try:
+            check(options)
+        except BadRequest as error:
+            raise Refused(f"{made.at(key)}: {error}") from error
 
 
 def _exceptions(made: Configuration) -> Iterator[Exempt]:

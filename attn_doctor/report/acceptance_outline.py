@@ -19,7 +19,7 @@ def acceptance(report: Report) -> list[Block]:
         used = ", ".join(f"{s.key} = {s.value}" for s in told.configuration.settings if s.used)
         beside = ", ".join(s.key for s in told.configuration.settings if not s.used)
         items = [used or "no setting of it was used"]
-        items += [f"the command line goes before its {beside}"] if beside else []
+        items += [f"not used of it, since the command line goes before it: {beside}"] if beside else []
         blocks.append(Notes(f"Configuration: {told.configuration.file}", (*items, *map(_exception, told.exceptions))))
     if told.baseline:
         blocks.append(Notes(f"Against the baseline: {told.baseline.file}", tuple(_baseline(told.baseline, report))))

@@ -64,10 +64,10 @@ def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
         ),
         verdict(report),
     ]
-    blocks += acceptance(report)
     blocks += not_recognised(report.unrecognised)
     blocks += marked(problems(report.findings, report.facts, doubt), report)
     blocks += _project(report, saved=saved is not None)
+    blocks += acceptance(report)
     blocks += _trials(report)
     blocks += _recommendation(report, saved=saved is not None)
     blocks += undetermined(report.undetermined)
