@@ -147,6 +147,7 @@ MISTAKES = {
         "backend = ['sdpa',\n 'sdpa-flsh']\n",
         "attn-doctor.toml line 1: there is no backend 'sdpa-flsh': use ",
     ),
+    "model": ("model = 'yolo99z.yaml'\n", "attn-doctor.toml line 1: there is no model file "),
     "device": ("device = 'tpu'\n", "attn-doctor.toml line 1: there is no device 'tpu'"),
     "no list": ("ignore = 'AD419'\n", "attn-doctor.toml line 1: ignore must be a list, not a text"),
 }

@@ -153,10 +153,11 @@ def real_check(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("setting", ['target = "./python"', 'model = "weights.pt"'])
+@pytest.mark.parametrize("setting", ['target = "./python"', 'model = "weights.pt"', 'model = "m.yaml"'])
 def test_a_configuration_that_was_only_found_starts_nothing(project, setting):
     _, marker = planted(project)
     (project / "weights.pt").write_bytes(b"")
+    (project / "m.yaml").write_text("activation: __import__('os')\n")
     (project / "attn-doctor.toml").write_text(f"{setting}\n")
     done = real_check(project)
     assert (done.returncode, done.stdout) == (2, "")

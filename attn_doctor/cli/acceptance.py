@@ -115,17 +115,22 @@ def _ready(found: Configuration, key: str, value: Any) -> Any:
     """Return a value as the option has it: paths are relative to the folder of the file. Raises Refused for a program that may not be started."""
     if key == "backend":
         return list(value)
-    if key == "baseline" or (key == "model" and value.endswith(".pt")):
+    if key == "model":
+        from attn_doctor.trials.plan import is_model_name
+
+        if is_model_name(value):
+            return value
+    if key in ("baseline", "model"):
         value = found.beside(value)
     if key == "target" and ("/" in value or os.sep in value):
         value = found.beside(value)
-    if key == "target" or (key == "model" and value.endswith(".pt")):
+    if key in ("target", "model"):
         _ask_for(found, key, value)
     return value
 
 
 def _ask_for(found: Configuration, key: str, value: str) -> None:
-    """Ask whether a file that was found may have code run: a target is a program, and loading weights runs what they name."""
+    """Ask whether a file that was found may have code run: a target is a program, and a file of a model runs what it names."""
     if found.named:
         return
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():

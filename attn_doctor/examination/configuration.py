@@ -21,7 +21,7 @@ from attn_doctor.model.acceptance import Exempt, FailOn
 from attn_doctor.model.trials import TrialOptions
 from attn_doctor.project_files import toml_files
 from attn_doctor.system import files
-from attn_doctor.trials.plan import BadRequest, check
+from attn_doctor.trials.plan import BadRequest, check, is_model_name
 
 VARIABLE = "ATTN_DOCTOR_CONFIG"  # a path, as --config; "off", as --no-config
 OWN, SHARED = "attn-doctor.toml", "pyproject.toml"
@@ -244,8 +244,8 @@ def _check_trial(made: Configuration) -> None:
     """Refuse settings of the trial that no machine can meet, each by its line."""
     said = made.settings
     wanted: dict[str, TrialOptions] = {}
-    if said.model is not None and not said.model.endswith(".pt"):
-        wanted["model"] = TrialOptions(model=said.model)
+    if said.model is not None:
+        wanted["model"] = TrialOptions(model=said.model if is_model_name(said.model) else made.beside(said.model))
     if said.imgsz is not None:
         wanted["imgsz"] = TrialOptions(imgsz=said.imgsz)
     if said.batch is not None:
