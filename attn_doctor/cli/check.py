@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from attn_doctor.cli.acceptance import add_acceptance
-from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on, whole
+from attn_doctor.cli.options import add_fail_on, add_form, add_gpu, add_outputs, add_target, examination, fail_on, whole
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -62,6 +62,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "--facts", metavar="FILE", help="judge the facts in this file (or in a report) instead of this machine"
     )
     add_outputs(parser)
+    add_form(parser)
     add_fail_on(parser)
     parser.add_argument(
         "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"

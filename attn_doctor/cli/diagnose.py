@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.cli.options import add_fail_on, add_gpu, add_outputs, add_target, examination, fail_on
+
+if TYPE_CHECKING:
+    from attn_doctor.report.gate import Gate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -40,7 +43,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         choices=("train", "flash-attn"),
         help="what the user wanted (default: flash-attn if the log names it or builds an extension, else train)",
     )
-    add_outputs(parser, "findings", only=("json",))
+    add_outputs(parser, "findings", only=("json", "markdown"))
     add_fail_on(parser)
     parser.set_defaults(execute=execute)
 
@@ -49,17 +52,20 @@ def execute(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from attn_doctor import project_files
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
     from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of
     from attn_doctor.examination.inputs import read_texts
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
+    from attn_doctor.logs.reader import Log
     from attn_doctor.logs.stated_facts import as_facts, stated_facts
     from attn_doctor.logs.stated_facts.summary import evidence
     from attn_doctor.model.facts import Facts
-    from attn_doctor.model.findings import Goal
+    from attn_doctor.model.findings import Diagnosis, Goal
+    from attn_doctor.model.project_file import ProjectFile
     from attn_doctor.model.report import Unreadable
+    from attn_doctor.report.formats import Answer
     from attn_doctor.report.log_outline import of_diagnosis
 
     check_outputs(arguments)
@@ -76,8 +82,15 @@ def execute(arguments: argparse.Namespace) -> int:
     wished = Goal.FLASH_ATTN if project_files.asks_for_flash_attn(files) else implied_by(logs)
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else wished, logs=logs)
     diagnosis = project_files.in_files(diagnosis, files) if files else diagnosis
-    if arguments.json:
-        write_records(arguments, msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated)))
+
+    def answer(gate: Gate) -> Answer:
+        from attn_doctor.report.reply import reply
+
+        found = msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated))
+        return Answer(gate.records(found), paste=lambda: reply(*gate.typed(*said)))
+
+    said = ((diagnosis, Diagnosis), (facts, Facts), (logs, tuple[Log, ...]), (files, tuple[ProjectFile, ...]))
+    write(arguments, answer)
     if on_terminal(arguments):
         show_blocks(of_diagnosis(diagnosis, facts, logs, files))
     return exit_code(diagnosis, fail_on(arguments))

@@ -9,8 +9,11 @@ from attn_doctor.cli.options import add_gpu, add_outputs, add_target, examinatio
 
 if TYPE_CHECKING:
     from attn_doctor.cli.output import Progress
+    from attn_doctor.fixes.apply import Applied
     from attn_doctor.fixes.plan import Way
     from attn_doctor.fixes.workflow import FixRequest, Suggested
+    from attn_doctor.report.blocks import Block
+    from attn_doctor.report.gate import Gate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -81,7 +84,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="store_true",
         help="ask servers for the size of downloads, and let an old pip download packages to say what it would change",
     )
-    add_outputs(parser, "the answer", only=("json",))
+    add_outputs(parser, "the answer", only=("json", "markdown"))
     parser.set_defaults(execute=execute)
 
 
@@ -131,7 +134,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progress) -> int:
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import on_terminal, show_blocks
     from attn_doctor.fixes.workflow import suggest
     from attn_doctor.report import plan_outline
 
@@ -145,12 +148,37 @@ def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progr
         show_blocks(plan_outline.chosen(plan, way, shell) if applies and way else plan_outline.plan(plan, shell))
     if applies and way is not None:
         return _apply(arguments, request, suggested, way)
-    write_records(arguments, {"plan": plan})
+    _write(arguments, suggested)
     if not plan.causes and not plan.ways:
         return OK
     if arguments.verify:
         return OK if any(w.attempt and w.attempt.verified for w in plan.ways) else FINDINGS
     return OK if plan.ways else FINDINGS
+
+
+def _write(
+    arguments: argparse.Namespace, suggested: Suggested, way: Way | None = None, result: Applied | None = None
+) -> None:
+    """Write the plan, and with `result` what became of applying `way`. Raises Unwritable."""
+    from attn_doctor import commands
+    from attn_doctor.cli.output import write
+    from attn_doctor.fixes.apply import Applied as Outcome
+    from attn_doctor.fixes.plan import Plan
+    from attn_doctor.fixes.plan import Way as PlannedWay
+    from attn_doctor.report import plan_outline
+    from attn_doctor.report.formats import Answer
+    from attn_doctor.report.issue_outline import for_an_issue
+
+    shell = commands.shell_of(suggested.facts)
+
+    def blocks(gate: Gate) -> tuple[Block, ...]:
+        plan, chosen, done = gate.typed((suggested.plan, Plan), (way, PlannedWay | None), (result, Outcome | None))
+        if done is None:
+            return plan_outline.plan(plan, shell)
+        return (*plan_outline.applied(done, chosen, plan, shell), plan_outline.way(chosen, shell))
+
+    records = {"plan": suggested.plan} if result is None else {"plan": suggested.plan, "applied": result}
+    write(arguments, lambda gate: Answer(gate.records(records), paste=lambda: for_an_issue(blocks(gate))))
 
 
 def _chosen(arguments: argparse.Namespace, suggested: Suggested) -> Way | None:
@@ -170,7 +198,7 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
 
     from attn_doctor import commands
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks
     from attn_doctor.fixes.apply import Applied
     from attn_doctor.fixes.workflow import carry_out, check_applicable, ready
     from attn_doctor.report import plan_outline
@@ -187,7 +215,7 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
             result = Applied(outcome="refused", summary=way.attempt.summary if way.attempt else "it was not tried")
             if on_terminal(arguments):
                 show_blocks(plan_outline.applied(result, way, plan, commands.shell_of(suggested.facts)))
-            write_records(arguments, {"plan": plan, "applied": result})
+            _write(arguments, suggested, way, result)
             return FINDINGS
     if not arguments.yes and not _agreed(f"Apply {way.name} ({way.title})?"):
         sys.stderr.write("attn-doctor: nothing was done\n")
@@ -196,7 +224,7 @@ def _apply(arguments: argparse.Namespace, request: FixRequest, suggested: Sugges
         result = carry_out(request, suggested, way, progress.say)
     if on_terminal(arguments):
         show_blocks(plan_outline.applied(result, way, suggested.plan, commands.shell_of(suggested.facts)))
-    write_records(arguments, {"plan": suggested.plan, "applied": result})
+    _write(arguments, suggested, way, result)
     return OK if result.outcome == "applied" else FINDINGS
 
 
@@ -204,9 +232,10 @@ def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress
     import sys
 
     from attn_doctor.cli import FINDINGS, OK
-    from attn_doctor.cli.output import on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import on_terminal, show_blocks, write
     from attn_doctor.fixes.workflow import take_back, to_undo
     from attn_doctor.report import plan_outline
+    from attn_doctor.report.formats import Answer
 
     places, folder, changed = to_undo(request)
     if changed and not arguments.yes:
@@ -219,7 +248,12 @@ def _undo(arguments: argparse.Namespace, request: FixRequest, progress: Progress
     progress.close()
     if on_terminal(arguments):
         show_blocks(plan_outline.undone(undone.plan, undone.wrong, undone.kept))
-    write_records(arguments, undone)
+
+    def answer(gate: Gate) -> Answer:
+        title, wrong, kept = gate.typed(*zip(undone, (str, tuple[str, ...], str | None), strict=True))
+        return Answer(gate.records(undone), lambda: plan_outline.undone(title, wrong, kept))
+
+    write(arguments, answer)
     return FINDINGS if undone.wrong else OK
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.cli.options import add_outputs, add_target, examination
+
+if TYPE_CHECKING:
+    from attn_doctor.report.blocks import Block
+    from attn_doctor.report.gate import Gate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -38,7 +42,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="for files of Windows (.pyd, .dll, a wheel for win_amd64) and macOS (.dylib, .so, a wheel for macosx): judge them by the rules of "
         "that system, as if the libraries of this folder were there, such as torch/lib of an unpacked torch; repeat for more",
     )
-    add_outputs(parser, "the answers", only=("json",))
+    add_outputs(parser, "the answers", only=("json", "markdown"))
     parser.set_defaults(execute=execute)
 
 
@@ -51,10 +55,11 @@ def capability(text: str) -> str:
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write_records
-    from attn_doctor.model.facts import Unknown
+    from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write
+    from attn_doctor.model.facts import Binary, ChosenPython, Unknown
     from attn_doctor.probes.binaries.inspection import inspect, place_of
     from attn_doctor.probes.choose import choose
+    from attn_doctor.report.formats import Answer
     from attn_doctor.report.inspection import as_data
     from attn_doctor.report.inspection_outline import outline
     from attn_doctor.wheels.whole import whole
@@ -66,7 +71,16 @@ def execute(arguments: argparse.Namespace) -> int:
     by_file = [(path, list(inspect([path], place, options.surroundings, arguments.beside))) for path in arguments.files]
     wheels = [whole(path, found) for path, found in by_file if path.endswith(".whl")]
     records = [record for _, found in by_file for record in found]
-    write_records(arguments, as_data(choice, place.torch, records, arguments.gpu, wheels))
+
+    def answer(gate: Gate) -> Answer:
+        def blocks() -> list[Block]:
+            kind = tuple[tuple[str, tuple[Binary, ...]], ...]
+            chosen, read = gate.typed((choice, ChosenPython), (by_file, kind))
+            return outline(chosen, read, arguments.gpu)
+
+        return Answer(gate.records(as_data(choice, place.torch, records, arguments.gpu, wheels)), blocks)
+
+    write(arguments, answer)
     if on_terminal(arguments):
         show_blocks(outline(choice, by_file, arguments.gpu))
     if all(isinstance(record.verdict, Unknown) and isinstance(record.needs, Unknown) for record in records):

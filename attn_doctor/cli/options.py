@@ -67,6 +67,16 @@ def add_outputs(
         said = "it"
 
 
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """Add --for, the project whose issue form the Markdown follows."""
+    parser.add_argument(
+        "--for",
+        dest="form",
+        choices=("flash-attn", "pytorch", "ultralytics", "yolov12", "xformers"),
+        help="with --markdown: put first what this project asks for in an issue, in its order and with its labels",
+    )
+
+
 def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:
     parser.add_argument(
         "--fail-on",

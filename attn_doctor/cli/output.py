@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from attn_doctor.errors import Refused
 from attn_doctor.report.formats import FORMATS, Answer
 from attn_doctor.system.printable import printable
 from attn_doctor.system.streams import tell
@@ -69,6 +70,8 @@ def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
     """Raise Unwritable before any work if an output cannot be written. `more`: further options that name an output, such as --log."""
     from attn_doctor.report import files
 
+    if getattr(arguments, "form", None) and not arguments.markdown:
+        raise Refused("--for arranges the Markdown for the issue form of a project: name its file with --markdown FILE")
     files.check_all(_files(arguments, more))
 
 
@@ -126,15 +129,37 @@ def show(report: Report, arguments: argparse.Namespace, saved: str | None = None
 
 def write_report(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
     """Write a report, redacted, in each format that a file was named for. `saved`: as for `show`. Raises Unwritable."""
+    form = getattr(arguments, "form", None)
 
     def answer(gate: Gate) -> Answer:
+        from attn_doctor.report.folded_facts import folded
         from attn_doctor.report.outline import outline
 
         clean = gate.report(report)
         name = None if saved is None else gate.text(saved)
-        return Answer(clean, functools.cache(lambda: outline(clean, name)), saved=saved is not None)
+        blocks = functools.cache(lambda: outline(clean, name))
+        return Answer(
+            clean,
+            blocks,
+            folded=lambda: folded(clean),
+            paste=lambda: _to_paste(clean, blocks(), form),
+            saved=saved is not None,
+        )
 
     write(arguments, answer)
+
+
+def _to_paste(report: Report, blocks: Iterable[Block], form: str | None) -> list[Block]:
+    """Return the blocks of the page for an issue, in the order of a project's form if one is named."""
+    from attn_doctor.report.folded_facts import folded
+    from attn_doctor.report.issue_outline import for_an_issue
+
+    arranged = for_an_issue(blocks)
+    if form is None:
+        return [*arranged, *folded(report)]
+    from attn_doctor.report.forms import FORMS, filled
+
+    return filled(FORMS[form], report, arranged)
 
 
 def show_blocks(blocks: Iterable[Block]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.cli.options import add_outputs, add_target, examination
 from attn_doctor.system.streams import tell
+
+if TYPE_CHECKING:
+    from attn_doctor.report.gate import Gate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -25,7 +28,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--torch", metavar="REQUIREMENT", help="download this torch instead of borrowing the target's: torch==2.8.0"
     )
-    add_outputs(parser, "the outcome", only=("json",))
+    add_outputs(parser, "the outcome", only=("json", "markdown"))
     parser.add_argument("--log", metavar="FILE", help="write what was printed to a file; - for standard output")
     parser.add_argument("--keep", action="store_true", help="leave the throw-away folder behind, and say where it is")
     parser.set_defaults(execute=execute)
@@ -41,12 +44,14 @@ def execute(arguments: argparse.Namespace) -> int:
         check_outputs,
         on_terminal,
         show_blocks,
+        write,
         write_log,
-        write_records,
     )
     from attn_doctor.failure_modes import find
     from attn_doctor.probes.choose import choose
     from attn_doctor.report import reproduction_outline
+    from attn_doctor.report.formats import Answer
+    from attn_doctor.report.reproduction_outline import without_private_data
     from attn_doctor.reproduction.plan import NotConfirmed, plan
     from attn_doctor.reproduction.reproduce import reproduce
 
@@ -66,7 +71,12 @@ def execute(arguments: argparse.Namespace) -> int:
         done = reproduce(planned, say=progress.say, torch=arguments.torch, kept=arguments.keep)
     if arguments.log:
         write_log(arguments.log, done.log)
-    write_records(arguments, reproduction_outline.as_data(planned, done))
+
+    def answer(gate: Gate) -> Answer:
+        data = gate.records(reproduction_outline.as_data(planned, done))
+        return Answer(data, paste=lambda: reproduction_outline.to_paste(planned, without_private_data(done, gate)))
+
+    write(arguments, answer)
     if on_terminal(arguments, "log"):
         show_blocks(reproduction_outline.outcome(planned, done))
     if not done.reproduced:

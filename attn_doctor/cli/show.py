@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from attn_doctor.cli.options import add_outputs
+from attn_doctor.cli.options import add_form, add_outputs
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -18,6 +18,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     )
     parser.add_argument("report", metavar="REPORT", help="a JSON report; - for standard input")
     add_outputs(parser)
+    add_form(parser)
     parser.set_defaults(execute=execute)
 
 

@@ -10,6 +10,8 @@ from attn_doctor.prescription.changes.table import CHANGES
 
 if TYPE_CHECKING:
     from attn_doctor.model.facts import Facts
+    from attn_doctor.report.blocks import Block
+    from attn_doctor.report.gate import Gate
     from attn_doctor.trials.long_trial import Study
 
 
@@ -105,7 +107,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="number of images in your training set; attn-doctor uses it to choose cache=",
     )
     add_target(parser)
-    add_outputs(parser, "everything", only=("json",))
+    add_outputs(parser, "everything", only=("json", "markdown"))
     parser.set_defaults(execute=execute)
 
 
@@ -147,11 +149,13 @@ def execute(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from attn_doctor.cli import NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
     from attn_doctor.examination import facts_of
+    from attn_doctor.model.facts import Facts
     from attn_doctor.model.trials import Shape, TrialOptions
+    from attn_doctor.report.formats import Answer
     from attn_doctor.report.trial_outline import outline
-    from attn_doctor.trials.long_trial import StudyRequest, check_request, grid, study
+    from attn_doctor.trials.long_trial import Study, StudyRequest, check_request, grid, study
     from attn_doctor.trials.plan import BadRequest
 
     check_outputs(arguments)
@@ -187,7 +191,16 @@ def execute(arguments: argparse.Namespace) -> int:
         wanted = msgspec.structs.replace(wanted, root=options.root)
         found = study(facts, [python], wanted, timeout=options.timeout, say=progress.say, environ=options.surroundings)
     _prescribe(found, arguments.prescription)
-    write_records(arguments, found)
+
+    def answer(gate: Gate) -> Answer:
+        def blocks() -> list[Block]:
+            file = arguments.prescription
+            clean, about = gate.typed((found, Study), (facts, Facts))
+            return outline(clean, about, None if file is None else gate.text(file))
+
+        return Answer(gate.records(found), blocks)
+
+    write(arguments, answer)
     if on_terminal(arguments):
         show_blocks(outline(found, facts, arguments.prescription))
     return OK if any(row.step_ms for row in found.trials) else NOT_EXAMINED

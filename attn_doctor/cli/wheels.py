@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.cli.options import add_outputs, add_target, examination
+
+if TYPE_CHECKING:
+    from attn_doctor.report.gate import Gate
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -45,14 +48,17 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         help="read this one wheel, before anything of it is installed or runs: whether its libraries load here, whether it keeps to its name, "
         "and what it brings beside its package. A URL is fetched into the cache folder",
     )
-    add_outputs(parser, "the answer", only=("json",))
+    add_outputs(parser, "the answer", only=("json", "markdown"))
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
     from attn_doctor.examination import facts_of
+    from attn_doctor.model.facts import Facts
+    from attn_doctor.report.formats import Answer
+    from attn_doctor.report.issue_outline import for_an_issue
     from attn_doctor.report.wheels_outline import outline
     from attn_doctor.wheels.answer import Wanted, answer, key_for
 
@@ -81,7 +87,12 @@ def execute(arguments: argparse.Namespace) -> int:
             found = answer(wanted, facts, seen=seen, notes=notes)
         else:
             found = answer(wanted, facts)
-    write_records(arguments, found)
+
+    def written(gate: Gate) -> Answer:
+        (about,) = gate.typed((facts, Facts | None))  # the commands are made of these
+        return Answer(gate.records(found), paste=lambda: for_an_issue(gate.blocks(outline(found, about))))
+
+    write(arguments, written)
     if on_terminal(arguments):
         show_blocks(outline(found, facts))
     return {True: OK, False: FINDINGS, None: NOT_EXAMINED}[found.fits]
@@ -91,11 +102,14 @@ def _prove(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
-    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write_records
+    from attn_doctor.cli.output import Progress, on_terminal, show_blocks, write
     from attn_doctor.examination import facts_of
+    from attn_doctor.model.facts import Facts
+    from attn_doctor.report.formats import Answer
     from attn_doctor.report.wheel_proof_outline import outline
     from attn_doctor.wheels import quarantine
     from attn_doctor.wheels.answer import Wanted, key_for
+    from attn_doctor.wheels.proof import Proof
     from attn_doctor.wheels.reading import proof_of
 
     wanted = Wanted(gpus=tuple(arguments.gpu))
@@ -111,7 +125,12 @@ def _prove(arguments: argparse.Namespace) -> int:
         gpus = key_for(wanted, facts)[0].gpus
         also = (changed,) if changed else ()
         proof = proof_of(path, facts, options.surroundings, options.timeout, gpus=gpus, also=also)
-    write_records(arguments, proof)
+
+    def written(gate: Gate) -> Answer:
+        clean, about = gate.typed((proof, Proof), (facts, Facts))
+        return Answer(gate.records(proof), lambda: outline(clean, Path(gate.text(str(path))), about))
+
+    write(arguments, written)
     if on_terminal(arguments):
         show_blocks(outline(proof, path, facts))
     return {"fits": OK, "refused": FINDINGS, "cannot be told": NOT_EXAMINED}[proof.verdict]

@@ -20,6 +20,7 @@ from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.knowledge.tables import knowledge_date
+from attn_doctor.logs.last_words import last_words
 from attn_doctor.logs.reader import Log, read_bytes
 from attn_doctor.model import foreign_text
 from attn_doctor.model.acceptance import Configured, Exempt
@@ -146,6 +147,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         findings=diagnosis.findings,
         undetermined=diagnosis.undetermined,
         unrecognised=diagnosis.unrecognised,
+        log_ends=last_words(logs) if logs else (),
         project=_of_project(facts, goal, options),
         trials=trials.rows,
         trial_run=trials.run if trials.attempted else None,

@@ -22,6 +22,8 @@ class Interpreter(Record, frozen=True, kw_only=True):
     python: Text = UNRECORDED
     why: Text = UNRECORDED  # why it was chosen
     version: Text = UNRECORDED
+    build: Text = UNRECORDED  # sys.version, with the date of the build and the compiler
+    platform_name: Text = UNRECORDED  # platform.platform(), "Linux-6.1.0-x86_64-with-glibc2.36"
     implementation: Text = UNRECORDED
     free_threaded: Flag = UNRECORDED
     bits: Number = UNRECORDED
@@ -81,6 +83,14 @@ class Conflict(Record, frozen=True, kw_only=True):
     found: str | None  # installed version; None: missing
 
 
+class Wanted(Record, frozen=True, kw_only=True):
+    """Describe a requirement of the installed ultralytics."""
+
+    requires: str  # "numpy>=1.23.0"
+    found: str | None  # installed version; None: missing
+    met: bool
+
+
 class Packages(Record, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
     named: tuple[Distribution, ...] = ()  # the packages that a log names; more may be installed
@@ -88,6 +98,10 @@ class Packages(Record, frozen=True, kw_only=True):
     remnants: tuple[str, ...] | Unknown = UNRECORDED  # "~orch"
     broken: tuple[str, ...] | Unknown = UNRECORDED
     conflicts: tuple[Conflict, ...] | Unknown = UNRECORDED
+    of_ultralytics: tuple[Wanted, ...] | Unknown = UNRECORDED
+    conda: tuple[str, ...] | Unknown | None = (
+        UNRECORDED  # conda's packages, "cudatoolkit-11.8.0-h6a678d5_0"; None: no conda here
+    )
 
 
 class Import(Record, frozen=True, kw_only=True):
@@ -132,6 +146,16 @@ class Torch(Record, frozen=True, kw_only=True):
     numpy_bridge: Flag = UNRECORDED  # torch.ones(1).numpy() works
     numpy_error: Text = UNRECORDED
     threads: Number = UNRECORDED
+    debug: Flag = UNRECORDED  # a debug build
+    xnnpack: Flag = UNRECORDED
+    xpu: Flag = UNRECORDED  # torch.xpu.is_available()
+    hip_runtime: Text = UNRECORDED
+    miopen: Text = UNRECORDED
+    cpu_capability: Text = UNRECORDED  # the instruction sets that torch chose for this CPU: "AVX512"
+    loaded: tuple[str, ...] | Unknown = (
+        UNRECORDED  # paths of the libraries of CUDA, ROCm and OpenMP in the process that imported torch
+    )
+    bundled: tuple[str, ...] | Unknown = UNRECORDED  # such libraries of torch and of the packages beside it, on disk
     chatter: Text = UNRECORDED  # the output of `import torch`
 
 
@@ -159,6 +183,7 @@ class Yolo(Record, frozen=True, kw_only=True):
     version: Text = UNRECORDED  # None: not installed
     kind: YoloKind | Unknown | None = UNRECORDED
     location: Text = UNRECORDED
+    checkout: Flag = UNRECORDED  # a git checkout
     attention: Text = UNRECORDED  # class name, "AAttn"
     calls: tuple[AttentionCall, ...] | Unknown = UNRECORDED
     layout: YoloLayout | Unknown | None = UNRECORDED

@@ -17,6 +17,7 @@ class Disk(Record, frozen=True, kw_only=True):
     purpose: Purpose
     path: str
     free_bytes: Number = UNRECORDED
+    total_bytes: Number = UNRECORDED
     device: int | str | Unknown | None = UNRECORDED
     writable: Flag = UNRECORDED
     noexec: Flag = UNRECORDED
@@ -45,6 +46,7 @@ class System(Record, frozen=True, kw_only=True):
     board: Board | Unknown | None = UNRECORDED
     jetpack: Text = UNRECORDED  # "6.2": NVIDIA's system of a Jetson
     hosted: Hosted | Unknown | None = UNRECORDED
+    notebook: Text = UNRECORDED  # "Jupyter", "Colab": attn-doctor was started in a notebook; None: it was not
     container: Text = (
         UNRECORDED  # "docker", "podman", "kubernetes", "apptainer", "lxc", or what the container calls itself
     )
@@ -67,6 +69,14 @@ class Cpu(Record, frozen=True, kw_only=True):
     avx512: Flag = UNRECORDED
     amx: Flag = UNRECORDED
     bf16: Flag = UNRECORDED
+    vendor: Text = UNRECORDED
+    family: Text = UNRECORDED  # "6, 143, 8": family, model and stepping
+    sockets: Number = UNRECORDED
+    physical_cores: Number = UNRECORDED  # of all sockets
+    threads_per_core: Number = UNRECORDED
+    caches: tuple[str, ...] | Unknown = UNRECORDED  # of one core: "L1d 48 KiB"
+    numa: tuple[str, ...] | Unknown = UNRECORDED  # "node 0: 0-31"
+    flags: tuple[str, ...] | Unknown = UNRECORDED  # instruction sets and features, as /proc/cpuinfo names them
 
 
 class Variable(Record, frozen=True, kw_only=True):
@@ -176,6 +186,9 @@ class Graphics(Record, frozen=True, kw_only=True):
     amd: tuple[AmdGpu, ...] | Unknown = UNRECORDED
     rocm: Text = UNRECORDED
     apple: Flag = UNRECORDED  # Apple silicon
+    topology: tuple[str, ...] | Unknown = (
+        UNRECORDED  # how each pair of GPUs is connected, "GPU 0 - GPU 1: NV4", and each GPU's NUMA node
+    )
 
 
 class Toolkit(Record, frozen=True, kw_only=True):

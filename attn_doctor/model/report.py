@@ -36,6 +36,13 @@ Outcome = Literal["healthy", "sick", "unknown"]
 Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", "model built", "eager trained"]
 
 
+class LogExcerpt(Record, frozen=True, kw_only=True):
+    """Hold the last lines of a log that the user gave, from its last traceback or error on."""
+
+    file: str
+    lines: tuple[str, ...]
+
+
 class Report(Record, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     tool: Tool
@@ -51,6 +58,7 @@ class Report(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     undetermined: tuple[Undetermined, ...]
     unrecognised: tuple[Unrecognised, ...] = ()  # errors in logs that no failure mode knows
+    log_ends: tuple[LogExcerpt, ...] = ()
     project: tuple[Finding, ...] = ()  # errors that the project files of the current folder would cause here
     trials: tuple[Trial, ...]
     trial_run: TrialRun | None = None

@@ -75,6 +75,7 @@ class Installed(Record, frozen=True, kw_only=True):
     found: tuple[Metadata, ...] = ()
     remnants: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    conda: tuple[str, ...] | None = None  # conda's packages; None outside of conda
     present: tuple[str, ...] = ()  # requirements whose module exists, although no distribution has that name
 
 

@@ -23,12 +23,14 @@ class Place(NamedTuple):
     board: Board | None
     jetpack: Text
     hosted: Hosted | None
+    notebook: str | None
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:
-    """Return the board, the JetPack version and the notebook service, each None if the machine does not have it."""
+    """Return the board, the JetPack version, the notebook service and the kind of notebook, each None if the machine does not have it."""
     board = _board(tree)
-    return Place(board, _jetpack(tree) if board == "jetson" else None, _hosted(tree, environ))
+    hosted = _hosted(tree, environ)
+    return Place(board, _jetpack(tree) if board == "jetson" else None, hosted, _notebook(environ, hosted))
 
 
 def _board(tree: Root) -> Board | None:
@@ -58,6 +60,17 @@ def _jetpack(tree: Root) -> Text:
     release = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", tree.text("/etc/nv_tegra_release") or "")
     found = jetpack_of(f"{release[1]}.{release[2]}") if release else None
     return found or Unknown("neither the package nvidia-jetpack nor /etc/nv_tegra_release says which JetPack this is")
+
+
+def _notebook(environ: Mapping[str, str], hosted: Hosted | None) -> str | None:
+    """Return the kind of notebook in which this command was typed; None for a terminal.
+
+    Jupyter starts each kernel with JPY_PARENT_PID (jupyter_client, launcher.py), and a kernel names its own backend of matplotlib in
+    MPLBACKEND (ipykernel, kernelapp.py); programs that a notebook starts inherit both.
+    """
+    if "JPY_PARENT_PID" in environ or "_inline" in environ.get("MPLBACKEND", ""):
+        return {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}.get(hosted or "", "Jupyter")
+    return None
 
 
 def _hosted(tree: Root, environ: Mapping[str, str]) -> Hosted | None:

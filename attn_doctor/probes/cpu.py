@@ -6,6 +6,9 @@ import platform
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from attn_doctor import child
 from attn_doctor.model.facts import NOT_ASKED, Cpu, Text, Unknown, all_unknown
@@ -33,9 +36,52 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
     board = tree.text("/sys/firmware/devicetree/base/model")
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     model: Text = named[1].strip() if named else board or Unknown("/proc/cpuinfo does not name the processor")
+    more = {**_cores(text), "caches": _caches(tree), "numa": _numa(tree)}
+    sources = {"": "/proc/cpuinfo", "caches": "/sys/devices/system/cpu", "numa": "/sys/devices/system/node"}
     if flags is None:
-        return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model), {"": "/proc/cpuinfo"}
-    return _cpu(model, flags[1].split()), {"": "/proc/cpuinfo"}
+        return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model, **more), sources
+    listed = flags[1].split()
+    return msgspec.structs.replace(_cpu(model, listed), flags=tuple(listed), **more), sources
+
+
+_NO_TOPOLOGY = "/proc/cpuinfo does not list the cores of each processor"
+
+
+def _cores(text: str) -> dict[str, Any]:
+    """Return the fields about the maker, the sockets and the cores. Arm kernels list neither sockets nor cores."""
+    first = text.partition("\n\n")[0]
+    told = {m[1].strip(): m[2].strip() for m in re.finditer(r"^([^:\n]+):[ \t]*(.*)$", first, re.MULTILINE)}
+    numbers = [told.get(name) for name in ("cpu family", "model", "stepping")]
+    sockets = re.findall(r"^physical id\s*:\s*(\d+)$", text, re.MULTILINE)
+    cores = re.findall(r"^core id\s*:\s*(\d+)$", text, re.MULTILINE)
+    threads = len(re.findall(r"^processor\s*:", text, re.MULTILINE))
+    physical = len(set(zip(sockets, cores, strict=False))) if len(sockets) == len(cores) else 0
+    return {
+        "vendor": told.get("vendor_id") or told.get("CPU implementer") or Unknown("/proc/cpuinfo does not name it"),
+        "family": ", ".join(n for n in numbers if n) or Unknown("/proc/cpuinfo does not name it"),
+        "sockets": len(set(sockets)) or Unknown(_NO_TOPOLOGY),
+        "physical_cores": physical or Unknown(_NO_TOPOLOGY),
+        "threads_per_core": max(1, threads // physical) if physical else Unknown(_NO_TOPOLOGY),
+    }
+
+
+def _caches(tree: Root) -> tuple[str, ...] | Unknown:
+    """Return the caches of the first core: "L1d 48K", "L3 36608K"."""
+    found = []
+    for folder in tree.matching("/sys/devices/system/cpu/cpu0/cache", "index"):
+        level, kind, size = (tree.text(f"{folder}/{name}") for name in ("level", "type", "size"))
+        if level and size:
+            letter = {"Data": "d", "Instruction": "i"}.get(kind or "", "")
+            found.append(f"L{level}{letter} {size}")
+    return tuple(found) or Unknown("/sys does not list the caches")
+
+
+def _numa(tree: Root) -> tuple[str, ...] | Unknown:
+    """Return the processors of each NUMA node: "node 0: 0-31,64-95"."""
+    base = "/sys/devices/system/node"
+    numbers = sorted(int(name[4:]) for name in tree.entries(base) if re.fullmatch(r"node\d+", name))
+    nodes = [(n, tree.text(f"{base}/node{n}/cpulist")) for n in numbers]
+    return tuple(f"node {n}: {cpus or 'no CPU'}" for n, cpus in nodes) or Unknown("/sys does not list NUMA nodes")
 
 
 def _cpu(model: Text, flags: Collection[str]) -> Cpu:

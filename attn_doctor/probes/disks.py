@@ -28,17 +28,19 @@ def disk(root: Root, purpose: Purpose, path: str) -> Disk:
     try:
         while not os.path.exists(here) and here != here.parent:
             here = here.parent
+        space = disk_usage(here)
         return Disk(
             purpose=purpose,
             path=path,
-            free_bytes=disk_usage(here).free,
+            free_bytes=space.free,
+            total_bytes=space.total,
             device=here.stat().st_dev,
             writable=os.access(here, os.W_OK),
             noexec=_noexec(root, path),
         )
     except OSError as error:
         why = Unknown(f"{path}: {error.strerror or error}")
-        return Disk(purpose=purpose, path=path, free_bytes=why, device=why, writable=why, noexec=why)
+        return Disk(purpose=purpose, path=path, free_bytes=why, total_bytes=why, device=why, writable=why, noexec=why)
 
 
 def _noexec(root: Root, path: str) -> Flag:

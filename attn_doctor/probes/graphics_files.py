@@ -33,7 +33,10 @@ def told(tree: Root, files: DriverFiles) -> tuple[dict[str, Any], dict[str, str]
         "driver_cuda": None if nothing else Unknown(NOT_ASKED),
         "libcuda": files.libcuda,
         "libcuda_version": named,
-        **{name: Unknown(NOT_ASKED) for name in ("nvml_error", "nvml_code", "nvidia_smi_error", "cuda_error")},
+        **{
+            name: Unknown(NOT_ASKED)
+            for name in ("topology", "nvml_error", "nvml_code", "nvidia_smi_error", "cuda_error")
+        },
     }
     return fields, {"gpus": _GPUS, "driver": source, "libcuda": "the folders where the loader looks"}
 

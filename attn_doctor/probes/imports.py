@@ -13,6 +13,7 @@ from attn_doctor import child
 from attn_doctor.model.facts import Fault, Import, Interpreter, Torch, Unknown, Yolo
 from attn_doctor.probes import second_look
 from attn_doctor.probes.ask import describe
+from attn_doctor.probes.torch import GPU_LIBRARY
 from attn_doctor.system import leftovers
 
 
@@ -57,6 +58,7 @@ def _imports(
                 "each": quiet * 0.9,  # seconds for each module, less than for the whole child
                 "only": list(only) if only else None,
                 "ultralytics_environment": child.harmless(folder),
+                "libraries": GPU_LIBRARY,
             },
             deadline=deadline or target.timeout * 4,
             quiet=quiet,

@@ -36,6 +36,7 @@ class Nvml(NamedTuple):
     gpus: tuple[Gpu, ...] | Unknown
     mig_uuids: tuple[tuple[str, ...], ...] = ()  # one tuple for each GPU
     fabric: str | None = None  # state of the first GPU that belongs to an NVLink fabric
+    topology: tuple[str, ...] | Unknown = ()
     source: str = "NVML"
     hangs: bool = False
 
@@ -85,9 +86,19 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
         gpus=tuple(_gpu(g) for g in told) if count == len(told) else why,
         mig_uuids=tuple(tuple(g.get("mig_uuids") or ()) for g in told),
         fabric=next((g["fabric"] for g in told if g.get("fabric")), None),
+        topology=_topology(outcome),
         source="NVML" if bindings["own"] else f"NVML, by {bindings['path']}, which is not nvidia-ml-py",
         hangs=_hangs(outcome),
     )
+
+
+def _topology(outcome: child.Outcome) -> tuple[str, ...] | Unknown:
+    """Return the lines about the connections between GPUs. An error there is none of NVML as a whole."""
+    told = next(iter(outcome.facts("topology")), None)
+    if isinstance(told, list):
+        return tuple(map(str, told))
+    raised = outcome.raised("topology")
+    return Unknown(f"NVML: {raised.type}: {raised.message}" if raised else "NVML did not get that far")
 
 
 def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Cuda:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packaging.markers import InvalidMarker, UndefinedEnvironmentName
@@ -12,7 +12,7 @@ from packaging.specifiers import InvalidSpecifier
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from attn_doctor.model.facts import Conflict, Distribution, Packages
+from attn_doctor.model.facts import Conflict, Distribution, Packages, Wanted
 from attn_doctor.probes.ask import Installed, Metadata
 
 
@@ -27,6 +27,8 @@ def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages
         remnants=tuple(sorted({Path(p).name for p in inventory.remnants})),
         broken=tuple(sorted(Path(p).name for p in inventory.broken)),
         conflicts=tuple(_conflicts(by_name, markers, frozenset(inventory.present))),
+        of_ultralytics=tuple(_wanted(by_name, markers, frozenset(inventory.present))),
+        conda=inventory.conda,
     )
     return record, {"": "metadata of the folders on the target's sys.path"}
 
@@ -75,6 +77,22 @@ def _conflicts(
                 label = f"{canonicalize_name(item.name)} {item.version}"
                 conflicts.append(Conflict(package=label, requires=text, found=found))
     return sorted(conflicts, key=lambda c: (c.package, c.requires))
+
+
+def _wanted(
+    by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
+) -> Iterator[Wanted]:
+    """Yield the requirements of ultralytics without its extras, in its own order, as `yolo checks` lists them."""
+    for text in by_name["ultralytics"][0].requires if "ultralytics" in by_name else ():
+        try:
+            requirement = Requirement(text)
+            counts = requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
+        except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName):
+            continue
+        if counts:
+            found = by_name.get(canonicalize_name(requirement.name))
+            met, _ = _met(text, by_name, markers, present)
+            yield Wanted(requires=text.partition(";")[0].strip(), found=found[0].version if found else None, met=met)
 
 
 def _met(

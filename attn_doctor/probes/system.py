@@ -74,6 +74,7 @@ def system(
         board=place.board,
         jetpack=place.jetpack,
         hosted=place.hosted,
+        notebook=place.notebook,
         container=_container(tree, environ),
         cores=limits.cores(tree),
         cores_allowed=limits.cores_allowed(tree),

@@ -18,6 +18,12 @@ from attn_doctor.probes.binaries import torch_static
 from attn_doctor.system import files
 
 _VERSION_FILE = 1 << 16  # bytes that are read of torch/version.py
+# Whose copy of these is loaded decides what runs: CUDA, cuDNN, NCCL, ROCm, and the OpenMP libraries, of which a process should have one.
+GPU_LIBRARY = (
+    r"(?i)(?:lib)?(?:cu(?:da|dnn|blas|fft|rand|solver|sparse|pti|file|tensor)|nv(?:rtc|jitlink|idia-|shmem|toolsext)|nccl|"
+    r"amdhip|hip|hsa-runtime|roc|rccl|miopen|gomp|iomp|omp)[\w.-]*\.(?:so|dll|dylib)\b"
+)
+_MOST_LIBRARIES = 200
 NOT_INSTALLED: dict[str, Any] = {
     "version": None,
     "location": None,
@@ -37,6 +43,14 @@ NOT_INSTALLED: dict[str, Any] = {
     "numpy_bridge": None,
     "numpy_error": None,
     "threads": None,
+    "debug": None,
+    "xnnpack": None,
+    "xpu": None,
+    "hip_runtime": None,
+    "miopen": None,
+    "cpu_capability": None,
+    "loaded": (),
+    "bundled": (),
     "chatter": None,
 }
 
@@ -66,8 +80,24 @@ def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
         cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
         hip=values.get("hip"),
         header_cxx=_header_standard(folder),
+        bundled=_bundled(folder),
         **torch_static(str(folder)),
     )
+
+
+def _bundled(folder: Path) -> tuple[str, ...]:
+    """Return the paths of the libraries of CUDA, ROCm and OpenMP in torch's folder, and in NVIDIA's packages beside it."""
+    packages = [place / name for place in _entries(folder.parent / "nvidia") for name in ("lib", "bin")]
+    files = [path for place in (folder / "lib", *packages) for path in _entries(place)]
+    return tuple(str(path) for path in files if re.match(GPU_LIBRARY, path.name))[:_MOST_LIBRARIES]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; empty if it does not exist or cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def version_py(path: Path) -> dict[str, str | None]:
@@ -114,7 +144,7 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         blank = all_unknown(Torch, why)
         kept = {
             n: getattr(static, n)
-            for n in ("version", "location", "shim", "cuda", "hip", "header_cxx", "archs", "cxx11_abi")
+            for n in ("version", "location", "shim", "cuda", "hip", "header_cxx", "archs", "cxx11_abi", "bundled")
         }
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:
@@ -123,6 +153,8 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         return all_unknown(
             Torch, reason, version=static.version, location=static.location, shim=static.shim, cuda=static.cuda
         )
+    if "loaded" not in observed:
+        observed["loaded"] = {"unknown": "asking CUDA did not end, so nobody saw which libraries were loaded"}
     merged = {**msgspec.to_builtins(static), **observed, "importable": True, "chatter": _tail(outcome.chatter)}
     cuda_fault = outcome.raised("cuda") or (outcome.fault if outcome.open_section == "cuda" else None)
     if cuda_fault is not None:

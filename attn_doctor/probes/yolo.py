@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -16,15 +17,25 @@ _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
     """Return the section for the ultralytics package folder `location` (None: not installed)."""
     if location is None:
-        return Yolo(version=None, kind=None, location=None, attention=None, calls=(), layout=None, flash_error=None), {}
+        return Yolo(
+            version=None,
+            kind=None,
+            location=None,
+            checkout=None,
+            attention=None,
+            calls=(),
+            layout=None,
+            flash_error=None,
+        ), {}
     source = {"": "ultralytics/__init__.py and ultralytics/nn/modules/block.py, read as text"}
     block = location / "nn" / "modules" / "block.py"
     version = _version(location / "__init__.py")
+    checkout = os.path.exists(location.parent / ".git")
     try:
         tree = ast.parse(files.head(block))
     except (OSError, SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deeply
         why = f"{block.name} of ultralytics cannot be read: {error}"
-        return all_unknown(Yolo, why, version=version, location=str(location)), source
+        return all_unknown(Yolo, why, version=version, location=str(location), checkout=checkout), source
     attention = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "AAttn"), None)
     fork = any("flash_attn" in name for name in _imported(tree))
     if attention is None:
@@ -33,6 +44,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
                 version=version,
                 kind="fork" if fork else "mainline",
                 location=str(location),
+                checkout=checkout,
                 attention=None,
                 calls=(),
                 layout=None,
@@ -44,6 +56,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
         version=version,
         kind="fork" if fork else "mainline",
         location=str(location),
+        checkout=checkout,
         attention=attention.name,
         calls=_calls(attention),
         layout=_layout(attention),

@@ -88,7 +88,21 @@ class Notes(NamedTuple):
     items: tuple[str, ...]
 
 
-Block = Fields | Heading | Paragraph | Verdict | Problem | Cure | Table | Notes
+class Listing(NamedTuple):
+    """Hold lines that are shown as they are, in a type of one width: a traceback, a list of packages."""
+
+    lines: tuple[str, ...]
+
+
+class Details(NamedTuple):
+    """Hold a folded part: the reader sees its title, and opens it to see its blocks. The terminal leaves it out."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    open: bool = False
+
+
+Block = Fields | Heading | Paragraph | Verdict | Problem | Cure | Table | Notes | Listing | Details
 
 T = TypeVar("T")
 _PAGE = re.compile(re.escape(DOCS) + r"[a-z0-9-]{1,80}\.md")
@@ -118,6 +132,11 @@ def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
             )
         elif isinstance(made, Cure):
             made = _on_one_line(made)
+        elif isinstance(made, Listing):
+            made = Listing(tuple(line for text in made.lines for line in text.splitlines() or [""]))
+        elif isinstance(made, Details):
+            yield Details(printable(foreign_text.text(one_line(made.title))), tuple(neutral(made.blocks)), made.open)
+            continue
         yield _plain(made)
 
 

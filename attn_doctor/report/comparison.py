@@ -13,8 +13,9 @@ from attn_doctor.model.findings import Finding, show
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import Interval, Trial
 
-_ALWAYS_DIFFERENT = frozenset(
-    "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version".split()
+_ALWAYS_DIFFERENT = frozenset(  # those of the second line repeat other facts
+    "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version "
+    "of_ultralytics bundled build platform_name".split()
 )
 # Fields that identify an item of a list.
 _KEYS = ("index", "name", "module", "root", "purpose", "package", "folder", "file", "device")

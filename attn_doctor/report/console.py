@@ -14,7 +14,20 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Notes, Paragraph, Problem, Table, Verdict, neutral
+from attn_doctor.report.blocks import (
+    Block,
+    Cure,
+    Details,
+    Fields,
+    Heading,
+    Listing,
+    Notes,
+    Paragraph,
+    Problem,
+    Table,
+    Verdict,
+    neutral,
+)
 
 STYLES = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "strong": "bold"}
 MARKS = {"good": "✓", "bad": "×", "warn": "!"}
@@ -39,6 +52,11 @@ def render(blocks: Iterable[Block], console: Console) -> None:
             console.print()
         elif isinstance(block, Table):
             _table(block, console)
+        elif isinstance(block, Listing):
+            console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
+            console.print()
+        elif isinstance(block, Details):
+            continue  # a terminal cannot fold: the files have it
         else:
             _notes(block, console)
 

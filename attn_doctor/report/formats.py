@@ -6,14 +6,18 @@ when it renders. The terminal is not in the list: it is always there and needs n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from attn_doctor.report.blocks import Block
+    from attn_doctor.report.blocks import Block, Details
 
 
 def _no_blocks() -> tuple[Block, ...]:
+    return ()
+
+
+def _no_parts() -> tuple[Details, ...]:
     return ()
 
 
@@ -21,13 +25,16 @@ class Answer(NamedTuple):
     """Hold the answer of a command, as formats accept it. Private data are taken out already: a format writes all that is in it.
 
     `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
-    reader sees, and `page` a Markdown page that is not made of blocks; a format calls the one that it needs.
+    reader sees, `folded` its parts that are shown on demand, `paste` the blocks of a page for an issue if they are others than these, and
+    `page` a Markdown page that is not made of blocks; a format calls the one that it needs.
     """
 
     records: Any
     blocks: Callable[[], Iterable[Block]] = _no_blocks
     page: Callable[[], str] | None = None
     title: str = "attn-doctor report"
+    folded: Callable[[], Sequence[Details]] = _no_parts
+    paste: Callable[[], Iterable[Block]] | None = None
     saved: bool = False  # read from a file: its commands are what the file says, and no advice
 
 
@@ -73,7 +80,9 @@ class Markdown:
     def render(self, answer: Answer) -> str:
         from attn_doctor.report import markdown
 
-        return answer.page() if answer.page else markdown.render(answer.blocks())
+        if answer.page:
+            return answer.page()
+        return markdown.render(answer.paste() if answer.paste else (*answer.blocks(), *answer.folded()))
 
 
 class Html:
@@ -86,7 +95,7 @@ class Html:
     def render(self, answer: Answer) -> str:
         from attn_doctor.report import html
 
-        return html.render(answer.blocks(), answer.title)
+        return html.render((*answer.blocks(), *answer.folded()), answer.title)
 
 
 class Junit:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
 from attn_doctor.model import foreign_text
 from attn_doctor.model.report import Report
+from attn_doctor.report.blocks import Block
 from attn_doctor.report.redact import Own, Redactor, redact
 from attn_doctor.report.redact.words import words_of_records
 from attn_doctor.system.printable import in_a_file, printable
@@ -23,6 +25,7 @@ from attn_doctor.system.streams import tell
 _BETWEEN_TAGS = re.compile(r"(?<=>)[^<>]+(?=<)")
 _ATTRIBUTES = re.compile(r"(?<=>)[^<>]+(?=<)|(?<==\")[^\"<>]+(?=\")")
 _HEAD = "</head>"
+T = TypeVar("T")
 
 
 class Gate:
@@ -45,6 +48,33 @@ class Gate:
     def records(self, records: Any) -> Any:
         """Return records that are no report, as plain data without private data."""
         return redact({"data": foreign_text.plain(msgspec.to_builtins(records))}, self._own)["data"]
+
+    def typed(self, *values: tuple[Any, Any]) -> list[Any]:
+        """Return values without private data, of the same types: pairs of a value and its type. A text has one placeholder in all of them."""
+        data = {"data": [foreign_text.plain(msgspec.to_builtins(value)) for value, _ in values]}
+        kinds = [kind for _, kind in values]
+        try:
+            return [
+                msgspec.convert(one, kind) for one, kind in zip(redact(data, self._own)["data"], kinds, strict=True)
+            ]
+        except msgspec.ValidationError:  # as for a report
+            made = redact(data, self._own, words_of_records())["data"]
+            return [msgspec.convert(one, kind) for one, kind in zip(made, kinds, strict=True)]
+
+    def blocks(self, blocks: Iterable[Block]) -> tuple[Block, ...]:
+        """Return blocks without private data. For blocks of records that cannot be made anew from plain data; commands must be clean already,
+        because a placeholder is not quoted for a shell here.
+        """
+        return tuple(self._clean(block) for block in blocks)
+
+    def _clean(self, value: T) -> T:
+        made: Any = value
+        if isinstance(value, str):
+            made = self._texts.text(foreign_text.text(value))
+        elif isinstance(value, tuple):
+            parts = [self._clean(item) for item in value]
+            made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return made  # type: ignore[no-any-return]
 
     def text(self, text: str) -> str:
         """Return a text without private data, and without characters that cannot be seen."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from attn_doctor.report.blocks import Block, neutral
+from attn_doctor.report.blocks import Block, Details, neutral
 from attn_doctor.system.printable import one_line
 
 
@@ -14,5 +15,15 @@ def render(blocks: Iterable[Block], title: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("attn_doctor", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    parts = [(type(block).__name__, block) for block in neutral(blocks)]
-    return environment.get_template("report.html.j2").render(title=one_line(title), parts=parts)
+    return environment.get_template("report.html.j2").render(title=one_line(title), parts=_named(neutral(blocks)))
+
+
+def _named(blocks: Iterable[Block]) -> list[tuple[str, Any]]:
+    """Return each block with the name of its kind, the blocks inside of folded parts too."""
+    return [
+        (
+            type(block).__name__,
+            {**block._asdict(), "blocks": _named(block.blocks)} if isinstance(block, Details) else block,
+        )
+        for block in blocks
+    ]

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 
-from attn_doctor.report.blocks import Block, Cure, Fields, Heading, Paragraph, Problem, Table, Verdict, neutral
+from attn_doctor.report.blocks import (
+    Block,
+    Cure,
+    Details,
+    Fields,
+    Heading,
+    Listing,
+    Paragraph,
+    Problem,
+    Table,
+    Verdict,
+    neutral,
+)
+from attn_doctor.report.shortening import shortened
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#&~$"})
 # GitHub and GitLab write to a person, and link an issue, wherever a page has such a word: https://docs.github.com/get-started/writing-on-github.
@@ -27,8 +41,18 @@ def escape(text: str) -> str:
     return text if listed is None else f"{text[: listed.end()]}\\{text[listed.end() :]}"
 
 
-def render(blocks: Iterable[Block]) -> str:
-    return "\n".join(line for block in neutral(blocks) for line in _lines(block)) + "\n"
+# GitHub refuses a text of more than 65,536 characters. What the gate replaces in the finished page may be longer than it was.
+LONGEST = 58_000
+
+
+def render(blocks: Iterable[Block], most: int = LONGEST) -> str:
+    """Return the page, in at most `most` characters: if it is longer, folded parts are cut, and the last line says which."""
+    short = shortened(list(neutral(blocks)), most, lambda block: len(_text(block)))
+    return "".join(map(_text, short))[:most]
+
+
+def _text(block: Block) -> str:
+    return "".join(f"{line}\n" for line in _lines(block))
 
 
 def _lines(block: Block) -> list[str]:
@@ -47,16 +71,30 @@ def _lines(block: Block) -> list[str]:
         return [f"{'The report says: ' if block.said else ''}{escape(block.title)}:", "", fence(block.commands), ""]
     if isinstance(block, Table):
         return _table(block)
-    return [f"**{escape(block.title)}**", "", *[f"- {escape(item)}" for item in block.items], ""]
+    if isinstance(block, Listing):
+        return [_fenced("\n".join(block.lines), "text"), ""]
+    if isinstance(block, Details):
+        return _details(block)
+    title = [f"**{escape(block.title)}**", ""] if block.title else []
+    return [*title, *[f"- {escape(item)}" for item in block.items], ""]
+
+
+def _details(block: Details) -> list[str]:
+    """Return a folded part. The empty lines let GitHub read Markdown between the tags: https://gist.github.com/seanh/13a93686bf4c2cb16e658b3cf96807f2."""
+    title = html.escape(" ".join(block.title.split()))
+    title = _PING.sub(lambda match: f"<code>{match[0]}</code>", title)
+    inner = [line for part in block.blocks for line in _lines(part)]
+    return [f"<details{' open' if block.open else ''}>", f"<summary>{title}</summary>", "", *inner, "</details>", ""]
 
 
 def _problem(block: Problem) -> list[str]:
     lines = [f"### {escape(block.mark)} {escape(block.slug)} ({escape(block.code)})", "", escape(block.message), ""]
     page = f" · [what this is]({block.docs})" if block.docs else ""
     lines += [f"_{escape(block.qualifiers)}_{page}", ""]
-    lines += [f"- because: {escape(text)}" for text in block.evidence]
-    lines += [f"- with it: {escape(text)}" for text in block.consequences]
-    lines.append("")
+    if block.evidence:
+        lines += ["Because:", "", _fenced("\n".join(" ".join(text.split()) for text in block.evidence), "text"), ""]
+    if block.consequences:
+        lines += [*(f"- with it: {escape(text)}" for text in block.consequences), ""]
     for index, cure in enumerate(block.cures):
         word = "The report says" if cure.said else "Do" if index == 0 else "Or"
         lines += [f"{word}: {escape(cure.title)}", "", fence(cure.commands), ""]
@@ -75,15 +113,18 @@ def fence(commands: Iterable[object]) -> str:
             body += [f"# ! {doubt}", *(f"# {one}" for one in (line or "").splitlines())]
         elif line is not None:
             body.append(line)
-    text = "\n".join(body)
+    return _fenced("\n".join(body), "sh")
+
+
+def _fenced(text: str, language: str) -> str:
     marks = "```"
     while marks in text:
         marks += "`"
-    return f"{marks}sh\n{text}\n{marks}"
+    return f"{marks}{language}\n{text}\n{marks}"
 
 
 def _table(block: Table) -> list[str]:
-    lines = [f"### {escape(block.caption)}", ""]
+    lines = [f"### {escape(block.caption)}", ""] if block.caption else []
     if block.rows:
         lines.append("| " + " | ".join(escape(c) for c in block.columns) + " |")
         lines.append("|" + "---|" * len(block.columns))

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from attn_doctor.logs.stated_facts import facts_of_logs
-from attn_doctor.report.blocks import Block, Heading, Notes, Paragraph, Verdict
+from attn_doctor.model.findings import Diagnosis
+from attn_doctor.report.blocks import Block, Details, Heading, Listing, Notes, Verdict
+from attn_doctor.report.gate import Gate
+from attn_doctor.report.issue_outline import for_an_issue
 from attn_doctor.report.log_outline import of_diagnosis
 from attn_doctor.reproduction.plan import ReproductionPlan
 from attn_doctor.reproduction.reproduce import Reproduction, read
@@ -41,7 +44,7 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
     """Return the description of the outcome."""
     blocks: list[Block] = []
     if done.log:
-        blocks += [Heading("What it printed"), Paragraph("\n".join(_shortened(done.log)))]
+        blocks += [Heading("What it printed"), Listing(tuple(_shortened(done.log)))]
     if not done.reproduced:
         return [*blocks, Verdict(f"{plan.mode.slug} cannot be reproduced here: {done.why_not}.", "warn")]
     how = "was simulated" if done.simulated else "happened"
@@ -56,6 +59,24 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
     if done.kept:
         blocks.append(Notes("Kept", (done.kept,)))
     return blocks
+
+
+def to_paste(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
+    """Return the outcome for an issue: what was printed is folded, behind the rest."""
+    rest = outcome(plan, done)[2 if done.log else 0 :]  # without the heading and the log
+    printed = (Listing(tuple(_shortened(done.log))),) if done.log else ()
+    return [*for_an_issue(rest), *([Details("What it printed", printed)] if printed else [])]
+
+
+def without_private_data(done: Reproduction, gate: Gate) -> Reproduction:
+    """Return the outcome as it may leave the machine."""
+    (diagnosis,) = gate.typed((done.diagnosis, Diagnosis))
+    return done._replace(
+        diagnosis=diagnosis,
+        log=gate.text(done.log.decode("utf-8", "replace")).encode(),
+        why_not=done.why_not and gate.text(done.why_not),
+        kept=done.kept and gate.text(done.kept),
+    )
 
 
 def _shortened(log: bytes) -> list[str]:

@@ -140,6 +140,11 @@ def torch_facts(torch):
         "cudnn": cudnn if isinstance(cudnn, dict) or cudnn is None else str(cudnn),
         "threads": value_of(lambda: torch.get_num_threads()),
         "mps": value_of(lambda: bool(torch.backends.mps.is_available())),
+        "debug": value_of(lambda: bool(torch.version.debug)),
+        "xnnpack": value_of(lambda: bool(importlib.import_module("torch.backends.xnnpack").enabled)),
+        "cpu_capability": value_of(lambda: str(torch.backends.cpu.get_cpu_capability())),  # since 2.1
+        "hip_runtime": line_of(config, "HIP Runtime"),
+        "miopen": line_of(config, "MIOpen"),
     }
     if isinstance(facts["cuda"], str) and isinstance(config, str) and "USE_FLASH_ATTENTION=" in config:
         facts["flash_compiled"] = "USE_FLASH_ATTENTION=0" not in config
@@ -147,6 +152,24 @@ def torch_facts(torch):
         answer = value_of(lambda: bool(torch.backends.cuda.is_flash_attention_available()))  # since 2.6
         facts["flash_compiled"] = answer if isinstance(answer, bool) else facts.get("flash_compiled", answer)
     return facts
+
+
+def line_of(config, name):
+    """Return the last word of the line of torch's configuration that has this name; None if there is no such line."""
+    lines = config.splitlines() if isinstance(config, str) else []
+    return next((line.split()[-1] for line in lines if name in line), None)
+
+
+def loaded_libraries():
+    """Return the paths of the libraries of CUDA, ROCm and OpenMP in this process, in the order of their addresses."""
+    if not sys.platform.startswith("linux"):
+        return unknown("only Linux lists the libraries of a process in a file, /proc/self/maps")
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+            lines = {line.split(None, 5)[5].rstrip("\n"): None for line in file if "/lib" in line and ".so" in line}
+    except (OSError, IndexError) as error:
+        return unknown("/proc/self/maps cannot be read: {}".format(error))
+    return [path for path in lines if re.match(CONFIG["libraries"], os.path.basename(path))][:200]
 
 
 def numpy_bridge(torch):
@@ -175,6 +198,9 @@ def cuda_facts(torch):
                 torch.cuda.init()
             except Exception as error:  # noqa: BLE001 - this text is the reason that is_available() keeps to itself
                 facts["cuda_error"] = "{}: {}".format(type(error).__name__, error)
+        if hasattr(torch, "xpu"):  # since 2.3; it starts Intel's driver, so it is asked last
+            facts["xpu"] = value_of(lambda: bool(torch.xpu.is_available()))
+        facts["loaded"] = loaded_libraries()
     texts = caught.texts()
     if texts and "cuda_error" not in facts:
         facts["cuda_error"] = texts[0]

@@ -70,6 +70,25 @@ def has_user_site():
     return bool(user and os.path.isdir(user))
 
 
+def platform_name():
+    """Return what platform.platform() returns, without the process `uname -p` that it starts on POSIX."""
+    if os.name == "nt":
+        return platform.platform()
+    system, _, release, _, machine = os.uname()
+    if system == "Darwin":
+        return "macOS-{}-{}".format(platform.mac_ver()[0], machine)
+    return "{}-{}-{}-with-{}".format(system, release, machine, "".join(platform.libc_ver()))
+
+
+def conda_packages():
+    """Return conda's packages by the names of their records, "cudatoolkit-11.8.0-h6a678d5_0"; None outside of conda."""
+    folder = os.path.join(sys.prefix, "conda-meta")
+    try:
+        return sorted(name[:-5] for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return None
+
+
 def interpreter():
     paths = sysconfig.get_paths()
     purelib = paths["purelib"]
@@ -77,6 +96,8 @@ def interpreter():
     return {
         "python": sys.executable,
         "version": platform.python_version(),
+        "build": " ".join(sys.version.split()),
+        "platform_name": platform_name(),
         "implementation": platform.python_implementation(),
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "bits": 64 if sys.maxsize > 2**32 else 32,
@@ -206,7 +227,13 @@ def distributions():
                     "requires": requires,
                 }
             )
-    return {"found": found, "remnants": remnants, "broken": broken, "present": present_modules(found)}
+    return {
+        "found": found,
+        "remnants": remnants,
+        "broken": broken,
+        "present": present_modules(found),
+        "conda": conda_packages(),
+    }
 
 
 def markers():

@@ -135,6 +135,58 @@ def gpu(index):
     }
 
 
+LEVELS = {
+    0: "same board",
+    10: "PIX",
+    20: "PXB",
+    30: "PHB",
+    40: "NODE",
+    50: "SYS",
+}  # NVML_TOPOLOGY_*, as `nvidia-smi topo -m` names them
+MOST_GPUS = 16  # a list of all pairs is short enough
+MOST_LINKS = 18  # NVLinks of one GPU: NVML_NVLINK_MAX_LINKS
+SWITCH = 2  # NVML_NVLINK_DEVICE_TYPE_SWITCH
+
+
+def nvlinks(handle):
+    """Return the bus addresses at the other ends of the active NVLinks of a GPU; None for a switch."""
+    found = []
+    for link in range(MOST_LINKS):
+        if ask("nvmlDeviceGetNvLinkState", handle, link) != 1:
+            continue
+        if ask("nvmlDeviceGetNvLinkRemoteDeviceType", handle, link) == SWITCH:
+            found.append(None)
+            continue
+        other = ask("nvmlDeviceGetNvLinkRemotePciInfo", handle, link)
+        address = getattr(other, "busId", None)
+        found.append(address.decode("ascii", "replace") if isinstance(address, bytes) else address)
+    return found
+
+
+def topology(count):
+    """Return how each pair of GPUs is connected, and the NUMA node of each, as lines. Of GPUs behind NVSwitch, every link leads to every GPU."""
+    handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(min(count, MOST_GPUS))]
+    buses = [getattr(ask("nvmlDeviceGetPciInfo", handle), "busId", b"") for handle in handles]
+    buses = [bus.decode("ascii", "replace") if isinstance(bus, bytes) else str(bus) for bus in buses]
+    links = [nvlinks(handle) for handle in handles]
+    lines = []
+    for one, handle in enumerate(handles):
+        try:
+            # NVML writes the domain with eight digits, /sys with four.
+            with open("/sys/bus/pci/devices/{}/numa_node".format(buses[one].lower()[-12:])) as file:
+                node = file.read().strip()
+        except OSError:
+            node = "-1"
+        if node != "-1":  # -1: the firmware does not say
+            lines.append("GPU {}: NUMA node {}".format(one, node))
+        for other in range(one + 1, len(handles)):
+            direct = sum(1 for bus in links[one] if bus is None or bus == buses[other])
+            level = ask("nvmlDeviceGetTopologyCommonAncestor", handle, handles[other])
+            said = LEVELS.get(level, "level {}".format(level)) if isinstance(level, int) else "not known"
+            lines.append("GPU {} - GPU {}: {}".format(one, other, "NV{}".format(direct) if direct else said))
+    return lines
+
+
 with section("bindings"):
     nvml, place = bindings()
     tell("bindings", {"path": place, "own": os.path.basename(place) == "pynvml.py"})
@@ -159,3 +211,5 @@ with section("bindings"):
                 tell("count", count)
                 for number in range(count if isinstance(count, int) else 0):
                     tell("gpus", gpu(number))
+            with section("topology"):
+                tell("topology", topology(count if isinstance(count, int) else 0))

@@ -19,9 +19,11 @@ from attn_doctor.report.blocks import (
     Cell,
     Command,
     Cure,
+    Details,
     Field,
     Fields,
     Heading,
+    Listing,
     Notes,
     Paragraph,
     Problem,
@@ -53,6 +55,8 @@ def blocks() -> list[Block]:
         cure,
         Table(TEXT, (TEXT,), ((Cell(TEXT),),), (TEXT,)),
         Notes(TEXT, (TEXT,)),
+        Listing((TEXT, EVIL)),
+        Details(TEXT, (Paragraph(TEXT), Listing((TEXT,)), Table(TEXT, (TEXT,), ((Cell(TEXT),),), (TEXT,)))),
     ]
 
 
@@ -75,13 +79,19 @@ def test_a_line_that_looks_like_ours_does_not_begin_a_line():
 
 
 def outside_of_code(text: str) -> str:
-    return re.sub(r"(?<!\\)`[^`\n]+`", "", re.sub(r"(?ms)^(`{3,})sh\n.*?^\1$", "", text))
+    """Return a page without its code, and without the tags of our own folded parts."""
+    without = re.sub(r"(?ms)^(`{3,})(?:sh|text)\n.*?^\1$", "", text)
+    # Between the tags of a title there is no Markdown, and every sign of HTML is escaped.
+    without = re.sub(r"(?m)^</?details>$|^<summary>(?:[^<>]|<code>[^<>]*</code>)*</summary>$", "", without)
+    return re.sub(r"(?<!\\)`[^`\n]+`", "", without)
 
 
 def test_markdown_pings_nobody_and_breaks_nothing():
     made = markdown.render(blocks())
     plain = outside_of_code(made)
     assert "@octocat" not in plain
+    assert re.findall(r"(?m)^<summary>.*", made)
+    assert not any(re.search(r"(?<!<code>)@octocat", title) for title in re.findall(r"(?m)^<summary>.*", made))
     assert not re.search(r"(?<!\\)#12|GH-7|(?<!\\)&#64;", plain)
     assert not re.search(r"(?<!\\)[<>]|(?<!\\)\]\(|(?<!\\)!\[", plain.replace("·", ""))
     rows = [line for line in plain.splitlines() if line.startswith("|")]

@@ -58,6 +58,14 @@ def run(place):
         "CUDA_VISIBLE_DEVICES": "GPU-77665544",
         "CUDA_HOME": f"/scratch/{USER}/cuda",
         "LD_LIBRARY_PATH": "/scratch/zqother/lib",
+        # taken by their prefix
+        "NCCL_HOSTID": f"{HOST}-gpu",
+        "NCCL_COMM_ID": "10.77.66.55:1234",
+        "TORCH_HOME": f"/scratch/{USER}/torch",
+        "TRITON_CACHE_DIR": "/home/zqother/triton",
+        "YOLO_API_KEY": "zqCANARYkey1",
+        "PYTORCH_RELEASE_TOKEN": "zqCANARYtoken2",
+        "CUDA_CACHE_PATH": f"\\\\server\\{USER}\\cache",
         "HTTP_PROXY": "http://me:zqURLPW1@10.77.66.55:3128",
     }
 
@@ -146,7 +154,8 @@ COMMANDS = {
 )
 def test_the_other_commands(name, run, place, checked):
     argv = [word.format(python=place[1]) for word in COMMANDS[name][0]]
-    files, _ = run(*argv, "--json", "out.json", files=["out.json"])
+    more = [] if name.startswith("list") else ["--markdown", "out.md"]
+    files, _ = run(*argv, "--json", "out.json", *more, files=["out.json", *more[1:]])
     assert leaks(files) == []
 
 
