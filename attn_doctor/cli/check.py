@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from attn_doctor.cli.acceptance import add_acceptance
 from attn_doctor.cli.options import add_fail_on, add_form, add_gpu, add_outputs, add_target, examination, fail_on, whole
 
 
@@ -71,12 +72,14 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--ignore", action="append", default=[], metavar="CODE", help="leave a failure mode out, by code or slug"
     )
+    add_acceptance(parser)
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     import sys
 
+    from attn_doctor.cli.acceptance import settle
     from attn_doctor.cli.output import Progress, amount, check_outputs
     from attn_doctor.cli.streamed import Screen
     from attn_doctor.examination import examine
@@ -88,6 +91,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     check_outputs(arguments)
     check_names(arguments.ignore)
+    settled = settle(arguments)
     options = examination(
         arguments,
         goal=Goal(arguments.goal) if arguments.goal else None,
@@ -107,15 +111,18 @@ def execute(arguments: argparse.Namespace) -> int:
         fail_on=fail_on(arguments),
         ignore=tuple(arguments.ignore),
         command=("attn-doctor", *sys.argv[1:]),
+        expect_gpus=arguments.expect_gpus,
+        configured=settled.configured,
+        exceptions=settled.exceptions,
     )
     check_trials(options.trials)  # before anything is examined
     with Progress(quiet=amount(arguments) == "little") as progress:
-        screen = Screen(arguments, progress)
+        screen = Screen(arguments, progress, settled.baseline)
         try:
             report = examine(options, progress.say, screen.judged, progress.step)
         except Stopped as stop:
             progress.close()
             screen.end(stop.report)
             raise KeyboardInterrupt from stop  # all that `Stopped` carries is written and shown
-    screen.end(report)
+    report = screen.end(report)
     return report.exit_code

@@ -178,8 +178,15 @@ def write_report(report: Report, arguments: argparse.Namespace, saved: str | Non
         from attn_doctor.report.outline import outline
 
         clean = gate.report(report)
-        blocks = functools.cache(lambda: outline(clean, None if saved is None else gate.text(saved)))
-        return Answer(clean, blocks, folded=lambda: folded(clean), paste=lambda: _to_paste(clean, blocks(), form))
+        name = None if saved is None else gate.text(saved)
+        blocks = functools.cache(lambda: outline(clean, name))
+        return Answer(
+            clean,
+            blocks,
+            folded=lambda: folded(clean),
+            paste=lambda: _to_paste(clean, blocks(), form),
+            saved=saved is not None,
+        )
 
     write(arguments, answer)
 

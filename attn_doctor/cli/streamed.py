@@ -11,9 +11,13 @@ from attn_doctor.model.report import Report
 class Screen:
     """Hold what one `check` has shown already."""
 
-    def __init__(self, arguments: argparse.Namespace, progress: Progress) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, progress: Progress, baseline: tuple[Report, str] | None = None
+    ) -> None:
+        """Prepare. `baseline`: the report that this one is compared with, and the name of its file."""
         self._arguments = arguments
         self._progress = progress
+        self._baseline = baseline
         self._opened: Report | None = None
 
     def judged(self, report: Report) -> None:
@@ -24,17 +28,27 @@ class Screen:
         from attn_doctor.report.screen import opening
 
         self._progress.close()
+        report = self._compared(report)
         blocks = opening(report)
         show_blocks(little(blocks) if amount(self._arguments) == "little" else blocks, self._arguments)
         self._opened = report
 
-    def end(self, report: Report) -> None:
-        """Write the files, then show the rest. Raises Unwritable."""
+    def end(self, report: Report) -> Report:
+        """Write the files, then show the rest, and return the report as it was written. Raises Unwritable."""
+        report = self._compared(report)
         write_report(report, self._arguments)
         if not on_terminal(self._arguments):
-            return
+            return report
         from attn_doctor.report.screen import closing
 
         how_much = amount(self._arguments)
         blocks = closing(report, self._opened, written(self._arguments), folded_too=how_much == "all")
         show_blocks(blocks[:-1] if how_much == "little" else blocks, self._arguments)
+        return report
+
+    def _compared(self, report: Report) -> Report:
+        if self._baseline is None:
+            return report
+        from attn_doctor.report.baseline import against
+
+        return against(report, *self._baseline)

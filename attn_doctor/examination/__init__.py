@@ -12,9 +12,10 @@ import msgspec
 
 from attn_doctor import __version__, project_files
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK, AttnDoctorError
+from attn_doctor.examination.acceptance import acceptance, judged, with_expectation
 from attn_doctor.examination.inputs import read_file, read_logs
 from attn_doctor.examination.trying import planned, prove
-from attn_doctor.failure_modes import ALL, patterns
+from attn_doctor.failure_modes import patterns
 from attn_doctor.judging import goals, stated_gpu
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.outcome import Asked, look
@@ -23,6 +24,7 @@ from attn_doctor.knowledge.tables import knowledge_date
 from attn_doctor.logs.last_words import last_words
 from attn_doctor.logs.reader import Log, read_bytes
 from attn_doctor.model import foreign_text
+from attn_doctor.model.acceptance import Acceptance, Configured, Exempt
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Finding, Goal, Severity, Undetermined
 from attn_doctor.model.machine import implied_goal
@@ -67,6 +69,9 @@ class Options(NamedTuple):
     timeout: float = 120.0
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
+    expect_gpus: int | None = None  # --expect-gpus
+    configured: Configured | None = None  # the configuration that was used, for the report
+    exceptions: tuple[Exempt, ...] = ()  # of the configuration
     command: tuple[str, ...] = ("attn-doctor", "check")
     environ: Mapping[str, str] | None = None  # the environment variables to examine; None: those of this process
     root: str = "/"  # a folder with a simulated machine: for tests
@@ -124,9 +129,9 @@ def _examine(
     so_far: dict[str, Any],
 ) -> Report:
     """Run the stages. The result of each stage is stored in `so_far`, for a report if a later stage fails."""
-    modules = tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & set(options.ignore))
+    modules = judged(options.ignore, options.exceptions)
     logs = read_logs(options.logs)
-    facts = facts_of(options, say)
+    facts = with_expectation(facts_of(options, say), options.expect_gpus)
     if logs:
         from attn_doctor.logs.stated_facts import as_facts, stated_facts
 
@@ -145,11 +150,21 @@ def _examine(
 
     def report(diagnosis: Diagnosis, trials: Trials) -> Report:
         seeing = look(facts, goal, diagnosis, trials, asked)
+        tried = trials if trials.attempted else None
+        accepted = acceptance(
+            options.fail_on,
+            options.configured,
+            options.exceptions,
+            facts=facts,
+            goal=goal,
+            logs=(*logs, *_trial_errors_as_log(trials)) if tried else logs,
+            trials=tried,
+        )
         return _report(
             options,
             goal=goal,
             exit_code=exit_code(diagnosis, options.fail_on, seeing.unexamined),
-            outcome=seeing.outcome,
+            outcome="sick" if accepted.ignored_errors else seeing.outcome,
             seen=seeing.seen,
             unexamined=seeing.unexamined,
             facts=facts,
@@ -157,6 +172,7 @@ def _examine(
             project=project,
             trials=trials,
             log_ends=last_words(logs) if logs else (),
+            accepted=accepted,
         )
 
     on_judged(foreign_text.record(report(diagnosis, Trials(skipped=plan.skipped))))
@@ -179,6 +195,7 @@ def _report(
     outcome: Outcome,
     seen: tuple[Seen, ...] = (),
     log_ends: tuple[LogExcerpt, ...] = (),
+    accepted: Acceptance | None = None,
     recommendation: Recommendation | None = None,
 ) -> Report:
     return Report(
@@ -201,6 +218,7 @@ def _report(
         trial_run=trials.run if trials.attempted else None,
         trials_skipped=trials.skipped,
         recommendation=recommendation or recommend(facts, diagnosis, trials),
+        acceptance=accepted,
     )
 
 

@@ -147,6 +147,32 @@ class Memory(Record, frozen=True, kw_only=True):
     megabytes: int
 
 
+class StubHealth(Record, frozen=True, kw_only=True):
+    """Describe the health of a GPU of a stand-in driver: the values of a healthy idle one. -1: this model does not have it.
+
+    `processes`: pairs of a process and its memory in MiB.
+    """
+
+    uncorrected: int = 0
+    uncorrected_ever: int = 0
+    rows: int = 0
+    rows_pending: int = 0
+    remap_failed: int = 0
+    pages: int = -1
+    pages_pending: int = -1
+    generation: int = 1
+    generation_most: int = 4
+    width: int = 16
+    width_most: int = 16
+    busy: int = 0
+    celsius: int = 34
+    slowdown: int = 90
+    milliwatts: int = 60000
+    reasons: int = 0x1  # GPU idle
+    persistence: int = 1
+    processes: tuple[tuple[int, int], ...] = ()
+
+
 class StubGpu(Record, frozen=True):
     """Describe one GPU of a stand-in driver. A field that is None is a feature that this model does not have."""
 
@@ -161,6 +187,7 @@ class StubGpu(Record, frozen=True):
     power_watts: float | None = 100.0
     error: int = 0  # NVML's error code for this GPU; 15: the GPU is lost
     fabric: int = 0  # 1 not started, 2 in progress, 3 completed
+    health: StubHealth | None = None  # None: the driver answers no question about it
 
 
 class StubDriver(Record, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Diagnosis, Goal, Severity
-from attn_doctor.model.machine import tried
+from attn_doctor.model.machine import tried, usable_gpus
 from attn_doctor.model.report import Outcome, Seen
 from attn_doctor.model.trials import Trials
 
@@ -83,6 +83,8 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
     for file in facts.models if isinstance(facts.models, tuple) else ():
         if file.asked and isinstance(file.problem, str):
             yield f"the weights {file.path}: {file.problem}"
+    if isinstance(facts.graphics.expected_gpus, int) and isinstance(gpus := usable_gpus(facts), Unknown):
+        yield f"the number of GPUs: {gpus.why}"
     if not asked.imports:
         return
     importable = facts.torch.importable

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from attn_doctor.errors import Refused
-from attn_doctor.model.facts import Facts, Gpu, Unknown, all_unknown
+from attn_doctor.model.facts import Facts, Gpu, GpuHealth, Unknown, all_unknown
 from attn_doctor.model.machine import NAMELESS
 
 ELSEWHERE = "the GPU is elsewhere"
@@ -53,6 +53,8 @@ def elsewhere(facts: Facts, text: str) -> Facts:
         ecc=None,
         power_limit_watts=None,
         visible=True,
+        bus_id=None,
+        health=all_unknown(GpuHealth, ELSEWHERE),
     )
     # The driver of this machine says nothing about the machine with the GPU.
     judged = msgspec.structs.replace(

@@ -45,6 +45,8 @@ from attn_doctor.model.machine_facts import (
     Cpu,
     Disk,
     Gpu,
+    GpuHealth,
+    GpuProcess,
     Graphics,
     Hosted,
     OsName,
@@ -55,6 +57,7 @@ from attn_doctor.model.machine_facts import (
     Toolchain,
     Toolkit,
     Variable,
+    Xid,
 )
 from attn_doctor.model.record import (
     NOT_ASKED,
@@ -93,6 +96,8 @@ __all__ = [
     "Flag",
     "FlashAttention",
     "Gpu",
+    "GpuHealth",
+    "GpuProcess",
     "Grade",
     "Graphics",
     "Hosted",
@@ -124,6 +129,7 @@ __all__ = [
     "Unknown",
     "Variable",
     "Wanted",
+    "Xid",
     "Yolo",
     "YoloKind",
     "YoloLayout",

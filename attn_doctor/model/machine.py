@@ -62,6 +62,26 @@ def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
     return None
 
 
+def usable_gpus(facts: Facts) -> int | Unknown:
+    """Return the number of GPUs that a program can use: as torch counted them, else the visible ones by NVML, else those of AMD.
+
+    If torch was not asked, a GPU that only the driver lists counts too.
+    """
+    if isinstance(facts.torch.devices, tuple) and facts.torch.available is not False:
+        return len(facts.torch.devices)
+    if facts.torch.available is False:
+        return 0
+    gpus, amd = facts.graphics.gpus, facts.graphics.amd
+    if isinstance(gpus, Unknown):
+        return gpus
+    unclear = next((gpu.visible for gpu in gpus if isinstance(gpu.visible, Unknown)), None)
+    if unclear is not None:
+        return unclear
+    if gpus:
+        return sum(gpu.visible is not False for gpu in gpus)
+    return amd if isinstance(amd, Unknown) else len(amd)
+
+
 def tried(facts: Facts) -> tuple[Import, ...]:
     """Return the imports that were tried; empty if nothing was imported."""
     return facts.imports if isinstance(facts.imports, tuple) else ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from attn_doctor.model.record import UNRECORDED, Flag, Number, Real, Record, Text, Unknown
 
 Purpose = Literal["tmp", "cache", "site-packages"]
@@ -91,6 +93,41 @@ class PciDevice(Record, frozen=True, kw_only=True):
     driver: Text = UNRECORDED  # kernel driver bound to it
 
 
+class GpuProcess(Record, frozen=True, kw_only=True):
+    """Describe a program that holds memory of a GPU. NVML names it by the numbers and names of the host, also in a container."""
+
+    pid: int
+    name: Text = UNRECORDED  # of the program's file, without its folder
+    used_bytes: Number = UNRECORDED
+
+
+class GpuHealth(Record, frozen=True, kw_only=True):
+    """Describe the state of an NVIDIA GPU, by NVML (https://docs.nvidia.com/deploy/nvml-api/). None: this model does not have it.
+
+    A page is a part of the memory of GPUs before Ampere, a row of those since. The current width and generation of the link are lower on an
+    idle GPU, to save power.
+    """
+
+    uncorrected_errors: Number = UNRECORDED  # of the ECC memory, since the driver was loaded
+    uncorrected_errors_ever: Number = UNRECORDED
+    retired_pages: Number = UNRECORDED
+    pages_pending: Flag = UNRECORDED  # a page waits for the next start to be retired
+    remapped_rows: Number = UNRECORDED  # because of uncorrected errors
+    rows_pending: Flag = UNRECORDED
+    remap_failed: Flag = UNRECORDED
+    slowed_by: tuple[str, ...] | Unknown = UNRECORDED  # at this moment: "thermal slowdown (hardware)"
+    pcie_generation: Number = UNRECORDED
+    pcie_generation_most: Number = UNRECORDED  # of GPU and slot together
+    pcie_width: Number = UNRECORDED
+    pcie_width_most: Number = UNRECORDED
+    busy_percent: Number = UNRECORDED
+    celsius: Number = UNRECORDED
+    celsius_slowdown: Number = UNRECORDED  # the GPU slows itself down at this temperature
+    watts: Real = UNRECORDED
+    persistence: Flag = UNRECORDED
+    processes: tuple[GpuProcess, ...] | Unknown = UNRECORDED
+
+
 class Gpu(Record, frozen=True, kw_only=True):
     index: int
     name: Text = UNRECORDED
@@ -103,11 +140,22 @@ class Gpu(Record, frozen=True, kw_only=True):
     ecc: Flag = UNRECORDED
     power_limit_watts: Real = UNRECORDED
     visible: Flag = UNRECORDED  # False: hidden by CUDA_VISIBLE_DEVICES
+    bus_id: Text = UNRECORDED  # "0000:65:00"
+    health: GpuHealth = msgspec.field(default_factory=GpuHealth)
 
 
 class AmdGpu(Record, frozen=True, kw_only=True):
     name: Text = UNRECORDED
     gfx: Text = UNRECORDED  # "gfx942"
+
+
+class Xid(Record, frozen=True, kw_only=True):
+    """Describe the errors of one number that the NVIDIA driver reported for one GPU in the kernel log (https://docs.nvidia.com/deploy/xid-errors/)."""
+
+    number: int
+    bus_id: str  # "0000:65:00"
+    times: int = 1
+    seconds_ago: Number = UNRECORDED  # of the last one
 
 
 class Graphics(Record, frozen=True, kw_only=True):
@@ -117,6 +165,9 @@ class Graphics(Record, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...] | Unknown = UNRECORDED
     stated: Flag = (
         False  # --gpu stated the GPU: it is in another machine, and no value of this section was read from it
+    )
+    expected_gpus: Number = (
+        None  # --expect-gpus: the number that programs should be able to use; None: it was not stated
     )
     driver: Text = UNRECORDED  # "580.65.06"; None: no NVIDIA driver
     driver_cuda: Text = UNRECORDED  # the newest CUDA that the driver supports, "13.0"
@@ -130,6 +181,7 @@ class Graphics(Record, frozen=True, kw_only=True):
     device_nodes: tuple[str, ...] | Unknown = UNRECORDED  # /dev/nvidia*
     uvm: Flag = UNRECORDED  # /dev/nvidia-uvm
     fabric_manager: Text = UNRECORDED  # "active", "inactive", ...; None: no NVSwitch here
+    xids: tuple[Xid, ...] | Unknown = UNRECORDED  # since the machine started
     cuda_error: Text = UNRECORDED  # the error of cuInit, "803 system has unsupported ..."; None: it worked
     amd: tuple[AmdGpu, ...] | Unknown = UNRECORDED
     rocm: Text = UNRECORDED

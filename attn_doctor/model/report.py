@@ -9,6 +9,7 @@ import msgspec
 
 from attn_doctor.errors import AttnDoctorError, Refused
 from attn_doctor.model import foreign_text, listed_values
+from attn_doctor.model.acceptance import Acceptance
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding, Goal, Undetermined, Unrecognised
 from attn_doctor.model.old_reports import upgraded
@@ -63,6 +64,7 @@ class Report(Record, frozen=True, kw_only=True):
     trial_run: TrialRun | None = None
     trials_skipped: str | None = None  # why there are no rows
     recommendation: Recommendation
+    acceptance: Acceptance | None = None  # what the exit code of `check` was decided by
     redacted: dict[str, int] = msgspec.field(default_factory=dict)
 
 

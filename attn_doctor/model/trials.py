@@ -177,6 +177,8 @@ class GpuWatch(Record, frozen=True, kw_only=True):
     celsius: Range | None = None
     slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"
     most_used_bytes: int | None = None  # by every program on it
+    pcie_generation: int | None = None  # the largest that was seen: that of the link under load
+    pcie_width: int | None = None
     n: int = 0
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from attn_doctor import child
 from attn_doctor.model.facts import NOT_ASKED, AmdGpu, Flag, Gpu, Graphics, Text, Unknown
-from attn_doctor.probes import graphics_files, nvidia_smi, nvml, pci
+from attn_doctor.probes import graphics_files, kernel_log, nvidia_smi, nvml, pci
 from attn_doctor.probes.driver_files import DriverFiles, driver_files, version_in_name
 from attn_doctor.probes.library_search import LibrarySearch
 from attn_doctor.probes.root import Root
@@ -59,16 +59,25 @@ def graphics(
         fabric_unread = Unknown(NOT_ASKED) if pci.nvswitches(tree) else None
         amd = pci.amd_gpus(tree, bus)
         record = msgspec.structs.replace(
-            record, amd=amd, rocm=_rocm_version(tree, environ)[0], fabric_manager=fabric_unread, **told
+            record,
+            xids=Unknown(NOT_ASKED),
+            amd=amd,
+            rocm=_rocm_version(tree, environ)[0],
+            fabric_manager=fabric_unread,
+            **told,
         )
         return record, {"": "files under /sys, /proc and /dev", **sources}
-    with ThreadPoolExecutor(max_workers=3, thread_name_prefix="graphics") as pool:
+    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="graphics") as pool:
+        kernel = pool.submit(kernel_log.xids, tree) if files.signs and not platforms.WINDOWS else None
         rocm = pool.submit(_rocm, tree, environ, pci.amd_gpus(tree, bus), deadline)
         fabric = pool.submit(_fabric_manager, tree, environ)
         asked = _ask(pool, tree, files, environ, deadline=deadline, on_slow=on_slow) if files.signs else None
         told, sources = _told(tree, files, environ, asked) if asked else (_nobody_asked(), {})
         gpus, version = rocm.result()
         state = fabric.result()
+        told["xids"], source = kernel.result() if kernel else ((), "")
+    if kernel:
+        sources["xids"] = source
     if state is None and asked and asked.management.fabric:
         state, sources["fabric_manager"] = asked.management.fabric, "the fabric state of the GPUs, by NVML"
     record = msgspec.structs.replace(record, amd=gpus, rocm=version, fabric_manager=state, **told)

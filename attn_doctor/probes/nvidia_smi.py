@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.model.facts import Flag, Gpu, Number, Real, Text, Unknown
-from attn_doctor.probes.nvml import ended
+from attn_doctor.model.facts import Flag, Gpu, GpuHealth, Number, Real, Text, Unknown, all_unknown
+from attn_doctor.probes.nvml import NO_HEALTH, ended
 
 # Old drivers lack the last fields, and then refuse the whole query.
 _COLUMNS = ("index", "name", "uuid", "memory.total", "memory.free", "power.limit")
@@ -110,4 +110,6 @@ def _gpu(row: Mapping[str, str]) -> Gpu:
         mig_slices=Unknown("only NVML reports it"),
         ecc=flag("ecc.mode.current"),
         power_limit_watts=number("power.limit"),
+        bus_id=Unknown(NO_HEALTH),
+        health=all_unknown(GpuHealth, NO_HEALTH),
     )

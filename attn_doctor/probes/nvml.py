@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.model.facts import Fault, Gpu, Text, Unknown, all_unknown
+from attn_doctor.model.facts import Fault, Gpu, GpuHealth, Text, Unknown, all_unknown
 from attn_doctor.system import own_path
 
 OnSlow = Callable[[str], None] | None  # a function that is called with the name of a slow source
@@ -21,8 +21,9 @@ _LIBRARY_NOT_FOUND = 12
 _DRIVER_NOT_LOADED = 9
 _ONLY_NVML_TELLS = {
     name: {"unknown": "only NVML reports it"}
-    for name in ("free_bytes", "uuid", "mig", "mig_slices", "ecc", "power_limit_watts")
+    for name in ("free_bytes", "uuid", "mig", "mig_slices", "ecc", "power_limit_watts", "bus_id")
 }
+NO_HEALTH = "only NVML reports it"
 
 
 class Nvml(NamedTuple):
@@ -167,11 +168,16 @@ def ended(fault: Fault) -> str:
 def _gpu(told: Mapping[str, Any]) -> Gpu:
     """Return the record of one GPU; for a GPU that NVML has lost, a record with the reason in every field."""
     if "error" in told:
-        return all_unknown(Gpu, f"NVML: {told['error']}", index=told["index"])
+        why = f"NVML: {told['error']}"
+        return all_unknown(Gpu, why, index=told["index"], health=all_unknown(GpuHealth, why))
     known = {name: value for name, value in told.items() if name in Gpu.__struct_fields__}
     slices = told.get("mig_uuids", {})
     if not isinstance(slices, dict):
         known["mig_slices"] = None if slices is None else len(slices)
+    if "health" not in known:
+        return msgspec.convert(
+            {**_ONLY_NVML_TELLS, **known, "health": msgspec.to_builtins(all_unknown(GpuHealth, NO_HEALTH))}, Gpu
+        )
     return msgspec.convert({**_ONLY_NVML_TELLS, **known}, Gpu)
 
 

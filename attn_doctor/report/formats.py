@@ -42,6 +42,7 @@ class Answer(NamedTuple):
     folded: Callable[[], Sequence[Details]] = _no_parts
     paste: Callable[[], Iterable[Block]] | None = None
     pictures: Callable[[], Iterable[Picture]] = _no_pictures
+    saved: bool = False  # read from a file: its commands are what the file says, and no advice
 
 
 class Format(Protocol):
@@ -107,4 +108,32 @@ class Html:
         return html.render((*answer.blocks(), *answer.folded()), answer.title, answer.pictures())
 
 
-FORMATS: tuple[Format, ...] = (Json(), Markdown(), Html())
+class Junit:
+    """Write a report as JUnit XML."""
+
+    option = "junit"
+    name = "JUnit XML"
+    use = ", for the test page of a CI"
+
+    def render(self, answer: Answer) -> str:
+        from attn_doctor.report import junit
+
+        return junit.document(answer.records, saved=answer.saved)
+
+
+class Sarif:
+    """Write a report as SARIF 2.1.0."""
+
+    option = "sarif"
+    name = "SARIF"
+    use = ", for code scanning"
+
+    def render(self, answer: Answer) -> bytes:
+        from attn_doctor.model.report import encode
+        from attn_doctor.report import sarif
+
+        return encode(sarif.document(answer.records, saved=answer.saved))
+
+
+# JUnit and SARIF are of a report alone: the answer of `check` and `show`.
+FORMATS: tuple[Format, ...] = (Json(), Markdown(), Html(), Junit(), Sarif())

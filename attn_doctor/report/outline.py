@@ -13,6 +13,7 @@ from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.report import Report
 from attn_doctor.model.steps import RunByHand, Step
 from attn_doctor.model.trials import Interval, Status, Trial
+from attn_doctor.report.acceptance_outline import acceptance, marked
 from attn_doctor.report.blocks import (
     Block,
     Cell,
@@ -50,8 +51,9 @@ def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
     doubt = saved_doubt(report) if saved is not None else None
     blocks: list[Block] = [*at_the_top(report, saved), verdict(report)]
     blocks += not_recognised(report.unrecognised)
-    blocks += problems(report.findings, report.facts, doubt)
+    blocks += marked(problems(report.findings, report.facts, doubt), report)
     blocks += not_working_here(report, saved=saved is not None)
+    blocks += acceptance(report)
     blocks += tried(report)
     blocks += recommended(report, saved=saved is not None)
     blocks += unsettled(report)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from attn_doctor import commands
 from attn_doctor.model.findings import Finding, Severity
 from attn_doctor.model.report import STOPPED, Report
+from attn_doctor.report.acceptance_outline import acceptance, marked
 from attn_doctor.report.blocks import Block, Command, Cure, Notes, Paragraph, Problem, Tone
 from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.outline import (
@@ -55,8 +56,9 @@ def closing(
 def _findings(report: Report) -> list[Block]:
     return [
         *not_recognised(report.unrecognised),
-        *problems(report.findings, report.facts),
+        *marked(problems(report.findings, report.facts), report),
         *not_working_here(report),
+        *acceptance(report),
     ]
 
 

@@ -18,6 +18,8 @@ def verdict(report: Report) -> Verdict:
     if errors:
         and_then = " The model was not tried." if stopped else ""
         return Verdict(f"{counted(len(errors))} in the way of {purpose} here.{and_then}", "bad")
+    if report.acceptance and (ignored := report.acceptance.ignored_errors):
+        return Verdict(f"{counted(len(ignored))} in the way of {purpose} here, ignored by the configuration.", "warn")
     if stopped:
         return Verdict("Could not tell: the model was not tried.", "warn")
     know = f", with {counted(len(roots), 'to know about')}" if roots else ""

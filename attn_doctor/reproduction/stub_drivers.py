@@ -72,7 +72,8 @@ def put(
     lines = [f"{key}={value}" for key, value in settings.items()]
     lines += [f"{key}={value}" for key, value in (("hang", hang), ("crash", crash)) if value]
     lines += ["working=" + "|".join(map(str, working))] if working else []
-    lines += [_line(gpu, number) for number, gpu in enumerate(gpus)]
+    for number, gpu in enumerate(gpus):
+        lines += [_line(gpu, number), *_health(gpu, number)]
     (folder / "machine.conf").write_text("\n".join(lines) + "\n")
     environ = {"LD_LIBRARY_PATH": str(folder)}
     if runtime:
@@ -90,6 +91,15 @@ def _line(gpu: StubGpu, number: int) -> str:
     parts = [gpu.name, major, minor, gpu.memory_mib, max(free, 0), uuid]
     parts += [_three(gpu.mig), gpu.mig_slices, _three(gpu.ecc), power, gpu.error, gpu.fabric]
     return "gpu=" + "|".join(map(str, parts))
+
+
+def _health(gpu: StubGpu, number: int) -> list[str]:
+    """Return the lines about the health of a GPU: one with all values, and one for each process on it."""
+    if gpu.health is None:
+        return []
+    values = [getattr(gpu.health, name) for name in gpu.health.__struct_fields__ if name != "processes"]
+    lines = [f"health={number}|" + "|".join(map(str, values))]
+    return lines + [f"process={number}|{pid}|{mib}" for pid, mib in gpu.health.processes]
 
 
 def _three(flag: bool | None) -> int:

@@ -83,6 +83,11 @@ def others_may_write(status: os.stat_result) -> bool:
     return sys.platform != "win32" and bool(status.st_mode & 0o022)
 
 
+def anyone_may_write(status: os.stat_result) -> bool:
+    """Return whether the mode lets every user write to a file, and not its group alone. Windows: always False, because it has no such bits."""
+    return sys.platform != "win32" and bool(status.st_mode & 0o002)
+
+
 def default_mode() -> int:
     """Return the mode of a new file of this process: 0o644 under the umask 022.
 

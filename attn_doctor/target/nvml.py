@@ -31,6 +31,85 @@ def fabric_state(handle):
         return None
 
 
+# nvmlClocksThrottleReasons that make a GPU slower than it should be; the power cap (0x4) is usual at full load.
+# https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
+SLOWED_BY = {
+    0x08: "hardware slowdown",
+    0x20: "thermal slowdown (software)",
+    0x40: "thermal slowdown (hardware)",
+    0x80: "power brake",
+}
+UNCORRECTED, VOLATILE, AGGREGATE = 1, 0, 1  # NVML_MEMORY_ERROR_TYPE_*, NVML_*_ECC
+SINGLE_BIT, DOUBLE_BIT = 0, 1  # NVML_PAGE_RETIREMENT_CAUSE_*
+SENSOR, SLOWDOWN = 0, 1  # NVML_TEMPERATURE_GPU, NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
+MOST_PROCESSES = 64
+
+
+def retired_pages(handle):
+    """Return the number of retired pages; None if this GPU retires none."""
+    counts = [ask("nvmlDeviceGetRetiredPages", handle, cause) for cause in (SINGLE_BIT, DOUBLE_BIT)]
+    odd = next((c for c in counts if c is None or isinstance(c, dict)), 0)
+    return odd if odd is None or isinstance(odd, dict) else sum(len(c) for c in counts)
+
+
+def processes(handle):
+    """Return the programs that hold memory of a GPU, those of graphics too, the largest first."""
+    found = {}
+    for name in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
+        told = ask(name, handle)
+        if told is None:
+            continue
+        if isinstance(told, dict):
+            return told
+        for one in told:
+            found[one.pid] = max(found.get(one.pid) or 0, one.usedGpuMemory or 0) or None
+    largest = sorted(found.items(), key=lambda pair: -(pair[1] or 0))[:MOST_PROCESSES]
+    return [{"pid": pid, "name": program(pid), "used_bytes": used} for pid, used in largest]
+
+
+def program(pid):
+    """Return the name of a program's file, without its folder: that may name its owner."""
+    name = ask("nvmlSystemGetProcessName", pid)
+    if not isinstance(name, str):
+        return name
+    return os.path.basename(name.split(" ")[0].replace("\\", "/").rstrip("/"))[:64] or None
+
+
+def health(handle):
+    rows = ask("nvmlDeviceGetRemappedRows", handle)  # corrected, uncorrected, pending, failed
+    reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return {
+        "uncorrected_errors": ask("nvmlDeviceGetTotalEccErrors", handle, UNCORRECTED, VOLATILE),
+        "uncorrected_errors_ever": ask("nvmlDeviceGetTotalEccErrors", handle, UNCORRECTED, AGGREGATE),
+        "retired_pages": retired_pages(handle),
+        "pages_pending": known(ask("nvmlDeviceGetRetiredPagesPendingStatus", handle), bool),
+        "remapped_rows": known(rows, lambda r: r[1]),
+        "rows_pending": known(rows, lambda r: bool(r[2])),
+        "remap_failed": known(rows, lambda r: bool(r[3])),
+        "slowed_by": known(reasons, lambda bits: [text for bit, text in SLOWED_BY.items() if bits & bit])
+        if reasons is not None
+        else [],
+        "pcie_generation": ask("nvmlDeviceGetCurrPcieLinkGeneration", handle),
+        "pcie_generation_most": ask("nvmlDeviceGetMaxPcieLinkGeneration", handle),
+        "pcie_width": ask("nvmlDeviceGetCurrPcieLinkWidth", handle),
+        "pcie_width_most": ask("nvmlDeviceGetMaxPcieLinkWidth", handle),
+        "busy_percent": known(ask("nvmlDeviceGetUtilizationRates", handle), lambda rates: rates.gpu),
+        "celsius": ask("nvmlDeviceGetTemperature", handle, SENSOR),
+        "celsius_slowdown": ask("nvmlDeviceGetTemperatureThreshold", handle, SLOWDOWN),
+        "watts": known(ask("nvmlDeviceGetPowerUsage", handle), lambda m: m / 1000.0),
+        "persistence": known(ask("nvmlDeviceGetPersistenceMode", handle), bool),
+        "processes": known(processes(handle), lambda told: told),
+    }
+
+
+def bus_id(handle):
+    """Return the place on the bus as the kernel log writes it: "0000:65:00"."""
+    told = ask("nvmlDeviceGetPciInfo", handle)
+    if told is None or isinstance(told, dict):
+        return told
+    return "{:04x}:{:02x}:{:02x}".format(told.domain, told.bus, told.device)
+
+
 def gpu(index):
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -51,6 +130,8 @@ def gpu(index):
         "ecc": known(ask("nvmlDeviceGetEccMode", handle), lambda m: bool(m[0])),
         "power_limit_watts": known(ask("nvmlDeviceGetEnforcedPowerLimit", handle), lambda m: m / 1000.0),
         "fabric": fabric_state(handle),
+        "bus_id": bus_id(handle),
+        "health": health(handle),
     }
 
 

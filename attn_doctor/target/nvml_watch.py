@@ -18,6 +18,8 @@ def state(handle):
         "megahertz": number("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
         "celsius": number("nvmlDeviceGetTemperature", handle, SENSOR),
         "reasons": number("nvmlDeviceGetCurrentClocksThrottleReasons", handle),  # the name that old drivers have too
+        "pcie_generation": number("nvmlDeviceGetCurrPcieLinkGeneration", handle),
+        "pcie_width": number("nvmlDeviceGetCurrPcieLinkWidth", handle),
         "used_bytes": None if memory is None or isinstance(memory, dict) else memory.used,
     }
 

@@ -119,13 +119,18 @@ def _check_most(name: str, value: int) -> None:
         raise BadRequest(f"{called} {value} is too large: the most is {MOST[name]}")
 
 
+def is_model_name(model: str) -> bool:
+    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which may contain code."""
+    match = _NAME.fullmatch(model)
+    return bool(match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]])
+
+
 def check_model(model: str) -> None:
     """Raise BadRequest unless `model` is a model name of ultralytics or an existing YAML or weights file."""
     path = Path(model)
     if path.is_file() and path.suffix in (".yaml", ".yml", ".pt"):
         return
-    match = _NAME.fullmatch(model)
-    if match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]:
+    if is_model_name(model):
         return
     if path.is_file():
         raise BadRequest(f"{model} is not a model file: give a .yaml or .pt file")
@@ -145,8 +150,7 @@ def model_file(model: str) -> str:
     A model name of ultralytics stays a name, even if the current folder has a file of that name: a YAML file may contain
     code (`activation:`), and a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
     """
-    match = _NAME.fullmatch(model)
-    if (match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]]) or not Path(model).is_file():
+    if is_model_name(model) or not Path(model).is_file():
         return model
     return str(Path(model).absolute())
 

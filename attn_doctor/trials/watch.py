@@ -126,8 +126,15 @@ def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> G
         celsius=_range([s["celsius"] for s in inside]),
         slowed_by=tuple(text for bit, text in REASONS.items() if bits & bit),
         most_used_bytes=max(used, default=None),
+        pcie_generation=_most(inside, "pcie_generation"),
+        pcie_width=_most(inside, "pcie_width"),
         n=len(inside),
     )
+
+
+def _most(states: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    """Return the largest value that was seen: an idle link is slower, so the largest one is that under load."""
+    return max((s[name] for s in states if s.get(name) is not None), default=None)
 
 
 def _range(values: Sequence[int | None]) -> Range | None:

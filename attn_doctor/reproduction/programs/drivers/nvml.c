@@ -1,7 +1,7 @@
 /* libnvidia-ml.so.1 of a machine that nobody has: the calls that nvidia-ml-py makes for the doctor and for PyTorch. */
 #include "stub.h"
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 
 typedef struct { unsigned long long total, free, used; } memory_v1;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2;
@@ -123,15 +123,85 @@ int nvmlDeviceGetClockInfo(struct gpu *g, int kind, unsigned *out) {
     return kind == 1 && machine.clock_high ? SUCCESS : NOT_SUPPORTED;
 }
 int nvmlDeviceGetTemperature(struct gpu *g, int sensor, unsigned *out) {
-    *out = machine.celsius;
-    return sensor == 0 && machine.celsius ? SUCCESS : NOT_SUPPORTED;
+    *out = machine.celsius ? machine.celsius : g->celsius;
+    return sensor == 0 && *out ? SUCCESS : NOT_SUPPORTED;
 }
 int nvmlDeviceGetCurrentClocksThrottleReasons(struct gpu *g, unsigned long long *out) {
-    *out = machine.reasons;
+    *out = machine.reasons | g->reasons;
+    return SUCCESS;
+}
+
+/* Health. A GPU without its line answers as one that has none of it. */
+static int told(struct gpu *g, long long value, unsigned *out) {
+    *out = (unsigned)value;
+    return g->healthy && value >= 0 ? SUCCESS : NOT_SUPPORTED;
+}
+int nvmlDeviceGetTotalEccErrors(struct gpu *g, int kind, int counter, unsigned long long *out) {
+    long long value = counter == 0 ? g->ecc_now : g->ecc_ever;
+    *out = value;
+    return g->healthy && kind == 1 && value >= 0 ? SUCCESS : NOT_SUPPORTED;
+}
+int nvmlDeviceGetRemappedRows(struct gpu *g, unsigned *corrected, unsigned *rows, unsigned *pending, unsigned *failed) {
+    *corrected = 0;
+    *pending = g->rows_pending == 1;
+    *failed = g->rows_failed == 1;
+    return told(g, g->rows, rows);
+}
+/* Half of the pages for each cause; the first call asks for the number. */
+int nvmlDeviceGetRetiredPages(struct gpu *g, int cause, unsigned *count, unsigned long long *addresses) {
+    unsigned there = g->pages < 0 ? 0 : cause == 0 ? g->pages / 2 : g->pages - g->pages / 2;
+    if (!g->healthy || g->pages < 0)
+        return NOT_SUPPORTED;
+    if (*count < there || (there && !addresses)) {
+        *count = there;
+        return INSUFFICIENT_SIZE;
+    }
+    *count = there;
+    for (unsigned i = 0; i < there; i++)
+        addresses[i] = 4096ull * i;
+    return SUCCESS;
+}
+int nvmlDeviceGetRetiredPagesPendingStatus(struct gpu *g, unsigned *out) { return told(g, g->pages_pending, out); }
+int nvmlDeviceGetCurrPcieLinkGeneration(struct gpu *g, unsigned *out) { return told(g, g->generation, out); }
+int nvmlDeviceGetMaxPcieLinkGeneration(struct gpu *g, unsigned *out) { return told(g, g->generation_most, out); }
+int nvmlDeviceGetCurrPcieLinkWidth(struct gpu *g, unsigned *out) { return told(g, g->width, out); }
+int nvmlDeviceGetMaxPcieLinkWidth(struct gpu *g, unsigned *out) { return told(g, g->width_most, out); }
+int nvmlDeviceGetUtilizationRates(struct gpu *g, unsigned *out) {
+    out[1] = 0;
+    return told(g, g->busy, out);
+}
+int nvmlDeviceGetTemperatureThreshold(struct gpu *g, int kind, unsigned *out) {
+    return kind == 1 ? told(g, g->slowdown, out) : NOT_SUPPORTED;
+}
+int nvmlDeviceGetPowerUsage(struct gpu *g, unsigned *out) { return told(g, g->milliwatts, out); }
+int nvmlDeviceGetPersistenceMode(struct gpu *g, unsigned *out) { return told(g, g->persistence, out); }
+typedef struct { char old[16]; unsigned domain, bus, device, id, subsystem; char name[32]; } pci_info;
+int nvmlDeviceGetPciInfo_v3(struct gpu *g, pci_info *out) {
+    memset(out, 0, sizeof *out);
+    out->bus = 0x10 + (unsigned)(g - machine.gpus);
+    return SUCCESS;
+}
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu, compute; } process_info;
+int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *g, unsigned *count, process_info *list) {
+    if ((int)*count < g->processes) {
+        *count = g->processes;
+        return INSUFFICIENT_SIZE;
+    }
+    *count = g->processes;
+    for (int i = 0; i < g->processes; i++)
+        list[i].pid = g->pids[i], list[i].used = g->held[i] << 20, list[i].gpu = list[i].compute = 0xffffffff;
+    return SUCCESS;
+}
+int nvmlDeviceGetGraphicsRunningProcesses_v3(struct gpu *g, unsigned *count, process_info *list) {
+    (void)g, (void)list;
+    *count = 0;
+    return SUCCESS;
+}
+int nvmlSystemGetProcessName(unsigned pid, char *out, unsigned size) {
+    snprintf(out, size, "/home/user/secret-project/bin/python%u train.py", pid % 10);
     return SUCCESS;
 }
 
 /* Asked by PyTorch's allocator and symmetric memory. */
 int nvmlDeviceGetHandleByPciBusId_v2(const char *bus, struct gpu **out) { return nvmlDeviceGetHandleByIndex_v2(0, out); }
 int nvmlDeviceGetComputeRunningProcesses(struct gpu *g, unsigned *count, void *list) { *count = 0; return SUCCESS; }
-int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *g, unsigned *count, void *list) { *count = 0; return SUCCESS; }

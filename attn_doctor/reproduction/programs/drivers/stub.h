@@ -22,6 +22,13 @@ struct gpu {
     int power;       /* mW, -1: no such thing */
     int error;       /* what NVML says when it is asked for this GPU */
     int fabric;      /* NVML_GPU_FABRIC_STATE_*, 0: not supported */
+    int healthy;     /* the line of its health was read; -1 in a value: not supported */
+    long long ecc_now, ecc_ever;
+    int rows, rows_pending, rows_failed, pages, pages_pending;
+    int generation, generation_most, width, width_most, busy, celsius, slowdown, milliwatts, reasons, persistence;
+    int processes;
+    unsigned pids[8];
+    unsigned long long held[8]; /* MiB */
 };
 
 static struct {
@@ -35,12 +42,38 @@ static struct {
     struct gpu gpus[MOST_GPUS];
 } machine;
 
+static void read_health(char *line) {
+    struct gpu g;
+    unsigned number, pid;
+    unsigned long long held;
+    int fields = sscanf(line, "health=%u|%lld|%lld|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d", &number, &g.ecc_now,
+                        &g.ecc_ever, &g.rows, &g.rows_pending, &g.rows_failed, &g.pages, &g.pages_pending, &g.generation,
+                        &g.generation_most, &g.width, &g.width_most, &g.busy, &g.celsius, &g.slowdown, &g.milliwatts,
+                        &g.reasons, &g.persistence);
+    if (fields == 18 && number < MOST_GPUS) {
+        struct gpu *to = &machine.gpus[number];
+        to->healthy = 1;
+        to->ecc_now = g.ecc_now, to->ecc_ever = g.ecc_ever, to->rows = g.rows, to->rows_pending = g.rows_pending;
+        to->rows_failed = g.rows_failed, to->pages = g.pages, to->pages_pending = g.pages_pending;
+        to->generation = g.generation, to->generation_most = g.generation_most, to->width = g.width;
+        to->width_most = g.width_most, to->busy = g.busy, to->celsius = g.celsius, to->slowdown = g.slowdown;
+        to->milliwatts = g.milliwatts, to->reasons = g.reasons, to->persistence = g.persistence;
+    }
+    if (sscanf(line, "process=%u|%u|%llu", &number, &pid, &held) == 3 && number < MOST_GPUS &&
+        machine.gpus[number].processes < 8) {
+        struct gpu *to = &machine.gpus[number];
+        to->pids[to->processes] = pid;
+        to->held[to->processes++] = held;
+    }
+}
+
 static void read_line(char *line) {
     struct gpu *g = &machine.gpus[machine.count];
     int fields = sscanf(line, "gpu=%95[^|]|%d|%d|%llu|%llu|%63[^|]|%d|%d|%d|%d|%d|%d", g->name, &g->major, &g->minor,
                         &g->memory, &g->free, g->uuid, &g->mig, &g->slices, &g->ecc, &g->power, &g->error, &g->fabric);
     if (fields == 12 && machine.count < MOST_GPUS - 1)
         machine.count++;
+    read_health(line);
     sscanf(line, "driver=%31s", machine.driver);
     sscanf(line, "cuda=%d", &machine.cuda);
     sscanf(line, "nvml_error=%d", &machine.nvml_error);

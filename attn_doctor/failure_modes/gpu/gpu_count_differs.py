@@ -1,0 +1,191 @@
+"""A program can use fewer or more GPUs than `--expect-gpus` says.
+
+What it is
+    `attn-doctor check --expect-gpus 4`, or `expect-gpus = 4` in the configuration of a project, states how many GPUs a program should be able to
+    use. The finding names the number that torch counts, and what each part of the machine shows.
+
+How it shows
+    torch.cuda.device_count() is lower than the number of cards; a training over four GPUs ends with "invalid device ordinal", or runs on two.
+
+Why it happens
+    CUDA_VISIBLE_DEVICES hides some; a job or a container was given fewer (their device files /dev/nvidia0, ... or the control group); a GPU
+    has fallen off the bus, or is not seated; the driver does not support one of them; MIG: a process sees one instance alone.
+
+What to do
+    Compare the numbers that the finding names, from the bus up to torch: the first one that is too low shows the place.
+
+How to reproduce
+    There is no recipe: run `attn-doctor check --expect-gpus 99` on any machine.
+
+References
+    https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
+    https://docs.pytorch.org/docs/stable/generated/torch.cuda.device_count.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from attn_doctor import commands
+from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant, known
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.machine import nvidia_on_bus, usable_gpus
+
+MODE = FailureMode(
+    code="AD440",
+    slug="gpu-count-differs",
+    title="Another number of GPUs than expected",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+)
+
+_VARIABLE = "CUDA_VISIBLE_DEVICES"
+_NODE = re.compile(r"/dev/nvidia\d+")
+_DISPLAYS = ("0300", "0302")  # PCI classes: VGA and 3D controllers
+Place = Literal["more", "hidden", "not given", "lost", "missing", "mig", "torch"]
+
+
+class Counted(Variant, frozen=True, kw_only=True):
+    """Say where the GPUs are that are missing. "lost": on the bus, and not in the driver; "not given": a container or a job has fewer."""
+
+    place: Place
+
+
+def detect(facts: Facts) -> Hit | None:
+    expected = facts.graphics.expected_gpus
+    if not isinstance(expected, int):
+        return None
+    usable = known(usable_gpus(facts))
+    if usable == expected:
+        return None
+    place = _place(facts, usable, expected)
+    seen = tuple(_seen(facts))
+    return Hit(
+        message=f"{expected} GPU{'' if expected == 1 else 's'} {'was' if expected == 1 else 'were'} expected, and a program can use {usable}"
+        f"{_WORDS[place]}.",
+        evidence=seen or (fact(facts, "graphics.expected_gpus", f"expected: {expected}"),),
+        variant=Counted(place=place),
+        certainty=Certainty.OBSERVED,
+    )
+
+
+_WORDS: dict[Place, str] = {
+    "more": "",
+    "hidden": f": {_VARIABLE} hides the others",
+    "not given": ": this container or job was given no more",
+    "lost": ": more are on the PCI bus than the driver lists",
+    "missing": ": the machine has no more",
+    "mig": ": with MIG a process sees one instance alone",
+    "torch": ": torch counts fewer than the driver lists",
+}
+
+
+def _place(facts: Facts, usable: int, expected: int) -> Place:
+    if usable > expected:
+        return "more"
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    hidden = sum(gpu.visible is False for gpu in gpus)
+    if usable + hidden >= expected and hidden:
+        return "hidden"
+    if any(gpu.mig is True for gpu in gpus):
+        return "mig"
+    bus = _cards(facts)
+    if len(gpus) < expected and bus > len(gpus):
+        nodes = _nodes(facts)
+        given = places.container(facts) or _in_a_job(facts) or (nodes is not None and nodes < bus)
+        return "not given" if given else "lost"
+    return "torch" if len(gpus) >= expected else "missing"
+
+
+def _cards(facts: Facts) -> int:
+    bus = nvidia_on_bus(facts)
+    return 0 if isinstance(bus, Unknown) else sum(device.pci_class in _DISPLAYS for device in bus)
+
+
+def _nodes(facts: Facts) -> int | None:
+    nodes = facts.graphics.device_nodes
+    return sum(bool(_NODE.fullmatch(node)) for node in nodes) if isinstance(nodes, tuple) and nodes else None
+
+
+def _value(facts: Facts, name: str) -> str | None:
+    variables = facts.environment if isinstance(facts.environment, tuple) else ()
+    return next((one.value for one in variables if one.name == name), None)
+
+
+def _in_a_job(facts: Facts) -> bool:
+    return _value(facts, "SLURM_JOB_ID") is not None
+
+
+def _seen(facts: Facts) -> Iterator[Evidence]:
+    """Yield what each part of the machine shows, from the bus up to torch."""
+    graphics = facts.graphics
+    if isinstance(graphics.pci, tuple):
+        yield fact(facts, "graphics.pci", f"on the PCI bus: {_cards(facts)} NVIDIA")
+    if (nodes := _nodes(facts)) is not None:
+        yield fact(facts, "graphics.device_nodes", f"device files /dev/nvidia0, ...: {nodes}")
+    if isinstance(graphics.gpus, tuple):
+        source = facts.sources.get("graphics.gpus", "the driver")
+        lost = sum(isinstance(gpu.name, Unknown) for gpu in graphics.gpus)
+        yield fact(
+            facts,
+            "graphics.gpus",
+            f"{source} lists {len(graphics.gpus)}" + (f", {lost} of them without an answer" if lost else ""),
+        )
+        if any(gpu.mig is True for gpu in graphics.gpus):
+            yield fact(facts, "graphics.gpus", f"in MIG mode: {sum(gpu.mig is True for gpu in graphics.gpus)}")
+    if isinstance(graphics.amd, tuple) and graphics.amd:
+        yield fact(facts, "graphics.amd", f"AMD GPUs: {len(graphics.amd)}")
+    if (value := _value(facts, _VARIABLE)) is not None:
+        yield fact(facts, "environment", f"{_VARIABLE}={value}")
+    if isinstance(facts.system.container, str):
+        yield fact(facts, "system.container", f"inside a container: {facts.system.container}")
+    if _in_a_job(facts):
+        yield fact(facts, "environment", "inside a job of Slurm")
+    if isinstance(facts.torch.devices, tuple) and isinstance(facts.torch.available, bool):
+        yield fact(facts, "torch.devices", f"torch.cuda.device_count(): {len(facts.torch.devices)}")
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    place = hit.variant.place if isinstance(hit.variant, Counted) else "missing"
+    verify = commands.check(facts)
+    if place in ("hidden", "mig"):
+        if place == "mig":
+            return ()
+        shown = commands.variable(_VARIABLE, None, "hides GPUs from every program of this shell")
+        return (Fix(title=f"Unset {_VARIABLE}", steps=(shown,), verify=verify),)
+    if place == "not given":
+        words = (
+            "ask for more GPUs when you start the job: --gpus-per-node or --gres=gpu:N of Slurm"
+            if _in_a_job(facts)
+            else "start the container with the GPUs that it should see: docker run --gpus all, or nvidia.com/gpu: N in the pod's limits"
+        )
+        return (
+            Fix(
+                title="Ask for more GPUs",
+                steps=(commands.by_hand((), words, "where the program runs", "none"),),
+                verify=verify,
+            ),
+        )
+    if place == "lost":
+        look = commands.by_hand(
+            places.as_root(facts, "dmesg"),
+            "its lines with NVRM or Xid say why the driver left a GPU out",
+            "nothing",
+            "none",
+        )
+        again = nvidia_drivers.restart(facts, "the driver then looks for its GPUs again")
+        return (Fix(title=again.title, steps=(look, *again.steps), verify=verify),)
+    if place == "torch" and facts.torch.available is False:
+        return ()  # another finding says why torch sees no GPU
+    words = "correct the number, or the machine: --expect-gpus on the command line, expect-gpus in the configuration of the project"
+    return (
+        Fix(
+            title="Correct the expected number",
+            steps=(commands.by_hand((), words, "the configuration", "none"),),
+            verify=verify,
+        ),
+    )

@@ -1,0 +1,55 @@
+"""Compare a report with the baseline of a gate: only what is new fails it. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
+from attn_doctor.failure_modes import ALL
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.model.acceptance import Acceptance, Baseline, Gone
+from attn_doctor.model.report import Report
+from attn_doctor.report.comparison import compare
+
+
+def against(report: Report, baseline: Report, file: str) -> Report:
+    """Return the report with the baseline in it, and with the exit code that follows: 1 if a new finding is at or above --fail-on.
+
+    A finding is known if the baseline has one with its code that was as grave. If another version of attn-doctor wrote the baseline, its facts
+    are judged again by the rules of today: what these find there is known too, because the rules changed and not the machine.
+    """
+    compared = compare(baseline, report)
+    before = {finding.code: finding.severity.rank for finding in baseline.findings}
+    graver = {finding.code for finding in compared.kept if finding.severity.rank > before[finding.code]}
+    unknown = {finding.code for finding in compared.gained} | graver
+    same_rules = (baseline.tool.version, baseline.tool.knowledge_date) == (
+        report.tool.version,
+        report.tool.knowledge_date,
+    )
+    told: tuple[str, ...] = ()
+    if unknown and not same_rules:
+        again = {f.code: f.severity.rank for f in diagnose(baseline.facts, report.goal).findings}
+        told = tuple(f.code for f in report.findings if f.code in unknown and again.get(f.code, -1) >= f.severity.rank)
+    new = [finding for finding in report.findings if finding.code in unknown and finding.code not in told]
+    today = {module.MODE.code for module in ALL}
+    acceptance = report.acceptance or Acceptance()
+    exempt = {one.code for one in acceptance.exceptions if not one.ran_out}
+    made = Baseline(
+        file=file,
+        created=baseline.created,
+        version=baseline.tool.version,
+        new=tuple(finding.code for finding in new),
+        known=tuple(finding.code for finding in compared.kept if finding.code not in unknown),
+        told_today=told,
+        gone=tuple(
+            Gone(code=one.code, slug=one.slug, message=one.message, retired=one.code not in today)
+            for one in compared.lost
+            if one.code not in exempt
+        ),
+    )
+    least = {"error": 2, "warning": 1, "never": 3}[acceptance.fail_on]
+    failed = any(finding.severity.rank >= least for finding in new)
+    code = FINDINGS if failed else NOT_EXAMINED if report.unexamined or report.unrecognised else OK
+    return msgspec.structs.replace(
+        report, exit_code=code, acceptance=msgspec.structs.replace(acceptance, baseline=made)
+    )
