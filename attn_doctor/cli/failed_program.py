@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from attn_doctor.model.findings import Diagnosis, Finding
     from attn_doctor.system.relay import Ended
 
-_MOST = 20.0  # seconds for the facts of the machine; without them the output alone is judged
+_MOST = 20.0  # seconds for each part of the diagnosis; without the facts of the machine the output alone is judged
 _TOOL = 8.0  # seconds for one probe
 _OUTPUT = "output"  # how the output is called where its lines are quoted
 
@@ -19,22 +19,30 @@ _OUTPUT = "output"  # how the output is called where its lines are quoted
 def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> None:
     """Write the cause of a failure and its cure, or one line if the cause is not known; nothing if the output shows no error.
 
-    Nothing is written either if the program was asked to end: by a signal, or from the keyboard. Never raises an Exception.
+    Nothing is written either if the program was asked to end: by a signal, or from the keyboard, or because nobody reads its output
+    any more. Never raises an Exception.
     """
-    try:
-        if ended.printed and not _was_asked_to_end(ended):
-            _explain(ended, argv, environ)
-    except Exception as error:  # noqa: BLE001 - the program has ended as it has ended, and its exit code counts
-        from attn_doctor.system import failure
-        from attn_doctor.system.streams import tell
+    if not ended.printed or _was_asked_to_end(ended):
+        return
+    from attn_doctor.system import failure
+    from attn_doctor.system.streams import tell
 
+    try:
+        _explain(ended, argv, environ)
+    except TimeoutError:
+        tell(f"attn-doctor: the output of {_name(argv)} was not diagnosed within {_MOST:.0f} s")
+    except Exception as error:  # noqa: BLE001 - the program has ended as it has ended, and its exit code counts
         tell(f"attn-doctor: the output could not be diagnosed: {failure.summary(error)}")
 
 
 def _was_asked_to_end(ended: Ended) -> bool:
     import signal
 
-    asks = {int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)}
+    asks = {
+        int(getattr(signal, name))
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE")
+        if hasattr(signal, name)
+    }
     if ended.passed & asks or ended.signal in ended.passed | asks:
         return True
     if ended.code in {128 + number for number in asks}:
@@ -50,17 +58,21 @@ def _explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> N
     from attn_doctor.judging.goals import implied_by
     from attn_doctor.logs.stated_facts import as_facts, stated_facts
     from attn_doctor.model.facts import Facts
+    from attn_doctor.system import threads
 
     reader = log_reader()
     names = [_OUTPUT] if len(ended.printed) == 1 else [f"{_OUTPUT} {at + 1}" for at in range(len(ended.printed))]
-    logs = tuple(reader.read(io.BytesIO(text), name) for text, name in zip(ended.printed, names, strict=True))
+    texts = list(zip(ended.printed, names, strict=True))
+    logs = threads.within(_MOST, lambda: tuple(reader.read(io.BytesIO(text), name) for text, name in texts))
     goal, stated = implied_by(logs), stated_facts(logs)
 
     def judged(own: Facts | None) -> tuple[Diagnosis, Facts]:
         facts = as_facts(stated, own or Facts(grade="stated")).facts
         return diagnose(facts, goal, logs=logs), facts
 
-    diagnosis, facts = judged(None)  # of the output alone: the machine is examined only if there is a cause to cure
+    diagnosis, facts = threads.within(
+        _MOST, lambda: judged(None)
+    )  # of the output alone: the machine is examined only if there is a cause to cure
     if not _causes(diagnosis):
         _tell_unknown(diagnosis, argv)
         return

@@ -6,7 +6,9 @@ from collections import deque
 
 HEAD, TAIL = 1 << 20, 3 << 20  # bytes of the beginning and of the end that are kept
 _LONGEST = 1 << 16  # bytes of a line without an end, after which the line is kept as it is
-_MOST_BLANK = 16 << 20  # lines that are counted in the part that is left out
+_MOST_BLANK = (
+    100_000  # lines that are counted in the part that is left out: a reader needs a microsecond or two for each
+)
 
 
 class Kept:
@@ -51,7 +53,10 @@ class Kept:
             self._lines_left_out += oldest.count(b"\n")
 
     def text(self) -> bytes:
-        """Return the beginning, an empty line for each line that was left out (so that line numbers stay right), and the end."""
+        """Return the beginning, an empty line for each line that was left out, and the end.
+
+        So line numbers stay right, unless more than 100,000 lines were left out.
+        """
         for stream in sorted(self._begun):
             self._keep(self._begun[stream])
         self._begun.clear()

@@ -76,8 +76,8 @@ class _Run:
             if self._master is None:
                 started.in_this_session(program, outputs, self._tell)
             else:
-                ends = (self._master, self._given[0])
-                self._leader = started.in_its_own_session(program, ends, outputs.get(2), 0, self._tell)
+                streams = (outputs[1], outputs.get(2, 2))
+                self._leader = started.in_its_own_session(program, self._master, streams, 0, self._tell)
                 os.close(self._tell)  # if the leader is killed, the pipe ends
         except BlockingIOError as error:  # `ulimit -u`
             raise CannotKeep(str(error)) from error
@@ -106,8 +106,6 @@ class _Run:
                     if which not in made:
                         made[which] = self._copied(number)
                     outputs[number] = made[which]
-        if self._master is not None and outputs.get(2) == outputs[1]:
-            del outputs[2]
         return outputs
 
     def _copied(self, number: int) -> int:

@@ -53,14 +53,14 @@ def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> 
 def in_its_own_session(program: Program, ends: tuple[int, int], error: int | None, real: int, news: int) -> int:
     """Start the program on a pseudo-terminal, below a leader; return the number of the leader. Raises OSError if there is no more process.
 
-    `ends`: of the pseudo-terminal; ours and the program's. `error`: the descriptor of its standard error, None: the pseudo-terminal.
-    `real`: a descriptor of the real terminal.
+    `master`: our end of the pseudo-terminal. `streams`: the program's end, and its standard error, which may be the same. `real`: a
+    descriptor of the real terminal.
     """
     leader = os.fork()
     if leader == 0:
         try:
-            os.close(ends[0])
-            _lead(program, ends[1], error, real, news)
+            os.close(master)
+            _lead(program, streams[0], streams[1], real, news)
         except OSError as failed:
             report(news, REFUSED, failed.errno or errno.EIO)
         finally:
@@ -100,7 +100,7 @@ def _watch(process: subprocess.Popen[bytes], news: int) -> None:
             return
 
 
-def _lead(program: Program, terminal: int, error: int | None, real: int, news: int) -> None:
+def _lead(program: Program, terminal: int, error: int, real: int, news: int) -> None:
     """Be the leader: start the program in the foreground of the pseudo-terminal, wait for its end, and report."""
     relay, usual = os.getppid(), terminals.modes(real)
     os.setsid()
@@ -121,9 +121,9 @@ def _lead(program: Program, terminal: int, error: int | None, real: int, news: i
         )  # it would stop the program, which is not in the foreground yet
         os.tcsetpgrp(terminal, os.getpgrp())
 
-    process = _start(program, {0: terminal, 1: terminal, 2: terminal if error is None else error}, begin)
+    process = _start(program, {0: terminal, 1: terminal, 2: None if error == 2 else error}, begin)
     report(news, STARTED, process.pid)
-    if error is not None:
+    if error not in (2, terminal):
         os.close(error)
     signal.pthread_sigmask(signal.SIG_SETMASK, program.mask)
     _watch(process, news)
