@@ -160,7 +160,7 @@ def test_stopped_with_its_program_and_continued(tmp_path):
     with subprocess.Popen(python(code), cwd=ROOT, stdout=subprocess.PIPE, start_new_session=False) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGTSTP)
-        done, status = os.waitpid(process.pid, os.WUNTRACED)
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         process.send_signal(signal.SIGCONT)
         for _ in range(10):

@@ -32,7 +32,7 @@ def test_a_new_size_arrives_with_its_signal():
             "print('ready', flush=True)\ninput()"
         )
     )
-    terminal.until("ready")
+    terminal.until("ready\r\n")
     terminal.resize(11, 44)
     terminal.until("now 44 11")
     terminal.type("\n")
@@ -93,14 +93,14 @@ def test_control_c_is_the_programs_own():
             "import time\ntry:\n print('go', flush=True)\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('caught')"
         )
     )
-    terminal.until("go")
+    terminal.until("go\r\n")
     terminal.type("\x03")
-    assert terminal.end() == (0, b"\r\n^Ccaught\r\n")
+    assert terminal.end() == (0, b"^Ccaught\r\n")
 
 
 def test_a_program_that_control_c_ends_is_not_explained():
     terminal = Terminal(*python("import time\nprint('go', flush=True)\ntime.sleep(60)"))
-    terminal.until("go")
+    terminal.until("go\r\n")
     terminal.type("\x03")
     code, seen = terminal.end()
     assert code == -signal.SIGINT
@@ -110,9 +110,9 @@ def test_a_program_that_control_c_ends_is_not_explained():
 
 def test_the_end_of_input_is_typed():
     terminal = Terminal(*RUN, "--", "sh", "-c", "echo ready; cat")
-    terminal.until("ready")
+    terminal.until("ready\r\n")
     terminal.type("one\n\x04")
-    assert terminal.end() == (0, b"\r\none\r\none\r\n")
+    assert terminal.end() == (0, b"one\r\none\r\n")
 
 
 def shell() -> Terminal:
@@ -184,7 +184,7 @@ def test_a_signal_reaches_the_program_once(name):
         "time.sleep(0.6)\nraise SystemExit(5)"
     )
     terminal = Terminal(*python(code))
-    terminal.until("ready")
+    terminal.until("ready\r\n")
     terminal.kill(signal.Signals[name])
     ended, seen = terminal.end()
     assert (ended, seen.count(b"got it")) == (5, 1)
@@ -193,9 +193,9 @@ def test_a_signal_reaches_the_program_once(name):
 
 def test_a_signal_that_ends_the_program_ends_us():
     terminal = Terminal(*python("import time\nprint('ready', flush=True)\ntime.sleep(60)"))
-    terminal.until("ready")
+    terminal.until("ready\r\n")
     terminal.kill(signal.SIGTERM)
-    assert terminal.end() == (-signal.SIGTERM, b"\r\n")
+    assert terminal.end() == (-signal.SIGTERM, b"")
 
 
 def test_the_terminal_is_restored_when_we_are_killed(tmp_path):
@@ -206,7 +206,7 @@ def test_the_terminal_is_restored_when_we_are_killed(tmp_path):
         "signal.signal(signal.SIGHUP, gone)\nprint('ready', flush=True)\ntime.sleep(60)"
     )
     terminal = Terminal(*python(code), str(tmp_path / "told"))
-    terminal.until("ready")
+    terminal.until("ready\r\n")
     assert not terminal.modes() & termios.ECHO
     terminal.kill(signal.SIGKILL)
     limit = time.monotonic() + 20

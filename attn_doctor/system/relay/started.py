@@ -50,7 +50,7 @@ def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> 
     threading.Thread(target=lambda: _watch(process, news), daemon=True).start()
 
 
-def in_its_own_session(program: Program, ends: tuple[int, int], error: int | None, real: int, news: int) -> int:
+def in_its_own_session(program: Program, master: int, streams: tuple[int, int], real: int, news: int) -> int:
     """Start the program on a pseudo-terminal, below a leader; return the number of the leader. Raises OSError if there is no more process.
 
     `master`: our end of the pseudo-terminal. `streams`: the program's end, and its standard error, which may be the same. `real`: a
