@@ -89,8 +89,7 @@ class Passing:
         return number, None if typed else 0
 
     def _got(self, number: int, sender: int | None) -> None:
-        if number == signal.SIGTSTP and sender == os.getpid():  # by `stop_group`, and meant for the main thread
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
+        if number == signal.SIGTSTP and sender == os.getpid():  # by `stop`, for the others of the group
             return
         if number == signal.SIGWINCH:
             self._resize()
@@ -112,9 +111,9 @@ def stop(*, whole_group: bool) -> None:
 
     Returns at once if nobody could continue it: the kernel does not stop an orphaned process group.
     """
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     if whole_group:
         os.killpg(os.getpgrp(), signal.SIGTSTP)
-    else:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
+    # Still blocked, so this waits beside one that the terminal may have sent. We stop once: SIGCONT discards those that still wait.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
