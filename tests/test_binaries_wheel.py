@@ -16,7 +16,7 @@ from extensions import SUFFIX, build, exports, library, linked, module, really
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Interpreter, Unknown
-from attn_doctor.probes.binaries import wheel
+from attn_doctor.probes.binaries import read, wheel
 from attn_doctor.probes.binaries.inspection import Place, inspect, place_of
 from attn_doctor.probes.binaries.mapped import DamagedFile
 
@@ -94,6 +94,64 @@ def test_a_library_that_the_wheel_does_not_bring_is_missing(tmp_path):
     record = next(r for r in inspect([str(path)], PLACE, os.environ) if r.module == "probe._C")
     assert (record.verdict, record.cause) == ("fails", "library")
     assert "libprobe-0a1b2c3d.so.1" in record.because[0]
+
+
+OWN = {
+    "names it": (
+        b"import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libprobe.so'))\n",
+        "loads",
+    ),
+    "names it without its ending": (
+        b"import ctypes, os\ndef load(stem):\n    ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', stem + '.so'))\nload('libprobe')\n",
+        "loads",
+    ),
+    "names it by a number": (
+        (
+            b"import ctypes, os\nfor name in sorted(os.listdir(os.path.join(os.path.dirname(__file__), 'lib')), reverse=True):\n"
+            b"    ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', name))\n    break\n"
+        ),
+        "not known",
+    ),
+    "does not load it": (b"LIBRARY = 'libprobe.so'\n", "fails"),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+@pytest.mark.parametrize("lacks", [False, True])
+def test_a_library_that_its_own_package_loads_first_is_found(case, lacks, tmp_path):
+    source, expected = OWN[case]
+    lib = library(tmp_path / "build" / "libprobe.so", *(() if lacks else ("of_its_own",)))
+    extension = build(tmp_path / "build" / f"_C{SUFFIX}", module("_C", ["of_its_own"]), *linked(lib))
+    files: dict[str, Path | bytes] = {
+        "probe/__init__.py": source,
+        f"probe/lib/_C{SUFFIX}": extension,
+        "probe/lib/libprobe.so": lib,
+    }
+    path = pack(tmp_path / f"probe-1.0-{TAG}-{TAG}-{PLATFORM}.whl", files)
+    site = tmp_path / "site"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(site)
+    packed = {r.module: r for r in inspect([str(path)], PLACE, os.environ)}["probe.lib._C"]
+    (installed,) = read(
+        INTERPRETER, str(TORCH), [str(site)], {"probe.lib._C": str(site / "probe" / "lib" / f"_C{SUFFIX}")}, os.environ
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "import probe, probe.lib._C"],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == (expected != "fails" and not lacks), done.stderr
+    for record in (packed, installed):
+        if lacks or expected == "fails":
+            assert record.verdict == "fails", record
+            assert ("of_its_own" if expected != "fails" else "libprobe.so") in record.because[0]
+        elif expected == "loads":
+            assert record.verdict == "loads", record
+        else:
+            assert isinstance(record.verdict, Unknown), record
+            assert "libprobe.so" in record.verdict.why
 
 
 def test_nothing_of_a_wheel_is_left_on_disk(tmp_path, monkeypatch):

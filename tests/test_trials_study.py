@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from attn_doctor.trials.tuning.loader_settings import (
     Measured,
     Point,
     arguments,
+    measure,
     room_on_cpu,
     settings_for,
     usable_cores,
@@ -133,6 +135,25 @@ def test_the_cache_is_decided_by_the_number_of_images(images, value):
     got, why = settings(machine(), measured, images=images)["cache"]
     assert got == value
     assert ("up to" in why) == (images is None)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ultralytics") is None, reason="needs ultralytics (extra: yolo)")
+def test_without_time_only_the_advised_backend_is_measured_and_that_is_said():
+    measured = measure(
+        [sys.executable],
+        model="yolo12n.yaml",
+        imgsz=64,
+        device="cpu",
+        dtype="float32",
+        backends=("sdpa", "eager"),
+        room=None,
+        seconds=0.0,
+        timeout=120,
+        say=lambda _: None,
+    )
+    assert isinstance(measured, Measured)
+    assert [(p.backend, p.batch) for p in measured.points] == [("sdpa", 1), ("sdpa", 2)]
+    assert measured.stopped == "no time was left for batch 4 with sdpa"
 
 
 def test_without_known_memory_only_what_ran_is_advised():

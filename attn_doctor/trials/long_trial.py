@@ -26,6 +26,7 @@ from attn_doctor.trials.tuning.tuned import Wanted, tuned
 Say = Callable[[str], None]
 
 ROUNDS_CPU, ROUNDS_GPU = 15, 50
+SHARE_FOR_MEMORY = 0.4  # of the seconds of the search, in addition to them, for the memory of training steps
 SECONDS = 60.0  # the rounds of one dtype get so many seconds if --rounds is not given
 _FOREVER = 24 * 3600.0
 
@@ -154,18 +155,6 @@ def _is_quicker_in_16_bits(last: Sequence[Trial]) -> bool:
     return quickest is not None and quickest.dtype != "float32"
 
 
-def _distinct(rows: Sequence[Trial], dtype: str, chosen: str) -> tuple[str, ...]:
-    """Return eager, the best, and every other right backend at the last size.
-
-    Of several backends that were measured together, only one is returned.
-    """
-    right = [r for r in rows if (r.status, r.scope, r.dtype) == ("ok", "model", dtype) and r.step_samples]
-    right = [row for row in right if row.imgsz == right[-1].imgsz]
-    right.sort(key=lambda row: (row.backend != "eager", row.backend != chosen))
-    by_times = {row.step_samples: row.backend for row in reversed(right)}
-    return tuple(dict.fromkeys(("eager", chosen, *(row.backend for row in right if row.backend in by_times.values()))))
-
-
 def _with_loader(
     found: Study,
     facts: Facts,
@@ -196,8 +185,9 @@ def _with_loader(
         imgsz=request.sizes[-1],
         device=device,
         dtype=dtype,
-        backends=_distinct(found.trials, dtype, chosen),
+        backends=tuple(dict.fromkeys((chosen, "eager"))),
         room=loader_settings.room_on_cpu(facts),
+        seconds=request.seconds * SHARE_FOR_MEMORY,
         timeout=timeout,
         say=say,
         environ=environ,

@@ -200,22 +200,28 @@ def _is_newer(facts: Facts, arch: str) -> bool:
     chosen = parse(found.torch) if isinstance(found, Choice) and found.torch else None
     if chosen is None or pins_torch(facts) is not None:
         return False
+    first = _FIRST_TORCH.get(arch.rstrip("af"))
     if isinstance(have, str):
         there = parse(have)
-        return there is not None and chosen.release[:2] > there.release[:2]
-    first = _FIRST_TORCH.get(arch.rstrip("af"))
+        return there is not None and chosen.release[:2] > max(there.release[:2], _before(first))
     return first is not None and chosen.release[:2] >= first and places.container(facts) is None
 
 
-# The first torch whose Triton supports an architecture: if Triton does not support it, torch is older. Releases of Triton: 3.3 with torch 2.7 supports
-# sm_100 and sm_120, 3.5 with torch 2.9 contains the ptxas of CUDA 12.9. https://github.com/triton-lang/triton/releases
+def _before(first: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the last torch that is too old; (0, 0) if that is not known."""
+    return (first[0], first[1] - 1) if first else (0, 0)
+
+
+# The first torch whose Triton contains a ptxas that supports an architecture. Triton 3.3, of torch 2.7, contains that of CUDA 12.8; Triton 3.6, of
+# torch 2.10, a second one of CUDA 12.9; Triton 3.7, of torch 2.12, has it from CUDA 13.1. https://github.com/triton-lang/triton/issues/10331 has
+# the table; which torch requires which Triton is in the metadata of torch's wheels.
 _FIRST_TORCH = {
     "sm_100": (2, 7),
     "sm_120": (2, 7),
     "sm_101": (2, 7),
-    "sm_103": (2, 9),
-    "sm_110": (2, 9),
-    "sm_121": (2, 9),
+    "sm_103": (2, 10),
+    "sm_110": (2, 12),
+    "sm_121": (2, 10),
 }
 
 

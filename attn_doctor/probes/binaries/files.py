@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from attn_doctor.probes.binaries.elf import Elf, Identity, identify
-from attn_doctor.probes.binaries.mapped import Mapped
+from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 from attn_doctor.probes.binaries.symbol_table import SymbolTable
 from attn_doctor.probes.library_search import MOST_CACHE, read_cache
 from attn_doctor.probes.root import Root
+from attn_doctor.system.files import MOST
 
 # Kinds of library in ld.so.cache (sysdeps/generic/ldconfig.h of glibc), by machine.
 _CACHE_KINDS = {"x86-64": 0x0300, "aarch64": 0x0A00, "ppc64": 0x0500}
@@ -63,7 +64,19 @@ class Files:
         return self._cached[machine]
 
     def text(self, path: str) -> str | None:
-        return self.root.text(path)
+        over = self._laid_over.get(posixpath.normpath(path))
+        if over is None:
+            return self.root.text(path)
+        try:
+            file = over()
+        except DamagedFile:
+            return None
+        return file.take(0, min(file.size, MOST)).decode("utf-8", "replace")
+
+    def sources(self, folder: str) -> list[str]:
+        """Return the paths of the Python sources in a folder and below it, sorted."""
+        here = (f"{folder}/{p.relative_to(self.root.at(folder))}" for p in self.root.at(folder).glob("**/*.py"))
+        return sorted({*here, *(p for p in self._laid_over if p.startswith(f"{folder}/") and p.endswith(".py"))})
 
     def matching(self, folder: str, pattern: str) -> list[str]:
         """Return the paths in a folder that match a fnmatch pattern, sorted."""

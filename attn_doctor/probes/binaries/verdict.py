@@ -14,11 +14,12 @@ from attn_doctor.knowledge.cxx_names import torch_symbols
 from attn_doctor.knowledge.cxx_names.parser import demangle
 from attn_doctor.knowledge.sonames import package_of
 from attn_doctor.model.facts import Binary as Record
-from attn_doctor.model.facts import BinaryCause, Needed, Unknown
+from attn_doctor.model.facts import BinaryCause, BinaryVerdict, Needed, Unknown
 from attn_doctor.probes.binaries import fatbin, naming
 from attn_doctor.probes.binaries.files import Binary
 from attn_doctor.probes.binaries.loader import Broken, Lacking, Library, Missing, Opening, Trouble, Unresolved
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile
+from attn_doctor.probes.binaries.own_libraries import Preloaded, preloaded
 from attn_doctor.probes.binaries.package_consistency import Judged, built_for
 from attn_doctor.probes.binaries.target import Target, newest
 
@@ -53,16 +54,26 @@ def judge(target: Target, module: str, path: str) -> Judged:
     if stranger is not None:
         return held._replace(record=replace(held.record, verdict=stranger))
     opening = target.process.branch().dlopen(path)
+    own = preloaded(target.files, target.process, path, opening)
+    opening = own.opening if own else opening
     reasons = list(_reasons(target, module, path, binary, opening))
+    loads: BinaryVerdict | Unknown = "loads" if own is None or own.named else _loads_itself(path, own)
     record = replace(
         held.record,
-        verdict="fails" if reasons else "loads",
+        verdict="fails" if reasons else loads,
         cause=reasons[0].cause if reasons else None,
         because=sentences(reasons),
         needs=tuple(_needed(target, name, found) for name, found in _found(opening, binary)),
         undefined=_undefined(opening),
     )
     return held._replace(record=record)
+
+
+def _loads_itself(path: str, own: Preloaded) -> Unknown:
+    names = " and ".join(library.rpartition("/")[2] for library in own.libraries)
+    return Unknown(
+        f"{_short(path)} needs {names} of its own package, where the loader does not search: it loads if the package loads {names} first"
+    )
 
 
 def judge_torch(target: Target, path: str) -> Record:

@@ -87,8 +87,8 @@ class WheelFile:
         return partial(self._read, member)
 
     def laid_over(self, site_packages: str) -> dict[str, Callable[[], Mapped]]:
-        """Return every shared object, by the path at which it would be installed."""
-        shared = (m for m in self._members if m.endswith(".so") or ".so." in m)
+        """Return every shared object and every Python source, by the path at which it would be installed."""
+        shared = (m for m in self._members if m.endswith((".so", ".py")) or ".so." in m)
         return {self.place(member, site_packages): partial(self._read, member) for member in shared}
 
     @staticmethod

@@ -76,13 +76,14 @@ def measure(
     dtype: str,
     backends: Sequence[str],
     room: int | None,
+    seconds: float,
     timeout: float,
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Measured | Fault:
-    """Run training steps at growing batches in the target, as long as they need at most `room` bytes.
+    """Run training steps at growing batches in the target, as long as they need at most `room` bytes and `seconds` are left.
 
-    Raises OSError if the target cannot be started.
+    The first of `backends` always gets two batches. Raises OSError if the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
@@ -93,6 +94,7 @@ def measure(
         "backends": list(backends),
         "batches": list(batches),
         "room": room,
+        "seconds": seconds,
         "share": SHARE_OF_MEMORY,
         "seed": 0,
     }
