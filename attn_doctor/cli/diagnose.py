@@ -29,6 +29,12 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="FILE",
         help="a log, a description of an environment or a project file; - for standard input",
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="with - : copy standard input to standard error as it comes, and diagnose it at its end "
+        "(pip install flash-attn 2>&1 | attn-doctor diagnose --follow -)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--here",
@@ -53,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor import project_files
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
-    from attn_doctor.errors import NotExamined
+    from attn_doctor.errors import NotExamined, Refused
     from attn_doctor.examination import exit_code, facts_of
     from attn_doctor.examination.inputs import read_texts
     from attn_doctor.judging.diagnose import diagnose
@@ -68,9 +74,11 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.report.formats import Answer
     from attn_doctor.report.log_outline import of_diagnosis
 
+    if arguments.follow and "-" not in arguments.log:
+        raise Refused("--follow copies standard input: give - in place of a file, or leave --follow out")
     check_outputs(arguments)
     try:
-        logs, files = read_texts(arguments.log)
+        logs, files = read_texts(arguments.log, follow=arguments.follow)
     except Unreadable as error:
         raise NotExamined(str(error)) from error
     with Progress() as progress:

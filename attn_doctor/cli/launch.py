@@ -1,9 +1,13 @@
-"""`attn-doctor run`: run a program with another attention backend. Not named run.py, which would hide `cli.run`."""
+"""`attn-doctor run`: run a program with another attention backend, and explain its failure. Not named run.py, which would hide `cli.run`."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attn_doctor.prescription.launch import Start
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as in shells and env(1)
 
@@ -16,14 +20,16 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "environment variables tell every Python that it starts, also the processes of multi-GPU training, to exchange the attention "
         "when ultralytics is imported. The backend is checked on the device where it is first used: if its numbers are wrong, the "
         "installed attention stays, and a line says so. A passed check is kept as a proof in your cache folder (--forget removes "
-        "it), so that the next program does not check again.",
-        epilog="Example: attn-doctor run --attention auto -- yolo detect train model=yolo12n.yaml data=coco8.yaml. Exit codes: "
-        "those of the program; 2 wrong usage; 126 it cannot be executed; 127 there is no such program.",
+        "it), so that the next program does not check again. If the program fails, the cause and its cure follow its own last lines, as far as "
+        "attn-doctor knows them. A program that installs or builds (pip, uv, conda, poetry, make, nvcc) gets no other attention: only its "
+        "failure is explained. On a terminal the program has a terminal of its own, so colours, progress bars, prompts and Ctrl-Z work "
+        "as always.",
+        epilog="Examples: attn-doctor run --attention auto -- yolo detect train model=yolo12n.yaml data=coco8.yaml; attn-doctor run -- "
+        "pip install flash-attn. Exit codes: those of the program; 2 wrong usage; 126 it cannot be executed; 127 there is no such program.",
         formatter_class=formatter,
     )
     parser.add_argument(
         "--attention",
-        default="auto",
         metavar="NAME",
         help="auto (the fastest whose numbers are right), or a backend such as sdpa-flash (default: auto)",
     )
@@ -49,17 +55,20 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         action="store_true",
         help="delete the saved checks of backends (proofs) and the saved prescription; if a program is given, delete them before it starts",
     )
+    parser.add_argument(
+        "--no-capture",
+        action="store_true",
+        help="do not read what the program prints: attn-doctor becomes the program, and explains no failure",
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the program and its arguments")
     parser.set_defaults(execute=execute)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    import os
     import sys
-    from pathlib import Path
 
     from attn_doctor.cli import OK
-    from attn_doctor.prescription.launch import NothingToRun, Start, environment, prescribed
+    from attn_doctor.prescription.launch import NothingToRun
     from attn_doctor.system import processes
     from attn_doctor.system.streams import tell
 
@@ -72,26 +81,64 @@ def execute(arguments: argparse.Namespace) -> int:
         raise NothingToRun(
             "name a program to run. For example: attn-doctor run -- yolo detect train model=yolo12n.yaml data=coco8.yaml"
         )
-    if arguments.prescribed or arguments.prescription:
-        start = prescribed(
-            argv, os.environ, Path(arguments.prescription) if arguments.prescription else None, arguments.without
-        )
-    elif arguments.without:
-        raise NothingToRun("--without switches off a change of a prescription: add --prescribed")
-    else:
-        start = Start(environment(arguments.attention, os.environ), ())
+    start = _start(arguments, argv)
     if start.cores and not processes.keep_to_cores(start.cores):
         sys.stderr.write(
             "attn-doctor: the program is not pinned to cores: this process may not use the cores that the prescription names\n"
         )
     try:
-        return processes.become(argv, start.environ)
+        return processes.become(argv, start.environ) if arguments.no_capture else _explained(argv, start.environ)
     except FileNotFoundError:
         tell(f"attn-doctor: there is no program {argv[0]}")
         return NOT_FOUND
     except OSError as error:
         tell(f"attn-doctor: {argv[0]} cannot be executed: {error.strerror or error}")
         return NOT_EXECUTABLE
+
+
+def _start(arguments: argparse.Namespace, argv: list[str]) -> Start:
+    """Return how to start the program. An installer or a build tool starts as it would without attn-doctor."""
+    import os
+    from pathlib import Path
+
+    from attn_doctor.prescription.launch import NothingToRun, Start, environment, prescribed
+    from attn_doctor.prescription.programs import builder
+    from attn_doctor.system.streams import tell
+
+    if arguments.without and not (arguments.prescribed or arguments.prescription):
+        raise NothingToRun("--without switches off a change of a prescription: add --prescribed")
+    tool = builder(argv)
+    if tool is not None:
+        if arguments.attention or arguments.prescribed or arguments.prescription:
+            tell(f"attn-doctor: {tool} installs or builds: it is started as it is, without another attention")
+        return Start(dict(os.environ), ())
+    if arguments.prescribed or arguments.prescription:
+        path = Path(arguments.prescription) if arguments.prescription else None
+        return prescribed(argv, os.environ, path, arguments.without)
+    return Start(environment(arguments.attention or "auto", os.environ), ())
+
+
+def _explained(argv: list[str], environ: dict[str, str]) -> int:
+    """Run the program, and say why it failed. Returns its exit code, or ends this process by the signal that ended the program."""
+    import os
+
+    from attn_doctor.system import processes, relay
+
+    try:
+        ended = relay.run(argv, environ)
+    except relay.CannotKeep:
+        return processes.become(argv, environ)
+    if not ended.well:
+        from attn_doctor.cli.failed_program import explain
+
+        with contextlib.suppress(KeyboardInterrupt):  # the diagnosis was interrupted; the program has ended
+            explain(ended, argv, os.environ)
+    if ended.signal is None:
+        return ended.code or 0
+    from attn_doctor.system import leftovers
+
+    leftovers.sweep()
+    return processes.die_of(ended.signal, whole_group=ended.typed)
 
 
 def _forget() -> None:

@@ -219,22 +219,25 @@ def console_for(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, color_system=None if plain else "auto")
 
 
-def show_blocks(blocks: Iterable[Block], arguments: argparse.Namespace | None = None) -> None:
-    """Write blocks on standard output, formatted for a terminal or for a file. `arguments` may ask for less or for more."""
+def show_blocks(
+    blocks: Iterable[Block], arguments: argparse.Namespace | None = None, *, stream: TextIO | None = None
+) -> None:
+    """Write blocks on a stream (default: standard output), formatted for a terminal or for a file. `arguments` may ask for less or for more."""
     from attn_doctor.report.amount import as_much_as
     from attn_doctor.report.console import render
 
     blocks = as_much_as(amount(arguments), blocks)
-    console = console_for(sys.stdout)
+    stream = stream or sys.stdout
+    console = console_for(stream)
     if console.is_terminal:
         render(blocks, console)
-        sys.stdout.flush()
+        stream.flush()
         return
     console.width = _columns()
     with console.capture() as captured:
         render(blocks, console)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
-    sys.stdout.flush()
+    stream.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    stream.flush()
 
 
 def _columns() -> int:

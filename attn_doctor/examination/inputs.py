@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from attn_doctor import project_files
 from attn_doctor.failure_modes import patterns
@@ -48,17 +48,43 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     return found.logs
 
 
-def read_texts(paths: Iterable[str]) -> Texts:
-    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax."""
+def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
+    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax.
+
+    `follow`: copy standard input to standard error as it comes.
+    """
     paths = tuple(paths)
     for path in paths:
         if path != "-":
             check_there(path)
     reader = log_reader()
-    found = [_read(path, lambda stream, name: _log_or_file(reader, stream, name)) for path in paths]
+
+    def read(stream: BinaryIO, name: str) -> Log | ProjectFile:
+        if follow and stream is sys.stdin.buffer:
+            stream = cast(BinaryIO, _Followed(stream))
+        return _log_or_file(reader, stream, name)
+
+    found = [_read(path, read) for path in paths]
     return Texts(
         tuple(one for one in found if isinstance(one, Log)), tuple(one for one in found if not isinstance(one, Log))
     )
+
+
+class _Followed:
+    """Behave as a stream, and copy each of its bytes to standard error as soon as it comes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, or all that come before the end."""
+        parts: list[bytes] = []
+        while size > 0 and (part := os.read(self._stream.fileno(), size)):
+            sys.stderr.buffer.write(part)
+            sys.stderr.buffer.flush()
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
 
 def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFile:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 if sys.platform == "win32":
     import _thread
-if sys.platform == "linux":
+else:
     import resource
 
 # For `subprocess.Popen(start_new_session=NEW_SESSION, creationflags=CREATION_FLAGS)`: the child gets a process group of its own,
@@ -187,3 +187,22 @@ def become(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     return os.execvpe(argv[0], list(argv), dict(environ))  # noqa: S606 - no shell is what is wanted
+
+
+def die_of(number: int, *, whole_group: bool = False) -> int:
+    """End this process by a signal, as a program that it ran has ended. Returns 128 + the number, for a signal that does not end it.
+
+    `whole_group`: send the signal to the script that runs this process too, as the terminal does with Ctrl-C: so its loop ends.
+
+    Linux and macOS. No second core file is written. Windows has no such ends.
+    """
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        if whole_group:
+            os.killpg(os.getpgrp(), number)
+        os.kill(os.getpid(), number)
+    return 128 + number

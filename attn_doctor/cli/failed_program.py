@@ -1,0 +1,138 @@
+"""Say why the program that `attn-doctor run` ran has failed, from what it printed. On standard error, after the program's own lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attn_doctor.model.facts import Facts
+    from attn_doctor.model.findings import Diagnosis, Finding
+    from attn_doctor.system.relay import Ended
+
+_MOST = 20.0  # seconds for each part of the diagnosis; without the facts of the machine the output alone is judged
+_TOOL = 8.0  # seconds for one probe
+_OUTPUT = "output"  # how the output is called where its lines are quoted
+
+
+def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Write the cause of a failure and its cure, or one line if the cause is not known; nothing if the output shows no error.
+
+    Nothing is written either if the program was asked to end: by a signal, or from the keyboard, or because nobody reads its output
+    any more. Never raises an Exception.
+    """
+    if not ended.printed or _was_asked_to_end(ended):
+        return
+    from attn_doctor.system import failure
+    from attn_doctor.system.streams import tell
+
+    try:
+        _explain(ended, argv, environ)
+    except TimeoutError:
+        tell(f"attn-doctor: the output of {_name(argv)} was not diagnosed within {_MOST:.0f} s")
+    except Exception as error:  # noqa: BLE001 - the program has ended as it has ended, and its exit code counts
+        tell(f"attn-doctor: the output could not be diagnosed: {failure.summary(error)}")
+
+
+def _was_asked_to_end(ended: Ended) -> bool:
+    import signal
+
+    asks = {
+        int(getattr(signal, name))
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE")
+        if hasattr(signal, name)
+    }
+    if ended.passed & asks or ended.signal in ended.passed | asks:
+        return True
+    if ended.code in {128 + number for number in asks}:
+        return True
+    return any(b"KeyboardInterrupt" in text[-2000:].rstrip().rpartition(b"\n")[2] for text in ended.printed)
+
+
+def _explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    import io
+
+    from attn_doctor.examination.inputs import log_reader
+    from attn_doctor.judging.diagnose import diagnose
+    from attn_doctor.judging.goals import implied_by
+    from attn_doctor.logs.stated_facts import as_facts, stated_facts
+    from attn_doctor.model.facts import Facts
+    from attn_doctor.system import threads
+
+    reader = log_reader()
+    names = [_OUTPUT] if len(ended.printed) == 1 else [f"{_OUTPUT} {at + 1}" for at in range(len(ended.printed))]
+    texts = list(zip(ended.printed, names, strict=True))
+    logs = threads.within(_MOST, lambda: tuple(reader.read(io.BytesIO(text), name) for text, name in texts))
+    goal, stated = implied_by(logs), stated_facts(logs)
+
+    def judged(own: Facts | None) -> tuple[Diagnosis, Facts]:
+        facts = as_facts(stated, own or Facts(grade="stated")).facts
+        return diagnose(facts, goal, logs=logs), facts
+
+    diagnosis, facts = threads.within(
+        _MOST, lambda: judged(None)
+    )  # of the output alone: the machine is examined only if there is a cause to cure
+    if not _causes(diagnosis):
+        _tell_unknown(diagnosis, argv)
+        return
+    own = _facts(argv, environ)
+    if own is not None:
+        better, known = judged(own)
+        diagnosis, facts = (better, known) if _causes(better) else (diagnosis, facts)
+    _show(diagnosis, facts, argv)
+
+
+def _causes(diagnosis: Diagnosis) -> list[Finding]:
+    """Return the root causes that the output shows, by a line of their own or of a consequence. Warnings only if no error is among them."""
+    from attn_doctor.model.findings import Severity
+
+    shown = {f.explained_by or f.code for f in diagnosis.findings if any(e.kind == "log" for e in f.evidence)}
+    roots = [f for f in diagnosis.findings if f.root_cause and f.code in shown and f.severity is not Severity.INFO]
+    errors = [f for f in roots if f.severity is Severity.ERROR]
+    return errors or ([] if diagnosis.unrecognised else roots)
+
+
+def _tell_unknown(diagnosis: Diagnosis, argv: Sequence[str]) -> None:
+    from attn_doctor.system.streams import tell
+
+    if diagnosis.unrecognised:
+        last = diagnosis.unrecognised[-1]
+        tell(
+            f"attn-doctor: knows no cause for this failure of {_name(argv)}; the last error, line {last.line}: {last.text}"
+        )
+
+
+def _name(argv: Sequence[str]) -> str:
+    import os
+
+    return os.path.basename(argv[0]) or argv[0]  # noqa: PTH119
+
+
+def _facts(argv: Sequence[str], environ: Mapping[str, str]) -> Facts | None:
+    """Return facts of the machine and of the program's Python, whose packages are read and not imported again. None: not in time."""
+    import os
+
+    from attn_doctor.errors import AttnDoctorError
+    from attn_doctor.examination import Options, facts_of
+    from attn_doctor.prescription.programs import interpreter
+    from attn_doctor.system import threads
+
+    root = os.environ.get("ATTN_DOCTOR_ROOT", "/")
+    target = interpreter(argv, environ)
+    options = Options(target=target, static=True, tools=True, timeout=_TOOL, environ=dict(environ), root=root)
+    try:
+        return threads.within(_MOST, lambda: facts_of(options))
+    except (TimeoutError, AttnDoctorError):
+        return None
+
+
+def _show(diagnosis: Diagnosis, facts: Facts, argv: Sequence[str]) -> None:
+    from attn_doctor.cli.output import show_blocks
+    from attn_doctor.report.outline import problems
+    from attn_doctor.system.streams import tell
+
+    causes = {f.code for f in _causes(diagnosis)}
+    told = [f for f in diagnosis.findings if f.code in causes or f.explained_by in causes]
+    tell(f"\nattn-doctor: why {_name(argv)} failed (the lines are those of its output):\n")
+    show_blocks(problems(told, facts), stream=sys.stderr)
