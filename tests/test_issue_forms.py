@@ -12,6 +12,7 @@ from pathlib import Path
 import full_report
 import pytest
 
+from attn_doctor.model.facts import Facts, Fault, Import, Torch
 from attn_doctor.report import markdown
 from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.forms import FORMS, filled
@@ -25,7 +26,7 @@ FIELDS = [
     # https://github.com/pytorch/pytorch/blob/main/torch/utils/collect_env.py
     ("pytorch", "describe the bug", "flash-attn 2.7.4 was built for another torch", FIRST),
     ("pytorch", "error message with the full traceback", "the log's own error", FIRST),
-    ("pytorch", "example that shows it", '-c "import flash_attn.flash_attn_interface"', FIRST),
+    ("pytorch", "example that shows it", "-c 'import flash_attn.flash_attn_interface'", FIRST),
     ("pytorch", "PyTorch version", "PyTorch version: 2.6.0+cu124", FIRST),
     ("pytorch", "is debug build", "Is debug build: no", FIRST),
     ("pytorch", "CUDA used to build PyTorch", "CUDA used to build PyTorch: 12.4", FIRST),
@@ -80,14 +81,14 @@ FIELDS = [
     ("ultralytics", "CUDA", "CUDA: 12.4", FIRST),
     ("ultralytics", "requirements that are met", "ok numpy>=1.23.0: 2.1.3", FIRST),
     ("ultralytics", "requirements that are not met", "NOT MET py-cpuinfo: not installed", FIRST),
-    ("ultralytics", "minimal reproducible example", '-c "import flash_attn.flash_attn_interface"', FIRST),
+    ("ultralytics", "minimal reproducible example", "-c 'import flash_attn.flash_attn_interface'", FIRST),
     ("ultralytics", "additional: the command", "attn-doctor check --goal flash-attn", FIRST),
     ("ultralytics", "willing to submit a PR", "## Are you willing to submit a PR?", FIRST),
     ("ultralytics", "pillow, matplotlib", "matplotlib==3.9.2", FOLDED),
     # https://github.com/facebookresearch/xformers/blob/main/.github/ISSUE_TEMPLATE/bug-report.md
     ("xformers", "bug", "flash-attn 2.7.4 was built for another torch", FIRST),
     ("xformers", "command", "pip install flash-attn --no-build-isolation", FIRST),
-    ("xformers", "to reproduce", '-c "import flash_attn.flash_attn_interface"', FIRST),
+    ("xformers", "to reproduce", "-c 'import flash_attn.flash_attn_interface'", FIRST),
     ("xformers", "error messages, stack traces", "the log's own error", FIRST),
     ("xformers", "expected behavior", "Expected: flash-attn imports and runs", FIRST),
     ("xformers", "PyTorch version", "PyTorch Version: 2.6.0+cu124", FIRST),
@@ -205,9 +206,31 @@ def test_a_form_names_its_source(form):
 
 
 def test_a_fact_that_is_not_known_says_why_and_no_field_is_left_out():
-    from attn_doctor.model.facts import Facts
-
     bare = full_report.report(facts=Facts(), findings=(), trials=(), log_ends=())
     made = markdown.render(filled(FORMS["pytorch"], bare, ()))
     assert "cuDNN version: not recorded" in made
     assert "No import failed, and no log was given" in made
+
+
+@pytest.mark.parametrize(
+    ("failed", "line"),
+    [
+        ("numpy", "python -c 'import numpy'"),
+        ("from:ultralytics:YOLO", "python -c 'from ultralytics import YOLO'"),
+        ("checked:torchvision", "python -c 'import torchvision'"),
+        ("flash_attn_2_cuda", "python -c 'import torch, flash_attn_2_cuda'"),
+        ("library:/x/_C.so", "torch.ops.load_library("),
+    ],
+)
+def test_the_shortest_command_that_shows_a_failed_import(failed, line):
+    facts = Facts(imports=(Import(module="x", ok=False, failed=failed),))
+    made = markdown.render(filled(FORMS["pytorch"], full_report.report(facts=facts), ()))
+    assert line in made
+
+
+def test_a_crash_is_shown_by_its_stack():
+    torch = Torch(
+        importable=False, fault=Fault(kind="signal", signal="SIGSEGV"), chatter="Fatal Python error: Segmentation fault"
+    )
+    made = markdown.render(filled(FORMS["pytorch"], full_report.report(facts=Facts(torch=torch), log_ends=()), ()))
+    assert "importing torch: signal SIGSEGV\nFatal Python error: Segmentation fault" in made

@@ -70,7 +70,7 @@ def without_ultralytics() -> Facts:
         ("mi300x-rocm", "GGGGGUU", {}),
         ("mac-m1", "GGNGGUU", {}),
         # Its requirements.txt asks for flash-attn, which needs a GPU.
-        ("alpine-no-torch", "GBNBNNU", {"torch": "torch-missing", "GPU and driver": "no-gpu-present"}),
+        ("alpine-no-torch", "GBNBUNU", {"torch": "torch-missing", "GPU and driver": "no-gpu-present"}),
         ("rtx-2070-nouveau", "GBSGGUU", {"GPU and driver": "driver-missing"}),
         ("windows-11-gtx-1660-cpu-torch", "GGBGGUU", {"CUDA": "torch-cpu-build"}),
         ("docker-runtime-image-libgl", "GGGGGBU", {"ultralytics": "libgl-missing"}),

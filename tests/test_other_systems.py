@@ -159,7 +159,7 @@ def test_the_variables_of_each_cuda_release_name_toolkits_the_newest_first(tmp_p
         ("/cuda/v12.10", ("CUDA_PATH_V12_10",)),
         ("/cuda/v9.2", ("CUDA_PATH_V9_2",)),
     ]
-    recorded = gather._recorded({**environ, "PATH": "", "CUDA_PATHS": ""})
+    recorded = gather._recorded({**environ, "PATH": "", "CUDAPATH": ""})
     assert recorded == ["CUDA_PATH", "CUDA_PATH_V12_10", "CUDA_PATH_V12_4", "CUDA_PATH_V13_0", "CUDA_PATH_V9_2"]
 
 

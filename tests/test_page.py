@@ -9,11 +9,15 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from pages import EVIL, page, reports
+from pages import EVIL, page, reports, rows
 
 from attn_doctor.report import html
-from attn_doctor.report.blocks import Cell, Details, Fields, Heading, Listing, Notes, Table, Verdict
+from attn_doctor.report.blocks import Cell, Details, Field, Fields, Heading, Listing, Notes, Problem, Table, Verdict
+from attn_doctor.report.charts import charts
+from attn_doctor.report.formats import Answer, Html
 from attn_doctor.report.page_parts import about, arranged
+from attn_doctor.report.trial_outline import outline
+from attn_doctor.trials.long_trial import Study
 
 VOID = {"meta", "line", "rect", "circle", "br"}
 
@@ -85,11 +89,16 @@ def test_a_page_is_well_formed_and_has_landmarks_and_headings_in_order(pages):
         )
 
 
-def test_the_page_of_each_finding_travels_in_the_report(pages):
+def test_the_page_of_each_finding_that_is_shown_travels_in_the_report(pages):
+    seen = 0
     for name, report in reports().items():
+        outside = re.sub(r"<details.*?</details>", "", pages[name], flags=re.DOTALL)
         for finding in report.findings:
             (first, *_) = about(finding.code)
-            assert first.text.partition("'")[0] in pages[name].replace("&#39;", "'"), (name, finding.code)
+            travels = first.text.partition("'")[0] in pages[name].replace("&#39;", "'")
+            assert travels == bool(re.search(rf"\b{finding.code}\b", outside)), (name, finding.code)
+            seen += travels
+    assert seen > 8
 
 
 def test_a_page_asks_for_nothing(pages):
@@ -178,11 +187,52 @@ def test_an_answer_without_a_verdict_keeps_its_order():
 def test_the_machine_and_the_folded_parts_come_last():
     folded = Details("All", (Listing(("line",)), Details("Inner", (Notes("n", ("x",)),))))
     made = html.render(
-        [Heading("attn-doctor"), Fields(()), Verdict("Bad.", "bad"), folded, Notes("Later", ("y",))], "t"
+        [
+            Heading("attn-doctor"),
+            Fields((Field("GPU", "none"),)),
+            Verdict("Bad.", "bad"),
+            folded,
+            Notes("Later", ("y",)),
+        ],
+        "t",
     )
     shown = body(made)
     places = [shown.index(text) for text in ("<h1>Bad.", "Later", "The machine", "<summary>All", "<summary>Inner")]
     assert places == sorted(places)
+
+
+def test_a_trial_of_several_sizes_has_its_answer_first_and_then_curves():
+    study = Study(trials=rows(sizes=(320, 640), dtypes=("float16",)), best="sdpa-flash", best_why="faster")
+    answer = Answer(None, lambda: outline(study), title="attn-doctor trial", pictures=lambda: charts(study.trials))
+    made = body(Html().render(answer))
+    order = [
+        "<h1>Use sdpa-flash.",
+        "<h2>What was measured</h2>",
+        "Time of a training step at 640 pixels",
+        "Time of a training step and the image size",
+        "image size 320, batch 2",
+    ]
+    assert [made.index(text) for text in order] == sorted(made.index(text) for text in order)
+
+
+def test_that_a_report_is_saved_and_an_error_that_is_not_known_stand_in_front():
+    blocks = [
+        Heading("attn-doctor"),
+        Fields((Field("saved report", "x.json; all that follows is what this file says"), Field("GPU", "none"))),
+        Verdict("Not recognised.", "warn"),
+        Problem("!", "warn", "AD311", "numpy-abi", "", "A message", (), (), (), ""),
+        Notes("Not recognised", ("build.log:3: boom",)),
+    ]
+    made = body(html.render(blocks, "t"))
+    order = [
+        "saved report: x.json; all that follows is what this file says",
+        "<h1>Not recognised.",
+        "build.log:3: boom",
+        "A message",
+        '<th scope="row">GPU',
+    ]
+    assert [made.index(text) for text in order] == sorted(made.index(text) for text in order)
+    assert made.count("x.json") == 1
 
 
 def test_a_code_of_another_version_has_no_page():

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from pages import page, reports
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is in the extra `heavy`")
-
 pytestmark = pytest.mark.heavy
 
 MODES = {
@@ -49,6 +47,7 @@ def axe(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is in the extra `pages`")
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     log = tmp_path_factory.mktemp("net") / "net.json"
     with sync_api.sync_playwright() as playwright:
@@ -57,6 +56,7 @@ def browser(tmp_path_factory):
         except sync_api.Error as error:
             pytest.skip(f"no Chromium can be started: {str(error).splitlines()[0]}")
         started.net_log = log
+        started.expect = sync_api.expect
         yield started
         if started.is_connected():
             started.close()
@@ -114,7 +114,7 @@ def test_a_command_is_copied_and_without_a_script_there_is_no_button(browser, fi
     button = tab.locator(".command button").first
     button.focus()
     tab.keyboard.press("Enter")
-    sync_api.expect(button).to_have_text("Copied")
+    browser.expect(button).to_have_text("Copied")
     assert tab.evaluate("navigator.clipboard.readText()") == code
     assert tab.locator(".command button").count() == tab.locator(".command").count()
     tab.context.close()

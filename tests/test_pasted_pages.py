@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from pathlib import Path
 import full_report
 import msgspec
 import pytest
+from markdown_it import MarkdownIt
 
+from attn_doctor.cli import fix
 from attn_doctor.cli.options import add_form
 from attn_doctor.fixes.apply import Applied
 from attn_doctor.fixes.plan import Plan, Way
+from attn_doctor.fixes.workflow import FixRequest, suggest
 from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Binary, ChosenPython, Distribution, Facts, Variable
-from attn_doctor.model.findings import Diagnosis, Evidence, Severity
+from attn_doctor.model.findings import Diagnosis, Evidence
 from attn_doctor.model.project_file import ProjectFile
 from attn_doctor.model.report import encode
 from attn_doctor.report import markdown
@@ -111,28 +115,56 @@ def test_parts_that_have_no_room_at_all_are_named():
     assert "Left out, because an issue has a greatest length: part 0; part 1" in made
 
 
-@pytest.mark.parametrize("form", [None, *FORMS])
-def test_fences_and_folded_parts_are_closed(form):
-    evil = "```\n</details>\n| a | b |\n~~~\n<!--\n````\n@octocat #12"
-    report = full_report.report(
-        findings=(full_report.finding(message=evil, evidence=(Evidence(kind="log", file=evil, line=1, text=evil),)),),
-        log_ends=(full_report.LogExcerpt(file=evil, lines=tuple(evil.splitlines())),),
+EVIL = "```\n</details>\n| a | b |\n~~~\n<!--\n````\n<script>x</script> @octocat #12 ![p](http://d) [a](javascript:b)"
+OURS = re.compile(r"</?(?:details|summary|code)>")
+
+
+def evil_report():
+    """A report with a text in its findings, logs, packages and variables that tries to break the page."""
+    facts = full_report.facts()
+    facts = msgspec.structs.replace(
+        facts,
+        environment=(Variable(name="CUDA_X", value=EVIL),),
+        packages=msgspec.structs.replace(
+            facts.packages, distributions=(Distribution(name=EVIL, version=EVIL, installer=EVIL, direct_url=EVIL),)
+        ),
+        torch=msgspec.structs.replace(facts.torch, loaded=(f"/x/{EVIL}/libcudnn.so.9",), cudnn=EVIL),
+        graphics=msgspec.structs.replace(facts.graphics, topology=(EVIL,), driver=EVIL),
     )
-    made = page(report, form)
-    plain, fence = [], None
-    for line in made.splitlines():
-        marks = re.match(r"`{3,}", line)
-        if marks and fence is None:
-            fence = marks[0]
-        elif fence and line == fence:
-            fence = None
-        elif fence is None:
-            plain.append(line)
-    assert fence is None
-    text = "\n".join(plain)
-    assert text.count("<details>") == text.count("</details>") > 5
-    assert not re.search(r"(?<!`)(?<!<code>)@octocat", text)
-    assert not re.search(r"(?<!\\)<!--", text)
+    finding = full_report.finding(message=EVIL, evidence=(Evidence(kind="log", file=EVIL, line=1, text=EVIL),))
+    return full_report.report(
+        findings=(finding, full_report.finding(2, slug="another", message=EVIL)),
+        facts=facts,
+        command=("attn-doctor", "check", EVIL),
+        log_ends=(full_report.LogExcerpt(file=EVIL, lines=tuple(EVIL.splitlines())),),
+    )
+
+
+@pytest.mark.parametrize("form", [None, *FORMS])
+def test_foreign_text_breaks_no_fence_no_table_and_no_folded_part(form):
+    """Read as GitHub reads it: by a parser of CommonMark with tables."""
+    made = page(evil_report(), form)
+    calm = page(full_report.report(findings=(full_report.finding(), full_report.finding(2))), form)
+    parsed, expected = (MarkdownIt("commonmark", {"html": True}).enable("table").parse(text) for text in (made, calm))
+    tags = [tag for token in parsed if token.type == "html_block" for tag in re.findall(r"<[^>]*>?", token.content)]
+    assert tags
+    assert all(OURS.fullmatch(tag) for tag in tags)
+    assert tags.count("<details>") == tags.count("</details>") == made.count("\n<details>\n")
+    inline = [child for token in parsed for child in token.children or ()]
+    assert not [child.type for child in inline if child.type in ("html_inline", "image")]
+    assert not [
+        child.attrs["href"]
+        for child in inline
+        if child.type == "link_open" and not child.attrs["href"].startswith("https://github.com/")
+    ]
+    assert not [child.content for child in inline if child.type == "text" and "@octocat" in child.content]
+    for kind in ("table_open", "fence"):
+        assert (
+            abs([t.type for t in parsed].count(kind) - [t.type for t in expected].count(kind)) <= 2
+        )  # the ends of logs differ
+    for token in parsed:
+        if token.type == "html_block":
+            assert not re.search(r"(?<!<code>)@octocat", token.content)
 
 
 def test_the_first_screen_has_the_verdict_the_cause_the_command_and_the_trials():
@@ -149,19 +181,12 @@ def test_the_first_screen_has_the_verdict_the_cause_the_command_and_the_trials()
     assert places == sorted(places)
 
 
-def test_only_three_findings_are_open():
-    findings = tuple(full_report.finding(n, severity=Severity.WARNING) for n in range(1, 6))
+def test_the_first_finding_with_a_command_is_open_and_all_behind_it_are_folded():
+    findings = (full_report.finding(1, fixes=()), *(full_report.finding(n) for n in range(2, 6)))
     made = page(full_report.report(findings=findings))
-    assert [n for n in range(1, 6) if f"AD30{n}" in first_screen(made)] == [1, 2, 3]
-    assert "<summary>Further findings: flash-attn-undefined-symbol, flash-attn-undefined-symbol</summary>" in made
-
-
-def test_a_warning_beneath_an_error_is_folded():
-    findings = (full_report.finding(), full_report.finding(2, severity=Severity.WARNING))
-    made = page(full_report.report(findings=findings))
-    assert "AD301" in first_screen(made)
-    assert "AD302" not in first_screen(made)
-    assert "<summary>Another finding: flash-attn-undefined-symbol</summary>" in made
+    assert [n for n in range(1, 6) if f"(AD30{n})" in first_screen(made)] == [1, 2]
+    for number in (3, 4, 5):
+        assert f"<summary>× flash-attn-undefined-symbol (AD30{number})</summary>" in made
 
 
 def test_other_ways_and_notes_are_folded():
@@ -219,6 +244,7 @@ def test_show_fills_in_a_form(tmp_path):
     saved.write_bytes(encode(full_report.report()))
     done = doctor("show", saved, "--markdown", "-", "--for", "ultralytics")
     assert done.returncode == 0, done.stderr
+    assert "r.json; all that follows is what this file says" in done.stdout.partition("##")[0]
     for section in FORMS["ultralytics"].sections:
         assert f"## {section.label}\n" in done.stdout
 
@@ -267,3 +293,41 @@ def test_a_form_without_markdown_is_refused_before_any_work():
     done = doctor("check", "--for", "pytorch")
     assert done.returncode == 2
     assert "--markdown FILE" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def suggested():
+    facts = ROOT / "fixtures" / "machines" / "rtx-3090-torch-upgraded" / "facts.json"
+    return suggest(FixRequest({}, facts=str(facts), offline=True), lambda _: None)
+
+
+def written(tmp_path, suggested, way=None, result=None):
+    outputs = {"markdown": str(tmp_path / "p.md"), "json": str(tmp_path / "p.json")}
+    fix._write(argparse.Namespace(**outputs), suggested, way, result)
+    return (tmp_path / "p.md").read_text(encoding="utf-8"), json.loads(
+        (tmp_path / "p.json").read_text(encoding="utf-8")
+    )
+
+
+def test_fix_writes_its_plan_with_causes_first_and_one_way_open(tmp_path, suggested):
+    page, data = written(tmp_path, suggested)
+    first = first_screen(page)
+    assert first.find("**Root causes**") < first.find("### A Install the flash-attn wheel that fits")
+    assert "-m pip install https://github.com/Dao-AILab/flash-attention/releases" in first
+    assert "<summary>B Do without flash-attn" in page
+    assert set(data) == {"plan"}
+
+
+def test_fix_writes_what_became_of_applying(tmp_path, suggested):
+    result = Applied(outcome="applied", summary="flash-attn imports", undo=("attn-doctor", "fix", "--undo"))
+    page, data = written(tmp_path, suggested, suggested.plan.ways[0], result)
+    assert "flash-attn imports" in first_screen(page)
+    assert "attn-doctor fix --undo" in page
+    assert data["applied"]["outcome"] == "applied"
+
+
+def test_that_a_page_is_of_a_saved_report_is_said_before_all_else():
+    made = markdown.render(for_an_issue(outline(full_report.report(), "r.json")))
+    assert made.find("r.json; all that follows is what this file says") < made.find("stands in the way")
+    assert made.count("saved report") == 1
+    assert "| target |" in made

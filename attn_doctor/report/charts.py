@@ -52,10 +52,12 @@ def _count(groups: Iterable[tuple[str, tuple[Bar, ...]]]) -> int:
     return sum(len(bars) for _, bars in groups)
 
 
-def _bar(row: Trial, value: float, text: str, low: float | None = None, high: float | None = None) -> Bar:
+def _bar(row: Trial, value: float, text: str, interval: Interval | None = None) -> Bar:
     """Return the bar of a row. A row whose result is not "ok" says so in words too: a colour alone is not enough."""
     tone, remark = _TONES.get(row.status, "bad"), _REMARKS.get(row.status, row.status)
-    return Bar(row.backend, value, text, low, high, tone, remark)
+    if interval is None:
+        return Bar(row.backend, value, text, tone=tone, remark=remark)
+    return Bar(row.backend, value, text, interval.low, interval.high, _between(interval), tone, remark)
 
 
 def milliseconds(value: float) -> str:
@@ -65,7 +67,7 @@ def milliseconds(value: float) -> str:
 
 def _between(interval: Interval) -> str:
     low, high = milliseconds(interval.low)[:-3], milliseconds(interval.high)[:-3]
-    return f"{milliseconds(interval.median)} ({low}–{high})"
+    return f"({low}–{high})"
 
 
 def _times(caption: str, rows: Sequence[Trial], of: Callable[[Trial], Interval | None]) -> Bars | None:
@@ -75,7 +77,7 @@ def _times(caption: str, rows: Sequence[Trial], of: Callable[[Trial], Interval |
         time = of(row)
         if time is None:
             return None
-        return _bar(row, time.median, _between(time), time.low, time.high)
+        return _bar(row, time.median, milliseconds(time.median), time)
 
     groups = _grouped(rows, bar)
     if _count(groups) < 2:

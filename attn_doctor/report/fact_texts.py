@@ -299,6 +299,10 @@ def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
     for name, fault in faults:
         if fault is not None and fault.traceback:
             found.append((f"The traceback of importing {name}", fault.traceback.splitlines()))
+        elif fault is not None:  # a crash has no traceback: what was printed has the stack
+            printed = torch.chatter if name == "torch" and isinstance(torch.chatter, str) else ""
+            how = f"importing {name}: {' '.join(filter(None, (fault.kind, fault.signal, fault.where)))}"
+            found.append((f"How importing {name} ended", [how, *printed.splitlines()]))
     return found
 
 

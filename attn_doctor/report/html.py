@@ -87,6 +87,7 @@ def _named(blocks: Iterable[Block], pictures: Iterable[Picture]) -> dict[str, An
     return {
         **page._asdict(),
         "problems": [(problem, _kinds(neutral(page.about(problem.code)))) for problem in page.problems],
+        "front": _kinds(page.front),
         "advice": [(title, _kinds(parts)) for title, parts in page.advice],
         "sections": [(title, _kinds(parts)) for title, parts in page.sections],
         "folded": _kinds(page.folded),

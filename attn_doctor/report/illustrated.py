@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attn_doctor.model.report import Report
 from attn_doctor.report import html
-from attn_doctor.report.blocks import Block, Details
+from attn_doctor.report.blocks import Block, Details, Notes, Problem
 from attn_doctor.report.charts import charts
 from attn_doctor.report.machine_map import machine_map
 from attn_doctor.report.page_parts import about
@@ -20,16 +20,33 @@ def pictures(report: Report) -> tuple[Picture, ...]:
 
 def page(report: Report, blocks: Iterable[Block], folded: Iterable[Details], title: str) -> str:
     """Return the whole page of a report. `blocks`: its outline, `folded`: its facts. Private data are taken out already."""
-    return html.render((*blocks, *_pages(report), *folded), title, pictures(report))
+    shown = tuple(blocks)
+    return html.render((*shown, *_pages(report, shown), *folded), title, pictures(report))
 
 
 def cell(report: Report, blocks: Iterable[Block], folded: Iterable[Details]) -> str:
     """Return a report for a cell of a notebook. The arguments are those of `page`."""
-    return html.cell((*blocks, *_pages(report), *folded), pictures(report))
+    shown = tuple(blocks)
+    return html.cell((*shown, *_pages(report, shown), *folded), pictures(report))
 
 
-def _pages(report: Report) -> tuple[Details, ...]:
-    """Return the pages of the findings that are no problem of their own: consequences and notes. A problem has its page beside it."""
-    found = [finding for finding in report.findings if not finding.root_cause]
-    pages = ((finding, about(finding.code)) for finding in {finding.code: finding for finding in found}.values())
+def _pages(report: Report, shown: Iterable[Block]) -> tuple[Details, ...]:
+    """Return the pages of the findings that the outline names and that are no problem of their own: consequences and notes.
+
+    A problem has its page beside it.
+    """
+    blocks = tuple(shown)
+    own = {block.code for block in blocks if isinstance(block, Problem)}
+    named = [text for block in blocks for text in _lines(block)]
+    found = {
+        finding.code: finding
+        for finding in report.findings
+        if finding.code not in own and any(text.startswith(f"{finding.code} ") for text in named)
+    }
+    pages = ((finding, about(finding.code)) for finding in found.values())
     return tuple(Details(f"About {finding.slug} ({finding.code})", blocks) for finding, blocks in pages if blocks)
+
+
+def _lines(block: Block) -> tuple[str, ...]:
+    """Return the texts of a block that may begin with the code of a finding."""
+    return block.items if isinstance(block, Notes) else block.consequences if isinstance(block, Problem) else ()

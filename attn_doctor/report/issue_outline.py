@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from attn_doctor.report.blocks import Block, Cure, Details, Fields, Heading, Notes, Problem, Table, Verdict
 
 _MOST_PROBLEMS = 3  # on the first screen
+SAVED = "saved report"  # the label of the field that names the file
 _EVIDENCE = 4  # lines under a problem
 _FEW = 3  # items of a list that stays open
 
@@ -14,8 +15,8 @@ _FEW = 3  # items of a list that stays open
 def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> list[Block]:
     """Return the blocks of an outline in the order for a maintainer, with its folded parts behind them.
 
-    First the verdict, the problems with one command each, and the trial table; then the machine in a few lines. Further ways, consequences
-    and notes are folded.
+    First the verdict, the first problem that has a command (and those before it), and the trial table; then the machine in a few lines.
+    Further problems and ways, consequences and notes are folded.
     """
     heads: list[Block] = []
     problems: list[Block] = []
@@ -32,8 +33,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             ended = True
         elif isinstance(block, Problem):
             shown = [p for p in problems if isinstance(p, Problem)]
-            # beneath an error, what only warns can wait
-            if len(shown) < _MOST_PROBLEMS and not (shown and shown[0].tone == "bad" and block.tone != "bad"):
+            if len(shown) < _MOST_PROBLEMS and not any(p.cures for p in shown):
                 first, more = apart(block)
                 problems.append(first)
                 rest += more
@@ -44,12 +44,14 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             if len(block.notes) > 1:
                 rest.append(Details(f"Notes on the table “{block.caption}”", (Notes("", block.notes),)))
         elif isinstance(block, Fields):
-            about.append(block)
+            source, machine = _source_apart(block)
+            heads += source
+            about += machine
         elif isinstance(block, Heading):
             (advice if ended else heads).append(block)
         elif isinstance(block, Notes) and (len(block.items) > _FEW or block.title in _FOLDED):
             rest.append(Details(f"{block.title} ({len(block.items)})", (Notes("", block.items),)))
-        elif isinstance(block, Cure) or (isinstance(block, Notes) and block.title in _IN_FRONT):
+        elif isinstance(block, Cure) or (isinstance(block, Notes) and block.title in IN_FRONT):
             problems.append(block)
         elif isinstance(block, Details):
             rest.append(block)
@@ -57,16 +59,24 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
             advice.append(block)
         else:
             notes.append(block)
-    if hidden:
-        names = ", ".join(block.slug for block in hidden)
-        rest.insert(
-            0, Details(f"{'Another finding' if len(hidden) == 1 else 'Further findings'}: {names}", tuple(hidden))
-        )
-    heads.sort(key=lambda block: isinstance(block, Verdict))
+    rest[:0] = [Details(f"{block.mark} {block.slug} ({block.code})", (block,)) for block in hidden]
+    heads.sort(key=lambda block: (isinstance(block, Verdict), not isinstance(block, Heading)))
     return [*heads, *problems, *tables, *about, *_without_empty_headings(advice), *notes, *rest, *folded]
 
 
-_IN_FRONT = frozenset({"Not recognised", "Root causes"})
+def is_source(block: Block) -> bool:
+    """Return whether a block says that all is what a saved report says: nothing may stand before it."""
+    return isinstance(block, Fields) and any(field.label == SAVED for field in block.items)
+
+
+def _source_apart(block: Fields) -> tuple[list[Block], list[Block]]:
+    """Return the field that names a saved report, and all other fields."""
+    source = tuple(field for field in block.items if field.label == SAVED)
+    rest = tuple(field for field in block.items if field.label != SAVED)
+    return [Fields(source)] if source else [], [Fields(rest)] if rest else []
+
+
+IN_FRONT = frozenset({"Not recognised", "Root causes"})
 _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
 
 

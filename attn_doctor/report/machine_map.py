@@ -209,8 +209,8 @@ def _extensions(facts: Facts, goal: Goal) -> Link:
     if any(a.ok is True for a in attempts):
         return link
     if isinstance(facts.imports, Unknown):
-        return link._replace(state="unknown", because=facts.imports.why)
-    if not has and absent:
+        return link._replace(state="unknown", because=because or facts.imports.why)
+    if not has and absent and goal is Goal.TRAIN:
         return link._replace(state="not needed", has="none", offers=())
     return link._replace(state="unknown", because=because or "their import was not tried")
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from attn_doctor.failure_modes import ALL
 from attn_doctor.report import pages
-from attn_doctor.report.blocks import Block, Cure, Details, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.blocks import Block, Cure, Details, Field, Fields, Heading, Notes, Problem, Table, Verdict
+from attn_doctor.report.issue_outline import IN_FRONT, SAVED
 
 _OF_ADVICE = ("Because", "To do", "The report says to do")  # the notes that stand below an advice
 
@@ -16,7 +17,9 @@ class Page(NamedTuple):
     """Hold the parts of a page, in the order in which a reader sees them. A section has a title, which may be empty."""
 
     brand: str  # "attn-doctor 0.1.0"
+    source: str  # that all is what a saved report says; empty for a report of this machine
     verdict: Verdict | None
+    front: tuple[Block, ...]  # what stands even before the problems
     first: str  # the title above the problems
     problems: tuple[Problem, ...]
     advice: tuple[tuple[str, tuple[Block, ...]], ...]
@@ -41,10 +44,16 @@ def arranged(blocks: Iterable[Block]) -> Page:
     if rest and isinstance(rest[0], Heading):
         brand = rest[0].text
         del rest[0]
-    summary = [rest.pop(0)] if rest and isinstance(rest[0], Fields) else []
+    fields: tuple[Field, ...] = ()
+    if rest and isinstance(rest[0], Fields):
+        fields = rest[0].items
+        del rest[0]
+    source = next((f"{field.label}: {field.text}" for field in fields if field.label == SAVED), "")
+    summary: list[Block] = [Fields(kept)] if (kept := tuple(f for f in fields if f.label != SAVED)) else []
     verdict = next((block for block in rest if isinstance(block, Verdict)), None)
     if verdict is not None:
         rest.remove(verdict)
+    front = tuple(block for block in rest if isinstance(block, Notes) and block.title in IN_FRONT)
     problems = tuple(block for block in rest if isinstance(block, Problem))
     folded = tuple(block for block in rest if isinstance(block, Details))
     advice: list[tuple[str, list[Block]]] = []
@@ -52,7 +61,7 @@ def arranged(blocks: Iterable[Block]) -> Page:
     machine = [("The machine", summary)] if summary else []
     in_advice = False
     for block in rest:
-        if isinstance(block, Problem | Details):
+        if isinstance(block, Problem | Details) or block in front:
             continue
         if isinstance(block, Heading):
             sections.append((block.text, []))
@@ -70,7 +79,9 @@ def arranged(blocks: Iterable[Block]) -> Page:
             sections[-1][1].append(block)
     return Page(
         brand=brand,
+        source=source,
         verdict=verdict,
+        front=front,
         first="What is wrong, and what to do" if any(p.tone == "bad" for p in problems) else "What to know",
         problems=problems,
         advice=tuple((title, tuple(parts)) for title, parts in advice),

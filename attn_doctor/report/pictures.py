@@ -41,6 +41,7 @@ class Bar(NamedTuple):
     text: str
     low: float | None = None
     high: float | None = None
+    between: str = ""  # the interval as text
     tone: Tone = ""
     remark: str = ""  # what the tone means: "another kernel ran"
 

@@ -64,13 +64,17 @@ LEVELS = {
 }  # NVML_TOPOLOGY_*, as `nvidia-smi topo -m` names them
 MOST_GPUS = 16  # a list of all pairs is short enough
 MOST_LINKS = 18  # NVLinks of one GPU: NVML_NVLINK_MAX_LINKS
+SWITCH = 2  # NVML_NVLINK_DEVICE_TYPE_SWITCH
 
 
 def nvlinks(handle):
-    """Return the bus addresses at the other ends of the active NVLinks of a GPU."""
+    """Return the bus addresses at the other ends of the active NVLinks of a GPU; None for a switch."""
     found = []
     for link in range(MOST_LINKS):
         if ask("nvmlDeviceGetNvLinkState", handle, link) != 1:
+            continue
+        if ask("nvmlDeviceGetNvLinkRemoteDeviceType", handle, link) == SWITCH:
+            found.append(None)
             continue
         other = ask("nvmlDeviceGetNvLinkRemotePciInfo", handle, link)
         address = getattr(other, "busId", None)
@@ -89,11 +93,13 @@ def topology(count):
         try:
             # NVML writes the domain with eight digits, /sys with four.
             with open("/sys/bus/pci/devices/{}/numa_node".format(buses[one].lower()[-12:])) as file:
-                lines.append("GPU {}: NUMA node {}".format(one, file.read().strip()))
+                node = file.read().strip()
         except OSError:
-            pass
+            node = "-1"
+        if node != "-1":  # -1: the firmware does not say
+            lines.append("GPU {}: NUMA node {}".format(one, node))
         for other in range(one + 1, len(handles)):
-            direct = sum(1 for bus in links[one] if bus == buses[other] or bus not in buses)
+            direct = sum(1 for bus in links[one] if bus is None or bus == buses[other])
             level = ask("nvmlDeviceGetTopologyCommonAncestor", handle, handles[other])
             said = LEVELS.get(level, "level {}".format(level)) if isinstance(level, int) else "not known"
             lines.append("GPU {} - GPU {}: {}".format(one, other, "NV{}".format(direct) if direct else said))
