@@ -77,7 +77,7 @@ class Terminal:
         os.waitpid(self.process, 0)
 
 
-@pytest.fixture(params=list(SHELLS))
+@pytest.fixture(params=["bash", *(pytest.param(one, marks=pytest.mark.heavy) for one in ("zsh", "fish"))])
 def terminal(request, tmp_path):
     argv, load = SHELLS[request.param]
     if shutil.which(argv[0]) is None:
@@ -103,6 +103,7 @@ def terminal(request, tmp_path):
 
 
 def test_completion_in_a_real_shell(terminal):
+    """bash is on every system of CI; zsh and fish must be installed for it, so they are tested with the heavy tests."""
     for typed, words in TYPED:
         terminal.type(f"attn-doctor {typed}\t")
         time.sleep(0.3)  # a shell that still reads the keys would take the next one for a part of the word

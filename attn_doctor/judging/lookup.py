@@ -15,7 +15,6 @@ from typing import NamedTuple
 from attn_doctor.failure_modes import ALL, patterns
 from attn_doctor.failure_modes.mode import Module
 from attn_doctor.failure_modes.page import page
-from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.reader import Log, Reader
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Goal
@@ -43,11 +42,13 @@ def search(words: str, most: int = 8) -> tuple[Module, ...]:
     log = Reader(patterns(), keeps_end=True).read(io.BytesIO(words.encode("utf-8", "replace")), "typed")
     signs = sorted(log.matches, key=lambda match: match.strength != "proof")
     signs = [m for m in signs if m.strength != "context" and m.slug in by_slug and not by_slug[m.slug].MODE.catch_all]
-    found = dict.fromkeys([*_of_a_log(log), *(match.slug for match in signs), *_by_words(words)])
+    found = dict.fromkeys([*(_of_a_log(log) if signs else ()), *(match.slug for match in signs), *_by_words(words)])
     return tuple(by_slug[slug] for slug in list(found)[:most])
 
 
 def _of_a_log(log: Log) -> list[str]:
+    from attn_doctor.judging.diagnose import diagnose  # a quarter of a second, which a search for words does not need
+
     judged = diagnose(Facts(grade="stated"), Goal.FLASH_ATTN, logs=[log]).findings
     ordered = sorted(judged, key=lambda finding: not finding.root_cause)
     return [f.slug for f in ordered if any(e.kind == "log" for e in f.evidence)]
