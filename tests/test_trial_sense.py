@@ -144,21 +144,12 @@ def test_no_finding_at_all():
 # Machines that are recorded or simulated, with the reason against a trial; None: it may show something.
 OF_MACHINES = {
     "a100-mig-without-instance": "mig: ",
-    "docker-without-gpus": "container-without-gpu: ",
-    "gtx-1080-ti-fork-driver-470": "driver-too-old: ",
     "h100-sxm-fabric-manager-down": "cuda-fabric-manager-802: ",
     "jetson-orin-cpu-torch": "torch-cpu-build: ",
-    "laptop-old-ultralytics-torch-2.6": "ultralytics 8.2.28 has no YOLO12 model",
-    "rtx-2070-nouveau": "driver-missing: ",
     "rtx-4080-driver-library-mismatch": "driver-library-mismatch: ",
     "windows-11-conda-two-openmp": "importing ultralytics fails ",
-    "wsl2-linux-driver-inside": "wsl2-driver-stub: ",
-    "a30-podman-illegal-instruction": None,
-    "b200-cu130-wheel-for-cuda-12": None,
     "docker-runtime-image-libgl": None,
     "laptop-without-matplotlib-and-a-queue-py": None,
-    "mac-m2-numpy-2": None,
-    "rtx-3060-cpu-torchvision": None,
     "rtx-3090-torch-upgraded": None,
     "rtx-5090-torch-2.5": None,  # a table says that no kernel fits: the trial shows whether this is so
     "server-without-gpu": None,
