@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed
 
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.trial_sense import senseless
 from attn_doctor.model.facts import Fault, Import, ModelFile
 from attn_doctor.model.findings import Diagnosis, Goal
+from attn_doctor.model.machine import implied_goal
 from attn_doctor.model.trials import TrialOptions
 
 AUTO = TrialOptions()
@@ -137,3 +139,26 @@ def test_a_broken_toolkit_or_flash_attn_stops_no_trial(goal):
 
 def test_no_finding_at_all():
     assert senseless(RTX_4090, Diagnosis(), AUTO) is None
+
+
+# Machines that are recorded or simulated, with the reason against a trial; None: it may show something.
+OF_MACHINES = {
+    "a100-mig-without-instance": "mig: ",
+    "h100-sxm-fabric-manager-down": "cuda-fabric-manager-802: ",
+    "jetson-orin-cpu-torch": "torch-cpu-build: ",
+    "rtx-4080-driver-library-mismatch": "driver-library-mismatch: ",
+    "windows-11-conda-two-openmp": "importing ultralytics fails ",
+    "docker-runtime-image-libgl": None,
+    "laptop-without-matplotlib-and-a-queue-py": None,
+    "rtx-3090-torch-upgraded": None,
+    "rtx-5090-torch-2.5": None,  # a table says that no kernel fits: the trial shows whether this is so
+    "server-without-gpu": None,
+}
+
+
+@pytest.mark.parametrize("name", OF_MACHINES)
+def test_whole_machines(name):
+    facts = read(next(folder for folder in MACHINES if folder.name == name))[0]
+    why, expected = judged(facts, goal=implied_goal(facts)[0]), OF_MACHINES[name]
+    assert (why is None) == (expected is None), why
+    assert expected is None or why.startswith(expected)

@@ -60,3 +60,12 @@ def test_the_bar_says_what_is_done_what_comes_and_about_how_long():
     assert "proving sdpa-math float32, then sdpa-flash" in said
     assert "about 30 s left" in said or "about 29 s left" in said
     assert "attn-doctor: still waiting (torch)\n" in said
+
+
+def test_rounds_more_than_planned_do_not_push_the_end_away():
+    bar = Bar(Console(file=io.StringIO(), force_terminal=True, width=80))
+    bar.step(Doing("round 9 of 9", "", 0.5))
+    end = bar._end
+    bar.step(Doing("round 10", "", 0.5))
+    assert bar._end == end
+    bar.stop()

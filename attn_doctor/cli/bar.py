@@ -32,6 +32,8 @@ class Bar:
     def __init__(self, console: Console) -> None:
         utf = "utf" in console.encoding.lower()
         self._began = time.monotonic()
+        self._done = 0.0
+        self._end: float | None = None  # when the trial will be over, by the clock of `_began`
         self._progress = Progress(
             SpinnerColumn("dots" if utf else "line"),
             TextColumn(
@@ -47,12 +49,12 @@ class Bar:
         self._progress.start()
 
     def step(self, doing: Doing) -> None:
-        end = None
-        if doing.done >= _ENOUGH:
+        if doing.done >= _ENOUGH and doing.done > self._done:  # a round more than planned does not change the estimate
             spent = time.monotonic() - self._began
-            end = time.monotonic() + spent * (1 - doing.done) / doing.done
+            self._end = time.monotonic() + spent * (1 - doing.done) / doing.done
+        self._done = doing.done
         then = f", then {doing.then}" if doing.then else ""
-        self._progress.update(self._task, description=printable(doing.text + then), completed=doing.done, end=end)
+        self._progress.update(self._task, description=printable(doing.text + then), completed=doing.done, end=self._end)
 
     def note(self, text: str) -> None:
         """Print what a user should know above the bar."""

@@ -26,6 +26,8 @@ from attn_doctor.report.verdict import verdict
 
 _WRITES = ("--json", "report.json")  # the file that the issue form of attn-doctor asks for
 
+_WITHOUT_TRIAL = ("--no-trial", "--static")
+
 
 def opening(report: Report) -> tuple[Block, ...]:
     """Return what is known before the trial: the machine, and every finding with its cure."""
@@ -119,8 +121,10 @@ def _next(report: Report) -> Cure:
     if roots and roots[0].severity is Severity.ERROR:
         explain = commands.quoted(("attn-doctor", "explain", roots[0].code), shell)
         return Cure(f"read about {roots[0].slug}", (Command(explain, ""),))
-    if report.trials_skipped == STOPPED:
-        return Cure("try the model", (Command(commands.quoted(report.command, shell), ""),))
+    left_out = [word for word in report.command if word in _WITHOUT_TRIAL]
+    if left_out or report.trials_skipped == STOPPED:
+        again = tuple(word for word in report.command if word not in left_out)
+        return Cure("try the model", (Command(commands.quoted(again, shell), ""),))
     backend = report.recommendation.backend
     if backend not in (None, "eager") and isinstance(report.facts.yolo.kind, str):
         model = next((row.model for row in report.trials if row.model), None) or "yolo12n.yaml"

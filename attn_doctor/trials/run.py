@@ -65,6 +65,8 @@ def run(
         supervisor = _Supervisor(plan, python, timeout, say, on_step, environ=environ, changes=given)
         supervisor.notes += note
         watching = Watching(plan.gpu, environ) if plan.gpu else None
+        if on_step:
+            on_step(Doing("starting torch", "building the model", 0.0))
         try:
             supervisor.go()
         finally:
