@@ -145,7 +145,7 @@ MISTAKES = {
     "stride": ("\nimgsz = 650\n", "attn-doctor.toml line 2: image size 650 is not a multiple of 32: use 640 or 672"),
     "backend": (
         "backend = ['sdpa',\n 'sdpa-flsh']\n",
-        "attn-doctor.toml line 1: there is no backend 'sdpa-flsh': use ",
+        "attn-doctor.toml line 1: there is no backend 'sdpa-flsh': did you mean sdpa-flash?",
     ),
     "model": ("model = 'yolo99z.yaml'\n", "attn-doctor.toml line 1: there is no model file "),
     "device": ("device = 'tpu'\n", "attn-doctor.toml line 1: there is no device 'tpu'"),
