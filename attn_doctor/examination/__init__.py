@@ -111,10 +111,10 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
     goal = options.goal or (goals.implied_by(logs) if logs else implied_goal(facts)[0])
     diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
     so_far["diagnosis"] = diagnosis
-    trials = _prove(facts, options, say)
+    trials, told = _prove(facts, options, say), logs
     if trials.attempted:
-        logs = (*logs, *_trial_errors_as_log(trials))
-        diagnosis = diagnose(facts, goal, logs=logs, trials=trials, modules=modules)
+        told = (*logs, *_trial_errors_as_log(trials))
+        diagnosis = diagnose(facts, goal, logs=told, trials=trials, modules=modules)
     imports = not (options.static or options.facts)
     seeing = look(
         facts,
@@ -130,7 +130,7 @@ def _examine(options: Options, say: Say, so_far: dict[str, Any]) -> Report:
         options.exceptions,
         facts=facts,
         goal=goal,
-        logs=logs,
+        logs=told,
         trials=tried,
     )
     return Report(
