@@ -14,7 +14,7 @@ from targets import add_metadata, add_package, site_packages, torch_of
 
 from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.board import place
-from attn_doctor.probes.cpu import cpu
+from attn_doctor.probes.cpu import _of_macos, cpu
 from attn_doctor.probes.disks import disk
 from attn_doctor.probes.gather import _recorded
 from attn_doctor.probes.root import Root
@@ -191,3 +191,23 @@ def test_the_topology_names_links_and_the_way_between_two_gpus(remote, said):
     exec((folder / "nvml.py").read_text().partition('with section("bindings")')[0], space)
     assert space["topology"](2) == [f"GPU 0 - GPU 1: {said}"]
     assert space["topology"](1) == []
+
+
+SYSCTL = """#!/bin/sh
+echo "machdep.cpu.brand_string: Apple M2"
+echo "hw.packages: 1"
+echo "hw.physicalcpu: 8"
+echo "hw.logicalcpu: 8"
+echo "hw.optional.arm.FEAT_BF16: 1"
+exit 1  # of names that it does not know
+"""
+
+
+def test_the_processor_of_a_mac(tmp_path, monkeypatch):
+    program = tmp_path / "sysctl"
+    program.write_text(SYSCTL)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = _of_macos()
+    assert (found.model, found.vendor, found.flags) == ("Apple M2", "Apple", ("bf16",))
+    assert (found.sockets, found.physical_cores, found.threads_per_core) == (1, 8, 1)

@@ -104,12 +104,22 @@ def _of_macos() -> Cpu:
         "avx512vl": "hw.optional.avx512vl",
         "bf16": "hw.optional.arm.FEAT_BF16",
     }
-    answer = child.command(["sysctl", "machdep.cpu.brand_string", *names.values()], deadline=5.0)
+    numbers = {"sockets": "hw.packages", "physical_cores": "hw.physicalcpu", "threads": "hw.logicalcpu"}
+    argv = ["sysctl", "machdep.cpu.brand_string", "machdep.cpu.vendor", *names.values(), *numbers.values()]
+    answer = child.command(argv, deadline=5.0)
     told = dict(line.split(": ", 1) for line in answer.stdout.splitlines() if ": " in line)
     if not told:
         return all_unknown(Cpu, "sysctl does not answer")
     model = told.get("machdep.cpu.brand_string") or Unknown("sysctl does not name it")
-    return _cpu(model, [flag for flag, name in names.items() if told.get(name) == "1"])
+    flags = [flag for flag, name in names.items() if told.get(name) == "1"]
+    counted = {field: int(told[name]) for field, name in numbers.items() if told.get(name, "").isdigit()}
+    threads = counted.pop("threads", 0)
+    if counted.get("physical_cores") and threads:
+        counted["threads_per_core"] = max(1, threads // counted["physical_cores"])
+    vendor = told.get("machdep.cpu.vendor") or (
+        "Apple" if str(model).startswith("Apple") else Unknown("sysctl does not name it")
+    )
+    return msgspec.structs.replace(_cpu(model, flags), vendor=vendor, flags=tuple(flags), numa=(), **counted)
 
 
 def _of_windows() -> Cpu:
