@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MOST = 20.0  # seconds for each part of the diagnosis; without the facts of the machine the output alone is judged
 _TOOL = 8.0  # seconds for one probe
+_CONTROL_C = 0xC000013A  # the exit code of a program of Windows that Ctrl-C ended: STATUS_CONTROL_C_EXIT
 _OUTPUT = "output"  # how the output is called where its lines are quoted
 
 
@@ -78,7 +79,7 @@ def _was_asked_to_end(ended: Ended) -> bool:
     }
     if ended.passed & asks or ended.signal in ended.passed | asks:
         return True
-    if ended.code in {128 + number for number in asks}:
+    if ended.code in {_CONTROL_C, *(128 + number for number in asks)}:
         return True
     return any(b"KeyboardInterrupt" in text[-2000:].rstrip().rpartition(b"\n")[2] for text in ended.printed)
 
