@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor import project_files
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write_records
-    from attn_doctor.errors import NotExamined, Refused
+    from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of
     from attn_doctor.examination.inputs import read_texts
     from attn_doctor.judging.diagnose import diagnose
@@ -69,6 +69,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.report.log_outline import of_diagnosis
 
     if arguments.follow and "-" not in arguments.log:
+        from attn_doctor.errors import Refused
+
         raise Refused("--follow copies standard input: give - in place of a file, or leave --follow out")
     check_outputs(arguments)
     try:

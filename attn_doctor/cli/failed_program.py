@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -169,4 +170,5 @@ def _show(diagnosis: Diagnosis, facts: Facts, argv: Sequence[str]) -> None:
     causes = {f.code for f in _causes(diagnosis)}
     told = [f for f in diagnosis.findings if f.code in causes or f.explained_by in causes]
     tell(f"\nattn-doctor: why {_name(argv)} failed (the lines are those of its output):\n")
-    show_blocks(problems(told, facts), sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is the program's
+        show_blocks(problems(told, facts))

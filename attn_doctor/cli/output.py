@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from attn_doctor.report.formats import FORMATS, Answer
 from attn_doctor.system.printable import printable
@@ -136,18 +136,17 @@ def write_report(report: Report, arguments: argparse.Namespace, saved: str | Non
     write(arguments, answer)
 
 
-def show_blocks(blocks: Iterable[Block], stream: TextIO | None = None) -> None:
-    """Write blocks on a stream (default: standard output), formatted for a terminal or for a file."""
+def show_blocks(blocks: Iterable[Block]) -> None:
+    """Write blocks on standard output, formatted for a terminal or for a file."""
     from rich.console import Console
 
     from attn_doctor.report.console import render
 
-    stream = stream or sys.stdout
-    console = Console(highlight=False, file=stream)
+    console = Console(highlight=False)
     if console.is_terminal:
         render(blocks, console)
         return
     console.width = 120
     with console.capture() as captured:
         render(blocks, console)
-    stream.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
