@@ -154,10 +154,33 @@ def test_a_signal_that_was_ignored_stays_ignored():
     assert done.stdout == b"True 1 set()\n", done.stderr  # 1: Python ignores SIGPIPE itself
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM", "SIGABRT"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGUSR1"])
 def test_we_die_of_the_signal_that_ended_the_program(name):
     done = run(python(f"import os, signal; os.kill(os.getpid(), signal.{name})"))
     assert (done.returncode, done.stdout, done.stderr) == (-getattr(signal, name), b"", b"")
+
+
+def test_a_crash_without_a_word_is_explained():
+    done = run(python("import os, signal; print('here', end='', flush=True); os.kill(os.getpid(), signal.SIGSEGV)"))
+    assert (done.returncode, done.stdout) == (-signal.SIGSEGV, b"here")
+    assert b"attn-doctor: why python failed" in done.stderr
+    assert b"Segmentation fault" in done.stderr
+
+
+def test_the_kernels_end_for_lack_of_memory_is_told_by_its_counter(capsys):
+    """The counter of this machine cannot be made to rise in a test, so the one of the start is given."""
+    from attn_doctor.cli.failed_program import explain
+    from attn_doctor.system import processes
+    from attn_doctor.system.relay import Ended
+
+    now = processes.oom_kills()
+    if now is None:
+        pytest.skip("this kernel has no such counter")
+    ended = Ended(None, int(signal.SIGKILL), printed=(b"epoch 1\n",))
+    explain(ended, ["yolo"], os.environ, now)
+    assert capsys.readouterr().err == ""
+    explain(ended, ["yolo"], os.environ, now - 1)
+    assert capsys.readouterr().err.startswith("attn-doctor: the kernel ended yolo with SIGKILL because memory ran out")
 
 
 def test_stopped_with_its_program_and_continued(tmp_path):

@@ -75,6 +75,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.report.log_outline import of_diagnosis
 
     if arguments.follow and "-" not in arguments.log:
+        from attn_doctor.errors import Refused
+
         raise Refused("--follow copies standard input: give - in place of a file, or leave --follow out")
     check_outputs(arguments)
     try:

@@ -13,26 +13,60 @@ if TYPE_CHECKING:
 
 _MOST = 20.0  # seconds for each part of the diagnosis; without the facts of the machine the output alone is judged
 _TOOL = 8.0  # seconds for one probe
+_CONTROL_C = 0xC000013A  # the exit code of a program of Windows that Ctrl-C ended: STATUS_CONTROL_C_EXIT
 _OUTPUT = "output"  # how the output is called where its lines are quoted
 
 
-def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+# Signals by which the system ends a program that has crashed. A shell writes a line about it, and the output has none.
+_CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
+
+
+def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_kills: int | None = None) -> None:
     """Write the cause of a failure and its cure, or one line if the cause is not known; nothing if the output shows no error.
 
     Nothing is written either if the program was asked to end: by a signal, or from the keyboard, or because nobody reads its output
-    any more. Never raises an Exception.
+    any more. `oom_kills`: how many processes the kernel had ended for lack of memory when the program started. Never raises an Exception.
     """
-    if not ended.printed or _was_asked_to_end(ended):
+    printed = _with_crash(ended)
+    if _was_asked_to_end(ended):
         return
     from attn_doctor.system import failure
     from attn_doctor.system.streams import tell
 
     try:
-        _explain(ended, argv, environ)
+        if _memory_ran_out(ended, oom_kills):
+            tell(
+                f"attn-doctor: the kernel ended {_name(argv)} with SIGKILL because memory ran out (its counter oom_kill rose): use fewer "
+                "workers, a smaller batch or cache=False; attn-doctor explain out-of-memory-host"
+            )
+        elif printed:
+            _explain(printed, argv, environ)
     except TimeoutError:
         tell(f"attn-doctor: the output of {_name(argv)} was not diagnosed within {_MOST:.0f} s")
     except Exception as error:  # noqa: BLE001 - the program has ended as it has ended, and its exit code counts
         tell(f"attn-doctor: the output could not be diagnosed: {failure.summary(error)}")
+
+
+def _with_crash(ended: Ended) -> tuple[bytes, ...]:
+    """Return the output; after a crash with the line that a shell would write, such as "Segmentation fault"."""
+    import signal
+
+    if ended.signal not in {getattr(signal, name, None) for name in _CRASHES}:
+        return ended.printed
+    text = b"".join(ended.printed[:1])
+    line = (signal.strsignal(ended.signal or 0) or "").encode()
+    return (text + (b"" if text.endswith(b"\n") or not text else b"\n") + line + b"\n", *ended.printed[1:])
+
+
+def _memory_ran_out(ended: Ended, before: int | None) -> bool:
+    import signal
+
+    if before is None or ended.signal != getattr(signal, "SIGKILL", None):
+        return False
+    from attn_doctor.system import processes
+
+    now = processes.oom_kills()
+    return now is not None and now > before
 
 
 def _was_asked_to_end(ended: Ended) -> bool:
@@ -45,12 +79,12 @@ def _was_asked_to_end(ended: Ended) -> bool:
     }
     if ended.passed & asks or ended.signal in ended.passed | asks:
         return True
-    if ended.code in {128 + number for number in asks}:
+    if ended.code in {_CONTROL_C, *(128 + number for number in asks)}:
         return True
     return any(b"KeyboardInterrupt" in text[-2000:].rstrip().rpartition(b"\n")[2] for text in ended.printed)
 
 
-def _explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str, str]) -> None:
     import io
 
     from attn_doctor.examination.inputs import log_reader
@@ -61,8 +95,8 @@ def _explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str]) -> N
     from attn_doctor.system import threads
 
     reader = log_reader()
-    names = [_OUTPUT] if len(ended.printed) == 1 else [f"{_OUTPUT} {at + 1}" for at in range(len(ended.printed))]
-    texts = list(zip(ended.printed, names, strict=True))
+    names = [_OUTPUT] if len(printed) == 1 else [f"{_OUTPUT} {at + 1}" for at in range(len(printed))]
+    texts = list(zip(printed, names, strict=True))
     logs = threads.within(_MOST, lambda: tuple(reader.read(io.BytesIO(text), name) for text, name in texts))
     goal, stated = implied_by(logs), stated_facts(logs)
 

@@ -124,6 +124,7 @@ def _explained(argv: list[str], environ: dict[str, str]) -> int:
 
     from attn_doctor.system import processes, relay
 
+    oom_kills = processes.oom_kills()
     try:
         ended = relay.run(argv, environ)
     except relay.CannotKeep:
@@ -132,7 +133,7 @@ def _explained(argv: list[str], environ: dict[str, str]) -> int:
         from attn_doctor.cli.failed_program import explain
 
         with contextlib.suppress(KeyboardInterrupt):  # the diagnosis was interrupted; the program has ended
-            explain(ended, argv, os.environ)
+            explain(ended, argv, os.environ, oom_kills)
     if ended.signal is None:
         return ended.code or 0
     from attn_doctor.system import leftovers

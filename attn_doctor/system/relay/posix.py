@@ -215,12 +215,17 @@ class _Run:
             self._go_on()
 
     def _go_on(self) -> None:
+        """Continue the program after this process was continued, in the foreground or in the background."""
+        if self._usual is not None and terminals.in_foreground(0):
+            terminals.set_modes(0, terminals.raw(self._usual))  # a shell may have changed them meanwhile
+        elif self._usual is not None:
+            self._usual = None
         self._take_terminal()
         self._resize()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._master is None:
-                os.kill(self._program, signal.SIGCONT)
-            else:
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(self._program, signal.SIGCONT)
+        if self._master is not None:
+            with contextlib.suppress(OSError):
                 os.killpg(os.tcgetpgrp(self._master), signal.SIGCONT)
 
     def _take_terminal(self) -> None:
