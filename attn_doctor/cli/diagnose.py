@@ -59,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from attn_doctor import project_files
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
-    from attn_doctor.errors import NotExamined, Refused
+    from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of
     from attn_doctor.examination.inputs import read_texts
     from attn_doctor.judging.diagnose import diagnose
