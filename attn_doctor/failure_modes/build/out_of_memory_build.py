@@ -63,7 +63,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "build-timeout-hang"),
+    explains=(building.FAILED, "build-timeout-hang", "out-of-memory-host"),
     signs=(
         Sign(
             pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>cc1plus|cc1|\w+)",

@@ -5,7 +5,9 @@ What it is
 
 How it shows
     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9830400 bytes", "not enough memory: you tried to allocate";
-    NumPy says "Unable to allocate 4.39 GiB for an array"; the DataLoader says "is killed by signal: Killed".
+    NumPy says "Unable to allocate 4.39 GiB for an array"; the DataLoader says "is killed by signal: Killed". The
+    kernel's log says "Out of memory: Killed process 4711 (python3)", Slurm "Detected 1 oom_kill event in StepId=42.0",
+    Kubernetes "OOMKilled".
 
 Why it happens
     Each worker of a DataLoader holds a copy of the program, `cache=True` keeps all images in memory, and a training on
@@ -25,9 +27,14 @@ References
     https://docs.pytorch.org/docs/stable/data.html#multi-process-data-loading
     https://docs.ultralytics.com/modes/train/#train-settings
     https://man7.org/linux/man-pages/man2/getrlimit.2.html
+    https://docs.kernel.org/admin-guide/mm/concepts.html#oom-killer
+    https://slurm.schedmd.com/sbatch.html#OPT_mem
+    https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -62,6 +69,29 @@ MODE = FailureMode(
             sample="RuntimeError: DataLoader worker (pid 4711) is killed by signal: Killed. ",
         ),
         Sign(
+            # The kernel's log names the process by at most 15 characters. A compiler is another failure mode: out-of-memory-build.
+            pattern=r"ut of memory: (?P<kernel>Kill)(?:ed)? process \d+ \((?:python[\d.]{0,6}|yolo|torchrun|accelerate|pt_\w{1,12}|ray::[^)]{1,12}|jupyter\S{0,8}|ipython)\)",
+            literal="ut of memory: Kill",
+            sample="Out of memory: Killed process 4711 (python3) total-vm:41943040kB, anon-rss:31457280kB, file-rss:0kB",
+        ),
+        Sign(
+            pattern=r"Detected \d+ oom_kill events? in (?P<slurm>StepId)=",
+            literal=" oom_kill event",
+            sample="slurmstepd: error: Detected 1 oom_kill event in StepId=4711.0. Some of the step tasks have been OOM Killed.",
+        ),
+        Sign(
+            # Slurm before 22.05
+            pattern=r"Detected \d+ oom-kill event\(s\) in (?P<slurm>[Ss]tep)",
+            literal=" oom-kill event",
+            sample="slurmstepd: error: Detected 1 oom-kill event(s) in step 4711.batch cgroup. Some of your processes may have been killed by the "
+            "cgroup out-of-memory handler.",
+        ),
+        Sign(
+            pattern=r"\b(?P<pod>OOMKilled)\b",
+            literal="OOMKilled",
+            sample="      Reason:       OOMKilled",
+        ),
+        Sign(
             pattern=r"\bbatch=(?P<batch>\d+)\b.{0,4000}?\bimgsz=\d+",
             literal="imgsz=",
             sample="engine/trainer: task=detect, mode=train, model=yolo12s.yaml, data=coco8.yaml, epochs=3, patience=100, batch=16, imgsz=640",
@@ -80,9 +110,10 @@ MODE = FailureMode(
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Hold the batch that the program was started with; None: the log does not say."""
+    """Hold the batch that the program was started with (None: the log does not say), and who has ended it."""
 
     batch: int | None
+    ended_by: Literal["slurm", "kubernetes", "kernel"] | None = None
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -93,8 +124,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     asked = size or (f"{int(count):,} bytes".replace(",", " ") if count else None)
     what = f" when it asked for {asked}" if asked else ""
     message = f"The program got no memory of the machine{what}: it is used up, or a limit allows no more. This is not the GPU's memory."
+    ended_by: Literal["slurm", "kubernetes", "kernel"] | None = (
+        "slurm"
+        if seen.group("slurm")
+        else "kubernetes"
+        if seen.group("pod")
+        else "kernel"
+        if seen.group("kernel")
+        else None
+    )
+    if ended_by == "kernel":
+        message = (
+            "The memory of the machine was used up, and the kernel ended the program. This is not the GPU's memory."
+        )
+    elif ended_by:
+        who = "job of Slurm" if ended_by == "slurm" else "container"
+        message = f"The {who} needed more memory than it was given, and was ended. This is not the GPU's memory."
     lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in proofs[:4])
-    return Hit(message=message, evidence=lines, variant=Full(batch=int(batch) if batch else None))
+    return Hit(message=message, evidence=lines, variant=Full(batch=int(batch) if batch else None, ended_by=ended_by))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -106,7 +153,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     less = commands.by_hand((), words, "the settings of the training", "none")
     made = [Fix(title="Use less memory", steps=(less,), verify=commands.check(facts))]
-    if facts.system.os != "windows":
+    ended_by = hit.variant.ended_by if isinstance(hit.variant, Full) else None
+    if ended_by == "slurm":
+        why = "64G is an example, for each node: `seff JOBID`, where the cluster has it, shows how much the job used. Put your own script in"
+        given = commands.by_hand(("sbatch", "--mem=64G", "JOB.sh"), why, "the request of the job", "none")
+        return (*made, Fix(title="Ask for more memory", steps=(given,), verify=commands.check(facts)))
+    if ended_by == "kubernetes":
+        words = "raise resources.limits.memory of the container in the pod's manifest, and start the pod again"
+        given = commands.by_hand((), words, "the manifest of the pod", "none")
+        return (*made, Fix(title="Give the container more memory", steps=(given,), verify=commands.check(facts)))
+    if facts.system.os != "windows" and ended_by is None:
         # `ulimit -v unlimited` would change the hard limit too, and only root may raise that limit.
         why = (
             "if ulimit -v shows a number: raises it as far as the hard limit allows (ulimit -H -v). Give a container or a cluster job more "
