@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import warnings
 
 import pytest
 
-# A shell starts what it puts in the background with SIGINT ignored, and every child inherits that: tests that interrupt the
+# A shell starts what it puts in the background with SIGINT and SIGQUIT ignored, and every child inherits that: tests that interrupt the
 # doctor would wait for ever. https://www.gnu.org/software/bash/manual/html_node/Signals.html
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGQUIT") and signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+# GNU readline, which pytest imports, writes the size of the terminal into the environment of this process, past os.environ. Children would
+# fold their lines at it. https://tiswww.case.edu/php/chet/readline/readline.html#index-rl_005fchange_005fenvironment
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
 
 
 @pytest.fixture(scope="module")

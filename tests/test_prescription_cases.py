@@ -303,14 +303,16 @@ def test_the_files_are_few_and_forgotten_on_demand(prescribe, cache):
 
 def test_check_says_where_they_are_kept(cache, monkeypatch):
     from attn_doctor import examination
+    from attn_doctor.examination import trying
     from attn_doctor.model.facts import Facts, Interpreter
-    from attn_doctor.model.trials import Trials
+    from attn_doctor.model.trials import TrialOptions, Trials
+    from attn_doctor.trials.plan import TrialPlan
 
     monkeypatch.setattr("attn_doctor.trials.run.run", lambda *_, **__: Trials(attempted=True))
     facts = Facts(interpreter=Interpreter(python="/no/such/python"))
 
     def notes():
-        return examination._prove(facts, examination.Options(), [].append).run.notes
+        return trying.prove(TrialPlan(options=TrialOptions()), facts, examination.Options(), [].append).run.notes
 
     assert notes() == ()
     cache.mkdir(parents=True, mode=0o700)

@@ -185,7 +185,8 @@ def test_the_kernels_end_for_lack_of_memory_is_told_by_its_counter(capsys):
 
 def test_stopped_with_its_program_and_continued(tmp_path):
     code = "import time\nfor n in range(200):\n print(n, flush=True)\n time.sleep(0.05)"
-    with subprocess.Popen(python(code), cwd=ROOT, stdout=subprocess.PIPE, start_new_session=False) as process:
+    # In a group of its own, whose parent is in another group of the session: the kernel stops no orphaned group.
+    with subprocess.Popen(python(code), cwd=ROOT, stdout=subprocess.PIPE, preexec_fn=os.setpgrp) as process:  # noqa: PLW1509
         process.stdout.readline()
         process.send_signal(signal.SIGTSTP)
         _, status = os.waitpid(process.pid, os.WUNTRACED)

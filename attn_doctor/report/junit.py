@@ -28,7 +28,7 @@ class _Case(NamedTuple):
     name: str
     state: str = ""  # "failure", "error", "skipped", or "" for a case that passed
     message: str = ""
-    kind: str = ""
+    type: str = ""
     text: str = ""
 
 
@@ -82,8 +82,8 @@ def _suite(name: str, cases: Iterable[_Case], report: Report) -> ET.Element:
         made = ET.SubElement(suite, "testcase", name=_attribute(case.name), classname=f"attn-doctor.{name}", time="0")
         if case.state:
             what = ET.SubElement(made, case.state, message=_attribute(case.message))
-            if case.kind:
-                what.set("type", case.kind)
+            if case.type:
+                what.set("type", case.type)
             if case.text and case.state != "skipped":
                 what.text = _text(case.text)
         if case.text and case.state in ("", "skipped"):

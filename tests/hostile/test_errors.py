@@ -441,6 +441,8 @@ def test_every_exception_of_ours_has_one_home():
         "NoPickle",
         "Exhausted",
         "Ended",
+        "CannotKeep",
+        "Nobody",
     }  # caught, or raised in the user's process
     standalone = {
         ("attn_doctor.exchange.layouts", "Refused"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kit import attack
+from attacked import attack
 
 pytestmark = pytest.mark.heavy
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit import attack
+from attacked import attack
 from targets import site_packages
 
 pytestmark = pytest.mark.heavy

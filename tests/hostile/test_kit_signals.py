@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from kit import attack
+from attacked import attack
 from targets import make_target, site_packages
 
 pytestmark = pytest.mark.heavy

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit import attack
+from attacked import attack
 from targets import site_packages
 
 pytestmark = pytest.mark.heavy

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from kit import attack
+from attacked import attack
 
 pytestmark = pytest.mark.heavy
 
