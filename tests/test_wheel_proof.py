@@ -298,7 +298,7 @@ class Answer:
 def web(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     answers = []
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", lambda *_, **__: answers.pop(0))
     return answers, tmp_path / "cache" / "attn-doctor" / "quarantine"
 
 

@@ -50,7 +50,7 @@ def web(tmp_path, monkeypatch):
             raise found
         return found if isinstance(found, Answer) else Answer(found)
 
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", lambda _, request, timeout: urlopen(request, timeout))
     return pages, asked
 
 
