@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 SHOW = """
 import sys, json
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from attn_doctor.examination import with_pages
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.report import decode_facts
 from attn_doctor.report import html, markdown
@@ -22,7 +23,7 @@ from attn_doctor.report.blocks import Problem
 from attn_doctor.model.findings import Goal
 from attn_doctor.system import failure
 facts = decode_facts(open(sys.argv[3], "rb").read(), "facts")
-found = diagnose(facts, Goal.TRAIN).findings[0]
+found = with_pages(diagnose(facts, Goal.TRAIN)).findings[0]
 block = Problem("x", "bad", found.code, found.slug, "error", found.message, (), (), (), found.docs)
 print(json.dumps({"docs": found.docs, "code": found.code, "slug": found.slug, "markdown": markdown.render([block]),
                   "html": html.render([block], "t"), "failure": failure.sentence(ValueError("x"))}))

@@ -119,9 +119,9 @@ def _nothing(**_: object) -> tuple[str, ...]:
 
 
 def _backends(**_: object) -> tuple[str, ...]:
-    from attn_doctor.exchange.traits import TRAITS
+    from attn_doctor.trials.backends import ALL
 
-    return tuple(TRAITS)
+    return tuple(backend.name for backend in ALL)
 
 
 def _changes(**_: object) -> tuple[str, ...]:
@@ -149,9 +149,6 @@ def _failure_modes(prefix: str, **_: object) -> dict[str, str]:
 
 def _gpus(**_: object) -> list[str]:
     """Return the compute capabilities and names of NVIDIA's GPUs that `--gpu` accepts, each as one word."""
-    from attn_doctor.knowledge.rows import GpuModel
-    from attn_doctor.knowledge.tables import load
+    from attn_doctor.judging.stated_gpu import accepted
 
-    rows = load(GpuModel)
-    names = sorted({row.name.removeprefix("NVIDIA ").removeprefix("GeForce ").replace(" ", "-") for row in rows})
-    return [*sorted({row.capability for row in rows}, key=float), *names]
+    return accepted()

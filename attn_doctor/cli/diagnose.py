@@ -60,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor import project_files
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
     from attn_doctor.errors import NotExamined
-    from attn_doctor.examination import exit_code, facts_of
+    from attn_doctor.examination import exit_code, facts_of, with_pages
     from attn_doctor.examination.inputs import read_texts
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
@@ -91,13 +91,14 @@ def execute(arguments: argparse.Namespace) -> int:
     facts = as_facts(stated, project_files.as_facts(files, base) if files else base).facts
     wished = Goal.FLASH_ATTN if project_files.asks_for_flash_attn(files) else implied_by(logs)
     diagnosis = diagnose(facts, Goal(arguments.goal) if arguments.goal else wished, logs=logs)
-    diagnosis = project_files.in_files(diagnosis, files) if files else diagnosis
+    diagnosis = with_pages(project_files.in_files(diagnosis, files) if files else diagnosis)
 
     def answer(gate: Gate) -> Answer:
+        from attn_doctor import __version__
         from attn_doctor.report.reply import reply
 
         found = msgspec.structs.replace(diagnosis, stated=() if own else evidence(stated))
-        return Answer(gate.records(found), paste=lambda: reply(*gate.typed(*said)))
+        return Answer(gate.records(found), paste=lambda: reply(*gate.typed(*said), version=__version__))
 
     said = ((diagnosis, Diagnosis), (facts, Facts), (logs, tuple[Log, ...]), (files, tuple[ProjectFile, ...]))
     write(arguments, answer)

@@ -49,6 +49,7 @@ class Screen:
     def _compared(self, report: Report) -> Report:
         if self._baseline is None:
             return report
+        from attn_doctor.judging.diagnose import diagnose
         from attn_doctor.report.baseline import against
 
-        return against(report, *self._baseline)
+        return against(report, *self._baseline, diagnose)

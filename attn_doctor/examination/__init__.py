@@ -44,7 +44,7 @@ from attn_doctor.model.report import (
 from attn_doctor.model.trials import TrialOptions, Trials, refused
 from attn_doctor.probes.choose import choose
 from attn_doctor.probes.gather import GatherRequest, gather
-from attn_doctor.system import failure, leftovers
+from attn_doctor.system import failure, leftovers, published
 from attn_doctor.trials.plan import check_model
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _examine(
     so_far["facts"] = facts
     # A log can show the goal: what its program was for.
     goal = options.goal or (goals.implied_by(logs) if logs else implied_goal(facts)[0])
-    diagnosis = diagnose(facts, goal, logs=logs, modules=modules)
+    diagnosis = with_pages(diagnose(facts, goal, logs=logs, modules=modules))
     project = _of_project(facts, goal, options)
     so_far.update(diagnosis=diagnosis, goal=goal, project=project)
     plan = planned(facts, diagnosis, options)
@@ -178,7 +178,8 @@ def _examine(
     on_judged(foreign_text.record(report(diagnosis, Trials(skipped=plan.skipped))))
     trials = prove(plan, facts, options, say, on_step)
     if trials.attempted:
-        diagnosis = diagnose(facts, goal, logs=(*logs, *_trial_errors_as_log(trials)), trials=trials, modules=modules)
+        told = (*logs, *_trial_errors_as_log(trials))
+        diagnosis = with_pages(diagnose(facts, goal, logs=told, trials=trials, modules=modules))
     return report(diagnosis, trials)
 
 
@@ -220,6 +221,14 @@ def _report(
         recommendation=recommendation or recommend(facts, diagnosis, trials),
         acceptance=accepted,
     )
+
+
+def with_pages(diagnosis: Diagnosis) -> Diagnosis:
+    """Return the diagnosis with the address of the page of each finding, if the package's metadata say where its pages are."""
+    if not published.page(""):
+        return diagnosis
+    found = tuple(msgspec.structs.replace(f, docs=published.page(f.slug)) for f in diagnosis.findings)
+    return msgspec.structs.replace(diagnosis, findings=found)
 
 
 def _of_project(facts: Facts, goal: Goal, options: Options) -> tuple[Finding, ...]:

@@ -29,7 +29,6 @@ from attn_doctor.model.findings import (
 )
 from attn_doctor.model.steps import Step, action
 from attn_doctor.model.trials import Trials
-from attn_doctor.system import published
 
 
 class _Doubt(NamedTuple):
@@ -304,7 +303,7 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
         blocks=mode.blocked if hit.blocks is None else hit.blocks,
         evidence=hit.evidence,
         fixes=_fixes(met.module, facts, hit),
-        docs=published.page(mode.slug),
+        docs="",  # examination.with_pages fills it
     )
 
 

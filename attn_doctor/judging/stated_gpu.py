@@ -36,6 +36,16 @@ def read(text: str) -> tuple[str, str]:
     )
 
 
+def accepted() -> list[str]:
+    """Return the compute capabilities and names that `read` accepts, each as one word: the names of the table without "NVIDIA GeForce"."""
+    from attn_doctor.knowledge.rows import GpuModel
+    from attn_doctor.knowledge.tables import load
+
+    rows = load(GpuModel)
+    names = sorted({row.name.removeprefix("NVIDIA ").removeprefix("GeForce ").replace(" ", "-") for row in rows})
+    return [*sorted({row.capability for row in rows}, key=float), *names]
+
+
 def elsewhere(facts: Facts, text: str) -> Facts:
     """Return the facts with this GPU in place of the machine's own; nothing else is known of the GPU's machine. Raises Refused."""
     name, capability = read(text)

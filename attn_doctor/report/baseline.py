@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from attn_doctor.errors import FINDINGS, NOT_EXAMINED, OK
 from attn_doctor.failure_modes import ALL
-from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.model.acceptance import Acceptance, Baseline, Gone
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Diagnosis, Goal
 from attn_doctor.model.report import Report
 from attn_doctor.report.comparison import compare
 
 
-def against(report: Report, baseline: Report, file: str) -> Report:
+def against(report: Report, baseline: Report, file: str, judge: Callable[[Facts, Goal], Diagnosis]) -> Report:
     """Return the report with the baseline in it, and with the exit code that follows: 1 if a new finding is at or above --fail-on.
 
     A finding is known if the baseline has one with its code that was as grave. If another version of attn-doctor wrote the baseline, its facts
-    are judged again by the rules of today: what these find there is known too, because the rules changed and not the machine.
+    are judged again by the rules of today, with `judge`: what these find there is known too, because the rules changed and not the machine.
     """
     compared = compare(baseline, report)
     before = {finding.code: finding.severity.rank for finding in baseline.findings}
@@ -28,7 +31,7 @@ def against(report: Report, baseline: Report, file: str) -> Report:
     )
     told: tuple[str, ...] = ()
     if unknown and not same_rules:
-        again = {f.code: f.severity.rank for f in diagnose(baseline.facts, report.goal).findings}
+        again = {f.code: f.severity.rank for f in judge(baseline.facts, report.goal).findings}
         told = tuple(f.code for f in report.findings if f.code in unknown and again.get(f.code, -1) >= f.severity.rank)
     new = [finding for finding in report.findings if finding.code in unknown and finding.code not in told]
     today = {module.MODE.code for module in ALL}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attn_doctor import __version__
 from attn_doctor.logs.reader import Log, without_prefix
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Diagnosis, Finding, Severity
@@ -17,8 +16,10 @@ _MOST_LINES = 8  # that prove a cause
 _LONGEST = 300  # characters of a line
 
 
-def reply(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[ProjectFile] = ()) -> list[Block]:
-    """Return the blocks of a reply. The first cause is open; further causes, other ways and notes are folded."""
+def reply(
+    diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[ProjectFile] = (), *, version: str
+) -> list[Block]:
+    """Return the blocks of a reply, signed by this version of attn-doctor. The first cause is open; further causes, other ways and notes are folded."""
     blocks = of_diagnosis(diagnosis, facts, logs, files)
     roots = {f.code: f for f in diagnosis.findings if f.root_cause and f.severity is not Severity.INFO}
     made: list[Block] = []
@@ -39,7 +40,7 @@ def reply(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequen
             folded.append(Details(f"{block.title} ({len(block.items)})", (Notes("", block.items),)))
         else:
             folded.append(block)
-    return [*made, *folded, _signature(roots.values())]
+    return [*made, *folded, _signature(roots.values(), version)]
 
 
 def _cause(problem: Problem, finding: Finding, logs: Sequence[Log]) -> list[Block]:
@@ -74,12 +75,12 @@ def _not_recognised(block: Notes) -> list[Block]:
     return [Paragraph("Errors that attn-doctor does not know:"), Listing(tuple(lines)), Paragraph(send)]
 
 
-def _signature(roots: Iterable[Finding]) -> Block:
+def _signature(roots: Iterable[Finding], version: str) -> Block:
     """Return the last line: who says this, how sure it is, and how to see the whole machine."""
     first = next(iter(roots), None)
     sure = f"; {first.code} {first.slug}, {first.certainty.value}, {first.confidence.value} confidence" if first else ""
     more = f"`attn-doctor explain {first.code}` says more about it; " if first else ""
     return Cure(
-        f"Read from the log by attn-doctor {__version__}{sure}. To see whether anything else is wrong on that machine",
+        f"Read from the log by attn-doctor {version}{sure}. To see whether anything else is wrong on that machine",
         (Command("attn-doctor check --markdown report.md", f"{more}then post report.md here"),),
     )
