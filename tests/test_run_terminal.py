@@ -274,7 +274,9 @@ def test_in_a_pipeline_only_error_output_is_a_terminal():
         "-c",
         shlex.join(
             python(
-                "import os, sys; print([os.isatty(n) for n in (0, 1, 2)]); sys.stderr.write('\\x1b[1mbar\\x1b[0m\\n')"
+                # Two programs write to the terminal: each has half a second for its line.
+                "import os, sys, time; print([os.isatty(n) for n in (0, 1, 2)], flush=True); time.sleep(0.5); "
+                "sys.stderr.write('\\x1b[1mbar\\x1b[0m\\n')"
             )
         )
         + " | cat",
