@@ -32,7 +32,7 @@ TORCHES = ("2.2.2", "2.8.0", "2.12.1", "2.15.0")
 # Compiled for torch 2.0 to 2.15, old and new C++ ABI, with and without CUDA, stable ABI and not.
 WHEELS = (
     "torchvision==0.15.2 torchvision==0.17.2 torchvision==0.21.0 torchvision==0.23.0 torchvision==0.27.1 "
-    "torchvision==0.28.0 torchvision==0.29.2 torchaudio==2.2.2 torchaudio==2.8.0 torchaudio==2.11.0 "
+    "torchvision==0.28.0 torchvision==0.29.1 torchaudio==2.2.2 torchaudio==2.8.0 torchaudio==2.11.0 "
     "xformers==0.0.25.post1 xformers==0.0.28.post3 xformers==0.0.32.post2 xformers==0.0.35 "
     "vllm-flash-attn==2.5.7 vllm-flash-attn==2.6.2 torchao==0.9.0 torchao==0.14.1 torchao==0.18.0 torchcodec==0.17.0"
 ).split()
