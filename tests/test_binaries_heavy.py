@@ -37,8 +37,11 @@ WHEELS = (
     "vllm-flash-attn==2.5.7 vllm-flash-attn==2.6.2 torchao==0.9.0 torchao==0.14.1 torchao==0.18.0 torchcodec==0.17.0"
 ).split()
 
-# torchaudio loads this library by its path before it imports the module (models/decoder/_cuda_ctc_decoder.py); here the module is loaded alone.
-LOADED_FIRST = {"torchaudio.lib.pybind11_prefixctc": "libctc_prefix_decoder.so"}
+# torchaudio loads these libraries by their paths before it imports the modules (_extension, models/decoder); here a module is loaded alone.
+LOADED_FIRST = {
+    "torchaudio.lib.pybind11_prefixctc": "libctc_prefix_decoder.so",
+    "torchaudio.lib._torchaudio": "libtorchaudio.so",
+}
 
 
 @pytest.fixture(scope="session")
