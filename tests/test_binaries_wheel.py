@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from extensions import SUFFIX, build, exports, library, linked, module, really
+from wheelhouse import PLATFORM, TAG, pack
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.model.facts import Interpreter, Unknown
@@ -22,9 +23,6 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 
 SPEC = importlib.util.find_spec("torch")
 TORCH = str(Path(SPEC.origin).parent) if SPEC and SPEC.origin else None
-TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-MACHINE = os.uname().machine
-PLATFORM = f"linux_{MACHINE}"
 INTERPRETER = Interpreter(
     python=sys.executable,
     tag=TAG,
@@ -33,19 +31,6 @@ INTERPRETER = Interpreter(
     site_packages=sysconfig.get_path("purelib"),
 )
 PLACE = Place(INTERPRETER, TORCH, tuple(p for p in sys.path if p))
-
-
-def pack(path: Path, files: dict[str, Path | bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """A wheel with these members, good enough to be installed."""
-    name, version = path.name.split("-")[:2]
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for member, content in files.items():
-            archive.writestr(member, content if isinstance(content, bytes) else content.read_bytes())
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return path
 
 
 def vendored(folder: Path) -> dict[str, Path | bytes]:

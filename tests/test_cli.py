@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,21 +11,11 @@ from pathlib import Path
 
 import pytest
 from targets import broken_torch, make_target, site_packages
+from whole_command import doctor
 
 from attn_doctor.report.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
-
-
-def doctor(*argv: str, stdin: bytes = b"", **environ: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "attn_doctor", *argv],
-        cwd=ROOT,
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, **environ},
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_system import gone
+from whole_command import gone
 
 from attn_doctor.fixes.target_paths import Cannot
 from attn_doctor.fixes.workflow import check_system

@@ -60,3 +60,11 @@ def test_the_source_archive_has_what_its_tests_read():
     included = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     for name in ("tests", "fixtures", "docs", "scripts", "benchmarks", ".ci", ".github", "*.md"):
         assert name in included
+
+
+def test_no_test_file_imports_another():
+    """What two of them need stands in a file of its own: an imported test would run twice, or take its fixtures along."""
+    files = sorted(ROOT.glob("tests/**/*.py"))
+    importing = [f.name for f in files if re.search(r"^\s*(?:from|import) test_", f.read_text(), re.MULTILINE)]
+    assert len(files) > 100
+    assert importing == []

@@ -11,10 +11,10 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from whole_command import gone
 
 from attn_doctor.system import files, locks, machine, platforms, processes, windows
 
@@ -58,18 +58,6 @@ def test_ruff_finds_a_call_of_one_platform_outside_of_its_room(place, found):
         named = {line.split(":")[1] for line in done.stdout.splitlines() if "TID251" in line}
         assert len(named) == wanted, done.stdout + done.stderr
         assert done.returncode == found
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, within ten seconds. A zombie has."""
-    for _ in range(500):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def started(argv, **options):

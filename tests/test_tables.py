@@ -6,7 +6,7 @@ import io
 
 import pytest
 from rich.console import Console
-from test_cli import doctor
+from whole_command import doctor
 
 from attn_doctor.report.blocks import Cell, Table
 from attn_doctor.report.console import render

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from extensions import SUFFIX, build, library, linked, module
-from test_binaries_wheel import PLATFORM, TAG, pack
+from wheelhouse import PLATFORM, TAG, pack
 
 from attn_doctor.model.facts import Binary, Needed, Unknown
 from attn_doctor.wheels.whole import whole

@@ -5,10 +5,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+# Of this Python on Linux
+TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+PLATFORM = f"linux_{os.uname().machine}" if hasattr(os, "uname") else ""
+
+
+def pack(path: Path, files: dict[str, Path | bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """A wheel with these members, good enough to be installed."""
+    name, version = path.name.split("-")[:2]
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for member, content in files.items():
+            archive.writestr(member, content if isinstance(content, bytes) else content.read_bytes())
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path
 
 
 def add_wheel(
