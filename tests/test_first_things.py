@@ -6,7 +6,9 @@ Every test runs a real process; those that look at a terminal's screen run it on
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from little_yolo import put, yolo_target
 from targets import make_target
 from terminal import on_a_terminal
-from test_cli import doctor
+from whole_command import doctor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal needs POSIX")
 
@@ -213,3 +215,27 @@ def test_every_command_with_a_screen_has_both(argv):
     everything = doctor(*argv, "-v", stdin=log)
     assert little.returncode == everything.returncode == usual.returncode
     assert 0 < len(little.stdout) <= len(usual.stdout) <= len(everything.stdout)
+
+
+def test_the_command_to_train_starts_the_yolo_of_the_target(tmp_path):
+    python = yolo_target(tmp_path / "env")
+    folder = python.parent
+    program = folder / "yolo"
+    (tmp_path / "other").mkdir()
+    for place in (program, tmp_path / "other" / "yolo"):
+        place.write_text("#!/bin/sh\necho trained\n")
+        place.chmod(0o755)
+
+    def said(path: str) -> tuple[str, str]:
+        report = tmp_path / "r.json"
+        done = doctor("check", "--target", str(python), "--no-trial", "--json", str(report), PATH=path, COLUMNS="600")
+        told = next(line for line in done.stdout.splitlines() if "Train with it" in line)
+        return json.loads(report.read_text())["facts"]["yolo"]["program"], told
+
+    usual = os.environ["PATH"]
+    for path, starts in ((f"{tmp_path / 'other'}:{usual}", str(program)), (f"{folder}:{usual}", "yolo")):
+        known, told = said(path)
+        assert f" -- {starts} detect train" in told
+        assert known.endswith(starts.removeprefix(str(tmp_path)))
+    command = shlex.split(said(f"{tmp_path / 'other'}:{usual}")[1].partition("-- ")[2])[0]
+    assert subprocess.run([command], capture_output=True, check=True).stdout == b"trained\n"

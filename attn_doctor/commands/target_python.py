@@ -92,6 +92,11 @@ def starting(facts: Facts) -> Argv:
     return (python(facts),)
 
 
+def yolo(facts: Facts) -> str:
+    """Return what starts the target's own `yolo`: another environment's, or none, may be on PATH."""
+    return facts.yolo.program if isinstance(facts.yolo.program, str) else "yolo"
+
+
 def examining(facts: Facts) -> Argv:
     """Return the command that examines the target. If its path is not known, `poetry run` or `conda run` starts attn-doctor in it."""
     words, own = starting(facts), ("attn-doctor", "check")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from attn_doctor import commands
 from attn_doctor.failure_modes import UnknownName, find
 from attn_doctor.failure_modes.areas import IMPORTING, INSTALL, MODEL_CODE, area_of
 from attn_doctor.knowledge.flash_attention import latest
@@ -187,7 +188,8 @@ def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
     """Describe how to make the installed YOLO use a backend."""
     known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
     if backend and BY_NAME[backend].exchanged and known_kind:
-        yield f"Train with it: attn-doctor run --attention {backend} -- yolo detect train ... (in Python: attn_doctor.attention)"
+        yolo = commands.quoted((commands.yolo(facts),), commands.shell_of(facts))
+        yield f"Train with it: attn-doctor run --attention {backend} -- {yolo} detect train ... (in Python: attn_doctor.attention)"
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:

@@ -184,6 +184,9 @@ class Yolo(Record, frozen=True, kw_only=True):
     kind: YoloKind | Unknown | None = UNRECORDED
     location: Text = UNRECORDED
     checkout: Flag = UNRECORDED  # a git checkout
+    program: Text = (
+        UNRECORDED  # what starts it: "yolo" if PATH leads to the target's own, else its path; None: it has none
+    )
     attention: Text = UNRECORDED  # class name, "AAttn"
     calls: tuple[AttentionCall, ...] | Unknown = UNRECORDED
     layout: YoloLayout | Unknown | None = UNRECORDED

@@ -223,7 +223,7 @@ def _target(
     request: GatherRequest, answer: Answer, isolated: tuple[Module, ...] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
     """Return the sections that come from the target's own files."""
-    from attn_doctor.probes import extensions, flash_attention, interpreter, packages, yolo
+    from attn_doctor.probes import extensions, flash_attention, interpreter, packages
 
     raw, modules = answer.distributions, answer.modules
     installed: Section[Packages] = (
@@ -274,10 +274,19 @@ def _target(
         "flash_attention": runner.run(
             "flash-attention", FlashAttention, lambda: flash_attention.flash_attention(distributions, answer)
         ),
-        "yolo": runner.run("yolo", Yolo, lambda: yolo.yolo(Path(ultralytics).parent if ultralytics else None))
+        "yolo": runner.run("yolo", Yolo, lambda: _yolo(request, Path(ultralytics).parent if ultralytics else None))
         if ultralytics or not _behind_a_hook("ultralytics", answer)
         else (all_unknown(Yolo, "an import hook finds it, and --static runs none"), {}),
     }
+
+
+def _yolo(request: GatherRequest, location: Path | None) -> Section[Yolo]:
+    from attn_doctor.probes import yolo
+    from attn_doctor.probes.root import Root
+
+    record, sources = yolo.yolo(location)
+    started = yolo.program(Root(request.root), request.choice.python, request.environ.get("PATH", ""))
+    return msgspec.structs.replace(record, program=None if location is None else started), sources
 
 
 def _unknown_settings(why: str) -> dict[str, Any]:

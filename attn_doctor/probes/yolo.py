@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from attn_doctor.model.facts import AttentionCall, Unknown, Yolo, YoloLayout, all_unknown
+from attn_doctor.probes.root import Root
 from attn_doctor.system import files
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
@@ -63,6 +64,13 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
         flash_error=Unknown("not imported") if fork else None,
     )
     return record, source
+
+
+def program(root: Root, python: str, search: str) -> str | None:
+    """Return what a user types for the `yolo` beside an interpreter: its name if PATH (`search`) leads to it, else its path; None: there is none."""
+    own = root.program("yolo", str(Path(python).parent))
+    first = root.program("yolo", search)
+    return "yolo" if own is not None and first is not None and root.resolve(first) == root.resolve(own) else own
 
 
 def _version(path: Path) -> str | Unknown:

@@ -31,7 +31,7 @@ def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, facts: Facts, 
         blocks.append(Notes("Not measured", tuple(f"{f.change}: {f.why}" for f in tuning.failed)))
     for found in (tuning.training, tuning.predicting):
         if found:
-            blocks += _answer(found, loader if found.what == TRAINING else None, file)
+            blocks += _answer(found, loader if found.what == TRAINING else None, file, facts)
     if tuning.predicting:
         blocks += _runtime_answer(tuning.predicting, tuning.runtimes, facts)
     return blocks
@@ -79,7 +79,7 @@ def _runtime_answer(found: Pass, rows: Sequence[RuntimeRow], facts: Facts) -> li
     best = next((row for row in rows if row.advised and row.format), None)
     if best and best.format and best.gain:
         text = f"Predict with {best.name}, if an exported file will do: {best.gain.ratio:.2f} times as fast as torch as shipped."
-        lines = runtime_lines(found, best.format)
+        lines = runtime_lines(found, best.format, program=commands.yolo(facts))
         blocks.append(Verdict(text, "good"))
         why = ("once for these weights and this image size", "put your data in")
         made = tuple(Command(shlex.join(argv), note) for argv, note in zip(lines, why, strict=True))
@@ -213,12 +213,13 @@ def _steps(found: Pass) -> list[str]:
     return shown
 
 
-def _answer(found: Pass, loader: LoaderSettings | None, file: str | None) -> list[Block]:
+def _answer(found: Pass, loader: LoaderSettings | None, file: str | None, facts: Facts) -> list[Block]:
     row = found.chosen
     what = "Train" if found.what == TRAINING else "Predict"
     if row is None:
         return [Verdict(f"{what}: nothing is advised, because no combination was right.", "warn")]
-    command = Command(shlex.join(line(found, loader, file=file)), "put your data in")
+    argv = line(found, loader, file=file, program=commands.yolo(facts))
+    command = Command(shlex.join(argv), "put your data in")
     blocks: list[Block] = []
     if not row.changes:
         blocks.append(Verdict(f"{what} as shipped: no combination that was tried is faster beyond doubt.", "good"))

@@ -60,8 +60,13 @@ def needs_run(found: Pass | None) -> bool:
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
-def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None = None) -> list[str]:
-    """Return the command, as an argv, that trains or predicts with the settings that were found. `file`: the prescription file; None: the file in its usual place."""
+def line(
+    found: Pass, loader: LoaderSettings | None = None, *, file: str | None = None, program: str = "yolo"
+) -> list[str]:
+    """Return the command, as an argv, that trains or predicts with the settings that were found.
+
+    `file`: the prescription file; None: the file in its usual place. `program`: what starts ultralytics in the target.
+    """
     device = found.device
     device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
     chosen = changes(found)
@@ -72,21 +77,21 @@ def line(found: Pass, loader: LoaderSettings | None = None, *, file: str | None 
         if what == "train"
         else [*own, "source=YOUR.jpg"]
     )
-    yolo = ["yolo", what, f"model={found.model}", f"imgsz={found.imgsz}", f"device={device}", *end]
+    yolo = [program, what, f"model={found.model}", f"imgsz={found.imgsz}", f"device={device}", *end]
     if not needs_run(found):
         return yolo
     how = ["--prescription", file] if file else ["--prescribed"]
     return ["attn-doctor", "run", *how, "--", *yolo]
 
 
-def runtime_lines(found: Pass, name: str) -> list[list[str]]:
+def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list[str]]:
     """Return the commands that export the weights to a format and predict with the result. A model description (.yaml) has no weights: YOUR.pt stands for them."""
     weights = found.model if found.model.endswith(".pt") else "YOUR.pt"
     device = "0" if found.device.startswith("cuda") else found.device
     size = f"imgsz={found.imgsz}"
     return [
-        ["yolo", "export", f"model={weights}", f"format={name}", size, f"device={device}"],
-        ["yolo", "predict", f"model={exported_name(weights, name)}", size, "source=YOUR.jpg"],
+        [program, "export", f"model={weights}", f"format={name}", size, f"device={device}"],
+        [program, "predict", f"model={exported_name(weights, name)}", size, "source=YOUR.jpg"],
     ]
 
 
