@@ -122,3 +122,39 @@ def test_the_environment_that_is_examined_is_the_one_of_the_options(tmp_path):
     variables = {variable.name: variable.value for variable in facts.environment}
     assert variables == {"PYTHONPATH": str(tmp_path / "beside"), "MAX_JOBS": "7"}
     assert facts.interpreter.differs_isolated == (f"einops: {tmp_path / 'beside' / 'einops.py'}",)
+
+
+WANTS_A_GPU = {
+    "ValueError: Invalid CUDA 'device=0' requested. Use 'device=cpu' or pass valid CUDA device(s) if available, i.e. 'device=0' or "
+    "'device=0,1,2,3' for Multi-GPU.\n\ntorch.cuda.is_available(): False\ntorch.cuda.device_count(): 0\n"
+    "os.environ['CUDA_VISIBLE_DEVICES']: None": ("torch-sees-no-gpu", "device 0"),
+    "AssertionError: Torch not compiled with CUDA enabled": ("torch-cpu-build", "CUDA"),
+    "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU": (
+        "driver-missing",
+        "CUDA",
+    ),
+    "RuntimeError: No CUDA GPUs are available": ("driver-missing", "CUDA"),
+    "RuntimeError: CUDA error: no CUDA-capable device is detected": ("driver-missing", "CUDA"),
+}
+
+
+@pytest.mark.parametrize("line", WANTS_A_GPU, ids=lambda line: line[:40])
+@pytest.mark.parametrize("machine", ["laptop-without-gpu", "server-without-gpu"])
+def test_a_program_that_wants_a_gpu_on_a_machine_that_was_seen_to_have_none(line, machine, tmp_path):
+    """The machine says why: no driver and no build of torch is named as a cure, and no command that is not there."""
+    slug, asked = WANTS_A_GPU[line]
+    (tmp_path / "run.log").write_text(line + "\n")
+    facts = ROOT / "fixtures" / "machines" / machine / "facts.json"
+    done = doctor("diagnose", str(tmp_path / "run.log"), "--goal", "train", "--facts", str(facts), "--json", "-")
+    found = next(f for f in json.loads(done.stdout)["findings"] if f["root_cause"])
+    assert (done.returncode, found["slug"], found["confidence"]) == (1, slug, "high")
+    assert found["message"] == f"The program asked for {asked}, and this machine has no GPU that torch can use."
+    assert [fix["title"] for fix in found["fixes"]] == ["Compute on the CPU, or run the program where there is a GPU"]
+    assert ("XPU" in done.stdout) == (machine == "laptop-without-gpu")  # its graphics are of Intel
+
+
+def test_on_a_machine_with_a_gpu_the_same_lines_are_judged_as_before(tmp_path):
+    (tmp_path / "run.log").write_text("AssertionError: Torch not compiled with CUDA enabled\n")
+    facts = ROOT / "fixtures" / "machines" / "rtx-4090-healthy-cu132" / "facts.json"
+    done = doctor("diagnose", str(tmp_path / "run.log"), "--goal", "train", "--facts", str(facts), "--json", "-")
+    assert "no GPU that torch can use" not in done.stdout

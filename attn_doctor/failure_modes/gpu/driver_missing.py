@@ -35,7 +35,7 @@ from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import building, cuda_start, rocm_steps, torch_facts, torch_steps
+from attn_doctor.failure_modes.shared import building, cuda_start, rocm_steps, torch_facts, torch_steps, without_gpu
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -264,6 +264,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
+    if without_gpu.absent(facts) and (proofs or none_seen):
+        return without_gpu.hit(facts, "CUDA", seen.matches)
     message = (
         "No NVIDIA driver works: the driver is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen
@@ -287,6 +289,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return rocm_steps.hip_sdk(facts)
     if isinstance(hit.variant, OfAmd):
         return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
+    if isinstance(hit.variant, without_gpu.Absent):
+        return without_gpu.fixes(facts)
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
         return (session,)

@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared import (
     torch_facts,
     torch_install,
     torch_steps,
+    without_gpu,
 )
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
 from attn_doctor.knowledge import torch_choice
@@ -261,6 +262,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Elsewhere(device=other),
             confidence=Confidence.MEDIUM,
         )
+    if without_gpu.absent(facts) and (proven or wanted) and not homeless:
+        return without_gpu.hit(facts, "CUDA", [m for m in seen.matches if m.strength == "proof"])
     library = seen.group("library")
     return Hit(
         message=f"The installed torch{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
@@ -290,6 +293,8 @@ def _nvcc_on_path(facts: Facts) -> str | None:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "darwin":
         return (_of_a_mac(facts),)
+    if isinstance(hit.variant, without_gpu.Absent):
+        return without_gpu.fixes(facts)
     if isinstance(hit.variant, Elsewhere):
         return other_devices.fixes(facts, hit.variant.device)
     newest = _newest(facts)

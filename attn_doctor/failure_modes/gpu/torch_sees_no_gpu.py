@@ -39,7 +39,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, cuda_start, other_devices, torch_facts, torch_steps
+from attn_doctor.failure_modes.shared import building, cuda_start, other_devices, torch_facts, torch_steps, without_gpu
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -206,7 +206,7 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: on a machine that is examined, another failure mode finds the cause.
+# There is no `detect`: on a machine that is examined and has a GPU, another failure mode finds the cause.
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
@@ -247,6 +247,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Unseen(fits="nothing", amd=True),
             confidence=Confidence.LOW,
         )
+    if proofs and without_gpu.absent(facts):
+        return without_gpu.hit(facts, f"device {device}" if device else "a GPU", proofs)
     fits = _fits(facts)
     begin = f"Device {device} was asked for, and torch" if device else "torch"
     torch = f"torch {facts.torch.version}" if isinstance(facts.torch.version, str) else "The installed torch"
@@ -297,6 +299,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     fits = hit.variant.fits if isinstance(hit.variant, Unseen) else "nothing"
     if isinstance(hit.variant, Unseen) and hit.variant.amd and not amd_gpus(facts):
         return other_devices.on_amd(facts)
+    if isinstance(hit.variant, without_gpu.Absent):
+        return without_gpu.fixes(facts)
     verify = commands.check(facts)
     ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
     if amd_gpus(facts):
