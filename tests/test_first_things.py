@@ -239,3 +239,11 @@ def test_the_command_to_train_starts_the_yolo_of_the_target(tmp_path):
         assert known.endswith(starts.removeprefix(str(tmp_path)))
     command = shlex.split(said(f"{tmp_path / 'other'}:{usual}")[1].partition("-- ")[2])[0]
     assert subprocess.run([command], capture_output=True, check=True).stdout == b"trained\n"
+
+
+@pytest.mark.parametrize("options", [["--no-trial"], []])
+def test_on_a_machine_that_is_elsewhere_nothing_is_to_be_tried_from_here(options):
+    facts = Path(__file__).parents[1] / "fixtures" / "machines" / "wsl2-rtx-4060-laptop" / "facts.json"
+    said = doctor("check", "--facts", str(facts), *options).stdout
+    assert "try the model" not in said
+    assert "do: train with sdpa-flash" in said

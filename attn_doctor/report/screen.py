@@ -27,6 +27,7 @@ from attn_doctor.report.verdict import verdict
 _WRITES = ("--json", "report.json")  # the file that the issue form of attn-doctor asks for
 
 _WITHOUT_TRIAL = ("--no-trial", "--static")
+_ELSEWHERE = ("--facts", "--gpu")  # the machine is not this one: nothing can be run on it from here
 
 
 def opening(report: Report) -> tuple[Block, ...]:
@@ -122,7 +123,8 @@ def _next(report: Report) -> Cure:
         explain = commands.quoted(("attn-doctor", "explain", roots[0].code), shell)
         return Cure(f"read about {roots[0].slug}", (Command(explain, ""),))
     left_out = [word for word in report.command if word in _WITHOUT_TRIAL]
-    if left_out or report.trials_skipped == STOPPED:
+    elsewhere = any(word.partition("=")[0] in _ELSEWHERE for word in report.command)
+    if (left_out and not elsewhere) or report.trials_skipped == STOPPED:
         again = tuple(word for word in report.command if word not in left_out)
         return Cure("try the model", (Command(commands.quoted(again, shell), ""),))
     backend = report.recommendation.backend
