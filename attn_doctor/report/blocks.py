@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from attn_doctor.model import foreign_text
@@ -141,9 +141,9 @@ def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
         elif isinstance(made, Listing):
             made = Listing(tuple(line for text in made.lines for line in text.splitlines() or [""]))
         elif isinstance(made, Details):
-            yield Details(printable(foreign_text.text(one_line(made.title))), tuple(neutral(made.blocks)), made.open)
+            yield Details(_plain(one_line(made.title)), tuple(neutral(made.blocks)), made.open)
             continue
-        yield _plain(made)
+        yield each_text(made, _plain)
 
 
 def _is_our_page(address: str) -> bool:
@@ -157,11 +157,16 @@ def _on_one_line(cure: Cure) -> Cure:
     return cure._replace(title=one_line(cure.title), commands=commands)
 
 
-def _plain(value: T) -> T:
+def each_text(value: T, clean: Callable[[str], str]) -> T:
+    """Return a block, a picture or a part of one with every text in it cleaned."""
     made: Any = value
     if isinstance(value, str):
-        made = printable(foreign_text.text(value))
+        made = clean(value)
     elif isinstance(value, tuple):
-        parts = [_plain(item) for item in value]
+        parts = [each_text(item, clean) for item in value]
         made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return made  # type: ignore[no-any-return]
+
+
+def _plain(text: str) -> str:
+    return printable(foreign_text.text(text))

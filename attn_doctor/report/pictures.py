@@ -6,10 +6,10 @@ The terminal and Markdown have no pictures: the numbers stand in the tables of t
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from attn_doctor.model import foreign_text
-from attn_doctor.report.blocks import Tone
+from attn_doctor.report.blocks import Tone, each_text
 from attn_doctor.system.printable import one_line
 
 # "broken": an error was found here · "stopped": it does not work, and the cause is another link or no error
@@ -115,8 +115,6 @@ class Curves(NamedTuple):
 
 Picture = Chain | Bars | Curves
 
-T = TypeVar("T")
-
 
 def power_of_ten(power: int) -> str:
     """Return 10 to a power as text, with raised digits."""
@@ -126,14 +124,4 @@ def power_of_ten(power: int) -> str:
 
 def neutral(picture: Picture) -> Picture:
     """Return a picture in which every text is on one line and cannot act: names of GPUs and models are foreign text."""
-    return _neutral(picture)
-
-
-def _neutral(value: T) -> T:
-    made: Any = value
-    if isinstance(value, str):
-        made = one_line(foreign_text.text(value))
-    elif isinstance(value, tuple):
-        parts = [_neutral(item) for item in value]
-        made = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return made  # type: ignore[no-any-return]
+    return each_text(picture, lambda text: one_line(foreign_text.text(text)))

@@ -356,8 +356,7 @@ def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
 
 def _on_the_cpu(facts: Facts) -> Fix:
     words = (
-        'without an NVIDIA GPU: tell the program to use the CPU (device=cpu, --device cpu; torch.load with map_location="cpu"; a WebUI: '
-        "--skip-torch-cuda-test --precision full --no-half); it is many times slower"
+        f"without an NVIDIA GPU: tell the program to use the CPU ({without_gpu.ON_THE_CPU}); it is many times slower"
     )
     step = commands.by_hand((), words, "the settings of the program", "none")
     return Fix(title="Without an NVIDIA GPU: compute on the CPU", steps=(step,), verify=commands.check(facts))

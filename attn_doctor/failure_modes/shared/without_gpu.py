@@ -13,6 +13,9 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, fact
 from attn_doctor.model.machine import nvidia_present, only_intel
 
+# How programs are told to compute on the CPU.
+ON_THE_CPU = 'device=cpu, --device cpu; torch.load with map_location="cpu"; a WebUI: --skip-torch-cuda-test --precision full --no-half'
+
 
 class Absent(Variant, frozen=True, kw_only=True):
     """Say that the machine has no GPU that torch can use."""
@@ -37,10 +40,7 @@ def hit(facts: Facts, asked: str, proofs: Sequence[Match], explains: tuple[str, 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes: compute on the CPU, or where there is a GPU."""
-    words = (
-        'tell the program to use the CPU (device=cpu, --device cpu; torch.load with map_location="cpu"; a WebUI: --skip-torch-cuda-test '
-        "--precision full --no-half): it is many times slower, and some programs refuse it"
-    )
+    words = f"tell the program to use the CPU ({ON_THE_CPU}): it is many times slower, and some programs refuse it"
     if only_intel(facts):
         words += (
             ". An Intel Arc, or the graphics of a Core Ultra, computes with PyTorch's build for Intel GPUs (XPU) if the program supports "
