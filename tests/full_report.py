@@ -102,6 +102,7 @@ def facts() -> Facts:
             threads_per_core=2,
             caches=("L1d 32K", "L3 262144K"),
             numa=("node 0: 0-63",),
+            vulnerabilities=("meltdown: Not affected", "spectre_v2: Mitigation; Retpolines"),
             flags=("sse4_2", "avx", "avx2", "fma"),
         ),
         environment=(
@@ -175,6 +176,7 @@ def facts() -> Facts:
             location=f"{SITE}/torch",
             cuda="12.4",
             hip=None,
+            rocm="7.2.1",
             cxx11_abi=False,
             archs=("sm_80", "sm_90"),
             cudnn="90501",

@@ -45,12 +45,15 @@ def test_sockets_cores_caches_and_numa_nodes_of_a_processor(tmp_path):
         "/sys/devices/system/node/node0/cpulist": "0-3\n",
         "/sys/devices/system/node/node10/cpulist": "\n",
         "/sys/devices/system/node/node1/cpulist": "4-7\n",
+        "/sys/devices/system/cpu/vulnerabilities/spectre_v2": "Mitigation; Retpolines\n",
+        "/sys/devices/system/cpu/vulnerabilities/meltdown": "Not affected\n",
     }  # fmt: skip
     found = cpu(tree(tmp_path, files))[0]
     assert (found.vendor, found.family) == ("GenuineIntel", "6, 143, 8")
     assert (found.sockets, found.physical_cores, found.threads_per_core) == (2, 4, 2)
     assert found.caches == ("L1d 48K", "L1i 32K", "L3 36608K")
     assert found.numa == ("node 0: 0-3", "node 1: 4-7", "node 10: no CPU")
+    assert found.vulnerabilities == ("meltdown: Not affected", "spectre_v2: Mitigation; Retpolines")
     assert found.flags == ("fpu", "avx2", "amx_tile")
 
 

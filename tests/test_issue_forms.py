@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import full_report
+import msgspec
 import pytest
 
 from attn_doctor.model.facts import Facts, Fault, Import, Torch
@@ -56,6 +57,7 @@ FIELDS = [
     ("pytorch", "CPU: threads, cores, sockets", "Thread(s) per core: 2", FIRST),
     ("pytorch", "CPU: caches", "L1d 32K, L3 262144K", FIRST),
     ("pytorch", "CPU: NUMA", "node 0: 0-63", FIRST),
+    ("pytorch", "CPU: vulnerabilities", "spectre_v2: Mitigation; Retpolines", FIRST),
     ("pytorch", "CPU: flags", "Flags: sse4_2 avx avx2 fma", FIRST),
     ("pytorch", "relevant libraries: numpy", "[pip3] numpy==2.1.3", FIRST),
     ("pytorch", "relevant libraries: torchvision", "[pip3] torchvision==0.21.0", FIRST),
@@ -154,8 +156,11 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def page(form: str) -> str:
+def page(form: str, torch: str = "") -> str:
     report = full_report.report()
+    if torch:
+        facts = msgspec.structs.replace(report.facts, torch=msgspec.structs.replace(report.facts.torch, version=torch))
+        report = msgspec.structs.replace(report, facts=facts)
     arranged = for_an_issue(outline(report))
     return markdown.render(filled(FORMS[form], report, arranged) if form else [*arranged, *folded(report)])
 
@@ -184,10 +189,28 @@ def test_the_labels_of_pytorch_are_those_that_its_own_program_prints_in_its_orde
     assert template is not None
     labels = re.findall(r"^([A-Za-z_ ]+):", template[1], re.MULTILINE)
     assert len(labels) > 15
-    versions = PAGES["pytorch"].partition("## Versions")[2]
+    installed = re.search(r"__version__ = '(.+?)'", source_of("torch", "version.py"))
+    assert installed is not None
+    versions = page("pytorch", installed[1]).partition("## Versions")[2]
     places = [versions.find(f"\n{label}:") for label in labels]
     assert -1 not in places, labels[places.index(-1)]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("torch", "lines"),
+    [
+        ("2.14.1+rocm7.1", ["ROCM used to build PyTorch: N/A"]),
+        ("2.15.0+rocm7.2", ["ROCm SDK used to build PyTorch: 7.2.1", "HIP used to build PyTorch: N/A"]),
+    ],
+)
+def test_the_lines_of_rocm_have_the_labels_of_that_torch(torch, lines):
+    said = page("pytorch", torch).splitlines()
+    assert [
+        line
+        for line in said
+        if line.endswith(tuple(lines)) or "ROCM used" in line or "HIP used" in line or "ROCm SDK" in line
+    ] == lines
 
 
 def test_the_labels_of_ultralytics_are_those_that_its_own_program_prints_in_its_order():

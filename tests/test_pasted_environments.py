@@ -214,3 +214,14 @@ def test_an_ill_one_ends_with_1_and_its_lines(tmp_path, capsys):
     first = json.loads(capsys.readouterr().out)["findings"][0]
     assert first["slug"] == "driver-too-old"
     assert [e["line"] for e in first["evidence"]] == [15, 19]  # collect_env names torch twice: the last one counts
+
+
+def test_collect_env_of_torch_2_15_names_hip_in_a_line_of_its_own():
+    """A GPU of AMD, and a torch whose version does not tell its build: only the new line does."""
+    text = (
+        "Collecting environment information...\nPyTorch version: 2.15.0\nIs debug build: False\nCUDA used to build PyTorch: N/A\n"
+        "ROCm SDK used to build PyTorch: 7.2.1\nHIP used to build PyTorch: 7.2.53211\n\nOS: Ubuntu 24.04.1 LTS (x86_64)\n"
+        "Python platform: Linux-6.8.0-60-generic-x86_64-with-glibc2.39\n"
+    )
+    log = READER.read(checked(io.BytesIO(text.encode()), "env.txt"), "env.txt")
+    assert str(facts_of_logs([log]).torch.hip).startswith("7.2")

@@ -129,7 +129,8 @@ class Torch(Record, frozen=True, kw_only=True):
     location: Text = UNRECORDED
     shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is not torch; None: it is torch
     cuda: Text = UNRECORDED  # torch.version.cuda
-    hip: Text = UNRECORDED
+    hip: Text = UNRECORDED  # torch.version.hip
+    rocm: Text = UNRECORDED  # torch.version.rocm, the ROCm SDK that it was built with; None before torch 2.15
     cxx11_abi: Flag = UNRECORDED
     archs: tuple[str, ...] | Unknown = UNRECORDED  # "sm_80", "compute_90"
     cudnn: Text = UNRECORDED

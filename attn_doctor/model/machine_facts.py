@@ -76,6 +76,7 @@ class Cpu(Record, frozen=True, kw_only=True):
     threads_per_core: Number = UNRECORDED
     caches: tuple[str, ...] | Unknown = UNRECORDED  # of one core: "L1d 48 KiB"
     numa: tuple[str, ...] | Unknown = UNRECORDED  # "node 0: 0-31"
+    vulnerabilities: tuple[str, ...] | Unknown = UNRECORDED  # as lscpu lists them: "meltdown: Not affected"
     flags: tuple[str, ...] | Unknown = UNRECORDED  # instruction sets and features, as /proc/cpuinfo names them
 
 

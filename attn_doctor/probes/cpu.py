@@ -36,7 +36,7 @@ def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str
     board = tree.text("/sys/firmware/devicetree/base/model")
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     model: Text = named[1].strip() if named else board or Unknown("/proc/cpuinfo does not name the processor")
-    more = {**_cores(text), "caches": _caches(tree), "numa": _numa(tree)}
+    more = {**_cores(text), "caches": _caches(tree), "numa": _numa(tree), "vulnerabilities": _vulnerabilities(tree)}
     sources = {"": "/proc/cpuinfo", "caches": "/sys/devices/system/cpu", "numa": "/sys/devices/system/node"}
     if flags is None:
         return all_unknown(Cpu, "/proc/cpuinfo lists no features", model=model, **more), sources
@@ -82,6 +82,13 @@ def _numa(tree: Root) -> tuple[str, ...] | Unknown:
     numbers = sorted(int(name[4:]) for name in tree.entries(base) if re.fullmatch(r"node\d+", name))
     nodes = [(n, tree.text(f"{base}/node{n}/cpulist")) for n in numbers]
     return tuple(f"node {n}: {cpus or 'no CPU'}" for n, cpus in nodes) or Unknown("/sys does not list NUMA nodes")
+
+
+def _vulnerabilities(tree: Root) -> tuple[str, ...] | Unknown:
+    """Return what the kernel does about the processor's own faults, as lscpu: "meltdown: Mitigation; PTI". It costs time in every system call."""
+    base = "/sys/devices/system/cpu/vulnerabilities"
+    found = [(name, tree.text(f"{base}/{name}")) for name in sorted(tree.entries(base))]
+    return tuple(f"{name}: {said.strip()}" for name, said in found if said) or Unknown("/sys does not list them")
 
 
 def _cpu(model: Text, flags: Collection[str]) -> Cpu:

@@ -30,6 +30,7 @@ NOT_INSTALLED: dict[str, Any] = {
     "shim": None,
     "cuda": None,
     "hip": None,
+    "rocm": None,
     "cxx11_abi": None,
     "archs": (),
     "cudnn": None,
@@ -79,6 +80,7 @@ def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
         shim=None,
         cuda=values.get("cuda", Unknown("torch/version.py names no CUDA version")),
         hip=values.get("hip"),
+        rocm=values.get("rocm"),
         header_cxx=_header_standard(folder),
         bundled=_bundled(folder),
         **torch_static(str(folder)),
@@ -144,7 +146,18 @@ def from_import(static: Torch, outcome: Outcome) -> Torch:
         blank = all_unknown(Torch, why)
         kept = {
             n: getattr(static, n)
-            for n in ("version", "location", "shim", "cuda", "hip", "header_cxx", "archs", "cxx11_abi", "bundled")
+            for n in (
+                "version",
+                "location",
+                "shim",
+                "cuda",
+                "hip",
+                "rocm",
+                "header_cxx",
+                "archs",
+                "cxx11_abi",
+                "bundled",
+            )
         }
         return msgspec.structs.replace(blank, **kept, importable=False, fault=fault, chatter=_tail(outcome.chatter))
     if "version" not in observed:

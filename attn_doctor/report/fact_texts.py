@@ -103,6 +103,7 @@ def processor(facts: Facts) -> list[tuple[str, str]]:
         ("Socket(s)", said(cpu.sockets)),
         ("Caches", said(cpu.caches)),
         ("NUMA", said(cpu.numa)),
+        ("vulnerabilities", said(cpu.vulnerabilities)),
         ("Flags", " ".join(cpu.flags) if isinstance(cpu.flags, tuple) and cpu.flags else said(cpu.flags)),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.versions import at_least
 from attn_doctor.report import fact_texts as text
 from attn_doctor.report.folded_facts import ALLOCATOR
 
@@ -21,7 +22,7 @@ def of_collect_env(facts: Facts) -> Lines:
         ("PyTorch version", text.said(torch.version, "not installed")),
         ("Is debug build", text.said(torch.debug)),
         ("CUDA used to build PyTorch", text.said(torch.cuda)),
-        ("ROCM used to build PyTorch", text.said(torch.hip, "N/A")),
+        *_rocm(facts),
         ("", ""),
         ("OS", text.operating_system(facts)),
         ("GCC version", text.compiler(facts, "gcc", "g++", "c++", "cc")),
@@ -49,6 +50,18 @@ def of_collect_env(facts: Facts) -> Lines:
             "Versions of relevant libraries",
             "\n".join(["", *pip, *of_conda]) if pip or of_conda else "none is installed",
         ),
+    ]
+
+
+def _rocm(facts: Facts) -> Lines:
+    """Return the lines of ROCm. torch 2.15 gave HIP and the ROCm SDK a line each; before it, HIP's version stood behind "ROCM"."""
+    torch = facts.torch
+    hip = text.said(torch.hip, "N/A")
+    if isinstance(torch.version, str) and not at_least(torch.version, "2.15"):
+        return [("ROCM used to build PyTorch", hip)]
+    return [
+        ("ROCm SDK used to build PyTorch", text.said(torch.rocm, "N/A")),
+        ("HIP used to build PyTorch", hip),
     ]
 
 

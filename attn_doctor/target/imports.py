@@ -135,6 +135,7 @@ def torch_facts(torch):
         "location": os.path.dirname(getattr(torch, "__file__", None) or "") or None,
         "cuda": value_of(lambda: torch.version.cuda),
         "hip": value_of(lambda: getattr(torch.version, "hip", None)),
+        "rocm": value_of(lambda: getattr(torch.version, "rocm", None)),
         "cxx11_abi": value_of(lambda: bool(torch._C._GLIBCXX_USE_CXX11_ABI)),
         "archs": archs,
         "cudnn": cudnn if isinstance(cudnn, dict) or cudnn is None else str(cudnn),

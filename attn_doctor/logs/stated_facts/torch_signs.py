@@ -63,6 +63,7 @@ _TORCHES = (
     Sign(("CUDA used to build PyTorch",), r"^CUDA used to build PyTorch: (?P<torch_cuda>\d+\.\d+)"),
     Sign(("CUDA used to build PyTorch: None",), r"^CUDA used to build PyTorch: None$", {"torch_flavour": "cpu"}, "implied", -1),  # an XPU build prints it too; its version names XPU, and counts more
     Sign(("ROCM used to build PyTorch",), r"^ROCM used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),
+    Sign(("HIP used to build PyTorch",), r"^HIP used to build PyTorch: (?P<torch_hip>\d+\.\d+)"),  # since torch 2.15
     Sign(("used to compile PyTorch",), r"used to compile PyTorch \((?P<torch_cuda>\d+\.\d+)\)"),
     Sign(("CUDA ",), r"^CUDA {8,}(?P<torch_cuda>\d+\.\d+)$"),
     # Forms that people fill in: "CUDA built: 12.4", "PyTorch CUDA: 12.4", "torch 2.5.1 (CUDA 12.4)", "torch cuda version 12.4".
