@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
 import pytest
+import second_secret_list as second
+import secret_kinds as first
 from attack import doctor
 from targets import add_metadata, torch_of
 
@@ -133,6 +136,37 @@ def test_show_and_compare_of_a_report_that_was_not_redacted(run, checked, place)
         files=["compare.json", "compare.md"],
     )
     assert leaks({**files, **compared}) == []
+
+
+PLANTED = {
+    **{name: (prefix + secret, secret) for name, (prefix, secret) in {**first.SHAPES, **second.SHAPES}.items()},
+    **{
+        name: (text.format(secret := second.KEYED_SECRET.get(name, second.PASSWORD)), secret)
+        for name, text in second.KEYED.items()
+    },
+}
+
+
+def test_each_kind_of_secret_in_each_format(run, checked, place):
+    """Each kind stands in the last lines of a log, in the error of an import, and in the value of a variable."""
+    raw = json.loads(checked["check.json"])
+    texts = [text for text, _ in PLANTED.values()]
+    raw["log_ends"] = [{"file": "build.log", "lines": texts}]
+    raw["facts"]["torch"]["chatter"] = "\n".join(texts)
+    raw["facts"]["environment"] += [{"name": f"NCCL_{number}", "value": text} for number, text in enumerate(texts)]
+    (place[0] / "planted.json").write_text(json.dumps(raw))
+    outputs = [word for one in FORMATS for word in (f"--{one.option}", f"planted-out.{one.option}")]
+    names = [f"planted-out.{one.option}" for one in FORMATS]
+    files, _ = run("show", "planted.json", *outputs, files=names)
+    for form in ("pytorch", "flash-attn", "ultralytics", "xformers", "yolov12"):
+        files |= run("show", "planted.json", "--markdown", f"{form}.md", "--for", form, files=[f"{form}.md"])[0]
+    written = {name: html.unescape(content.decode()) for name, content in files.items()}
+    pieces = {
+        name: [p for line in secret.split("\n") if "-----" not in line and len(p := line[:12]) > 7]
+        for name, (_, secret) in PLANTED.items()
+    }
+    found = [(n, f) for n, p in pieces.items() for f, text in written.items() if any(piece in text for piece in p)]
+    assert found == []
 
 
 COMMANDS = {

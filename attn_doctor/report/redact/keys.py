@@ -17,14 +17,14 @@ _AT_ONCE = 400  # without quotes; a longer value is read in parts
 
 # Names that are secrets with anything in front of them: "mypassword", "PGPASSWORD", "wandb_api_key".
 _ANYWHERE = (
-    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|(?:ssh|my|user|db|root|admin|smtp|mail|ftp|ldap|sudo)pass(?![a-z])|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|secret|token|credential|"
+    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|(?:ssh|my|user|db|root|admin|smtp|mail|ftp|ldap|sudo)pass(?![a-z])|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|senha|has[lł]o|wachtwoord|l[öo]senord|пароль|密码|密碼|口令|パスワード|비밀번호|secret|token|credential|"
     r"(?:api|access|account|auth|private|priv|storage|signing|signature|encryption|encrypt|encoded|master|service|licen[sc]e|product|activation|client|"
     r"subscription|session|deploy|database|shared|ssh|ingest|admin|application|app|consumer|rsa|hmac|webhook|registry|host|user|hub|wandb|comet|"
     r"ngc|kaggle|aes|cipher|crypt|decryption|jwt|root|server|gpg|pgp|tls|ssl|data|ingestion|integration|team|bot)[-_. ]?key(?![-_. ]?padding)|"
     r"authorization|connection[-_ ]?string|cookie|session[-_ ]?id|sess[-_]?id|csrf|xsrf|refresh[-_]?tok|access[-_]?tok|webhook[-_]?url|recovery[-_ ]?code"
 )
 # Names that are also parts of other words ("bypass", "author", "design"): only where a name begins.
-_WHOLE = r"pwd|pass|pw|psk|auth|otp|pin|sig|signature|sid|jwt|pat|cred|creds|dsn|bearer|apikey|key|passw|nonce|seed[-_]?phrase|mnemonic|2fa|mfa"
+_WHOLE = r"pwd|pass|pw|psk|auth|otp|pin|sig|signature|sid|jwt|pat|sk|cred|creds|dsn|bearer|apikey|key|passw|nonce|seed[-_]?phrase|mnemonic|2fa|mfa"
 _NAME = re.compile(
     rf"(?i)(?:(?P<any>{_ANYWHERE})|(?<![A-Za-z])(?P<whole>{_WHOLE})(?![a-z])|(?<=[a-z])(?-i:(?P<camel>Pwd|Pass|Auth|Key|Pin|Sig)(?![a-z])))"
     r"(?P<rest>[\w.-]{0,40})"
@@ -32,7 +32,7 @@ _NAME = re.compile(
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:]|(?:is|was|will be)(?=\s))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -47,6 +47,7 @@ _SCHEME = re.compile(
     r"(?i)(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|ApiKey|Api-Key|GoogleLogin|OAuth|AWS4-HMAC-SHA256|SharedKey)[ \t]+(?=\S)"
 )
 _TO_THE_END = re.compile(rf"([^\n\\]{{2,{_LONGEST}}})")  # of a header
+_ENDS = re.compile(r"[ \t]{0,8}(?:[.,;!)\n]|$)")
 _TO_THE_QUOTE = {sign: re.compile(rf"([^\n\\{sign}]{{2,{_LONGEST}}})") for sign in "'\""}
 
 # The rest of a name that makes it something else: "token_count", "password_file", "tokenizer", "secret_name".
@@ -67,9 +68,11 @@ _CODE = re.compile(
 _WORDS = frozenset(
     "none null nil true false yes no on off str string int float bool bytes object any optional required missing invalid expired empty unset undefined "
     "default unknown incorrect wrong denied failed failure error not set is was are for the and or must cannot can't unexpected redacted hidden "
-    "removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
+    "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
 )
-_STRONG = re.compile(r"(?i)pass|passwd|pwd|kennwort|contrase|pw|psk|pin|otp|phrase|secret|credential|cred")
+_STRONG = re.compile(
+    r"(?i)pass|passwd|pwd|kennwort|contrase|senha|has[lł]o|wachtwoord|senord|пароль|密|口令|パスワード|비밀|pw|psk|pin|otp|phrase|secret|credential|cred"
+)
 _SMALL = re.compile(r"\d{1,3}|\d*\.\d+(?:e[-+]?\d+)?")
 _VERSION = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[-+.]?[a-z]+\d*)*")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,9}|0x[0-9a-fA-F]+|\d*\.\d+(?:e[-+]?\d+)?)(?:[a-zA-Z]{1,2})?")
@@ -86,7 +89,8 @@ _IN_LIST = re.compile(r"--?[A-Za-z][\w-]*")
 
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
-    "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa",
+    "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa", "sk", "senha", "has", "wachtwoord", "senord",
+    "пароль", "密", "口令", "パスワード", "비밀번호",
 )  # fmt: skip
 
 
@@ -166,8 +170,12 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
         return None
     if between["space"] and not _is_option(text, match):
         certainty = "maybe"
+    if between["verb"] and bare[1].isalpha() and not _ENDS.match(text, bare.end()):
+        certainty = "maybe"  # "psk is short for"
     if name == "pass" and text[max(match.start() - 1, 0)] not in "_-":
         certainty = "maybe"  # "PASS: test_import"
+    if name == "pass" and re.match(r"https?://[^@\s]*$", bare[1]):
+        return None  # of nginx: "proxy_pass http://localhost:8000"
     if _is_harmless(bare[1], name, certainty, quoted=False, owner=owner) or (
         name == "pwd" and _PATH.fullmatch(bare[1])
     ):
@@ -211,7 +219,7 @@ def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool, owner: 
     strong = _STRONG.search(name) is not None
     if name == "key" and owner and owner not in _NO_SERVICE:  # "STRIPE_KEY", not "cache_key"
         return not (len(value) >= 10 and mixed and any(map(str.isupper, value))) or _is_plain(value)
-    if name in ("key", "nonce", "signature", "sig", "auth", "sid", "pat"):
+    if name in ("key", "nonce", "signature", "sig", "auth", "sid", "pat", "sk"):
         return not (len(value) >= (32 if name in ("key", "signature") else 8) and mixed) or _is_plain(value)
     if certainty == "name" and strong:
         return len(value) < 3 or (not quoted and _SMALL.fullmatch(value) is not None)

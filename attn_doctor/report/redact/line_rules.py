@@ -14,7 +14,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("?", "&", ";"),
         (
             r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|key-pair-id|"
-            rf"awsaccesskeyid)(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
+            rf"awsaccesskeyid|Signature)(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
         ),
     ),
     (
@@ -51,6 +51,25 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--password-stdin",), r"\becho [\"']?([^\s\"'|]{4,400})[\"']?\s{1,4}\|[^\n|]{1,80}--password-stdin"),
     # Windows: net use Z: \\server\share PASSWORD /user:NAME. https://learn.microsoft.com/windows-server/administration/windows-commands/net-use
     (("/user:",), r"(?i:\bnet use\b)[^\n]{0,120}?\s([^\s/\\:-][^\s\\:]{3,100})\s+/user:"),
+    # net user NAME PASSWORD /add. https://learn.microsoft.com/windows-server/administration/windows-commands/net-user
+    (("net user",), r"\bnet user\s+[^\s/]{1,60}\s+([^\s/][^\s]{3,100})(?=\s|$)"),
+    # sudo reads the password from its standard input. https://www.sudo.ws/docs/man/sudo.man/
+    (("sudo",), r"\becho [\"']?([^\s\"'|]{4,400})[\"']?\s{1,4}\|\s{0,4}sudo\s[^\n|]{0,20}-S"),
+    (("<<<",), r"\bsudo\s[^\n|]{0,20}-S[^\n]{0,200}?<<<\s{0,4}[\"']?([^\s\"']{4,400})"),
+    # Programs whose letter for the password is another one: ssh-keygen(1), ldapsearch(1), lftp(1), smbclient(1), `poetry config`.
+    (("ssh-keygen",), r"\bssh-keygen\b[^\n]{0,200}?\s-[NP][ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
+    (
+        ("ldap",),
+        r"\bldap(?:search|add|modify|whoami|delete|passwd)\b[^\n]{0,200}?\s-w[ =]?[\"']?([^\s\"'-][^\s\"']{3,200})",
+    ),
+    (("ftp",), r"\bl?ftp\b[^\n]{0,80}?\s-u[ =]?[\"']?[^\s,\"']{1,60},([^\s\"']{3,200})"),
+    (("%",), r"\s(?:-U|--user)[ =]?[\"']?[\w.\\@-]{1,60}%([^\s\"']{3,200})"),
+    (("http-basic",), r"\bhttp-basic\.[\w-]{1,60}\s+[\w.@-]{1,60}\s+[\"']?([^\s\"']{4,400})"),
+    (("util config",), r"\b(?:obs|oss)util config\b[^\n]{0,200}?\s-(?:k|-access-key-secret)[ =]?([^\s-][^\s]{5,200})"),
+    (("SecureString",), r"\bConvertTo-SecureString\s+(?:-String\s+)?[\"']([^\"'\n]{3,400})[\"']"),
+    # What git, ssh and expect show: a question, and its answer behind it.
+    (("for ",), r"(?i:\bpass(?:word|phrase) for )(?:'[^'\n]{1,200}'|[^\s:]{1,200}):[ \t]{1,4}([^\s]{4,200})"),
+    (("assword", "assphrase"), r"(?:assword|assphrase)[^\n]{0,80}?\bsend (?:-- )?[\"']([^\"'\\\n]{4,200})\\{1,2}[rn]"),
     # https://docs.pydantic.dev/latest/api/types/#pydantic.types.SecretStr
     (("Secret",), r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']"),
     # https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/aws.py
@@ -72,7 +91,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         r"(?<![\w.*-])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*.-]{1,60}:([^\s:\"'<>)]{6,200})",
     ),
     # A chat or a mail: "the password is X".
-    (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?([^\s\"'`]{4,200})"),
+    (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),
 )
 _COMPILED = tuple((hints, re.compile(pattern)) for hints, pattern in _RULES)
 

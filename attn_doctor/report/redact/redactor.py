@@ -158,10 +158,15 @@ class Redactor:
         if isinstance(value, list | tuple):
             return self._items(value, name)
         if isinstance(value, dict):
-            made = {self._key(key): self.value(item, str(key)) for key, item in value.items()}
-            if isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
-                made["value"] = self._variable(value["name"], value["value"])
-            return _quoted_anew(made)
+            variable = isinstance(value.get("name"), str) and isinstance(value.get("value"), str)
+            return _quoted_anew(
+                {
+                    self._key(key): self._variable(value["name"], item)
+                    if variable and key == "value"
+                    else self.value(item, str(key))
+                    for key, item in value.items()
+                }
+            )
         return value
 
     def _items(self, items: Sequence[Any], name: str) -> list[Any]:
@@ -184,7 +189,7 @@ class Redactor:
         before = Counter(self.count)
         joined = self.text(f"{name}={value}")
         if joined.startswith(f"{name}="):
-            return joined[len(name) + 1 :]
+            return self.text(joined[len(name) + 1 :])  # some shapes count only where no "=" is before them
         self.count = before
         return self.text(value)
 

@@ -9,6 +9,7 @@ the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -148,6 +149,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("OpenSSH key", "b3BlbnNzaC1rZXk", r"b3BlbnNzaC1rZXk[A-Za-z0-9+/=]{20,}", "https://www.rfc-editor.org/rfc/rfc4716"),
     Shape("SSH public key", "AAAA", r"AAAA[BCE][A-Za-z0-9+/]{40,}={0,3}", "https://www.rfc-editor.org/rfc/rfc4253#section-6.6"),
     Shape("hash of a password", "$", r"\$(?:2[abxy]|1|5|6|y|7|apr1|argon2(?:id|i|d)|scrypt|pbkdf2-sha\d+)\$[A-Za-z0-9./$=,+-]{20,}", "https://manpages.debian.org/crypt.5", loose=True),
+    Shape("hash of a password, of Django", "pbkdf2_", r"pbkdf2_sha\d+\$\d+\$[A-Za-z0-9./$=+]{20,}", "https://docs.djangoproject.com/en/stable/topics/auth/passwords/"),
+    Shape("SonarQube", "sq", r"sq[pua]_[0-9a-f]{40}", "https://docs.sonarsource.com/sonarqube-server/user-guide/managing-tokens/"),
     Shape("certificate or key, encoded", "LS0tLS1CRUdJTi", r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]{20,}", "gitleaks: kubernetes-secret-yaml"),
     Shape("Discord, two factors", "mfa.", r"mfa\.[\w-]{60,}", "https://discord.com/developers/docs/reference#authentication"),
     Shape("Firebase", ":APA91b", r"[\w-]{11,}:APA91b[\w-]{60,}", "https://firebase.google.com/docs/cloud-messaging/manage-tokens"),
@@ -171,9 +174,16 @@ _COMPILED = tuple((shape.hint, _compiled(shape)) for shape in SHAPES)
 _REST = re.compile(r"[\w-]*(?:[.+/=~%]+[\w-]+)*=*")  # of a token that is longer than its pattern
 # 40 letters of base64 in both cases, with a digit and a slash or plus: https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds-programmatic-access.html
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=._-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=._-])")
+# The token of a service that no row names: "rf_", and 28 letters and digits as chance puts them. uv names its folders by 21 such letters.
+_RANDOM = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9]{28,400}(?![A-Za-z0-9])")
+_PREFIX = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]{1,14}(?:[-_.:][a-z]{1,8})?[-_.]$")
+_CHANGES = 0.48
 # A line of a private key without its first line, as a log quotes it: https://www.rfc-editor.org/rfc/rfc7468#section-2
 _KEY_LINE = re.compile(r"(?m)^[ \t]{0,8}([A-Za-z0-9+/]{64}|[A-Za-z0-9+/]{70}|[A-Za-z0-9+/]{76})[ \t\r]{0,8}$")
-_BEGIN = re.compile(r"-{4,5} ?BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-\d")
+_BEGIN = re.compile(
+    r"-{4,5} ?BEGIN[ A-Z0-9_-]{0,60}PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-\d|Private-Lines: \d+|\$ANSIBLE_VAULT;[\d.]+;AES256"
+)
+_BEGINNINGS = ("PRIVATE KEY", "PuTTY", "Private-Lines", "ANSIBLE_VAULT")
 _END = re.compile(r"-{4,5} ?END[ A-Z0-9_-]{0,60}KEY(?: BLOCK)? ?-{4,5}|Private-MAC: \w+")
 _BODY = re.compile(r"[\sA-Za-z0-9+/=\\:,.-]*")
 
@@ -193,12 +203,16 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
     for match in _KEY_LINE.finditer(text):
         if _is_mixed(match[1]):
             yield match.span(1)
+    for match in _RANDOM.finditer(text):
+        if _is_mixed(match[0]) and _is_random(match[0]):
+            before = _PREFIX.search(text, max(match.start() - 24, 0), match.start())
+            yield (before.start() if before else match.start()), match.end()
 
 
 def private_keys(text: str) -> Iterator[tuple[int, int]]:
     """Yield the places of private keys, to their last line; without one, to the end of what can be a key."""
     done, ended = 0, True
-    for begin in _BEGIN.finditer(text) if "PRIVATE KEY" in text or "PuTTY" in text else ():
+    for begin in _BEGIN.finditer(text) if any(hint in text for hint in _BEGINNINGS) else ():
         if begin.start() < done:
             continue
         end = _END.search(text, begin.end()) if ended else None
@@ -206,6 +220,17 @@ def private_keys(text: str) -> Iterator[tuple[int, int]]:
         body = _BODY.match(text, begin.end())
         done = end.end() if end else body.end() if body else begin.end()
         yield begin.start(), done
+
+
+def _is_random(text: str) -> bool:
+    """Return whether letters and digits change their kind as often as chance makes it.
+
+    Of two neighbours in base 62, 64 of 100 pairs are of two kinds (small letter, capital, digit). Names have fewer: a mangled C++ name of
+    torch, as "_ZN3c105ErrorC2ENS_14SourceLocationE", has 35.
+    """
+    kinds = ["d" if one.isdigit() else "u" if one.isupper() else "l" for one in text]
+    changes = sum(one != other for one, other in itertools.pairwise(kinds))
+    return changes >= _CHANGES * (len(text) - 1)
 
 
 def _is_mixed(text: str) -> bool:
