@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -216,7 +217,9 @@ def console_for(stream: TextIO) -> Console:
     from rich.console import Console
 
     plain = bool(os.environ.get("NO_COLOR"))
-    return Console(file=stream, highlight=False, color_system=None if plain else "auto")
+    # rich gives COLUMNS to int(), which refuses 5,000 digits
+    known = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES") or _is_size(value)}
+    return Console(file=stream, highlight=False, color_system=None if plain else "auto", _environ=known)
 
 
 def show_blocks(
@@ -243,4 +246,9 @@ def show_blocks(
 def _columns() -> int:
     """Return the width of text in a file: COLUMNS if it is set, as for many programs, else 120."""
     told = os.environ.get("COLUMNS", "")
-    return max(40, int(told)) if told.isdigit() and int(told) else 120
+    return max(40, int(told)) if _is_size(told) else 120
+
+
+def _is_size(text: str) -> bool:
+    """Return whether a text is a number of columns or lines, from 1 to 9999."""
+    return re.fullmatch("[1-9][0-9]{0,3}", text, re.ASCII) is not None

@@ -9,11 +9,14 @@ from typing import NamedTuple
 from packaging.version import InvalidVersion, Version
 
 Pair = tuple[int, int]
+_LONGEST = 1000  # characters. int() raises ValueError for more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
     """Return a version, also for unusual texts: "2.0.0.nv23.05", "2.1.0a0+32f93b1". None if the text does not begin with a number."""
+    if len(text) > _LONGEST:
+        return None
     try:
         return Version(text)
     except InvalidVersion:

@@ -22,6 +22,7 @@ import msgspec
 from attn_doctor.model.facts import ModelFile, ModelFormat, Unknown, Yolo, YoloLayout, all_unknown
 from attn_doctor.probes import pickle_tree
 from attn_doctor.probes.pickle_tree import NoPickle, PickleStream, Thing
+from attn_doctor.system import files
 
 _MOST_FILES = 4  # the newest
 _MOST_NAMES = 500  # at most so many names in a folder are looked at
@@ -281,6 +282,6 @@ class _Installed:
 
 def _source(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8", "replace")
+        return files.text(path)
     except (OSError, ValueError):
         return None

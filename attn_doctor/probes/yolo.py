@@ -12,6 +12,9 @@ from attn_doctor.probes.root import Root
 from attn_doctor.system import files
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
+_LARGEST_SOURCE = (
+    300 << 10
+)  # bytes; ultralytics 8.4.190 has 78 kB. The tree of a megabyte of source takes 240 MB of memory
 _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 
 
@@ -33,7 +36,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
     version = _version(location / "__init__.py")
     checkout = os.path.exists(location.parent / ".git")
     try:
-        tree = ast.parse(files.head(block))
+        tree = _tree(block)
     except (OSError, SyntaxError, ValueError, MemoryError, RecursionError) as error:  # the last two: nested too deeply
         why = f"{block.name} of ultralytics cannot be read: {error}"
         return all_unknown(Yolo, why, version=version, location=str(location), checkout=checkout), source
@@ -71,6 +74,14 @@ def program(root: Root, python: str, search: str) -> str | None:
     own = root.program("yolo", str(Path(python).parent))
     first = root.program("yolo", search)
     return "yolo" if own is not None and first is not None and root.resolve(first) == root.resolve(own) else own
+
+
+def _tree(path: Path) -> ast.Module:
+    """Return the parsed source. Raises OSError, SyntaxError, ValueError (too long, or a zero byte), MemoryError and RecursionError."""
+    source = files.head(path, _LARGEST_SOURCE + 1)
+    if len(source) > _LARGEST_SOURCE:
+        raise ValueError(f"it has more than {_LARGEST_SOURCE >> 10} kB")
+    return ast.parse(source)
 
 
 def _version(path: Path) -> str | Unknown:

@@ -38,6 +38,12 @@ def head(path: str | os.PathLike[str], most: int = MOST) -> bytes:
         return file.read(most)
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if there is no regular file: for code that opens the file by itself, as zipfile does. A link to a file is one."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def text(path: str | os.PathLike[str], most: int = MOST) -> str:
     """Return the first `most` bytes of a regular file as text. Raises OSError."""
     return head(path, most).decode("utf-8", "replace")

@@ -17,11 +17,12 @@ import pytest
 
 from attn_doctor import child
 from attn_doctor.examination.inputs import read_file
-from attn_doctor.model import foreign_text
+from attn_doctor.model import foreign_text, versions
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.record import Fault
 from attn_doctor.model.report import Unreadable
 from attn_doctor.probes.root import Root
+from attn_doctor.probes.yolo import yolo
 from attn_doctor.system import files, threads
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +158,49 @@ def test_a_device_is_no_report_and_no_log(command, tmp_path):
     )
     assert done.returncode in (2, 3)
     assert f"{tmp_path}/zero is a device: name a file, or - for standard input" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["pipe", "link", "folder"])
+@pytest.mark.parametrize("ending", [".so", ".whl", "-1.0-cp311-cp311-macosx_11_0_arm64.whl", ".pyd", ".dylib"])
+def test_what_is_no_regular_file_is_not_inspected(name, ending, odd_files):
+    """/dev/zero was read into memory without end, and a pipe was waited for."""
+    path = odd_files / f"{name}{ending}"
+    (odd_files / name).rename(path)
+    argv = ["inspect", str(path), "--target", sys.executable, "--beside", str(odd_files)]
+    done = subprocess.run(
+        [sys.executable, "-m", "attn_doctor", *argv], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 3, done.stderr
+    assert "it is not a regular file" in " ".join(done.stdout.split())
+
+
+def test_source_code_of_a_model_has_a_limit(tmp_path):
+    (tmp_path / "nn/modules").mkdir(parents=True)
+    (tmp_path / "__init__.py").write_text('__version__ = "8.4.190"\n')
+    (tmp_path / "nn/modules/block.py").write_text("[package]\nname = 1\n" * 50_000)
+    facts, _ = yolo(tmp_path)
+    assert facts.attention.why == "block.py of ultralytics cannot be read: it has more than 300 kB"
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 5_000, "torch==" + "9" * 5_000, "2." + "6" * 5_000 + "+cu126", "1" + ".1" * 5_000]
+)
+def test_a_version_of_any_length_is_compared(text):
+    assert versions.pair(text) is None
+    assert not versions.at_least(text, "2.0")
+
+
+@pytest.mark.parametrize("columns", ["9" * 60, "9" * 6_000, "-1", "٣٣", "0", ""])
+def test_any_width_of_the_terminal_is_taken(columns):
+    environ = {**os.environ, "COLUMNS": columns}
+    done = subprocess.run(
+        [sys.executable, "-m", "attn_doctor", "explain", "no-gpu-present"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environ,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_report_has_a_limit_and_a_pipe_is_read(tmp_path):

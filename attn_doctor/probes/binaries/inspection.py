@@ -18,7 +18,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 from attn_doctor.probes.binaries.package_consistency import Judged, settle
 from attn_doctor.probes.binaries.target import Target, newest_version
 from attn_doctor.probes.binaries.verdict import judge
-from attn_doctor.system.files import absolute
+from attn_doctor.system.files import absolute, check_regular
 
 
 class Place(NamedTuple):
@@ -50,6 +50,11 @@ def inspect(
     on_windows = isinstance(here, str) and here.startswith("win")
     on_mac = macos.target_of(place.interpreter, environ)
     for path in paths:
+        try:
+            check_regular(path)
+        except OSError as error:
+            yield _unread(absolute(path), Path(path).name, error)
+            continue
         location = absolute(path)  # links are left as they are: $ORIGIN depends on them
         its = "Windows" if windows.is_for_windows(path) else "macOS" if on_mac or macos.is_for_macos(path) else None
         judgeable = beside or (on_windows if its == "Windows" else on_mac is not None)

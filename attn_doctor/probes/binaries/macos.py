@@ -26,6 +26,7 @@ from attn_doctor.probes.binaries.macos_loader import (
 )
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 from attn_doctor.probes.binaries.verdict import Reason, sentences
+from attn_doctor.system import files
 
 _SITE = "/site-packages"  # where a wheel is read as if it were installed there
 _TAG = re.compile(r"(\.(cpython-\d+t?-darwin|abi3))?\.(so|dylib)$")
@@ -58,8 +59,7 @@ def is_for_macos(path: str) -> bool:
     if path.endswith(".dylib"):
         return True
     try:
-        with Path(path).open("rb") as file:
-            return path.endswith(".so") and file.read(4) in MAGICS
+        return path.endswith(".so") and files.head(path, 4) in MAGICS
     except OSError:
         return False
 

@@ -15,14 +15,17 @@ from packaging.utils import canonicalize_name
 from attn_doctor.model.steps import name_of
 from attn_doctor.model.wheel_file import WheelContents
 from attn_doctor.probes.binaries.mapped import DamagedFile
+from attn_doctor.system import files
 
 _BLOCK = 4 << 20
 _LARGEST_TEXT = 1 << 20  # bytes of METADATA, WHEEL, RECORD or entry_points.txt that are read
+_LARGEST_RECORD = 16 << 20  # of an installed package: torch's has about 2 MB
 _MOST_MEMBERS = 100_000  # more members are refused; the wheel of torch has about 12,000
 
 
 def contents(path: Path) -> WheelContents:
     """Read the table of the archive and its small texts; nothing is unpacked to disk. Raises OSError or DamagedFile."""
+    files.check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -108,7 +111,7 @@ def _recorded(site_packages: Path, package: str | None) -> set[Path]:
     found = set()
     for record in site_packages.glob("*.dist-info/RECORD"):
         if canonicalize_name(record.parent.name.partition("-")[0]) == canonicalize_name(package or ""):
-            lines = record.read_text("utf-8", "replace").splitlines()
+            lines = files.text(record, _LARGEST_RECORD).splitlines()
             listed = (line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in lines)
             found |= {Path(os.path.normpath(site_packages / name)) for name in listed if name}
     return found
