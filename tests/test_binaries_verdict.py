@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -115,6 +116,17 @@ def test_a_torch_that_lost_a_library_fails_and_takes_its_extensions_with_it(tmp_
     assert (torch.verdict, torch.cause) == ("fails", "torch-missing")
     assert "libtorch_cpu.so" in torch.because[0]
     assert (probe.verdict, probe.cause) == ("fails", "torch")
+
+    # Its list of libraries is read last: the loader of glibc would stop before it, at torch.
+    damaged = bytearray(extension.read_bytes())
+    at, size, count = struct.unpack_from("<Q", damaged, 32)[0], *struct.unpack_from("<HH", damaged, 54)
+    for number in range(count):
+        if struct.unpack_from("<I", damaged, at + number * size)[0] == 2:  # PT_DYNAMIC
+            struct.pack_into("<Q", damaged, at + number * size + 8, 1 << 40)
+    extension.write_bytes(damaged)
+    _, probe = read(INTERPRETER, str(site / "torch"), [str(site)], wanted, environ)
+    assert (probe.verdict, probe.cause) == ("fails", "damaged")
+    assert "bytes after its end" in probe.because[0]
 
 
 def test_without_torch_its_libraries_are_missing(tmp_path):

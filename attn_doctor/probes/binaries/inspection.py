@@ -105,12 +105,10 @@ def _judged(
     path: str, library: Callable[[], Binary], members: Callable[[], Iterator[Binary]], refusal: str | None
 ) -> Iterator[Binary]:
     """Yield the record of a library, or those of a wheel; `refusal`: why an installer refuses the wheel."""
-    if not path.endswith(".whl"):
-        yield library()
-        return
     name = Path(path).name
+    is_wheel = path.endswith(".whl")
     try:
-        records = list(members())
+        records = list(members()) if is_wheel else [library()]
     except (DamagedFile, OSError) as error:
         yield _unread(path, name, error)
         return
@@ -118,7 +116,7 @@ def _judged(
         nothing = ("it holds no compiled extension",)
         records = [Binary(module=name, path=path, verdict=None, because=nothing, sm=(), ptx=(), needs=())]
     for record in records:
-        yield record if refusal is None else _refused(record, refusal)
+        yield _refused(record, refusal) if is_wheel and refusal else record
 
 
 def _unread(path: str, name: str, error: DamagedFile | OSError) -> Binary:

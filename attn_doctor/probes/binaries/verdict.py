@@ -39,6 +39,14 @@ def judge(target: Target, module: str, path: str) -> Judged:
     """Judge one extension. `module` is its module name in Python."""
     blank = Record(module=module, path=path)
     try:
+        return _judge(target, blank)
+    except DamagedFile as error:  # a part that is read late: the table of the libraries that it needs, for example
+        return Judged(replace(blank, verdict="fails", cause="damaged", because=(f"{path} {error}",)))
+
+
+def _judge(target: Target, blank: Record) -> Judged:
+    module, path = blank.module, str(blank.path)
+    try:
         binary = target.files.open(path)
         unlike = _unlike(target, binary)
         if unlike is not None:
