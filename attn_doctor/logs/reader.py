@@ -240,8 +240,14 @@ class Reader:
         if found is None or (whole is not None and not _spans(found, text, begin, whole)):
             return None
         groups = {k: v for k, v in found.groupdict().items() if v is not None}
+        if any(_NO_NUMBER.search(value) for value in groups.values()):
+            return None
         start = 0 if whole is None else begin + _bytes(text[: found.start()])
         return _Found(excerpt(text, found.start(), found.end()), groups, start)
+
+
+# int() raises ValueError for more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+_NO_NUMBER = re.compile(r"\d{1000}")
 
 
 class _Found(NamedTuple):

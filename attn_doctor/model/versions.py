@@ -48,7 +48,7 @@ def dotted(numbers: Pair) -> str:
 
 def sm(text: str) -> Pair | None:
     """Return the capability of an arch name: (8, 9) for "sm_89", (12, 0) for "sm_120a". None for any other text."""
-    match = re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[af]?", text)
+    match = re.fullmatch(r"(?:sm|compute)_(\d{1,4})(\d)[af]?", text)
     return (int(match[1]), int(match[2])) if match else None
 
 
