@@ -35,7 +35,7 @@ _NOBITS = 8
 
 
 class HasSections(Protocol):
-    """Describe a library of any system: its file, and its sections by name."""
+    """Describe a library of any operating system: its file, and its sections by name."""
 
     file: Mapped
 
@@ -47,7 +47,7 @@ CodeKind = Literal["sm", "ptx"]  # "sm": machine code
 
 
 class Code(NamedTuple):
-    """Describe GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
+    """Describe one piece of GPU code: machine code or PTX, and the compute capability ("8.0", "9.0a", "10.0f") that it was compiled for."""
 
     kind: CodeKind
     capability: str
@@ -72,7 +72,7 @@ def gpu_code(elf: HasSections) -> Counter[Code]:
 
 
 def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
-    """Return the capabilities of one kind, lowest first."""
+    """Return the compute capabilities ("8.0") of the code of one kind, lowest first."""
     return tuple(sorted((c.capability for c in codes if c.kind == kind), key=_rank))
 
 
