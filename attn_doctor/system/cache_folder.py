@@ -1,4 +1,4 @@
-"""Name the folder for data that attn-doctor can measure or download again at any time."""
+"""Name the folder of the cache: data that attn-doctor can measure or download again at any time."""
 
 from __future__ import annotations
 
