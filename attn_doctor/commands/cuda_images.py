@@ -51,7 +51,7 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
     """Return the step that starts the container from an image with nvcc.
 
-    `version`: the CUDA version of torch. None: it is not known; then the image of the log counts, or the newest torch of its
+    `version`: the CUDA version of torch. None if it is not known; then the image of the log counts, or the newest torch of its
     Python. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
     """
     now = facts.subject.image if isinstance(facts.subject.image, str) else ""

@@ -60,11 +60,11 @@ class Installer(ABC):
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command of an installation, all options of which are supported; None: the installer has no such command."""
+        """Return the command of an installation, all options of which are supported; None if the installer has no such command."""
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of a removal; None: the installer has no such command."""
+        """Return the command of a removal; None if the installer has no such command."""
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
         """Return the steps that must come first, such as one that names an index in the project's files; usually none."""

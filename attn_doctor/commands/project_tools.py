@@ -138,7 +138,7 @@ class Poetry(Project):
         return self._poetry("add", *switches, *source, *texts)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -181,7 +181,7 @@ class Pdm(Project):
         return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -220,7 +220,7 @@ class Pixi(Project):
         return ("pixi", "add", *where, "--pypi", *addresses_named(step))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return (
             ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
         )

@@ -121,7 +121,7 @@ def _upward(folder: Path | None, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_a_stranger(path: Path) -> str | None:
-    """Return why a file that was found may be a trap; None: it belongs to this user or to root, and nobody else may write to it."""
+    """Return why a file that was found may be a trap; None if it belongs to this user or to root, and nobody else may write to it."""
     status = path.stat()
     if not files.is_own(status) and status.st_uid != 0:
         return "it belongs to another user"

@@ -30,7 +30,7 @@ NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
     """Return a small input, and two functions of it: the installed forward pass, and the exchanged one with textbook attention.
 
-    Both use the same small layer, in training mode and float64. The input is one image. None: no such layer can be made. Raises
+    Both use the same small layer, in training mode and float64. The input is one image. None if no such layer can be made. Raises
     Refused if the class is unknown.
     """
     with torch.random.fork_rng(devices=[]):

@@ -113,7 +113,7 @@ def take_lock(home: str) -> int:
 
 
 def started(pid: int) -> str | None:
-    """Return the start time of a process, to distinguish it from a later process with the same number; None: there is no such process."""
+    """Return the start time of a process, to distinguish it from a later process with the same number; None if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -32,7 +32,7 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
     @property
     def against(self) -> str | None:
-        """Return why these steps would not cure: a cause stays, or a new error follows. None: there is no such reason."""
+        """Return why these steps would not cure: a cause stays, or a new error follows. None if there is no such reason."""
         if self.left:
             return f"{self.left[0].slug} would still be there"
         return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None

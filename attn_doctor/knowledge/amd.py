@@ -33,7 +33,7 @@ def override(gfx: str) -> AmdOverride | None:
 
 
 def gfx_of(card: str) -> str | None:
-    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None: the table does not name the card."""
+    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None if the table does not name the card."""
     for row in load(AmdOverride):
         if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card, re.IGNORECASE) for name in row.cards.split(", ")):
             return row.gfx

@@ -63,7 +63,7 @@ def newest(machine: Machine) -> OldBuild | None:
 def for_python(machine: Machine) -> OldBuild | None:
     """Return the newest of these releases for a Python that is too old for newer torch.
 
-    A system that is not known counts as Linux. None: the Python or the GPU is too new, or not known.
+    A system that is not known counts as Linux. None if the Python or the GPU is too new, or not known.
     """
     here = msgspec.structs.replace(machine, os=machine.os or "linux", machine=machine.machine or "x86_64")
     if machine.python is None or not machine.capabilities:

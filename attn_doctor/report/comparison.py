@@ -138,7 +138,7 @@ def _of_records(value: object) -> bool:
 
 
 def _shown(value: object, home: Home) -> str | None:
-    """Return a value in a few words; None: the value is missing."""
+    """Return a value in a few words; None if the value is missing."""
     if value is None:
         return None
     if isinstance(value, Fault):

@@ -76,7 +76,7 @@ _DECISIVE = {
 
 
 def _not_stated(facts: Facts) -> str:
-    """Return a sentence that says which parts a description of an environment does not contain; empty: it is complete."""
+    """Return a sentence that says which parts a description of an environment does not contain; empty if it is complete."""
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")

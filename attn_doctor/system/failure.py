@@ -22,7 +22,7 @@ _LIMITS = {
 
 
 def limit(error: BaseException) -> str | None:
-    """Return the limit of the machine that caused an error or one of the causes of the error. None: no limit was met."""
+    """Return the limit of the machine that caused an error or one of the causes of the error. None if no limit was met."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:

@@ -213,7 +213,7 @@ def die_of(number: int, *, whole_group: bool = False) -> int:
 
 
 def oom_kills() -> int | None:
-    """Return how many processes the kernel has ended since its start because memory ran out. None: not known.
+    """Return how many processes the kernel has ended since its start because memory ran out. None if it is not known.
 
     Linux: the counter of /proc/vmstat, since 4.13; it counts those of containers too. macOS and Windows: None.
     """

@@ -22,7 +22,7 @@ def mig_uuids(handle):
 
 
 def fabric_state(handle):
-    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None: the GPU is not in a fabric."""
+    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None if the GPU is not in a fabric."""
     try:
         info = nvml.c_nvmlGpuFabricInfoV_t()
         nvml.nvmlDeviceGetGpuFabricInfoV(handle, nvml.byref(info))

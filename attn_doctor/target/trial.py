@@ -94,7 +94,7 @@ def refuted(subject, cell, error):
 
 
 def slope_error(compute):
-    """Return the error of this kernel by finite differences in float64; None: it does not run in float64.
+    """Return the error of this kernel by finite differences in float64; None if it does not run in float64.
 
     Used if textbook attention itself is wrong.
     """

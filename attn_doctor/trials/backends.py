@@ -168,7 +168,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return what torch.compile needs in addition to PyTorch and does not find; None: nothing is missing."""
+    """Return what torch.compile needs in addition to PyTorch and does not find; None if nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"

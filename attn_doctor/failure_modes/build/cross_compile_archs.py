@@ -127,7 +127,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _release_can(archs: dict[str, str], device: str) -> bool:
-    """Say whether this release of flash-attn can compile for this GPU with a new enough nvcc.
+    """Return whether this release of flash-attn can compile for this GPU with a new enough nvcc.
 
     If not, a newer nvcc does not help.
     """

@@ -151,7 +151,7 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
 
 
 def _built(name: str) -> bool:
-    """Say whether pip has to build this package and the package's setup imports torch."""
+    """Return whether pip has to build this package and the package's setup imports torch."""
     row = built_packages.row_of(name)
     return (
         row is not None
@@ -162,7 +162,7 @@ def _built(name: str) -> bool:
 
 
 def _isolation_is_off(facts: Facts) -> bool:
-    """Say whether a variable of the Dockerfile turns isolation off for all commands.
+    """Return whether a variable of the Dockerfile turns isolation off for all commands.
 
     Any value counts: pip turns isolation off even for PIP_NO_BUILD_ISOLATION=0.
     """
@@ -297,13 +297,13 @@ _CUT = 30  # lines: with more lines after the first line of the hook, the log co
 
 
 def _is_isolated(facts: Facts) -> bool:
-    """Say whether the build is isolated: the command has no --no-build-isolation."""
+    """Return whether the build is isolated: the command has no --no-build-isolation."""
     command = facts.subject.command
     return not (isinstance(command, str) and "no-build-isolation" in command)
 
 
 def _of_setup(seen: Seen, match: Match) -> bool:
-    """Say whether there is a frame of a setup.py directly above a source line."""
+    """Return whether there is a frame of a setup.py directly above a source line."""
     log = next(log for log in seen.logs if log.file == match.file)
     above = [m for m in log.of(building.FAILED) if 0 < match.line - m.line <= cut_logs.WRAPPED]
     return any("setup.py" in m.text for m in above)

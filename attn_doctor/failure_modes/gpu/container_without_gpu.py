@@ -271,7 +271,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _of_compose(facts: Facts) -> bool:
-    """Say whether the log is the output of docker compose: in a service, nobody types commands."""
+    """Return whether the log is the output of docker compose: in a service, nobody types commands."""
     return places.container(facts) == "docker" and commands.shell_of(facts) == "dockerfile"
 
 

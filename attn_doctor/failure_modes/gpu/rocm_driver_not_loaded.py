@@ -144,7 +144,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _wsl(facts: Facts) -> bool:
-    """Say whether this is WSL, or Windows, whose containers run in WSL."""
+    """Return whether this is WSL, or Windows, whose containers run in WSL."""
     try:
         return facts.system.os == "windows" or under_wsl(facts)
     except Unsure:

@@ -284,7 +284,7 @@ def _cut(seen: Seen) -> Hit | None:
 
 
 def _took_cuda(seen: Seen) -> bool:
-    """Say whether setup.py looked for CUDA: it does so if torch's cpp_extension finds no ROCm."""
+    """Return whether setup.py looked for CUDA: it does so if torch's cpp_extension finds no ROCm."""
     return any(log.of("cuda-home-unset") for log in seen.logs)
 
 
@@ -345,7 +345,7 @@ def _compiler(facts: Facts) -> Fix:
 
 
 def _of_another_build(facts: Facts) -> bool:
-    """Say whether torch is known to be a build for CUDA or for the CPU."""
+    """Return whether torch is known to be a build for CUDA or for the CPU."""
     return isinstance(facts.torch.version, str) and facts.torch.hip is None
 
 

@@ -331,7 +331,7 @@ def _of_a_mac(facts: Facts) -> Fix:
 
 
 def _for_built(facts: Facts, built: str) -> Fix | None:
-    """Return the fix that installs the build of torch that an installed package was built for; None: no index has it for this machine."""
+    """Return the fix that installs the build of torch that an installed package was built for; None if no index has it for this machine."""
     wanted, _, flavour = built.partition("+")
     cuda = f"{flavour[2:-1]}.{flavour[-1]}"
     found = torch_choice.choose_release(torch_facts.machine_of(facts), wanted, cuda)

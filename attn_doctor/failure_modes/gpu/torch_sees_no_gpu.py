@@ -282,7 +282,7 @@ def _asked_for(seen: Seen) -> str | None:
 
 
 def _after(seen: Seen, match: Match, group: str) -> bool:
-    """Say whether the match is close below a match of this group: an answer below its question, an error below its source line."""
+    """Return whether the match is close below a match of this group: an answer below its question, an error below its source line."""
     return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 

@@ -192,7 +192,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _is_newer(facts: Facts, arch: str) -> bool:
-    """Say whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
+    """Return whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
 
     False if a server of models, such as vLLM, is installed: it works only with the torch that it was built for.
     """

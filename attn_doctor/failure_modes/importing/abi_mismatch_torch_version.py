@@ -255,7 +255,7 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def _extension(match: Match) -> str | None:
-    """Return the package that does not fit according to a line of the log; None: the line does not name it."""
+    """Return the package that does not fit according to a line of the log; None if the line does not name it."""
     if "built" in match.groups:
         return "xformers"  # no other package prints this sentence
     return match.groups.get("operators") or symbols.package_of(match.text)

@@ -245,7 +245,7 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
 
 
 def _arm(facts: Facts) -> bool:
-    """Say whether the machine has an ARM processor, for which older releases have no library: https://pypi.org/project/bitsandbytes/#files."""
+    """Return whether the machine has an ARM processor, for which older releases have no library: https://pypi.org/project/bitsandbytes/#files."""
     return facts.system.board == "jetson" or facts.system.machine in ("aarch64", "arm64")
 
 

@@ -232,7 +232,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _may_be_in_front(facts: Facts, library: str) -> bool:
-    """Say whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
+    """Return whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
 
     False if the variable is not set: the library then came with a package, such as an nvidia-nvjitlink of another release than torch
     asks for.

@@ -175,7 +175,7 @@ def _keep_one() -> Step:
 
 
 def _from_pypi(facts: Facts, name: str) -> bool:
-    """Say whether a package was installed by pip or another installer, not by conda."""
+    """Return whether a package was installed by pip or another installer, not by conda."""
     listed = facts.packages.distributions
     found: Distribution | None = None
     if isinstance(listed, tuple):

@@ -139,7 +139,7 @@ def _package(command: str) -> str:
 
 
 def _installed(facts: Facts, command: str) -> bool:
-    """Say whether the package of the command is known to be installed: a program of it printed its version."""
+    """Return whether the package of the command is known to be installed: a program of it printed its version."""
     package = _package(command)
     if package == "ultralytics" and isinstance(facts.yolo.version, str):
         return True

@@ -154,7 +154,7 @@ def _of_python(match: Match) -> bool:
 
 
 def _refused(seen: Seen, match: Match) -> bool:
-    """Say whether the log shows that the version exists for other Pythons."""
+    """Return whether the log shows that the version exists for other Pythons."""
     return any(
         m.file == match.file and "require a different python" in m.text for log in seen.logs for m in log.matches
     )

@@ -219,7 +219,7 @@ def _address(seen: Seen) -> str | None:
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:
-    """Say whether an error ended the installation: no build began after it, and nothing was installed after it."""
+    """Return whether an error ended the installation: no build began after it, and nothing was installed after it."""
     if "connection broken" in match.text:
         return not any(m.strength == "context" and "nstalled " in m.text and m.line > match.line for m in seen.matches)
     built = any(m.text.startswith(("Precompiled wheel not found", "running build", "building '")) for m in seen.matches)

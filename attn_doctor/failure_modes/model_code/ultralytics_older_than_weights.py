@@ -208,7 +208,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _least(names: list[str], file: ModelFile | None = None) -> str | None:
-    """Return the release that has all of these classes; None: no such release is known."""
+    """Return the release that has all of these classes; None if no such release is known."""
     releases = [_SINCE[name] for name in names if name in _SINCE]
     if file is not None and isinstance(file.written_by, str) and re.fullmatch(r"\d+(\.\d+){1,3}", file.written_by):
         releases.append(file.written_by)

@@ -93,7 +93,7 @@ def one_index(facts: Facts) -> Fix:
 
 
 def may_be_set(facts: Facts) -> bool:
-    """Say whether LD_LIBRARY_PATH is set, or not known to be unset."""
+    """Return whether LD_LIBRARY_PATH is set, or not known to be unset."""
     try:
         return bool(variable(facts, "LD_LIBRARY_PATH"))
     except Unsure:
@@ -136,7 +136,7 @@ def on_windows(facts: Facts) -> Fix:
 
 
 def kept(facts: Facts) -> str | None:
-    """Return LD_LIBRARY_PATH without its CUDA folders; None: no folder is left, or the value is not known."""
+    """Return LD_LIBRARY_PATH without its CUDA folders; None if no folder is left, or the value is not known."""
     try:
         value = variable(facts, "LD_LIBRARY_PATH")
     except Unsure:

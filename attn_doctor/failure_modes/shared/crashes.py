@@ -78,7 +78,7 @@ class Crash(NamedTuple):
 
 
 def crash(seen: Seen, evidence: tuple[Evidence, ...]) -> Crash | None:
-    """Return the crash that a log reports; None: there is none, or a compiler crashed."""
+    """Return the crash that a log reports; None if there is none, or a compiler crashed."""
     crashes = tuple(m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text))
     if not crashes:
         return None

@@ -17,12 +17,12 @@ _IN_TORCH = re.compile(r"\bError (\d{1,3}): ")
 
 
 def works(facts: Facts) -> bool:
-    """Say whether torch was seen to use CUDA: then no driver failure is present."""
+    """Return whether torch was seen to use CUDA: then no driver failure is present."""
     return facts.torch.available is True
 
 
 def refused(facts: Facts) -> int | None:
-    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None: CUDA started, or there is no number."""
+    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None if CUDA started, or there is no number."""
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -37,7 +37,7 @@ def refused(facts: Facts) -> int | None:
 
 
 def asked(facts: Facts) -> bool:
-    """Say whether a probe tried to start CUDA here, and torch was not seen to use it."""
+    """Return whether a probe tried to start CUDA here, and torch was not seen to use it."""
     return not works(facts) and (facts.graphics.cuda_error is None or isinstance(facts.graphics.cuda_error, str))
 
 
@@ -59,7 +59,7 @@ def driver_os(facts: Facts) -> OsName:
 
 
 def driver_os_or_none(facts: Facts) -> OsName | None:
-    """Return the system to which the driver belongs; None: not known, for example if there is only a log."""
+    """Return the system to which the driver belongs; None if it is not known, for example if there is only a log."""
     if isinstance(facts.system.os, Unknown):
         return None
     try:

@@ -30,13 +30,13 @@ class Culprit(NamedTuple):
 
 
 def missing_module(fault: Fault) -> str | None:
-    """Return the package that is missing by the words of an error: "cv2"; None: the error has other words."""
+    """Return the package that is missing by the words of an error: "cv2"; None if the error has other words."""
     found = _NO_MODULE.search(fault.headline or "")
     return found["module"].partition(".")[0] if found else None
 
 
 def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
-    """Return the package that stopped the import of `importing`; None: the fault does not show it.
+    """Return the package that stopped the import of `importing`; None if the fault does not show it.
 
     Example: the import of ultralytics failed at .../site-packages/PIL/Image.py:12: PIL is broken, and its distribution is pillow.
     """

@@ -74,12 +74,12 @@ def told(seen: Seen) -> Seen:
 
 
 def alone(seen: Seen) -> bool:
-    """Say whether the log shows only frames of cut tracebacks for a failure mode."""
+    """Return whether the log shows only frames of cut tracebacks for a failure mode."""
     return all("cut" in m.groups for m in seen.matches if m.strength != "context")
 
 
 def ends(seen: Seen) -> tuple[Match, ...]:
-    """Return the frames at which a log is cut. Empty: the log shows the error, or the program continued."""
+    """Return the frames at which a log is cut. Empty if the log shows the error, or the program continued."""
     logs = {log.file: log for log in seen.logs}
     return tuple(m for m in seen.matches if "cut" in m.groups and _ends_here(logs[m.file], m))
 
@@ -98,12 +98,12 @@ def _ends_here(log: Log, match: Match) -> bool:
 
 
 def _below_a_frame(log: Log, match: Match) -> bool:
-    """Say whether a source line belongs to a traceback: there is a frame just above it."""
+    """Return whether a source line belongs to a traceback: there is a frame just above it."""
     return any(0 < match.line - m.line <= WRAPPED for m in log.about(_FRAME))
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
-    """Return the hit for a log that ends in the middle of a traceback; None: the log is not cut.
+    """Return the hit for a log that ends in the middle of a traceback; None if the log is not cut.
 
     `probably`: a sentence with the probable cause. `begins`: the first word of the missing line, "ImportError".
     """

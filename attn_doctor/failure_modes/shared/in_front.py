@@ -64,7 +64,7 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
 
 
 def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
-    """Return the fix that unsets the harmful variables and examines again, and installs nothing; None: there are no such variables."""
+    """Return the fix that unsets the harmful variables and examines again, and installs nothing; None if there are no such variables."""
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:

@@ -32,7 +32,7 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def of_pip(pairs: list[Match]) -> Moved | None:
-    """Return what pip's lines of conflicts show; None: none of their packages has a release for each torch."""
+    """Return what pip's lines of conflicts show; None if none of their packages has a release for each torch."""
     asked = [m.groups for m in pairs if m.groups["requires"] == "torch"]
     have = next((found[1] for g in asked if (found := re.match(r"torch (\d[\w.+]*)", g["have"]))), None)
     named = list(dict.fromkeys(g["package"].lower().replace("_", "-") for g in asked))
@@ -49,7 +49,7 @@ def of_pip(pairs: list[Match]) -> Moved | None:
 
 
 def _on_the_index(name: str) -> bool:
-    """Say whether this package has a release for each torch on the index of PyTorch."""
+    """Return whether this package has a release for each torch on the index of PyTorch."""
     row = built_packages.row_of(name)
     return row is not None and row.wheels == "pytorch-index"
 

@@ -21,7 +21,7 @@ _JOBS = 2  # parallel jobs if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is installed."""
+    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty if torch is installed."""
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook has its own torch, and its driver and its packages fit that torch

@@ -65,7 +65,7 @@ _LIBRARY = re.compile(
 
 
 def package_of(text: str) -> str | None:
-    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so. None: it names none."""
+    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so. None if it names none."""
     found = _LIBRARY.search(text)
     if found is None:
         return None
@@ -116,7 +116,7 @@ def sentence(symbol: str) -> str:
 
 
 def built_for(symbol: str) -> str | None:
-    """Return the torch releases that have a symbol, in words: "torch 2.3 to 2.7". None: the symbol does not show it."""
+    """Return the torch releases that have a symbol, in words: "torch 2.3 to 2.7". None if the symbol does not show it."""
     minors = explain(symbol).torch
     if not minors:
         return None
@@ -131,7 +131,7 @@ def built_for(symbol: str) -> str | None:
 
 
 def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
-    """Say whether this symbol is missing because of the C++ ABI of std::string; False: because of another torch release; None: not known.
+    """Return whether this symbol is missing because of the C++ ABI of std::string; False: because of another torch release; None if it is not known.
 
     `torch_new_strings`: whether torch has the new ABI; None: not known.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html

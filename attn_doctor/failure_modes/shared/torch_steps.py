@@ -108,7 +108,7 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
 
 
 def _same_release(facts: Facts) -> Choice | None:
-    """Return another CUDA build of the installed release, if the version of Python is not known; None: it is known, or there is no such build."""
+    """Return another CUDA build of the installed release, if the version of Python is not known; None if it is known, or there is no such build."""
     version, machine = text(facts.torch.version), machine_of(facts)
     read = parse(version or "")
     if (
@@ -165,7 +165,7 @@ def newest_steps(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is installed.
+    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty if this build is installed.
 
     The arguments are those of `newest`.
     """
@@ -267,7 +267,7 @@ def bare() -> tuple[str, ...]:
 
 
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch with pip, even if conda installed the present one; empty: no torch fits."""
+    """Return the steps that install the newest torch with pip, even if conda installed the present one; empty if no torch fits."""
     found = choice(facts)
     return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=True)
 
@@ -314,7 +314,7 @@ def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | 
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that install a CUDA build of this release, "2.5.1"; empty: the machine is known to run no such build."""
+    """Return the steps that install a CUDA build of this release, "2.5.1"; empty if the machine is known to run no such build."""
     found = torch_choice.choose_release(machine_of(facts), wanted)
     if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
         return ()
@@ -322,7 +322,7 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the steps that install the same release of torch for the CUDA major version of a toolkit; empty: no such build can run here."""
+    """Return the steps that install the same release of torch for the CUDA major version of a toolkit; empty if no such build can run here."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
     rows = sorted(
         (
@@ -347,13 +347,13 @@ def _with_gpu(facts: Facts) -> Machine:
 
 
 def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty: the Python here is too new for it."""
+    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty if the Python here is too new for it."""
     found = old_torch.for_toolkit(nvcc, machine_of(facts))
     return old_torch_steps.steps(facts, found) if found else ()
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty: there is no such build.
+    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty if there is no such build.
 
     `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """

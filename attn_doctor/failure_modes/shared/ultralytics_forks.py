@@ -30,7 +30,7 @@ _FORKS = (
 
 
 def of_class(name: str) -> Fork | None:
-    """Return the project that has this class; None: it is not known."""
+    """Return the project that has this class; None if it is not known."""
     return next((fork for fork in _FORKS if name in fork.classes), None)
 
 

@@ -52,7 +52,7 @@ class Locked(Variant, frozen=True, kw_only=True):
 
 
 def told(matches: tuple[Match, ...]) -> Locked | None:
-    """Return what uv's lines say about the locked package; None: they do not show that the platform is the cause. It may be the Python."""
+    """Return what uv's lines say about the locked package; None if they do not show that the platform is the cause. It may be the Python."""
     groups: dict[str, str] = {}
     for match in matches:
         groups = {**{name: text for name, text in match.groups.items() if text}, **groups}

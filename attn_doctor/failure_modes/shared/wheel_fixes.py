@@ -23,7 +23,7 @@ from attn_doctor.model.steps import Install, Step
 
 
 def torch_abi(facts: Facts) -> bool:
-    """Say whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases. Raises Unsure."""
+    """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases. Raises Unsure."""
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
@@ -71,7 +71,7 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
 
 
 def fitting(facts: Facts) -> Candidate | None:
-    """Return the best official wheel that is known to fit this machine in every part; None: there is none."""
+    """Return the best official wheel that is known to fit this machine in every part; None if there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
 
@@ -113,7 +113,7 @@ _NEW_GLIBC = "2.39"  # the glibc of Ubuntu 24.04: assumed if a log does not name
 
 
 def official(facts: Facts) -> bool:
-    """Say whether flash-attn's own wheels may exist for this platform: there are none for Windows, macOS and Jetson boards."""
+    """Return whether flash-attn's own wheels may exist for this platform: there are none for Windows, macOS and Jetson boards."""
     platform = key_of(facts).platform
     if facts.system.board == "jetson":
         return False  # the wheels for ARM servers have no code for a Jetson's GPU

@@ -22,7 +22,7 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 
 def absent(facts: Facts) -> bool:
-    """Say whether the machine itself was looked at, and has no GPU of NVIDIA or AMD. A log alone never shows that."""
+    """Return whether the machine itself was looked at, and has no GPU of NVIDIA or AMD. A log alone never shows that."""
     away = nvidia_present(facts) is False and facts.graphics.amd == ()
     return away and facts.system.dxg is not True and facts.system.os == "linux"
 

@@ -106,7 +106,7 @@ class Process:
     def found(self, image: Image, number: int) -> Image | str | None:
         """Return the library with a number, from 1 on, in a loaded file.
 
-        A text names the owner of a library that is not looked up in files, such as "Apple". None: the library is missing.
+        A text names the owner of a library that is not looked up in files, such as "Apple". None if the library is missing.
         """
         libraries = self._wanted.get(image.path, [])
         return libraries[number - 1] if 0 < number <= len(libraries) else None
