@@ -43,7 +43,10 @@ def _from_folders() -> tuple[Module, ...]:
 
 
 class UnknownName(Refused):
-    """Say that no failure mode has this code or slug. The text is one sentence for the user. `near`: the name that was probably meant."""
+    """Report that no failure mode has this code or slug. The text is one sentence for the user.
+
+    `near`: the name that the user probably meant.
+    """
 
     def __init__(self, text: str, near: str | None = None) -> None:
         super().__init__(text)

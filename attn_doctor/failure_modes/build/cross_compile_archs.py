@@ -140,7 +140,7 @@ def _index(facts: Facts, device: str) -> int:
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the compute capability that nvcc refuses to compile for, "8.9", and whether it is CMake that calls nvcc."""
+    """Hold the compute capability for which nvcc refuses to compile, "8.9". `cmake`: CMake calls nvcc."""
 
     device: str
     cmake: bool = False
@@ -153,7 +153,7 @@ class TorchKnowsNot(Variant, frozen=True, kw_only=True):
 
 
 class NoGpu(Variant, frozen=True, kw_only=True):
-    """Say that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
+    """Mark the case that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

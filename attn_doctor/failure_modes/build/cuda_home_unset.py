@@ -149,7 +149,7 @@ MODE = FailureMode(
 
 
 class Isolated(Variant, frozen=True, kw_only=True):
-    """Say that the build was isolated: the installer made an environment for it, with a torch from the package index."""
+    """Mark the case that the build was isolated: the installer made an environment for it, with a torch from the package index."""
 
 
 def _places(facts: Facts) -> str:

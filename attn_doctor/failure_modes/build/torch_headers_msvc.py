@@ -77,7 +77,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Rest(Variant, frozen=True, kw_only=True):
-    """Say that the log has only later errors in a header of torch, and not the first error."""
+    """Mark the case that the log has only later errors in a header of torch, and not the first error."""
 
 
 def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -116,7 +116,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ordered(Variant, frozen=True, kw_only=True):
-    """Name the line of a Dockerfile that builds a package without torch. `missing`: torch is not installed yet; else only isolation hides it."""
+    """Hold the line of a Dockerfile that builds a package without torch.
+
+    `missing`: torch is not installed yet; else only isolation hides it.
+    """
 
     file: str
     line: int
@@ -262,7 +265,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class CutInHook(Variant, frozen=True):
-    """Say that the log is cut in pip's hook: it does not show whether the environment of the user has torch. Most have it."""
+    """Mark the case that the log ends in pip's build hook.
+
+    It does not show whether the user's environment has torch; most environments have it.
+    """
 
 
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:

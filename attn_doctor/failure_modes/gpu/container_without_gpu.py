@@ -187,13 +187,13 @@ _OPTION = {
 
 
 class Inside(Variant, frozen=True, kw_only=True):
-    """Name the program that started the container, if the log names it: "apptainer", "singularity"."""
+    """Hold the name of the program that started the container, if the log shows it: "apptainer", "singularity"."""
 
     engine: str
 
 
 class Composed(Variant, frozen=True):
-    """Say that docker compose started the container: a file, and no command, has to ask for the GPU."""
+    """Mark the case that docker compose started the container. Then its file must ask for the GPU, and not a command."""
 
 
 class Started(Variant, frozen=True, kw_only=True):

@@ -201,7 +201,7 @@ class OfImage(Variant, frozen=True, kw_only=True):
 
 
 class NoNvidiaGpu(Variant, frozen=True):
-    """Say that the only GPU that the log names is from Intel."""
+    """Mark the case that the only GPU in the log is from Intel."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -151,7 +151,7 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is (`sure` is False then)."""
+    """Hold the package whose binary has no code for the GPU. If it is not known which one, `sure` is False and the package is "torch"."""
 
     binary: str
     sure: bool = True

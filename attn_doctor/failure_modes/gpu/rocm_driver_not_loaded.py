@@ -86,7 +86,10 @@ MODE = FailureMode(
 
 
 class Stands(Variant, frozen=True, kw_only=True):
-    """Say whether the devices are missing or this user may not open them; `of_host`: they are missing on the host of a container."""
+    """Hold the state of the device files: missing, or refused to this user.
+
+    `of_host`: they are missing on a container's host.
+    """
 
     by: Literal["missing", "refused"]
     of_host: bool = False

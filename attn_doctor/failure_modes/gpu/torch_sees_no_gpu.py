@@ -210,7 +210,7 @@ MODE = FailureMode(
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
-    """Say what the log rules out: a CPU build of torch ("torch"), a CPU build and a driver that is too old ("driver"), or "nothing"."""
+    """Hold the causes that the log rules out: a CPU build of torch ("torch"), that and a driver that is too old ("driver"), or "nothing"."""
 
     fits: Literal["nothing", "torch", "driver"]
     amd: bool = False  # the words of the log say that the GPU is of AMD

@@ -120,7 +120,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the architecture, "sm_121a" ("": the log does not say), and the program that does not support it."""
+    """Hold the architecture, "sm_121a" (empty if the log does not show it), and the program that does not support it."""
 
     arch: str
     by: Literal["ptxas", "triton"]

@@ -159,7 +159,7 @@ _SYMBOL = re.compile(_CUDA)
 
 
 class InFront(Variant, frozen=True, kw_only=True):
-    """Name the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
+    """Hold the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
     conda: tuple[str, str] | None = (

@@ -86,7 +86,7 @@ MODE = FailureMode(
 
 
 class Twice(Variant, frozen=True, kw_only=True):
-    """Name the file of the copy that started second: "libiomp5md.dll"; None: the log does not name it."""
+    """Hold the file of the copy that started second: "libiomp5md.dll"; None if the log does not name it."""
 
     second: str | None
 

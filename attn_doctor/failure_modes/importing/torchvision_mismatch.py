@@ -145,7 +145,7 @@ class OfRelease(Variant, frozen=True, kw_only=True):
 
 
 class WithoutCuda(Variant, frozen=True, kw_only=True):
-    """Say that torchvision has no CUDA code, and that torch's tensors are on the GPU: torch itself is right."""
+    """Mark the case that torchvision has no CUDA code, and torch's tensors are on the GPU. torch itself is right."""
 
 
 _OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")

@@ -57,7 +57,7 @@ MODE = FailureMode(
 
 
 class OldCode(Variant, frozen=True, kw_only=True):
-    """Name the module that the program imports, which releases since 8.0.136 do not have: "ultralytics.yolo.engine"."""
+    """Hold the module that the program imports and that releases since 8.0.136 do not have: "ultralytics.yolo.engine"."""
 
     module: str
 

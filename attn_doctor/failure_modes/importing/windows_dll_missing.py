@@ -157,7 +157,7 @@ _OURS = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the package whose library did not load.
+    """Hold the package whose library did not load.
 
     "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
     """

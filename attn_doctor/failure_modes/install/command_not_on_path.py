@@ -104,7 +104,7 @@ MODE = FailureMode(
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Name the command, such as "yolo", and its folder. `folder`: None if the log does not name it."""
+    """Hold the command, such as "yolo", and its folder. `folder` is None if the log does not name it."""
 
     command: str
     folder: str | None

@@ -177,9 +177,10 @@ def _what(purpose: str) -> str:
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Hold the installer that printed the error (each has its own cache), and what was full.
+    """Hold the installer that printed the error (each installer has its own cache), and the place that was full.
 
-    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell allows.
+    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell
+    allows.
     """
 
     of: Literal["uv", "conda", "another"]

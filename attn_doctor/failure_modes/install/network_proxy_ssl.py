@@ -244,11 +244,11 @@ MODE = FailureMode(
 
 
 class Cut(Variant, frozen=True):
-    """Say that the log ends in the frames of a connection, before the line that names the error."""
+    """Mark the case that the log ends in the frames of a connection, before the line that names the error."""
 
 
 class Expired(Variant, frozen=True, kw_only=True):
-    """Say that the certificate of a server has run out, or is not valid yet. `host`: "download.pytorch.org"; None: the log does not name it."""
+    """Mark the case that the certificate of a server has run out, or is not valid yet. `host`: "download.pytorch.org"; None if the log lacks it."""
 
     host: str | None
 

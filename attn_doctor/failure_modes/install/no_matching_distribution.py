@@ -161,7 +161,7 @@ def _refused(seen: Seen, match: Match) -> bool:
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Name the requested package, and the newest version that the log lists; None if the log does not show it."""
+    """Hold the requested package, and the newest version in the log's list; None if the log does not show it."""
 
     package: str | None
     newest: str | None = None

@@ -95,7 +95,7 @@ MODE = FailureMode(
 
 
 class Named(Variant, frozen=True, kw_only=True):
-    """Name the missing module, and say whether an ultralytics that pip or uv installed tried to import it."""
+    """Hold the missing module. `by_ultralytics`: an ultralytics that pip or uv installed tried to import it."""
 
     module: str
     by_ultralytics: bool

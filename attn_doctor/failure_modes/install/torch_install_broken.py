@@ -166,7 +166,7 @@ MODE = FailureMode(
 
 
 class Remnant(Variant, frozen=True, kw_only=True):
-    """Say that Python finds something named torch without a part that every torch has."""
+    """Mark the case that Python finds a package named torch that lacks a part which every torch has."""
 
 
 def detect(facts: Facts) -> Hit | None:

@@ -177,9 +177,10 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Hold the address of the file that setup.py asked for; None if no line of the log has the whole address.
+    """Hold the address of the file that setup.py tried to download; None if no line of the log has the whole address.
 
-    `isolated`: the file is for the torch in the temporary environment of an isolated build, which may differ from the user's torch.
+    `isolated`: the file is for the torch in the temporary environment of an isolated build, which may differ from the user's
+    torch.
     """
 
     url: str | None

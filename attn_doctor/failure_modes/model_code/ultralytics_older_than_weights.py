@@ -162,10 +162,10 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Say why the class is missing, and which ultralytics has it.
+    """Hold the reason why the class is missing, and the ultralytics that has it.
 
-    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the class. "known project": the class is known to be
-    of this project.
+    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the
+    class. "known project": the class is known to be of this project.
     """
 
     cause: Literal["older", "fork", "other project", "known project"]

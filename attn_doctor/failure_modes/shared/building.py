@@ -1,6 +1,6 @@
-"""Answer the questions that several rules about building flash-attn ask of facts and logs, and make the fixes without a build. Pure.
+"""Answer questions about building flash-attn that several rules ask of facts and logs, and make the fixes without a build.
 
-Each question raises Unsure if the answer is not known.
+Pure. Each function raises Unsure if the facts do not have the answer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ISOLATED = tuple(
 
 
 def works(facts: Facts) -> bool:
-    """Return whether flash-attn 2 is installed and was not seen to fail. Raises Unsure."""
+    """Return whether flash-attn 2 is installed and was not seen to fail. Raises Unsure if that is not known."""
     return known(machine.flash_attn(facts)) in ("works", "not tried")
 
 
@@ -150,7 +150,7 @@ def _may_be_named(wheel: Wheel, key: Key) -> bool:
 
 
 def toolkit(facts: Facts) -> Toolkit | None:
-    """Return the toolkit that PyTorch would build with; None if PyTorch finds none, or the folder that it finds is not a toolkit."""
+    """Return the toolkit with which PyTorch would build; None if PyTorch finds none, or finds a folder that is no toolkit."""
     by = known(facts.toolchain.cuda_home_by)
     if by is None:
         return None
@@ -219,7 +219,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
 
 
 def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
-    """Return the predicted time and memory of a build here; None if too little is known. `release`: by default the one that would be built."""
+    """Return the predicted time and memory of a build here; None if too little is known. `release`: None means the one that would be built."""
     try:
         return predict(build_key(facts, release or wanted_release(facts)))
     except Unsure:
@@ -256,7 +256,7 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
 # A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ..."; the colons are the same in every language),
 # MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
 def missing_header(names: str) -> str:
-    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the headers."""
+    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the names of the headers."""
     return (
         rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
         rf"(?P<header>{names})(?=\s?[:：'\"])"

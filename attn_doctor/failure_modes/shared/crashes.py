@@ -51,7 +51,7 @@ _ENDS = r"(?:\s?[(（]|\s*$|\s+(?:python|yolo|/))"
 
 
 def in_other_languages(english: str, *, name: str | None = None, dumped: bool = False) -> tuple[Sign, ...]:
-    """Return the signs of a signal's name as bash prints it in other languages; all are hints.
+    """Return the signs for the name of a signal as bash prints it in other languages. All are hints.
 
     `name`: the group that captures the word. `dumped`: the word counts only with "(core dumped)", because it is a common word.
     """

@@ -1,6 +1,6 @@
-"""Answer the questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
+"""Answer questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
 
-Each function raises Unsure if the answer is not known, except where its docstring says otherwise.
+Each function raises Unsure if the answer is not known, unless its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def works(facts: Facts) -> bool:
 
 
 def refused(facts: Facts) -> int | None:
-    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None if CUDA started, or there is no number."""
+    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None if CUDA started, or without a number."""
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -54,7 +54,10 @@ def visible(facts: Facts) -> list[tuple[int, Gpu]]:
 
 
 def driver_os(facts: Facts) -> OsName:
-    """Return the system to which the driver belongs: in WSL it is Windows. Raises Unsure if it is not known whether this is WSL."""
+    """Return the system to which the driver belongs: Windows in WSL.
+
+    Raises Unsure if it is not known whether this is WSL.
+    """
     return "windows" if facts.system.os == "windows" or fact_queries.under_wsl(facts) else "linux"
 
 

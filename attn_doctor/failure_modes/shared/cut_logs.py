@@ -1,7 +1,7 @@
-"""Judge logs that are cut: they contain the last frame of a traceback, and the line with the error is missing. Pure.
+"""Judge logs that are cut: they contain the last frame of a traceback, but not the line with the error. Pure.
 
-The last frame shows what the program was doing. This gives only a probable cause: all hits of this module have low
-confidence, and their messages say with which word the missing line begins.
+The last frame shows the work of the program at that moment. This gives only a probable cause: all hits of this module have low
+confidence, and their messages give the word with which the missing line begins.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _SAID: Topic = "an exception"
 
 
 def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sign:
-    """Return the sign of a traceback that ends in one of these functions. `names`: a regular expression.
+    """Return the sign of a traceback that ends in one of these functions.
 
-    The sign matches the line of the frame. `called`: the sign also matches a source line that calls the function, for a log that is
-    cut before the frame. Use it only for functions of a setup.py, since a mere warning of torch prints such a source line too.
+    `names`: a regular expression for their names. The sign matches the line of the frame. `called`: it also matches a source line
+    that calls the function, for a log that is cut before the frame. Use `called` only for functions of a setup.py, because a mere
+    warning of torch prints such a source line too.
     """
     place = r"(?:, in |(?<!def )\b)" if called else ", in "
     end = r"(?:\s*$|\()" if called else r"\s*$"
@@ -69,7 +70,7 @@ TRACEBACKS = (
 
 
 def told(seen: Seen) -> Seen:
-    """Return the matches without the frames of cut tracebacks."""
+    """Return the matches without those that are frames of cut tracebacks."""
     return Seen(tuple(m for m in seen.matches if "cut" not in m.groups), seen.logs)
 
 

@@ -1,4 +1,4 @@
-"""Answer the questions about facts that many rules ask. The functions raise Unsure if the answer is not known."""
+"""Answer questions about facts that many rules ask. Each function raises Unsure if the facts do not have the answer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def package_evidence(facts: Facts, name: str) -> Evidence:
 
 
 def attempt(facts: Facts, module: str) -> Import | None:
-    """Return how the import of a module ended; None if the module is not installed, or its import was not tried."""
+    """Return the record of a module's import; None if the module is not installed, or its import was not tried."""
     return next((i for i in known(facts.imports) if i.module == module), None)
 
 
@@ -86,13 +86,13 @@ def under_wsl(facts: Facts) -> bool:
 
 
 def in_container(facts: Facts) -> bool | None:
-    """Return whether this is a container; None if it is not known. A fix then must not assume a container."""
+    """Return whether this is a container; None if that is not known. A fix must then not assume a container."""
     container = facts.system.container
     return None if isinstance(container, Unknown) else container is not None
 
 
 def nvidia_card(facts: Facts) -> bool:
-    """Return whether the machine has an NVIDIA GPU, usable or not. Raises Unsure."""
+    """Return whether the machine has an NVIDIA GPU, usable or not. Raises Unsure if that is not known."""
     return known(nvidia_present(facts))
 
 

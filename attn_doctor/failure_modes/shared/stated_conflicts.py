@@ -26,7 +26,7 @@ _FAMILY = ("torchvision", "torchaudio", "torchtext")
 
 
 class Pair(Record, frozen=True, kw_only=True):
-    """Hold one conflict that pip reports: the package, its requirement, and what is installed."""
+    """Hold one conflict that pip reports: the package, its requirement, and the installed version."""
 
     package: str  # normalised: "torchaudio"
     requires: str  # as pip writes it: "torch==2.2.1"

@@ -1,4 +1,4 @@
-"""Find the package that a fix is for: the package that a log names, or flash-attn if there is no log. Pure."""
+"""Find the package for which a fix is made: the package that a log names, or flash-attn if there is no log. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def package(facts: Facts) -> str | None:
 
 
 def stated(facts: Facts) -> str | None:
-    """Return the package of which a log says that it failed; None if no log names one."""
+    """Return the package that failed by a log; None if no log names one."""
     return package(facts) if isinstance(facts.subject.package, str) else None
 
 
@@ -109,7 +109,7 @@ def release(facts: Facts) -> str | None:
 
 
 def _collected(facts: Facts, name: str) -> str | None:
-    """Return the exact requirement of flash-attn that pip read in a requirements file; None for other packages."""
+    """Return the exact requirement of flash-attn that pip read from a requirements file; None for other packages."""
     asked = facts.subject.asked
     from_file = isinstance(facts.subject.command, str) and "-r" in facts.subject.command.split()
     return f"{name}=={asked}" if name == FLASH_ATTN and from_file and isinstance(asked, str) else None

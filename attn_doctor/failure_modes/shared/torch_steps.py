@@ -108,7 +108,7 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
 
 
 def _same_release(facts: Facts) -> Choice | None:
-    """Return another CUDA build of the installed release, if the version of Python is not known; None if it is known, or there is no such build."""
+    """Return another CUDA build of the installed release, for a Python that is not known. None if the Python is known, or without such a build."""
     version, machine = text(facts.torch.version), machine_of(facts)
     read = parse(version or "")
     if (
@@ -275,7 +275,7 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if a torchvision is installed.
+    """Return the steps that install one release of torch, "2.5.1", for another package, and its torchvision if one is installed.
 
     `reinstall`: install even if this release is installed, because its build differs.
     """
@@ -286,7 +286,7 @@ def release(
 
 
 def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch with which flash-attn (or this release of it) can be installed. For a machine without torch."""
+    """Return the steps that install the newest torch that flash-attn, or this release of it, supports. For a machine without torch."""
     found, reason = _for_flash_attn(facts, release)
     if isinstance(found, NoTorch):
         return newest_steps(facts, why)
@@ -314,7 +314,7 @@ def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | 
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that install a CUDA build of this release, "2.5.1"; empty if the machine is known to run no such build."""
+    """Return the steps that install a CUDA build of the torch release `wanted` ("2.5.1"). Empty if this machine is known to run none."""
     found = torch_choice.choose_release(machine_of(facts), wanted)
     if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
         return ()
@@ -322,7 +322,7 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the steps that install the same release of torch for the CUDA major version of a toolkit; empty if no such build can run here."""
+    """Return the steps that install the same release of torch for a toolkit's CUDA major; empty if this machine runs no such build."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
     rows = sorted(
         (
@@ -341,7 +341,7 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
 
 
 def _with_gpu(facts: Facts) -> Machine:
-    """Return the machine; if no GPU is known, with an NVIDIA GPU, because the user compiles for CUDA."""
+    """Return the machine. If no GPU is known, it gets an NVIDIA GPU, because the user compiles for CUDA."""
     machine = machine_of(facts)
     return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
 
@@ -353,7 +353,7 @@ def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty if there is no such build.
+    """Return the steps that install the newest torch for a CUDA major, if the installed torch is not known; empty if there is none.
 
     `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """

@@ -1,4 +1,7 @@
-"""Name the project that made a model, by a class that only its changed copy of ultralytics has, and make the fix. Pure."""
+"""Name the project that made a model, from a class that only its changed copy of ultralytics has, and make the fix.
+
+Pure.
+"""
 
 from __future__ import annotations
 
