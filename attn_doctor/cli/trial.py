@@ -112,7 +112,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def _refuse_unfit(facts: Facts, model: str) -> None:
-    """Raise BadRequest for weights that the installed ultralytics cannot run: every backend would fail with the same error."""
+    """Raise BadRequest for weights that the installed ultralytics cannot run, because every backend would fail with the same error."""
     from attn_doctor.failure_modes import find
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.model.findings import Goal, Severity
