@@ -1,6 +1,6 @@
 """Choose batch=, workers=, cache= and amp= of `yolo train` for this machine, from the measured needs of a few training steps.
 
-`measure` runs them; the rest is pure.
+`measure` runs these steps; the rest is pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """Hold the memory and time of one training step, optimiser included."""
+    """Hold the memory and time of one training step with its optimiser."""
 
     backend: str
     batch: int
@@ -83,7 +83,8 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes and `seconds` are left.
 
-    The first of `backends` always gets two batches. Raises OSError if the target cannot be started.
+    The first of `backends` always gets two batches. Returns a Fault if the process ended. Raises OSError if the target cannot be
+    started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
