@@ -81,7 +81,7 @@ class Unsigned(Record, frozen=True, kw_only=True):
     builder: str
     url: str
     file: str | None = None  # where it lies; it is installed from there
-    sha256: str | None = None  # of the file that was proven
+    sha256: str | None = None  # of the file that was checked
     proof: Proof | None = None
 
 

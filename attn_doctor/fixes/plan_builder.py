@@ -127,7 +127,7 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
     unsigned, notes = unsigned_in(draft.steps), draft.notes
     if unsigned is not None and here.installer != "nix":
-        # A project's file would name the address, and another tool would install from there what nobody has proven.
+        # A project's file would name the address, and another tool would install from there a file that nobody has checked.
         if keeps_books(here):
             notes += (f"The file is not written into the project: a later run of {here.installer} may remove it.",)
         here = plain(here)

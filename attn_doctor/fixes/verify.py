@@ -41,7 +41,7 @@ class Trying(NamedTuple):
     environ: Mapping[str, str]  # the user's
     root: str = "/"
     gpu: str | None = None  # judge for this GPU, which is in another machine
-    facts: Facts = Facts()  # of the target, for the proof of a wheel
+    facts: Facts = Facts()  # of the target, for the check of a wheel
     trusted: Sequence[str] = ()  # builders of unsigned wheels whom the user has named
 
 
@@ -118,7 +118,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
             why = after_fix_verdict.verdict(way, before, report)
             if why is None:
                 break
-            # A wheel was proven against what is installed: steps that change it are another way.
+            # A wheel was checked against the installed packages: steps that change it are another way.
             extends = more < MORE_ROUNDS and way.unsigned is None
             further = _further(way, report, mirror, trying) if extends else []
             if not further:
@@ -206,7 +206,7 @@ def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[P
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
         if unsigned_in(draft.steps) is not None:
-            continue  # nobody has proven it
+            continue  # nobody has checked it
         steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
         new = [step for step in steps if action(step) not in done and not _only_words(step)]
         if any(isinstance(step, RUNNABLE) for step in new):

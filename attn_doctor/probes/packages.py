@@ -112,5 +112,5 @@ def _met(
         found = by_name[name][0].version
         met = requirement.specifier.contains(Version(found), prereleases=True)
     except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
-        return True, None  # unreadable metadata is not a proof of a conflict
+        return True, None  # unreadable metadata shows no conflict
     return met, found

@@ -15,7 +15,7 @@ from attn_doctor.report.blocks import Block, Command, Cure, Details, Fields, Lis
 from attn_doctor.report.issue_outline import apart
 from attn_doctor.report.log_outline import of_diagnosis
 
-_MOST_LINES = 8  # that prove a cause
+_MOST_LINES = 8  # that show a cause
 _LONGEST = 300  # characters of a line
 
 

@@ -244,7 +244,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Report cells that were proven to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
+    """Report cells that were seen to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
