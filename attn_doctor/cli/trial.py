@@ -128,7 +128,7 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
 
 
 def _prescribe(found: Study, file: str | None) -> None:
-    """Write the prescription, if the search found one. Raises Unwritable."""
+    """Write the prescription, if the search found one. Raises Unwritable if the file cannot be written."""
     from datetime import datetime, timezone
     from pathlib import Path
 

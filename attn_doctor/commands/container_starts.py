@@ -1,6 +1,4 @@
-"""Build the command that starts a container again with more options: the command that the user typed, or one for the image in the log.
-
-Pure.
+"""Build the command that starts a container again with more options: the command that the user typed, or one for the image in the log. Pure.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """

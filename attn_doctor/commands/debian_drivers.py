@@ -1,6 +1,4 @@
-"""Find the NVIDIA driver in Debian's archive, decide whether the installed torch can use it, and name the source of a newer one.
-
-Pure.
+"""Find the NVIDIA driver in Debian's archive, decide whether the installed torch can use it, and name the source of a newer one. Pure.
 
 https://packages.debian.org/search?keywords=nvidia-driver has the versions (security updates change no branch);
 https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repository: nvidia-open for Turing and newer, and

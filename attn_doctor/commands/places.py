@@ -1,6 +1,4 @@
-"""Answer the questions that decide how software is installed here: package manager, root, WSL, container, cluster, board.
-
-Pure.
+"""Answer the questions that decide how software is installed here: package manager, root, WSL, container, cluster, board. Pure.
 
 Each answer comes from facts, also from facts that a log states. If the facts do not show the answer, it is None or False, and the
 caller names every possible command.

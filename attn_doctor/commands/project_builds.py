@@ -1,6 +1,4 @@
-"""Build the steps for a package that a project asks for and that its tool (uv, Poetry, PDM, pixi) failed to build.
-
-Pure.
+"""Build the steps for a package that a project asks for and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
 
 `uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package whose
 setup.py imports torch.

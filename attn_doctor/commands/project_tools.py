@@ -142,7 +142,7 @@ class Poetry(Project):
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("poetry", step)
 
     def _poetry(self, *words: str) -> Argv:
@@ -185,7 +185,7 @@ class Pdm(Project):
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("pdm", step)
 
 
@@ -226,7 +226,7 @@ class Pixi(Project):
         )
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("pixi", step)
 
     def otherwise(self, step: Install | Uninstall) -> str:

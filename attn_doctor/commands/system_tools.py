@@ -1,6 +1,4 @@
-"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, in the way of this machine.
-
-Pure.
+"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, in the way of this machine. Pure.
 
 The way depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If the
 facts do not show the place, one step names all possible commands.

@@ -31,7 +31,7 @@ _WITHOUT = "Training without flash-attn needs no step: PyTorch has a fused atten
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
-    """Return the ways, the best first, and notes on goals that cannot be reached here."""
+    """Return the ways to cure the findings, the best first, and notes on goals that cannot be reached here."""
     findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:

@@ -1,7 +1,4 @@
-"""Join the fixes of several causes into one way: put them in order, and leave out steps that another step makes unnecessary.
-
-Pure.
-"""
+"""Join the fixes of several causes into one way: put them in order, and leave out steps that another step makes unnecessary. Pure."""
 
 from __future__ import annotations
 

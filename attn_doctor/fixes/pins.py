@@ -1,7 +1,4 @@
-"""Find the requirements that a way breaks: those of the project in the current folder, and those of installed packages.
-
-Pure.
-"""
+"""Find the requirements that a way breaks: those of the project in the current folder, and those of installed packages. Pure."""
 
 from __future__ import annotations
 

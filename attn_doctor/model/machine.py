@@ -1,6 +1,4 @@
-"""Answer questions that several packages ask about the facts: the GPU, the imports, whether flash-attn works, the goal.
-
-Pure.
+"""Answer questions that several packages ask about the facts: the GPU, the imports, whether flash-attn works, the goal. Pure.
 
 Only this module works these answers out. If the facts do not contain an answer, a function returns Unknown and does not raise.
 """

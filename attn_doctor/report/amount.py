@@ -1,7 +1,4 @@
-"""Decide how much of an answer a screen shows. -q: the verdict, the root causes and the command. -v: the folded parts too.
-
-Pure.
-"""
+"""Decide how much of an answer a screen shows. -q: the verdict, the root causes and the command. -v: the folded parts too. Pure."""
 
 from __future__ import annotations
 

@@ -43,7 +43,10 @@ def check_all(paths: Iterable[str | None]) -> None:
 
 
 def check(path: str | None) -> None:
-    """Check that an output path can be written, before any work is done. "-" is standard output. Raises Unwritable."""
+    """Check that an output path ("-" is standard output) can be written, before any work is done.
+
+    Raises Unwritable if it cannot.
+    """
     if path is None:
         return
     if goes_to_stdout(path):

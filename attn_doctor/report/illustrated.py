@@ -1,7 +1,4 @@
-"""Add to the outline of a report the parts that only a page has: pictures, folded facts, and the pages of all its findings.
-
-Pure.
-"""
+"""Add to the outline of a report the parts that only a page has: pictures, folded facts, and the pages of all its findings. Pure."""
 
 from __future__ import annotations
 

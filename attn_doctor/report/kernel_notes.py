@@ -1,7 +1,4 @@
-"""Describe the kernels of a trial: the kernels that ran, their share of a step, and whether their results are reproducible.
-
-Pure.
-"""
+"""Describe the kernels of a trial: the kernels that ran, their share of a step, and whether their results are reproducible. Pure."""
 
 from __future__ import annotations
 

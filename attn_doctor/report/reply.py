@@ -1,7 +1,4 @@
-"""Build the reply to a person who posted a log: the cause, the lines that show it, the command; all else is folded.
-
-Pure.
-"""
+"""Build the reply to a person who posted a log: the cause, the lines that show it, the command; all else is folded. Pure."""
 
 from __future__ import annotations
 

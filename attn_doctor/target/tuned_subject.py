@@ -57,7 +57,7 @@ class TunedSubject(ModelSubject):
         tensors_of(loss)[0].sum().backward()
 
     def predictor(self, given):
-        """Return (model, images): evaluated, batch norms folded into the convolutions, as `predict` has it."""
+        """Return (model, images) as `predict` has them: the model is in evaluation mode, with batch norms folded into its convolutions."""
         if self.fused is None:
             self.fused = copy.deepcopy(self.model).eval()
             self.fused.fuse(verbose=False)

@@ -1,7 +1,4 @@
-"""Judge one wheel file by its content, before it is installed or runs: whether it fits, and whether content and name agree.
-
-Pure.
-"""
+"""Judge one wheel file by its content, before it is installed or runs: whether it fits, and whether content and name agree. Pure."""
 
 from __future__ import annotations
 

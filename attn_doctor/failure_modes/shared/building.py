@@ -96,7 +96,7 @@ def asked_for(facts: Facts, release: str) -> Wheel:
 
 
 def wheel_is_there(facts: Facts, release: str) -> Judgement:
-    """Say whether setup.py would find its wheel. For a release that is not in the table, the newest release in the table decides."""
+    """Judge whether setup.py would find its wheel. For a release that is not in the table, the newest release in the table decides."""
     asked = wheels.exists(asked_for(facts, release).filename)
     if isinstance(asked, Answer):
         return asked

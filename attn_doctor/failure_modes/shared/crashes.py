@@ -1,4 +1,4 @@
-"""Judge lines that report a crash of compiled code: which lines count, and how certain the cause is. Pure.
+"""Judge lines that report a crash of compiled code: the lines that count, and the certainty of the cause. Pure.
 
 The failure modes of crashes share these context signs. A crash of a compiler is a failed build and is not reported here.
 """

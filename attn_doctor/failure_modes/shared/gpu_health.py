@@ -1,7 +1,4 @@
-"""Answer questions that the rules about the health of GPUs share, and make their fixes: the judged GPUs, their names, reset, replace.
-
-Pure.
-"""
+"""Answer questions that the rules about the health of GPUs share, and make their fixes: the judged GPUs, their names, reset, replace. Pure."""
 
 from __future__ import annotations
 

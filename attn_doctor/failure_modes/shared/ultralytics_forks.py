@@ -1,7 +1,4 @@
-"""Name the project that made a model, from a class that only its changed copy of ultralytics has, and make the fix.
-
-Pure.
-"""
+"""Name the project that made a model, from a class that only its changed copy of ultralytics has, and make the fix. Pure."""
 
 from __future__ import annotations
 

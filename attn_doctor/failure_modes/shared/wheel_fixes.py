@@ -23,7 +23,10 @@ from attn_doctor.model.steps import Install, Step
 
 
 def torch_abi(facts: Facts) -> bool:
-    """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases. Raises Unsure."""
+    """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases.
+
+    Raises Unsure if neither tells.
+    """
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
@@ -38,9 +41,9 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 
 
 def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
-    """Return the fixes for an installed package that does not fit: flash-attn, or the package that a log names.
+    """Return the fixes for an installed package that does not fit torch: flash-attn, or the package that a log names.
 
-    `because`: why it has to be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
+    `because`: why the package must be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
     """
     if subject.is_flash_attn(facts):
         return flash_attn_fixes(facts, because, abi=abi)

@@ -18,7 +18,7 @@ ON_THE_CPU = 'device=cpu, --device cpu; torch.load with map_location="cpu"; a We
 
 
 class Absent(Variant, frozen=True, kw_only=True):
-    """Say that the machine has no GPU that torch can use."""
+    """Mark the case that the machine has no GPU that torch can use."""
 
 
 def absent(facts: Facts) -> bool:

@@ -67,7 +67,7 @@ def ultralytics_name(path: str) -> bool:
 
 
 def other_name(path: str) -> str | None:
-    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None: its authors publish no such weights."""
+    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None if its authors publish none."""
     match = _published(path)
     if match is None or match["task"]:  # ultralytics publishes YOLO12 for detection only
         return None

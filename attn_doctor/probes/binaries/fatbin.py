@@ -77,10 +77,10 @@ def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
 
 
 def baseline(codes: Counter[Code]) -> tuple[str, ...]:
-    """Return the architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
+    """Return the architectures for which most of a library was compiled, in the words of torch.cuda.get_arch_list().
 
-    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not
-    run on these.
+    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not run on
+    these.
     """
     most = max(codes.values(), default=0)
     chosen = [code for code, count in codes.items() if 2 * count > most]

@@ -126,9 +126,9 @@ def room_on_cpu(facts: Facts) -> int | None:
 def settings_for(
     facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None
 ) -> LoaderSettings:
-    """Return the settings, each with its reason.
+    """Return batch=, workers=, cache= and amp= of `yolo train`, each with its reason.
 
-    `images`: size of the training set. `amp`: 16 bits were measured to be faster.
+    `images`: the number of images in the training set. `amp`: 16 bits were measured to be faster.
     """
     on_gpu = measured.device.startswith("cuda")
     room = measured.memory_bytes if on_gpu else room_on_cpu(facts)
