@@ -1,7 +1,7 @@
 """Make the fixes that install torch on this machine: the newest that it can run, another build, or one certain release. Pure.
 
 `knowledge.torch_choice` chooses the torch; this module reads what it needs from facts, and turns its answer into commands. No other
-module may name a version of torch, torchvision or torchaudio, or their index: tests/test_torch_choice.py checks it.
+module may name a version of torch, torchvision or torchaudio, or their index: tests/test_torch_in_one_place.py checks it.
 """
 
 from __future__ import annotations
