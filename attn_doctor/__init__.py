@@ -33,12 +33,14 @@ def examine(**options: "Any") -> "Examination":
 
 
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":
-    """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`. Each call is proven first.
+    """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`.
 
-    `backend` is a name of attn-doctor's ("sdpa-flash", ...) or "auto"; `device` is the device on which it is proven. "prescribed" applies
-    what `attn-doctor trial --tune` found for this machine, as far as a running process can change it; the rest is in `.left_out` of the
-    result, with the reason. Weights and checkpoints are not changed. Imports torch and ultralytics. Raises as
-    `attn_doctor.prescription.prescribe` and `.prescribed` do.
+    Each kind of call is proven first.
+
+    `backend`: a name of attn-doctor's ("sdpa-flash", ...), "auto", or "prescribed". `device`: the device on which it is proven.
+    "prescribed" applies the prescription that `attn-doctor trial --tune` made for this machine, as far as a running process can
+    change it; `.left_out` of the result lists the rest, with reasons. Weights and checkpoints are not changed. Imports torch and
+    ultralytics. Raises as `attn_doctor.prescription.prescribe` and `.prescribed` do.
     """
     if backend == "prescribed":
         from attn_doctor.prescription.prescribed import apply

@@ -18,20 +18,23 @@ class AttnDoctorError(Exception):
 
 
 class Refused(AttnDoctorError, ValueError):
-    """Report that the request cannot be met as it was made."""
+    """Report that a request cannot be met as the user made it. Exit code 2."""
 
     exit_code = USAGE
 
 
 class NotExamined(AttnDoctorError, RuntimeError):
-    """Report that the thing that was asked for could not be examined."""
+    """Report that something the user asked for could not be examined. Exit code 3."""
 
     exit_code = NOT_EXAMINED
     introduced = "could not examine"
 
 
 class NoAnswer(NotExamined):
-    """Report that the Python to examine gave no answer. The text is one sentence: the interpreter, and what it did."""
+    """Report that the Python to examine gave no answer.
+
+    The text is one sentence: the path of the interpreter, and `did`, such as "did not start".
+    """
 
     def __init__(self, python: str, did: str) -> None:
         super().__init__(f"{python} {did}")

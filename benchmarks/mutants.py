@@ -35,10 +35,10 @@ ROOMS = (
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
 TESTS = """best causes_in_front compare compiler_limits cures_of_each_failure_mode cures_of_one_cause cures_on_machines driver_cures environments_of_logs failure_modes_*
-fixes_apply fixes_copy fixes_plans fixes_restore fixes_safety fixes_verify fixes_workflow foresight installer_settings installers judging
+fixes_apply fixes_copy fixes_folders fixes_plans fixes_restore fixes_restore_processes fixes_safety fixes_step_runner fixes_verify fixes_workflow foresight installer_choice installer_settings installers judging
 knowledge_* listed_* log_outline logs logs_corpus logs_long logs_unrecognised machine_claims machines no_gpu_roots package_cures
-package_wheels pasted_environments plan_parts plan_properties platform_cures project_files recommend report reproduction_recipes
-second_conditions* stated_facts steps torch_choice torch_cures unknown_truth verdict wheels_command wheels_online yolo12_weights""".split()
+package_wheels pasted_environments plan_build_forecast plan_parts plan_properties platform_cures platform_steps project_files recommend report reproduction_recipes
+second_conditions* stated_facts steps torch_choice torch_cures torch_in_one_place torch_steps unknown_truth verdict wheels_command wheels_online yolo12_weights""".split()
 # Tests that read the tables of all failure modes: none of them runs a line of the module that holds a table.
 TABLES = tuple(
     f"tests/test_{name}.py"

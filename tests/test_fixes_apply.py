@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import stat
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from environment_places import places_of
 from patients import Patient
 from snapshots import snapshot
 
-from attn_doctor.fixes import restore, step_runner
+from attn_doctor.fixes import restore
 from attn_doctor.fixes.apply import Work, apply, latest, refusal, unfinished
 from attn_doctor.fixes.plan import RIGHT, PlannedStep, Way
-from attn_doctor.fixes.target_paths import Cannot, Places, Root, ask, freeze, own, versions
-from attn_doctor.model.facts import Distribution, Facts, Interpreter, Packages, Unknown, Variable
+from attn_doctor.fixes.target_paths import Cannot, Places, ask
+from attn_doctor.model.facts import Distribution, Facts, Interpreter, Packages
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import Run, RunByHand, SetVariable, Step
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the patients are Linux, with stub drivers")
-
-
-def places_of(prefix: Path, **values) -> Places:
-    """The folders of an environment that need not be one."""
-    packages = str(prefix / "lib" / "python3.11" / "site-packages")
-    given = {
-        "python": str(prefix / "bin" / "python"),
-        "version": "3.11",
-        "base": "/usr/bin/python3",
-        "prefix": str(prefix),
-        "base_prefix": "/usr",
-        "purelib": packages,
-        "platlib": packages,
-        "scripts": str(prefix / "bin"),
-        "data": str(prefix),
-        **values,
-    }
-    return Places(**given)
 
 
 def way(*steps: Step, cures: tuple[str, ...] = ()) -> Way:
@@ -346,158 +327,3 @@ def test_the_newest_backup_that_is_not_undone(tmp_path):
     (undo / "4").mkdir()
     assert latest(places) == undo / "4"
     assert unfinished(places) is None
-
-
-# -- folders
-
-
-def test_the_folders_that_an_installer_writes(tmp_path):
-    prefix = tmp_path / "env"
-    places = places_of(prefix, user=("/home/me/.local/lib",), scripts=f"{prefix}/share/bin")
-    (prefix / "share").mkdir(parents=True)
-    found = [root.path for root in places.roots()]
-    inside = [f"{prefix}/{name}" for name in ("include", "share", "etc", "man", "pipx_metadata.json")]
-    assert found == [places.purelib, *inside, "/home/me/.local/lib"]  # its scripts lie in share
-    assert places.home == prefix / ".attn-doctor"
-
-    bare = places_of(prefix, base_prefix=str(prefix))
-    assert (bare.kind, bare.home) == ("bare", Path(bare.purelib).parent / ".attn-doctor")
-    assert f"{prefix}/include" in [root.path for root in bare.roots()]
-    assert f"{prefix}/pipx_metadata.json" not in [root.path for root in bare.roots()]
-
-    system = places_of(Path("/usr"), base_prefix="/usr")
-    assert [root.path for root in system.roots()] == [os.path.realpath(system.purelib), os.path.realpath("/usr/bin")]
-
-    (prefix / "conda-meta").mkdir()
-    conda = places_of(prefix)
-    assert conda.kind == "conda"
-    assert conda.roots() == (Root(path=str(prefix), skip=(".attn-doctor", "conda-bld", "envs", "pkgs")),)
-
-
-def test_a_python_that_does_not_say_its_folders_is_an_error(tmp_path):
-    from attn_doctor.errors import NoAnswer
-
-    silent = tmp_path / "python"
-    silent.write_text("#!/bin/sh\nexit 3\n")
-    silent.chmod(0o755)
-    with pytest.raises(NoAnswer):
-        ask(str(silent), os.environ)
-
-
-@pytest.mark.parametrize(
-    ("named", "prefix", "expected"),
-    [
-        (None, "/env", ["/env/lib", "/beside"]),
-        ("/beside", "/env", ["/env/lib"]),
-        ("/beside:/env/lib", "/env", ["/env/lib"]),  # in the environment all the same
-        ("/other::", "/env", ["/env/lib", "/beside"]),
-        ("/beside:/env/lib", Unknown("x"), []),
-        ("/env/lib", "/envelope", ["/beside"]),
-    ],
-)
-def test_packages_beside_the_environment_are_not_its_own(named, prefix, expected):
-    listed = tuple(Distribution(name="a", version="1", location=place) for place in ("/env/lib", "/beside"))
-    variables = (
-        () if named is None else (Variable(name="OTHER", value="/env/lib"), Variable(name="PYTHONPATH", value=named))
-    )
-    facts = Facts(
-        packages=Packages(distributions=listed), environment=variables, interpreter=Interpreter(prefix=prefix)
-    )
-    assert [item.location for item in own(facts)] == expected
-
-
-def test_of_two_records_the_first_is_imported_and_a_list_tells_the_source():
-    listed = (
-        Distribution(name="a", version="1", location="/x", direct_url="file:///a.whl"),
-        Distribution(name="a", version="2", location="/y"),
-        Distribution(name="b", version=Unknown("x"), location="/z"),
-    )
-    assert versions(listed) == {"a": "1", "b": ""}
-    assert freeze(listed[:2]) == "a==1  # /x  file:///a.whl\na==2  # /y\n"
-    assert own(Facts(packages=Packages(distributions=Unknown("x")))) == ()
-    assert own(Facts(packages=Packages(distributions=listed), environment=Unknown("x"))) == listed
-
-
-# -- one step
-
-
-def test_a_step_waits_until_it_is_written_down(tmp_path):
-    order, mark = [], tmp_path / "mark"
-
-    def started(pid: int) -> None:
-        order.append((pid > 0, mark.exists(), restore.started(pid) is not None))
-
-    code = f"import os, sys; open({str(mark)!r}, 'w'); print('out'); sys.stderr.write('err'); print(sys.stdin.read() == '', os.getpgid(0) == os.getpid())"
-    done = step_runner.run(
-        (sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=30, on_start=started, cwd=str(tmp_path)
-    )
-    assert order == [(True, False, True)]
-    assert (done.code, done.ok) == (0, True)
-    assert sorted(done.output.split()) == ["True", "True", "err", "out"] or "err" in done.output
-    assert (tmp_path / "log").read_text() == done.output
-
-
-@pytest.mark.parametrize(
-    ("argv", "code", "words"),
-    [
-        ((sys.executable, "-c", "raise SystemExit(7)"), 7, ""),
-        (("/nowhere/tool",), 127, "/nowhere/tool cannot be started: No such file or directory\n"),
-        ((sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"), -signal.SIGTERM, ""),
-    ],
-)
-def test_how_a_step_ends(tmp_path, argv, code, words):
-    done = step_runner.run(argv, os.environ, tmp_path / "log", deadline=30)
-    assert (done.code, done.ok, done.output) == (code, False, words)
-
-
-def test_a_step_ends_at_its_deadline_with_all_that_it_started(tmp_path):
-    code = (
-        "import subprocess, sys; made = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
-        "print(made.pid, flush=True); made.wait()"
-    )
-    done = step_runner.run((sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=1.5)
-    assert (done.code, done.ok) == (None, False)
-    assert done.seconds >= 1.5
-    while restore.started(int(done.output)) is not None:  # it was sent SIGKILL: without that, for ever
-        time.sleep(0.01)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its standard input is left open
-def test_a_step_that_is_interrupted_is_ended(tmp_path):
-    pids = []
-
-    def started(pid: int) -> None:
-        pids.append(pid)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        step_runner.run(
-            (sys.executable, "-c", "import time; time.sleep(60)"),
-            os.environ,
-            tmp_path / "log",
-            deadline=60,
-            on_start=started,
-        )
-    assert restore.started(pids[0]) is None
-
-
-def test_the_lock_is_held_as_long_as_the_step_runs(tmp_path):
-    lock = restore.take_lock(str(tmp_path))
-    code = f"import os; os.fstat({lock})"
-    held = step_runner.run((sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=30, lock=lock)
-    not_held = step_runner.run((sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=30)
-    os.close(lock)
-    assert (held.code, not_held.code) == (0, 1)
-
-
-def test_the_last_line_is_told_from_time_to_time(tmp_path):
-    said = []
-    code = "import time; print('first'); print('x' * 300, flush=True); time.sleep(2.6); print('last', flush=True)"
-    step_runner.run((sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=30, on_line=said.append)
-    assert said == ["x" * 150]
-
-
-def test_the_end_of_a_long_output_is_read(tmp_path):
-    code = "print('a' * 70000 + 'end', end='')"
-    done = step_runner.run((sys.executable, "-c", code), os.environ, tmp_path / "log", deadline=30)
-    assert done.output == "a" * (65536 - 3) + "end"

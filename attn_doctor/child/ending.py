@@ -13,9 +13,10 @@ _MOST_TEXT = 2000  # at most so many characters of the child's last output are k
 
 
 def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_section: str | None, seconds: float) -> Fault:
-    """Return the fault of a child. `killed`: attn-doctor killed it; if `returncode` is None, the child did not even end then.
+    """Return the fault of a child. `killed`: attn-doctor killed it. `returncode` None: even then the child did not end.
 
-    The place of the fault is the frame that faulthandler wrote into `chatter`, else the section that was running.
+    `chatter`: all that the child printed besides its records. `seconds`: its deadline. The place of the fault is the Python frame
+    that faulthandler printed, else the section (`open_section`) that was running.
     """
     frame = _FRAME.search(chatter)
     where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section

@@ -14,10 +14,12 @@ _IMPORT = re.compile(r"^from attn_doctor\S* import (?:\([^)]*\)|.*)$", re.MULTIL
 
 
 def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str) -> str:
-    """Return one Python program, in ASCII, made from scripts. A script is a name in this package ("target/channel.py") or a Path.
+    """Return one Python program, in ASCII, made from scripts.
 
-    The first lines parse under any Python, 2.7 included, so that an old target
-    can report its version.
+    A script is a name in this package ("target/channel.py") or a Path.
+
+    The first lines parse under any Python, 2.7 included, so that an old target can report its version. `config`: the values that
+    the scripts read. `nonce`: the word that marks each line with a record.
     """
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(
@@ -40,6 +42,6 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
 
 
 def _source(script: str | Path) -> str:
-    """Return the text of a script, without its imports from attn_doctor: the scripts before it have what it imports."""
+    """Return the text of a script without its imports from attn_doctor, because the scripts before it define the imported names."""
     place = script if isinstance(script, Path) else resources.files("attn_doctor").joinpath(script)
     return _IMPORT.sub(lambda found: "\n" * found[0].count("\n"), place.read_text("utf-8"))

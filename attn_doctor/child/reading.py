@@ -26,7 +26,7 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 
 
 class Message(NamedTuple):
-    """Describe one line of the channel. `at` is hello, begin, fact, raised, end or done."""
+    """Describe one line of the channel. `at` is "hello", "begin", "fact", "raised", "end" or "done"."""
 
     at: str
     section: str
@@ -51,8 +51,8 @@ def _message(line: bytes) -> Message | None:
 class Reader:
     """Read both pipes of a child in threads, so that no pipe can fill up and stop the child.
 
-    Memory is bounded: `most` bytes of standard output, or, with a nonce, records up to `_MOST_RECORDS`; and `_KEEP` of everything else.
-    `flooded` is set when the child sent more: then it is to be ended.
+    Memory is bounded: `most` bytes of standard output, or, with a nonce, records up to `_MOST_RECORDS`; and `_KEEP` of everything
+    else. `flooded` is set if the child sent more: the caller must then end it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Reader:
         on_message: Callable[[Message], None] | None,
         most: int = MOST_OUTPUT,
     ) -> None:
-        """Begin with no output, without reading any."""
+        """Prepare for one child. Nothing is read yet."""
         self.started = started
         self.process = started.process
         self.mark = _SEPARATOR + nonce + b" " if nonce else None
@@ -191,7 +191,7 @@ class Reader:
         self.ended.set()
 
     def finish(self) -> None:
-        """End all that the child left running, wait for its last output, and remove its temporary files."""
+        """End all processes that the child left running, wait for their last output, and remove its temporary files."""
         processes.end_group(self.process)
         reaped(self.process, GRACE)
         self._join(_SOON)

@@ -28,7 +28,7 @@ SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the 
 
 
 class Outcome(NamedTuple):
-    """Say how a child ended. `fault` is None if the child reported that it was done."""
+    """Describe the end of a child. `fault` is None if the child reported that it was done."""
 
     messages: list[Message]
     fault: Fault | None
@@ -72,9 +72,10 @@ def run(
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline` is the limit for the whole run in seconds, `quiet` the limit for the time without a record. `environ`: the variables of the
-    child, by default those of attn-doctor. `changes` are made to them: {"PYTHONPATH": None} removes that variable. The child is
-    ended when `stop` is set, or when it sends too much (the fault "flooded"). Processes that it leaves running are ended. Raises OSError if the interpreter cannot be started at all.
+    `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for the time without a record. `environ`: the
+    variables of the child, by default those of attn-doctor. `changes`: made to these variables; {"PYTHONPATH": None} removes one.
+    The child is ended if `stop` is set, or if it sends too much (the fault "flooded"). Processes that it leaves running are
+    ended. Raises OSError if the interpreter cannot be started.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline

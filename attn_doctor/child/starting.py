@@ -34,7 +34,7 @@ class Started:
         return processes.has_ended(self.process)
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait for the end of the child for at most `seconds`, and for at most two."""
+        """Wait until the child ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
         until, pause = time.monotonic() + max(0.05, min(seconds, GRACE)), 0.001
         while not self.ended():
             if time.monotonic() > until:
@@ -68,7 +68,10 @@ def start(
     cwd: str | None = None,
     largest_file: int | None = None,
 ) -> Started:
-    """Start a program with pipes for its output. `largest_file`: the most bytes of one file that it may write. Raises OSError."""
+    """Start a program with pipes for its output. Raises OSError if it cannot be started.
+
+    `changes`: made to `environ`; None removes a variable. `largest_file`: the most bytes of one file that the program may write.
+    """
     if _stopping.is_set():
         raise OSError(errno.ECANCELED, "attn-doctor was interrupted")
     whole = {**(os.environ if environ is None else environ), **(changes or {})}
@@ -137,7 +140,7 @@ def end_all() -> None:
 
 
 def reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for a process for at most `seconds`, and for at most two. Returns whether it has ended."""
+    """Wait until a process ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
     try:
         process.wait(max(0.05, min(seconds, GRACE)))
     except subprocess.TimeoutExpired:

@@ -87,7 +87,10 @@ def parser() -> Parser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Return the help formatter: the one of rich on a terminal, else argparse's own with a fixed width, so that the help is the same in every file and test."""
+    """Return the class that formats the help: rich's on a terminal.
+
+    Elsewhere argparse's, with a fixed width, for equal help in files and tests.
+    """
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
 
@@ -156,7 +159,7 @@ def _total_timeout(arguments: argparse.Namespace) -> TotalTimeout | None:
 
 
 def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
-    """Say why a command ended early, and write the part of the report that it has."""
+    """Print why a command ended early, and write the part of the report that exists."""
     from attn_doctor import child
     from attn_doctor.system import failure, streams
 
@@ -172,7 +175,10 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
 
 
 def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
-    """Write the requested outputs of a failed command, with what it found before. Only `check` has such findings."""
+    """Write the requested outputs of a command that failed, with the findings until then.
+
+    Only `check` has such findings.
+    """
     from attn_doctor.cli.output import write_report
     from attn_doctor.report.formats import FORMATS
 
@@ -190,7 +196,7 @@ def _say_what_was_lost() -> None:
 
 
 def _stopped(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    """End all children and the command. Later signals are ignored, so that they cannot cut the cleaning up short."""
+    """End all children and the command. Later signals are ignored, so that they do not interrupt the clean-up."""
     from attn_doctor import child
     from attn_doctor.system import processes
 

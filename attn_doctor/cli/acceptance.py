@@ -1,4 +1,7 @@
-"""Give `check` the options of a gate, and fill in what the configuration of the project says. The command line goes before the file."""
+"""Give `check` the options of a gate, and fill them from the configuration of the project.
+
+A typed option counts more than the file.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def add_acceptance(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a gate. Called after the other options: it takes their defaults away, so that it is seen which were typed."""
+    """Add the options of a gate.
+
+    Must be called after the other options: it removes their defaults, so that typed options can be recognised.
+    """
     parser.add_argument(
         "--expect-gpus",
         type=_count,
@@ -53,7 +59,7 @@ def add_acceptance(parser: argparse.ArgumentParser) -> None:
 
 
 class Settled(NamedTuple):
-    """Hold what the configuration says beside the options, and the report of the baseline with its name."""
+    """Hold the configuration's part beside the options (exceptions, file), and the report of the baseline with its name."""
 
     configured: Configured | None = None
     exceptions: tuple[Exempt, ...] = ()
@@ -61,9 +67,10 @@ class Settled(NamedTuple):
 
 
 def settle(arguments: argparse.Namespace) -> Settled:
-    """Fill the options that were not typed, from the configuration or with their defaults. Raises Refused and Unreadable.
+    """Fill the options that were not typed, from the configuration or with their defaults.
 
-    A configuration that the user did not name may not start a program: a person is asked, and elsewhere it is refused.
+    A configuration that the user did not name may not start a program: a person is asked; without a terminal it is refused.
+    Raises Refused for a mistake in the configuration, Unreadable for a bad baseline.
     """
     from attn_doctor.examination.configuration import Configuration, configuration
     from attn_doctor.system import current_folder
@@ -107,12 +114,15 @@ def _fill(arguments: argparse.Namespace, found: Configuration) -> Configured:
 
 
 def _is_of_here(arguments: argparse.Namespace, name: str) -> bool:
-    """Return whether a setting is about this machine, and the command is about another one (--gpu, --facts)."""
+    """Return whether a setting is about this machine, although the command is about another one (--gpu, --facts)."""
     return (name == "expect_gpus" and arguments.gpu is not None) or (name == "target" and arguments.facts is not None)
 
 
 def _ready(found: Configuration, key: str, value: Any) -> Any:
-    """Return a value as the option has it: paths are relative to the folder of the file. Raises Refused for a program that may not be started."""
+    """Return a value as its option needs it: a path is relative to the folder of the file.
+
+    Raises Refused for a program that may not be started.
+    """
     if key == "backend":
         return list(value)
     if key == "model":
@@ -130,7 +140,10 @@ def _ready(found: Configuration, key: str, value: Any) -> Any:
 
 
 def _ask_for(found: Configuration, key: str, value: str) -> None:
-    """Ask whether a file that was found may have code run: a target is a program, and a file of a model runs what it names."""
+    """Ask the user whether a setting of a found file may run code.
+
+    A target is a program, and a model's file runs the functions that it names.
+    """
     if found.named:
         return
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
@@ -153,7 +166,7 @@ def _baseline(name: str | None) -> tuple[Report, str] | None:
 
 
 def _count(text: str) -> int:
-    """Parse a number of GPUs, for argparse: 0 or more."""
+    """Parse a number of GPUs, 0 or more. argparse turns its ArgumentTypeError into a message."""
     if not (text.isascii() and text.isdigit()) or len(text) > 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)

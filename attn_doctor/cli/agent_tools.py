@@ -1,7 +1,8 @@
-"""Answer the tools of `attn-doctor mcp`: each runs attn-doctor itself in a child, reads its JSON, and returns the part that an agent needs.
+"""Answer the tools of `attn-doctor mcp`: each runs attn-doctor itself in a child, reads its JSON, and returns the part for an agent.
 
-A child, because standard output of the server is the protocol, and an examination has its own signals and processes. `--json -` passes the
-gate of redaction, so nothing private reaches the agent. Every answer has at most MOST characters: what was left out is named in it.
+This needs a child, because the server's standard output is the protocol, and an examination has its own signals and processes.
+`--json -` passes the gate of redaction, so nothing private reaches the agent. Every answer has at most MOST characters; it names
+the parts that were left out.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ Goal = Literal["train", "flash-attn"]
 
 
 class Failed(NotExamined):
-    """Say why a tool has no answer. The text is for the agent."""
+    """Report why a tool has no answer. The text is for the agent."""
 
 
 class Tools:
-    """Hold what every tool needs: the Python to examine."""
+    """Hold the Python to examine, which every tool needs, and answer the tools."""
 
     def __init__(self, target: str | None) -> None:
         self._target = [] if target is None else ["--target", target]
@@ -67,7 +68,7 @@ class Tools:
         return json.loads(await self._text([*words[:place], "--json", "-", *words[place:]], seconds, text))
 
     async def _text(self, words: Sequence[str], seconds: float, text: str = "") -> str:
-        """Return what a command wrote to standard output. Raises Failed if it gave no answer."""
+        """Return the standard output of a command. Raises Failed if it gave no answer."""
         running = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -119,7 +120,7 @@ def _of_report(report: dict[str, Any], facts: Sequence[str]) -> dict[str, Any]:
 
 
 def _finding(finding: dict[str, Any]) -> dict[str, Any]:
-    """Return a finding with its commands as words, and without what only a program needs."""
+    """Return a finding with its commands as words, and without the fields that only a program needs."""
     kept = ("code", "slug", "severity", "certainty", "root_cause", "explained_by", "message")
     return {
         **{key: finding[key] for key in kept},
@@ -144,9 +145,10 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def bounded(answer: dict[str, Any], most: int = MOST) -> dict[str, Any]:
-    """Return an answer of at most `most` characters of JSON: the ends of its lists are left out, the last list first, and "left_out" says so.
+    """Return an answer of at most `most` characters of JSON.
 
-    Whatever still is too long after that is left out as a whole.
+    The ends of its lists are left out, the last list first; "left_out" says so. A part that is still too long after that is left
+    out as a whole.
     """
     left_out: dict[str, int] = {}
     made = dict(answer)

@@ -1,4 +1,4 @@
-"""Show on a terminal how far a trial is: rich's own progress bar, with what is done, what comes, and about how long it takes."""
+"""Show the progress of a trial on a terminal with rich's own progress bar: the present step, the next one, and about how long it takes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENOUGH = 0.1  # the share of a trial that must be over before the rest is estim
 
 
 class _Left(ProgressColumn):
-    """Say about how long the rest takes, counted down between two steps."""
+    """Show about how long the rest takes, counted down between two steps."""
 
     def render(self, task: Task) -> Text:
         end = task.fields.get("end")
@@ -27,7 +27,7 @@ class _Left(ProgressColumn):
 
 
 class Bar:
-    """Hold the bar while a trial runs."""
+    """Show the bar while a trial runs."""
 
     def __init__(self, console: Console) -> None:
         utf = "utf" in console.encoding.lower()
@@ -57,7 +57,7 @@ class Bar:
         self._progress.update(self._task, description=printable(doing.text + then), completed=doing.done, end=self._end)
 
     def note(self, text: str) -> None:
-        """Print what a user should know above the bar."""
+        """Print a note for the user above the bar."""
         self._progress.console.print(Text(f"attn-doctor: {printable(text)}"))
 
     def stop(self) -> None:

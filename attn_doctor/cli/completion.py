@@ -66,12 +66,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def asked() -> bool:
-    """Return whether a shell asks what can follow on its command line."""
+    """Return whether a shell asks for the words that can follow on its command line."""
     return "_ARGCOMPLETE" in os.environ
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Write what can follow on the command line of the shell that asks, and end this process."""
+    """Write the words that can follow on the command line of the shell, and end this process."""
     import argcomplete
     from argcomplete.completers import DirectoriesCompleter, FilesCompleter
 
@@ -139,7 +139,10 @@ def _models(prefix: str, **_: object) -> list[str]:
 
 
 def _failure_modes(prefix: str, **_: object) -> dict[str, str]:
-    """Return the slugs with their titles; the codes once a code is begun, so that a list of both does not fill the screen."""
+    """Return the slugs with their titles.
+
+    The codes are added only after a code is begun, so that the list does not fill the screen.
+    """
     from attn_doctor.failure_modes import ALL
 
     codes = prefix[:1].upper() == "A" and prefix[1:2].upper() in ("", "D")

@@ -1,4 +1,4 @@
-"""`attn-doctor diagnose`: what a build or run log shows, with or without facts."""
+"""`attn-doctor diagnose`: judge the log of a build or a run, with or without facts."""
 
 from __future__ import annotations
 

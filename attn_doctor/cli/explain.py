@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _found(words: str) -> Sequence[Module]:
-    """Return the failure mode of this name, or those that the words describe. Raises UnknownName."""
+    """Return the failure mode with this name, or those that fit the words. Raises UnknownName if none does."""
     from attn_doctor.failure_modes import UnknownName, find
     from attn_doctor.judging.lookup import search
 

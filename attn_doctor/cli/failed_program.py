@@ -1,4 +1,7 @@
-"""Say why the program that `attn-doctor run` ran has failed, from what it printed. On standard error, after the program's own lines."""
+"""Explain why the program of `attn-doctor run` failed, from its output.
+
+Written on standard error, after the program's own lines.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,9 @@ _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
 def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_kills: int | None = None) -> None:
     """Write the cause of a failure and its cure, or one line if the cause is not known; nothing if the output shows no error.
 
-    Nothing is written either if the program was asked to end: by a signal, or from the keyboard, or because nobody reads its output
-    any more. `oom_kills`: how many processes the kernel had ended for lack of memory when the program started. Never raises an Exception.
+    Nothing is written either if the program was asked to end: by a signal, from the keyboard, or because nobody reads its output
+    any more. `oom_kills`: the number of processes that the kernel had ended for lack of memory when the program started. Raises
+    no Exception.
     """
     printed = _with_crash(ended)
     if _was_asked_to_end(ended):
@@ -48,7 +52,7 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
 
 
 def _with_crash(ended: Ended) -> tuple[bytes, ...]:
-    """Return the output; after a crash with the line that a shell would write, such as "Segmentation fault"."""
+    """Return the output. After a crash it ends with the line that a shell would write, such as "Segmentation fault"."""
     import signal
 
     if ended.signal not in {getattr(signal, name, None) for name in _CRASHES}:
@@ -118,7 +122,10 @@ def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str
 
 
 def _causes(diagnosis: Diagnosis) -> list[Finding]:
-    """Return the root causes that the output shows, by a line of their own or of a consequence. Warnings only if no error is among them."""
+    """Return the root causes of which a line of the output shows the cause or a consequence.
+
+    Warnings count only if there is no error.
+    """
     from attn_doctor.model.findings import Severity
 
     shown = {f.explained_by or f.code for f in diagnosis.findings if any(e.kind == "log" for e in f.evidence)}
@@ -144,7 +151,10 @@ def _name(argv: Sequence[str]) -> str:
 
 
 def _facts(argv: Sequence[str], environ: Mapping[str, str]) -> Facts | None:
-    """Return facts of the machine and of the program's Python, whose packages are read and not imported again. None: not in time."""
+    """Return facts of the machine and of the program's Python; None if they were not there in time.
+
+    Packages are not imported again.
+    """
     import os
 
     from attn_doctor.errors import AttnDoctorError

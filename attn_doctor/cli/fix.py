@@ -1,4 +1,4 @@
-"""`attn-doctor fix`: suggest a plan, prove it in a copy, apply it, undo it."""
+"""`attn-doctor fix`: suggest a plan, try it in a copy, apply it, undo it."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _suggest(arguments: argparse.Namespace, request: FixRequest, progress: Progr
 def _write(
     arguments: argparse.Namespace, suggested: Suggested, way: Way | None = None, result: Applied | None = None
 ) -> None:
-    """Write the plan, and with `result` what became of applying `way`. Raises Unwritable."""
+    """Write the plan, and with `result` the outcome of applying `way`. Raises Unwritable if a file cannot be written."""
     from attn_doctor import commands
     from attn_doctor.cli.output import write
     from attn_doctor.fixes.apply import Applied as Outcome

@@ -1,4 +1,4 @@
-"""`attn-doctor help`, and what `attn-doctor` alone says: where to begin."""
+"""`attn-doctor help`, and the answer of `attn-doctor` without a command: the first commands to run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def begin(_: argparse.Namespace) -> int:
-    """Say where to begin: what `attn-doctor` without a command does."""
+    """Print the first commands to run, for `attn-doctor` without a command."""
     sys.stdout.write(BEGIN)
     return 0
 

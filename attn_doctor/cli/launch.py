@@ -119,7 +119,10 @@ def _start(arguments: argparse.Namespace, argv: list[str]) -> Start:
 
 
 def _explained(argv: list[str], environ: dict[str, str]) -> int:
-    """Run the program, and say why it failed. Returns its exit code, or ends this process by the signal that ended the program."""
+    """Run the program, and explain its failure.
+
+    Returns its exit code, or ends this process by the signal that ended the program.
+    """
     import os
 
     from attn_doctor.system import processes, relay

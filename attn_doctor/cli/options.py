@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Define the arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def examination(arguments: argparse.Namespace, **more: Any) -> Options:
-    """Make the options of an examination: what every command accepts (--target, --timeout), the environment, and `more`.
+    """Make the options of an examination: those that every command accepts (--target, --timeout), the environment, and `more`.
 
     The variable ATTN_DOCTOR_ROOT names a folder that is examined as a whole machine, see docs/testing.md. No other code reads it.
     """
@@ -51,9 +51,10 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 def add_outputs(
     parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[str] = (), redacted: bool = True
 ) -> None:
-    """Add an option for each format that the command can write `what` in: all of them, or those named in `only`.
+    """Add an option for each format in which the command can write `what`: all formats, or those in `only`.
 
-    `redacted`: the help says that the output is redacted. Commands that only read saved reports omit this: these are redacted already.
+    `redacted`: the help says that the output is redacted. Commands that only read saved reports omit it, because saved reports
+    are redacted already.
     """
     from attn_doctor.report.formats import FORMATS
 
@@ -68,7 +69,7 @@ def add_outputs(
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
-    """Add --for, the project whose issue form the Markdown follows."""
+    """Add --for: the project whose issue form decides the order of the Markdown."""
     parser.add_argument(
         "--for",
         dest="form",
@@ -78,7 +79,7 @@ def add_form(parser: argparse.ArgumentParser) -> None:
 
 
 def add_amount(parser: argparse.ArgumentParser) -> None:
-    """Add -q and -v, which say how much the screen shows. Files have everything in any case."""
+    """Add -q and -v: how much the screen shows. Files always have everything."""
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument(
         "-q", "--quiet", action="store_true", help="show only the verdict, the root causes and the commands"
@@ -96,14 +97,14 @@ def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:
 
 
 def fail_on(arguments: argparse.Namespace) -> Severity | None:
-    """Return the least severity that --fail-on names; None for "never"."""
+    """Return the lowest severity that fails the command, by --fail-on; None for "never"."""
     from attn_doctor.model.findings import Severity
 
     return None if arguments.fail_on == "never" else Severity(arguments.fail_on)
 
 
 def positive(text: str) -> float:
-    """Parse a positive number, for argparse."""
+    """Parse a positive number. argparse turns its ArgumentTypeError into a message."""
     try:
         value = float(text)
     except ValueError:
@@ -114,7 +115,7 @@ def positive(text: str) -> float:
 
 
 def gpu(text: str) -> str:
-    """Parse a compute capability or the name of a GPU, for argparse."""
+    """Parse a compute capability or the name of a GPU. argparse turns its ArgumentTypeError into a message."""
     from attn_doctor.errors import Refused
     from attn_doctor.judging import stated_gpu
 
@@ -126,7 +127,7 @@ def gpu(text: str) -> str:
 
 
 def whole(text: str) -> int:
-    """Parse a positive whole number, for argparse."""
+    """Parse a positive whole number. argparse turns its ArgumentTypeError into a message."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

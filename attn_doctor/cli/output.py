@@ -1,4 +1,4 @@
-"""Writes the answers of commands: the report on the terminal, its files, and progress on standard error."""
+"""Write the answers of commands: the report on the terminal, its files, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Show progress on standard error: on a terminal a spinner, and a bar for the steps of a trial; elsewhere a line for each text.
+    """Show progress on standard error. On a terminal: a spinner, and a bar for the steps of a trial.
 
-    Elsewhere the steps of a trial are not shown: there are dozens of them, and nobody waits for a line in a file. `quiet`: show nothing
-    but on a terminal.
+    Elsewhere: a line for each text. Elsewhere the steps of a trial are not shown: there are dozens of them, and nobody waits for
+    a line in a file. `quiet`: show nothing but on a terminal.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -56,7 +56,7 @@ class Progress:
             tell(f"attn-doctor: {text}")
 
     def step(self, doing: Doing) -> None:
-        """Show a step of a trial: what is done, what comes, and about how long it takes."""
+        """Show a step of a trial: its work, the next step, and about how long the trial still takes."""
         if not self._moves:
             return
         if self._bar is None:
@@ -114,7 +114,7 @@ def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
 
 
 def written(arguments: argparse.Namespace) -> list[str]:
-    """Return the names of the files that the answer goes to."""
+    """Return the names of the files into which the answer is written."""
     return [path for path in _files(arguments, ()) if path]
 
 
@@ -126,9 +126,9 @@ def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
 
 
 def write(arguments: argparse.Namespace, answer: Callable[[Gate], Answer]) -> None:
-    """Write the answer in each format that a file was named for. Raises Unwritable.
+    """Write the answer in each format for which the user named a file. Raises Unwritable if a file cannot be written.
 
-    The answer is made only if a file was named, and takes private data out with the gate that it is given.
+    The answer is made only if a file was named. `answer` gets the gate that takes private data out.
     """
     from attn_doctor.report import files
 
@@ -145,7 +145,7 @@ def write(arguments: argparse.Namespace, answer: Callable[[Gate], Answer]) -> No
 
 
 def write_log(path: str, log: bytes) -> None:
-    """Write what programs printed, redacted. Raises Unwritable."""
+    """Write the output of programs, redacted. Raises Unwritable if the file cannot be written."""
     from attn_doctor.report import files
     from attn_doctor.report.gate import Gate
 
@@ -154,14 +154,14 @@ def write_log(path: str, log: bytes) -> None:
 
 
 def write_records(arguments: argparse.Namespace, records: Any) -> None:
-    """Write records of other kinds than a report, redacted. Raises Unwritable."""
+    """Write records that are no report, redacted. Raises Unwritable if a file cannot be written."""
     write(arguments, lambda gate: Answer(gate.records(records)))
 
 
 def show(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
-    """Write the files first; then show the terminal's report, unless a file went to standard output.
+    """Write the files, and then show the report on the terminal, unless a file went to standard output.
 
-    `saved`: the name of the file that the report was read from.
+    `saved`: the name of the file from which the report was read.
     """
     from attn_doctor.report.outline import outline
 
@@ -171,7 +171,10 @@ def show(report: Report, arguments: argparse.Namespace, saved: str | None = None
 
 
 def write_report(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
-    """Write a report, redacted, in each format that a file was named for. `saved`: as for `show`. Raises Unwritable."""
+    """Write a report, redacted, in each format for which the user named a file. `saved`: as for `show`.
+
+    Raises Unwritable if a file cannot be written.
+    """
     form = getattr(arguments, "form", None)
 
     def answer(gate: Gate) -> Answer:
@@ -206,14 +209,14 @@ def _to_paste(report: Report, blocks: Iterable[Block], form: str | None) -> list
 
 
 def amount(arguments: argparse.Namespace | None) -> Amount:
-    """Return how much the screen shows: -q little, -v all."""
+    """Return how much the screen shows: little with -q, everything with -v."""
     if getattr(arguments, "quiet", False):
         return "little"
     return "all" if getattr(arguments, "verbose", False) else "usual"
 
 
 def console_for(stream: TextIO) -> Console:
-    """Make a console. With NO_COLOR it has no bold and no dim text either, which rich would leave (https://no-color.org)."""
+    """Make a console. With NO_COLOR it has neither bold nor dim text; rich would keep both (https://no-color.org)."""
     from rich.console import Console
 
     plain = bool(os.environ.get("NO_COLOR"))
@@ -225,7 +228,10 @@ def console_for(stream: TextIO) -> Console:
 def show_blocks(
     blocks: Iterable[Block], arguments: argparse.Namespace | None = None, *, stream: TextIO | None = None
 ) -> None:
-    """Write blocks on a stream (default: standard output), formatted for a terminal or for a file. `arguments` may ask for less or for more."""
+    """Write blocks on a stream (default: standard output), in the form for a terminal or for a file.
+
+    `arguments` may have -q or -v.
+    """
     from attn_doctor.report.amount import as_much_as
     from attn_doctor.report.console import render
 

@@ -1,4 +1,4 @@
-"""Show what `check` finds as soon as it is known: the findings before the trial, the rest after it."""
+"""Show the results of `check` as soon as they are known: the findings before the trial, the rest after it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from attn_doctor.model.report import Report
 
 
 class Screen:
-    """Hold what one `check` has shown already."""
+    """Remember the results of one `check` that are on the screen already."""
 
     def __init__(
         self, arguments: argparse.Namespace, progress: Progress, baseline: tuple[Report, str] | None = None
     ) -> None:
-        """Prepare. `baseline`: the report that this one is compared with, and the name of its file."""
+        """Prepare. `baseline`: the report with which this one is compared, and the name of its file."""
         self._arguments = arguments
         self._progress = progress
         self._baseline = baseline
         self._opened: Report | None = None
 
     def judged(self, report: Report) -> None:
-        """Show the machine and the findings; the trial follows, which takes most of the time."""
+        """Show the machine and the findings, before the trial, which takes most of the time."""
         if not on_terminal(self._arguments):
             return
         from attn_doctor.report.amount import little
@@ -34,7 +34,10 @@ class Screen:
         self._opened = report
 
     def end(self, report: Report) -> Report:
-        """Write the files, then show the rest, and return the report as it was written. Raises Unwritable."""
+        """Write the files, then show the rest. Returns the report as it was written.
+
+        Raises Unwritable if a file cannot be written.
+        """
         report = self._compared(report)
         write_report(report, self._arguments)
         if not on_terminal(self._arguments):

@@ -25,10 +25,13 @@ def add_total_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 class TotalTimeout:
-    """Interrupt the main thread when the time of the command is over. `passed`: the time is over."""
+    """Interrupt the main thread when the time of the command is over. `passed` is True from then on."""
 
     def __init__(self, seconds: float, *, undoes: bool = False) -> None:
-        """Start the clock. `undoes`: the command puts an environment back when it is interrupted, which must not be cut short."""
+        """Start the clock.
+
+        `undoes`: the command restores an environment after the interruption, and that must not be interrupted again.
+        """
         self.seconds = seconds
         self._undoes = undoes
         self.passed = False

@@ -112,7 +112,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def _refuse_unfit(facts: Facts, model: str) -> None:
-    """Raise BadRequest for weights that the installed ultralytics cannot run: every backend would fail with the same error."""
+    """Raise BadRequest for weights that the installed ultralytics cannot run, because every backend would fail with the same error."""
     from attn_doctor.failure_modes import find
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.model.findings import Goal, Severity
@@ -128,7 +128,7 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
 
 
 def _prescribe(found: Study, file: str | None) -> None:
-    """Write the prescription, if the search found one. Raises Unwritable."""
+    """Write the prescription, if the search found one. Raises Unwritable if the file cannot be written."""
     from datetime import datetime, timezone
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Say what is wrong with a command line: one sentence, and the line to type instead.
+"""Answer a wrong command line with one sentence about the mistake, and with the line to type instead.
 
 argparse prints the whole usage and its own words. Here an error is two lines, and a word that is nearly right is corrected:
 
@@ -80,7 +80,10 @@ def near(word: str, known: Iterable[str]) -> str | None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Parse a command line, and end with exit code 2, one sentence and a line to type if it is wrong. The command parsers are of this class too."""
+    """Parse a command line. If it is wrong, end with exit code 2, one sentence and a line to type.
+
+    Each command has a parser of this class.
+    """
 
     _typed: Sequence[str] = ()
     siblings: Mapping[str, Parser] = {}  # all commands by name; never changed
@@ -116,7 +119,7 @@ class Parser(argparse.ArgumentParser):
         self.refuse(message.removeprefix("argument COMMAND: "))
 
     def refuse_extra(self, word: str) -> NoReturn:
-        """End because of a word for which the command has no place."""
+        """End with exit code 2, because the command has no place for a word."""
         if word.startswith("-"):
             self._refuse_option(word, self._typed.index(word) if word in self._typed else None)
         sentence = f"{word!r} is one argument too many"
@@ -126,7 +129,7 @@ class Parser(argparse.ArgumentParser):
         self.refuse(sentence, f"help {self.prog.partition(' ')[2]}")
 
     def _check_options(self, words: Sequence[str]) -> None:
-        """Refuse an option that does not exist, before argparse misses an argument that only this option would have given."""
+        """Refuse an option that does not exist. argparse would first complain about an argument that only this option could have given."""
         ends_options = any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._actions)
         values = 0.0  # so many words after this one can be values of the option before them
         for place, word in enumerate(words):
@@ -143,7 +146,7 @@ class Parser(argparse.ArgumentParser):
                 return
 
     def _option(self, word: str) -> argparse.Action | None:
-        """Return the option that a word names, also by its first letters; None if there is none."""
+        """Return the option that a word names, in full or by its first letters; None if there is none."""
         options = self._option_string_actions
         name = word.partition("=")[0]
         if name in options:

@@ -1,4 +1,4 @@
-"""Builds the steps of fixes, and finishes a fix: its commands are rendered for the installer of the target. Pure."""
+"""Build the steps of fixes, and finish a fix: its steps get the commands of the target's installer. Pure."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ def by_hand(
     elsewhere: bool = False,
     into: str | None = None,
 ) -> Step:
-    """Build a step outside the environment, that only the user can do: a driver, a system package, another machine.
+    """Build a step outside the environment that only the user can do: a driver, a system package, another machine.
 
-    `into`: the file that gets all output of the command.
+    `argv`: the command; if it is empty, `why` says what to do. `into`: the file that gets all output of the command.
     """
     return RunByHand(
         argv=argv,
@@ -167,14 +167,17 @@ _DRIVER_OF = {"colab": "/usr/lib64-nvidia", "kaggle": "/usr/local/nvidia/lib64"}
 
 
 def without_library_path(facts: Facts, why: str) -> Step:
-    """Build the step that unsets LD_LIBRARY_PATH; on Colab and Kaggle it keeps the folder of the driver, which only this variable names."""
+    """Build the step that unsets LD_LIBRARY_PATH.
+
+    On Colab and Kaggle it keeps the driver's folder there, which no other setting names.
+    """
     return variable("LD_LIBRARY_PATH", _DRIVER_OF.get(places.hosted(facts) or ""), why)
 
 
 def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
-    """Build a step that puts a folder in front of the present folders of a list (PATH, LD_LIBRARY_PATH).
+    """Build a step that puts a folder in front of the folders in a list variable (PATH, LD_LIBRARY_PATH).
 
-    An empty part of such a list is the current folder, so a colon is written only if another folder follows.
+    An empty part of such a list means the current folder. So ":" is written only if another folder follows.
     """
     held = facts.environment if isinstance(facts.environment, tuple) else None
     if held is None and shell_of(facts) == "bash":
@@ -185,7 +188,7 @@ def in_front(facts: Facts, name: str, folder: str, why: str) -> Step:
 
 
 def prepared(facts: Facts, fix: Fix) -> Fix:
-    """Return the fix with its commands rendered for the installer that records the packages of the target."""
+    """Return the fix with the commands of the installer that records the packages of the target."""
     steps = in_order(context(facts, chosen(facts)[0]), fix.steps)
     changed = any(isinstance(step, Install | Uninstall) for step in steps)
     return msgspec.structs.replace(fix, steps=(*steps, *(_restart(facts) if changed else ())))
@@ -196,7 +199,10 @@ _RESTARTS = {"colab": "Runtime > Restart session", "kaggle": "Run > Restart & cl
 
 
 def _restart(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that starts the Python of a notebook again: the running Python keeps the modules that it has imported."""
+    """Return the step that restarts the Python of a notebook, because a running Python keeps the modules that it has imported.
+
+    Empty outside of notebooks.
+    """
     if shell_of(facts) != "notebook":
         return ()
     where = _RESTARTS.get(str(places.hosted(facts)), "Kernel > Restart")
@@ -205,7 +211,10 @@ def _restart(facts: Facts) -> tuple[Step, ...]:
 
 
 def check(facts: Facts, *options: str) -> tuple[str, ...]:
-    """Return the argv of the check that verifies a fix, with --gpu if the user stated a GPU."""
+    """Return the command that verifies a fix: `attn-doctor check`, with --gpu if the user stated a GPU.
+
+    Default option: --no-trial.
+    """
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None
     gpu = ("--gpu", stated) if isinstance(stated, str) else ()

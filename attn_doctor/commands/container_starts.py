@@ -1,4 +1,4 @@
-"""Build the command that starts a container again with more options: from the typed command, or for the container image that the log names. Pure.
+"""Build the command that starts a container again with more options: the command that the user typed, or one for the image in the log. Pure.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """
@@ -21,7 +21,10 @@ def image(facts: Facts) -> str:
 
 
 def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
-    """Return the command that starts the container with these options too. It is the typed command with the options added, if the log shows the complete command."""
+    """Return the command that starts the container with these options too.
+
+    It is the typed command with the options added, if the log shows the whole command; else a new one.
+    """
     typed = _typed(facts)
     if typed is None:
         return (program, "run", *options, image(facts))

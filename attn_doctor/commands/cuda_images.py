@@ -1,4 +1,4 @@
-"""Choose the container image of NVIDIA that has a CUDA toolkit, and build the step that starts from this image. Pure."""
+"""Choose NVIDIA's container image with a CUDA toolkit, and build the step that starts from it. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SMALL = re.compile(r"-(?:runtime|base)(?=$|-)")
 
 
 def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> str | None:
-    """Return the image that has this toolkit on the system of this container; None: there is no such image."""
+    """Return the image that has this toolkit on the system of this container; None if there is no such image."""
     tag, system = TAGS.get(version), _SYSTEMS.get(repository or "")
     if system is None and not isinstance(facts.system.distribution, str):
         python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
@@ -49,9 +49,10 @@ def _image(facts: Facts, version: tuple[int, int], repository: str | None) -> st
 
 
 def another(facts: Facts, version: tuple[int, int] | None, repository: str | None) -> Step:
-    """Return the step that starts the container from an image with nvcc. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
+    """Return the step that starts the container from an image with nvcc.
 
-    `version` is None if torch's CUDA is not known: the step then uses the image of the log, or an image for the newest torch of its Python.
+    `version`: the CUDA version of torch. None if it is not known; then the image of the log counts, or the newest torch of its
+    Python. `repository`: the folder of NVIDIA's repository ("ubuntu2204").
     """
     now = facts.subject.image if isinstance(facts.subject.image, str) else ""
     usual = None if version else _of_newest_torch(facts)
@@ -73,7 +74,7 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
 
 
 def _of_newest_torch(facts: Facts) -> tuple[int, int]:
-    """Return the CUDA version of the newest torch that pip installs for this Python. If the Python is not known: of the newest torch of all."""
+    """Return the CUDA version of the newest torch that pip installs for this Python; of the newest torch of all if the Python is not known."""
     python = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     for row in sorted(load(TorchRelease), key=lambda row: pair(row.minor) or (0, 0), reverse=True):
         cuda = pypi_cuda(row.minor)

@@ -31,7 +31,7 @@ REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 class _Repository(NamedTuple):
-    """Describe a repository of NVIDIA: its folder, and the oldest and newest CUDA release in it (`newest` None: it still gets new releases)."""
+    """Describe a repository of NVIDIA: its folder, and its oldest and newest CUDA release. `newest` None: it still gets new releases."""
 
     folder: str
     oldest: Version
@@ -85,7 +85,7 @@ def torch_cuda(facts: Facts) -> Version | None:
 
 
 def repository(facts: Facts) -> _Repository | None:
-    """Return NVIDIA's repository for this release of the distribution; None: there is none, or the release is not known."""
+    """Return NVIDIA's repository for this release of the distribution; None if there is none, or if the release is not known."""
     if places.wsl(facts):
         return _WSL if places.manager(facts) in ("apt-get", None) else None
     name, text = facts.system.distribution, facts.system.distribution_version
@@ -101,9 +101,9 @@ def repository(facts: Facts) -> _Repository | None:
 
 
 def wanted(facts: Facts, floor: str | None = None) -> Version | None:
-    """Return the CUDA release to install: torch's, or the next release of the same major version that works on this machine. None: torch's CUDA is not known.
+    """Return the CUDA release to install: torch's own, or the next one of the same major that works on this machine.
 
-    `floor`: the oldest release that the package accepts ("12.3").
+    None: torch's CUDA is not known. `floor`: the oldest release that the package accepts ("12.3").
     """
     base = torch_cuda(facts)
     if base is None:
@@ -140,7 +140,7 @@ def _is_packaged(facts: Facts, row: Nvcc) -> bool:
 
 
 def elsewhere(facts: Facts) -> Fix | None:
-    """Return the fix for a system whose toolkit is not installed by itself: WSL 1, a notebook service, a Jetson. None: a toolkit can be installed."""
+    """Return the fix for a system on which a toolkit cannot simply be installed: WSL 1, a notebook service, a Jetson. None elsewhere."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
         return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
@@ -165,7 +165,7 @@ def elsewhere(facts: Facts) -> Fix | None:
 
 
 def to_wsl_2(facts: Facts) -> Step:
-    """Return the step that converts this distribution of WSL 1."""
+    """Return the step that converts this distribution from WSL 1 to WSL 2."""
     title = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else None
     known = facts.system.distribution
     name = title.split()[0] if title else known.capitalize() if isinstance(known, str) else "Ubuntu"
@@ -178,7 +178,7 @@ def to_wsl_2(facts: Facts) -> Step:
 
 
 def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
-    """Return the fixes that install this release on this machine, the easiest first."""
+    """Return the fixes that install this CUDA release on this machine, the easiest first."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     there = elsewhere(facts)
     if there is not None:
@@ -254,7 +254,7 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps that install from NVIDIA's repository for this distribution; empty: no such repository has this release."""
+    """Return the steps that install from NVIDIA's repository for this distribution; empty if the repository lacks this release."""
     found, with_ = repository(facts), places.manager(facts)
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
@@ -281,7 +281,7 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Return the commands that set NVIDIA's repository up, each with its reason. `name`: its folder, as "ubuntu2204"."""
+    """Return the commands that set NVIDIA's repository up, each with its reason. `name`: its folder, "ubuntu2204"."""
     folder = f"{REPOSITORIES}/{name}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     root = places.as_root
     if with_ == "apt-get":
@@ -306,7 +306,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
 
 
 def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
-    """Return the steps for a Linux for which no repository has this release."""
+    """Return the steps for a Linux for which no repository has this CUDA release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
@@ -338,7 +338,7 @@ _KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | t
 
 
 def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
-    """Return the steps for a Linux whose distribution is not known from the log: the steps for Ubuntu and Debian. `dashed`, `label`: "12-8", "12.8"."""
+    """Return the steps for Ubuntu and Debian, if a log does not show the distribution. `besides`: the way without root, in words."""
     windows = (
         ""
         if facts.system.os == "linux"

@@ -1,8 +1,8 @@
-"""Find the NVIDIA driver in Debian's own archive, decide whether the installed torch can use this driver, and name the source of a newer driver. Pure.
+"""Find the NVIDIA driver in Debian's archive, decide whether the installed torch can use it, and name the source of a newer one. Pure.
 
 https://packages.debian.org/search?keywords=nvidia-driver has the versions (security updates change no branch);
-https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repository: nvidia-open for Turing and newer,
-and driver 580 is the last branch for GPUs older than Turing.
+https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ has NVIDIA's repository: nvidia-open for Turing and newer, and
+driver 580 is the last branch for GPUs older than Turing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
 def too_old(facts: Facts) -> str | None:
-    """Return the version of the archive's driver if this torch needs a newer driver; else None."""
+    """Return the version of the driver in Debian's archive if it is too old for this torch; else None."""
     version, needed = _ARCHIVE.get(_release(facts)), _needed(facts, None)
     if facts.system.distribution != "debian" or version is None or needed is None:
         return None
@@ -35,7 +35,10 @@ def newer_exists(facts: Facts) -> bool:
 
 
 def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
-    """Return the archive's driver if it is new enough, else the driver of NVIDIA's repository. `old`: the machine has a GPU older than Turing."""
+    """Return the commands for the archive's driver if it is new enough, else for the driver of NVIDIA's repository.
+
+    `least`: the oldest driver that is enough. `old`: the machine has a GPU older than Turing.
+    """
     release, needed = _release(facts), _needed(facts, least)
     version, folder = _ARCHIVE.get(release), _folder(facts, needed)
     if version is None or needed is None or _branch(version) >= needed or folder is None:
@@ -54,7 +57,7 @@ def newest(facts: Facts, least: str | None, *, old: bool) -> Lines:
 
 
 def archive(facts: Facts) -> Lines:
-    """Return the driver of Debian's own archive."""
+    """Return the commands that install the driver of Debian's own archive."""
     version = _ARCHIVE.get(_release(facts))
     have = f", driver {version}" if version else ""
     why = f"from Debian's own archive{have}: its sources need the components contrib, non-free and non-free-firmware"
@@ -62,7 +65,7 @@ def archive(facts: Facts) -> Lines:
 
 
 def _folder(facts: Facts, needed: int | None) -> str | None:
-    """Return the folder of NVIDIA's repository; None: it lacks this branch for this release (Debian 11's ends with CUDA 12.9)."""
+    """Return the folder of NVIDIA's repository for this release; None if it lacks this branch (that of Debian 11 ends with CUDA 12.9)."""
     found = repository(facts)
     if found is None or (found.newest is not None and needed is not None and needed >= _CUDA_13):
         return None
@@ -70,7 +73,7 @@ def _folder(facts: Facts, needed: int | None) -> str | None:
 
 
 def _needed(facts: Facts, least: str | None) -> int | None:
-    """Return the branch of the oldest driver that is new enough: for `least` if it is given, else for the CUDA of this torch."""
+    """Return the branch (580) of the oldest driver that is new enough: for `least` if it is given, else for the CUDA of this torch."""
     cuda = facts.torch.cuda
     floor = least or (driver_needed(cuda) if isinstance(cuda, str) else None)
     found = pair(floor) if isinstance(floor, str) else None

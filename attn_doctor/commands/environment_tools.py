@@ -1,7 +1,7 @@
 """Render steps as commands of the tools that install into an environment: pip, uv, conda, pipx. Pure.
 
 Tools that record packages in a project's files (a lock file) are in `project_tools`. Each class lists the options that its
-installer supports; the environment's own pip or uv does the other steps, and the step says so.
+installer supports. A step with another option gets a command of the environment's own pip or uv, and its text says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CONDA_NAMES = {"torch": "pytorch", "opencv-python": "opencv", "opencv-python-he
 
 
 class Context(Record, frozen=True, kw_only=True):
-    """Hold what rendering needs to know of the target and its project."""
+    """Hold the properties of the target and its project that a renderer needs."""
 
     installer: str
     python: str
@@ -50,7 +50,7 @@ class Context(Record, frozen=True, kw_only=True):
 
 
 class Installer(ABC):
-    """Render steps for one installer."""
+    """Render steps as commands of one installer."""
 
     EXPRESSES: ClassVar[frozenset[str]]  # the options of an installation that it supports
     FREE: ClassVar[frozenset[str]] = frozenset()  # this tool needs no option for the effect of these options
@@ -60,22 +60,22 @@ class Installer(ABC):
 
     @abstractmethod
     def install(self, step: Install) -> Argv | None:
-        """Return the command that carries out the installation whose options are all supported; None: the installer has no such command."""
+        """Return the command of an installation, all options of which are supported; None if the installer has no such command."""
 
     @abstractmethod
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the installer has no such command."""
+        """Return the command of a removal; None if the installer has no such command."""
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
-        """Return the steps that must come first, as a source of packages named in the project's files; mostly none."""
+        """Return the steps that must come first, such as one that names an index in the project's files; usually none."""
         return ()
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
-        """Return a sentence that says how the command differs from what the step asks for; mostly None."""
+        """Return a sentence about the difference between the command and the step, if there is one; else None."""
         return None
 
     def otherwise(self, step: Install | Uninstall) -> str:  # noqa: ARG002
-        """Return why the environment's own pip or uv does a step."""
+        """Return why the environment's own pip or uv does a step in place of this installer."""
         tool = "uv" if isinstance(of_packages(self.here), Uv) else "pip"
         return f"{self.here.installer} has no command for this, so the environment's own {tool} does it"
 
@@ -84,7 +84,10 @@ class Installer(ABC):
         return (*self.here.pip[:-1], "ensurepip", "--upgrade")
 
     def rendered(self, step: Step) -> Step:
-        """Return the step with its command. A step that sets a variable, or is a command already, is returned as it is."""
+        """Return the step with its command.
+
+        A step that sets a variable, or that is a command already, is returned unchanged.
+        """
         if isinstance(step, Remove):
             return msgspec.structs.replace(step, argv=("rm", "-r", *step.paths))
         if isinstance(step, AddPip):
@@ -111,12 +114,15 @@ class Installer(ABC):
 
 
 def _also(why: str, said: str | None) -> str:
-    """Return the reason with the installer's note, added once: a step of a plan was rendered before, for its finding."""
+    """Return the reason with the installer's note.
+
+    The note is added once, although a step is rendered for its finding and again for a plan.
+    """
     return why if said is None or said in why else f"{why}; {said}"
 
 
 def _without_pip(argv: Argv, here: Context) -> Argv:
-    """Return the uv command that replaces a pip command if the target has no pip."""
+    """Return the command; if the target has no pip, the uv command in place of a pip command."""
     if here.has_pip or argv[: len(here.pip)] != here.pip or not isinstance(of_packages(here), Uv):
         return argv
     words = argv[len(here.pip) :]
@@ -142,7 +148,7 @@ class Pip(Installer):
         return (*self.here.pip, "uninstall", "-y", *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
-        """Say that this Python belongs to the operating system."""
+        """Return the note that this Python belongs to the operating system, if it does."""
         return _OF_SYSTEM if self.here.of_system else None
 
 
@@ -171,7 +177,7 @@ class Uv(Installer):
         return ("uv", "pip", "uninstall", *_python(self.here), *_system(self.here), *step.requirements)
 
     def note(self, step: Install) -> str | None:  # noqa: ARG002
-        """Say that this Python belongs to the operating system."""
+        """Return the note that this Python belongs to the operating system, if it does."""
         return _OF_SYSTEM if self.here.of_system else None
 
 
@@ -190,7 +196,7 @@ _SWITCHES = {
 
 
 def options(step: Install) -> Argv:
-    """Return options and requirements as both pip and uv accept them; the index comes last, as at pytorch.org."""
+    """Return options and requirements in the form that both pip and uv accept. The index comes last, as at pytorch.org."""
     folder = ("--no-index", "--find-links", step.from_folder) if step.from_folder else ()
     page = ("--find-links", step.find_links) if step.find_links else ()
     index = ("--index-url", step.index_url) if step.index_url else ()
@@ -234,18 +240,18 @@ class Conda(Installer):
     EXPRESSES = frozenset({"upgrade"})
 
     def install(self, step: Install) -> Argv | None:
-        """Return the command that carries out the installation; None: not all of it came from conda."""
+        """Return the command of the installation; None if conda did not install all of these packages."""
         if not self._of_conda(step.requirements):
             return None
         verb = "update" if step.upgrade and all_bare(step) else "install"
         return self._command(verb, step.requirements)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: not all of it came from conda."""
+        """Return the command of the removal; None if conda did not install all of these packages."""
         return self._command("remove", step.requirements) if self._of_conda(step.requirements) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that conda keeps an installed version within the range, if the step asks for a newer one."""
         return kept(self.here.installer, step)
 
     def otherwise(self, step: Install | Uninstall) -> str:
@@ -285,17 +291,17 @@ def all_bare(step: Install) -> bool:
 
 
 def kept(installer: str, step: Install) -> str | None:
-    """Say that an installer keeps an installed version that is within the range, although the step asked for a newer version."""
+    """Return the note that an installer keeps a version within the range, if the step asks for a newer one; else None."""
     return f"{installer} keeps a version that is within the range" if step.upgrade and not all_bare(step) else None
 
 
 def of_packages(here: Context) -> Installer:
-    """Return the renderer (pip or uv) that changes the environment only, no file of a project."""
+    """Return the renderer (pip or uv) that changes only the environment, and no file of a project."""
     by_uv = here.installer == "uv" or (not here.has_pip and here.has_uv)
     return (Uv if by_uv else Pip)(here)
 
 
 def later_installed(step: Uninstall, after: Sequence[Step]) -> bool:
-    """Return whether all that a step removes is installed again by the steps after it."""
+    """Return whether later steps install again all packages that a step removes."""
     come = {name for other in after if isinstance(other, Install) for name in other.names()}
     return bool(step.names()) and come.issuperset(step.names())

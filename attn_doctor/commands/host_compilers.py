@@ -1,4 +1,4 @@
-"""Builds the steps that install a second gcc: a newer gcc for torch's headers, or an older gcc for nvcc. Pure.
+"""Build the steps that install a second gcc: a newer gcc for torch's headers, or an older gcc for nvcc. Pure.
 
 Releases of gcc by distribution: packages.ubuntu.com and packages.debian.org (gcc-13, ...), gcc-toolset of Red Hat
 (https://access.redhat.com/articles/6657701), software.opensuse.org (gcc13-c++), conda-forge (gxx_linux-64).
@@ -65,7 +65,10 @@ _FIRST_WITH_2022, _FIRST_WITH_NEWEST = (11, 6), (12, 4)
 
 
 def newer(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install a gcc with C++17 and C++20 that the nvcc of this machine accepts."""
+    """Return the steps that install a newer gcc, with C++17 and C++20 for torch's headers.
+
+    The nvcc of this machine must accept it.
+    """
     cuda = release_here(facts)
     limit = newest_gcc(cuda) if cuda else None
     if limit is None:
@@ -78,20 +81,21 @@ def newer(facts: Facts) -> tuple[Step, ...]:
 
 
 def release_here(facts: Facts) -> str | None:
-    """Return the CUDA release of the toolkit on this machine; without a toolkit, that of torch; None: not known."""
+    """Return the CUDA release of the toolkit on this machine; without a toolkit, that of torch; None if neither is known."""
     return toolkit_here(facts) or (facts.torch.cuda if isinstance(facts.torch.cuda, str) else None)
 
 
 def toolkit_here(facts: Facts) -> str | None:
-    """Return the CUDA release of the first toolkit on this machine; None: there is no toolkit, or its release is not known."""
+    """Return the CUDA release of the first toolkit on this machine; None if there is none, or its release is not known."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     return next((kit.version for kit in kits if isinstance(kit.version, str)), None)
 
 
 def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest gcc up to `limit`, and set it for nvcc and for C++. None: the limit is not known.
+    """Return the steps that install the newest gcc up to `limit` and set it for nvcc and for C++ files.
 
-    On Windows the steps install a toolset of MSVC. `studio`: the newest Visual Studio that nvcc's error names, for example 2019.
+    `limit` None: it is not known. On Windows the steps install a toolset of MSVC; `studio`: the newest Visual Studio that nvcc's
+    error names (2019).
     """
     if facts.system.os == "windows" or studio:
         return _msvc(facts, studio)
@@ -161,7 +165,7 @@ def _toolset(facts: Facts, number: int, said: str) -> tuple[Step, ...]:
 
 
 def _both(compiler: str) -> tuple[Step, ...]:
-    """Return the steps that set one compiler for nvcc and for the plain C++ files: the two must be the same."""
+    """Return the steps that set one compiler for nvcc and for plain C++ files, because both must use the same."""
     why = "nvcc and the plain C++ files need the same compiler"
     head, _, tail = compiler.rpartition("g++")
     return (
@@ -193,7 +197,7 @@ def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
 
 
 def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
-    """Return the steps that install an MSVC that this CUDA's nvcc accepts, and open its prompt; empty: one is known to be installed."""
+    """Return the steps that install an MSVC that this CUDA's nvcc accepts, and open its prompt; empty if one is installed."""
     chosen = None if cuda >= _FIRST_WITH_NEWEST else _OF_2022 if cuda >= _FIRST_WITH_2022 else _OF_2019
     named = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     there = [c for c in named if c.name == "cl"]
@@ -208,7 +212,7 @@ def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
 def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") -> tuple[Step, ...]:
     """Return the steps that add a toolset of MSVC and open its prompt.
 
-    `other`: what to write for another CUDA. `before`: the first options for Visual Studio's installer.
+    `other`: the advice for another CUDA. `before`: the first options for Visual Studio's installer.
     """
     add = f"{before}--add Microsoft.VisualStudio.Component.VC.{chosen.component}"
     return (

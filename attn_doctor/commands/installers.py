@@ -1,7 +1,7 @@
 """Choose the installer of an environment by the facts, and render the steps of a fix or a plan for it. Pure.
 
-Fixes of findings and plans go through `in_order`, so both have the same commands. An installer without a command for a
-step leaves it to the environment's own pip or uv, and the step says so.
+Fixes of findings and plans go through `in_order`, so both have the same commands. If an installer has no command for a step, the
+environment's own pip or uv does the step, and its text says so.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def installer(here: Context) -> Installer:
 
 
 def plain(here: Context) -> Context:
-    """Return the context with the environment's own pip or uv as the installer, which writes into no file of a project."""
+    """Return the context with the environment's own pip or uv as the installer. It writes into no file of a project."""
     name = "uv" if isinstance(of_packages(here), Uv) else "pip"
     return msgspec.structs.replace(here, installer=name, locks=(), in_pyproject=frozenset())
 
@@ -83,7 +83,7 @@ def keeps_books(here: Context) -> bool:
 
 
 def kept_by_project(here: Context, step: Step) -> frozenset[str]:
-    """Return the names of the packages whose new version a step writes into the project's own files."""
+    """Return the names of the packages whose new version is written into the project's own files by a step."""
     tool = installer(here)
     keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
     return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
@@ -95,7 +95,10 @@ def _tools(facts: Facts) -> tuple[str, ...]:
 
 
 def _has_pip(facts: Facts) -> bool:
-    """Return whether the target has a pip. A log names one tool only: environments made by uv, PDM or pixi have no pip."""
+    """Return whether the target has a pip.
+
+    A log shows only one tool; if that is uv, PDM or pixi, the environment has no pip.
+    """
     if isinstance(facts.interpreter.installers, Unknown):
         return True
     names = _tools(facts)
@@ -132,12 +135,12 @@ def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
 
 
 def own(facts: Facts) -> str:
-    """Return the tool that installs into this target and writes into no file of a project: "pip" or "uv"."""
+    """Return the tool, "pip" or "uv", that installs into this target and writes into no file of a project."""
     return "uv" if isinstance(of_packages(context(facts, chosen(facts)[0])), Uv) else "pip"
 
 
 def context(facts: Facts, name: str) -> Context:
-    """Return what rendering for this installer needs to know."""
+    """Return the context for this installer: the properties of the target and its project that a renderer needs."""
     listed = () if isinstance(facts.packages.distributions, Unknown) else facts.packages.distributions
     pins = () if isinstance(facts.project.pins, Unknown) else facts.project.pins
     folders = (facts.project.environment_of, facts.project.folder)
@@ -163,7 +166,7 @@ def context(facts: Facts, name: str) -> Context:
 
 
 def _in_pyproject(facts: Facts) -> frozenset[str]:
-    """Return the dependencies in the pyproject.toml beside an environment of uv; empty: there is a lock file, or the environment is not one of uv."""
+    """Return the dependencies in the pyproject.toml of an environment of uv without a lock file; empty in every other case."""
     project, target = facts.project, facts.interpreter
     if not isinstance(project.locks, Unknown) and project.locks:
         return frozenset()
@@ -181,13 +184,13 @@ def rendered(facts: Facts, step: Step) -> Step:
 
 
 def by_own_tool(facts: Facts, step: Install) -> Step:
-    """Return the step with a command of the environment's own pip or uv, which writes into no file of a project."""
+    """Return the step with a command of the environment's own pip or uv. It writes into no file of a project."""
     here = context(facts, chosen(facts)[0])
     return (Nix(here) if here.installer == "nix" else of_packages(here)).rendered(step)
 
 
 def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return steps with their commands, in this order, and what the installer needs before them.
+    """Return steps with their commands, in this order. Steps that the installer needs before them are added.
 
     If a command needs the target's pip and pip is missing, a first step installs pip. A package that is removed and then
     installed again stays in the project's files. A step is left out if an earlier step of a project's tool has done it.
@@ -210,14 +213,17 @@ def in_order(here: Context, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
-    """Return one renderer for all these steps: after `uv add` has written uv.lock, `uv sync` would remove packages that `uv pip` installed."""
+    """Return one renderer for all these steps.
+
+    After `uv add` has written uv.lock, `uv sync` would remove packages that `uv pip` installed.
+    """
     tool = installer(here)
     named = isinstance(tool, UvPinned) and any(isinstance(step, Install) and tool.keeps(step) for step in steps)
     return UvProject(here) if named else tool
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
-    """Return whether an earlier step did the same: an index is named once only, and `uv add` installs dependencies too."""
+    """Return whether an earlier step has done this step: an index is named once, and `uv add` installs dependencies too."""
     if isinstance(tool, Nix):
         return isinstance(step, RunByHand) and action(step) == action(earlier)
     if isinstance(step, Run) and isinstance(earlier, Run) and isinstance(tool, Project):

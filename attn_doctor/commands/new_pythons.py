@@ -1,4 +1,4 @@
-"""Build the steps that make an environment with another Python, by the tools of the machine on which the log was written. Pure.
+"""Build the steps that make an environment with another Python, with the tools of the machine that wrote the log. Pure.
 
 https://docs.python.org/3/library/venv.html (--clear), https://docs.astral.sh/uv/reference/cli/#uv-venv (--seed brings pip),
 https://github.com/microsoft/winget-pkgs/tree/master/manifests/p/Python/Python,
@@ -24,14 +24,17 @@ _STAYS = "a new environment; this one stays"
 
 
 def folder_of_a_program(facts: Facts) -> str | None:
-    """Return the folder of the virtual environment that a program made for itself; None: the Python does not belong to such a program."""
+    """Return the folder of the virtual environment that a program made for itself; None for any other Python."""
     python = facts.interpreter.python
     found = _OF_A_PROGRAM.match(python) if isinstance(python, str) else None
     return found["folder"] if found else None
 
 
 def another(facts: Facts, version: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that install Python `version` ("3.10") on this machine. If no command does that: one step without a command, with `why` as its text."""
+    """Return the steps that install Python `version` ("3.10") on this machine.
+
+    If no command does that: one step by hand with the text `why`.
+    """
     windows, folder = facts.system.os == "windows", folder_of_a_program(facts)
     by_launcher = (
         commands.by_hand(

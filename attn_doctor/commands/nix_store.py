@@ -17,7 +17,10 @@ _REBUILD = "then rebuild: `sudo nixos-rebuild switch` for the system and its ser
 
 
 class Nix(Installer):
-    """Say what to change in the Nix file, and which command then installs the packages: nothing is installed into the store by hand."""
+    """Render steps for Nix: the change of the Nix file, and the command that then installs.
+
+    Nothing is installed into the store by hand.
+    """
 
     EXPRESSES = frozenset()
 

@@ -1,6 +1,6 @@
-"""Builds the fixes that install, update or restart an NVIDIA driver, and the toolkit that passes a GPU into containers. Pure.
+"""Build the fixes that install, update or restart an NVIDIA driver, and the toolkit that passes a GPU into containers. Pure.
 
-The driver to change is in Windows under WSL, on the host for a container, in JetPack on a Jetson; administrators change it on a cluster.
+The driver is not always in the system that needs it: under WSL it is in Windows, for a container on the host, on a Jetson in JetPack.
 
 Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
 https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers;
@@ -51,7 +51,7 @@ _OWN_TOOL: dict[str, tuple[tuple[Argv, str], ...]] = {
 
 
 def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
-    """Return the fixes that install a driver; the first suits this machine best. `least`: the oldest version that is enough, "580.65.06"."""
+    """Return the fixes that install a driver, the best for this machine first. `least`: the oldest version that is enough, "580.65.06"."""
     verify = commands.check(facts)
     wanted = f"driver {least} or newer" if least else "the newest driver"
     title = f"Install NVIDIA driver {least} or newer" if least else "Install or repair the NVIDIA driver"
@@ -62,7 +62,7 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
 
 
 def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
-    """Return the steps for a system that does not contain its driver: WSL, a container, a cluster, a notebook; else empty."""
+    """Return the steps for a system whose driver is elsewhere (WSL, container, cluster, notebook); else empty. `wanted`: its name."""
     if places.wsl(facts) == 1:
         convert = commands.by_hand(
             ("wsl.exe", "--set-version", "Ubuntu", "2"),
@@ -106,7 +106,7 @@ def _windows(what: str) -> Step:
 
 
 def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
-    """Return the steps of this distribution, and the reboot after them."""
+    """Return the steps that install the driver by the packages of this distribution, and the reboot after them."""
     lines = _lines(facts, least)
     if not lines and facts.system.distribution in ("arch", "endeavouros"):
         get = commands.by_hand(
@@ -126,7 +126,7 @@ def _packages(facts: Facts, wanted: str, least: str | None) -> tuple[Step, ...]:
 
 
 def by_hand(facts: Facts, lines: tuple[tuple[Argv, str], ...]) -> tuple[Step, ...]:
-    """Return the steps that install a driver, and the reboot after them."""
+    """Return the steps that install a driver, one for each (command, reason), and the reboot after them."""
     secure = "with Secure Boot on, enrol the key that the installation asks about"
     made = [
         commands.by_hand(places.as_root(facts, *argv), why, "the kernel driver", risk="medium", risk_text=_REBOOT)
@@ -196,7 +196,7 @@ def _before_turing(facts: Facts) -> bool:
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:
-    """Return the fix that starts a session with a GPU; None: not a notebook of Colab or Kaggle."""
+    """Return the fix that starts a session with a GPU, on Colab and Kaggle; None elsewhere."""
     where = {"colab": "Runtime > Change runtime type > T4 GPU", "kaggle": "Session options > Accelerator"}.get(
         places.hosted(facts) or ""
     )
@@ -228,7 +228,7 @@ def no_nvidia_gpu(facts: Facts) -> Fix:
 
 
 def restart(facts: Facts, why: str) -> Fix:
-    """Return the fix that loads the driver again: a reboot, or what replaces a reboot in WSL, notebooks, containers and clusters."""
+    """Return the fix that loads the driver again: a reboot, or the way of WSL, a notebook, a container or a cluster."""
     verify, risk = commands.check(facts), "stops everything on it"
     if places.wsl(facts):
         steps: tuple[Step, ...] = (
@@ -270,7 +270,7 @@ def restart(facts: Facts, why: str) -> Fix:
 
 
 def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
-    """Return the steps that let a container engine pass its host's GPU on. The steps are for the host, also if the log comes from a container."""
+    """Return the steps that let a container engine pass the GPU of its host on. They are steps for the host, even if the log is from a container."""
     facts = _host(facts)
     if facts.system.os == "darwin":
         return (commands.by_hand((), "a Mac has no NVIDIA GPU that Docker could pass on", "Docker Desktop", "none"),)
@@ -301,7 +301,7 @@ def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
 
 
 def docker_desktop() -> tuple[Step, ...]:
-    """Return the steps on Windows: WSL 2 passes the GPU on, and nothing is installed in a container or a distribution.
+    """Return the steps for Docker Desktop on Windows: WSL 2 passes the GPU on, so nothing is installed in a container or a distribution.
 
     https://docs.docker.com/desktop/features/gpu/
     """
@@ -326,7 +326,7 @@ def docker_desktop() -> tuple[Step, ...]:
 
 
 def _host(facts: Facts) -> Facts:
-    """Return the facts of the host of a container as far as they are known: the distribution in the container does not show the distribution of the host."""
+    """Return the known facts of a container's host. The container's distribution is left out, because the host's may be another."""
     if places.container(facts) is None:
         return facts
     inside = facts.system

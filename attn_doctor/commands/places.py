@@ -1,7 +1,7 @@
-"""Answer the questions that decide how system software is installed on a machine: package manager, root, WSL, container, cluster, board. Pure.
+"""Answer the questions that decide how software is installed here: package manager, root, WSL, container, cluster, board. Pure.
 
-Each answer comes from facts, also from facts that a log states. If the facts do not show the answer, it is None or False,
-and the caller names every possible command.
+Each answer comes from facts, also from facts that a log states. If the facts do not show the answer, it is None or False, and the
+caller names every possible command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHARED = re.compile(
 
 
 def manager(facts: Facts) -> Manager | None:
-    """Return the package manager of this Linux; None if its distribution is not known, and on other systems."""
+    """Return the package manager of this Linux; None if its distribution is not known, and on macOS and Windows."""
     name = facts.system.distribution
     found = _MANAGERS.get(name) if isinstance(name, str) and facts.system.os not in ("windows", "darwin") else None
     version = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
@@ -43,13 +43,13 @@ def manager(facts: Facts) -> Manager | None:
 
 
 def container(facts: Facts) -> str | None:
-    """Return the kind of container this is: "docker", "docker build", ...; None: no container, or not known."""
+    """Return the kind of container in which this is: "docker", "docker build", ...; None outside of containers, or if not known."""
     found = facts.system.container
     return found if isinstance(found, str) else None
 
 
 def hosted(facts: Facts) -> str | None:
-    """Return the notebook service whose machine this is: "colab", "kaggle", "sagemaker"."""
+    """Return the notebook service to which the machine belongs: "colab", "kaggle", "sagemaker"; None for any other machine."""
     found = facts.system.hosted
     return found if isinstance(found, str) else None
 
@@ -61,13 +61,13 @@ def wsl(facts: Facts) -> int | None:
 
 
 def jetson(facts: Facts) -> bool:
-    """Say whether this is a Jetson, by its board or its kernel."""
+    """Return whether this is a Jetson, by its board or its kernel."""
     kernel = facts.system.kernel
     return facts.system.board == "jetson" or (isinstance(kernel, str) and "tegra" in kernel)
 
 
 def dgx_spark(facts: Facts) -> bool:
-    """Say whether this is a DGX Spark: its GPU is a GB10."""
+    """Return whether this is a DGX Spark, by its GPU, a GB10."""
     gpus = facts.graphics.gpus
     named = (gpu.name for gpu in gpus if isinstance(gpu.name, str)) if isinstance(gpus, tuple) else ()
     return facts.system.board == "dgx-spark" or any("GB10" in name for name in named)
@@ -80,7 +80,7 @@ def architecture(facts: Facts) -> str:
 
 
 def on_cluster(facts: Facts) -> bool:
-    """Say whether this is a computer of many users, whose software is loaded by `module` and who have no root.
+    """Return whether this is a computer of many users, who load software by `module` and are not root.
 
     Signs: environment modules or Lmod, a job of Slurm, or a path in a folder for shared software.
     """
@@ -95,7 +95,7 @@ def on_cluster(facts: Facts) -> bool:
 
 
 def is_root(facts: Facts) -> bool:
-    """Say whether commands run as root here: such commands need no sudo, which is often not installed for root."""
+    """Return whether commands run as root here. Then they need no sudo, which is often not installed for root."""
     if container(facts) is not None or hosted(facts) in ("colab", "kaggle"):
         return True
     home = facts.interpreter.prefix
@@ -103,12 +103,12 @@ def is_root(facts: Facts) -> bool:
 
 
 def as_root(facts: Facts, *argv: str) -> Argv:
-    """Return a command that needs root in the form for this machine: with sudo, or without."""
+    """Return a command that needs root, with sudo in front if this user is not root."""
     return argv if is_root(facts) else ("sudo", *argv)
 
 
 def environment_tool(facts: Facts) -> EnvironmentTool | None:
-    """Return the tool that can install compilers and a CUDA toolkit into this environment; None: the environment is not one of conda or pixi."""
+    """Return the tool that can install compilers and a CUDA toolkit into this environment: conda's or pixi's; None for other environments."""
     kind, found = facts.interpreter.kind, facts.interpreter.installers
     if kind == "pixi":
         return "pixi"

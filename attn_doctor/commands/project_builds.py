@@ -1,7 +1,7 @@
-"""Builds the steps for a package that a project asks for and its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
+"""Build the steps for a package that a project asks for and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
 
-`uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package
-whose setup.py imports torch.
+`uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package whose
+setup.py imports torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _CHANGES = "the environment of the project"
 
 
 def fails_itself(facts: Facts) -> str | None:
-    """Return the tool that, by the log, failed to install the project (`uv sync`, `poetry install`, but not `uv add`); None: no tool."""
+    """Return the tool that failed to install the project in the log; None if no tool did.
+
+    Examples: `uv sync` and `poetry install` install the project; `uv add` does not count.
+    """
     command, locks = facts.subject.command, facts.project.locks
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
@@ -101,7 +104,10 @@ def _pip(facts: Facts, *words: str) -> Argv:
 
 
 def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
-    """Return the packages that the setup.py imports. An installed torch is kept; PyPI's torch for Windows is a CPU build."""
+    """Return the packages that the setup.py imports.
+
+    An installed torch stays out of the list, because PyPI's torch for Windows is a CPU build.
+    """
     return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
 
 

@@ -1,7 +1,7 @@
 """Render steps as commands of the tools that record packages in a project's files: uv, Poetry, PDM, pixi. Pure.
 
-Such a tool writes what it adds into pyproject.toml and the lock file. What is installed past it (`uv pip install`, pip)
-is removed by the tool's next `sync`: the step says so.
+Such a tool writes each package that it adds into pyproject.toml and the lock file. A package that pip or `uv pip` installed is
+not written there, and the tool's next `sync` removes it: the text of the step says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.model.steps import Install, Run, Step, Uninstall, name_of
 
 
 class Project(Installer):
-    """Render steps for a tool that writes what it adds into the project's own files."""
+    """Render steps for a tool that writes the packages that it adds into the project's own files."""
 
     SYNC: ClassVar[tuple[str, ...]]  # makes the environment equal to the lock file
     LOCK: ClassVar[str]
@@ -27,11 +27,11 @@ class Project(Installer):
         return f"{super().otherwise(step)}, and a later {back}"
 
     def keeps(self, step: Install) -> bool:
-        """Return whether what a step installs is written into the project's files."""
+        """Return whether the packages that a step installs are written into the project's files."""
         return self.says(step)
 
     def declares(self, step: Uninstall) -> bool:
-        """Return whether the project asks for all that a step removes."""
+        """Return whether the project asks for all packages that a step removes."""
         return self.here.declared.issuperset(step.names())
 
     def where(self, option: str) -> Argv:
@@ -50,7 +50,10 @@ class UvProject(Project):
     LOCK = "uv.lock"
 
     def install(self, step: Install) -> Argv:
-        """Return the command that carries out the installation; an index is named, so that uv.lock and [tool.uv.sources] keep it."""
+        """Return the command of the installation.
+
+        It gives the index a name, so that uv.lock and [tool.uv.sources] keep the index.
+        """
         names = step.names()
         words = [
             *(("-v",) if step.verbose else ()),
@@ -65,11 +68,11 @@ class UvProject(Project):
         return ("uv", "add", *self.where("--project"), *words)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command of the removal; None if the project does not ask for all of these packages."""
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say which setting later runs of uv need, and that a range in pyproject.toml is not changed."""
+        """Return the note about the setting that later runs of uv need, or about a range in pyproject.toml that stays; None if neither applies."""
         if step.no_build_isolation:
             listed = ", ".join(f'"{name}"' for name in step.names())
             # https://docs.astral.sh/uv/concepts/projects/config/#build-isolation
@@ -84,7 +87,7 @@ _TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` removes it
 
 
 def taken_in(step: Step) -> Step:
-    """Return the step for `uv add`, without the note that `UvPinned` added when it rendered the step for its finding alone."""
+    """Return the step for `uv add`, without the note that `UvPinned` added when it rendered the step for its finding."""
     return msgspec.structs.replace(step, why=step.why.replace(f"; {_TAKEN_OUT}", ""))
 
 
@@ -92,7 +95,7 @@ class UvPinned(UvProject):
     """Render steps for uv in a project without a lock: `uv add` changes the line of pyproject.toml that asks for a package, and writes uv.lock."""
 
     def rendered(self, step: Step) -> Step:
-        """Return the step with its command: `uv pip` installs what pyproject.toml does not name."""
+        """Return the step with its command. A package that pyproject.toml does not name is installed by `uv pip`."""
         named = isinstance(step, Install | Uninstall) and self.here.in_pyproject & set(step.names())
         if named:
             return super().rendered(step)
@@ -101,25 +104,25 @@ class UvPinned(UvProject):
         return of_packages(self.here).rendered(step)
 
     def keeps(self, step: Install) -> bool:
-        """Return whether what a step installs is written into the project's files."""
+        """Return whether the packages that a step installs are written into the project's files."""
         return super().keeps(step) and not self.here.in_pyproject.isdisjoint(step.names())
 
 
 def index_name(url: str) -> str:
-    """Return a name for an index of PyTorch, "pytorch-cu128": uv and Poetry keep it under this name."""
+    """Return a name for an index of PyTorch, "pytorch-cu128". uv and Poetry keep the index under this name in the project's files."""
     last = url.rstrip("/").rpartition("/")[2]
     return f"pytorch-{last.replace('.', '-')}"
 
 
 class Poetry(Project):
-    """Render steps for Poetry, which writes what it adds into pyproject.toml and its lock file."""
+    """Render steps for Poetry, which writes each package that it adds into pyproject.toml and its lock file."""
 
     EXPRESSES = frozenset({"verbose", "upgrade", "no_cache", "index_url"})
     SYNC = ("poetry", "sync")
     LOCK = "poetry.lock"
 
     def before(self, step: Install) -> tuple[Step, ...]:
-        """Return the command that names an index to the project, which `poetry add --source` needs."""
+        """Return the step that adds an index to the project, because `poetry add --source` accepts only known names."""
         if not step.index_url or not self.says(step):
             return ()
         argv = self._poetry("source", "add", "--priority", "explicit", index_name(step.index_url), step.index_url)
@@ -135,11 +138,11 @@ class Poetry(Project):
         return self._poetry("add", *switches, *source, *texts)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("poetry", step)
 
     def _poetry(self, *words: str) -> Argv:
@@ -155,14 +158,14 @@ def _address(text: str) -> str:
 
 
 class Pdm(Project):
-    """Render steps for PDM, which writes what it adds into pyproject.toml and its lock file."""
+    """Render steps for PDM, which writes each package that it adds into pyproject.toml and its lock file."""
 
     EXPRESSES = frozenset({"verbose", "upgrade", "no_build_isolation", "index_url"})
     SYNC = ("pdm", "sync")
     LOCK = "pdm.lock"
 
     def before(self, step: Install) -> tuple[Step, ...]:
-        """Return the command that names an index to the project: `pdm add` has no option for it."""
+        """Return the step that adds an index to the project, because `pdm add` has no option for an index."""
         if not step.index_url or not self.says(step):
             return ()
         key = f"pypi.{index_name(step.index_url)}.url"
@@ -178,11 +181,11 @@ class Pdm(Project):
         return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("pdm", step)
 
 
@@ -190,7 +193,7 @@ _FLAVOUR = re.compile(r"(?:cu\d{2,3}|cpu|xpu|rocm[\d.]+)/?$")
 
 
 def _flavoured(texts: Argv, index_url: str | None) -> Argv:
-    """Return exact versions of torch's packages with the flavour of their index, "torch==2.8.0+cu128".
+    """Return the requirements, with the local version of their index after exact versions of torch's packages: "torch==2.8.0+cu128".
 
     PDM asks all its indexes, and keeps a torch 2.8.0 of a different index if the lock names that torch.
     """
@@ -203,7 +206,7 @@ def _flavoured(texts: Argv, index_url: str | None) -> Argv:
 
 
 class Pixi(Project):
-    """Render steps for pixi, which writes what it adds into its manifest and its lock file."""
+    """Render steps for pixi, which writes each package that it adds into its manifest and its lock file."""
 
     EXPRESSES = frozenset({"upgrade"})
     SYNC = ("pixi", "install")
@@ -217,13 +220,13 @@ class Pixi(Project):
         return ("pixi", "add", *where, "--pypi", *addresses_named(step))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None: the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
         return (
             ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
         )
 
     def note(self, step: Install) -> str | None:
-        """Say that a version within the range is not replaced."""
+        """Return the note that an installed version within the range is kept, if the step asks for a newer one; else None."""
         return kept("pixi", step)
 
     def otherwise(self, step: Install | Uninstall) -> str:
@@ -245,7 +248,7 @@ class Pixi(Project):
 
 
 def addresses_named(step: Install) -> Argv:
-    """Return the requirements as PEP 508 needs them: with the name before the address of a wheel."""
+    """Return the requirements in the form of PEP 508: the name stands before the address of a wheel."""
     return tuple(
         f"{name_of(text)} @ {text}" if text.endswith(".whl") and " @ " not in text and name_of(text) else text
         for text in step.requirements

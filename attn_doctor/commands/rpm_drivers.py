@@ -21,7 +21,10 @@ _CRB = 9  # the first release of Red Hat whose builder repository is called crb;
 
 
 def newest(facts: Facts, *, old: bool) -> Lines:
-    """Return the commands of this distribution; empty: no rpm, or no repository of NVIDIA. `old`: the machine has a GPU older than Turing."""
+    """Return the commands that install the newest driver; empty without rpm, or without a repository of NVIDIA.
+
+    `old`: the machine has a GPU older than Turing.
+    """
     release = _release(facts)
     if facts.system.distribution == "fedora":
         return _fedora(release, old=old)

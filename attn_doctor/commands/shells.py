@@ -35,7 +35,7 @@ def shown(step: Step, shell: str = "bash") -> str | None:
 
 
 def in_powershell(step: Step, shell: str) -> str | None:
-    """Return in words how a line made for "windows" must differ in PowerShell; None: the line runs in cmd and PowerShell."""
+    """Return in words how a line made for "windows" must be changed in PowerShell; None if cmd and PowerShell run the same line."""
     line = shown(step, shell)
     other = shown(step, "powershell") if shell == "windows" else line
     if line is None or other is None or line == other:
@@ -91,7 +91,7 @@ def _posix(word: str) -> str:
 
 
 def _cmd(word: str) -> str:
-    """Return a word for cmd, which redirects at < and >, and joins commands at & and |, outside of quotes."""
+    """Return a word for cmd. Outside of quotes cmd redirects at < and >, and joins commands at & and |."""
     import subprocess
 
     plain = subprocess.list2cmdline((word,))
@@ -102,7 +102,10 @@ def _cmd(word: str) -> str:
 
 
 def _for_powershell(word: str) -> str:
-    """Return a word for PowerShell, in double quotes if nothing in it needs an escape: then cmd can run the line too."""
+    """Return a word for PowerShell.
+
+    It is in double quotes if nothing in it needs an escape, because cmd can run such a line too.
+    """
     if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
         return word
     return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
@@ -130,7 +133,7 @@ def _assignment(name: str, value: str | None, shell: str) -> str:
 
 
 def shell_of(facts: Facts) -> str:
-    """Return the kind of shell to print commands for; "windows": it is cmd or PowerShell, and attn-doctor does not know which of the two."""
+    """Return the kind of shell to print commands for. "windows" means: cmd or PowerShell, it is not known which."""
     if places.container(facts) == places.BUILD:
         return "dockerfile"
     if places.hosted(facts) in ("colab", "kaggle"):
@@ -144,7 +147,7 @@ def shell_of(facts: Facts) -> str:
 
 
 def kept(name: str, value: str, shell: str) -> str | None:
-    """Return the line that sets a variable for all new prompts of this user; None: a start file of the shell (.bashrc) does that.
+    """Return the line that sets a variable for all new prompts of this user; None if the shell has a start file for that (.bashrc).
 
     `setx` runs in cmd and in PowerShell: https://learn.microsoft.com/windows-server/administration/windows-commands/setx
     """

@@ -1,11 +1,12 @@
-"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, by the means of this machine. Pure.
+"""Build the steps that install a C++ compiler, Python's headers and other tools of the system, in the way of this machine. Pure.
 
-The answer depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If the facts
-do not show the place, one step names all possible commands.
+The way depends on the place: Windows, a distribution's package manager, an environment of conda, a cluster, a container. If the
+facts do not show the place, one step names all possible commands.
 
-Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org, archlinux.org/packages,
-software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs (manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware).
-The C++ workload of Build Tools: https://learn.microsoft.com/visualstudio/install/workload-component-id-vs-build-tools
+Names of packages: packages.debian.org, packages.ubuntu.com, packages.fedoraproject.org, pkgs.alpinelinux.org,
+archlinux.org/packages, software.opensuse.org; packages of winget: https://github.com/microsoft/winget-pkgs
+(manifests/m/Microsoft/VisualStudio, g/Git, k/Kitware). The C++ workload of Build Tools:
+https://learn.microsoft.com/visualstudio/install/workload-component-id-vs-build-tools
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ NATIVE_PROMPT = "x64 Native Tools Command Prompt for VS 2022"
 
 
 def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -> tuple[Step, ...]:
-    """Return the steps that install packages of the distribution; empty: the distribution is not known, or lacks them."""
+    """Return the steps that install packages of the distribution; empty if the distribution is not known, or lacks them."""
     with_ = places.manager(facts)
     wanted = names.get(with_, ()) if with_ else ()
     if with_ is None or not wanted or places.on_cluster(facts):
@@ -84,7 +85,7 @@ def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
 
 
 def _is_any_linux(facts: Facts) -> bool:
-    """Return whether this is a Linux whose distribution is not known. A known distribution without a package manager in this module has neither apt-get nor dnf."""
+    """Return whether this is a Linux whose distribution is not known. A known distribution that this module lacks has neither apt-get nor dnf."""
     return facts.system.os == "linux" and not isinstance(facts.system.distribution, str)
 
 
@@ -176,7 +177,10 @@ def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
 
 
 def module(facts: Facts, name: str, example: str, what: str) -> tuple[Step, ...]:  # noqa: ARG001 - every way of installing takes facts
-    """Return the steps that load software on a cluster: list the modules, then load one. `example`: a usual name of such a module."""
+    """Return the steps that load software on a cluster: list the modules, then load one.
+
+    `name`: the word to search for. `example`: a usual name of such a module. `what`: the software, in words.
+    """
     return (
         commands.by_hand(("module", "avail", name), "lists what this cluster has; it needs no root", "nothing", "none"),
         commands.by_hand(
@@ -238,7 +242,7 @@ _PORTABLE = re.compile(
 
 
 def _portable(facts: Facts) -> str | None:
-    """Return the folder of an embeddable Python of Windows; None: another kind of Python."""
+    """Return the folder of an embeddable Python of Windows; None for any other kind of Python."""
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
     return found["folder"] if found else None
@@ -323,7 +327,7 @@ _OPENCV: dict[str, dict[Manager, Argv]] = {
 
 
 def opencv_library(facts: Facts, stem: str) -> tuple[Step, ...]:
-    """Return the steps that install a library that OpenCV needs of the system: "libGL", "libglib-2"."""
+    """Return the steps that install a library of the system for OpenCV. `stem`: "libGL" or "libglib-2"."""
     # Slim images lack both libGL and glib, but OpenCV's error names libGL only.
     pairs = [_OPENCV.get(stem, _OPENCV["libGL"]), *([_OPENCV["libglib-2"]] if stem == "libGL" else [])]
     names = {name: tuple(package for row in pairs for package in row[name]) for name in _MANAGER_ORDER}

@@ -106,7 +106,7 @@ def examining(facts: Facts) -> Argv:
 
 
 def of_system(facts: Facts) -> bool:
-    """Say whether pip and uv refuse this Python without --break-system-packages (PEP 668).
+    """Return whether pip and uv refuse this Python without --break-system-packages (PEP 668).
 
     For a log: the command in it has the option, or this is a Python of Debian, Ubuntu or Homebrew whose pip has the option.
     """
@@ -133,7 +133,7 @@ _NAMED = re.compile(r" (?:--python|-p)[ =](?P<python>[^\s'\"]+)")
 
 
 def for_uv(facts: Facts) -> Argv:
-    """Return the options that name the environment to `uv pip`; empty: uv finds the environment by itself.
+    """Return the options that name the environment to `uv pip`; empty if uv finds the environment by itself.
 
     https://docs.astral.sh/uv/pip/environments/
     """

@@ -13,7 +13,7 @@ _DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # "12-8":
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps. Empty: on Windows, in a container, on a cluster, and if no package manager has all toolkits."""
+    """Return the steps; empty on Windows, in a container, on a cluster, and if no package manager has all toolkits."""
     beside = places.container(facts) or places.on_cluster(facts) or facts.system.os in ("windows", "darwin")
     if beside or shell_of(facts) != "bash":
         return ()

@@ -1,4 +1,4 @@
-"""Run the stages in order: collect, judge, prove, advise. Shows nothing."""
+"""Run the stages in order: collect, judge, try, advise. Shows nothing."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ def examine(
 ) -> Report:
     """Examine a target and return the report.
 
-    `on_judged` gets what was found before the trial, as a report without a trial: its `trials_skipped` is None if a trial follows.
+    `on_judged` gets the findings before the trial, as a report without a trial: its `trials_skipped` is None if a trial follows.
     `on_step` gets each step of the trial; without it, `say` gets their texts.
 
-    Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not
-    answer, or is not a Python) and Broken (the doctor itself failed). Everything else that goes wrong is in the report.
+    Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not answer,
+    or is not a Python) and Broken (the doctor itself failed). Every other error is in the report.
     """
     so_far: dict[str, Any] = {}
     try:
@@ -116,7 +116,7 @@ def examine(
 
 
 def examine_for_a_program(options: Options) -> Report:
-    """Examine as `examine` does, for a program that goes on afterwards: every process and folder that was made is gone at the end."""
+    """Examine as `examine` does, for a program that goes on afterwards. All processes and folders of the examination are gone at the end."""
     with leftovers.scope():
         return examine(options)
 
@@ -224,7 +224,7 @@ def _report(
 
 
 def with_pages(diagnosis: Diagnosis) -> Diagnosis:
-    """Return the diagnosis with the address of the page of each finding, if the package's metadata say where its pages are."""
+    """Return the diagnosis with the address of each finding's page, if the package's metadata have the address of the pages."""
     if not published.page(""):
         return diagnosis
     found = tuple(msgspec.structs.replace(f, docs=published.page(f.slug)) for f in diagnosis.findings)
@@ -266,7 +266,7 @@ def _cut_short(
     goal: Goal | None = None,
     project: tuple[Finding, ...] = (),
 ) -> Report:
-    """Return the report of an examination that did not come to its end, with the reason. It keeps what was found."""
+    """Return the report of an examination that ended early, with the reason. It has the results until then."""
     found = diagnosis or Diagnosis()
     in_trial = why == STOPPED and diagnosis is not None
     doubt = Undetermined(code="", slug="attn-doctor", needs=(), why=why)
@@ -333,7 +333,7 @@ def _weights(options: Options) -> str | None:
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
-    """Return, as a log, the error of a GPU that refuses all work: the failure modes have signs for such lines."""
+    """Return the error of a GPU that refuses all work, as a log, because the failure modes have signs for such lines."""
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 

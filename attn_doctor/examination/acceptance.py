@@ -17,7 +17,10 @@ from attn_doctor.model.trials import Trials
 
 
 def judged(left_out: Iterable[str], exceptions: Iterable[Exempt]) -> tuple[Module, ...]:
-    """Return the failure modes that count: all but those of --ignore, and but those with an exception that has not run out."""
+    """Return the failure modes that count: those that neither --ignore nor an exception names.
+
+    An exception that has run out names none.
+    """
     names = {*left_out, *(exempt.code for exempt in exceptions if not exempt.ran_out)}
     return tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & names)
 
@@ -32,9 +35,10 @@ def acceptance(
     logs: Iterable[Log] = (),
     trials: Trials | None = None,
 ) -> Acceptance:
-    """Return what the exit code was decided by. Each exception has the finding that it hides, so that nothing is hidden unsaid.
+    """Return the gate's part of the report.
 
-    The failure modes with an exception are judged by themselves: what one of them would explain counts as a finding of its own.
+    Each exception has the finding that it hides, so that nothing is hidden without a word. The failure modes with an exception
+    are judged alone: a consequence of one of them counts as a finding of its own.
     """
     least: FailOn = "never" if fail_on is None else "error" if fail_on is Severity.ERROR else "warning"
     codes = {exempt.code for exempt in exceptions}

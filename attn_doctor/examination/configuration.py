@@ -1,6 +1,6 @@
-"""Find and read the configuration of a project: attn-doctor.toml, or [tool.attn-doctor] of pyproject.toml. Only `check` reads it.
+"""Find and read the configuration of a project: attn-doctor.toml, or [tool.attn-doctor] of pyproject.toml.
 
-docs/ci.md describes the settings, docs/security.md what a file of a stranger can and cannot do.
+Only `check` reads it. docs/ci.md describes the settings. docs/security.md says what another person's file can and cannot do.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe an exception as it is written: a failure mode by code or slug, the reason, and the last day."""
+    """Describe an exception as it stands in the file: a failure mode by code or slug, the reason, and the last day."""
 
     reason: str
     code: str | None = None
@@ -40,7 +40,7 @@ class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Hold the settings. None: the file does not have it."""
+    """Hold the settings. None: the setting is not in the file."""
 
     goal: Literal["train", "flash-attn"] | None = None
     target: str | None = None
@@ -66,7 +66,7 @@ class Configuration(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return the path for a reader: below the current folder without that folder."""
+        """Return the path for a reader: relative, if the file is below the current folder."""
         return foreign_text.text(_shown(self.path))
 
     def at(self, key: str) -> str:
@@ -74,12 +74,12 @@ class Configuration(NamedTuple):
         return f"{self.shown} line {_line(self.text, self.path.name, key)}"
 
     def beside(self, path: str) -> str:
-        """Return a path that the file names, which is relative to the folder of the file."""
+        """Return a path that the file names. It is relative to the folder of the file."""
         return str(self.path.parent / os.path.expanduser(path))
 
 
 class Refusal(NamedTuple):
-    """Say why a file that was found is not used."""
+    """Hold the reason why a file that was found is not used."""
 
     path: Path
     why: str
@@ -90,8 +90,8 @@ def configuration(
 ) -> Configuration | Refusal | None:
     """Return the configuration that counts: the file of --config, else that of ATTN_DOCTOR_CONFIG, else the nearest one; None if there is none.
 
-    `off`: --no-config. `folder`: the current folder; None if it was deleted. Raises Refused for a file that is wrong: one sentence with file
-    and line. A file that somebody else could have put there is not used; the answer says why.
+    `off`: --no-config. `folder`: the current folder; None if it was deleted. Raises Refused, with file and line, for a file with
+    a mistake. A file that another person could have put there is not used: the result is a Refusal.
     """
     told = named if named is not None else environ.get(VARIABLE) or None
     if off or (named is None and told == "off"):
@@ -121,7 +121,7 @@ def _upward(folder: Path | None, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_a_stranger(path: Path) -> str | None:
-    """Return why a file that was found may be a trap; None: it belongs to this user or to root, and nobody else may write to it."""
+    """Return why a file that was found may be a trap; None if it belongs to this user or to root, and nobody else may write to it."""
     status = path.stat()
     if not files.is_own(status) and status.st_uid != 0:
         return "it belongs to another user"
@@ -213,7 +213,7 @@ _CHOICES = {"goal": ("train", "flash-attn"), "fail-on": ("error", "warning", "ne
 
 
 def _plain(error: str, table: Mapping[str, Any], name: str, text: str, file: str) -> str:
-    """Return msgspec's message about a value in our words: the file, the line, the setting and what it must be."""
+    """Return msgspec's message about a value in our words: the file, the line, the setting and its allowed values."""
     said, _, path = error.partition(" - at `$.")
     path = path.rstrip("`")
     last = path.rpartition(".")[2]
@@ -241,7 +241,7 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 
 def _check_trial(made: Configuration) -> None:
-    """Refuse settings of the trial that no machine can meet, each by its line."""
+    """Raise Refused for a setting of the trial that no machine can meet, with its line."""
     said = made.settings
     wanted: dict[str, TrialOptions] = {}
     if said.model is not None:
@@ -262,7 +262,7 @@ def _check_trial(made: Configuration) -> None:
 
 
 def _exceptions(made: Configuration) -> Iterator[Exempt]:
-    """Yield the exceptions with code and slug. Raises Refused for one without a reason, with an unknown code, or that comes twice."""
+    """Yield the exceptions with code and slug. Raises Refused for one without a reason, with an unknown code, or that stands there twice."""
     from attn_doctor.failure_modes import UnknownName, find
 
     today = dt.datetime.now().astimezone().date()
@@ -295,9 +295,10 @@ def _exceptions(made: Configuration) -> Iterator[Exempt]:
 
 
 def _line(text: str, file: str, path: str, key: str = "") -> int:
-    """Return the line of a setting, counted from 1: of "imgsz", or of a key of "ignore[1]". The line of its table if it is not found.
+    """Return the line of a setting, counted from 1: of "imgsz", or of a key of "ignore[1]".
 
-    tomllib keeps no lines, so the text is searched: in our table for the key, and among the entries of `ignore` for the one with this number.
+    If it is not found: the line of its table. tomllib keeps no lines, so the text is searched: in our table for the key, and
+    among the entries of `ignore` for the one with this number.
     """
     lines = text.splitlines()
     first, last = _span(lines, file)

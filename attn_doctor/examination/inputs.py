@@ -1,4 +1,7 @@
-"""Read what the user names: logs, project files, reports and facts. Every file has a limit, and every opening a deadline."""
+"""Read the files that the user names: logs, project files, reports and facts.
+
+Every file has a limit of size, and every opening a deadline.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Texts(NamedTuple):
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
-    Raises Unreadable, and NoLog if a file is not a log.
+    Raises Unreadable if a file cannot be read, NoLog if it is not a log.
     """
     paths = tuple(paths)
     if not paths:
@@ -49,9 +52,10 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
-    """Read files, each of which is a log or a project file. Raises as `read_logs` does, and NotExamined for wrong syntax.
+    """Read files, each of which is a log or a project file.
 
-    `follow`: copy standard input to standard error as it comes.
+    Raises as `read_logs` does, and NotExamined for a project file with wrong syntax. `follow`: copy standard input to standard
+    error as it comes.
     """
     paths = tuple(paths)
     for path in paths:
@@ -71,7 +75,7 @@ def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
 
 
 class _Followed:
-    """Behave as a stream, and copy each of its bytes to standard error as soon as it comes."""
+    """Stand for a stream whose bytes are copied to standard error as soon as they come."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -104,12 +108,15 @@ def log_reader() -> Reader:
 
 
 def as_log(text: str, name: str) -> Log:
-    """Read a text as a log. `name`: the file that it is quoted from."""
+    """Read a text as a log. `name`: the name of the file in quotations."""
     return log_reader().read(io.BytesIO(text.encode("utf-8", "replace")), name)
 
 
 def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
-    """Open a file, or standard input for "-", and call `read` with it and a name for messages. Raises Unreadable."""
+    """Open a file, or standard input for "-", and call `reading` with it and a name for messages.
+
+    Raises Unreadable if it cannot be read.
+    """
     try:
         if path == "-":
             return reading(_standard_input(), "standard input")
@@ -120,7 +127,10 @@ def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
 
 
 def check_there(path: str) -> None:
-    """Raise Unreadable if there is no such file: what comes before it is read takes a second, and nobody should wait for that sentence."""
+    """Raise Unreadable if the file does not exist.
+
+    The work before it is read takes a second, and the user should not wait for this error.
+    """
     try:
         Path(path).stat()
     except (OSError, ValueError) as error:
@@ -128,7 +138,10 @@ def check_there(path: str) -> None:
 
 
 def read_file(path: str) -> bytes:
-    """Return a whole file of at most 8 MB, or standard input for "-". Raises Unreadable."""
+    """Return a whole file of at most 8 MB, or standard input for "-".
+
+    Raises Unreadable if it is larger, or cannot be read.
+    """
     found = _read(path, lambda stream, _: stream.read(_LARGEST + 1))
     if len(found) > _LARGEST:
         raise Unreadable(f"{_name(path)} is larger than {_LARGEST >> 20} MB: it is no report and holds no facts")
@@ -136,7 +149,10 @@ def read_file(path: str) -> bytes:
 
 
 def _opened(path: str) -> BinaryIO:
-    """Open a file or a pipe. Raises OSError; a device that is not a terminal may have no end, and is refused."""
+    """Open a file or a pipe.
+
+    Raises OSError if it cannot be opened, or if it is a device other than a terminal: a device may have no end.
+    """
     try:
         stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller
     except TimeoutError as error:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def planned(facts: Facts, diagnosis: Diagnosis, options: Options) -> TrialPlan:
-    """Return the plan of the trial; its `skipped` says why there will be none. Raises BadRequest."""
+    """Return the plan of the trial. If there will be none, its `skipped` says why.
+
+    Raises BadRequest if no machine can meet the request.
+    """
     why = _not_here(options)
     if why is not None:
         return TrialPlan(options=options.trials, skipped=why)
@@ -40,7 +43,7 @@ def prove(
     say: Callable[[str], None],
     on_step: Callable[[Doing], None] | None = None,
 ) -> Trials:
-    """Run the planned trial. `say` gets what a user should know, `on_step` each step of the trial."""
+    """Run the planned trial. `say` gets notes for the user, `on_step` gets each step of the trial."""
     if made.skipped:
         return Trials(skipped=made.skipped)
     from attn_doctor.prescription import proof_files
@@ -62,7 +65,7 @@ def prove(
 
 
 def _not_here(options: Options) -> str | None:
-    """Return why nothing can be run, by the options alone."""
+    """Return why nothing can be run, judged by the options alone; None if something can."""
     if options.facts:
         return "the facts come from a file: nothing can be run on that machine from here"
     if options.static:

@@ -1,7 +1,9 @@
-"""Measure the error of an attention against textbook attention in float64, output and gradients, on given inputs.
+"""Measure the error of an attention, output and gradients, on given inputs.
+
+It is compared with textbook attention in float64.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
-attn_doctor. The acceptable error is not decided here.
+attn_doctor. The acceptable error is decided in `tolerance`.
 """
 
 from __future__ import annotations
@@ -21,19 +23,19 @@ TOLERANCE = 1e-3  # tolerance of finite differences, relative to the gradient; f
 
 
 def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any:
-    """Return the same normal random numbers on every device."""
+    """Return normally distributed random numbers. Equal `shape` and `seed` give equal numbers on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator).to(device=device, dtype=dtype)
 
 
 def in_double(call: Call, device: Any) -> Call:
-    """Return the same attention call with its tensors in float64."""
+    """Return the same attention call with its tensors in float64, on `device`."""
     query, key, value = (tensor.to(device=device, dtype=torch.float64) for tensor in call[:3])
     return query, key, value, call[3]
 
 
 def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
-    """Return the output and the gradients of query, key and value, which keep their strides."""
+    """Return four tensors: the output, and the gradients of query, key and value. The inputs keep their strides."""
     query, key, value = (tensor.detach().requires_grad_() for tensor in call[:3])
     with torch.enable_grad():
         out = compute(query, key, value, call[3])
@@ -44,7 +46,7 @@ def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
 
 
 def worst_error(got: Any, expected: Any) -> float:
-    """Return the largest difference relative to the largest value; infinite if a value is NaN."""
+    """Return the largest difference, relative to the largest expected value (0.01 is 1 %); infinite if a value is NaN."""
     got = got.to(expected.device, torch.float64)
     if not bool(torch.isfinite(got).all()):
         return float("inf")
@@ -52,7 +54,7 @@ def worst_error(got: Any, expected: Any) -> float:
 
 
 class Reference:
-    """Hold the results of `textbook` attention for each call in float64, for a fixed cotangent."""
+    """Hold the results of textbook attention in float64, for each call, with a fixed gradient of the output (cotangent)."""
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
         self.calls = list(calls)
@@ -64,7 +66,7 @@ class Reference:
             self.expected.append((cotangent, passes(textbook, in_double(call, device), cotangent)))
 
     def errors(self, compute: Kernel) -> list[tuple[float, float]]:
-        """Return for each call the largest error of the output and of the gradients."""
+        """Return for each call two relative errors: the largest of the output, and the largest of the gradients."""
         found = []
         for place, call in enumerate(self.calls):
             cotangent, expected = self.expected[place]
@@ -74,7 +76,7 @@ class Reference:
         return found
 
     def run(self, compute: Kernel) -> list[Any]:
-        """Run all calls, forward and backward, and return output and gradients of each."""
+        """Run all calls, forward and backward, and return the output and the gradients of each."""
         return [tensor for call in self.calls for tensor in passes(compute, call, 1.0)]
 
 
@@ -86,10 +88,10 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
-    """Return [(slope by autograd, slope by finite differences, deviation of the function from a line)].
+    """Return two rows of three numbers: slope by autograd, slope by finite differences, deviation of the function from a line.
 
-    Each is relative to the length of the gradients. There are two directions: the gradient itself (its slope must be the
-    length of the gradient), and a random direction.
+    The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second row is for
+    a random direction. Each number is relative to the length of the gradients.
     """
     length = sum(float((g**2).sum()) for g in gradients) ** 0.5
     count = sum(g.numel() for g in gradients)
@@ -115,5 +117,5 @@ def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]
 
 
 def directional(function: Any, inputs: Any, gradients: Any) -> float:
-    """Return the difference between autograd's gradients and finite differences, relative to their length."""
+    """Return the difference between autograd's gradients and finite differences, relative to the length of the gradients."""
     return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])

@@ -1,7 +1,9 @@
-"""Test whether the installed attention is right for a batch of one image: some releases of torch read a gradient in a wrong memory layout.
+"""Test whether the installed attention is right for a batch of one image.
 
-The version of torch is not looked at. The installed class and its copy with textbook attention should have equal gradients.
-If they differ, finite differences decide: a float64 pass of the installed class would have the same error.
+Some releases of torch read a gradient in a wrong memory layout there.
+
+The version of torch does not decide. The installed class and its copy with textbook attention should have equal gradients. If
+they differ, finite differences decide: a float64 pass of the installed class would have the same error.
 """
 
 from __future__ import annotations

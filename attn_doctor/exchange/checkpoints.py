@@ -1,11 +1,11 @@
-"""Find the checkpoints (torch.utils.checkpoint) in which a layer is computed, for the first or the second time.
+"""Find the checkpoints (torch.utils.checkpoint) that a layer runs in, and whether each computes for the first or the second time.
 
-A checkpoint stores nothing of its forward pass and computes it a second time in the backward pass. The exchange may have
-ended by then, or another one may be active. But torch compares what both computations store: number, shape and dtype
+A checkpoint stores nothing of its forward pass and computes it a second time in the backward pass. The exchange may have ended by
+then, or another one may be active. But torch compares the tensors that both computations store: number, shape and dtype
 (https://docs.pytorch.org/docs/stable/checkpoint.html). So the second computation needs the kernel of the first.
 
-torch does not tell the code in which checkpoint it runs: this file reads it from the calls on Python's stack. If a release
-of torch has other names there, no checkpoint is found, and the layer is computed by the exchange that is active.
+torch does not tell the code in which checkpoint it runs: this file reads it from the calls on Python's stack. If a release of
+torch has other names there, no checkpoint is found, and the layer is computed by the exchange that is active.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
 attn_doctor.
@@ -28,7 +28,9 @@ _FILES = {str(torch.utils.checkpoint.__file__), _FILE}
 
 
 def checkpoints() -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return the checkpoints whose forward pass runs now, and those that are computed a second time now; the innermost first.
+    """Return two lists of checkpoints: those whose forward pass runs now, and those that are computed a second time now.
+
+    The innermost is first.
 
     A checkpoint is an object of torch that exists as long as its backward pass may come.
     """

@@ -1,9 +1,9 @@
 """Give every kernel the derivatives that textbook attention has.
 
 A fused kernel has only the first derivative. The second derivative, as for a gradient penalty (`create_graph=True`), raises
-"derivative for aten::_scaled_dot_product_flash_attention_for_cpu_backward is not implemented". With some kernels, gradients
-of many outputs at once (`is_grads_batched=True`) fail too. Only the backward pass shows which kind is requested. For these
-two kinds it computes the gradient by textbook formulas, which can be differentiated again. Any other training runs the
+"derivative for aten::_scaled_dot_product_flash_attention_for_cpu_backward is not implemented". With some kernels, gradients of
+many outputs at once (`is_grads_batched=True`) fail too. Only the backward pass shows which of these the program requests. In both
+cases the backward pass computes the gradient by textbook formulas, which can be differentiated again. Any other training runs the
 kernel's own backward pass.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
@@ -34,7 +34,10 @@ def transformed() -> bool:
 
 
 def differentiable(kernel: Kernel) -> Kernel:
-    """Return the kernel with its own gradients if they are sufficient; in calls in which they would fail, with the gradients of textbook attention."""
+    """Return a kernel that also has the derivatives which the given kernel lacks.
+
+    For those it uses the formulas of textbook attention.
+    """
 
     def computed(query: Any, key: Any, value: Any, scale: float) -> Any:
         out = kernel(query, key, value, scale)
@@ -44,7 +47,7 @@ def differentiable(kernel: Kernel) -> Kernel:
 
 
 class _OtherWay(torch.autograd.Function):  # type: ignore[misc]
-    """Return the output as it is. In the backward pass, give the gradient to the kernel, or compute the gradients of query, key and value.
+    """Pass the output through unchanged, and choose the gradients in the backward pass: the kernel's own, or those of textbook attention.
 
     It stores only tensors that the kernel stores too, so it needs no more memory.
     """

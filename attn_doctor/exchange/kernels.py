@@ -29,7 +29,10 @@ class Unavailable(Exception):
 
 
 def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
-    """Compute textbook attention: two matrix products and a softmax, the whole attention matrix in memory."""
+    """Compute textbook attention: two matrix products and a softmax.
+
+    The whole attention matrix, tokens x tokens, is in memory.
+    """
     return ((query * scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
 
 
@@ -62,7 +65,7 @@ def allowed(names: tuple[str, ...]) -> Any:
 
 
 def only(*names: str) -> Kernel:
-    """Return SDPA with the first of these kernels that PyTorch can use for the call."""
+    """Return a kernel: SDPA with the first of these backends of PyTorch (names of SDPBackend) that can compute the call."""
     first = _number(names[0])
     chosen = getattr(torch, "_fused_sdp_choice", None)
 
@@ -81,7 +84,10 @@ def only(*names: str) -> Kernel:
 
 
 def equal_widths(kernel: Kernel) -> Kernel:
-    """Wrap a kernel that requires value heads as wide as query and key heads: the narrower ones are padded with zeros. The result is the same."""
+    """Wrap a kernel that needs heads of query, key and value of one width.
+
+    The narrower ones are padded with zeros; the result is the same.
+    """
 
     def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
         narrow, wide = query.shape[-1], value.shape[-1]
@@ -114,9 +120,9 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 class Activated:
     """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    Uses torch.nn.attention.activate_flash_attention_impl. The activation acts on the whole process, and a backward
-    pass needs the kernels of its forward pass: it lasts from `start`, or else the first call, until `stop`, which
-    restores the earlier state. Raises Unavailable.
+    Uses torch.nn.attention.activate_flash_attention_impl. The activation acts on the whole process, and a backward pass needs the
+    kernels of its forward pass. So it lasts from `start`, or else from the first call, until `stop`, which restores the earlier
+    state. Raises Unavailable if this torch or the package cannot do it.
     """
 
     def __init__(self, implementation: str) -> None:
@@ -234,5 +240,8 @@ def maker(name: str) -> Any:
 
 
 def kernel(name: str) -> Kernel:
-    """Return the kernel of a backend. Raises Unavailable, or KeyError for a name that is not in NAMES."""
+    """Return the kernel of a backend.
+
+    Raises Unavailable if it cannot be used here, KeyError if the name is not in NAMES.
+    """
     return _MAKERS[name]()

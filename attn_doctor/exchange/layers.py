@@ -28,9 +28,10 @@ NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
-    """Return (input, installed forward, exchanged forward with textbook attention) of a small instance.
+    """Return a small input, and two functions of it: the installed forward pass, and the exchanged one with textbook attention.
 
-    The instance is in training mode and float64, the input is one image. None if no instance can be made. Raises Refused for an unknown class.
+    Both use the same small layer, in training mode and float64. The input is one image. None if no such layer can be made. Raises
+    Refused if the class is unknown.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -52,13 +53,16 @@ def classes() -> tuple[type, ...]:
 
 
 def layout_of(cls: type) -> str | None:
-    """Return the name of the layout that this class was recognised as in this process."""
+    """Return the name of the layout of this class; None if the class was not recognised in this process."""
     layout = _layouts.get(cls)
     return None if layout is None else layout.name
 
 
 def remember(cls: type, name: str) -> None:
-    """Set the layout of a class to the layout that an earlier process recognised. The caller must know that the code of the class is the same."""
+    """Set the layout of a class, as an earlier process recognised it.
+
+    The caller must know that the code of the class is the same.
+    """
     for layout in LAYOUTS:
         if layout.name == name:
             _layouts.setdefault(cls, layout)
@@ -82,11 +86,13 @@ _layouts: dict[type, Layout] = {}
 class Exchange:
     """Put a kernel into the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
-    An exchange acts on the whole process, because it changes classes. Several exchanges may be active, and may end in any
-    order: a thread uses the newest exchange that it made itself; a thread that made none uses the newest of all. A kernel may
-    have a method `choose(layer, x, shape)`, which returns the kernel for this input, or None: the layer then computes as
-    installed. It may have `start` and `stop`, for settings of the process. An empty batch and the transforms of torch.func are
-    computed as installed. In a backward pass, a checkpoint computes with the kernel of its forward pass, even after `restore`.
+    An exchange acts on the whole process, because it changes classes. Several exchanges may be active, and may end in any order.
+    A thread uses the newest exchange that it made itself; a thread that made none uses the newest of all.
+
+    A kernel may have a method `choose(layer, x, shape)`, which returns the kernel for this input, or None: the layer then
+    computes as installed. A kernel may have `start` and `stop`, for settings of the process. An empty batch and the transforms of
+    torch.func are computed as installed. In a backward pass, a checkpoint computes with the kernel of its forward pass, even
+    after `restore`.
 
     Raises Refused for an unknown class, ImportError if there is no ultralytics.
     """
@@ -114,7 +120,7 @@ class Exchange:
             _settle()
 
     def restore(self) -> None:
-        """Remove this kernel. A second call does nothing."""
+        """Remove this kernel from the classes. A second call does nothing."""
         with _lock:
             # Compared by identity: two entries may be equal, and the entry of another thread must stay.
             places = [index for index, entry in enumerate(_entries) if entry is self._entry]
@@ -147,7 +153,7 @@ def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
 
 
 def _settle() -> None:
-    """Set `forward` of the attention classes as the entries say: each entry is an active exchange. The caller must hold the lock."""
+    """Set `forward` of the attention classes for the exchanges that are active now. The caller must hold the lock."""
     wanted = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     for cls in [cls for cls in _originals if cls not in wanted]:
         original = _originals.pop(cls)
@@ -203,9 +209,9 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
 
 
 def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
-    """Return the entry that is to compute a layer, and whether a backward pass will compute that layer once more.
+    """Return the exchange that computes a layer (None: as installed), and whether a backward pass will compute the layer once more.
 
-    In the second computation of a checkpoint, the entry is that of its forward pass. None: the layer is computed as installed.
+    In the second computation of a checkpoint, the exchange is that of its forward pass.
     """
     made, again = checkpoints()
     if again:
@@ -217,7 +223,7 @@ def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
 
 
 def _tidy() -> None:
-    """Restore the classes that no backward pass needs any more."""
+    """Restore the installed code of the classes that no active exchange and no backward pass needs any more."""
     needed = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     if not needed.issuperset(_originals):
         with _lock:

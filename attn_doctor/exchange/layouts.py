@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 def _area(self: Any, x: Any, kernel: Kernel) -> Any:
-    """Compute YOLO12 of mainline: channels are [head][query, key, value][width]."""
+    """Compute the attention of YOLO12 in ultralytics. Channels are [head][query, key, value][width]."""
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     pixels = _pixels(self.qkv(_channels_last(x)))
@@ -40,7 +40,7 @@ def _area(self: Any, x: Any, kernel: Kernel) -> Any:
 
 
 def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
-    """Compute YOLO12 of sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
+    """Compute the attention of YOLO12 in sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     x = _channels_last(x)
@@ -53,9 +53,9 @@ def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
 
 
 def _narrow(self: Any, x: Any, kernel: Kernel) -> Any:
-    """Compute YOLO10, 11 and 26: query and key are narrower than the value.
+    """Compute the attention of YOLO10, 11 and 26.
 
-    Channels are [head][query, key, value][width].
+    Channels are [head][query, key, value][width]; query and key are narrower than the value.
     """
     batch, _, height, width = x.shape
     heads, narrow, wide = self.num_heads, self.key_dim, self.head_dim
@@ -93,7 +93,7 @@ def _shape_of_narrow(self: Any, x: Any) -> tuple[int, int, int, int, int]:
 class Layout(NamedTuple):
     """Describe a class of attention: the attributes by which it is recognised, and the arguments of a small instance for a test.
 
-    `shape` returns for a layer and its input (batch, heads, tokens, width of query and key, width of value) of the kernel's call.
+    `shape(layer, x)` returns the sizes of the kernel's call: batch, heads, tokens, width of query and key, width of value.
     """
 
     name: str
@@ -128,9 +128,10 @@ LAYOUTS = (
 
 
 def recognise(cls: Any) -> Layout:
-    """Return the layout of a class, after a test: a small instance computes the same with this layout as with its own code.
+    """Return the layout of a class, after a test: a small instance must compute the same with this layout as with its own code.
 
-    Raises Refused. The test compares outputs and gradients in float64, so that only the order of additions can differ.
+    The test compares outputs and gradients in float64, so that only the order of additions can differ. Raises Refused if no
+    layout passes.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)  # torch.manual_seed would also set the seed of every GPU

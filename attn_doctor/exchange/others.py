@@ -28,7 +28,7 @@ OTHERS: dict[str, dict[str, str]] = {
 
 
 class Others:
-    """Watch classes, and hold the names of those that were computed."""
+    """Watch classes of attention, and hold the names of those whose forward pass ran."""
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}  # class: model
@@ -43,7 +43,7 @@ class Others:
                     self._watch(cls, model)
 
     def restore(self) -> None:
-        """Stop watching."""
+        """Stop watching: give every class its own `forward` back."""
         for cls in list(self._watched):
             self._restore(cls)
 

@@ -1,6 +1,6 @@
-"""Define the largest error of an attention that counts as right.
+"""Define the largest error with which an attention still counts as right.
 
-Pure: needs neither torch nor attn_doctor, so both sides use it.
+Pure: needs neither torch nor attn_doctor, because both the doctor and its programs in the target use it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ FAST_EXPONENTIAL = 32  # float32 units in the last place: the exponentials of fu
 
 
 def limit(eager_error: float, eps: float, tokens: int) -> float:
-    """Return the largest error that is right, given the error of eager in the same dtype; both against float64.
+    """Return the largest relative error that counts as right.
 
-    The limit is twice eager's error (flash-attn's own criterion) plus the error that rounding alone may cause, because
-    eager's error may be small by chance. The error by rounding: that of the fast exponential of a fused kernel; that of a
-    float32 sum over all tokens, which grows like a random walk; in float16 and bfloat16, half a unit in the last place.
+    `eager_error`: eager's error in the same dtype; both are against float64.
+
+    The limit is twice eager's error (flash-attn's own criterion) plus the error that rounding alone may cause, because eager's
+    error may be small by chance. The error by rounding has three parts: the fast exponential of a fused kernel; a float32 sum
+    over all tokens, whose error grows like a random walk; in float16 and bfloat16, half a unit in the last place. `eps`: the
+    dtype's machine epsilon.
     """
     float32 = FLOAT32_EPS * (FAST_EXPONENTIAL + math.sqrt(tokens))
     return 2 * eager_error + float32 + (eps / 2 if eps > FLOAT32_EPS else 0.0)

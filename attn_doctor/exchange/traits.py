@@ -1,7 +1,8 @@
 """List the traits of every backend in one table, for the doctor and for the programs that measure or use a backend.
 
-Pure: the standard library only, and nothing else of attn_doctor. The trial runs this text inside the target, and a user's
-program loads it without msgspec. `kernels` has the code of each backend, `trials/backends.py` decides when it can run.
+Pure: the standard library only, and nothing else of attn_doctor. The trial runs this text inside the target, and a user's program
+loads it without msgspec. `kernels` has the code of each backend, `trials/backends.py` decides on which machines a backend can
+run.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which
 class Traits(NamedTuple):
     """Describe a backend, apart from its code and its requirements.
 
-    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, it can give the reason. `auto_rank`: the place of the
+    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, PyTorch can give the reason. `auto_rank`: the place of the
     backend among the candidates of "auto", by type of device; the first is used if no other is measurably faster. `alone_rank`:
-    its place among the backends for a batch of one image, if the installed attention is wrong there; None: it is not tried.
+    its place among the backends to try if the installed attention is wrong for a batch of one image; None: it is not tried.
     """
 
     family: Family
@@ -56,17 +57,17 @@ TRAITS: dict[str, Traits] = {
 
 
 def candidates(device_type: str) -> list[str]:
-    """Return the candidates of "auto" on a type of device ("cpu", "cuda", "mps"), the preferred one first."""
+    """Return the backends that "auto" tries on a type of device ("cpu", "cuda", "mps"), the preferred one first."""
     ranked = {name: traits.auto_rank[device_type] for name, traits in TRAITS.items() if device_type in traits.auto_rank}
     return sorted(ranked, key=lambda name: ranked[name])
 
 
 def candidates_alone() -> list[str]:
-    """Return the backends to try for a batch of one image if the installed attention is wrong for one image, the preferred backend first."""
+    """Return the backends to try if the installed attention is wrong for a batch of one image, the preferred one first."""
     ranked = {name: traits.alone_rank for name, traits in TRAITS.items() if traits.alone_rank is not None}
     return sorted(ranked, key=lambda name: ranked[name])
 
 
 def compiles_model(name: str) -> bool:
-    """Return whether the whole model is compiled, with the attention as installed."""
+    """Return whether this backend compiles the whole model and leaves the attention as installed."""
     return TRAITS[name].family == "compiled" and not TRAITS[name].exchanged

@@ -43,7 +43,10 @@ def _from_folders() -> tuple[Module, ...]:
 
 
 class UnknownName(Refused):
-    """Say that no failure mode has this code or slug. The text is one sentence for the user. `near`: the name that was probably meant."""
+    """Report that no failure mode has this code or slug. The text is one sentence for the user.
+
+    `near`: the name that the user probably meant.
+    """
 
     def __init__(self, text: str, near: str | None = None) -> None:
         super().__init__(text)
@@ -51,7 +54,7 @@ class UnknownName(Refused):
 
 
 def find(name: str) -> Module:
-    """Return a failure mode by its code (upper or lower case) or slug. Raises UnknownName."""
+    """Return a failure mode by its code (upper or lower case) or slug. Raises UnknownName if there is none."""
     from attn_doctor.failure_modes import ALL
 
     for module in ALL:
@@ -66,7 +69,7 @@ def find(name: str) -> Module:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Check that each code or slug exists. Raises UnknownName."""
+    """Check that each code or slug exists. Raises UnknownName for the first that does not."""
     for name in names:
         find(name)
 

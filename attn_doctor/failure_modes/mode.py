@@ -25,7 +25,7 @@ GPU_BACKENDS = tuple(name for name, traits in TRAITS.items() if traits.gpu_only)
 
 
 class Unsure(Exception):
-    """Say that a rule needed facts that are unknown. `unknowns` are these facts."""
+    """Report that a rule needed facts that are unknown: those in `unknowns`."""
 
     def __init__(self, *unknowns: Unknown) -> None:
         super().__init__("; ".join(dict.fromkeys(u.why for u in unknowns)))
@@ -33,7 +33,7 @@ class Unsure(Exception):
 
 
 def known(value: T | Unknown) -> T:
-    """Return the value; raises Unsure if it is Unknown."""
+    """Return the value. Raises Unsure if it is Unknown."""
     if isinstance(value, Unknown):
         raise Unsure(value)
     return value
@@ -84,11 +84,11 @@ class Sign(Record, frozen=True, kw_only=True):
 
 
 class FailureMode(Record, frozen=True, kw_only=True):
-    """Record a failure mode.
+    """Describe a failure mode: its code, its signs, and its relations to other failure modes.
 
-    `stops` says which work is not possible while the failure lasts. "build": a build of flash-attn, which is not needed if there is a
-    finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked. "model": loading the model that the user
-    named, so that no trial of it is possible.
+    `stops` says which work is not possible while the failure lasts. "build": a build of flash-attn, which is not needed if there
+    is a finished wheel. "gpu": any use of the GPU, so that the backends that need a GPU are blocked. "model": loading the model
+    that the user named, so that no trial of it is possible.
     """
 
     code: str
@@ -107,7 +107,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
 
     @property
     def blocked(self) -> tuple[str, ...]:
-        """Return the backends that this failure stops. If the hit names backends, they are used instead."""
+        """Return the backends that this failure stops. If a hit names backends, those of the hit count."""
         return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:
@@ -115,7 +115,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
 
 
 class Variant(Record, frozen=True, kw_only=True):
-    """Say which cause of a failure mode was found, and with which values: `fixes` needs them to choose.
+    """Hold the cause of a failure mode that was found, and its values. `fixes` chooses by them.
 
     A failure mode that needs a variant defines a subclass, for example `class Missing(Variant): library: str`. The choice between
     causes is a field of type Literal.
@@ -123,7 +123,7 @@ class Variant(Record, frozen=True, kw_only=True):
 
 
 class Hit(Record, frozen=True, kw_only=True):
-    """Report a failure mode that was found. A field that is None is taken from the failure mode's record.
+    """Describe a failure mode that was found. A field that is None is taken from the failure mode's record.
 
     Only `detect` sets `certainty`: a hit from a log or a trial was observed, and the caller marks it so.
     """
@@ -148,7 +148,10 @@ class Module(Protocol):
     MODE: FailureMode
 
     def fixes(self, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-        """Return the fixes for this case on this machine, the best first. Raises Unsure."""
+        """Return the fixes for this case on this machine, the best first.
+
+        Raises Unsure if a fact that decides is unknown.
+        """
 
 
 @runtime_checkable
@@ -156,7 +159,10 @@ class FromFacts(Protocol):
     """Define a failure mode that facts can show. Without `detect`, only logs or trials show it."""
 
     def detect(self, facts: Facts) -> Hit | None:
-        """Return the hit that the facts show; None if they do not show the failure. Raises Unsure."""
+        """Return the hit that the facts show; None if they do not show the failure.
+
+        Raises Unsure if a fact that decides is unknown.
+        """
 
 
 @runtime_checkable
@@ -177,7 +183,7 @@ class FromTrials(Protocol):
 
 @runtime_checkable
 class Usual(Protocol):
-    """Define a failure mode that has fixes even if nothing is known of the machine, as with a log alone."""
+    """Define a failure mode that has fixes even if nothing is known of the machine, for example if there is only a log."""
 
     def usual(self, facts: Facts) -> tuple[Fix, ...]:
-        """Return the fixes for a machine of which `fixes` needs to know more."""
+        """Return the fixes for a machine of which too little is known for `fixes`."""

@@ -97,13 +97,13 @@ class Extension(Record, frozen=True, kw_only=True):
 
 
 class Gone(Record, frozen=True, kw_only=True):
-    """Remove a file of {folder} after everything is made, for example a library that only the linker needs."""
+    """Remove a file below {folder} after everything is made, for example a library that only the linker needs."""
 
     path: str
 
 
 class Variable(Record, frozen=True, kw_only=True):
-    """Set an environment variable of the run; None: unset it."""
+    """Set an environment variable of the run. The value None unsets it."""
 
     name: str
     value: str | None
@@ -135,7 +135,7 @@ class ReadOnly(Record, frozen=True, kw_only=True):
 
 
 class Network(Record, frozen=True, kw_only=True):
-    """Replace the network of the run by one that fails in the way that `kind` says."""
+    """Replace the network of the run by one that fails. `kind` says in which way."""
 
     kind: NetworkKind
     hosts: tuple[str, ...] = ()
@@ -148,9 +148,10 @@ class Memory(Record, frozen=True, kw_only=True):
 
 
 class StubHealth(Record, frozen=True, kw_only=True):
-    """Describe the health of a GPU of a stand-in driver: the values of a healthy idle one. -1: this model does not have it.
+    """Describe the health of a GPU of a stand-in driver.
 
-    `processes`: pairs of a process and its memory in MiB.
+    The defaults are those of a healthy idle GPU. -1: this model does not have the value. `processes`: pairs of a process and its
+    memory in MiB.
     """
 
     uncorrected: int = 0

@@ -35,7 +35,10 @@ def examine(
     gpu: str | None = None,
     root: str = "/",
 ) -> Report:
-    """Examine the environment again, judged for `gpu` if one is given; with backends, run a short trial too. Raises NoAnswer."""
+    """Examine the environment again. With `backends`, run a short trial of them too.
+
+    Raises NoAnswer if the Python does not answer. `gpu`: the GPU to judge for, if the user stated one.
+    """
     trial = bool(backends)
     options = Options(
         target=python,
@@ -57,15 +60,15 @@ def _with(backends: Sequence[str]) -> TrialOptions:
 
 
 def remaining(report: Report) -> tuple[Finding, ...]:
-    """Return the root causes of severity warning and above."""
+    """Return the root causes in a report that are warnings or errors."""
     return tuple(f for f in report.findings if f.root_cause)
 
 
 def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     """Return the reason why the way did not work; None if it worked.
 
-    A way worked if none of its causes is left, and no error exists that did not exist before. An older error that the way
-    does not treat (a driver, for example) does not count against it.
+    A way worked if none of its causes is left, and no new error exists. An older error that the way does not treat, such as one
+    of a driver, does not count against it.
     """
     failed = failed_flash_attn(report.facts) if way.unsigned is not None else None
     if failed is not None:
@@ -99,9 +102,9 @@ def ran(report: Report | None) -> tuple[str, ...]:
 
 
 def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, str | None]:
-    """Return why flash-attn was not seen to compute what float64 computes, and the same as a remark if no GPU here could show it.
+    """Return why flash-attn was not seen to compute right numbers, as a reason against the way, and as a remark if no GPU here could show it.
 
-    Both are None if it was. `elsewhere`: the GPU is in another machine.
+    Both are None if its numbers were seen to be right. `elsewhere`: the GPU is in another machine.
     """
     rows = [row for row in report.trials if row.backend == "flash-attn-2"] if report else []
     wrong = next((row for row in rows if row.status == "wrong"), None)
@@ -116,7 +119,7 @@ def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, st
 
 
 def explain(log: Path, goal: Goal) -> str:
-    """Return the meaning of a failed step's output: the failure mode that it shows, else the last error line of the installer."""
+    """Return in words why a step failed, from its output: the failure mode that the output shows, else the installer's last error line."""
     try:
         logs = read_logs([str(log)])
     except AttnDoctorError:

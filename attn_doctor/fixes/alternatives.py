@@ -1,4 +1,4 @@
-"""Choose the ways of a plan from the root causes: fixes that go together, their order, and the alternatives. Pure."""
+"""Choose the ways of a plan from the root causes: which fixes go together, in which order, and the alternatives. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITHOUT = "Training without flash-attn needs no step: PyTorch has a fused atten
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
-    """Return the ways, the best first, and notes on goals that cannot be reached here."""
+    """Return the ways to cure the findings, the best first, and notes on goals that cannot be reached here."""
     findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:
@@ -56,15 +56,16 @@ def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple
 
 
 def _bare(finding: Finding) -> Finding:
-    """Return the finding with unrendered steps: a command for one installer is not carried into a plan."""
+    """Return the finding with steps that have no commands yet, because a command for one installer must not get into a plan for another."""
     fixes = [msgspec.structs.replace(fix, steps=tuple(map(bare, fix.steps))) for fix in finding.fixes]
     return msgspec.structs.replace(finding, fixes=tuple(fixes))
 
 
 def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
-    """Return a root cause (with its fix) that is a variable which makes Python or the loader find foreign packages or libraries first.
+    """Return a root cause that is a variable, with its fix: it makes Python or the loader find foreign packages first (PYTHONPATH).
 
-    All other findings were made with these variables set. So nothing is installed before the user has examined again.
+    Else None. All other findings were made while the variable was set. So nothing is installed before the user has examined
+    again.
     """
     for finding in findings:
         fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
@@ -74,9 +75,10 @@ def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
 
 
 def _hidden_gpu(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]] | None:
-    """Return the ways to a driver, for a graphics card that no driver shows; None: GPUs are known, or there is no card.
+    """Return the ways to a driver, for a graphics card that no driver shows.
 
-    It is not known whether flash-attn runs on that card. So nothing is installed for the card before the driver works.
+    None: a driver shows GPUs, or there is no card. It is not known whether flash-attn runs on that card. So nothing is installed
+    for the card before the driver works.
     """
     if facts.graphics.gpus != () or nvidia_present(facts) is not True:
         return None
@@ -107,9 +109,10 @@ _LOOK_AGAIN = "Examine again after that, in the same shell: all other findings w
 
 
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
-    """Return the root causes with their own fixes, then the fixes of their consequences; fixes of the intent `but` are left out.
+    """Return the root causes with their own fixes, and then with the fixes of their consequences.
 
-    If a cause stops every build here, its consequences have no fix: a compiler alone does not make flash-attn work with an AMD GPU.
+    Fixes of the intent `but` are left out. If a cause stops every build here, its consequences have no fix: a compiler alone does
+    not make flash-attn work with an AMD GPU.
     """
     made: Helped = []
     for cause in findings:
@@ -163,7 +166,7 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 
 
 def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return the ways for a machine where no build of flash-attn can succeed: the fixes of that cause; no flash-attn is installed after them.
+    """Return the ways for a machine on which no build of flash-attn can succeed: only the fixes of that cause, and no flash-attn after them.
 
     A fix that leaves this system is a whole way. Each other fix comes after the fixes for the other causes.
     """
@@ -195,7 +198,7 @@ def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[li
 
 
 def _with_wheels(facts: Facts, fix: Fix) -> Fix:
-    """Return a fix that installs torch, with its torch replaced by one that has flash-attn wheels for Windows; any other fix unchanged."""
+    """Return a fix in which torch is replaced by one that has flash-attn wheels for Windows; unchanged if the fix installs no torch."""
     minor = torch_with_wheels(machine_of(facts).platform) if facts.system.os == "windows" else None
     row = pytorch.release(minor) if minor else Unknown("")
     brings = any(isinstance(step, Install) and "torch" in step.names() for step in fix.steps)
@@ -221,7 +224,7 @@ def _of_the_installed(facts: Facts, fix: Fix) -> bool:
 
 
 def _parts(titles: Iterable[str]) -> tuple[str, ...]:
-    """Return the parts of joined titles, each once."""
+    """Return the parts of titles that were joined from several, each part once."""
     return tuple(dict.fromkeys(part.removesuffix(_THEN) for title in titles for part in title.split("; ")))
 
 
@@ -252,7 +255,7 @@ _THEN = ", then install flash-attn"
 
 
 def _of_flash_attn(facts: Facts) -> Facts:
-    """Return the facts without the package that a log names: a plan for this goal installs flash-attn."""
+    """Return the facts with flash-attn as the subject of the log, because a plan for this goal installs flash-attn."""
     return msgspec.structs.replace(facts, subject=Subject())
 
 
@@ -314,7 +317,10 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
 
 
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
-    """Yield choices of one fix for each cause: all first fixes, all second fixes, ...; then all first fixes, with one of them replaced by a later fix."""
+    """Yield combinations with one fix for each cause: all first fixes; all second fixes; and so on.
+
+    Then all first fixes with one replaced.
+    """
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
     if not helped:
         return

@@ -1,7 +1,8 @@
-"""Apply a way to the target: back up, write a journal, run the steps, verify, and restore everything if the environment does not work then.
+"""Apply a way to the target: back up, write a journal, run the steps, verify.
 
-The order makes it safe. No step runs before everything is backed up and the journal says so. Every step is written to
-the journal before it begins. docs/fixes.md has the reasons and the measurements.
+If the environment does not work then, restore everything. The order makes this safe. No step runs before everything is backed up
+and the journal says so. Every step is written to the journal before it begins. docs/fixes.md has the reasons and the
+measurements.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Work(NamedTuple):
 
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
-    """Return the reason why nothing may be applied here; None if it may."""
+    """Return the reason why nothing may be changed here; None if the way may be applied."""
     of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
     if of_system and not system_python:
         return (
@@ -99,7 +100,11 @@ def latest(places: Places) -> Path | None:
 
 
 def apply(way: Way, work: Work) -> Applied:
-    """Apply the way. Raises Cannot if nothing was done, restore.Busy if another process is changing this environment."""
+    """Apply the way.
+
+    Raises Cannot if that is not possible, restore.Busy if another process is changing this environment. In both cases nothing was
+    changed.
+    """
     home = work.places.home
     (home / "undo").mkdir(parents=True, exist_ok=True)
     lock = restore.take_lock(str(home))
@@ -219,7 +224,10 @@ def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | Non
 
 
 def _examined(way: Way, work: Work, environ: Mapping[str, str]) -> Report:
-    """Examine the environment. The first import of a wheel that nobody signed sees no credentials and another home."""
+    """Examine the environment after the steps.
+
+    A wheel that nobody signed is imported without credentials, in an empty home folder.
+    """
     with tempfile.TemporaryDirectory(prefix="attn-doctor-home-") as home:
         if way.unsigned is not None:
             environ = first_import.cleared(environ, Path(home), work.places.user)

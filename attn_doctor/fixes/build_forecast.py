@@ -24,7 +24,10 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 
 
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
-    """Return the way with the variables and cost of its build; a sentence if the build cannot succeed. A way without a build is returned unchanged."""
+    """Return the way with the variables and the cost of its build, or a sentence if the build cannot succeed.
+
+    A way without a build is returned unchanged.
+    """
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
         return draft
@@ -62,7 +65,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
-    """Return whether a step installs the release that is already installed: pip found or built its wheel once, and may have kept the wheel."""
+    """Return whether a step installs the release that is installed already. pip may still have the wheel that it found or built then."""
     have = facts.flash_attention.version
     return (
         isinstance(step, Install)
@@ -73,7 +76,7 @@ def _same_again(facts: Facts, step: Step) -> bool:
 
 
 def _stopped(then: Facts, draft: Draft) -> str | None:
-    """Return the cause that stops the build at its turn, because the way has no fix for the cause; None: there is none."""
+    """Return the cause that would stop the build when its turn comes, and that the way does not fix; None if there is none."""
     done = {action(step) for step in draft.steps}
     for finding in implied(then, Goal.FLASH_ATTN):
         held = any(all(action(step) in done for step in fix.steps) for fix in finding.fixes)
@@ -116,7 +119,7 @@ def compiles(step: Step) -> bool:
 
 
 def building_finds_wheel(facts: Facts) -> bool:
-    """Return whether setup.py would find a finished wheel, so that nothing is compiled."""
+    """Return whether setup.py would find a finished wheel. Then nothing is compiled."""
     try:
         found = building.wheel_is_there(facts, building.wanted_release(facts))
     except Unsure:
@@ -130,9 +133,10 @@ def is_unreleased(step: Step) -> bool:
 
 
 def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
-    """Return why no build can succeed: because of torch's build, the C++ standard, the Python or the GPU. No step changes these.
+    """Return why no build of this release can succeed, whatever the steps change: torch's build, the C++ standard, the Python or the GPU.
 
-    The main branch passes the standard that torch's headers need (flash-attention#2879); no table says which Pythons it supports.
+    `unreleased`: the main branch, which passes the C++ standard that torch's headers need (flash-attention#2879). No table says
+    which Pythons it supports. None if a build can succeed.
     """
     key = key_of(facts)
     if facts.torch.cuda is None and facts.torch.hip is None and isinstance(key.torch, str):

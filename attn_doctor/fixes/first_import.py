@@ -1,6 +1,7 @@
-"""Give the variables with which code of a stranger is imported for the first time: no credentials, and another home.
+"""Make the variables with which the code of a stranger is imported for the first time: no credentials, and another home.
 
-This is no sandbox: the code still runs as the user, and can read what the user can read. It only finds nothing where such code usually looks.
+This is no sandbox: the code still runs as the user, and can read every file of the user. But the usual places, such as ~/.ssh of
+the home that it sees, are empty.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Copy a folder tree by hard links; files that an installer may change in place are really copied.
+"""Copy a folder tree by hard links. Files that an installer may change in place are really copied.
 
 Used for the backup before a plan is applied, and for the throw-away environment in which a plan is verified.
 """

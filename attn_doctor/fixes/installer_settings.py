@@ -11,10 +11,10 @@ from attn_doctor.model.steps import Install, Step
 
 
 def blocks(facts: Facts, step: Step) -> str | None:
-    """Return why the settings of the user stop this step, and what to change; None: no setting is known to stop it.
+    """Return why the user's settings stop this step, and how to change them; None if no setting is known to stop it.
 
-    A constraint makes the installer refuse another version, and PIP_NO_INDEX makes it find nothing, whatever the command
-    says. A constraint under a condition (`numpy<2; python_version < "3.12"`) is left to the installer.
+    A constraint makes the installer refuse another version, and PIP_NO_INDEX makes it find nothing, whatever the command says. A
+    constraint under a condition (`numpy<2; python_version < "3.12"`) is left to the installer.
     """
     settings = _of(facts, step)
     if settings is None or not isinstance(step, Install):
@@ -32,7 +32,7 @@ def blocks(facts: Facts, step: Step) -> str | None:
 
 
 def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
-    """Return a sentence for each installer of these steps that finds only the wheels of a few folders."""
+    """Return a sentence for each installer of these steps whose settings let it find only the wheels of a few folders."""
     found = dict.fromkeys(one for step in steps if (one := _of(facts, step)) and one.no_index and one.find_links)
     return tuple(
         f"{one.no_index} keeps {one.installer} from asking any index: it finds only wheels in {', '.join(one.find_links)}"
@@ -41,7 +41,10 @@ def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
 
 
 def _of(facts: Facts, step: Step) -> InstallerSettings | None:
-    """Return the settings of the installer that carries out a step; None: the installer has no settings. pipx runs pip and obeys pip's settings; Poetry and PDM do not."""
+    """Return the settings of the installer that carries out a step; None if it has none.
+
+    pipx runs pip and obeys pip's settings; Poetry and PDM do not.
+    """
     told = facts.interpreter.settings
     if not isinstance(step, Install) or not isinstance(told, tuple):
         return None

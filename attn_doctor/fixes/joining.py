@@ -1,4 +1,4 @@
-"""Join the fixes of several causes into one way: put them in order, and leave out steps that another step makes needless. Pure."""
+"""Join the fixes of several causes into one way: put them in order, and leave out steps that another step makes unnecessary. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
 
 def intent_of(steps: Iterable[Step]) -> Intent:
-    """Return the intent of a fix, judged by the packages that it installs and removes."""
+    """Return the intent of a fix, from the packages that it installs and removes."""
     added: set[str] = set()
     removed: set[str] = set()
     for step in steps:
@@ -39,12 +39,15 @@ def intent_of(steps: Iterable[Step]) -> Intent:
 
 
 def leaves(steps: Iterable[Step]) -> bool:
-    """Return whether the work goes on in another system: "use a system with glibc", "install it in WSL"."""
+    """Return whether the steps lead to another system: "use a system with glibc", "install it in WSL"."""
     return any(isinstance(step, RunByHand) and step.elsewhere for step in steps)
 
 
 def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
-    """Return the fixes as one way. A fix that leaves this system is the whole way: nothing else is repaired here."""
+    """Return the fixes as one way.
+
+    If one of them leads to another system, it is the whole way: nothing else is repaired here.
+    """
     away = next((fix for _, fix in chosen if leaves(fix.steps)), None)
     if away is not None:
         last = next(i for i, step in enumerate(away.steps) if leaves([step]))
@@ -72,7 +75,10 @@ def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
 
 
 def _parted(choice: Choice) -> tuple[Choice, ...]:
-    """Split a fix that installs torch and then flash-attn in two: torch comes before what depends on it, flash-attn comes last."""
+    """Split a fix that installs torch and then flash-attn in two.
+
+    Fixes for packages that depend on torch go between the two.
+    """
     codes, fix = choice
     installs = [step if isinstance(step, Install) else None for step in fix.steps]
     place = next((i for i, step in enumerate(installs) if step and FLASH_PACKAGES & set(step.names())), 0)
@@ -82,9 +88,9 @@ def _parted(choice: Choice) -> tuple[Choice, ...]:
 
 
 def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
-    """Return the choices whose cause is known to remain after another torch is installed.
+    """Return the choices without those whose cause may be gone after another torch is installed.
 
-    `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
+    Example: `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
     """
     made: list[Choice] = []
     for codes, fix in ordered:
@@ -111,7 +117,7 @@ def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def _covers(other: Step, step: Install) -> bool:
-    """Return whether `other` installs everything that `step` installs, and more, in the same way."""
+    """Return whether `other` installs all that `step` installs, with the same options."""
     if not isinstance(other, Install) or not set(step.requirements) < set(other.requirements):
         return False
     return action(msgspec.structs.replace(other, requirements=step.requirements)) == action(step)
@@ -124,7 +130,7 @@ def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _rank(fix: Fix) -> int:
-    """Return the rank of a fix in the order: steps by hand and variables first, then packages that others depend on, flash-attn last."""
+    """Return the place of a fix in the order: steps by hand and variables; then packages that others depend on; flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0

@@ -1,4 +1,4 @@
-"""Find the requirements that a way breaks, in the project of the current folder and in installed packages. Pure."""
+"""Find the requirements that a way breaks: those of the project in the current folder, and those of installed packages. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the ins
 
 
 def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return a sentence for each requirement that is not met after these steps, carried out in this order.
+    """Return a sentence for each requirement that is not met after these steps, in this order.
 
-    `kept`: packages whose line in the project's own files (pyproject.toml, a lock) the steps rewrite.
+    `kept`: packages whose line in the project's own files (pyproject.toml, a lock) is rewritten by the steps.
     """
     pins = facts.project.pins
     ends: dict[str, str | Requirement | None] = {}  # the version, the requirement, or None: removed
@@ -37,7 +37,7 @@ def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset
 
 
 def excluded(pin: Pin, step: Install) -> tuple[str, ...]:
-    """Return a sentence if a constraint and a requirement of a step exclude each other."""
+    """Return a sentence if a constraint and a requirement of a step allow no common version; else an empty tuple."""
     return tuple(_against(pin, _ends(None, step), "allows"))
 
 
@@ -85,7 +85,7 @@ def _met(requirement: Requirement, version: str) -> bool:
 
 
 def _exclude(one: Requirement, other: Requirement) -> bool:
-    """Return whether two requirements exclude each other, judged by their exact versions alone."""
+    """Return whether two requirements allow no common version. Only exact versions are compared."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
         bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 accepts 2.5.1+cu124

@@ -1,4 +1,4 @@
-"""Define plans: ways, each an ordered list of steps, and the changes of each step. Values only."""
+"""Define plans: a plan has ways; a way is an ordered list of steps; a step has the changes that it makes. Values only."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ RUNNABLE = (Install, Uninstall, AddPip, Remove, Run)  # steps that attn-doctor c
 
 
 def variables(steps: Iterable[Step]) -> dict[str, str | None]:
-    """Return the variables that the steps set in a shell; None as a value: unset."""
+    """Return the variables that the steps set in a shell. The value None means: unset."""
     return {step.name: step.value for step in steps if isinstance(step, SetVariable)}
 
 
 class PlannedStep(Record, frozen=True, kw_only=True):
-    """Hold a step with its command for the chosen installer, and the changes that the resolver predicts."""
+    """Hold a step with its command for the chosen installer, and the changes of packages that the resolver predicts."""
 
     step: Step
     changes: tuple[Change, ...] | None = None  # None: the installer was not asked
@@ -62,7 +62,7 @@ class PlannedStep(Record, frozen=True, kw_only=True):
 
 
 class Attempt(Record, frozen=True, kw_only=True):
-    """Hold the outcome of trying a way in a throw-away copy."""
+    """Hold the outcome of a way that was tried in a throw-away copy."""
 
     verified: bool
     summary: str
@@ -73,17 +73,20 @@ class Attempt(Record, frozen=True, kw_only=True):
 
 
 class Unsigned(Record, frozen=True, kw_only=True):
-    """Name the wheel of a way that somebody other than the authors of its package built; the last three fields are known once it was fetched."""
+    """Describe the wheel of a way, if other people than the authors of its package built it.
+
+    The last three fields are known after the download.
+    """
 
     builder: str
     url: str
     file: str | None = None  # where it lies; it is installed from there
-    sha256: str | None = None  # of the file that was proven
+    sha256: str | None = None  # of the file that was checked
     proof: Proof | None = None
 
 
 class Way(Record, frozen=True, kw_only=True):
-    """Hold one alternative of a plan."""
+    """Hold one of the alternatives of a plan: its steps, and the causes that it cures."""
 
     name: str  # "A"
     title: str
@@ -102,11 +105,11 @@ class Way(Record, frozen=True, kw_only=True):
         return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
 
     def variables(self) -> dict[str, str | None]:
-        """Return the variables that its steps set; None as a value: unset."""
+        """Return the variables that the way's steps set. The value None means: unset."""
         return variables(planned.step for planned in self.steps)
 
     def impossible(self) -> str | None:
-        """Return the resolver's reason if it says that a step has no solution; else None."""
+        """Return the resolver's reason if it found that a step cannot be done; else None."""
         return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
@@ -134,7 +137,7 @@ class Plan(Record, frozen=True, kw_only=True):
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """Hold a way whose steps are not yet rendered for an installer."""
+    """Hold a way whose steps have no commands yet."""
 
     title: str
     intent: Intent

@@ -36,7 +36,7 @@ Resolver = Callable[[Install | Uninstall, Mapping[str, str | None]], Resolved]
 
 
 def unresolved(step: Install | Uninstall, variables: Mapping[str, str | None]) -> Resolved:  # noqa: ARG001
-    """Answer in place of the installer, for a plan made offline or on another machine: the installer was not asked."""
+    """Return the answer "not asked" for a plan that is made offline, or for another machine."""
     return Resolved(None, "the installer was not asked")
 
 
@@ -81,7 +81,7 @@ def make(
 
 
 def _not_unsigned_first(ways: Sequence[Way]) -> list[Way]:
-    """Return the ways with one that needs no trust in a stranger at the front, if there is one: the first way is the default."""
+    """Return the ways with one in front that needs no stranger's wheel, if there is one, because the first way is the default."""
     first = next((way for way in ways if way.unsigned is None), None)
     return [*([first] if first else []), *(way for way in ways if way is not first)]
 
@@ -93,7 +93,7 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, with the steps that its result makes necessary, and the reason why the way would not cure; None: no reason is known."""
+    """Return the way, with the further steps that it needs, and the reason why it would not cure (None: no reason is known)."""
     way = build(draft)
     if facts.grade == "stated":
         return way, None
@@ -127,7 +127,7 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
     settings = variables(draft.steps)
     unsigned, notes = unsigned_in(draft.steps), draft.notes
     if unsigned is not None and here.installer != "nix":
-        # A project's file would name the address, and another tool would install from there what nobody has proven.
+        # A project's file would name the address, and another tool would install from there a file that nobody has checked.
         if keeps_books(here):
             notes += (f"The file is not written into the project: a later run of {here.installer} may remove it.",)
         here = plain(here)
@@ -154,13 +154,16 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def unsigned_in(steps: Sequence[Step]) -> Unsigned | None:
-    """Return the wheel among the steps that somebody other than the authors of its package built; None if there is none."""
+    """Return the wheel among the steps that other people than the authors of its package built; None if there is none."""
     named = [step for step in steps if isinstance(step, Install) and step.built_by]
     return Unsigned(builder=str(named[0].built_by), url=named[0].requirements[0]) if named else None
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step. It is marked as impossible if settings of pip or uv prevent it: the installer itself says only that it found nothing."""
+    """Return the step, marked as impossible if the settings of pip or uv stop it.
+
+    The installer itself would only say that it found nothing.
+    """
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made
 
@@ -184,7 +187,10 @@ def _resolved(made: PlannedStep, here: Context, resolver: Resolver, settings: Ma
 
 
 def planned(step: Step, verify: tuple[str, ...]) -> PlannedStep:
-    """Return a rendered step for which no resolver was asked."""
+    """Return the step for a plan, without predicted changes, because no resolver was asked.
+
+    `verify`: the command that checks it.
+    """
     return PlannedStep(
         step=step,
         verify=verify,

@@ -55,7 +55,7 @@ _UV_LINE = re.compile(r"^\s*([-+~]) ([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
 class InstallerFeature(Row, frozen=True, kw_only=True):
-    """Name a feature of an installer, and the first version that has it."""
+    """Describe a feature of an installer, and the first version that has it."""
 
     TABLE = "installers"
 
@@ -65,9 +65,9 @@ class InstallerFeature(Row, frozen=True, kw_only=True):
 
 
 class Resolved(NamedTuple):
-    """Hold the resolver's answer. `changes` is None, and `why` a sentence, if the resolver could not be asked or gave no answer.
+    """Hold the resolver's answer. `changes` is None if there is no answer; then `why` is a sentence with the reason.
 
-    `impossible`: the resolver reached its index, and the requirements cannot be met.
+    `impossible`: the resolver reached its index, and no versions meet the requirements.
     """
 
     changes: tuple[Change, ...] | None
@@ -95,7 +95,7 @@ def resolve(
     """Return the changes that a step, rendered for pip or uv, would make.
 
     `have`: normal name -> version now. `pip`: version of the target's pip. `environment`: all variables of the installer's
-    process. `downloads`: ask an old pip too, although its dry run downloads whole wheels.
+    process. `downloads`: ask an old pip too, although its dry run downloads whole wheels. `deadline`: seconds.
     """
     if isinstance(step, Uninstall):
         gone = [Change(package=n, before=have[n], after=None) for n in step.names() if n in have]
@@ -148,7 +148,7 @@ def _from_report(report: Mapping[str, Any], have: Mapping[str, str]) -> Resolved
 
 
 def _local_bytes(urls: Sequence[str]) -> int | None:
-    """Return the total size of files that are already on this machine; None if one file is not."""
+    """Return the total bytes of these files if all of them are on this machine; else None."""
     total = 0
     for url in urls:
         parts = urlparse(url)
@@ -224,7 +224,7 @@ def _reason(line: str) -> str:
 
 
 def by_hand(changes: Sequence[Change], here: Context) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that undo changes: install the earlier versions, and remove the added packages."""
+    """Return the commands that undo changes: they install the earlier versions, and remove the added packages."""
     before = tuple(f"{c.package}=={c.before}" for c in changes if c.before is not None)
     added = tuple(c.package for c in changes if c.before is None)
     index = next((index_of_build(c.before) for c in changes if c.before is not None and local(c.before)), None)

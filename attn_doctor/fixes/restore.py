@@ -1,10 +1,10 @@
 """Restore an environment from the backup that was made before a plan was applied. Standard library, Python 3.8 grammar.
 
-A copy of this file lies in the backup as `undo.py`: attn-doctor may be installed in the environment that a plan broke,
-and then any other Python can run the copy. It only renames, links and creates files as the backup says. It can be stopped
-at any moment and run again. docs/fixes.md explains how undoing works.
+A copy of this file lies in the backup as `undo.py`: attn-doctor may be installed in the environment that a plan broke, and then
+any other Python can run the copy. It only renames, links and creates files as the backup says. It can be stopped at any moment
+and run again. docs/fixes.md explains how undoing works.
 
-Because it runs without attn-doctor, it has its own code for locks, process groups and owners; all other packages use
+Because this file runs without attn-doctor, it has its own code for locks, process groups and owners; all other packages use
 `attn_doctor.system`.
 """
 
@@ -113,7 +113,7 @@ def take_lock(home: str) -> int:
 
 
 def started(pid: int) -> str | None:
-    """Return the start time of a process, to distinguish it from a later process with the same number; None: there is no such process."""
+    """Return the start time of a process, to distinguish it from a later process with the same number; None if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -126,7 +126,10 @@ def started(pid: int) -> str | None:
 
 
 def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
-    """End an installer that still runs although the attn-doctor which started it has ended, then take the lock. Raises Busy."""
+    """End an installer that still runs although its attn-doctor has ended; then take the lock.
+
+    Raises Busy if the lock stays taken.
+    """
     doctor = next((event["doctor"] for event in journal if event["at"] == "begin"), None)
     if doctor and doctor[0] != os.getpid() and started(doctor[0]) == doctor[1]:
         raise Busy(f"attn-doctor is still at work on this environment (process {doctor[0]}): wait for it, or end it")
@@ -167,7 +170,10 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Restore the backup, and delete it. Returns the paths that could not be restored. `keep`: leave the replaced files in `taken`."""
+    """Restore the backup, and delete it. Returns the paths that could not be restored.
+
+    `keep`: the replaced files stay in the folder `taken`.
+    """
     lock = end_leftovers(home, events(folder))
     try:
         journal = events(folder)
@@ -191,7 +197,10 @@ def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] 
 
 
 def put_back(kept: str, live: str, taken: str, skip: list[str] | tuple[str, ...] = ()) -> None:
-    """Make `live` equal to `kept` (absent if `kept` is absent); move the files that are in the way to `taken`."""
+    """Make `live` equal to `kept`; if `kept` does not exist, remove `live`.
+
+    Files that are in the way are moved to `taken`.
+    """
     if not os.path.lexists(kept):
         if os.path.lexists(live):
             _take(live, taken)
@@ -272,7 +281,7 @@ def _take(live: str, taken: str) -> None:
 
 
 def _own(kept: str, live: str) -> None:
-    """Set the owner, if this process may."""
+    """Set the owner of a restored file, if this process is allowed to."""
     status = os.lstat(kept)
     if sys.platform != "win32" and os.geteuid() == 0:
         os.chown(live, status.st_uid, status.st_gid, follow_symlinks=False)

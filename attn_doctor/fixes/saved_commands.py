@@ -1,7 +1,8 @@
-"""Say which commands of a saved report attn-doctor's own rules would not print. A report is a file that anybody can write. Pure.
+"""Find the commands in a saved report that attn-doctor's own rules would not print. Anybody can write into a report.
 
-The facts of the report, and the lines of logs that it quotes, are judged again. A command that this judgement has is ours. So is an
-installation that a plan may make (`fixes.step_safety`) and whose command is the one that its requirements give. Every other command gets a reason.
+Pure. The facts of the report, and the lines of logs that it quotes, are judged again. A command that this judgement has too is
+trusted. So is an installation that a plan may make (`fixes.step_safety`) and whose command is the one that its requirements give.
+Every other command gets a reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _UNKNOWN = "none of attn-doctor's rules gives this command for the facts in this
 
 
 def doubts(report: Report) -> Doubt:
-    """Return the function that gives the reason against a command of this report; an empty text: there is none."""
+    """Return a function from a step of this report to the reason against its command; an empty text if there is none."""
     ours = functools.cache(
         lambda: frozenset(map(_command, _own_steps(report)))
     )  # asked for only where there is a command
@@ -53,7 +54,7 @@ def _own_steps(report: Report) -> Iterator[Step]:
 
 
 def _quoted(findings: list[Finding]) -> dict[str, str]:
-    """Return the logs that findings quote, by name, as far as they quote them."""
+    """Return the quoted part of each log that findings quote, by the name of the log."""
     lines: dict[str, dict[int, str]] = {}
     for finding in findings:
         for one in finding.evidence:
@@ -63,7 +64,7 @@ def _quoted(findings: list[Finding]) -> dict[str, str]:
 
 
 def _command(step: Step) -> tuple[object, ...]:
-    """Return what a reader would run."""
+    """Return the part of a step that a reader would carry out: its command, or its variable."""
     return (type(step).__name__, commands.shown(step))
 
 

@@ -1,4 +1,4 @@
-"""Work out the changes of each step from the state after its earlier steps: the resolver sees only the present state. Pure."""
+"""Work out the changes that each step makes after the steps before it. The resolver sees only the present state. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def records(facts: Facts) -> Records:
 
 
 def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
-    """Return the steps, each with its changes at its turn, and the commands that undo them by hand."""
+    """Return the steps, each with the changes that it makes after the earlier ones, and the commands that undo these changes by hand."""
     left: Records = {name: list(versions) for name, versions in have.items()}
     made: list[PlannedStep] = []
     for planned in steps:
@@ -43,7 +43,7 @@ def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context)
 
 
 def _removed(step: Uninstall, left: Records) -> tuple[Change, ...]:
-    """Remove the first record of each package."""
+    """Remove the first record of each package from `left`, and return the changes."""
     return tuple(Change(package=n, before=left[n].pop(0), after=None) for n in step.names() if left.get(n))
 
 

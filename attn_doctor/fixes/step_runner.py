@@ -1,6 +1,6 @@
 """Run one step of a plan: as argv, never through a shell, in a process group of its own, with its output in a file.
 
-The child waits until its process number is in the journal: so an undo after a kill can end it first.
+The child waits until its process number is in the journal, so that an undo after a kill can end the child first.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Ran(Record, frozen=True, kw_only=True):
 def environment(
     environ: Mapping[str, str], prefix: str, scripts: str, changes: Mapping[str, str | None], *, conda: bool = False
 ) -> dict[str, str]:
-    """Return the environment of a step: the user's, as if the target were activated, with what the plan sets or unsets."""
+    """Return the variables of a step: the user's, as if the target were activated, with the changes of the plan."""
     made = {name: value for name, value in environ.items() if name not in _TAKEN_OUT}
     made.update(_PUT_IN)
     made["PATH"] = os.pathsep.join([scripts, made.get("PATH", os.defpath)])

@@ -1,7 +1,8 @@
-"""Check that a step contains only allowed words. Names and paths come from files, logs and reports, so they are untrusted. Pure.
+"""Check that a step contains only allowed words.
 
-Steps are rendered as argv and never reach a shell. The dangers that are left: an option in place of a name, an address
-in place of an index, a path outside of the environment, and another program.
+Names and paths come from files, logs and reports, so they are untrusted. Pure. Steps are rendered as argv and never reach a
+shell. Four dangers remain: an option in place of a name, an address in place of an index, a path outside of the environment, and
+another program.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _COMMANDS = (
 
 
 def fault(step: Step, facts: Facts) -> str | None:
-    """Return the reason why a step may not be offered; None if it may."""
+    """Return the reason why a step may not be offered to the user; None if it may."""
     if any(_CONTROL.search(word) for word in _words(step)):
         return "a command contains a control character"
     if isinstance(step, Install | Uninstall):
@@ -98,7 +99,7 @@ def _is_requirement(text: str) -> bool:
 
 
 def _in_removal(paths: tuple[str, ...], facts: Facts) -> str | None:
-    """Allow only the remains of an interrupted pip: their names begin with a tilde."""
+    """Return a reason against removing these paths, unless all are remains of an interrupted pip: their names begin with "~"."""
     packages = facts.interpreter.site_packages
     for text in paths:
         path = PurePath(text)

@@ -1,4 +1,4 @@
-"""Ask the target where an installer would put packages, and separate its own packages from packages on PYTHONPATH."""
+"""Ask the target for the folders into which an installer would write, and separate its own packages from those on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cannot(Refused):
 
 
 class Root(Record, frozen=True, kw_only=True):
-    """Name a folder or file that an installer may change, except for the names in `skip`."""
+    """Describe a folder or file that an installer may change, except for the names in `skip`."""
 
     path: str
     skip: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Places(Layout, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> PlacesKind:
-        """Return the kind of these folders."""
+        """Return the kind of environment to which these folders belong."""
         if (Path(self.prefix) / "conda-meta").is_dir():
             return "conda"
         return "venv" if self.prefix != self.base_prefix else "bare"
@@ -61,7 +61,7 @@ class Places(Layout, frozen=True, kw_only=True):
         return folder / ".attn-doctor"
 
     def roots(self) -> tuple[Root, ...]:
-        """Return all folders that an installer writes to, none inside another. Some may not exist yet."""
+        """Return all folders into which an installer writes. None of them is inside another; some may not exist yet."""
         if self.kind == "conda":
             return (Root(path=os.path.realpath(self.prefix), skip=_NOT_OF_CONDA),)
         listed = [self.purelib, self.platlib, self.scripts]
@@ -81,7 +81,10 @@ _NOT_OF_CONDA = (".attn-doctor", "conda-bld", "envs", "pkgs")
 
 
 def ask(python: str, environ: Mapping[str, str], timeout: float = 60.0) -> Places:
-    """Ask the target for its places, without PYTHONPATH, which is not part of the environment. Raises NoAnswer."""
+    """Ask the target for its folders. Raises NoAnswer if it does not answer.
+
+    PYTHONPATH is left out, because it is no part of the environment.
+    """
     layout = asking.ask(python, ("layout",), environ, timeout, without=["PYTHONPATH"]).layout
     if isinstance(layout, Unknown):
         raise NoAnswer(text(python), f"does not say where its packages are: {layout.why}")
@@ -105,7 +108,10 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return {normal name: version} of the installed packages. If several have one name: the version of the first, which Python imports."""
+    """Return normal name -> version of the installed packages.
+
+    Of two with one name the first counts, because Python imports it.
+    """
     found: dict[str, str] = {}
     for item in distributions:
         found.setdefault(item.name, item.version if isinstance(item.version, str) else "")

@@ -1,7 +1,7 @@
-"""Make a throw-away copy of the target: the same interpreter, its packages by hard links; it is deleted afterwards.
+"""Make a throw-away copy of the target: the same interpreter, and its packages by hard links. It is deleted afterwards.
 
-Nothing in the copy leads back to the target: files that an installer rewrites in place are really copied, and scripts
-and path files name the copy. When the copy is deleted, the target is compared with its earlier state.
+Nothing in the copy leads back to the target: files that an installer rewrites in place are really copied, and scripts and path
+files name the copy. When the copy is deleted, the target is compared with its earlier state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Mirror(Record, frozen=True, kw_only=True):
     kept: tuple[Kept, ...] = ()
 
     def word(self, word: str, python: str) -> str:
-        """Translate a word of a command from the target to the copy. `python`: the target's interpreter."""
+        """Return a word of a command with the copy's paths in place of the target's.
+
+        `python`: the target's interpreter.
+        """
         return self.python if word == python else self.path(word)
 
     def path(self, text: str) -> str:
@@ -41,7 +44,10 @@ class Mirror(Record, frozen=True, kw_only=True):
         return text
 
     def word_back(self, word: str, python: str) -> str:
-        """Translate a word of a command from the copy to the target."""
+        """Return a word of a command with the target's paths in place of the copy's.
+
+        `python`: the target's interpreter.
+        """
         return python if word == self.python else self._path_back(word)
 
     def _path_back(self, text: str) -> str:
@@ -85,7 +91,10 @@ def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
 
 
 def _folder(places: Places) -> Path:
-    """Return a folder for the copy: on the file system of the packages if possible, and on a file system on which programs may be run."""
+    """Return a folder for the copy.
+
+    It must allow running programs, and is on the file system of the packages if possible.
+    """
     packages = Path(places.purelib)
     candidates = [
         Path(tempfile.gettempdir()),
@@ -119,7 +128,7 @@ def _made(places: Places, folder: Path) -> Mirror:
 
 
 def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """Copy a virtual environment or a whole conda prefix: the same layout in another place."""
+    """Copy a virtual environment or a whole conda prefix, with the same layout, to another place."""
     prefix = os.path.realpath(places.prefix)
     moved, kept = [(prefix, str(folder)), (places.prefix, str(folder))], []
     for root in places.roots():
@@ -141,7 +150,7 @@ def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], lis
 
 
 def _bare(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """Copy an installed interpreter: make a virtual environment of it, with its packages."""
+    """Copy the packages of an installed interpreter into a new virtual environment of it."""
     inside = folder / "lib" / f"python{places.version}" / "site-packages"
     inside.parent.mkdir(parents=True)
     (folder / "bin").mkdir()

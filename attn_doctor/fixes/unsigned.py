@@ -1,7 +1,8 @@
-"""Take the wheel of a way that somebody other than the authors of its package built: ask for trust, fetch it aside, prove it, install that very file.
+"""Take the wheel of a way that other people than the authors of its package built: ask for trust, fetch it, check it, install that very file.
 
-A proof says that the file fits, never that it is harmless. So nothing is fetched before the user has named the builder, the file that is
-installed is the file that was proven, by its digest, and the digest of what an address gave is compared at each later use.
+The check (`wheels.proof`) shows that the file fits, never that it is harmless. So nothing is fetched before the user has named
+the builder. The installed file is the checked one, by its digest. At each later use the digest is compared with that of the first
+download from the address.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from attn_doctor.wheels.reading import proof_of
 
 
 class Proving(NamedTuple):
-    """Hold what a proof needs beside the wheel."""
+    """Hold all that the check of a wheel needs besides the wheel."""
 
     facts: Facts
     places: Places
@@ -39,7 +40,7 @@ class Proving(NamedTuple):
 
 
 def distrusted(way: Way, trusted: Sequence[str]) -> str | None:
-    """Return why a way may not be taken: the user has not named the builder of its wheel. None: it may."""
+    """Return why a way may not be taken: the user has not named the builder of its wheel. None if it may be taken."""
     if way.unsigned is None:
         return None
     builder = way.unsigned.builder
@@ -53,7 +54,10 @@ def distrusted(way: Way, trusted: Sequence[str]) -> str | None:
 
 
 def proven(way: Way, proving: Proving) -> tuple[Way, str | None]:
-    """Return the way with the proven file in place of the address, and None; or the way with the proof and why it is refused."""
+    """Check the wheel of a way. Returns the way with the checked file in place of the address, and None.
+
+    If the file is refused: the way with the result of the check, and the reason.
+    """
     assert way.unsigned is not None
     why = distrusted(way, proving.trusted)
     if why is not None:
@@ -87,7 +91,7 @@ def _against(proof: Proof) -> str:
 
 
 def _as_journals_say(url: str, digest: str, places: Places) -> str | None:
-    """Return the sentence for a file that is not the one which an earlier plan installed here from the same address."""
+    """Return a sentence if an earlier plan installed another file from the same address here; else None."""
     home = places.home / "undo"
     for folder in sorted(home.iterdir()) if home.is_dir() else ():
         for event in restore.events(str(folder)):
@@ -99,7 +103,7 @@ def _as_journals_say(url: str, digest: str, places: Places) -> str | None:
 
 
 def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
-    """Return the step with the file that was proven in place of its address; any other step unchanged."""
+    """Return the step with the checked file in place of the wheel's address; any other step unchanged."""
     step = one.step
     if not isinstance(step, Install) or not step.built_by:
         return one
@@ -108,7 +112,10 @@ def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
 
 
 def altered(way: Way) -> str | None:
-    """Return why the file of a way may not be used any more: it is not the one that was proven. None: it is, or the way has none."""
+    """Return why the file of a way may not be used: it changed after its check.
+
+    None if it did not, or if the way has no such file.
+    """
     wheel = way.unsigned
     if wheel is None:
         return None

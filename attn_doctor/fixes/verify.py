@@ -41,7 +41,7 @@ class Trying(NamedTuple):
     environ: Mapping[str, str]  # the user's
     root: str = "/"
     gpu: str | None = None  # judge for this GPU, which is in another machine
-    facts: Facts = Facts()  # of the target, for the proof of a wheel
+    facts: Facts = Facts()  # of the target, for the check of a wheel
     trusted: Sequence[str] = ()  # builders of unsigned wheels whom the user has named
 
 
@@ -59,7 +59,10 @@ def verify(plan: Plan, trying: Trying) -> Plan:
 
 
 def attempt(way: Way, trying: Trying) -> Way:
-    """Return the way with its outcome; it is extended if the examination afterwards finds more to do."""
+    """Return the way with the outcome of a try in a copy.
+
+    If the examination afterwards asks for further steps, the way gets them.
+    """
     began = time.monotonic()
     hopeless = _not_to_be_tried(way)
     if hopeless is None and way.unsigned is not None:
@@ -115,7 +118,7 @@ def _in_copy(way: Way, trying: Trying, mirror: Mirror) -> tuple[Way, Attempt]:
             why = after_fix_verdict.verdict(way, before, report)
             if why is None:
                 break
-            # A wheel was proven against what is installed: steps that change it are another way.
+            # A wheel was checked against the installed packages: steps that change it are another way.
             extends = more < MORE_ROUNDS and way.unsigned is None
             further = _further(way, report, mirror, trying) if extends else []
             if not further:
@@ -149,7 +152,7 @@ def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]
 def _run(
     steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
 ) -> str | None:
-    """Run the steps; return the reason of a failure, None if all succeed."""
+    """Run the steps. Returns the reason of a failure; None if all succeed."""
     project = _project(trying.here, folder)
     for step in _for_copy([one.step for one in steps], trying, mirror, project):
         said = step.changes or step.why
@@ -164,7 +167,7 @@ def _run(
 
 
 def _project(here: Context, folder: Path) -> Path | None:
-    """Return a copy of the project's own files, for a tool that writes into them; None: the tool writes into no file.
+    """Return a copy of the project's own files, for a tool that writes into them; None for any other tool.
 
     pixi would make a new environment for such a copy, so pip tries the steps of pixi.
     """
@@ -196,11 +199,14 @@ def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Pa
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
-    """Return the next steps that the examination suggests, with the target's own paths, without steps already done."""
+    """Return the next steps that the examination of the copy asks for, with the target's own paths.
+
+    Steps already done are left out.
+    """
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:
         if unsigned_in(draft.steps) is not None:
-            continue  # nobody has proven it
+            continue  # nobody has checked it
         steps = [moved(step, lambda word: mirror.word_back(word, trying.here.python)) for step in draft.steps]
         new = [step for step in steps if action(step) not in done and not _only_words(step)]
         if any(isinstance(step, RUNNABLE) for step in new):
@@ -243,7 +249,7 @@ def _failed(why: str, report: Report, had: Mapping[str, str]) -> Attempt:
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return the changes that really happened, by normal package names."""
+    """Return the changes that really happened, from the versions before and after, by normal package names."""
     return tuple(
         Change(package=name, before=before.get(name), after=after.get(name))
         for name in sorted({*before, *after})

@@ -1,4 +1,4 @@
-"""Run the command `fix`, in order: examine, plan, verify; apply; undo. Asks no question and shows nothing."""
+"""Run the command `fix` in order: examine, plan, verify; apply; undo. Asks the user nothing and shows nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FixRequest(NamedTuple):
 
 
 class Suggested(NamedTuple):
-    """Hold a plan, and the data from which it was made."""
+    """Hold a plan, and the report and folders from which it was made."""
 
     plan: Plan
     facts: Facts
@@ -69,7 +69,7 @@ class Suggested(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """Hold the outcome of undoing."""
+    """Hold the outcome of an undo."""
 
     plan: str
     wrong: tuple[str, ...]
@@ -77,7 +77,10 @@ class Undone(NamedTuple):
 
 
 def suggest(request: FixRequest, say: Say) -> Suggested:
-    """Make a plan. Raises NoAnswer, Unreadable, Cannot."""
+    """Make a plan.
+
+    Raises NoAnswer if the target does not answer, Unreadable for a bad report, Cannot if nothing can be changed here.
+    """
     report, here = _report(request, say)
     places = ask(report.target.python, request.environ, request.timeout) if here else None
     resolver = unresolved if places is None else _resolver(report.facts, request, say)
@@ -109,7 +112,10 @@ def _trying(request: FixRequest, facts: Facts, plan: Plan, places: Places, say: 
 
 
 def _check_name(places: Places) -> None:
-    """Raise Cannot for a folder name that is not UTF-8: a plan contains names in escaped form, which a step might not find."""
+    """Raise Cannot if a folder name is not UTF-8.
+
+    A plan contains such names in escaped form, so a step might not find the folder.
+    """
     for name in (places.python, places.prefix, places.purelib):
         if foreign_text.text(name) != name:
             why = "its name is not UTF-8, and attn-doctor changes nothing at such a place"
@@ -117,7 +123,7 @@ def _check_name(places: Places) -> None:
 
 
 def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
-    """Return the report that the plan is made from, and whether it is of this machine."""
+    """Return the report from which the plan is made, and whether it is of this machine."""
     if request.report is None:
         options = Options(
             target=request.target,
@@ -141,7 +147,7 @@ def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
 
 
 def _put_back(report: Report) -> Report:
-    """Return the report with this machine's home, user and host instead of the placeholders."""
+    """Return the report with this machine's home folder, user and host in place of the placeholders."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, str):
@@ -154,7 +160,7 @@ def _put_back(report: Report) -> Report:
 
 
 def _is_of_this_machine(report: Report) -> bool:
-    """Return whether a report is of this machine: interpreter, packages, and kernel or memory match."""
+    """Return whether a report is of this machine: the interpreter, the packages, and the kernel or the memory agree."""
     paths = (report.target.python, report.facts.interpreter.site_packages)
     if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
         return False  # a report is untrusted: the file that it names is started, so its name must be a Python's
@@ -165,7 +171,7 @@ def _is_of_this_machine(report: Report) -> bool:
 
 
 def _installed(facts: Facts, request: FixRequest) -> dict[str, str]:
-    """Return normal name -> version of the packages installed now: from the facts, or asked again for an older report."""
+    """Return normal name -> version of the packages that are installed now: from fresh facts, else by asking the target again."""
     if request.report is None:
         return versions(own(facts))
     python = str(facts.interpreter.python)
@@ -202,7 +208,10 @@ def _resolver(facts: Facts, request: FixRequest, say: Say) -> Resolver:
 
 
 def check_system() -> None:
-    """Raise Cannot if no environment can be copied, changed or put back on this operating system. Called before anything starts."""
+    """Raise Cannot if this operating system has no way to copy, change and restore an environment.
+
+    Called before anything starts.
+    """
     if platforms.WINDOWS:
         raise Cannot(
             "--verify, --apply and --undo were never run on Windows, so attn-doctor changes and copies no environment there: "
@@ -222,7 +231,10 @@ def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> Non
 
 
 def ready(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Way:
-    """Return the way as it may be applied. One with a wheel that nobody signed is proven and tried in a copy first: see its `attempt`."""
+    """Return the way in the form in which it may be applied.
+
+    A way with an unsigned wheel is checked and tried in a copy first: see `attempt`.
+    """
     if way.unsigned is None or (way.attempt is not None and way.attempt.verified):
         return way
     assert suggested.places is not None
@@ -254,7 +266,7 @@ def carry_out(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> 
 
 
 def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
-    """Return the places, the backup of the last plan, and the changes made since. Raises Cannot if there is no backup."""
+    """Return the folders, the backup of the last plan, and the changes made since. Raises Cannot if there is no backup."""
     places = ask(choose(request.target, request.environ).python, request.environ, request.timeout)
     folder = applying.latest(places)
     if folder is None:
@@ -263,7 +275,10 @@ def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. Files that were changed later are kept in a folder beside the backup. Raises Cannot if another process is changing the environment."""
+    """Undo the last plan. Files that were changed later are kept in a folder beside the backup.
+
+    Raises Cannot if another process is changing the environment.
+    """
     journal = restore.events(str(folder))
     title = next((event["plan"] for event in journal if event["at"] == "begin"), "nothing had been begun")
     try:

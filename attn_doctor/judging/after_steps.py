@@ -1,7 +1,7 @@
 """Work out the facts of a machine after steps were carried out, as far as the steps show them. Pure.
 
-A fact that a step may change in an unforeseeable way becomes unknown, and a rule says nothing about unknown facts. So a
-failure that is still found in these facts really stays, and a failure that is found here for the first time really follows.
+A fact that a step may change in an unforeseeable way becomes unknown, and a rule says nothing about unknown facts. So a failure
+that is still found in these facts really stays, and a failure that is found only in these facts really follows from the steps.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ Versions = Mapping[str, str | None]  # normal name -> version; None: removed
 
 
 class After(Record, frozen=True, kw_only=True):
-    """Hold the facts after steps, and whether a step (a command, work by hand, a variable) has an unknown effect."""
+    """Hold the facts after steps, and whether the effect of some step is unknown (a command, work by hand, a variable)."""
 
     facts: Facts
     vague: bool
 
 
 def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | None = None) -> After:
-    """Return the facts after these steps. `told`: index of a step -> the changes that the installer predicted."""
+    """Return the facts after these steps. `told`: for the index of a step, the versions that the installer predicted."""
     vague = False
     for place, step in enumerate(steps):
         if isinstance(step, Install | Uninstall):
@@ -64,7 +64,7 @@ def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | No
 
 
 def as_installed_now(facts: Facts, then: Facts) -> Facts:
-    """Return the later facts with the packages as they are installed now; only what the steps make unknown stays unknown."""
+    """Return the later facts `then` with the packages of the present `facts`. The facts that the steps made unknown stay unknown."""
     seen = {name: getattr(then.torch, name) for name in _SEEN_OF_TORCH}
     return msgspec.structs.replace(
         then,
@@ -135,7 +135,7 @@ def _by_conda(facts: Facts, step: Run | RunByHand) -> Facts:
 def _with_torch(
     ends: Mapping[str, str | Unknown | None], step: Install, listed: tuple[Distribution, ...]
 ) -> dict[str, str | Unknown | None]:
-    """Return the versions of what an installer adds with a torch: packages that torch pins, and a torchvision that fits torch."""
+    """Return the versions of the packages that an installer adds with a torch: those that torch pins, and a torchvision that fits torch."""
     made: dict[str, str | Unknown | None] = {
         d.name: Unknown(LATER) for d in listed if d.name not in ends and re.fullmatch("nvidia-.*|.*triton", d.name)
     }
@@ -187,7 +187,7 @@ def _recorded(
 
 
 def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | None]) -> bool:
-    """Return whether a requirement is met after the steps, or this is not known."""
+    """Return whether a requirement is met after the steps. True also if that is not known."""
     if canonicalize_name(package.split(maxsplit=1)[0]) in ends:
         return True
     name = name_of(requires)
@@ -206,7 +206,7 @@ def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | 
 
 
 def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknown | None] | None = None) -> Facts:
-    """Return the facts with everything unknown that depends on packages of these names."""
+    """Return the facts after packages of these names were changed: every fact that depends on one of them becomes unknown."""
     touched = set(names)
     wide = any(name in ("torch", "numpy", "triton") or name.startswith("nvidia-") for name in touched)
     before = facts
@@ -228,14 +228,14 @@ def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknow
 
 
 def _models(facts: Facts) -> tuple[ModelFile, ...] | Unknown:
-    """Return the weights; unknown in them becomes which classes the changed ultralytics lacks."""
+    """Return the weights files after ultralytics was changed: it is unknown which of their classes the new ultralytics lacks."""
     if isinstance(facts.models, Unknown):
         return facts.models
     return tuple(msgspec.structs.replace(file, absent=Unknown(LATER)) for file in facts.models)
 
 
 def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -> Facts:
-    """Make it unknown whether torch imports, unless the import fails because of another package that no step changes."""
+    """Return the facts with torch's import unknown. The import stays failed if its cause is another package that no step changes."""
     fault = before.torch.fault
     if before.torch.importable is False and fault is not None and _stays(before, fault, "torch", touched):
         return _with(facts, "torch", importable=False, fault=fault)
@@ -253,7 +253,7 @@ def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
 
 
 def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:
-    """Make it unknown whether modules import. A failed import stays failed if its cause is a package that no step changes."""
+    """Return the facts with the imports unknown. A failed import stays failed if its cause is a package that no step changes."""
     if isinstance(facts.imports, Unknown):
         return facts
 
@@ -267,7 +267,7 @@ def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> F
 
 
 def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
-    """Return what the version of a torch shows. For a version without a local part the tables have the CUDA of PyPI's build."""
+    """Return the facts in the version of a torch: "+cu128" names its CUDA. Without such a part, the tables have the CUDA of PyPI's build."""
     made = all_unknown(Torch, LATER)
     if version is None:
         return msgspec.structs.replace(made, version=None, cuda=None, hip=None, shim=None, location=None)
@@ -287,7 +287,7 @@ def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
 
 
 def _another_index(facts: Facts) -> bool:
-    """Return whether the user's installer may ask an index that is not PyPI."""
+    """Return whether the settings name an index besides PyPI, so that the installer may take a package from there."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -325,7 +325,7 @@ _OF_BUILDS = ("MAX_JOBS", "NVCC_THREADS", "FLASH_ATTN_CUDA_ARCHS", "TORCH_CUDA_A
 
 
 def _variable(facts: Facts, step: SetVariable) -> tuple[Facts, bool]:
-    """Return the facts with a variable set, and whether its effect is not known."""
+    """Return the facts after a variable was set, and whether the effect is unknown."""
     listed = facts.environment
     if isinstance(listed, Unknown):
         return facts, True

@@ -1,4 +1,4 @@
-"""Work out which version an installer chooses for a requirement, as far as the requirement shows it. Pure."""
+"""Work out the version that an installer chooses for a requirement, as far as the requirement shows it. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def have(listed: tuple[Distribution, ...], name: str) -> str | None:
 
 
 def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
-    """Return the version that an installer chooses for a requirement; Unknown if that depends on its index."""
+    """Return the version that an installer chooses for a requirement; Unknown if that depends on its index.
+
+    `had`: the installed version.
+    """
     if text.endswith(".whl"):
         return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
     try:
@@ -45,7 +48,7 @@ def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
 
 
 def meets(requirement: Requirement, version: str) -> bool:
-    """Return whether this version satisfies the requirement; a version that cannot be read does not."""
+    """Return whether this version satisfies the requirement; False if the version cannot be read."""
     try:
         return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:

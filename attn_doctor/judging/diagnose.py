@@ -32,7 +32,7 @@ from attn_doctor.model.trials import Trials
 
 
 class _Doubt(NamedTuple):
-    """Hold a failure mode that could not be judged, and whether its rule failed."""
+    """Hold a failure mode that could not be judged. `rule_failed`: its rule raised an exception."""
 
     entry: Undetermined
     rule_failed: bool
@@ -58,9 +58,9 @@ def diagnose(
 ) -> Diagnosis:
     """Return all findings, root causes first, and the failure modes that could not be judged.
 
-    If the machine was examined, `foresight` judges the fixes as if they had been carried out, and fixes that would not cure are left
-    out. If only a log states the facts, the fixes are chosen for the machine that the log describes, and `foresight` judges none.
-    In both cases the steps are rendered for the machine's installer.
+    If the machine was examined, `foresight` judges each fix by the facts after it, and a fix that would not cure is left out. If
+    only a log states the facts, the fixes are chosen for the machine of the log, and `foresight` does not judge them. In both
+    cases the steps are rendered for the installer of the target.
     """
     modules = tuple(modules)
     made = _diagnosis(facts, goal, tuple(logs), trials, modules)
@@ -71,12 +71,12 @@ def diagnose(
 
 
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
-    """Return the findings that facts alone imply, with fixes that `foresight` has not judged and that are not rendered."""
+    """Return the findings that facts alone imply. Their fixes are not judged by `foresight`, and their steps have no commands yet."""
     return _diagnosis(facts, goal, (), None, tuple(modules)).findings
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
-    """Return the findings without the fixes that would not cure, judged by the facts."""
+    """Return the findings after `foresight` has judged their fixes by the facts: a fix that would not cure is left out."""
     now = foresight.Now(
         facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
     )
@@ -96,7 +96,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes without repetitions. Of several fixes with the same actions only the first is kept, even if their titles differ."""
+    """Return the fixes without repetitions. Of several fixes with the same actions the first is kept, even if their titles differ."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)
@@ -134,7 +134,7 @@ def _diagnosis(
 
 
 def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
-    """Return the logs that a catch-all mode may judge: logs without a finding that explains the mode.
+    """Return the logs that a catch-all mode may judge: those in which no finding explains the mode.
 
     If facts alone imply such a finding, it may explain any log, so no log is returned. An info explains only an info.
     """
@@ -150,7 +150,7 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
 ) -> tuple[Hit | None, _Doubt | None]:
-    """Judge one failure mode by everything that is known. One of the two places that catch every exception: a rule may fail."""
+    """Judge one failure mode by everything that is known. Every exception is caught, because a rule may have a bug."""
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)
@@ -174,7 +174,7 @@ def _judge(
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
-    """Return the hit with the log lines that state its evidence. If the facts come from an examined machine, the hit is returned unchanged."""
+    """Return the hit with the log lines that state its evidence, if the facts come from a log; else unchanged."""
     if hit is None or facts.grade != "stated":
         return hit
     return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))
@@ -191,7 +191,7 @@ def _in_line(evidence: Evidence, facts: Facts) -> Evidence:
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
-    """Return the failure mode as logs show it: every proof line is evidence; hints alone are weak evidence."""
+    """Return the hit that the logs show for a failure mode, or None. Every proof line is evidence; hints alone are weak evidence."""
     lines = [match for log in logs for match in log.matches if match.slug == module.MODE.slug]
     proofs = [m for m in lines if m.strength == "proof"]
     if not proofs and not any(m.strength == "hint" for m in lines):
@@ -223,9 +223,11 @@ def _observed(hit: Hit) -> Hit:
 
 
 def _join(hit: Hit, seen: Hit | None) -> Hit:
-    """Join the hits that facts and a log give for one failure mode: it counts as observed, with the evidence of both.
+    """Join the hits that facts and a log give for one failure mode.
 
-    Facts describe the machine that is to be repaired. So they choose the variant; the log chooses it if they name none.
+    The result counts as observed, with the evidence of both.
+
+    The variant comes from the facts, because they describe the machine to repair; from the log if the facts name none.
     """
     if seen is None:
         return hit
@@ -245,7 +247,7 @@ def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermin
 
 
 def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
-    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos."""
+    """Return for the slug of an effect the slug of the root cause that explains it. An info explains only infos."""
     direct: dict[str, str] = {}
     for slug, effect in met.items():
         causes = [
@@ -262,7 +264,7 @@ def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
 
 
 def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:
-    """Make each cause as grave as its gravest effect, so that no error is hidden in the effects of a warning."""
+    """Raise the severity of each cause to that of its gravest effect, so that no error is hidden below a warning."""
     graver = dict(met)
     for effect, cause in explained.items():
         if met[effect].severity.rank > graver[cause].severity.rank > 0:
@@ -271,7 +273,7 @@ def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, 
 
 
 def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
-    """Return the end of the chain of explanations; in a circle, its gravest member: there must be one root cause."""
+    """Return the end of the chain of explanations. In a circle that is its gravest member, because there must be one root cause."""
     chain = [slug]
     while chain[-1] in direct:
         following = direct[chain[-1]]
@@ -283,7 +285,7 @@ def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
 
 
 def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
-    """Return the rank of an explanation: by severity, same kind of evidence as the effect (as a log), confidence, observed or not."""
+    """Return the rank of an explanation: by severity; same kind of evidence as the effect (a log, facts); confidence; observed or not."""
     together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
     return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
 
@@ -308,9 +310,11 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 
 
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    """Return the fixes of a finding, without those that need an unknown fact: a wrong suggestion is worse than none.
+    """Return the fixes of a finding.
 
-    If nothing is known of torch, or only what a log states, the usual fixes are described instead.
+    A fix that needs an unknown fact is left out, because a wrong suggestion is worse than none.
+
+    If nothing is known of torch, or only a log states it, the usual fixes are described instead.
     """
     try:
         made = module.fixes(facts, hit)

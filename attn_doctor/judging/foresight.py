@@ -1,7 +1,7 @@
-"""Judge a cure before anybody carries it out: what it would leave, and what it would break. Pure.
+"""Judge a cure before anybody carries it out: the faults that it would leave, and the faults that it would cause. Pure.
 
-Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is rejected. A cure
-that leads to a new error gets the steps that cure this error, or is rejected too.
+Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is rejected. A cure that
+leads to a new error gets the steps that cure this error, or is rejected too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
     @property
     def against(self) -> str | None:
-        """Return why these steps would not cure: a cause stays, or a new error follows. None: neither is known."""
+        """Return why these steps would not cure: a cause stays, or a new error follows. None if there is no such reason."""
         if self.left:
             return f"{self.left[0].slug} would still be there"
         return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None
@@ -49,9 +49,10 @@ class Now(Record, frozen=True, kw_only=True):
 def foreseen(
     now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
 ) -> Foreseen:
-    """Return what the steps lead to. `slugs`: the causes to cure. `told`: the changes that the installer predicted, by index of the step.
+    """Return the facts and findings after the steps. `slugs`: the causes to cure.
 
-    An error that stops only a build is not counted: a plan has ways to flash-attn without that build.
+    `told`: for the index of a step, the versions that the installer predicted. An error that stops only a build is not counted,
+    because a plan has ways to flash-attn without that build.
     """
     then = after(now.facts, steps, told)
     found = now.diagnose(then.facts)
@@ -68,7 +69,7 @@ def foreseen(
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with the further steps that it needs in order to cure; None: it would not cure."""
+    """Return a fix with the further steps without which it would not cure; None if no such steps are known."""
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))
@@ -85,14 +86,14 @@ def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
 
 
 def lower(title: str) -> str:
-    """Return a title in the form for the second half of a joined title: "Install NumPy 1" -> "install NumPy 1"."""
+    """Return a title as the second half of a joined title: "Install NumPy 1" -> "install NumPy 1"."""
     return title[:1].lower() + title[1:]
 
 
 def joined(first: Sequence[Step], more: Sequence[Step]) -> tuple[Step, ...] | None:
-    """Return the steps of both; None if they ask for two versions of one package.
+    """Return the steps of both lists; None if they request two versions of one package.
 
-    A second range for one package narrows the first, so that it is installed once.
+    If both request a range of versions of one package, the ranges are joined, so that it is installed once.
     """
     made = list(first)
     for step in more:

@@ -1,7 +1,7 @@
 """Find failure modes by words, or by a line that somebody pasted. Pure.
 
-First come those that the judging of logs finds in the text, in its order; then those with a sign in the text; then those whose pages have
-the words. A word counts more the fewer pages have it, and more in a title than in a paragraph.
+The order: first the failure modes that the judging of logs finds in the text; then those with a sign in the text; then those
+whose pages have the words. A word that few pages have counts more, and a word counts more in a title than in a paragraph.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Text(NamedTuple):
 
 
 def search(words: str, most: int = 8) -> tuple[Module, ...]:
-    """Return the failure modes that the words describe, the best first. An empty tuple: none."""
+    """Return the failure modes that fit the words, the best first. Empty if none fits."""
     by_slug = {m.MODE.slug: m for m in ALL}
     log = Reader(patterns(), keeps_end=True).read(io.BytesIO(words.encode("utf-8", "replace")), "typed")
     signs = sorted(log.matches, key=lambda match: match.strength != "proof")
@@ -77,7 +77,7 @@ def _by_words(words: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words that say something, each without its ending: "compil" for compile, compiler and compiling."""
+    """Return the words that carry meaning ("the" does not), without endings: "compil" for compile, compiler and compiling."""
     return [_ENDS.sub("", word) for word in _WORDS.findall(text.lower()) if word not in _EMPTY]
 
 
@@ -87,14 +87,17 @@ def _has(text: _Text, word: str) -> bool:
 
 @functools.cache
 def _rarity(word: str) -> float:
-    """Return 0 for a word that no page has, else more the fewer pages have it."""
+    """Return the weight of a word: larger if fewer pages have it; 0 if no page has it."""
     having = sum(any(_has(text, word) for text in held) for held in _texts().values())
     return math.log(1 + len(_texts()) / having) if having else 0.0
 
 
 @functools.cache
 def _texts() -> dict[str, tuple[_Text, ...]]:
-    """Return the texts of each failure mode, by slug, with what a word in them is worth."""
+    """Return the texts of each failure mode, by slug.
+
+    Each text has the weight of a word in it: a title weighs more than a paragraph.
+    """
 
     def text(content: str, worth: float) -> _Text:
         return _Text(" ".join(content.lower().split()), frozenset(_words(content)), worth)

@@ -1,4 +1,4 @@
-"""Decide the outcome of an examination: healthy only if everything that was to be examined was seen to work. Pure."""
+"""Decide the outcome of an examination: healthy only if everything that the user asked for was seen to work. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """Hold the parts that an examination was asked to look at."""
+    """Hold the parts of an examination that the user asked for."""
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 class Seeing(NamedTuple):
-    """Hold the outcome, what was seen to work, and what was requested but could not be examined, each as a sentence."""
+    """Hold the outcome and its reasons: `seen` lists all that was seen to work, `unexamined` all that could not be examined, in sentences."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]
@@ -37,8 +37,8 @@ def look(facts: Facts, goal: Goal, diagnosis: Diagnosis, trials: Trials, asked: 
     """Return the outcome of an examination, and the reasons for it.
 
     "sick": an error was found. "healthy": torch was seen to import, ultralytics too if it is installed, flash-attn if it is the
-    goal, and in a trial the model was seen to train. "unknown": anything else, with the name of what could not be examined.
-    Example: `--static` without an error is "unknown", and names nothing, since nothing was to be imported.
+    goal, and in a trial the model was seen to train. "unknown": anything else; `unexamined` names the parts that could not be
+    examined. Example: `--static` without an error is "unknown" and names nothing, because nothing was to be imported.
     """
     seen = tuple(_seen(facts, trials))
     unexamined = tuple(_unexamined(facts, trials, asked))
@@ -79,7 +79,7 @@ def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[
 
 
 def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
-    """Name what was requested, but is neither known to work nor known to fail."""
+    """Yield in words each requested part of which neither success nor failure is known."""
     for file in facts.models if isinstance(facts.models, tuple) else ():
         if file.asked and isinstance(file.problem, str):
             yield f"the weights {file.path}: {file.problem}"
@@ -101,7 +101,7 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
 
 
 def _has_nothing_to_try(trials: Trials) -> bool:
-    """Return whether the trial ended because the model has no attention: this reason is known and is not a failure."""
+    """Return whether the trial ended because the model has no attention. This is a known reason, and no failure."""
     run = trials.run
     return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 
@@ -111,5 +111,5 @@ def _imported(facts: Facts, module: str) -> bool:
 
 
 def _may_stop_training(diagnosis: Diagnosis) -> bool:
-    """Return whether a finding leaves open that training stops later, though all that was tried worked."""
+    """Return whether some finding may stop a training later, although all that was tried worked."""
     return any(f.slug in _MAY_STOP and f.severity is Severity.WARNING for f in diagnosis.findings)

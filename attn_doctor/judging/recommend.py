@@ -32,7 +32,7 @@ WORTH_SAVING = 0.15  # a backend is recommended for its memory only if it saves 
 
 
 class _Advice(Record, frozen=True, kw_only=True):
-    """Hold a backend (None: none can be named), the sentence that recommends it, and the reasons."""
+    """Hold a backend (None: no backend can be recommended), the sentence that recommends it, and the reasons."""
 
     backend: str | None = None
     said: str
@@ -96,10 +96,10 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Return whether the finding prevents advice: it is an error also for the goal "train", and no other backend cures it.
+    """Return whether a finding makes advice senseless: it is an error for the goal "train" too, and no other backend avoids it.
 
-    Without a trial, advice is for the time after the cure (for example after a driver is repaired), so most findings do not
-    prevent it. A failure of an import or of the model's code that was seen prevents it.
+    Without a trial, the advice is for the time after the cure (for example after a driver is repaired). Then only a failure that
+    was seen counts: of an import, or of the model's code.
     """
     if finding.severity is not Severity.ERROR or _is_about_eager(finding):
         return False
@@ -164,7 +164,7 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _open_question(eager: Trial, other: Trial) -> str:
-    """Say which backend is probably faster, and the command that runs enough rounds to prove it."""
+    """Return a sentence with the backend that is likely faster, and the command with enough rounds to decide it."""
     gain = other.step_gain
     assert gain
     if gain.ratio < 1 + WORTH_NAMING or gain.more_rounds is None or not (eager.step_ms and other.step_ms):
@@ -179,13 +179,13 @@ def _open_question(eager: Trial, other: Trial) -> str:
 
 
 def _became(index: int, row: Trial) -> Reason:
-    """Describe the result of a row whose backend cannot be named."""
+    """Return the result of a row that cannot be recommended, as a reason."""
     said = (row.reason or "").partition("\n")[0]
     return Reason(text=f"{row.backend}: {row.status}{f', {said}' if said else ''}", refers_to=f"trials.{index}")
 
 
 def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
-    """Describe how to make the installed YOLO use a backend."""
+    """Yield the sentence with the command that makes the installed YOLO use a backend."""
     known_kind = isinstance(facts.yolo.kind, str) and facts.yolo.kind in ("mainline", "fork")
     if backend and BY_NAME[backend].exchanged and known_kind:
         yolo = commands.quoted((commands.yolo(facts),), commands.shell_of(facts))
@@ -193,7 +193,7 @@ def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
-    """Return the backend that needs the least memory, if it needs much less than eager."""
+    """Yield the backend that needs the least memory, if it needs much less than eager."""
     held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
     least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
     if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
@@ -214,7 +214,7 @@ def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
 
 
 def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
-    """Return advice from facts alone, which says that nothing was measured."""
+    """Return advice from facts alone. Its sentence says that nothing was measured."""
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
@@ -241,7 +241,7 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
-    """Return whether torch would run kernels on the GPU: CUDA was seen to start, or was not tried and no error says that it cannot."""
+    """Return whether torch can be expected to run kernels on the GPU: CUDA was seen to start, or it was not tried and no error is against it."""
     in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 

@@ -1,4 +1,4 @@
-"""Replace this machine's GPU by a stated one: for login nodes, CI and `docker build`. Pure."""
+"""Replace the GPU in the facts by one that the user names with --gpu: for login nodes, CI and `docker build`. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _OLDEST, _MOST = (3, 0), (12, 9)  # range of NVIDIA's list; up to three later ma
 
 
 def read(text: str) -> tuple[str, str]:
-    """Return name and compute capability of a GPU: "8.9", "sm_89", "89", or a name in the table. Raises Refused."""
+    """Return name and compute capability of a GPU. `text`: "8.9", "sm_89", "89", or a name in the table ("RTX 4090").
+
+    Raises Refused for any other text.
+    """
     from attn_doctor.knowledge.gpu import model
 
     words = text.strip()
@@ -47,7 +50,10 @@ def accepted() -> list[str]:
 
 
 def elsewhere(facts: Facts, text: str) -> Facts:
-    """Return the facts with this GPU in place of the machine's own; nothing else is known of the GPU's machine. Raises Refused."""
+    """Return the facts with this GPU in place of the machine's own. All else about the GPU's machine becomes unknown.
+
+    Raises Refused if `text` names no known GPU.
+    """
     name, capability = read(text)
     away = Unknown(ELSEWHERE)
     graphics, torch = facts.graphics, facts.torch

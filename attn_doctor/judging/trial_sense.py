@@ -1,6 +1,6 @@
-"""Decide whether a trial makes sense after what was found: an error may stop all that the trial would run. Pure.
+"""Decide whether a trial makes sense after the diagnosis: an error may stop everything that the trial would run. Pure.
 
-`trials.plan` refuses a trial without a torch that imports. The rules here are about all that a trial needs beside torch.
+`trials.plan` refuses a trial if torch does not import. The rules here are about all that a trial needs besides torch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _YOLO12 = re.compile(r"yolov?12")
 
 
 def senseless(facts: Facts, diagnosis: Diagnosis, options: TrialOptions) -> str | None:
-    """Return why a trial would show nothing that the findings do not say already; None if it may show something.
+    """Return why a trial would show nothing new beyond the findings; None if it may show something.
 
-    A trial is senseless in four cases. ultralytics does not import, or has no model of the requested kind. The requested weights do
-    not fit it. An error was seen to stop every backend. Or the machine has a GPU, an error keeps torch from using it, and nobody asked for another
-    device: times of the processor would say nothing about training on that GPU.
+    A trial is senseless in four cases. ultralytics does not import, or has no model of the requested kind. The requested weights
+    do not fit it. An error was seen to stop every backend. Or the machine has a GPU, an error keeps torch from using it, and the
+    user asked for no other device: times of the processor would say nothing about training on that GPU.
 
     An error that only a log shows does not count: the log may be of another day or of another machine.
     """

@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Severity, Unrecognised
 
 
 class Met(Protocol):
-    """Describe a failure mode that was met, as `diagnose` stores it."""
+    """Describe a failure mode that was found: the part of it that this module reads."""
 
     @property
     def module(self) -> Module: ...
@@ -24,7 +24,7 @@ class Met(Protocol):
 
 
 def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
-    """Return the errors of each log that no found failure mode explains.
+    """Return the errors of each log that no finding explains. `met`: the failure modes that were found, by slug.
 
     Errors after an explained error count as its consequences, until the log shows a success.
     """

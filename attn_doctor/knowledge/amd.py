@@ -11,7 +11,7 @@ from attn_doctor.knowledge.tables import load
 
 
 class AmdOverride(Row, frozen=True, kw_only=True):
-    """Hold one gfx number, the cards that have it, and, if builds of torch may lack its code, the value of HSA_OVERRIDE_GFX_VERSION."""
+    """Describe a gfx number, the cards that have it, and the value of HSA_OVERRIDE_GFX_VERSION, if builds of torch may lack its code."""
 
     TABLE: ClassVar[str] = "amd_overrides"
 
@@ -27,13 +27,13 @@ def _by_gfx() -> dict[str, AmdOverride]:
 
 
 def override(gfx: str) -> AmdOverride | None:
-    """Return the row of a GPU ("gfx1031"); None: the table does not contain the GPU, or all present ROCm wheels have code for it."""
+    """Return the row of a GPU ("gfx1031"); None if the table lacks it, or if all present ROCm wheels have code for it."""
     row = _by_gfx().get(gfx)
     return row if row and (row.as_version or row.note or row.dropped) else None
 
 
 def gfx_of(card: str) -> str | None:
-    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None: the table does not name the card."""
+    """Return the gfx number of a card by its name ("AMD Radeon RX 6700 XT"); None if the table does not name the card."""
     for row in load(AmdOverride):
         if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", card, re.IGNORECASE) for name in row.cards.split(", ")):
             return row.gfx

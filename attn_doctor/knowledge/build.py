@@ -23,7 +23,7 @@ HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 
 
 class BuildKey(Record, frozen=True, kw_only=True):
-    """Hold the inputs that decide a build. None: known to be absent (no nvcc, a CPU torch)."""
+    """Hold the values that decide a build. None: the thing is known to be absent (no nvcc, a CPU torch)."""
 
     release: str
     torch: str | Unknown | None
@@ -168,8 +168,8 @@ def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
 def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Unknown | None) -> tuple[str, ...] | None:
     """Return the architectures to build, as "80": the fewest that these GPUs need.
 
-    All that nvcc can compile, if no GPU is known or the release offers no choice. None: nothing that this release and nvcc
-    can compile runs on one of the GPUs.
+    If no GPU is known, or the release offers no choice: all that nvcc can compile. None: one of the GPUs runs no code that this
+    release and nvcc can compile.
     """
     able = _compilable(row, nvcc)
     if isinstance(gpus, Unknown) or not gpus:
@@ -226,7 +226,7 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
 
 
 def _default_cost(row: FlashRelease, key: BuildKey) -> Cost | None:
-    """Return the cost with setup.py's own choice of MAX_JOBS, which assumes 9 GB for each job."""
+    """Return the cost if setup.py itself chooses MAX_JOBS. It assumes 9 GB for each job."""
     if isinstance(key.cores, Unknown) or isinstance(key.available_bytes, Unknown):
         return None
     jobs = key.cores

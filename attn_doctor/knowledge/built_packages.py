@@ -1,4 +1,4 @@
-"""Answer questions about other packages with CUDA code that need torch: their finished wheels, and the needs of a build."""
+"""Answer questions about other packages that have CUDA code and need torch: their finished wheels, and the needs of a build."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _rows() -> dict[str, BuiltPackage]:
 
 
 def row_of(name: str) -> BuiltPackage | None:
-    """Return what is known of a package, by its normalised name; None: nothing is known."""
+    """Return the row of a package, by its normalised name; None if the table lacks it."""
     return _rows().get(name)
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup.py imports. If nothing is known of the package: the usual build tools."""
+    """Return the distributions that a package's setup.py imports; the usual build tools if the table lacks the package."""
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 
@@ -44,16 +44,17 @@ def gigabytes(name: str | None) -> int:
 
 
 def of_module(name: str) -> str | None:
-    """Return the package that installs a module, by the module's normalised name; None: no package of the table does."""
+    """Return the package that installs a module, by the module's normalised name; None if no package of the table does."""
     rows = load(BuiltPackage)
     found = next((row for row in rows for known in row.extensions if fnmatchcase(name, known)), None)
     return found.name if found else None
 
 
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index, or the page of links, of the wheels for this torch; None: there is none, or the flavour is needed and not known.
+    """Return the index, or the page of links, of the wheels for this torch.
 
-    `flavour`: such as "cu124", if the version of torch does not contain it.
+    None: there is none, or it depends on a flavour that is not known. `flavour`: "cu124", if the version of torch does not
+    contain it.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
@@ -62,7 +63,7 @@ def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | Non
 
 
 def is_page(url: str) -> bool:
-    """Say whether this is a page of links that the table names, for some torch and CUDA."""
+    """Return whether this address is a page of links that the table names, for some torch and CUDA."""
     pages = [re.escape(row.url) for row in load(BuiltPackage) if row.wheels == "links" and row.url]
     return any(
         re.fullmatch(page.replace(r"\{minor\}", r"\d+\.\d+").replace(r"\{flavour\}", r"(?:cu\d{2,3}|cpu)"), url)
@@ -71,14 +72,14 @@ def is_page(url: str) -> bool:
 
 
 def for_old_torch(row: BuiltPackage | None, torch: str | None) -> str | None:
-    """Return the last release of a package that works with this torch, such as "2.2.2". None: the newest release works with it, or torch is not known."""
+    """Return the last release of a package that works with this torch, "2.2.2"; None if the newest one does, or if torch is not known."""
     minor = pair(torch) if torch else None
     known = row.last_before.items() if row is not None and minor is not None else ()
     return next((release for first, release in known if minor is not None and minor < (pair(first) or minor)), None)
 
 
 def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the requirement of the release that was built for this torch: "torchcodec==0.7.*"; None: no release is listed."""
+    """Return the requirement of the release that was built for this torch, "torchcodec==0.7.*"; None if no release is listed."""
     minor, flavour = pair(torch), local(torch) or flavour
     release = row.pins.get(f"{minor[0]}.{minor[1]}") if minor else None
     if minor is None or release is None or (row.pin is not None and flavour is None):

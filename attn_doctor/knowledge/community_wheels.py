@@ -1,7 +1,7 @@
-"""List the wheels of FlashAttention that people other than its authors built, and judge them for a key by their names.
+"""List the wheels of FlashAttention that other people than its authors built, and judge them for a key by their names.
 
-A file name proves nothing about the content: `attn-doctor inspect FILE` reads the content. The files are not signed, and the
-authors of attn-doctor have run none of them.
+A file name says nothing certain about the content: `attn-doctor inspect FILE` reads the content. The files are not signed, and
+the authors of attn-doctor have run none of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLASH_ATTN = "flash_attn"
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
-    """Describe files that differ only in the Python. In the table it is an array, because there are thousands."""
+    """Describe files whose names differ only in the Python. In the table each is an array, because there are thousands."""
 
     tag: str  # of the release on the builder's page; "" where there is none
     cuda: str  # "12.8"
@@ -50,7 +50,7 @@ class CommunityWheels(Row, frozen=True, kw_only=True):
 
 
 class CommunityWheel(Record, frozen=True, kw_only=True):
-    """Describe one file. `listed`: its builder lists the file; False: only other people name its address."""
+    """Describe one file. `listed`: its builder lists the file; False: only other people give its address."""
 
     builder: str
     package: str
@@ -108,10 +108,10 @@ def python_of(tags: str) -> str:
 def candidates(
     key: Key, *, release: str | None = None, among: Iterable[CommunityWheel] | None = None
 ) -> tuple[Candidate, ...]:
-    """Return the best file of each release for this key, best first: those that fit, that may fit, that do not.
+    """Return the best file of each release for this key, best first: those that fit, that may fit, that do not fit.
 
-    FlashAttention 3 is another package and comes after FlashAttention 2. Only files for this platform and Python
-    are considered, if there are any; a release without such a file is left out. `among`: these files in place of those of the table.
+    FlashAttention 3 is another package and comes after FlashAttention 2. If there are files for this platform and Python, only
+    these count, and a release without one is left out. `among`: the files to choose from, in place of those in the table.
     """
     best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
     for wheel in community() if among is None else among:
@@ -179,7 +179,7 @@ def _candidate(wheel: CommunityWheel, fits: bool | None, reasons: tuple[str, ...
 
 
 def judge(wheel: CommunityWheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
-    """Return whether this file fits this key by its name, with every reason why not; each reason names both values."""
+    """Return whether the name of this file fits this key, and all reasons if it does not. Each reason has both values."""
     return wheel_parts.joined(_parts(wheel, key))
 
 
@@ -215,7 +215,10 @@ def _of_python(wheel: CommunityWheel, python: str | Unknown) -> Judgement:
 
 
 def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
-    """Return whether the CUDA agrees. Within a major a wheel mostly loads (minor-version compatibility), which its name cannot promise."""
+    """Return whether the CUDA agrees.
+
+    Within one major a wheel usually loads (minor-version compatibility); its name cannot promise that.
+    """
     built = f"built for CUDA {wheel.cuda}"
     if isinstance(cuda, Unknown):
         return Unknown(f"{built}, and the CUDA of torch is not known: {cuda.why}")
@@ -229,7 +232,10 @@ def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
 
 
 def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
-    """Return whether the C++ ABI agrees: names do not show it; it is the ABI of the torch with which the wheel was built."""
+    """Return whether the C++ ABI agrees.
+
+    File names do not have it: it is the ABI of the torch with which the wheel was built.
+    """
     built = pytorch.cxx11_abi(wheel.torch, wheel.cuda, _platform(wheel))
     if isinstance(built, Unknown) or not isinstance(key.cxx11_abi, bool) or built.yes is key.cxx11_abi:
         return yes("nothing is known against it")
@@ -262,7 +268,10 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
 
 
 def _of_gpus(wheel: CommunityWheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
-    """Return the best judgement over all GPUs. The builder chose the GPU code: only the GPUs that the package itself refuses are known."""
+    """Return the best judgement over all GPUs.
+
+    Nobody but the builder knows the GPU code, so only GPUs that the package itself refuses get a "no".
+    """
     if isinstance(gpus, Unknown):
         return Unknown(f"the GPU here is not known: {gpus.why}")
     return wheel_parts.of_gpus(lambda gpu: _of_gpu(wheel, gpu), gpus)

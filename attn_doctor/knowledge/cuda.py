@@ -1,9 +1,8 @@
 """Answer which CUDA versions drivers, toolkits and host compilers support. Nothing here examines the machine.
 
-Three CUDA versions are kept apart: the version of the build (torch.version.cuda), the version of the toolkit (nvcc),
-and the highest version that the driver supports. Only the majors must agree. Within one major an older driver runs
-newer programs, but does not compile their PTX.
-https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+There are three CUDA versions: that of torch's build (torch.version.cuda), that of the toolkit (nvcc), and the highest one that
+the driver supports. Only the majors must agree. Within one major an older driver runs newer programs, but does not compile their
+PTX. https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from attn_doctor.model.versions import capability, dotted, pair, parse, sm
 
 
 class Coverage(Answer, frozen=True, kw_only=True):
-    """Hold the answer whether a driver runs programs of a CUDA version."""
+    """Answer whether a driver runs programs of a CUDA version."""
 
     needs: str  # the oldest driver that runs them
     paired: str | None  # driver released with this CUDA; it and newer ones also compile PTX
@@ -70,10 +69,7 @@ _COMPATIBLE_FROM = 11  # the first CUDA major whose minors all run on any driver
 
 
 def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
-    """Return whether a driver runs this CUDA, from the version that the driver reports ("CUDA Version: 12.2").
-
-    For a driver whose own version is not known.
-    """
+    """Return whether a driver runs this CUDA, if only the version that the driver reports is known ("CUDA Version: 12.2")."""
     have, need = pair(driver_cuda), pair(cuda)
     if have is None or need is None:
         return Unknown(f"cannot read the CUDA versions {driver_cuda!r} and {cuda!r}")
@@ -106,7 +102,7 @@ _BEFORE_THE_TABLE = {
 
 
 def newest_gcc(cuda: str) -> int | None:
-    """Return the major version of the newest gcc that the nvcc of this CUDA release accepts; None: not known."""
+    """Return the major version of the newest gcc that the nvcc of this CUDA release accepts; None if it is not known."""
     row, version = _nvcc(cuda), pair(cuda)
     if not isinstance(row, Unknown):
         return row.max_gcc
@@ -114,7 +110,7 @@ def newest_gcc(cuda: str) -> int | None:
 
 
 def first_release_for(device: str) -> str | None:
-    """Return the oldest CUDA release whose nvcc compiles for a GPU of this compute capability, as "11.8" for "8.9"; None: not known."""
+    """Return the oldest CUDA release whose nvcc compiles for this compute capability: "11.8" for "8.9"; None if it is not known."""
     wanted = capability(device)
     for version, (_, newest) in _BEFORE_THE_TABLE.items():
         if wanted <= capability(newest):
@@ -129,7 +125,7 @@ _OF_BOARDS = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
 def newest_device_of(cuda: str, device: str) -> str | None:
     """Return the newest compute capability for which this CUDA's nvcc compiles code that `device` runs, at least as PTX.
 
-    None: not known.
+    None if it is not known.
     """
     row, version = _nvcc(cuda), pair(cuda)
     if isinstance(row, Unknown):

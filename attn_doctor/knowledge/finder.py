@@ -1,7 +1,7 @@
 """Find the official wheels for a key, best first, with every reason why a wheel does not fit.
 
-`fits` is True only if every part of the key is known and agrees; False if a known part disagrees; None if
-nothing disagrees, but a part is unknown. Builds by others are only links; their `fits` is never True.
+`fits` is True only if every part of the key is known and agrees; False if a known part disagrees; None if nothing disagrees, but
+a part is unknown. Builds by other people are only links; their `fits` is never True.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def find(key: Key, *, release: str | None = None) -> Found:
 
 
 def judge(wheel: Wheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
-    """Return whether this wheel fits this key, with every reason why not; each reason names both values."""
+    """Return whether this wheel fits this key, and all reasons if it does not. Each reason has both values."""
     return wheel_parts.joined(_parts(wheel, key))
 
 
@@ -84,9 +84,9 @@ def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
 
 
 def _same_kind(wheel: Wheel, torch: str) -> Judgement:
-    """Return whether a wheel and a torch are both releases or both nightlies; else they may export different symbols.
+    """Return whether wheel and torch are of one kind: both releases, or both nightlies.
 
-    NGC's "2.6.0a0+..." are nightlies.
+    Otherwise their symbols may differ. NGC's "2.6.0a0+..." are nightlies.
     """
     if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
         return AGREES
@@ -126,10 +126,7 @@ def _glibc(wheel: Wheel, glibc: str | Unknown | None) -> Judgement:
 
 @functools.lru_cache(maxsize=1024)
 def _glibc_of(release: str, glibc: str) -> Judgement:
-    """Return whether this glibc is new enough.
-
-    Nothing else checks it: the wheels are tagged linux_x86_64, not manylinux.
-    """
+    """Return whether this glibc is new enough. pip does not check it, because the wheels are tagged linux_x86_64, not manylinux."""
     row, have = wheels.matrix(release), numbers(glibc)
     if isinstance(row, Unknown):
         return row
@@ -206,7 +203,7 @@ def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
 
 
 def _asked(release: str, key: Key) -> Wheel | None:
-    """Return the wheel whose name setup.py would ask for; None if the key lacks a part of that name."""
+    """Return the wheel whose name setup.py would look for; None if the key lacks a part of that name."""
     if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
         return None
     if not (isinstance(key.python, str) and isinstance(key.platform, str)):

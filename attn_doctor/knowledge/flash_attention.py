@@ -64,10 +64,10 @@ def runs_on(
     head_dim: int | None = None,
     dropout: bool = False,
 ) -> Judgement:
-    """Return whether flash-attn 2 of this release runs on a device of this capability ("8.9").
+    """Return whether flash-attn 2 of this release runs on a GPU of this compute capability ("8.9").
 
-    `code`: the GPU code in the binary, if it was read; if not, all code that the release can compile is assumed.
-    `cuda`: CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer.
+    `code`: the GPU code in the binary; None: not read, so all code that the release can compile is assumed. `cuda`: CUDA version
+    of that build. `head_dim`: None leaves head dimensions out of the answer. `backward`: for training.
     """
     row = release(version)
     if isinstance(row, Unknown):
@@ -95,7 +95,7 @@ def runs_on(
 
 
 def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, dropout: bool) -> BackwardLimit | None:
-    """Return the first limit on training with large head dimensions that applies to this case; None for no limit."""
+    """Return the first limit on training with large head dimensions that applies here; None if none does."""
     for limit in limits:
         if (
             limit.above < head_dim <= limit.to
@@ -107,9 +107,9 @@ def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, 
 
 
 def package_runs_on(name: str, device: str, *, backward: bool = False, through_torch: bool = False) -> Judgement:
-    """Return whether flash-attn-3 or flash-attn-4 runs on this capability.
+    """Return whether flash-attn-3 or flash-attn-4 runs on a GPU of this compute capability ("9.0").
 
-    `through_torch`: the package is used through torch's own registry.
+    `through_torch`: torch's own registry calls the package. `backward`: for training.
     """
     row = package(name)
     if isinstance(row, Unknown):
@@ -134,9 +134,9 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
 
 
 def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
-    """Return whether the C++ standard that this release passes is enough for torch's headers.
+    """Return whether this release compiles with torch's headers, by the C++ standard that its setup.py passes.
 
-    `header_cxx`: the standard that the installed headers need, if they were read; this value is used instead of the table.
+    `header_cxx`: the standard that the installed headers need, if they were read; it counts more than the table.
     """
     row = release(version)
     needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)

@@ -1,7 +1,7 @@
-"""Answer which compiled GPU code runs on which GPU, and which compute capability a GPU of a given name has.
+"""Answer on which GPUs compiled GPU code runs, and which compute capability a GPU of a given name has.
 
-The rules are NVIDIA's. Compiled code (sm_XY) runs on devices of the same major whose minor is not lower, with the
-exceptions in the `gpu_code` table. The driver compiles PTX (compute_XY) for any device that is not older.
+The rules are NVIDIA's. Compiled code (sm_XY) runs on devices of the same major whose minor is not lower, with the exceptions in
+the `gpu_code` table. The driver compiles PTX (compute_XY) for any device that is not older.
 https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
 """
 
@@ -29,7 +29,7 @@ class Code(Record, frozen=True, kw_only=True):
 
 @functools.cache
 def parse(name: str) -> Code | None:
-    """Return the code for a name; None for a name that is not NVIDIA's ("gfx942")."""
+    """Return the code with this name; None if the name is not one of NVIDIA's ("gfx942" is AMD's)."""
     match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", name)
     if match is None:
         return None
@@ -38,7 +38,7 @@ def parse(name: str) -> Code | None:
 
 
 def name(dotted_capability: str, *, ptx: bool = False) -> str:
-    """Return the name that `runs` expects: "sm_90a" for the "9.0a" of the fatbin reader."""
+    """Return the name of a piece of GPU code as `runs` expects it: "sm_90a" for "9.0a"."""
     return ("compute_" if ptx else "sm_") + dotted_capability.replace(".", "")
 
 
@@ -107,7 +107,7 @@ def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | Non
 
 
 def _reaches(code: Code, target: Pair) -> bool:
-    """Return whether PTX of this kind can be compiled for the device by any driver."""
+    """Return whether some driver can compile PTX of this kind for the device."""
     if code.variant == "a":
         return code.capability == target
     if code.variant == "f":

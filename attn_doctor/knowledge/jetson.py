@@ -40,14 +40,14 @@ _KERNELS = (
 
 
 def jetpack_of_kernel(kernel: str) -> str | None:
-    """Return the JetPack to which the kernel of a board belongs: "6.0" for "5.15.136-tegra"; None: not known."""
+    """Return the JetPack to which a board's kernel belongs: "6.0" for "5.15.136-tegra"; None if it is not known."""
     if "tegra" not in kernel:
         return None
     return next((name for begin, name in _KERNELS if kernel.startswith(begin)), None)
 
 
 def jetpack_of(l4t: str) -> str | None:
-    """Return the JetPack that a release of Jetson Linux belongs to: "6.2" for "36.4.4"; None: not known."""
+    """Return the JetPack to which a release of Jetson Linux belongs: "6.2" for "36.4.4"; None if it is not known."""
     if pair(l4t) is None:
         return None
     have = tuple(int(part) for part in l4t.split(".") if part.isdigit())

@@ -1,4 +1,7 @@
-"""Say which libraries are parts of macOS. Since macOS 11 they are in no file but in dyld's shared cache, so a path alone shows it. Pure."""
+"""List the libraries that are parts of macOS.
+
+Since macOS 11 they are only in dyld's shared cache, not in files: the path must decide. Pure.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _FRAMEWORK = re.compile(r"/System/Library/Frameworks/(?:.*/Frameworks/)?(\w+)\.f
 
 
 class MacosLibraries(Row, frozen=True, kw_only=True):
-    """Hold names of libraries and frameworks that macOS has had since one release: "libz.1" for /usr/lib/libz.1.dylib, "Metal" for a framework."""
+    """Hold names of libraries and frameworks that macOS has since one release: "libz.1" for /usr/lib/libz.1.dylib, "Metal" for a framework."""
 
     TABLE: ClassVar[str] = "macos_libraries"
 
@@ -37,14 +40,14 @@ def is_apple(path: str) -> bool:
 
 
 def owner(path: str) -> str | None:
-    """Return whether a library is a part of macOS or of Python; None: neither, or not known."""
+    """Return the owner of a library, macOS or Python; None if it is neither, or not known."""
     if re.search(r"(^|/)(libpython3\.\d+t?\.dylib|Python\.framework/Versions/[^/]+/Python|Python)$", path):
         return PYTHON
     return APPLE if since(path) is not None else None
 
 
 def since(path: str) -> str | None:
-    """Return the first macOS that has a library, "11.0"; None: the table does not have it."""
+    """Return the first macOS that has a library, "11.0"; None if the table lacks it."""
     framework = _FRAMEWORK.fullmatch(path)
     if framework:
         return _by_name().get(framework[1])

@@ -1,4 +1,4 @@
-"""Find the nearest torch that has an official flash-attn wheel, and the packages that the change would break."""
+"""Find the nearest version of torch that has an official flash-attn wheel, and the packages that a change to it would break."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def nearest_torch(
     numpy: str | None = None,
     xformers: str | None = None,
 ) -> Nearest | Answer | Unknown:
-    """Return the torch version that is nearest to the installed one, has an official flash-attn wheel and can run on this machine.
+    """Return the nearest torch to the installed one that has an official flash-attn wheel and can run on this machine.
 
     Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. `torchvision`,
     `numpy` and `xformers`: installed versions, for `breaks`.
@@ -72,7 +72,7 @@ def nearest_torch(
 
 @functools.lru_cache(maxsize=32)  # several failure modes ask for the same machine, and a search needs 0.1 s
 def _pairs(key: Key, driver: str | None, os: OsName) -> tuple[tuple[Wheel, TorchBuild], ...]:
-    """Return each wheel with each torch build that it fits, if this machine can run the two."""
+    """Return each wheel with each torch build for which it was made, if this machine can run both."""
     platform = str(key.platform)
     machine = Machine(
         os="windows" if platform.startswith("win") else "darwin" if platform.startswith("macos") else "linux",

@@ -1,7 +1,8 @@
-"""Choose the CUDA build of a torch before 2.0: of the same release for this machine, else of the newest release that its driver runs. Pure.
+"""Choose the CUDA build of a torch before 2.0. Pure.
 
-The tables of `torch_choice` begin with 2.0. Who has an older torch needs that very release mostly, and a driver of that time runs no
-newer CUDA. https://pytorch.org/get-started/previous-versions/
+The tables of `torch_choice` begin with 2.0. A user of an older torch usually needs exactly that release, and a driver of that
+time runs no newer CUDA. So the same release is chosen if the machine runs it, else the newest release that its driver runs.
+https://pytorch.org/get-started/previous-versions/
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _AMPERE, _HOPPER, _OLDEST = (8, 0), (9, 0), (3, 7)
 
 
 class OldBuild(Record, frozen=True, kw_only=True):
-    """Hold a CUDA build of an old torch: its release, its CUDA, and whether the wheel names the CUDA in its version."""
+    """Describe a CUDA build of an old torch: its release, its CUDA, and whether the version of its wheel names the CUDA."""
 
     row: OldTorch
     cuda: str
@@ -44,7 +45,7 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
 
 def build(torch: str, machine: Machine) -> OldBuild | None:
-    """Return the CUDA build of this very release, "1.6.0", that the machine can run; None: there is no such build, or the release is newer than 1.13."""
+    """Return the CUDA build of exactly this release, "1.6.0", that the machine runs; None if there is none, or if it is newer than 1.13."""
     bare = torch.partition("+")[0]
     return next(
         (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
@@ -52,7 +53,7 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
 
 
 def newest(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that runs with the driver, the GPU and the Python. None: no release does, or the driver is not known."""
+    """Return the newest of these releases that runs with the driver, the GPU and the Python; None if none does, or the driver is not known."""
     if not machine.knows_driver:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
@@ -60,9 +61,9 @@ def newest(machine: Machine) -> OldBuild | None:
 
 
 def for_python(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases for a Python that is too old for newer torch; None: the Python or the GPU is too new, or not known.
+    """Return the newest of these releases for a Python that is too old for newer torch.
 
-    A system that is not known is taken as Linux.
+    A system that is not known counts as Linux. None if the Python or the GPU is too new, or not known.
     """
     here = msgspec.structs.replace(machine, os=machine.os or "linux", machine=machine.machine or "x86_64")
     if machine.python is None or not machine.capabilities:
@@ -72,7 +73,7 @@ def for_python(machine: Machine) -> OldBuild | None:
 
 
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that was built for the CUDA of a toolkit and has wheels for this Python; None: no release has, or it is not known."""
+    """Return the newest of these releases that was built for a toolkit's CUDA and has wheels for this Python; None if none was, or not known."""
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
     return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)

@@ -26,7 +26,7 @@ def pointers(key: Key) -> tuple[Candidate, ...]:
 
 
 def torch_with_wheels(platform: str) -> str | None:
-    """Return the newest minor of torch for which each builder of flash-attn for this platform has wheels, "2.8"; None: there is none."""
+    """Return the newest minor of torch, "2.8", for which every builder of flash-attn for this platform has wheels; None if there is none."""
     rows = [
         row
         for row in load(Elsewhere)
@@ -53,7 +53,7 @@ def _pointer(row: Elsewhere, key: Key) -> Candidate:
 
 
 def _parts(row: Elsewhere, key: Key) -> Iterator[Judgement]:
-    """Yield the judgements for and against; an unknown part of the key yields nothing."""
+    """Yield a judgement for each known part of the key. An unknown part yields nothing."""
     if isinstance(key.platform, str) and row.platforms and key.platform not in row.platforms:
         yield no(f"has builds for {names(row.platforms)}, you have {key.platform}")
     if isinstance(key.torch, str):

@@ -17,7 +17,7 @@ _AMPERE = 0x2080
 
 
 def is_card(device: PciDevice) -> bool:
-    """Say whether a device on the PCI bus is an NVIDIA display device, and not the audio device of a card."""
+    """Return whether a device on the PCI bus is an NVIDIA display device, and not the audio device of a card."""
     return device.vendor == NVIDIA and device.pci_class.startswith("03")
 
 
@@ -29,7 +29,10 @@ def ids(facts: Facts) -> tuple[int, ...]:
 
 
 def before_turing(facts: Facts) -> bool:
-    """Say whether a card is known to be older than Turing: NVIDIA's open kernel modules and driver 590 do not support such a card."""
+    """Return whether a card is known to be older than Turing.
+
+    NVIDIA's open kernel modules and driver 590 do not support such a card.
+    """
     return any(number < _TURING for number in ids(facts))
 
 

@@ -41,9 +41,9 @@ def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
 
 
 def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unknown:
-    """Return the GPU code, as "sm_80", that torch's wheel for this CUDA should contain.
+    """Return the GPU code, as "sm_80", in torch's wheel for this CUDA.
 
-    The row's `verified` says whether this was read or inferred.
+    The row's `verified` says whether it was read or inferred.
     """
     wanted = pair(cuda)
     for row in builds(torch, platform):
@@ -98,7 +98,10 @@ def supports_python(torch: str, python: str) -> Judgement:
 
 
 def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
-    """Return whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin"."""
+    """Judge whether this torch and this numpy work together. `os`: "linux", "windows" or "darwin".
+
+    Unknown if a version cannot be read or is not in the table.
+    """
     minor, version = pair(torch), pair(numpy)
     if minor is None or version is None:
         return Unknown(f"cannot read the versions {torch!r} and {numpy!r}")
@@ -159,7 +162,7 @@ def torchvision_for(torch: str) -> str | Unknown:
 
 
 def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
-    """Return the oldest C++ standard with which this torch's headers compile: 17, 20.
+    """Return the oldest C++ standard with which this torch's headers compile: 17 or 20.
 
     `compiler`: "gcc", "clang" or "msvc".
     """
@@ -170,12 +173,12 @@ def cxx_minimum(torch: str, compiler: str = "gcc") -> int | Unknown:
 
 
 def first_with_cxx(standard: int) -> str | None:
-    """Return the first minor of torch whose headers need this C++ standard: "2.14" for 20; None: no torch of the table does."""
+    """Return the first minor of torch whose headers need this C++ standard: "2.14" for 20; None if none in the table does."""
     return next((row.minor for row in load(TorchRelease) if row.cxx_minimum >= standard), None)
 
 
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
-    """Return the oldest driver for the torch on PyPI; None: PyPI has a CPU build."""
+    """Return the oldest driver for the torch on PyPI; None if PyPI's torch is a CPU build."""
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
 

@@ -63,7 +63,7 @@ class FlavourBuild(Row, frozen=True, kw_only=True):
 
 
 class JetsonTorch(Row, frozen=True, kw_only=True):
-    """Say where NVIDIA's torch for a range of JetPacks is."""
+    """Describe NVIDIA's torch for a range of JetPacks, and the place from which it comes."""
 
     TABLE: ClassVar[str] = "torch_jetson"
 
@@ -100,7 +100,7 @@ class Torchvision(Row, frozen=True, kw_only=True):
 
 
 class NumpyPair(Row, frozen=True, kw_only=True):
-    """Say whether torch's wheels of these minors work with numpy 2."""
+    """Describe whether torch's wheels of these minors work with numpy 2."""
 
     TABLE: ClassVar[str] = "numpy"
 
@@ -111,7 +111,7 @@ class NumpyPair(Row, frozen=True, kw_only=True):
 
 
 class FlashRelease(Row, frozen=True, kw_only=True):
-    """Describe the behaviour of setup.py and of the C++ code of one flash-attn 2 release."""
+    """Describe one flash-attn 2 release: the behaviour of its setup.py and of its C++ code."""
 
     TABLE: ClassVar[str] = "flash_attn"
 
@@ -135,7 +135,7 @@ class FlashRelease(Row, frozen=True, kw_only=True):
 
 
 class BackwardLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """State that head dimensions above `above` and up to `to` have a backward pass on the devices in `only_on` only."""
+    """Describe a limit on training: head dimensions above `above` and up to `to` have a backward pass only on the devices in `only_on`."""
 
     above: int
     to: int
@@ -170,7 +170,7 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe a part of a wheel's key; None means every value."""
+    """Describe some of a release's wheels by parts of their key. None means: every value."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -182,7 +182,7 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe wheels whose file name states one C++ ABI, and whose code has the other."""
+    """Describe wheels whose file name has one C++ ABI and whose code has the other."""
 
     torch: str
     label: bool
@@ -317,7 +317,7 @@ class Distribution(Row, frozen=True, kw_only=True):
 
 
 class Elsewhere(Row, frozen=True, kw_only=True):
-    """Describe a source of FlashAttention other than the official release; the package "torch" means: no FlashAttention, but PyTorch's own attention."""
+    """Describe a source of FlashAttention other than the official release. The package "torch" stands for PyTorch's own attention."""
 
     TABLE: ClassVar[str] = "elsewhere"
 
@@ -346,7 +346,7 @@ class Calibration(Row, frozen=True, kw_only=True):
 
 
 class BuiltPackage(Row, frozen=True, kw_only=True):
-    """Describe another package with CUDA code that needs torch: where its finished wheels are, and what its build imports."""
+    """Describe another package that has CUDA code and needs torch: its finished wheels, and the packages that its build imports."""
 
     TABLE: ClassVar[str] = "built_packages"
 

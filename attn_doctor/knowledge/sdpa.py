@@ -1,6 +1,7 @@
 """Answer which kernel of PyTorch's scaled_dot_product_attention accepts which call, by the source of one torch version.
 
-This is for plans and explanations. The trial decides whether a kernel really ran; PyTorch's own can_use_* have precedence.
+This is for plans and explanations. The trial decides whether a kernel really ran, and PyTorch's own can_use_* count more than
+these tables.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def takes(name: str, call: Call) -> Judgement:
 
 
 def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
-    """Yield a "no" or Unknown for each condition of the kernel that the call does not surely meet."""
+    """Yield a "no" or an Unknown for each condition of the kernel that the call may not meet."""
     value_dim = call.head_dim if call.value_head_dim is None else call.value_head_dim
     target = capability(call.capability)
     if row.lowest is not None and target < capability(row.lowest):

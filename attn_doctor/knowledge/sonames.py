@@ -29,9 +29,9 @@ def _by_name() -> dict[str, Soname]:
 
 
 def package_of(soname: str, cuda: str | None = None) -> str | None:
-    """Return what provides a library: a requirement for pip, "apt: libgl1", or a description in words; None: the library is not in the table.
+    """Return the package that provides a library: a requirement for pip, "apt: libgl1", or a description; None if the table lacks the library.
 
-    `cuda`: the CUDA major version of the target's torch. It chooses the package if several packages contain the library, such as libcudnn.so.9.
+    `cuda`: the CUDA major of the target's torch. It decides if several packages contain the library, such as libcudnn.so.9.
     """
     row = _by_name().get(soname)
     if row is None:

@@ -1,4 +1,7 @@
-"""Load the tables. Each table is read once, when it is first needed, and a file that breaks its schema raises an error. Judges nothing."""
+"""Load the tables. Each table is read when it is first needed, and only once.
+
+A file that breaks its schema raises an error. Judges nothing.
+"""
 
 from __future__ import annotations
 
@@ -47,5 +50,5 @@ def knowledge_date() -> str:
 
 
 def unlisted(what: str) -> Unknown:
-    """Return the answer for something that is not in the tables, mostly because it is newer than the tables."""
+    """Return the Unknown for something that is not in the tables. Usually it is newer than the tables."""
     return Unknown(f"{what} is not known to this table of {knowledge_date()}")

@@ -34,7 +34,7 @@ def _demands(row: TorchBuild, machine: Machine) -> list[Judgement]:
 
 
 def takes_python(torch: str, python: str | None) -> Judgement:
-    """Return whether a torch has wheels for a Python, "3.13t" being free-threaded; yes if the Python is not known."""
+    """Judge whether a torch has wheels for a Python ("3.13t" is free-threaded). Yes if the Python is not known."""
     minor, bounds = pair(torch), _FREE_THREADED.get(python or "")
     if python is None:
         return yes("the Python is not known")
@@ -46,7 +46,7 @@ def takes_python(torch: str, python: str | None) -> Judgement:
 
 
 def takes_glibc(needed: str, machine: Machine) -> Judgement:
-    """Return whether a machine has the C library that a wheel needs; yes if that is not known."""
+    """Judge whether a machine has the C library that a wheel needs. Yes if that is not known."""
     have, least = pair(machine.glibc) if machine.glibc else None, pair(needed)
     if machine.os in ("windows", "darwin") or have is None or least is None or have >= least:
         return yes(f"glibc {needed}")
@@ -62,5 +62,5 @@ def _builds(platform: str) -> tuple[TorchBuild, ...]:
 
 
 def is_yes(part: Judgement) -> bool:
-    """Return whether a judgement is a yes; Unknown is not."""
+    """Return whether a judgement is a yes. Unknown is not."""
     return isinstance(part, Answer) and part.yes

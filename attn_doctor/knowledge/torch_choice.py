@@ -1,15 +1,15 @@
 """Choose the torch for a machine: versions that belong together, and the index that has them; or why none fits. Pure.
 
-This is the only place that turns what is known of a machine into requirements and an index. The rules:
+Only this module turns the facts of a machine into requirements and an index. The rules:
 
-- Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that holds code for every GPU. No index is named
-  only where the registry's own build is that very build.
+- Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that has code for every GPU. No index is named
+  only if the registry's own build is that very build.
 - Windows with an NVIDIA GPU: the same versions, always with the index: the registry's torch for Windows is a CPU build.
 - aarch64 with an NVIDIA GPU (GH200, DGX Spark): always with the index. A Jetson has a torch of its own, from NVIDIA.
-- AMD and Intel GPUs: the index of their build. A CPU build is offered to a machine without a GPU alone.
-- A driver that is not known is taken for one of CUDA 12, the least that torch's newest builds need.
+- AMD and Intel GPUs: the index of their build. A CPU build is offered only to a machine without a GPU.
+- A driver that is not known counts as one of CUDA 12, the least that torch's newest builds need.
 
-https://pytorch.org/get-started/locally/, https://pytorch.org/get-started/previous-versions/ (indexes and versions)
+https://pytorch.org/get-started/locally/, https://pytorch.org/get-started/previous-versions/ (indexes and versions);
 https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html (drivers)
 """
 
@@ -56,9 +56,9 @@ _BLACKWELL_DRIVER = (
 
 
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
-    """Return the torch for this machine. `below`: an NVIDIA machine's torch has to be older than this minor.
+    """Return the torch for this machine, or why there is none. `below`: with an NVIDIA GPU, only an older minor than this one ("2.6").
 
-    If the Python is not known, only the index is chosen: torch 2.14 has no wheel for Python 3.9, and pip knows its own Python.
+    If the Python is not known, only the index is chosen, and pip chooses the version: torch 2.14 has no wheel for Python 3.9.
     """
     found = _chosen(machine, below)
     if isinstance(found, NoTorch) or found.torch is None or machine.python is not None:
@@ -92,7 +92,7 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
 
 
 def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
-    """Return this release of torch in the build that the machine runs, as another package asks for it: "2.5.1", and its CUDA."""
+    """Return exactly this release of torch ("2.5.1"), in the build that the machine runs, for another package that needs it and its `cuda`."""
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
     if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:
         minor, machine = pair(torch), msgspec.structs.replace(machine, maker="nvidia")
@@ -111,12 +111,12 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
 
 
 def neighbour_of(gfx: str) -> str | None:
-    """Return the value of HSA_OVERRIDE_GFX_VERSION that makes a card run the code of a similar card; None: no value is known."""
+    """Return the HSA_OVERRIDE_GFX_VERSION with which a card runs the code of a similar card; None if no value is known."""
     return _NEIGHBOURS.get(gfx[:6])
 
 
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the builds for this machine, the best first. If the driver is not known, the builds that run with any driver for CUDA 12 come first."""
+    """Return the builds for this machine, the best first. If the driver is not known, builds that any CUDA 12 driver runs come first."""
     if machine.knows_driver:
         return fitting_builds(machine)
     return (
@@ -138,9 +138,9 @@ def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
 
 
 def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuild:
-    """Return the build whose index has a torch for the oldest Python that many people have: cu126 has, cu130 begins with Python 3.10.
+    """Return the build whose index also has a torch for old Pythons that many people use: cu126 has one, cu130 begins with Python 3.10.
 
-    The registry has one for each. A DGX Spark came with Python 3.12.
+    For a machine whose Python is not known. The registry has a torch for each Python. A DGX Spark came with Python 3.12.
     """
     newest = rows[0]
     if _of_registry(newest, machine) or machine.board == "dgx-spark":
@@ -150,7 +150,7 @@ def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuil
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
-    """Return the builds of a torch older than `machine.before`: newer ones do not run the programs of that machine.
+    """Return the builds of a torch older than `machine.before`, because programs of that machine do not run with a newer one.
 
     The list can be empty, because a newer GPU needs a newer torch: the caller then uses all builds.
     """
@@ -197,7 +197,7 @@ def _why(row: TorchBuild, machine: Machine) -> str:
 
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
-    """Return what was assumed about the machine, and how the reader can check it."""
+    """Return a sentence about a value of the machine that was assumed, and the reader's way to check it; None if nothing was assumed."""
     major = (pair(row.cuda) or (12, 0))[0]
     blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
     if blackwell and major <= 12 and not machine.knows_driver:
@@ -238,7 +238,7 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
 
 
 def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:
-    """Return the newest listed build for this Python and platform: one with code for the GPU, if there is such a build."""
+    """Return the newest listed build for this Python and platform. Builds with code for the GPU come first. None if there is no build."""
     found = [
         row for row in rows if machine.platform in row.platforms and is_yes(takes_python(row.torch, machine.python))
     ]
@@ -263,7 +263,7 @@ def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice 
 
 
 def _of_jetson(machine: Machine) -> Choice | NoTorch:
-    """Return NVIDIA's torch for the board. The registry's is for servers: on most boards it finds no GPU."""
+    """Return NVIDIA's torch for the board. The registry's torch is for servers, and finds no GPU on most boards."""
     title = "Install NVIDIA's torch for this JetPack"
     have = pair(machine.jetpack) if machine.jetpack else None
     row = next(
@@ -298,7 +298,7 @@ def _of_jetson(machine: Machine) -> Choice | NoTorch:
 
 
 def _of_macos(machine: Machine) -> Choice | NoTorch:
-    """Return the registry's torch. 2.2 is the last for Macs with an Intel processor: https://github.com/pytorch/pytorch/issues/114602."""
+    """Return the registry's torch for macOS. 2.2 is the last one for Intel processors: https://github.com/pytorch/pytorch/issues/114602."""
     intel = machine.machine == "x86_64"
     why = (
         "the last torch for Macs with an Intel processor"

@@ -1,4 +1,4 @@
-"""Define what decides which torch runs, and the answers of `torch_choice`. Judges nothing."""
+"""Define the properties of a machine that decide which torch runs, and the answers of `torch_choice`. Judges nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Maker = Literal["nvidia", "amd", "intel", "none", "unknown"]
 
 
 class Machine(Record, frozen=True, kw_only=True):
-    """Hold what decides which torch runs. None: not known; for `rocm` and `board` also: there is none."""
+    """Hold the properties of a machine that decide which torch runs there.
+
+    None: not known; for `rocm` and `board` also "there is none".
+    """
 
     os: OsName | None = None
     machine: str | None = None  # "x86_64", "aarch64"; "arm64" on macOS
@@ -33,7 +36,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def platform(self) -> str:
-        """Return the platform of its wheels, "linux_x86_64"."""
+        """Return the platform in the names of wheels for this machine: "linux_x86_64"."""
         arm = (self.machine or "").lower() in ("aarch64", "arm64")
         if self.os == "windows":
             return "win_arm64" if arm else "win_amd64"
@@ -41,7 +44,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def narrow(self) -> bool:
-        """Return whether the Python is a 32-bit Python."""
+        """Return whether the Python is a 32-bit Python. No wheel of torch is for such a Python."""
         return (self.machine or "").lower() in ("x86", "i386", "i486", "i586", "i686", "armv6l", "armv7l")
 
     @property
@@ -69,7 +72,10 @@ class Choice(Record, frozen=True, kw_only=True):
     below: str | None = None  # of one that is not pinned: it has to be older than this minor
 
     def requirements(self, *names: str) -> tuple[str, ...]:
-        """Return the requirements of these packages of the family; without names those of torch and torchvision."""
+        """Return the requirements of these packages ("torchaudio"); without names, of torch and torchvision.
+
+        Each fits the chosen torch.
+        """
         names = names or ("torch", "torchvision")
         if not self.pinned:
             return (*(f"{name}{self._bound(name)}" for name in names), *self.beside)
@@ -82,7 +88,10 @@ class Choice(Record, frozen=True, kw_only=True):
         return (*(exactly(name, versions.get(name)) for name in names), *self.beside)
 
     def _bound(self, name: str) -> str:
-        """Return the bound of a package that is not pinned: torchvision 0.21 belongs to torch 2.6, and 0.20 to 2.5."""
+        """Return the upper bound for a package without a fixed version.
+
+        Below torch 2.6 that is "<0.21" for torchvision.
+        """
         minor = pair(self.below) if self.below else None
         if minor is None:
             return ""
@@ -97,7 +106,10 @@ class Choice(Record, frozen=True, kw_only=True):
 
     @property
     def build(self) -> str:
-        """Return the version with its build: "2.14.1+cu126"; with "of NVIDIA" if NVIDIA's index decides the build."""
+        """Return the version with its build, "2.14.1+cu126".
+
+        If there is no fixed version: the source, "of NVIDIA" or "of cu126".
+        """
         if self.torch is None:
             return "of NVIDIA"
         if not self.pinned:
@@ -124,7 +136,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
 
 class NoTorch(Record, frozen=True, kw_only=True):
-    """Say that no wheel of PyTorch fits: hold what to do instead, in words, and NVIDIA's own wheel if one is known."""
+    """Report that no wheel of PyTorch fits: the advice in words, and NVIDIA's own wheel if one is known."""
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str

@@ -1,6 +1,6 @@
-"""Name the builds of a torch: its index, and the torchvision, torchaudio and NumPy that belong to it. Chooses nothing. Pure.
+"""Name the parts of a torch build: its index, and the torchvision, torchaudio and NumPy that belong to it.
 
-https://pytorch.org/get-started/previous-versions/
+Chooses nothing. Pure. https://pytorch.org/get-started/previous-versions/
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ _FLAVOUR = re.compile(r"cpu|xpu|cu\d{2,3}|rocm[\d.]+")
 
 
 def index_of(flavour: str) -> str:
-    """Return the index of a build: "cu126", "cpu", "rocm7.2", "xpu"."""
+    """Return the address of the index for a build: "cu126", "cpu", "rocm7.2", "xpu"."""
     return f"{INDEX}/{flavour}"
 
 
 def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
-    """Return the index that has exactly this build, found by the local part of the version. None: PyPI has the build, or no index is known.
+    """Return the index that has exactly this build, by the local part of the version.
 
-    A build by others ("2.1.0a0+41361538.nv23.06") is on no index of PyTorch.
+    None: PyPI has the build, or no index is known. A build by other people ("2.1.0a0+41361538.nv23.06") is on no index of
+    PyTorch.
     """
     flavour = local(torch)
     if flavour is None or not _FLAVOUR.fullmatch(flavour):
@@ -38,13 +39,13 @@ def index_of_build(torch: str, machine: Machine | None = None) -> str | None:
 
 
 def by_others(torch: str) -> bool:
-    """Return whether a torch was not built by the PyTorch project, but by NVIDIA (containers, Jetson boards) or by the user."""
+    """Return whether a torch was built by NVIDIA (for its containers, for Jetson boards) or by the user, and not by the PyTorch project."""
     part = local(torch)
     return part is not None and _FLAVOUR.fullmatch(part) is None
 
 
 def same(torch: str, *names: str) -> tuple[str, ...]:
-    """Return the requirements of this very torch, and of what belongs to it: torchvision, torchaudio."""
+    """Return the requirements of exactly this torch, and of the packages in `names` ("torchvision") that belong to it."""
     return _family(torch).requirements("torch", *names)
 
 
@@ -59,10 +60,10 @@ def _family(torch: str) -> Choice:
 
 
 def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
-    """Return the requirement of a NumPy that works with this torch, within a specifier: "numpy<2" for torch 2.2.
+    """Return the requirement of a NumPy that works with this torch: "numpy<2" for torch 2.2.
 
-    A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch says so:
-    https://github.com/pytorch/pytorch/issues/107302
+    `specifier`: a range to stay in. A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch
+    says so: https://github.com/pytorch/pytorch/issues/107302
     """
     takes_two = pytorch.numpy(torch, "2.0.0", os)
     if isinstance(takes_two, Unknown) or takes_two.yes:
@@ -71,6 +72,6 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
 
 
 def torchvision(torch: str) -> str | None:
-    """Return the version of the torchvision that belongs to this torch; None: it is not known."""
+    """Return the version of the torchvision that belongs to this torch; None if it is not known."""
     found = pytorch.torchvision_for(torch)
     return found if isinstance(found, str) else None

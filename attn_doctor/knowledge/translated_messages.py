@@ -1,7 +1,7 @@
 """Translate messages of shells and of the system, from the table of translated messages. Pure.
 
-bash, gcc, ld, make and Windows print messages in the language of the user. Python, pip, uv and the dynamic loader print English in
-any language: Python sets no LC_MESSAGES.
+bash, gcc, ld, make and Windows print messages in the language of the user. Python, pip, uv and the dynamic loader always print
+English, because Python sets no LC_MESSAGES.
 """
 
 from __future__ import annotations

@@ -15,7 +15,10 @@ UNREADABLE: Pair = (0, 0)
 
 
 class Key(Record, frozen=True, kw_only=True):
-    """Hold all values that decide whether a wheel fits. None: known to be absent (a CPU torch, another libc)."""
+    """Hold all values that decide whether a wheel fits.
+
+    None: the thing is known to be absent (CUDA in a CPU torch, glibc beside another libc).
+    """
 
     python: str | Unknown  # "3.12"; "3.13t" is free-threaded
     torch: str | Unknown | None  # "2.8.0+cu128"
@@ -29,8 +32,8 @@ class Key(Record, frozen=True, kw_only=True):
 class Candidate(Record, frozen=True, kw_only=True):
     """Describe one way to get FlashAttention, and whether it fits.
 
-    `fits`: None if it cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by others
-    also who made them. `filename` is None if there is no single file.
+    `fits`: None if that cannot be decided. `reasons`: why it does not fit, and the unknown parts; for builds by other people also
+    who made them. `filename`: None if there is no single file.
     """
 
     release: str
@@ -70,9 +73,9 @@ def normal_platform(platform: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def numbers(version: str) -> Pair:
-    """Return major and minor; UNREADABLE if there are none.
+    """Return major and minor; UNREADABLE if a version has no two numbers.
 
-    Cached: a search compares the same few versions many times.
+    Cached, because a search compares the same versions often.
     """
     return pair(version) or UNREADABLE
 

@@ -1,4 +1,4 @@
-"""Compare the parts of a wheel's name (torch, Python, CUDA, GPU) with the `Key` of this machine (see wheel_key), no matter who built the wheel."""
+"""Compare the parts of a wheel's name (torch, Python, CUDA, GPU) with the key of this machine (see wheel_key), whoever built the wheel."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def joined(parts: Iterable[Judgement]) -> tuple[bool | None, tuple[str, ...]]:
 
 
 def compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
-    """Return whether a part of the key equals the part that a wheel was built for; `built` and `what` begin the sentence."""
+    """Judge whether a part of the key equals the value for which a wheel was built.
+
+    `built` and `what` begin the sentence.
+    """
     if isinstance(have, Unknown):
         return Unknown(f"{built}, and {what} here is not known: {have.why}")
     return AGREES if have == built_for else no(f"{built}, you have {have}")
 
 
 def of_torch(minor_built: str, torch: str | Unknown | None) -> Judgement:
-    """Return whether this torch has the minor that a wheel was built for: symbols change from minor to minor."""
+    """Judge whether this torch has the minor for which a wheel was built. Symbols change from minor to minor."""
     built = f"built for torch {minor_built}"
     if isinstance(torch, Unknown):
         return Unknown(f"{built}, and the torch here is not known: {torch.why}")

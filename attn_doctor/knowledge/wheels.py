@@ -1,7 +1,7 @@
-"""List the official wheels of flash-attn, and return the name that setup.py would ask for, its bugs included.
+"""List the official wheels of flash-attn, and work out the file name that setup.py would look for, with setup.py's errors.
 
-A wheel "exists" if the release workflow was set to build it, or if somebody uploaded it by hand and others use it.
-Release pages are not read here; `absent` and `verified` say how sure a row is.
+A wheel "exists" if the release workflow was set to build it, or if somebody uploaded it by hand and other people use it. Release
+pages are not read here; `absent` and `verified` say how sure a row is.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ URL = "https://github.com/Dao-AILab/flash-attention/releases/download/v{release}
 class Wheel(Record, frozen=True, kw_only=True):
     """Describe one official wheel file, and the evidence that it exists.
 
-    `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds`: "matrix" (the release workflow was set to
-    build it), "by hand" (uploaded beside it), "reported" (named in public, nothing else known), "asked for" (the name
-    that setup.py makes up; the file may not exist).
+    `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds` is the evidence: "matrix" (the release workflow
+    was set to build it), "by hand" (uploaded by a person), "reported" (named in public, nothing else known), "asked for" (only
+    setup.py makes up this name; the file may not exist).
     """
 
     release: str
@@ -63,10 +63,10 @@ class Wheel(Record, frozen=True, kw_only=True):
 def asked_for(
     release: str, *, torch: str, cuda: str | None, cxx11_abi: bool, python: str, platform: str = "linux_x86_64"
 ) -> Wheel | Unknown:
-    """Return the wheel that setup.py of this release asks for, its bugs included.
+    """Return the wheel that setup.py of this release would look for, with setup.py's errors.
 
-    `cuda` is torch.version.cuda, never nvcc's; a CPU-only torch has none, and setup.py fails before it asks. `python`
-    is "3.12"; a free-threaded "3.13t" asks for cp313 too.
+    `cuda` is torch.version.cuda, never nvcc's version. Unknown if torch is a CPU build, because setup.py then fails before it
+    looks for a wheel. `python`: "3.12"; a free-threaded "3.13t" looks for cp313 too.
     """
     row = flash_attention.release(release)
     minor = pair(torch)
@@ -98,10 +98,10 @@ def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
 
 @functools.cache
 def torches(python: str | None, release: str | None = None) -> tuple[str, ...]:
-    """Return the minors of torch that official wheels for Linux on x86-64 were built for, the newest first: "2.8", "2.7".
+    """Return the minors of torch for which official wheels for Linux on x86-64 were built, the newest first: "2.8", "2.7".
 
-    `python`: only minors with a wheel for this Python; None: not known, so only minors with wheels for most Pythons. `release`: only
-    wheels of this flash-attn release; None, or not in the table: wheels of all releases.
+    `python`: only minors with a wheel for this Python; None: not known, so only minors with wheels for most Pythons. `release`:
+    only wheels of this flash-attn release; if it is None or not in the table, wheels of all releases.
     """
     pythons: dict[str, set[str]] = {}
     for wheel in (of_release(release) if release else ()) or official():
@@ -120,7 +120,7 @@ def matrix(release: str) -> WheelMatrix | Unknown:
 
 @functools.cache
 def of_release(release: str) -> tuple[Wheel, ...]:
-    """Return the wheels of one release; an empty tuple if they are not known."""
+    """Return the wheels of one release; empty if they are not known."""
     row = matrix(release)
     if isinstance(row, Unknown):
         return ()
@@ -185,7 +185,7 @@ def _covers(combination: Combination, parts: Parts) -> bool:
 
 
 def _parts(filename: str) -> Parts | None:
-    """Split the name of a wheel into its parts; None: the name does not have the form of a wheel's name."""
+    """Split the name of a wheel into its parts; None if it is not the name of a wheel."""
     match = re.search(r"\+(cu\d+)torch([\d.]+)cxx11abi(TRUE|FALSE)-cp(\d)(\d+)-[^-]+-(\w+)\.whl$", filename)
     if match is None:
         return None

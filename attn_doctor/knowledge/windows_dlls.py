@@ -28,15 +28,16 @@ class WindowsLibraries(Row, frozen=True, kw_only=True):
 
 
 def is_api_set(name: str) -> bool:
-    """Return whether a name is that of an API set: Windows maps it to a library of its own, and no folder has a file of this name.
+    """Return whether a name is that of an API set.
 
+    Windows maps it to a library of its own, so no folder has a file of this name.
     https://learn.microsoft.com/windows/win32/apiindex/windows-apisets
     """
     return _SETS.fullmatch(name.lower()) is not None
 
 
 def owner(name: str) -> str | None:
-    """Return the source of a DLL: "windows", "python", or words; None: the table does not have it."""
+    """Return the source of a DLL: "windows", "python", or words; None if the table lacks the DLL."""
     plain = name.lower()
     if is_api_set(plain):
         return WINDOWS
@@ -46,7 +47,7 @@ def owner(name: str) -> str | None:
 
 
 def package_of(name: str) -> str | None:
-    """Return in words what installs a missing DLL; None: not known."""
+    """Return in words the package or program that installs a missing DLL; None if it is not known."""
     plain = name.lower()
     whose = owner(plain)
     if whose not in (None, WINDOWS, PYTHON):

@@ -8,7 +8,10 @@ from attn_doctor.model.facts import Record, Unknown
 
 
 class Answer(Record, frozen=True, kw_only=True):
-    """Answer yes or no, and say why. `verified` is False if the row behind it is inferred or was reported once."""
+    """Hold the answer yes or no, and the reason.
+
+    `verified` is False if the table's row is inferred, or was reported by one person.
+    """
 
     yes: bool
     why: str

@@ -1,1 +1,1 @@
-"""Read logs: bytes become lines, lines become signs and errors."""
+"""Read logs: turn bytes into lines, and find signs and errors in the lines."""

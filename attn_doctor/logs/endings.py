@@ -58,7 +58,7 @@ _GOES_ON = re.compile(
 
 
 class ErrorBlock(NamedTuple):
-    """Describe a line of a log with the lines that belong to it: from the start of its traceback to the end of its message."""
+    """Describe an error of a log: its line, and the lines from the start of its traceback to the end of its message."""
 
     line: int
     text: str
@@ -80,7 +80,7 @@ class _Line(NamedTuple):
 
 
 def ending(lines: Sequence[tuple[int, str]]) -> Ending:
-    """Return how the last lines of a log end."""
+    """Return the end of a log, from its last lines."""
     dressed = [_line(number, text) for number, text in lines]
     last, code = _last(dressed)
     if code == 0:
@@ -106,7 +106,7 @@ def _line(number: int, text: str) -> _Line:
 
 
 def _out_of_json(text: str) -> str:
-    """Return the message of a record in a log with one JSON object a line, such as docker's own."""
+    """Return the message of a log record that is one JSON object on a line, as docker writes them."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError):
@@ -118,7 +118,10 @@ def _out_of_json(text: str) -> str:
 
 
 def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
-    """Return the index of the last line that the program itself wrote (-1: none), and the exit code after it: 0, 1 (any other code) or None (no code)."""
+    """Return the index of the last line that the program itself wrote (-1: none), and its exit code.
+
+    The code is 0, 1 (for every other number) or None (the log has none).
+    """
     code = None
     for at in range(len(lines) - 1, -1, -1):
         text = lines[at].text
@@ -134,7 +137,10 @@ def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
 
 
 def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[ErrorBlock | None, ErrorBlock | None]:
-    """Return the exception of the last traceback: as the first value if it ends the log, as the second if the log continues."""
+    """Return the exception of the last traceback.
+
+    It is the first value if it ends the log, the second value if the log continues.
+    """
     headers = [at for at in range(last + 1) if _HEADER in lines[at].text]
     if not headers:
         return None, None

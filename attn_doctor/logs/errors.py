@@ -1,10 +1,8 @@
-"""List the errors in a log, of any program, and find out whether the log ended with success.
+"""List the errors in a log of any program, and find out whether the log ended with success.
 
-Pure: it reads only the lines that the reader kept.
-
-An error is the exception that ends a log; a line that begins with "error:", "fatal:" or the like; a compiler's
-FILE:LINE: error. An error before a sign of success ("Successfully installed", an exit code of 0, a training that continued)
-does not count.
+Pure: it reads only the lines that the reader kept. An error is the exception that ends a log; a line that begins with "error:",
+"fatal:" or the like; a compiler's FILE:LINE: error. An error before a sign of success ("Successfully installed", an exit code of
+0, a training that continued) does not count.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ class LogError(NamedTuple):
 
 
 class LogEnd(NamedTuple):
-    """Say how one log ended."""
+    """Describe the end of one log: its errors, or its success."""
 
     errors: tuple[LogError, ...] = ()
     continued: LogError | None = None  # an exception after which the log continues; None if the log shows success later
@@ -62,7 +60,7 @@ class LogEnd(NamedTuple):
 
 
 def log_end(log: Log) -> LogEnd:
-    """Return how a log ended; an empty LogEnd if the reader did not keep the end."""
+    """Return the end of a log; an empty LogEnd if the reader did not keep the last lines."""
     if not log.end:
         return LogEnd()
     good = [m.line for m in log.matches if m.slug == GOOD]
@@ -94,7 +92,7 @@ def log_end(log: Log) -> LogEnd:
 
 
 def _few(matches: Sequence[Match]) -> list[Match]:
-    """Return the first and the last errors, each once.
+    """Return the first few and the last few errors, each once.
 
     Two matches are the same error if their lines are equal, or differ only in numbers.
     """

@@ -1,4 +1,4 @@
-"""Return the last lines of a log, from its last traceback or error on, for a report that somebody else reads. Pure."""
+"""Return the lines around the last error of a log, for a report that other people read. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 500  # characters of a line
 
 
 def last_words(logs: Iterable[Log]) -> tuple[LogExcerpt, ...]:
-    """Return the excerpt of each log that ends with an error: its traceback, a few lines before it and after it."""
+    """Return an excerpt of each log that ends with an error: its traceback, and a few lines before and after it."""
     found = []
     for log in logs:
         errors = log_end(log).errors

@@ -1,8 +1,8 @@
-"""Find quickly the lines of a large text that contain one of many short texts (needles).
+"""Find the lines of a large text that contain one of many short texts (needles), quickly.
 
-Two methods make it fast. First, lines are compared without their digits: the thousands of lines of a progress bar or a
-build that differ only in numbers are then equal, and are searched once. Second, hundreds of needles are searched for
-together: by three bytes of each (its anchor), chosen so that all anchors begin with one of a few rare bytes.
+Two methods make it fast. First, lines are compared without their digits. The thousands of lines of a progress bar or a build that
+differ only in numbers are then equal, and are searched once. Second, hundreds of needles are searched for together, by three
+bytes of each (its anchor). The anchors are chosen so that all begin with one of a few rare bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def bare(text: bytes) -> bytes:
 
 
 class Needles:
-    """Search lines for needles. Each needle must have two bytes that are not digits: else ValueError."""
+    """Search lines for needles. Raises ValueError if a needle has fewer than two bytes that are not digits."""
 
     def __init__(self, needles: Sequence[bytes]) -> None:
         numbers: dict[bytes, list[int]] = {}
@@ -47,9 +47,10 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Return the lines that may contain a needle, with the numbers of these needles. `lines`: the lines without digits, see `bare`.
+        """Return the lines that may contain a needle, each with the numbers of these needles.
 
-        Digits are ignored, in the lines and in the needles, so the caller must check them. Every line that contains a needle is returned.
+        `lines`: without their digits, see `bare`. Every line that contains a needle is among them. Digits are ignored in lines
+        and needles, so the caller must check the digits.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:

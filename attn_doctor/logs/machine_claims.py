@@ -1,4 +1,4 @@
-"""Compare what a log states with the facts of this machine: the log may come from another machine. Pure."""
+"""Compare the facts that a log states with the facts of this machine, because the log may come from another machine. Pure."""
 
 from __future__ import annotations
 

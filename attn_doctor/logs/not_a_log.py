@@ -1,6 +1,6 @@
-"""Recognise by its first bytes that a file is not a log, before it is read as one.
+"""Recognise from its first bytes that a file is not a log, before it is read as one.
 
-The message names the command for such a file, if there is one.
+The error names the command for such a file, if there is one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """Behave as a stream whose first bytes were already read: give these bytes first, then the rest of the stream."""
+    """Give bytes that were already read from a stream once more, and then the rest of the stream."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
@@ -45,7 +45,7 @@ def begun(head: bytes, stream: BinaryIO) -> BinaryIO:
 
 
 def checked(stream: BinaryIO, name: str) -> BinaryIO:
-    """Return the same stream from its first byte. Raises NoLog if it is not a log, and OSError if it cannot be read."""
+    """Return the same stream, from its first byte. Raises NoLog if it is not a log, OSError if it cannot be read."""
     head = stream.read(BLOCK)
     if not head.strip():
         rest = stream.read(1)
@@ -152,7 +152,7 @@ def _json(data: bytes, name: str) -> str | None:
 
 
 class _Lines(NamedTuple):
-    """Hold the beginning of a text: `all` its lines without blank lines and comments, `text` as it is."""
+    """Hold the beginning of a text. `all`: its lines without blank lines and comments. `text`: the unchanged text."""
 
     all: list[str]
     text: str
@@ -218,7 +218,10 @@ def _python(lines: _Lines) -> bool:
 
 
 def _last_statement(text: str) -> int:
-    """Return the position of the last line without indentation: if the text was cut after this line, only the part before it parses."""
+    """Return the position of the last line without indentation.
+
+    If the text is cut after it, only the part before it can be parsed.
+    """
     places = [match.start() for match in re.finditer(r"(?m)^\S", text)]
     return places[-1] if len(text) > _MOST - 8192 and places else 0
 

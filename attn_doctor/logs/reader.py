@@ -45,7 +45,7 @@ Topic = Literal["installation ended well", "an exception", "a frame"]
 
 
 class Pattern(NamedTuple):
-    """Hold a pattern to search for. `slug`: the failure mode to which the pattern belongs, or a name for its matches that is not a failure mode."""
+    """Hold a pattern to search for. `slug`: its failure mode, or another name for its matches (the marks of errors have no failure mode)."""
 
     slug: str
     literal: bytes
@@ -85,13 +85,13 @@ class Log(Record, frozen=True, kw_only=True):
 
 
 class Seen(NamedTuple):
-    """Hold the input of a failure mode's `from_log`: its matches, and all logs as context."""
+    """Hold the input of a failure mode's `from_log`: the matches of its own signs, and all logs."""
 
     matches: tuple[Match, ...]
     logs: tuple[Log, ...]
 
     def before(self, slug: str, match: Match) -> bool:
-        """Return whether the same log has a sign of `slug` before this match."""
+        """Return whether a sign of the failure mode `slug` stands before this match in the same log."""
         return any(m.line < match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def after(self, slug: str, match: Match) -> bool:
@@ -158,7 +158,7 @@ class Reader:
         )
 
     def _search(self, block: bytes, number: int, kept: dict[int, _Kept]) -> None:
-        """Keep the signs in one block of whole lines. `number`: how many lines came before it."""
+        """Keep the signs in one block of whole lines. `number`: the number of lines before the block."""
         flat = block.replace(b"\x0b", b"\n")
         parts, keys = flat.split(b"\n"), bare(flat).split(b"\n")
         numbers = _numbers(block, number)
@@ -210,7 +210,7 @@ class Reader:
         return [one for one in held if one[0] not in done] if done else held
 
     def _remember(self, line: bytes, held: tuple[tuple[int, _Found], ...]) -> None:
-        """Cache the signs of a line: repeated lines are then not searched again."""
+        """Keep the signs of a line in a cache, so that a repeated line is not searched again."""
         if self._seen_size > _REMEMBERED:
             self._seen.clear()
             self._seen_size = 0
@@ -219,7 +219,7 @@ class Reader:
             self._seen_size += len(line) + 200 + 600 * len(held)
 
     def _held(self, line: bytes, indexes: Iterable[int], whole: Joined | None = None) -> Iterator[tuple[int, _Found]]:
-        """Yield the signs in a line. For joined lines (`whole`): only the signs that cross a joint."""
+        """Yield the signs in a line. For joined lines (`whole`) only the signs that cross a joint are yielded."""
         for index in indexes:
             pattern = self.patterns[index]
             start = line.find(pattern.literal)
@@ -281,7 +281,7 @@ class _Kept:
             del self._last[: -(_MOST // 2)]
 
     def put(self, place: _Place) -> None:
-        """Add the sign of a joined line. It replaces a sign that was found in the first part of the line."""
+        """Add the sign of a joined line. It replaces a sign that was found in the first of the joined lines."""
         for held in (self._first, self._last):
             held[:] = [other for other in held if other.line != place.line]
         self.add(place)
@@ -305,7 +305,7 @@ def _numbered(end: bytes, number: int) -> tuple[tuple[int, str], ...]:
 
 
 def _left_standing(line: bytes) -> bytes:
-    """Return the final text of a line that was overwritten again and again, as a terminal shows it."""
+    """Return the text that a terminal shows at the end for a line that was overwritten again and again (a progress bar)."""
     return next((part for part in reversed(line.split(b"\x0b")) if part.strip()), b"")
 
 
@@ -327,7 +327,7 @@ def _bytes(text: str) -> int:
 
 
 def _around(line: bytes, place: int) -> tuple[int, bytes]:
-    """Return (position of the first, bytes): at most _LONGEST bytes of a line around a position."""
+    """Return at most _LONGEST bytes of a line around a position, and the position of the first of them."""
     if len(line) <= _LONGEST:
         return 0, line
     begin = max(0, place - _LONGEST // 2)

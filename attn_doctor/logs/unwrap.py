@@ -30,19 +30,19 @@ class Joined(NamedTuple):
     joints: tuple[tuple[int, int], ...]
 
     def before(self, start: int) -> int:
-        """Return how many of its lines end before this position."""
+        """Return the number of joined lines that end before this position."""
         return sum(following <= start for _, following in self.joints)
 
     def spanned(self, start: int, end: int) -> bool:
-        """Return whether a part of the text crosses the end of a line."""
+        """Return whether the text from `start` to `end` crosses the end of a line."""
         return any(start < following and before < end for before, following in self.joints)
 
 
 def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
-    """Yield every run of lines that may be one broken line, joined in each way in which it can have been broken.
+    """Yield every run of lines that may be one broken line, joined in each possible way.
 
-    `keys`: the lines without their digits; two lines with the same beginning are two records of one kind, not two parts of one line.
-    `prefix`: the prefixes that other programs put before each part; they are left out of the text.
+    `keys`: the lines without their digits. Two lines with the same beginning are two records of one kind, not two parts of one
+    line. `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
     yield from _joined(lines, keys, prefix)
     if any(_BOX in line for line in lines):
@@ -79,7 +79,7 @@ def _joined(
 
 
 class _Break(NamedTuple):
-    """Hold a line that may have been broken because the next word did not fit."""
+    """Describe a line that may have been broken, because the next word did not fit."""
 
     line: int
     full: bool  # it fills the last column: the break may be inside a word

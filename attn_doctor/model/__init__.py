@@ -1,1 +1,4 @@
-"""Define the values: facts, findings, trial rows, recommendation, report. Nothing here reads the machine."""
+"""Define the values that the stages pass on: facts, findings, trial rows, recommendation, report.
+
+Nothing here reads the machine.
+"""

@@ -11,7 +11,10 @@ FailOn = Literal["error", "warning", "never"]
 
 
 class Setting(Record, frozen=True, kw_only=True):
-    """Describe one setting of the configuration. `used` is False if an option of the command line went before it."""
+    """Describe one setting of the configuration file.
+
+    `used` is False if the user typed the same option on the command line: the typed one counts.
+    """
 
     key: str
     value: str
@@ -26,10 +29,10 @@ class Configured(Record, frozen=True, kw_only=True):
 
 
 class Exempt(Record, frozen=True, kw_only=True):
-    """Describe an exception of the configuration: a failure mode that does not count, and the reason.
+    """Describe an exception in the configuration file: a failure mode that does not count for the exit code, and the reason.
 
-    `severity` and `message` are those of the finding; None: it was not found. `ran_out`: the last day of the exception has passed, so that the
-    finding counts again.
+    `severity` and `message` are those of the finding that the exception hides. Both are None if there is no such finding.
+    `ran_out`: the last day of the exception has passed, so the finding counts again.
     """
 
     code: str
@@ -42,7 +45,10 @@ class Exempt(Record, frozen=True, kw_only=True):
 
 
 class Gone(Record, frozen=True, kw_only=True):
-    """Describe a finding of the baseline that is not found any more. `retired`: no failure mode has its code today."""
+    """Describe a finding of the baseline that is not found today.
+
+    `retired`: this attn-doctor has no failure mode with that code.
+    """
 
     code: str
     slug: str
@@ -51,10 +57,12 @@ class Gone(Record, frozen=True, kw_only=True):
 
 
 class Baseline(Record, frozen=True, kw_only=True):
-    """Describe the comparison with an older report: only what is new fails the gate. All findings by their codes.
+    """Describe the comparison with an older report, the baseline.
 
-    `told_today`: codes that the baseline does not have, and that the rules of this attn-doctor find in the facts of the baseline. They are
-    known: the machine did not change, the rules did.
+    Each finding stands here by its code; only those in `new` fail the gate.
+
+    `told_today`: codes that are not in the baseline, although today's rules find them in the facts of the baseline. Only the
+    rules changed since then, not the machine. So these findings count as known.
     """
 
     file: str
@@ -67,7 +75,7 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 
 class Acceptance(Record, frozen=True, kw_only=True):
-    """Describe what the exit code was decided by."""
+    """Describe the gate of a CI: the lowest severity that fails it (`fail_on`), its configuration file, its exceptions and its baseline."""
 
     fail_on: FailOn = "error"
     configuration: Configured | None = None
@@ -76,9 +84,12 @@ class Acceptance(Record, frozen=True, kw_only=True):
 
     @property
     def ignored_errors(self) -> tuple[Exempt, ...]:
-        """Return the exceptions that hide an error: it does not count for the exit code, and the machine is sick all the same."""
+        """Return the exceptions that hide an error.
+
+        The exit code ignores these errors; the verdict on the machine is "sick" all the same.
+        """
         return tuple(one for one in self.exceptions if one.severity is Severity.ERROR and not one.ran_out)
 
     def is_known(self, code: str) -> bool:
-        """Return whether the baseline has a finding, by its code."""
+        """Return whether the failure mode with this code does not count as new against the baseline."""
         return self.baseline is not None and code in (*self.baseline.known, *self.baseline.told_today)

@@ -10,7 +10,7 @@ InterpreterKind = Literal["venv", "conda", "pixi", "uv", "pipx", "system", "stan
 
 
 class ChosenPython(NamedTuple):
-    """Name the interpreter that is examined, and say why it was chosen."""
+    """Hold the path of the interpreter that is examined, and the reason for which it was chosen."""
 
     python: str
     why: str
@@ -84,7 +84,7 @@ class Conflict(Record, frozen=True, kw_only=True):
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Describe a requirement of the installed ultralytics."""
+    """Describe a requirement of the installed ultralytics, and the version that is installed in the target."""
 
     requires: str  # "numpy>=1.23.0"
     found: str | None  # installed version; None: missing
@@ -105,7 +105,10 @@ class Packages(Record, frozen=True, kw_only=True):
 
 
 class Import(Record, frozen=True, kw_only=True):
-    """Say how the import of one module ended. It was imported in a separate process. The module "requirements" stands for the modules that ultralytics imports at its first use."""
+    """Describe the import of one module, which was tried in a process of its own.
+
+    The name "requirements" stands for all modules that ultralytics imports at its first use.
+    """
 
     module: str
     ok: Flag = UNRECORDED
@@ -161,7 +164,7 @@ class Torch(Record, frozen=True, kw_only=True):
 
 
 class FlashAttention(Record, frozen=True, kw_only=True):
-    """Describe the packages that are installed under the name flash_attn, each with its release."""
+    """Describe the packages that are installed under the import name flash_attn, each with its version."""
 
     version: Text = UNRECORDED  # distribution flash-attn; None: not installed
     modules: tuple[str, ...] | Unknown = UNRECORDED  # extension modules on disk, e.g. "flash_attn_2_cuda"
@@ -179,7 +182,7 @@ YoloLayout = Literal["qkv", "qk+v"]  # how the projections are stored; checkpoin
 
 
 class Yolo(Record, frozen=True, kw_only=True):
-    """Describe the installed ultralytics, and what its YOLO12 attention really calls."""
+    """Describe the installed ultralytics, its YOLO12 attention class and the functions that this class calls."""
 
     version: Text = UNRECORDED  # None: not installed
     kind: YoloKind | Unknown | None = UNRECORDED
@@ -201,7 +204,7 @@ ModelFormat = Literal["zip", "legacy", "pickle", "torchscript", "other"]
 
 
 class ModelFile(Record, frozen=True, kw_only=True):
-    """Describe a file of weights that was read without loading it: no class that it names was imported."""
+    """Describe a file of weights. The file was read without importing any class that it names."""
 
     path: str  # as the user gave it, or relative to the current folder: "runs/detect/train/weights/best.pt"
     asked: bool = False  # named by --model; else it was found in the project's folders
@@ -225,7 +228,7 @@ class Pin(Record, frozen=True, kw_only=True):
 
 
 class Project(Record, frozen=True, kw_only=True):
-    """List the requirements of the project in the current folder, and say whose environment the target is."""
+    """Describe the project in the current folder: its requirements, its lock files, and whether the target is its environment."""
 
     folder: Text = UNRECORDED
     environment_of: Text = (
@@ -268,7 +271,10 @@ BinaryCause = Literal[
 
 
 class Binary(Record, frozen=True, kw_only=True):
-    """Describe one compiled extension, judged by its file alone and the torch of the target."""
+    """Describe one compiled extension.
+
+    It was not imported: the verdict comes from its file and from the torch of the target.
+    """
 
     module: str
     path: str

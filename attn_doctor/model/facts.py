@@ -143,7 +143,10 @@ SCHEMA_VERSION = 1
 
 
 class ProbeRun(Record, frozen=True, kw_only=True):
-    """Say how one probe ended and how long it took: it helps a reader who asks why a value is unknown."""
+    """Describe one run of a probe: how it ended, and its seconds.
+
+    A reader needs this to understand why a value is unknown.
+    """
 
     name: str
     seconds: float
@@ -154,7 +157,10 @@ Doing = Literal["building", "installing", "importing", "running"]
 
 
 class Subject(Record, frozen=True, kw_only=True):
-    """Describe the package that failed in a log, and the command that the user typed. Without a log there is no subject."""
+    """Describe the package that failed in a log, and the command that the user typed.
+
+    Facts without a log have no subject.
+    """
 
     package: Text = UNRECORDED  # normal name of the distribution: "causal-conv1d"
     doing: Doing | Unknown | None = (
@@ -195,7 +201,10 @@ class Facts(Record, frozen=True, kw_only=True):
 
 
 def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield every leaf and Unknown of a record with its dotted path; items of tuples are numbered."""
+    """Yield each value of a record with its dotted path, "graphics.gpus.0.name". Items of a tuple are numbered from 0.
+
+    A value is a leaf (a text, a number, None) or an Unknown.
+    """
     if isinstance(value, Record):
         for name in value.__struct_fields__:
             yield from walk(getattr(value, name), f"{path}.{name}" if path else name)
@@ -207,12 +216,15 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def paths_of(facts: Facts, unknown: Unknown) -> list[str]:
-    """Return the paths of the fields whose value is this same Unknown object. An Unknown with an equal reason in another field is another fact."""
+    """Return the dotted paths of the fields that hold exactly this Unknown object.
+
+    Another Unknown with an equal reason belongs to another fact.
+    """
     return [path for path, value in walk(facts) if value is unknown]
 
 
 def lookup(facts: Facts, path: str) -> object:
-    """Return the value at a dotted path. Raises LookupError for a path that no facts can have."""
+    """Return the value at a dotted path, "torch.version". Raises LookupError if facts have no such path."""
     value: object = facts
     for part in path.split("."):
         if isinstance(value, tuple) and part.isdigit():

@@ -18,7 +18,7 @@ class Severity(str, enum.Enum):
 
     @property
     def rank(self) -> int:
-        """Return 0 for info, 1 for warning, 2 for error."""
+        """Return the severity as a number that can be compared: 0 for info, 1 for warning, 2 for error."""
         return ("info", "warning", "error").index(self.value)
 
 
@@ -56,7 +56,7 @@ class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def show(value: object) -> str:
-    """Return a fact's value as text for a person."""
+    """Return a fact's value in words: "none" for None, "yes" for True, "unknown (why)", "a, b" for a tuple."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -69,7 +69,10 @@ def show(value: object) -> str:
 
 
 def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
-    """Return evidence that points at a fact. Raises LookupError for a path that facts cannot have."""
+    """Return evidence that names a fact by its dotted path, "torch.version".
+
+    Raises LookupError if facts have no such path.
+    """
     value = lookup(facts, path)
     return Evidence(kind="fact", path=path, text=text or f"{path} = {show(value)}")
 
@@ -104,7 +107,7 @@ class Undetermined(Record, frozen=True, kw_only=True):
 
 
 class Unrecognised(Record, frozen=True, kw_only=True):
-    """Describe an error in a log that no failure mode knows."""
+    """Describe an error in a log that no failure mode explains."""
 
     file: str
     line: int
@@ -122,5 +125,5 @@ class Diagnosis(Record, frozen=True, kw_only=True):
 
 
 def to_builtins(value: object) -> Any:
-    """Return plain data, as in JSON."""
+    """Return a record as plain data (dicts, lists, texts, numbers), as it stands in JSON."""
     return msgspec.to_builtins(value)

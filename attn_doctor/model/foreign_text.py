@@ -32,12 +32,15 @@ def text(given: str) -> str:
 
 
 def raw(shown: str) -> str:
-    """Return the original name from which `text` made this one in this process, to open or start the file."""
+    """Return the original name of a file, from which `text` made this one in this process.
+
+    Needed to open or start the file.
+    """
     return _raw.get(shown, shown)
 
 
 def plain(value: Any) -> Any:
-    """Return plain data (dicts, lists, texts) with every text made fit for UTF-8."""
+    """Return plain data (dicts, lists, texts) in which UTF-8 can hold every text."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, dict):
@@ -48,7 +51,10 @@ def plain(value: Any) -> Any:
 
 
 def record(given: T) -> T:
-    """Return the record with every text made fit for UTF-8 and cut to `MOST` characters: the record itself if each text is so already."""
+    """Return the record with each text made fit for UTF-8 and cut to `MOST` characters.
+
+    If nothing has to be changed, the result is the same object.
+    """
     try:
         written = msgspec.json.encode(given)
     except UnicodeEncodeError:

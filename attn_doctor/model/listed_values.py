@@ -1,7 +1,9 @@
-"""Read records that another version of attn-doctor wrote: a value that is not on the field's list becomes Unknown, if the field may be unknown.
+"""Read records that another version of attn-doctor wrote.
 
-The lists of that version may be longer, in a saved report or a facts file for example.
-Example: `system.os` "freebsd" becomes Unknown("attn-doctor does not know the value 'freebsd'").
+If the list of a field lacks a value, the value becomes Unknown.
+
+This happens only in fields that may be unknown. Example: `system.os` "freebsd" in a facts file becomes Unknown("attn-doctor does
+not know the value 'freebsd'").
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ _EVERY = "[...]"  # the word with which msgspec names any item of a mapping
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """Return the record from JSON. Raises msgspec.ValidationError."""
+    """Return the record that JSON holds. Raises msgspec.ValidationError if the JSON does not fit the record."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
@@ -26,7 +28,10 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 
 def convert(plain: Any, kind: type[T]) -> T:
-    """Return the record from plain values, which the function may change. Raises msgspec.ValidationError."""
+    """Return the record that plain data (dicts, lists, texts) holds. Changes `plain`.
+
+    Raises msgspec.ValidationError if the data does not fit the record.
+    """
     first: dict[str, msgspec.ValidationError] = {}  # path of a field -> why its value was refused
     while True:
         try:
@@ -41,7 +46,7 @@ def convert(plain: Any, kind: type[T]) -> T:
 
 
 def _forget(plain: Any, path: list[str], value: str) -> None:
-    """Replace the value by Unknown, at every place that the path names."""
+    """Replace the value by Unknown wherever it stands at the given path in plain data."""
     step, rest = path[0], path[1:]
     here: Any = int(step) if isinstance(plain, list) and step.isdigit() else step
     several = range(len(plain)) if isinstance(plain, list) else list(plain)

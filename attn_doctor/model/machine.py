@@ -1,6 +1,6 @@
-"""Answer questions about the facts that several packages ask: the GPU, the imports, whether flash-attn works, the goal. Pure.
+"""Answer questions that several packages ask about the facts: the GPU, the imports, whether flash-attn works, the goal. Pure.
 
-No other module works these answers out. A function returns Unknown, and does not raise, if the facts do not contain the answer.
+Only this module works these answers out. If the facts do not contain an answer, a function returns Unknown and does not raise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def nvidia_present(facts: Facts) -> bool | Unknown:
 
 
 def only_intel(facts: Facts) -> bool:
-    """Say whether a GPU of Intel is the only one that is known, in a machine or in a log."""
+    """Return whether a GPU of Intel is known, in a machine or in a log, and no GPU of NVIDIA or AMD."""
     gpus, amd, bus = facts.graphics.gpus, facts.graphics.amd, facts.graphics.pci
     others = (isinstance(gpus, tuple) and gpus) or (isinstance(amd, tuple) and amd)
     vendors = {device.vendor for device in bus} if isinstance(bus, tuple) else set()
@@ -55,7 +55,7 @@ def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
 
 
 def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
-    """Return index, GPU and compute capability of the first NVIDIA GPU that programs see; None if none is known."""
+    """Return index, GPU and compute capability ("8.9") of the first NVIDIA GPU that programs may use; None if none is known."""
     for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
         if gpu.visible is not False and isinstance(gpu.compute_capability, str):
             return index, gpu, gpu.compute_capability
@@ -63,9 +63,10 @@ def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
 
 
 def usable_gpus(facts: Facts) -> int | Unknown:
-    """Return the number of GPUs that a program can use: as torch counted them, else the visible ones by NVML, else those of AMD.
+    """Return the number of GPUs that a program can use.
 
-    If torch was not asked, a GPU that only the driver lists counts too.
+    The first known of these counts: the devices that torch lists, the visible NVIDIA GPUs of the driver (NVML), the AMD GPUs. If
+    torch was not asked, a GPU that only the driver lists counts too.
     """
     if isinstance(facts.torch.devices, tuple) and facts.torch.available is not False:
         return len(facts.torch.devices)
@@ -88,19 +89,22 @@ def tried(facts: Facts) -> tuple[Import, ...]:
 
 
 def failed_flash_attn(facts: Facts) -> Import | None:
-    """Return the import of flash-attn 2 that failed: that of the package or that of its extension."""
+    """Return the failed import of the package flash_attn or of its extension flash_attn_2_cuda; None if neither failed."""
     return next((i for i in tried(facts) if i.module in ("flash_attn", "flash_attn_2_cuda") and i.ok is False), None)
 
 
 def extension_tried(facts: Facts) -> bool:
-    """Return whether the extension of flash-attn 2 was imported here, with or without success: then its file name need not be judged."""
+    """Return whether the import of flash-attn 2's extension was tried here.
+
+    If so, its result counts, and the file name need not be judged.
+    """
     return any(i.module == "flash_attn_2_cuda" and isinstance(i.ok, bool) for i in tried(facts))
 
 
 def flash_attn(facts: Facts) -> FlashAttn | Unknown:
-    """Return the state of flash-attn 2: by its import, or by its file if nothing was imported.
+    """Return the state of flash-attn 2, by its import, or by its file if nothing was imported.
 
-    "not tried": it is installed, and its file shows no fault.
+    The state "not tried" means: it is installed, and its file shows no fault.
     """
     if isinstance(facts.flash_attention.version, Unknown):
         return facts.flash_attention.version
@@ -113,13 +117,16 @@ def flash_attn(facts: Facts) -> FlashAttn | Unknown:
 
 
 def flash_attn_cannot_load(facts: Facts) -> bool:
-    """Return whether nothing was imported and the file of flash-attn 2 shows that it cannot load."""
+    """Return whether the file of flash-attn 2 alone shows that it cannot load.
+
+    False if it was imported: then the import counts.
+    """
     files = facts.binaries if isinstance(facts.imports, Unknown) and isinstance(facts.binaries, tuple) else ()
     return any(binary.module == "flash_attn_2_cuda" and binary.verdict == "fails" for binary in files)
 
 
 def implied_goal(facts: Facts) -> tuple[Goal, str]:
-    """Return the goal that this machine's state implies, and the reason in one phrase."""
+    """Return the goal that fits this machine's state, and the reason in one phrase."""
     failed = failed_flash_attn(facts)
     if failed is not None:
         installed = isinstance(facts.flash_attention.version, str)

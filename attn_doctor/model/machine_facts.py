@@ -95,7 +95,10 @@ class PciDevice(Record, frozen=True, kw_only=True):
 
 
 class GpuProcess(Record, frozen=True, kw_only=True):
-    """Describe a program that holds memory of a GPU. NVML names it by the numbers and names of the host, also in a container."""
+    """Describe a program that holds GPU memory.
+
+    In a container, too, NVML names it by the process number and the name on the host.
+    """
 
     pid: int
     name: Text = UNRECORDED  # of the program's file, without its folder
@@ -103,10 +106,10 @@ class GpuProcess(Record, frozen=True, kw_only=True):
 
 
 class GpuHealth(Record, frozen=True, kw_only=True):
-    """Describe the state of an NVIDIA GPU, by NVML (https://docs.nvidia.com/deploy/nvml-api/). None: this model does not have it.
+    """Describe the state of an NVIDIA GPU, as NVML reports it (https://docs.nvidia.com/deploy/nvml-api/).
 
-    A page is a part of the memory of GPUs before Ampere, a row of those since. The current width and generation of the link are lower on an
-    idle GPU, to save power.
+    A field is None if this model of GPU does not report it. GPUs before Ampere retire pages of their memory; GPUs since Ampere
+    replace rows instead. An idle GPU lowers the width and the generation of its PCIe link, to save power.
     """
 
     uncorrected_errors: Number = UNRECORDED  # of the ECC memory, since the driver was loaded
@@ -151,7 +154,10 @@ class AmdGpu(Record, frozen=True, kw_only=True):
 
 
 class Xid(Record, frozen=True, kw_only=True):
-    """Describe the errors of one number that the NVIDIA driver reported for one GPU in the kernel log (https://docs.nvidia.com/deploy/xid-errors/)."""
+    """Describe all errors with one Xid number that the NVIDIA driver wrote about one GPU into the kernel log.
+
+    The numbers: https://docs.nvidia.com/deploy/xid-errors/.
+    """
 
     number: int
     bus_id: str  # "0000:65:00"
@@ -212,7 +218,7 @@ class Compiler(Record, frozen=True, kw_only=True):
 
 
 class Shadow(Record, frozen=True, kw_only=True):
-    """Describe a search-path entry that holds CUDA libraries."""
+    """Describe an entry of the library search path, such as one of LD_LIBRARY_PATH, whose folder holds CUDA libraries."""
 
     folder: str
     libraries: tuple[str, ...] = ()

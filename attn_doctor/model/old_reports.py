@@ -44,7 +44,10 @@ def _step(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _action(argv: Sequence[str], kind: object) -> dict[str, Any]:
-    """Return the kind and the fields of a step. A command of an unknown installer becomes a step that the user does by hand."""
+    """Return the kind and the fields of a step, from its argv.
+
+    The command of an unknown installer becomes a step that the user does by hand.
+    """
     by_hand = {"kind": "by-hand", "argv": list(argv)}
     if kind == "environment" and argv:
         return {"kind": "variable", "name": argv[0], "value": argv[1] if len(argv) > 1 else None}
@@ -74,7 +77,7 @@ def _removal(words: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _installation(words: Sequence[str]) -> dict[str, Any] | None:
-    """Return the fields of an installation; None for an option that version 1 never wrote."""
+    """Return the fields of an installation, from the words after "install"; None if there is an option that version 1 never wrote."""
     fields: dict[str, Any] = {"requirements": []}
     rest = list(words)
     no_index = False

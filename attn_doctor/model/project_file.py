@@ -1,4 +1,7 @@
-"""Define the records of what a project file asks for."""
+"""Define the records of a project file (requirements.txt, pyproject.toml, a lock file, environment.yml, a Dockerfile).
+
+They hold the packages, the Python, the build of torch and the base image that the file asks for.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ Kind = Literal["requirements", "pyproject", "lock", "conda", "dockerfile"]
 
 
 class Wish(Record, frozen=True, kw_only=True):
-    """Describe a package that a file asks for."""
+    """Describe one package that a project file asks for."""
 
     name: str  # normal name: "flash-attn"
     text: str  # the text in the file: "flash-attn==2.5.8", or the address of a wheel
@@ -25,7 +28,7 @@ class Wish(Record, frozen=True, kw_only=True):
 
     @property
     def requirement(self) -> str:
-        """Return the wish in pip's words: "torch==2.1.*" for "pytorch=2.1" in environment.yml."""
+        """Return the requirement as pip writes it. Example: "pytorch=2.1" of environment.yml becomes "torch==2.1.*"."""
         if not self.conda:
             return self.text
         if self.version:
@@ -34,14 +37,14 @@ class Wish(Record, frozen=True, kw_only=True):
 
 
 class Said(Record, frozen=True, kw_only=True):
-    """Hold a value that a file sets, and its line."""
+    """Hold a value that a project file sets, and the number of its line."""
 
     value: str
     line: int
 
 
 class Image(Record, frozen=True, kw_only=True):
-    """Describe the base image of a Dockerfile, as far as its name says."""
+    """Describe the base image of a Dockerfile, by its name alone: the image is not downloaded."""
 
     name: str  # "nvidia/cuda:12.4.1-runtime-ubuntu22.04"
     line: int
@@ -51,7 +54,7 @@ class Image(Record, frozen=True, kw_only=True):
 
 
 class ProjectFile(Record, frozen=True, kw_only=True):
-    """Hold all that one file asks for."""
+    """Describe one project file: the packages, the Python, the build of torch and the base image that it asks for."""
 
     file: str
     kind: Kind
@@ -66,9 +69,12 @@ class ProjectFile(Record, frozen=True, kw_only=True):
     variables: tuple[Variable, ...] = ()  # set by a Dockerfile
 
     def lines(self) -> set[int]:
-        """Return the lines that ask for a package or name the image."""
+        """Return the numbers of the lines that ask for a package or name the base image."""
         return {wish.line for wish in self.wishes} | ({self.image.line} if self.image else set())
 
     def wish(self, name: str) -> Wish | None:
-        """Return the last wish for a package: in a Dockerfile the later command decides."""
+        """Return the last line that asks for a package; None if no line does.
+
+        In a Dockerfile the later command decides.
+        """
         return next((wish for wish in reversed(self.wishes) if wish.name == name), None)

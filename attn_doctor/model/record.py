@@ -1,4 +1,4 @@
-"""Define the base of all records, the value for an unknown fact, and the record of how foreign code ended."""
+"""Define the base of all records, the value for an unknown fact, and the record of foreign code that failed."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ Real = float | int | None | Unknown
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Define the base of all fact records: immutable, keyword only, compared by value."""
+    """Define the base of all records: immutable, made with keywords only, compared by value."""
 
 
 R = TypeVar("R", bound=Record)
 
 
 def all_unknown(kind: type[R], why: str, **known: Any) -> R:
-    """Return a record of this kind in which every field that may be unknown is unknown, for the same reason."""
+    """Return a record of this kind with the fields in `known`. Each other field that may be unknown is Unknown(`why`)."""
     blank = kind(**known)
     fields = {
         name: Unknown(why)
@@ -67,7 +67,7 @@ FaultKind = Literal["raised", "exited", "signal", "timeout", "vanished", "floode
 
 
 class Fault(Record, frozen=True, kw_only=True):
-    """Say how a piece of foreign code ended: it raised, exited, was killed by a signal, or never returned."""
+    """Describe the end of foreign code that failed: it raised, exited, was killed by a signal, or never returned."""
 
     kind: FaultKind
     type: str | None = None  # exception type, e.g. "ImportError"
@@ -80,7 +80,10 @@ class Fault(Record, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> str:
-        """Return the line of the message that says most. In NumPy's message a page of advice comes before "Original error was: ..."."""
+        """Return the line of the message that names the cause.
+
+        NumPy's message, for example, has a page of advice before "Original error was: ...".
+        """
         text = (self.message or "").strip()
         original = text.partition("Original error was:")[2].strip()
         lines = (original or text).splitlines()

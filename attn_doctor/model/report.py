@@ -1,4 +1,7 @@
-"""Define the report: all results of one run, versioned. Its JSON is a contract (docs/report.schema.json)."""
+"""Define the report: all results of one run, with the version of its schema.
+
+Its JSON is a contract (docs/report.schema.json).
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class Report(Record, frozen=True, kw_only=True):
 
 
 class Unreadable(Refused):
-    """Report that a file has neither facts nor a report. The text is one sentence for the user."""
+    """Report that a file contains neither facts nor a report. The text is one sentence for the user."""
 
 
 class _Header(msgspec.Struct):
@@ -78,7 +81,10 @@ class _Header(msgspec.Struct):
 
 
 def decode_facts(data: bytes, name: str) -> Facts:
-    """Return the facts of a facts file or of a report. Raises Unreadable."""
+    """Return the facts in a facts file or in a saved report. `name`: the file, for the text of the error.
+
+    Raises Unreadable if `data` is no JSON or does not contain facts.
+    """
     name, data = foreign_text.text(name), _as_utf8(data)
     header = _header(data, name)
     try:
@@ -90,7 +96,10 @@ def decode_facts(data: bytes, name: str) -> Facts:
 
 
 def decode_report(data: bytes, name: str) -> Report:
-    """Return a saved report, of this schema version or an older one. Raises Unreadable."""
+    """Return a saved report of this or an older schema version. `name`: the file, for the text of the error.
+
+    Raises Unreadable if `data` is no JSON, no report, or a report of a newer schema version.
+    """
     name, data = foreign_text.text(name), _as_utf8(data)
     header = _header(data, name)
     try:
@@ -102,7 +111,7 @@ def decode_report(data: bytes, name: str) -> Report:
 
 
 def _as_utf8(data: bytes) -> bytes:
-    """Return JSON as UTF-8: a byte that is not UTF-8 becomes an escape, a byte order mark is removed."""
+    r"""Return JSON as UTF-8, without a byte order mark. A byte that is not UTF-8 becomes an escape such as \xe9."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -131,13 +140,13 @@ def _header(data: bytes, name: str) -> _Header:
 
 
 def encode(records: Any) -> bytes:
-    """Return a report, or other records or plain data, as indented JSON."""
+    """Return a report, other records or plain data as indented JSON."""
     clean = foreign_text.plain(msgspec.to_builtins({"records": records}))["records"]
     return msgspec.json.format(msgspec.json.encode(clean), indent=2) + b"\n"
 
 
 def schema() -> bytes:
-    """Return the JSON Schema of a report, generated from the types."""
+    """Return the JSON Schema of a report, generated from the record types."""
     made = msgspec.json.schema(Report)
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "attn-doctor report"
@@ -151,7 +160,7 @@ STOPPED = "it was stopped"  # `trials_skipped` of an examination that a signal o
 
 
 class Stopped(KeyboardInterrupt):
-    """Report that an examination was stopped, by a signal or by --total-timeout. `report` has the results until then."""
+    """Report that a signal or --total-timeout ended an examination. `report` has the results up to then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("stopped")
@@ -159,7 +168,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Broken(AttnDoctorError):
-    """Report that attn-doctor itself failed after it had collected facts. `report` has the results until then."""
+    """Report that attn-doctor itself failed after it had collected facts. `report` has the results up to then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("attn-doctor itself failed")

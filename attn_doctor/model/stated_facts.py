@@ -1,6 +1,6 @@
-"""Define the records of what a log says about the machine that wrote it. No function here reads a log.
+"""Define the records of the facts that a log states about the machine that wrote it. No function here reads a log.
 
-A log states few facts. A field that it does not state is ``Unknown("the log does not say")``, which never means "absent".
+A log states few facts. Any other field is ``Unknown("the log does not say")``, which never means "absent".
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 
 
 class StatedFacts(Record, frozen=True, kw_only=True):
-    """Hold the statements of logs about their machine. A list has only the things that the logs name."""
+    """Hold the facts that logs state about their machine. A list has only the things that the logs name."""
 
     os: Stated[OsName] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
@@ -134,7 +134,7 @@ SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 
 
 class Contradiction(Record, frozen=True, kw_only=True):
-    """Describe a fact of a machine, and another value that a log states for it."""
+    """Describe a fact of the examined machine, and the different value that a log states."""
 
     path: str  # of the fact: "torch.version"
     name: str  # "torch"

@@ -20,7 +20,10 @@ RISKS: tuple[Risk, ...] = ("none", "low", "medium", "high")
 
 
 def name_of(requirement: str) -> str | None:
-    """Return the normal name of the package in a requirement, in the address of a wheel or in the name of a wheel's file."""
+    """Return the normal name of a package, "flash-attn"; None if there is none.
+
+    `requirement`: a requirement ("flash_attn==2.8.3"), the address of a wheel, or the file name of a wheel.
+    """
     if requirement.endswith(".whl"):
         try:
             return parse_wheel_filename(requirement.rpartition("/")[2].replace("%2B", "+"))[0]
@@ -58,7 +61,7 @@ class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
 
     @property
     def risk_in_words(self) -> str:
-        """Return the risk and its words: "medium: a reboot"."""
+        """Return the risk, with its reason if it has one: "medium: a reboot"."""
         return f"{self.risk}: {self.risk_text}" if self.risk_text else self.risk
 
 
@@ -84,7 +87,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Return the names of the fields that are set, without the requirements."""
+        """Return the names of the installation's fields that are set, without `requirements`: "index", "upgrade"."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 
@@ -131,7 +134,7 @@ class SetVariable(Action, frozen=True, kw_only=True, omit_defaults=True, tag="va
 
 
 class Run(Action, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
-    """Run some other command, `argv`, which attn-doctor can run itself."""
+    """Run any other command, `argv`, without the user's help."""
 
 
 class RunByHand(Action, frozen=True, kw_only=True, omit_defaults=True, tag="by-hand"):
@@ -144,21 +147,21 @@ Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  #
 
 
 def bare(step: Step) -> Step:
-    """Return the step without its rendered command."""
+    """Return the step without the command that an installer's renderer made. A command that is the step itself stays."""
     return step if isinstance(step, Run | RunByHand | SetVariable) else msgspec.structs.replace(step, argv=())
 
 
 def action(step: Step) -> Step:
-    """Return the step without its words, so that two steps with the same action are equal.
+    """Return the step without its explanations and its risk, so that two steps that do the same are equal.
 
-    A step by hand without a command keeps its reason, because only the reason says what it does.
+    A step by hand without a command keeps its `why`, because only `why` says what the user does.
     """
     why = step.why if isinstance(step, RunByHand) and not step.argv else ""
     return msgspec.structs.replace(bare(step), why=why, changes="", risk="low", risk_text=None, takes=None, undo=None)
 
 
 def moved(step: Step, word: Callable[[str], str]) -> Step:
-    """Return the step with `word` applied to each path, and to each word that may contain a path of the target."""
+    """Return the step with `word` applied to each of its paths, to each word of its command, and to the value of its variable."""
     if isinstance(step, Remove):
         return msgspec.structs.replace(step, paths=tuple(map(word, step.paths)))
     if isinstance(step, Run | RunByHand):

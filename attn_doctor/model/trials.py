@@ -1,4 +1,7 @@
-"""Define the records of a trial: the request and the results. Times are in milliseconds, memory in bytes, errors relative (0.01 is 1 %)."""
+"""Define the records of a trial: the request and the results. Times are in milliseconds, memory in bytes.
+
+Numerical errors are relative to the reference: 0.01 is 1 %.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Scope = Literal["model", "attention"]  # "attention": the model's attention shap
 
 
 class Shape(Record, frozen=True, kw_only=True):
-    """Describe one attention call: self-attention of `tokens` in `heads` of this width."""
+    """Describe the input of one attention call: `tokens` tokens, in `heads` heads of `width` channels each."""
 
     batch: int
     heads: int
@@ -48,7 +51,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """Hold a median over `n` samples with its interval: of 100 such intervals, 100 x `coverage` contain the true median."""
+    """Hold the median of `n` samples with its confidence interval: of 100 such intervals, 100 x `coverage` contain the true median."""
 
     median: float
     low: float
@@ -58,7 +61,10 @@ class Interval(Record, frozen=True, kw_only=True):
 
 
 class Gain(Record, frozen=True, kw_only=True):
-    """Say how many times as fast as eager a backend is in the same dtype, by pairs of the same round: 1.2 is a fifth faster."""
+    """Hold how many times as fast as eager a backend is in the same dtype: 1.2 is 20 % more images per second.
+
+    Each sample is the quotient of two times from the same round.
+    """
 
     ratio: float
     low: float
@@ -79,14 +85,14 @@ class AttentionCalls(Record, frozen=True, kw_only=True):
 
 
 class KernelShare(Record, frozen=True, kw_only=True):
-    """Hold the share of a training step's time that one kernel took on a GPU, or one operator on the CPU (torch.profiler)."""
+    """Hold the share of a training step's time in one GPU kernel, or on a CPU in one operator, as torch.profiler measured it."""
 
     name: str
     share: float  # 0..1
 
 
 class Trial(Record, frozen=True, kw_only=True):
-    """Hold the results of one backend in one dtype."""
+    """Hold the results of one backend in one dtype: one row of the table."""
 
     backend: str
     status: Status
@@ -121,7 +127,7 @@ class Trial(Record, frozen=True, kw_only=True):
 
 
 def refused(rows: Sequence[Trial]) -> Trial | None:
-    """Return eager's row if the GPU refused even eager and no other row has run: then nothing runs on that GPU."""
+    """Return eager's row if the GPU refused even eager and no other row has run, so that nothing runs on that GPU; else None."""
     if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
@@ -135,7 +141,7 @@ def refused(rows: Sequence[Trial]) -> Trial | None:
 
 
 class ReferenceCheck(Record, frozen=True, kw_only=True):
-    """Compare finite differences with autograd: whether the reference gradients, with which all others are compared, are right."""
+    """Hold the check of the reference gradients, with which all others are compared: finite differences against autograd."""
 
     ok: bool | None = None
     error: float | None = None
@@ -144,7 +150,7 @@ class ReferenceCheck(Record, frozen=True, kw_only=True):
 
 
 class Stages(Record, frozen=True, kw_only=True):
-    """Hold the times of one image in ultralytics' predictor, for each stage: medians of `n` calls, in milliseconds per image."""
+    """Hold the time of each stage of ultralytics' predictor for one image: the median of `n` calls, in milliseconds."""
 
     backend: str
     dtype: Dtype
@@ -155,7 +161,7 @@ class Stages(Record, frozen=True, kw_only=True):
 
 
 class OptimisedStep(Record, frozen=True, kw_only=True):
-    """Compare a training step without and with its optimiser, measured in the same rounds."""
+    """Compare a training step with and without its optimiser, measured in the same rounds."""
 
     backend: str
     dtype: Dtype
@@ -170,7 +176,10 @@ class Range(Record, frozen=True, kw_only=True):
 
 
 class GpuWatch(Record, frozen=True, kw_only=True):
-    """Describe the GPU during the measured rounds: `n` readings by NVML. None: this GPU does not report the value."""
+    """Describe the GPU during the measured rounds, by `n` readings of NVML.
+
+    A field is None if this GPU does not report it.
+    """
 
     joules_an_image: float | None = None  # in a training step, for all backends together, of the whole GPU
     sm_megahertz: Range | None = None
@@ -183,7 +192,7 @@ class GpuWatch(Record, frozen=True, kw_only=True):
 
 
 class TrialRun(Record, frozen=True, kw_only=True):
-    """Describe the run that the rows come from."""
+    """Describe the run of the trial as a whole: the check of the reference, the seconds, the GPU, and the errors that ended it."""
 
     imgsz: int | None = None
     reference: ReferenceCheck | None = None

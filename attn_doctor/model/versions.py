@@ -1,4 +1,7 @@
-"""Parse versions so that they can be compared. Never compare versions as strings or floats."""
+"""Parse versions so that they can be compared.
+
+Versions are never compared as texts or floats: "2.10" comes after "2.9".
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _LONGEST = 1000  # characters. int() raises ValueError for more than 4,300 digit
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
-    """Return a version, also for unusual texts: "2.0.0.nv23.05", "2.1.0a0+32f93b1". None if the text does not begin with a number."""
+    """Return the version that a text begins with, "2.0.0.nv23.05" or "2.1.0a0+32f93b1"; None if it does not begin with a number."""
     if len(text) > _LONGEST:
         return None
     try:
@@ -32,7 +35,10 @@ def pair(text: str) -> Pair | None:
 
 
 def local(text: str) -> str | None:
-    """Return the local part: "cu132" of "2.15.0+cu132", "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel (case kept)."""
+    """Return the local part of a version (after "+"), or None: "cu132" of "2.15.0+cu132".
+
+    Case is kept: "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel.
+    """
     return text.partition("+")[2] or None
 
 
@@ -53,7 +59,7 @@ def sm(text: str) -> Pair | None:
 
 
 class FlashBuild(NamedTuple):
-    """Hold the build of a flash-attn wheel, from the local part of its version."""
+    """Describe the build of a flash-attn wheel: the torch, the CUDA and the C++ ABI that the local part of its version names."""
 
     torch: str  # "2.8"
     cuda: str  # "12", or "12.2" where the wheel names the minor
@@ -76,6 +82,9 @@ def flash_build(text: str | None) -> FlashBuild | None:
 
 
 def at_least(version: str, floor: str) -> bool:
-    """Return whether a version is at least another one, by their first two numbers; False if one of them has no two numbers."""
+    """Return whether a version is not older than `floor`, by major and minor: "2.8.1" and "2.8" are equal here.
+
+    False if a text has no two numbers.
+    """
     have, need = pair(version), pair(floor)
     return have is not None and need is not None and have >= need

@@ -6,7 +6,7 @@ from attn_doctor.model.facts import Record
 
 
 class WheelContents(Record, frozen=True, kw_only=True):
-    """Describe one wheel file. Members are named as in the archive."""
+    """Describe one wheel file. Its members keep the names that they have in the archive."""
 
     path: str
     size: int  # bytes

@@ -1,8 +1,8 @@
-"""Makes the environment in which a program finds the prescription. `attn-doctor run` becomes that program.
+"""Make the environment in which a program finds the prescription. `attn-doctor run` then becomes that program.
 
-This process becomes the program, so that its exit code and the signals sent to it are its own. Only the environment is
-changed: a folder on PYTHONPATH whose sitecustomize exchanges the attention when the program imports ultralytics
-(target/startup). No file is written.
+This process becomes the program, so that its exit code and the signals sent to it are its own. Only the environment is changed: a
+folder on PYTHONPATH whose sitecustomize exchanges the attention when the program imports ultralytics (target/startup). No file is
+written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ STARTUP = Path(__file__).parents[1] / "target" / "startup"
 
 
 class NothingToRun(Refused):
-    """Report that the request cannot be met; the text is one sentence."""
+    """Report that a program cannot be started with the backend or the prescription that the user asked for.
+
+    The text is one sentence.
+    """
 
 
 def names() -> tuple[str, ...]:
@@ -35,7 +38,7 @@ def names() -> tuple[str, ...]:
 
 
 def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
-    """Return `base` with the prescription added. Raises NothingToRun for an unknown backend."""
+    """Return `base` with the variables that put the backend into a program. Raises NothingToRun for an unknown backend."""
     if backend not in names():
         also = (
             " (with ultralytics: yolo train ... compile=True)" if backend in TRAITS and compiles_model(backend) else ""
@@ -49,14 +52,19 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
 
 
 class Start(NamedTuple):
-    """Say how a program is started: its environment, and the cores that it keeps to (none: all)."""
+    """Describe the start of a program: its environment, and the cores that it is kept to (empty: all cores)."""
 
     environ: dict[str, str]
     cores: tuple[int, ...]
 
 
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
-    """Return how to start a program with a prescription. Raises NothingToRun for a prescription that cannot be used here."""
+    """Return how to start a program with the prescription in `path` (None: the last one).
+
+    `without`: names of changes to leave out.
+
+    Raises NothingToRun if the prescription cannot be used here.
+    """
     for name in without:
         if name not in CHANGES:
             raise NothingToRun(f"there is no change {name!r} to switch off: use {', '.join(CHANGES)}")
@@ -74,7 +82,10 @@ def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, 
 
 
 def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
-    """Raise Refused if the torch that was measured is no longer installed, or was replaced. This is checked before the program starts."""
+    """Raise Refused if the torch that was measured is not the torch installed now.
+
+    This is checked before the program starts.
+    """
     place = Path(str(found.get("torch_file"))).parent / "version.py"
     try:
         text = files.text(place)

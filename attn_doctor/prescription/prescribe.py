@@ -1,8 +1,7 @@
-"""Put a backend into the YOLO attention of this process, after it has proven itself here.
+"""Put a backend into the YOLO attention of this process, after its results were proven right here.
 
-For the user's own training script, so it imports torch and ultralytics; the doctor's process never imports it. It is
-also loaded by itself into programs without attn_doctor (see target/startup): the standard library, torch and `exchange`
-only, Python 3.8.
+For the user's own training script, so it imports torch and ultralytics; the doctor's process never imports it. It is also loaded
+by itself into programs without attn_doctor (see target/startup): the standard library, torch and `exchange` only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _USUAL = ((8, 2, 400, 32, 32), (2, 2, 400, 32, 64))
 
 
 class Attention:
-    """Control a backend that is active in this process. In a `with` statement the backend ends when the statement ends; `restore()` ends it at any time."""
+    """Control a backend that is active in this process. It ends with its `with` statement, or at `restore()`."""
 
     def __init__(self, choice: _Choice, exchange: layers.Exchange | None) -> None:
         self._choice = choice
@@ -49,7 +48,7 @@ class Attention:
 
     @property
     def nothing(self) -> str | None:
-        """Return a sentence if nothing was exchanged although attention was wanted; it names the model's own attention."""
+        """Return a sentence if the program computed attention and none of it was exchanged; it names the model's own attention."""
         if self._choice.used is not None or self._choice.asked == AS_INSTALLED:
             return None
         seen = self._choice.others.seen
@@ -59,7 +58,7 @@ class Attention:
         return f"nothing was exchanged: the attention of {models} ({', '.join(seen)}) stays as installed"
 
     def watch(self) -> tuple[str, ...]:
-        """Watch which other attention is computed, in all modules imported by now, and return the modules that have some."""
+        """Watch other classes of attention in all modules imported by now, and return the names of the modules that have some."""
         self._choice.others.watch()
         return tuple(OTHERS)
 
@@ -92,15 +91,15 @@ def prescribe(
 ) -> Attention:
     """Exchange the attention of the installed ultralytics for every thread, until `restore`.
 
-    `backend` is one of the doctor's names or "auto", which takes for each kind of call (device, dtype, shape, with or without
-    gradients) the fastest backend that proves itself. The usual shapes are proven on `device` ("cpu", "cuda:0") at once, and every
-    other kind at its first call. Without a device that is the CPU or an Apple GPU. A CUDA device is used at the first call there,
-    because using a GPU now would fix which GPUs this process sees before a trainer does (`train(device=1)`). `now=False` delays every
-    proof to the first call. Results are kept for the next program (see `stored_proofs`). A later failure is reported in one
-    sentence (`say`, by default a warning), and that kind of call is computed as installed.
+    `backend`: one of the doctor's names, or "auto": for each kind of call (device, dtype, shape, with or without gradients) the
+    fastest backend that is proven right. `device` ("cpu", "cuda:0"): the usual shapes are proven there at once, every other kind
+    at its first call. None: the CPU or an Apple GPU; a CUDA device only at its first call, because using it now would fix which
+    GPUs this process sees before a trainer does (`train(device=1)`). `now=False`: every proof waits for the first call. Results
+    are kept for the next program (see `stored_proofs`). A later failure is reported in one sentence (`say`, by default a
+    warning), and that kind of call is computed as installed.
 
-    Raises ValueError for an unknown name, ImportError where there is no ultralytics or the backend's package does not
-    import, `Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
+    Raises ValueError for an unknown name, ImportError if there is no ultralytics or the backend's package does not import,
+    `Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = (
@@ -122,7 +121,7 @@ def prescribe(
 
 
 class _Choice:
-    """Be the kernel of an exchange: for each kind of call it uses a proven backend, which is chosen at the first such call or before."""
+    """Choose the kernel of an exchange: each kind of call gets a proven backend, which is chosen at its first call or before."""
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
@@ -140,7 +139,7 @@ class _Choice:
             self._kernel(asked)
 
     def choose(self, layer: Any, x: Any, shape: Callable[[Any, Any], tuple[int, ...]]) -> Any:
-        """Return the kernel for this layer and input; None: the installed attention computes it."""
+        """Return the kernel for this layer and input; None if the installed attention is to compute them."""
         if self.asked == AS_INSTALLED:
             name = AS_INSTALLED
         elif kernels.compiling():  # no proof can run while a graph is traced: only known results count
@@ -171,7 +170,7 @@ class _Choice:
                 kernel.stop()
 
     def exchange(self) -> layers.Exchange:
-        """Put this choice into the classes of ultralytics. Raises `Refused` and ImportError."""
+        """Put this choice into the classes of ultralytics. Raises `Refused` for an unknown class, ImportError without ultralytics."""
         codes = {cls: code_of(cls) for cls in layers.classes()}
         for cls, code in codes.items():
             known = self._stored.layout(code) if code else None
@@ -185,7 +184,7 @@ class _Choice:
         return made
 
     def prove_usual(self, device: torch.device) -> None:
-        """Prove or choose a backend for the shapes of YOLO12 and YOLO11 at 640 pixels. Raises NotProven."""
+        """Find a backend for the shapes of YOLO12 and YOLO11 at 640 pixels. Raises NotProven if the requested backend is wrong."""
         if self.asked == AS_INSTALLED:
             return
         shapes = _USUAL[:1] if self.asked == AUTO else _USUAL
@@ -198,7 +197,7 @@ class _Choice:
                     self._chosen[case, False] = self._usual[case.device, dtype, gradients] = name
 
     def _find(self, case: Case, layer: Any, x: Any, *, alone: bool) -> str:
-        """Prove or choose a backend inside a running program: no error may end it."""
+        """Return the backend for this case inside a running program. After an error that is the installed attention."""
         with self._lock:
             if (case, alone) in self._chosen:
                 return self._chosen[case, alone]
@@ -222,7 +221,7 @@ class _Choice:
             return name
 
     def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
-        """Return the backend for this case, and whether any backend with right numbers was chosen because the installed attention is wrong."""
+        """Return the backend for this case; True if any backend with right numbers was taken, because the installed attention is wrong."""
         with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
             # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             alone_only = alone and self._is_wrong_alone(case.device)
@@ -232,7 +231,7 @@ class _Choice:
         return name, alone_only
 
     def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
-        """Return the backend for this case, proven, and store it. Raises NotProven.
+        """Return the backend for this case, after a proof, and store it. Raises NotProven if there is none.
 
         `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
@@ -270,7 +269,7 @@ class _Choice:
         return self._wrong_alone[device]
 
     def _kernel(self, name: str) -> Any:
-        """Return the kernel of a backend. Raises ImportError."""
+        """Return the kernel of a backend. Raises ImportError if its package does not import."""
         if name not in self._kernels:
             try:
                 self._kernels[name] = kernels.kernel(name)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Prescribed:
-    """Control a prescription that is active in this process. In a `with` statement the prescription ends when the statement ends; `restore()` ends it at any time."""
+    """Control a prescription that is active in this process. It ends with its `with` statement, or at `restore()`."""
 
     def __init__(self, attention: Attention, applied: Applied, left_out: Iterable[tuple[str, str]]) -> None:
         self._attention = attention
@@ -73,9 +73,11 @@ def apply(
 ) -> Prescribed:
     """Apply a prescription, by default the last one of `trial --tune`, in this process until `restore`.
 
-    What a process cannot change once it runs (its allocator, its cores, an argument of ultralytics) is in `left_out`, with the
-    reason. In a model of another structure only the attention is changed, after it was proven for that model. `without`: changes to leave
-    out, by name. Raises `prescription_file.Refused` for a prescription of another machine or torch, and what `prescribe` raises.
+    A running process cannot make every change: its allocator, its cores and the arguments of ultralytics stay. `left_out` of the
+    result lists these changes with reasons. In a model of another structure only the attention is changed, after a proof for that
+    model. `without`: names of changes to leave out.
+
+    Raises `prescription_file.Refused` for a prescription of another machine or torch, and the errors of `prescribe`.
     """
     without = tuple(without)
     found = prescription_file.read(path)

@@ -1,8 +1,10 @@
-"""Keep what `trial --tune` found for this machine: a JSON file in the user's cache folder. The standard library only, Python 3.8.
+"""Keep the prescription that `trial --tune` made for this machine: a JSON file in the user's cache folder.
 
-It names the changes for training and for predicting with one model, and what they were measured on. It holds for that machine, torch
-and model alone. Because it can name a library that is loaded into a program, a file of another user, or one that others may write to,
-is refused, and so is a change that the table does not have.
+The standard library only, Python 3.8.
+
+It names the changes for training and for predicting with one model, and the machine, torch and model of the measurement. It holds
+for these alone. Because it can name a library that is loaded into a program, a file of another user, or one that others may write
+to, is refused. So is a change that is not in the table.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def place() -> Path:
 
 
 def here() -> dict[str, Any]:
-    """Describe the properties of this machine that decide which changes help."""
+    """Return the properties of this machine that decide which changes help: processor, cores, architecture, C library."""
     return {
         "processor": machine.processor(),
         "cores": os.cpu_count(),
@@ -51,7 +53,10 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription, never only a part of it, readable and writable only for this user, and return its path. Raises OSError."""
+    """Write a prescription as a whole file that only this user may read and write, and return its path.
+
+    Raises OSError if it cannot be written.
+    """
     if path is None:
         path = place()
         if own_folder(path.parent, make=True) is None:
@@ -69,7 +74,10 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
-    """Return the prescription in a file, if it was made on a machine like this one. Raises Refused."""
+    """Return the prescription in a file, by default the last one.
+
+    Raises Refused if it was made on another kind of machine, or cannot be used.
+    """
     path = path or place()
     found = _content(path)
     if found.get("version") != VERSION:
@@ -88,7 +96,10 @@ def read(path: Path | None = None) -> dict[str, Any]:
 
 
 def forget() -> int:
-    """Remove the prescription that is kept, and return how many files there were. Raises OSError."""
+    """Remove the prescription that is kept, and return the number of files removed.
+
+    Raises OSError if one cannot be removed.
+    """
     path = place()
     if own_folder(path.parent) is None or not path.is_file():
         return 0
@@ -136,14 +147,17 @@ def refuse_other_torch(prescription: Mapping[str, Any], version: str) -> None:
 
 
 def of_command(argv: Iterable[str]) -> str:
-    """Return the kind of pass that a command mostly runs: predicting if the command names one of ultralytics' modes for predicting, else training."""
+    """Return "predicting" if a command names one of ultralytics' modes for predicting ("val", "predict"), else "training"."""
     return PREDICTING if any(word in _PREDICTING_WORDS for word in argv) else TRAINING
 
 
 def before_start(
     prescription: Mapping[str, Any], what: str, without: Iterable[str], base: Mapping[str, str]
 ) -> tuple[dict[str, str], list[int]]:
-    """Return what has to be set before a program starts: variables, and the cores that it keeps to (none: all)."""
+    """Return the settings for the start of a program: variables, and the cores that it is kept to (empty: all cores).
+
+    `what`: "training" or "predicting". `without`: names of changes to leave out. `base`: the variables of this process.
+    """
     changes = {name: value for name, value in prescription[what].items() if name not in without}
     given: dict[str, str] = {}
     for name, value in changes.items():
@@ -155,7 +169,10 @@ def before_start(
 
 
 def left_out(prescription: Mapping[str, Any], environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (change, reason) of each change that a running process cannot make, unless it was started with it."""
+    """Return (change, reason) for each change that a running process cannot make.
+
+    A process that was started with the change needs none.
+    """
     found: dict[str, str] = {}
     for what in PASSES:
         for name, value in prescription[what].items():

@@ -1,8 +1,10 @@
-"""Say what kind of program a command line starts, by its words alone. Pure, but for `interpreter`, which reads the first line of a script.
+"""Find out from a command line what kind of program it starts.
 
-An installer or a build tool gets no prescription. The exchange would do nothing there, because it waits for an import of ultralytics. But
-its variables would reach every Python of a build: PYTHONPATH puts a `sitecustomize` in front of the one by which pip isolates a build, and is
-written into what some builds record of their environment. A build must be the same with `attn-doctor run` as without it.
+Pure, but for `interpreter`, which reads the first line of a script.
+
+An installer or a build tool gets no prescription. The exchange would do nothing there, because it waits for an import of
+ultralytics. But its variables would reach every Python of a build: PYTHONPATH puts a `sitecustomize` in front of the one by which
+pip isolates a build, and some builds record PYTHONPATH. A build must be the same with `attn-doctor run` as without it.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ _PYTHON = re.compile(r"(?:python|pypy)[\d.]*[td]?|py")
 
 
 def builder(argv: Sequence[str]) -> str | None:
-    """Return the name of the installer or build tool that a command line starts; None: it starts another program.
+    """Return the name of the installer or build tool that a command line starts; None if it starts another program.
 
-    Examples: `pip3.11 install x` is pip, `python -m build` is build, `python setup.py install` is setup.py; `uv run yolo train` is None.
+    Examples: `pip3.11 install x` is pip, `python -m build` is build, `python setup.py install` is setup.py; `uv run yolo train`
+    is None.
     """
     name = _name(argv[0])
     if _PYTHON.fullmatch(name):
@@ -65,7 +68,10 @@ def _name(program: str) -> str:
 
 
 def interpreter(argv: Sequence[str], environ: Mapping[str, str]) -> str | None:
-    """Return the path of the Python that a command line runs: itself, or that of a script such as `yolo` or `pip`. None: not known."""
+    """Return the path of the Python that a command line runs; None if it is not known.
+
+    A script such as `yolo` names it in its first line.
+    """
     found = shutil.which(argv[0], path=environ.get("PATH", os.defpath))
     if found is None:
         return None

@@ -1,8 +1,8 @@
-"""Prove a backend for one kind of attention call: its device, dtype, pass and shape.
+"""Prove that a backend computes right numbers for one kind of attention call: its device, dtype, pass and shape.
 
-The kernel runs at the full shape, because a kernel may be wrong for one image or for 1,600 tokens only. The float64 reference is
-computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all would not fit.
-torch and `exchange` only, Python 3.8.
+The kernel runs at the full shape, because a kernel may be wrong for one image only, or for 1,600 tokens only. The float64
+reference is computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all would not
+fit into memory. torch and `exchange` only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ _LARGEST = 2**24  # elements of the float64 attention matrices that are compared
 
 
 class NotProven(RuntimeError):
-    """Report that the backend's numbers differ from those of textbook attention on this machine: nothing was exchanged."""
+    """Report that a backend's numbers differ from those of textbook attention on this machine. Nothing was exchanged."""
 
 
 class Case(NamedTuple):
-    """Name a kind of call. For example YOLO12n at 640 pixels, batch 2: cpu, float32, with gradients, 8 x 2 x 400 x 32, 32."""
+    """Describe a kind of call.
+
+    Example: YOLO12n at 640 pixels, batch 2: cpu, float32, with gradients, 8 x 2 x 400 x 32, 32.
+    """
 
     device: str  # "cpu", "cuda:0"
     dtype: Any
@@ -42,7 +45,7 @@ class Case(NamedTuple):
     wide: int  # width of value
 
     def call(self) -> Call:
-        """Return random query, key and value in the layout of the exchange: side by side for each token."""
+        """Return random query, key and value in the memory layout of the exchange: the three of one token are side by side."""
         generator = torch.Generator(self.device).manual_seed(self.tokens)
         shape = (self.batch, self.tokens, self.heads, 2 * self.narrow + self.wide)
         packed = torch.randn(shape, generator=generator, device=self.device).to(self.dtype).transpose(1, 2)
@@ -58,7 +61,9 @@ class Case(NamedTuple):
 
 
 def prove(name: str, kernel: Any, case: Case) -> None:
-    """Compare the output, and in training the gradients, with float64. Raises NotProven.
+    """Compare the output, and in training the gradients, with textbook attention in float64.
+
+    Raises NotProven if they differ too much.
 
     If the memory is too small for the whole batch, a single image is compared.
     """

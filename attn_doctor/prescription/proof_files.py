@@ -1,4 +1,4 @@
-"""Return the folder of the saved results of proofs, and remove these results. The standard library only, Python 3.8: no torch is needed for this."""
+"""Find and remove the saved results of proofs. The standard library only, Python 3.8: no torch is needed for this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def place() -> Path:
 
 
 def folder(*, make: bool = False) -> Path | None:
-    """Return the folder of the results if only this user can write to it, else None; `make` creates it. Raises OSError."""
+    """Return the folder of the results if only this user can write to it, else None. `make`: create it first.
+
+    Raises OSError if it cannot be read or created.
+    """
     return own_folder(place(), make=make)
 
 
@@ -31,7 +34,7 @@ def stored() -> list[Path]:
 
 
 def forget() -> int:
-    """Remove all results, and return how many files there were. Raises OSError."""
+    """Remove all results, and return the number of files removed. Raises OSError if one cannot be removed."""
     mine = folder()
     files = [] if mine is None else [*mine.glob("*.json"), *mine.glob("*.new")]
     for file in files:

@@ -31,9 +31,11 @@ _WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as 
 
 
 def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
-    """Return for each backend a function that runs one pass of a copy of the layer; a kernel of None is the installed attention.
+    """Return for each backend a function that runs one pass of a copy of the layer.
 
-    Returns None if the layer cannot be copied, such as a replica of DataParallel.
+    The kernel None means the installed attention.
+
+    Returns None if the layer cannot be copied, as a replica of DataParallel.
     """
     kind = case.device.partition(":")[0]
 
@@ -61,14 +63,17 @@ def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[s
 
 
 def _without_hooks(layer: Any) -> Any:
-    """Return a copy of a layer without the hooks of the program, which may hold on to anything."""
+    """Return a copy of a layer without the program's hooks, because a hook may hold any object."""
     names = [name for name in vars(layer) if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
     hooks = [vars(part)[name] for part in layer.modules() for name in names if name in vars(part)]
     return copy.deepcopy(layer, {id(found): type(found)() for found in hooks})
 
 
 def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
-    """Return for each backend a function that runs one pass of the attention alone; None is textbook attention."""
+    """Return for each backend a function that runs one pass of the attention alone.
+
+    The kernel None means textbook attention.
+    """
     call = case.call()
 
     def pass_of(kernel: Any) -> Callable[[], Any]:
@@ -78,9 +83,9 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
-    """Return the name of the fastest backend, and whether it is clearly the fastest. If no backend is measurably faster: the first one.
+    """Return the name of the fastest backend, and True if it is measurably the fastest; else the first backend, and False.
 
-    A kernel of None is the attention as installed. The runs alternate, and the minimum of each counts, because a disturbance only
+    The kernel None means the installed attention. The runs alternate, and the minimum of each counts, because a disturbance only
     adds time. A kernel for which the memory is too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)

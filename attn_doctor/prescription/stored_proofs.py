@@ -1,8 +1,8 @@
-"""Keep the results of proofs in the user's cache folder, so that a later program need not repeat them.
+"""Keep the results of proofs in the user's cache folder, so that a later program need not repeat the proofs.
 
-A result holds for one machine, torch, setting of threads and set of libraries: all of these are in the name of its file. It is
-used only after one small call gave the stored numbers again. The folder belongs to the user alone (mode 0700); a folder of another
-owner, or one that others may write to, is not used. A torch whose attention functions are not its own (a test, a patch) stores
+A result holds for one machine, torch, setting of threads and set of libraries: all of these are in the name of its file. Before
+it is used, one small call must give the stored numbers again. The folder belongs to the user alone (mode 0700); a folder of
+another owner, or one that others may write to, is not used. A torch with replaced attention functions (a test, a patch) stores
 nothing, because a changed function may have the same name and code. Errors never reach the program: without the folder each
 program proves its backends itself. torch and the standard library only, Python 3.8.
 """
@@ -54,14 +54,17 @@ _OPERATORS = (
 
 
 class StoredProofs:
-    """Read and write the results of this process's machine and settings."""
+    """Read and write the stored results for this machine and the settings of this process."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Any] | None = None
         self._file: Path | None = None
 
     def find(self, asked: str, case: Case) -> str | None:
-        """Return the backend that was stored for this case, if its small call still gives the stored numbers; None: no backend is stored."""
+        """Return the backend that is stored for this case; None if there is none, or if one small call gives other numbers than the stored ones.
+
+        `asked`: the requested backend, such as "auto".
+        """
         entry = self._read().get(_name(asked, case))
         if not isinstance(entry, dict) or not isinstance(entry.get("backend"), str):
             return None
@@ -80,7 +83,7 @@ class StoredProofs:
         return name if same else None
 
     def store(self, asked: str, case: Case, backend: str) -> None:
-        """Write down that this backend was chosen for this case."""
+        """Store that this backend was chosen for this case. `asked`: the requested backend, such as "auto"."""
         entries = self._read()
         if self._file is None or not _is_ours(backend):
             return
@@ -97,12 +100,12 @@ class StoredProofs:
             _write(self._file, entries)
 
     def layout(self, code: str) -> str | None:
-        """Return the layout that a class with this code (see `code_of`) was recognised as by an earlier process."""
+        """Return the layout of the class with this code (see `code_of`), as an earlier process recognised it; None if it is not stored."""
         found = self._read().get(f"layout {code}")
         return found if isinstance(found, str) else None
 
     def store_layout(self, code: str, layout: str) -> None:
-        """Write down what a class with this code was recognised as."""
+        """Store the layout of the class with this code."""
         entries = self._read()
         if self._file is not None:
             entries[f"layout {code}"] = layout
@@ -130,7 +133,7 @@ def _entries_of(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, entries: dict[str, Any]) -> None:
-    """Write the file as a whole: a program that reads at the same time sees the old one or the new one."""
+    """Write the file as a whole. A program that reads at the same time gets the old file or the new one."""
     number, name = tempfile.mkstemp(dir=str(file.parent), suffix=".new")
     try:
         with os.fdopen(number, "w", encoding="utf-8") as stream:
@@ -162,7 +165,12 @@ def _numbers(name: str, case: Case) -> list[float]:
 
 
 def code_of(cls: type) -> str | None:
-    """Return the name of a class, with a stamp of the files in its folder, which it may call; None for code from another place."""
+    """Return a name for the code of a class: its full name, and a stamp of the files in its folder.
+
+    None for code from another place.
+
+    The files of the folder count because the class may call them.
+    """
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     methods = [getattr(getattr(cls, name, None), "__code__", None) for name in ("__init__", "forward")]
     if file is None or any(getattr(code, "co_filename", None) != file for code in methods):

@@ -1,7 +1,7 @@
 """Ask a Python about itself: version, origin of its modules, installed packages.
 
-Nothing of that Python's packages is imported: target/inventory.py reads metadata and files. The answer is a record; without an answer,
-NoAnswer is raised with one sentence, the same for every command.
+No package of that Python is imported: target/inventory.py reads metadata and files. The answer is a record. If there is no
+answer, NoAnswer is raised, with one sentence that is the same in every command.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ _ALONE = ("-B", "-E", "-s", "-S")
 
 
 class Module(Record, frozen=True, kw_only=True):
-    """Describe the place that a top-level module would be imported from. `origin`: its file; None: none, or a namespace."""
+    """Describe the place from which a top-level module would be imported.
+
+    `origin`: its file; None if there is no module or if it is a namespace package.
+    """
 
     name: str
     origin: str | None = None
@@ -80,7 +83,7 @@ class Installed(Record, frozen=True, kw_only=True):
 
 
 class Layout(Record, frozen=True, kw_only=True):
-    """Hold the folders that an installer would write to."""
+    """Hold the folders into which an installer would write."""
 
     python: str
     version: str  # "3.11"
@@ -213,7 +216,7 @@ def _check(python: str, outcome: child.Outcome, python_path: str) -> None:
 
 
 def _last_words(chatter: str, python_path: str) -> str:
-    """Quote the end of the output of a Python that died at its start. Names the file that failed, if it is in a folder of PYTHONPATH."""
+    """Return the end of the output of a Python that died at its start, quoted; with the file that failed, if it is in a folder of PYTHONPATH."""
     said = (chatter.strip().splitlines() or [""])[-1][:400]
     file = (re.findall(r'^ *File "([^"<>]+)", line \d+', chatter, re.MULTILINE) or [""])[-1]
     folders = [os.path.abspath(p) + os.sep for p in python_path.split(os.pathsep) if p]  # noqa: PTH100
@@ -233,7 +236,7 @@ def _interpreter(python: str, said: Mapping[str, Any], outcome: child.Outcome, p
 
 
 def _section(said: Mapping[str, Any], outcome: child.Outcome, name: Section, kind: type[T]) -> T | Unknown:
-    """Return the record of one section, or Unknown with the reason why there is none."""
+    """Return the record of one section; Unknown with the reason if the answer lacks the section."""
     if name not in said:
         raised = outcome.raised(name)
         if raised:

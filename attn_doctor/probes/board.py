@@ -1,4 +1,4 @@
-"""Read from files which board this is, which JetPack it runs, and whether a notebook service runs it."""
+"""Read from files the board of this machine, its JetPack, and the notebook service that runs it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Place(NamedTuple):
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:
-    """Return the board, the JetPack version, the notebook service and the kind of notebook, each None if the machine does not have it."""
+    """Return the board, the JetPack version, the notebook service and the kind of notebook.
+
+    Each is None if the machine has none.
+    """
     board = _board(tree)
     hosted = _hosted(tree, environ)
     return Place(board, _jetpack(tree) if board == "jetson" else None, hosted, _notebook(environ, hosted))
@@ -51,7 +54,7 @@ def _board(tree: Root) -> Board | None:
 
 
 def _jetpack(tree: Root) -> Text:
-    """Return the version of the package nvidia-jetpack, else the JetPack of the release of Jetson Linux."""
+    """Return the version of JetPack: of the package nvidia-jetpack, else the one that belongs to the release of Jetson Linux."""
     status = tree.text("/var/lib/dpkg/status", PACKAGES) or ""
     package = re.search(r"^Package: nvidia-jetpack\n(?:.+\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE)
     if package:

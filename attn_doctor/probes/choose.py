@@ -54,7 +54,7 @@ def choose(
 
 
 def _is_of_the_store(folder: str) -> bool:
-    """Return whether Windows keeps its `python.exe` there that opens the Microsoft Store, if no Python of the Store is installed.
+    """Return whether a folder holds only the `python.exe` with which Windows opens the Microsoft Store while no Python is installed.
 
     https://learn.microsoft.com/windows/python/faqs#why-does-running-python-exe-open-the-microsoft-store
     """
@@ -62,7 +62,7 @@ def _is_of_the_store(folder: str) -> bool:
 
 
 def is_holder(prefix: str) -> bool:
-    """Return whether an environment was made only to run one program, such as one of pipx or `uv tool`."""
+    """Return whether an environment was made to run one program only, as pipx and `uv tool` make it."""
     folder = Path(prefix)
     if any(os.path.exists(folder / name) for name in _HOLDER_FILES):
         return True

@@ -22,7 +22,7 @@ _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
 def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
-    """Return the section and its sources. Without `ask` no program is started."""
+    """Return the facts of the processor, and their sources. If `ask` is False, no program is started."""
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:
@@ -85,7 +85,10 @@ def _numa(tree: Root) -> tuple[str, ...] | Unknown:
 
 
 def _vulnerabilities(tree: Root) -> tuple[str, ...] | Unknown:
-    """Return what the kernel does about the processor's own faults, as lscpu: "meltdown: Mitigation; PTI". It costs time in every system call."""
+    """Return the kernel's protections against faults of the processor: "meltdown: Mitigation; PTI".
+
+    lscpu lists the same. Each protection costs time in every system call.
+    """
     base = "/sys/devices/system/cpu/vulnerabilities"
     found = [(name, tree.text(f"{base}/{name}")) for name in sorted(tree.entries(base))]
     return tuple(f"{name}: {said.strip()}" for name, said in found if said) or Unknown("/sys does not list them")

@@ -30,7 +30,7 @@ class Chosen(NamedTuple):
 
 
 def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows: bool) -> Chosen:
-    """Return the choice. `nvcc`: the first one on PATH."""
+    """Return the toolkit with which torch.utils.cpp_extension would build. `nvcc`: the first nvcc on PATH, or None."""
     for name in ("CUDA_HOME", "CUDA_PATH"):
         if environ.get(name):
             return Chosen(environ[name], name, _problem(tree, environ, environ[name], windows))
@@ -47,7 +47,7 @@ def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows:
 
 
 def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Chosen:
-    """Return the choice, completed after every nvcc was run: if its nvcc does not run, this is the first problem of a build."""
+    """Return the choice after every nvcc was run: if the chosen nvcc does not run, this becomes the problem of the choice."""
     nvcc = f"{chosen.path}/bin/nvcc"
     if chosen.path is None or not tree.is_file(nvcc) or not os.access(tree.at(nvcc), os.X_OK):
         return chosen
@@ -60,7 +60,7 @@ def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Cho
 
 
 def _problem(tree: Root, environ: Mapping[str, str], value: str, windows: bool) -> str | None:
-    """Return the problem that keeps a build from finding its compiler and headers in this folder; None if there is none."""
+    """Return the problem that keeps a build from finding the compiler and the headers in a folder, as the end of a sentence; None if there is none."""
     if tree.is_dir(value) and value == value.strip():
         return _problem_of_folder(tree, environ, value, windows)
     if value != value.strip():

@@ -44,7 +44,7 @@ def disk(root: Root, purpose: Purpose, path: str) -> Disk:
 
 
 def _noexec(root: Root, path: str) -> Flag:
-    """Return whether the mount forbids running programs from it. Fields: proc_pid_mountinfo(5)."""
+    """Return whether the mount of a folder forbids running programs from it. Fields: proc_pid_mountinfo(5)."""
     if root.real and not platforms.LINUX:
         return None
     text = root.text("/proc/self/mountinfo")

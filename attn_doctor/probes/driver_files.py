@@ -33,7 +33,7 @@ class DriverFiles(NamedTuple):
 
     @property
     def signs(self) -> bool:
-        """Return whether there is any sign of NVIDIA. Without a sign no driver is asked."""
+        """Return whether any file or device of NVIDIA exists. If none exists, no driver is asked."""
         files = self.libcuda or self.libnvml or self.nvidia_smi or self.nodes
         return bool(files) or self.kernel_module is not None or self.card is not False
 

@@ -1,4 +1,4 @@
-"""Read the target's compiled extensions for attention, and its torch, from their files alone."""
+"""Judge the target's compiled extensions for attention, and its torch. Only their files are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read what is installed under the name flash_attn. flash-attn 2, 3 and 4 share names and overwrite each other's files."""
+"""Read the packages that are installed under the name flash_attn. flash-attn 2, 3 and 4 share file names and overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flas
 
 
 def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tuple[FlashAttention, dict[str, str]]:
-    """Return the section, from the distributions, from the paths of the modules, and from the files at these paths."""
+    """Return the facts of flash-attn, and their sources: distributions, paths of modules, and the files at these paths."""
     versions = {d.name: d.version for d in distributions}
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)

@@ -1,6 +1,6 @@
 """Run all probes at once, with deadlines, and build the Facts from their answers.
 
-A probe that fails gives an Unknown with the reason. Only a target that does not answer at all ends the collection.
+A probe that fails gives an Unknown with the reason. The collection ends early only if the target does not answer at all.
 """
 
 from __future__ import annotations
@@ -133,9 +133,9 @@ def _gather(request: GatherRequest) -> Facts:
 
 
 class _Runner:
-    """Start probes and record how they ended. attn-doctor does not wait longer than `deadline` seconds for a probe.
+    """Start probes and record how each one ended. attn-doctor waits at most `deadline` seconds for a probe.
 
-    This is one of the two places that catch every exception, because a probe may have a bug.
+    Every exception is caught here, because a probe may have a bug. Only one other place does so: the runner of the rules.
     """
 
     def __init__(self, deadline: float) -> None:
@@ -210,7 +210,7 @@ def _answer(request: GatherRequest) -> Answer:
 
 
 def _isolated(request: GatherRequest) -> tuple[Module, ...] | Unknown:
-    """Return the origins of the same modules without PYTHONPATH and the user site."""
+    """Return the places of the modules without PYTHONPATH and the user site (`python -I`)."""
     try:
         return ask(
             request.choice.python, ("modules",), request.environ, request.timeout, modules=WATCHED, options=["-I"]
@@ -222,7 +222,7 @@ def _isolated(request: GatherRequest) -> tuple[Module, ...] | Unknown:
 def _target(
     request: GatherRequest, answer: Answer, isolated: tuple[Module, ...] | Unknown, runner: _Runner
 ) -> dict[str, Section[Any]]:
-    """Return the sections that come from the target's own files."""
+    """Return the facts that come from the target's own files, by section."""
     from attn_doctor.probes import extensions, flash_attention, interpreter, packages
 
     raw, modules = answer.distributions, answer.modules
@@ -305,7 +305,7 @@ def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:
-    """Return whether an installed distribution has modules that only a line of a .pth file finds, and --static runs no such line."""
+    """Return whether a distribution is installed whose modules only a line of a .pth file could find. --static runs no such line."""
     installed = answer.distributions
     found = () if isinstance(installed, Unknown) else installed.found
     return bool(answer.not_run) and any(d.name.lower() == name for d in found)

@@ -37,10 +37,12 @@ def graphics(
     *,
     ask: bool = True,
 ) -> tuple[Graphics, dict[str, str]]:
-    """Return the section and its sources. Without `ask` no program is started and no library of the driver is loaded.
+    """Return the facts of the GPUs, and their sources.
 
-    `deadline`: seconds for each library that is asked. If no process keeps the driver loaded, each GPU needs some seconds
-    to start, see https://docs.nvidia.com/deploy/driver-persistence/.
+    If `ask` is False, no program is started and no library of the driver is loaded.
+
+    `deadline`: seconds for each library that is asked. If no process keeps the driver loaded, each GPU needs some seconds to
+    start, see https://docs.nvidia.com/deploy/driver-persistence/.
     """
     tree = Root(root)
     bus = pci.devices(tree)
@@ -99,7 +101,7 @@ def _ask(
     deadline: float,
     on_slow: nvml.OnSlow,
 ) -> _Asked:
-    """Ask NVML and libcuda at the same time; nvidia-smi only if NVML failed without hanging."""
+    """Ask NVML and libcuda at the same time. nvidia-smi is asked only if NVML failed without hanging."""
     environment = dict(environ)
     if not tree.real:  # `tree` is a folder with a simulated machine, which the loader of this machine does not use
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]
@@ -130,7 +132,7 @@ def _cuda(
 def _told(
     tree: Root, files: DriverFiles, environ: Mapping[str, str], asked: _Asked
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields and their sources, each from the most trusted source that answered."""
+    """Return the fields and the source of each. The most trusted source that answered counts."""
     management, smi, cuda = asked
     libcuda = tree.name(cuda.path) if cuda.path else files.libcuda
     nothing = files.kernel_module is None and libcuda is None and files.libnvml is None
@@ -224,7 +226,7 @@ def _with_visibility(
 
 
 def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
-    """Return the state that systemd reports for the service; None if there is no NVSwitch."""
+    """Return the state of NVIDIA's fabric manager, as systemd reports it; None if the machine has no NVSwitch."""
     if not pci.nvswitches(tree):
         return None
     program = tree.program("systemctl", environ.get("PATH", ""))
@@ -238,7 +240,7 @@ def _fabric_manager(tree: Root, environ: Mapping[str, str]) -> Text:
 def _rocm(
     tree: Root, environ: Mapping[str, str], found: tuple[AmdGpu, ...] | Unknown, deadline: float
 ) -> tuple[tuple[AmdGpu, ...] | Unknown, Text]:
-    """Return the AMD GPUs by the names of rocminfo, and the version of ROCm; None if there is none."""
+    """Return the AMD GPUs, with the names that rocminfo prints, and the version of ROCm; None in its place if there is no ROCm."""
     installed, program = _rocm_version(tree, environ)
     if isinstance(found, Unknown) or not found or program is None:
         return found, installed
@@ -267,7 +269,7 @@ def _line(agent: str, label: str) -> Text:
 
 
 def _apple(tree: Root, *, ask: bool) -> Flag:
-    """Return whether this is Apple silicon, also from a Python for Intel under Rosetta."""
+    """Return whether this is Apple silicon. The answer is right in a Python for Intel too (Rosetta)."""
     if not tree.real or not platforms.MACOS:
         return False
     if platform.machine() == "arm64":

@@ -13,7 +13,7 @@ _GPUS = "/proc/driver/nvidia/gpus"  # one folder for each GPU of the loaded modu
 
 
 def told(tree: Root, files: DriverFiles) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fields of the graphics section, and their sources.
+    """Return the facts of the GPUs that files show, and their sources.
 
     Values that only NVML or libcuda has are unknown.
     """

@@ -1,4 +1,7 @@
-"""Import torch, and then every module that has to do with attention, in a child of the target; make records of the results."""
+"""Import torch, and then every module that has to do with attention, in a child of the target.
+
+Make records of the results.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from attn_doctor.system import leftovers
 
 
 class Target(NamedTuple):
-    """Describe the interpreter that imports, and how long it may be silent (`timeout`, seconds)."""
+    """Describe the interpreter that imports, and the longest time without an answer (`timeout`, seconds)."""
 
     python: str
     environ: Mapping[str, str]
@@ -27,7 +30,7 @@ class Target(NamedTuple):
 
 
 def import_everything(target: Target) -> child.Outcome:
-    """Import everything. On Windows, which has no fork, each module gets a child of its own."""
+    """Import all modules. On Windows, which has no fork, each module gets a child of its own."""
     try:
         outcome = _imports(target)
         for message in [m for m in outcome.messages if m.at == "later"]:  # Windows has no fork
@@ -48,7 +51,7 @@ def _imports(
     deadline: float | None = None,
     stop: threading.Event | None = None,
 ) -> child.Outcome:
-    """Import everything, or `only` these modules, in a child. Raises OSError if the interpreter does not start."""
+    """Import all modules, or only those in `only`, in a child. Raises OSError if the interpreter does not start."""
     quiet = min(target.timeout, deadline or target.timeout)
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         return child.run(
@@ -70,7 +73,10 @@ def _imports(
 
 
 def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, user_site: bool) -> dict[str, str | None]:
-    """Return, for each failed import, the variable without which it works. Starts no child if every import worked."""
+    """Return for each failed import the setting without which the import works, "PYTHONPATH"; None if there is no such setting.
+
+    Starts no child if every import worked.
+    """
     lost = [i.module for i in imports if i.ok is False]
     if torch.importable is False:
         lost = ["torch"]  # without torch no other module can be judged
@@ -97,7 +103,7 @@ def shadows_loaded(interpreter: Interpreter, outcome: child.Outcome) -> tuple[st
 
 
 def imported(outcome: child.Outcome) -> tuple[Import, ...]:
-    """Return the import records, with one for the import that was running when the child died."""
+    """Return a record for each import. The import that was running when the child died has a record too."""
     records = [
         _import_record(m.data)
         for m in outcome.messages
@@ -118,7 +124,10 @@ def _import_record(data: dict[str, Any]) -> Import:
 
 
 def behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """Return the exception that the yolov12 fork hides when flash_attn is not usable: the exception of our own import of the same module."""
+    """Return the record of ultralytics with the error that the yolov12 fork hides if flash_attn cannot be imported.
+
+    The error is that of our own import of flash_attn.
+    """
     if yolo.kind != "fork":
         return yolo
     attempt = next((i for i in imports if i.module == "flash_attn"), None)

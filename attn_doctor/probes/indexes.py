@@ -1,4 +1,4 @@
-"""Read which package indexes the settings of pip and uv name, from variables and files. Passwords are left out.
+"""Read the addresses of package indexes from the settings of pip and uv: variables and files. Passwords are left out.
 
 https://pip.pypa.io/en/stable/topics/configuration/, https://docs.astral.sh/uv/concepts/configuration-files/
 """
@@ -80,7 +80,7 @@ def _of_pip(text: str) -> list[str]:
 
 
 def _of_toml(text: str, *, whole: bool) -> list[str]:
-    """Return the addresses of indexes. The file is read line by line, because Python 3.10 has no TOML parser."""
+    """Return the addresses of indexes in a TOML text. It is read line by line, because Python 3.10 has no TOML parser."""
     parts, here = [""], whole
     for line in text.splitlines():
         if line.startswith("["):

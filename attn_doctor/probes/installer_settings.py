@@ -26,7 +26,10 @@ _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 def installer_settings(
     root: Path, environ: Mapping[str, str], prefix: str, folder: Path | None
 ) -> tuple[InstallerSettings, ...]:
-    """Return the settings of pip and of uv; a tool without settings is left out. `prefix`: the folder of the target; `folder`: the folder of the project."""
+    """Return the settings of pip and of uv; a tool without settings is left out.
+
+    `prefix`: the folder of the target environment. `folder`: the folder of the project.
+    """
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     read = (_of_pip(tree, environ, prefix, folder), _of_uv(tree, environ, folder))
     return tuple(one for one in read if one != InstallerSettings(installer=one.installer))
@@ -47,7 +50,10 @@ def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | 
 
 
 def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> InstallerSettings:
-    """Read the settings of uv. It has no variable for `no-index` (0.13.9). A version in its `override-dependencies` replaces every other request."""
+    """Return the settings of uv. A version in its `override-dependencies` replaces every other request for the package.
+
+    uv 0.13.9 has no variable for `no-index`.
+    """
     links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
     no_index: str | None = None
     constraints: list[Pin] = []
@@ -109,7 +115,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin]:
-    """Return the constraints of a file; none if it is an address in the network, because it is not downloaded."""
+    """Return the constraints in a file. An address in the network gives none, because it is not downloaded."""
     path = name.removeprefix("file://")
     if "://" in path:
         return []
@@ -123,7 +129,7 @@ def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin
 
 
 def _wishes(text: str) -> list[Pin]:
-    """Return those requirements in the lines that a failure mode uses."""
+    """Return the requirements in these lines, for those packages that a failure mode asks about."""
     found = requirements.read(text, "").wishes
     return [
         Pin(file="", line=wish.line, requirement=_LOGIN.sub("", wish.requirement))

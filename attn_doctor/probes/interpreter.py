@@ -1,4 +1,4 @@
-"""Make the section of the target interpreter, from its answer and from the differences under ``-I``."""
+"""Make the facts of the target interpreter, from its answer and from the differences under `-I`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def interpreter(
     distributions: Sequence[Distribution],
     environ: Mapping[str, str],
 ) -> tuple[Interpreter, dict[str, str]]:
-    """Return the section, and its sources. `isolated`: the places of the same modules under -I."""
+    """Return the facts of the interpreter, and their sources. `isolated`: the places of the same modules under -I."""
     record = msgspec.structs.replace(
         answer.interpreter,
         python=choice.python,
@@ -54,7 +54,7 @@ def _place(module: Module) -> str:
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tools that can install into this target. If files show which tool made the target, it comes first."""
+    """Return the tools that can install into this target. The tool that made the target comes first, if files show it."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

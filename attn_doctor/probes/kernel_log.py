@@ -26,7 +26,10 @@ _RECORD = 8192  # the kernel writes no longer record
 
 
 def xids(tree: Root) -> tuple[tuple[Xid, ...] | Unknown, str]:
-    """Return the errors by number and GPU, and the source. Unknown, with the reason, if no log may be read."""
+    """Return the errors, one record for each Xid number and GPU, and the source.
+
+    Unknown, with the reason, if no log may be read.
+    """
     refused = []
     for path in (_BUFFER, *_FILES):
         try:

@@ -1,7 +1,7 @@
 """Find the file that the dynamic loader would use for a shared library, from files alone. Loads and runs nothing.
 
-The order is that of ld.so(8) for a library that is not loaded yet: LD_LIBRARY_PATH, /etc/ld.so.cache, the standard
-folders. The caller passes the folders of a program's own RPATH.
+The order is that of ld.so(8) for a library that is not loaded yet: LD_LIBRARY_PATH, /etc/ld.so.cache, the standard folders. The
+RPATH of a program is not read here: the caller passes its folders.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Memory(NamedTuple):
 
 
 def memory(root: Root, *, ask: bool = True) -> Memory:
-    """Return bytes of memory in the machine, bytes that a new program can use without swapping, and bytes of swap."""
+    """Return three sizes in bytes: memory of the machine, memory that a new program can use without swapping, swap."""
     if root.real and platforms.MACOS:
         why = Unknown(NOT_ASKED)
         return _memory_of_macos() if ask else Memory(why, why, why)

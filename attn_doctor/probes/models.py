@@ -51,7 +51,10 @@ def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
 
 
 def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
-    """Return the files of the current folder, which may have been deleted."""
+    """Return the files of weights of the current folder, and the one that the user named.
+
+    Unknown if the current folder was deleted.
+    """
     try:
         return models(Path.cwd(), asked)
     except OSError as error:
@@ -59,7 +62,10 @@ def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
 
 
 def against(found: tuple[ModelFile, ...] | Unknown, yolo: Yolo) -> tuple[ModelFile, ...] | Unknown:
-    """Return the files, each with those of its classes that the installed ultralytics lacks. The files of ultralytics are read as text."""
+    """Return the files, each with the names of those of its classes that the installed ultralytics lacks.
+
+    The source files of ultralytics are read as text.
+    """
     if isinstance(found, Unknown) or not found:
         return found
     if yolo.version is None:
@@ -79,7 +85,7 @@ def against(found: tuple[ModelFile, ...] | Unknown, yolo: Yolo) -> tuple[ModelFi
 
 
 def _beside(folder: Path) -> list[str]:
-    """Return the paths of the newest weights of a project, relative to its folder."""
+    """Return the paths of the newest files of weights in a project, relative to its folder."""
     runs = [f"runs/{name}" for name in _folders(folder / "runs")]
     runs += [f"{run}/{name}" for run in runs for name in _folders(folder / run)]
     places = ["", "weights/", *(f"{run}/weights/" for run in runs[:_MOST_FOLDERS])]
@@ -225,7 +231,7 @@ def _ours(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class _Bounded(io.RawIOBase):
-    """Wrap a file and refuse large reads, because the directory of an archive may claim any size."""
+    """Wrap a file and refuse reads of more than its limit, because the directory of an archive may claim any size."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Run nvidia-smi if NVML could not be asked: read its table of GPUs, or its message if it fails.
+"""Run nvidia-smi if NVML gave no answer: read its table of GPUs, or its message if it fails.
 
 It may hang in the kernel, so it has a deadline of a few seconds.
 """
@@ -21,7 +21,7 @@ _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
 
 
 class Answer(NamedTuple):
-    """Hold the values that nvidia-smi reported. `error` is None if it worked."""
+    """Hold the values that nvidia-smi printed. `error` is None if it worked."""
 
     error: Text
     driver: Text
@@ -37,7 +37,7 @@ def not_asked(because: str) -> Answer:
 def ask(program: str, environ: Mapping[str, str], deadline: float) -> Answer:
     """Run nvidia-smi twice: for a table of values, then for its default output. `program`: its path.
 
-    `deadline`: seconds.
+    `deadline`: seconds for each run.
     """
     rows: list[dict[str, str]] | None = None
     for columns in ((*_COLUMNS, *_NEWER), _COLUMNS):
@@ -69,7 +69,7 @@ def _failed(error: str) -> Answer:
 
 
 def table(columns: tuple[str, ...], text: str) -> list[dict[str, str]] | None:
-    """Return the rows of its CSV by column; None if the text is no such table."""
+    """Return the rows of nvidia-smi's CSV output, each as column -> value; None if the text is no such table."""
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
     except csv.Error:  # a NUL, or a cell of more than 128 kB

@@ -27,7 +27,7 @@ NO_HEALTH = "only NVML reports it"
 
 
 class Nvml(NamedTuple):
-    """Hold the answer of NVML. `error` is None if it answered for every GPU."""
+    """Hold the answer of NVML. `error` is None if NVML answered for every GPU."""
 
     error: str | None
     code: int | None
@@ -93,7 +93,7 @@ def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None
 
 
 def _topology(outcome: child.Outcome) -> tuple[str, ...] | Unknown:
-    """Return the lines about the connections between GPUs. An error there is none of NVML as a whole."""
+    """Return the lines about the connections between GPUs. If they could not be read, only this field is unknown."""
     told = next(iter(outcome.facts("topology")), None)
     if isinstance(told, list):
         return tuple(map(str, told))
@@ -130,7 +130,7 @@ def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow:
 
 
 def without_library() -> Nvml:
-    """Return the answer that nvidia-ml-py gives if there is no library to load."""
+    """Return the answer of nvidia-ml-py on a machine that has no NVML library."""
     why = Unknown("NVML: NVML Shared Library Not Found")
     return Nvml("NVML Shared Library Not Found", _LIBRARY_NOT_FOUND, why, why, why)
 
@@ -141,7 +141,7 @@ def cannot_load(library: str, because: str) -> Cuda:
 
 
 def _what_happened(outcome: child.Outcome) -> str:
-    """Describe how a child ended without the requested answer."""
+    """Return in words how a child ended that gave no answer."""
     for section in ("bindings", "start", "driver", "gpus", "load", "cuInit", "devices"):
         raised = outcome.raised(section)
         if raised:

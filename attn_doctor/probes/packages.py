@@ -1,4 +1,4 @@
-"""Make the section of packages from the answer of the target: distributions, duplicates, remnants, conflicts."""
+"""Make the facts of the installed packages, from the answer of the target: distributions, duplicates, remnants, conflicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from attn_doctor.probes.ask import Installed, Metadata
 
 
 def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
-    """Return the section and its sources."""
+    """Return the facts of the installed packages, and their sources.
+
+    `markers`: the values for markers such as `python_version < "3.11"`.
+    """
     by_name: dict[str, list[Metadata]] = defaultdict(list)
     for item in inventory.found:
         by_name[canonicalize_name(item.name)].append(item)
@@ -109,5 +112,5 @@ def _met(
         found = by_name[name][0].version
         met = requirement.specifier.contains(Version(found), prereleases=True)
     except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
-        return True, None  # unreadable metadata is not a proof of a conflict
+        return True, None  # unreadable metadata shows no conflict
     return met, found

@@ -42,7 +42,7 @@ def tegra(tree: Root) -> bool:
 
 
 def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu, ...] | Unknown:
-    """Return the AMD GPUs: those that the amdkfd driver uses for computing, else those on the bus."""
+    """Return the AMD GPUs: those that the driver amdkfd uses for computing, else those on the PCI bus."""
     nodes = "/sys/class/kfd/kfd/topology/nodes"
     computing = [_kfd_node(tree, f"{nodes}/{n}") for n in sorted(tree.entries(nodes), key=lambda n: n.zfill(4))]
     gpus = tuple(gpu for gpu in computing if gpu is not None)
@@ -55,7 +55,10 @@ def amd_gpus(tree: Root, found: tuple[PciDevice, ...] | Unknown) -> tuple[AmdGpu
 
 
 def _kfd_node(tree: Root, node: str) -> AmdGpu | None:
-    """Return a GPU of the amdkfd topology; None for a processor. Its number 90402 means gfx942, 90010 means gfx90a."""
+    """Return a GPU of the amdkfd topology; None for a processor.
+
+    Its number 90402 means gfx942, 90010 means gfx90a (the 10 is hexadecimal a).
+    """
     number = re.search(r"^gfx_target_version (\d{1,9})$", tree.text(f"{node}/properties") or "", re.MULTILINE)
     if number is None or int(number[1]) == 0:
         return None

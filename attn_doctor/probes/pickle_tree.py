@@ -1,8 +1,10 @@
-"""Read a pickle as a tree of plain values, to find the names in it. Nothing that it names is imported, called or built.
+"""Read a pickle as a tree of plain values, to find the names in it.
+
+Nothing that the pickle names is imported, called or built.
 
 A pickle is a program for a stack machine (https://docs.python.org/3/library/pickletools.html). Loading it runs code that it
-names. Here the same instructions make inert records instead: a class is its name, and an object of it is a `Thing`.
-The number of instructions is limited, and the memory too: the size of the pickle and one record for each instruction.
+names. Here the same instructions make inert records instead: a class is its name, and an object of it is a `Thing`. The number of
+instructions is limited, and so is the memory: the size of the pickle and one record for each instruction.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ _LONGEST_LINE = (
 
 
 class NoPickle(ValueError):
-    """Report bytes that cannot be read as a pickle. The text is the reason, as the end of a sentence."""
+    """Report bytes that cannot be read as a pickle. The text is the end of a sentence: "is cut short"."""
 
 
 class Thing:
-    """Hold an object: the name of its class, its content (pairs of a dictionary, items of a list), and its state."""
+    """Stand for an object of the pickle: the name of its class, its items (or pairs, for a dictionary), and its state."""
 
     __slots__ = ("args", "items", "kind", "state")
 
@@ -49,11 +51,9 @@ class PickleStream(io.BytesIO):
 
 
 def read(data: PickleStream, most: int = MOST) -> tuple[object, frozenset[str]]:
-    """Return the value of the pickle at the stream's position, and the classes and functions that it names in full.
+    """Return the value of the pickle at the stream's position, and the full names of the classes and functions in it.
 
-    Afterwards the position is behind the end of the pickle.
-
-    Raises NoPickle.
+    Afterwards the position is behind the end of the pickle. Raises NoPickle if the bytes are no pickle, or exceed a limit.
     """
     machine = _Machine(most)
     try:
@@ -82,7 +82,7 @@ def things(root: object) -> Iterator[Thing]:
 
 
 def _word(value: object) -> str:
-    """Return a name if the value is a text. str() of another value could run for ever: nested tuples, each of which has the next one twice."""
+    """Return a name if the value is a text, else a placeholder. str() could run for ever: tuples may hold the next tuple twice, many levels deep."""
     return value if isinstance(value, str) else "?"
 
 

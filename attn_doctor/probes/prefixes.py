@@ -1,4 +1,4 @@
-"""Find the target's folders from files: its prefix, the prefix behind a virtual environment, its programs, site-packages."""
+"""Find the folders of the target from files: its prefix, its programs, its site-packages, and the Python of which a virtual environment was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OF_PROGRAMS = ("bin", "scripts")
 
 
 def prefix_of(python: str) -> str:
-    r"""Return the folder of an environment or of an installed Python: /usr for /usr/bin/python3, C:\Python311 for C:\Python311\python.exe."""
+    r"""Return the folder of the environment or installation to which a Python belongs: /usr for /usr/bin/python3, C:\Python311 for C:\Python311\python.exe."""
     folder = Path(python).parent
     return str(folder.parent if folder.name.lower() in _OF_PROGRAMS else folder)
 

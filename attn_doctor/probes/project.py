@@ -1,4 +1,4 @@
-"""Read the requirement files of the current folder, whether it is the source of flash-attn, and which project the target belongs to."""
+"""Read the current folder: its requirement files, whether it is the source of flash-attn, and the project to which the target belongs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 
 def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
-    """Return the section for the current folder, which may have been deleted. `prefix`: the folder of the target environment."""
+    """Return the facts of the current folder, and their sources. `prefix`: the folder of the target environment.
+
+    The folder may have been deleted.
+    """
     try:
         folder = Path.cwd()
     except OSError as error:

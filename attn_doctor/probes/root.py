@@ -18,7 +18,7 @@ _MOST_LINKS = 40  # Linux, too, follows at most 40 symbolic links in one path
 class Root:
     """Read a file tree: `/`, or a folder with a simulated machine.
 
-    `outside` names folders of the real tree that are used if this tree lacks them, such as the folder of the target.
+    `outside`: real folders that are read if this tree lacks them, such as the folder of the target.
     """
 
     def __init__(self, top: Path = Path("/"), outside: Iterable[str] = ()) -> None:
@@ -111,7 +111,7 @@ class Root:
 
 
 def _parts(path: str) -> list[str]:
-    """Return the parts of a path, the last one first."""
+    """Return the parts of a path in reverse order."""
     return [p for p in reversed(path.split("/")) if p not in ("", ".")]
 
 

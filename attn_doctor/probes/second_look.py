@@ -47,11 +47,11 @@ def look_again(
     *,
     good_seconds: float | None = None,
 ) -> dict[str, str | None]:
-    """Return, for each module, the setting without which it imports; None if no way helps.
+    """Return, for each module, the setting without which it imports; None if leaving out a setting does not help.
 
-    All ways are tried at the same time, and ended as soon as one of them makes all modules import.
-    `importing(environment, modules, deadline, stop)` imports the modules in a child. `good_seconds`: the seconds that a
-    successful import took on this machine; None if there was none.
+    All ways are tried at the same time, and ended as soon as one of them makes all modules import. `importing(environment,
+    modules, deadline, stop)` imports the modules in a child. `good_seconds`: the seconds that a successful import took on this
+    machine; None if there was none.
     """
     if not modules or not those:
         return dict.fromkeys(modules)

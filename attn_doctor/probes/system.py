@@ -38,9 +38,9 @@ def system(
     *,
     ask: bool = True,
 ) -> tuple[System, dict[str, str]]:
-    """Return the section and its sources. `folders` may name the target's "prefix" and "site-packages".
+    """Return the facts of the system, and their sources. `folders` may name the target's "prefix" and "site-packages".
 
-    Without `ask` no program is started.
+    If `ask` is False, no program is started.
     """
     folders = folders or {}
     prefix = folders.get("prefix")
@@ -176,9 +176,9 @@ def _newest(library: bytes | None, family: bytes) -> Text:
 
 
 def wsl(tree: Root, environ: Mapping[str, str]) -> Number:
-    """Return 1, 2, or None outside WSL.
+    """Return 1 or 2, the version of WSL; None outside of WSL.
 
-    Microsoft's kernels name it; a custom kernel is recognised by the interop variables.
+    Microsoft's kernels have WSL in their name. A custom kernel is recognised by the variables of WSL's interoperability.
     """
     release = tree.text("/proc/sys/kernel/osrelease") or ""
     if "microsoft" in release.lower():
@@ -190,7 +190,7 @@ def wsl(tree: Root, environ: Mapping[str, str]) -> Number:
 
 
 def _container(tree: Root, environ: Mapping[str, str]) -> Text:
-    """Return the kind of container, by the marks that each leaves; None without such marks."""
+    """Return the kind of container, "docker", by the marks that each kind leaves; None without such marks."""
     groups = (tree.text("/proc/self/cgroup") or "") + (tree.text("/proc/1/cgroup") or "")
     mounts = tree.text("/proc/self/mountinfo") or ""
     marks = {

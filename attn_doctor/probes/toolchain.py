@@ -1,6 +1,6 @@
-"""Read what a source build would use: CUDA toolkits, PyTorch's choice among them, compilers, ninja, cmake, git.
+"""Read the tools of a source build: CUDA toolkits, PyTorch's choice among them, compilers, ninja, cmake, git.
 
-Each program is asked for its version, all at the same time. Whether the versions fit together is judged by the failure modes.
+Each program is asked for its version, all at the same time. The failure modes judge whether the versions fit together.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ def toolchain(
     *,
     ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """Return the section and its sources. `prefix`: the target's folder, which may contain a toolkit of its own.
+    """Return the facts of the build tools, and their sources.
 
-    Without `ask` no program is started: its path is recorded, and its version only if a file has it.
+    `prefix`: the target's folder, which may contain a toolkit of its own.
+
+    If `ask` is False, no program is started: its path is recorded, and its version only if a file has it.
     """
     prefixes = prefixes_of(prefix)
     tree = Root(root, outside=prefixes)
@@ -142,7 +144,7 @@ def _compiler(tree: Root, environ: Mapping[str, str], name: str, path: str) -> C
 
 
 def _shadows(tree: Root, environ: Mapping[str, str]) -> Iterator[Shadow]:
-    """Yield the folders of LD_LIBRARY_PATH with CUDA libraries: they are loaded before PyTorch's own."""
+    """Yield the folders of LD_LIBRARY_PATH with CUDA libraries. The loader takes these libraries before PyTorch's own."""
     for folder in dict.fromkeys(environ.get("LD_LIBRARY_PATH", "").split(":")):
         libraries = tuple(name for name in tree.entries(folder) if CUDA_LIBRARY.match(name)) if folder else ()
         if libraries:

@@ -40,7 +40,7 @@ _WINDOWS_HOME = "C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA"
 
 
 class Where(NamedTuple):
-    """Describe one way by which a toolkit was found: a folder that should be a toolkit, or an nvcc."""
+    """Describe one place where a toolkit was found: a folder that should be a toolkit, or an nvcc."""
 
     by: str
     root: str
@@ -59,10 +59,10 @@ class _Nvcc(NamedTuple):
 def toolkits(
     tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor | None
 ) -> tuple[Toolkit, ...]:
-    """Return all toolkits, first those that the environment names.
+    """Return all toolkits, first those that environment variables name.
 
-    `prefixes`: the target's folders. `packages`: its site-packages. Without a pool no nvcc is started, and only files
-    are read.
+    `prefixes`: the target's folders. `packages`: its site-packages. If `pool` is None, no nvcc is started, and only files are
+    read.
     """
     ways = list(_ways(tree, environ, prefixes, packages))
     if pool is None:
@@ -84,7 +84,7 @@ def _from_files(tree: Root, environ: Mapping[str, str], ways: Sequence[Where]) -
 
 
 def _merge(tree: Root, merged: dict[str, tuple[list[str], _Nvcc | None]], way: Where, nvcc: _Nvcc | None) -> None:
-    """Add one more way by which a toolkit was found."""
+    """Add one more place where a toolkit was found to the toolkits found so far."""
     root = nvcc.root if nvcc else tree.resolve(way.root)
     by, first = merged.setdefault(root, ([], nvcc))
     text = f"{way.by}, through the script {nvcc.script}" if nvcc and nvcc.script else way.by
@@ -120,7 +120,7 @@ def _ways(tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packa
 
 
 def _release(name: str) -> tuple[int, ...]:
-    """Return (12, 4) for "CUDA_PATH_V12_4"."""
+    """Return the release in the name of a variable of Windows: (12, 4) for "CUDA_PATH_V12_4"."""
     return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
@@ -212,7 +212,7 @@ def include_folders(tree: Root, root: str) -> list[str]:
 
 
 def _asked_version(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str | None, str | None]:
-    """Return the release of an nvcc, or why there is none."""
+    """Return the release of an nvcc, "12.4", and the reason if there is none: one of the two is None."""
     answer = child.command([str(tree.at(nvcc)), "--version"], deadline=10.0, environ=environ)
     release = re.search(r"release (\d+\.\d+)", answer.stdout)
     if release:
@@ -237,9 +237,9 @@ def _archs(tree: Root, environ: Mapping[str, str], nvcc: str) -> tuple[str, ...]
 
 
 def _written_version(tree: Root, root: str, includes: Sequence[str]) -> Text:
-    """Return the version from a file of NVIDIA's installer, or from cuda.h.
+    """Return the version of a toolkit from a file of NVIDIA's installer, or from cuda.h.
 
-    It is for a toolkit whose nvcc is missing, does not answer, or was not run.
+    Used if nvcc is missing, does not answer, or was not run.
     """
     try:
         return ".".join(json.loads(tree.text(f"{root}/version.json") or "")["cuda"]["version"].split(".")[:2])

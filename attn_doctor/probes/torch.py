@@ -57,7 +57,7 @@ NOT_INSTALLED: dict[str, Any] = {
 
 
 def from_files(module: Module, distributions: Sequence[Distribution]) -> Torch:
-    """Return the section of torch, from torch/version.py, the headers, the libraries and the metadata.
+    """Return the facts of torch, from torch/version.py, the headers, the libraries and the metadata.
 
     `module`: the place from which the target would import torch. The metadata alone does not show whether it is a CPU or a CUDA
     build: the wheels on PyPI have no local version.
@@ -95,7 +95,7 @@ def _bundled(folder: Path) -> tuple[str, ...]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted; empty if it does not exist or cannot be read."""
+    """Return the paths in a folder, sorted; empty if the folder does not exist or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -135,7 +135,7 @@ def _header_standard(folder: Path) -> int | Unknown | None:
 
 
 def from_import(static: Torch, outcome: Outcome) -> Torch:
-    """Return the section with the observed values in place of those from files."""
+    """Return the facts of torch, with the values that the import showed in place of those from files."""
     observed: dict[str, Any] = {}
     for record in outcome.facts("torch"):
         observed.update(record if isinstance(record, dict) else {})
@@ -184,7 +184,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _record(merged: dict[str, Any]) -> Torch:
-    """Return the record of these fields.
+    """Return the record with these fields.
 
     If torch gave one field an impossible value (`torch.version.cuda = 12`), all fields are unknown.
     """

@@ -1,7 +1,7 @@
-"""Apply CUDA_VISIBLE_DEVICES to a list of GPUs: whether a program sees each of them. Pure.
+"""Apply CUDA_VISIBLE_DEVICES to a list of GPUs, to find those that a program sees. Pure.
 
-The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html. Cases that are
-missing there follow PyTorch's own reading of the variable (torch/cuda/__init__.py), which does what the driver does.
+The rules: https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html. Cases that are missing
+there follow PyTorch's own reading of the variable (torch/cuda/__init__.py), which agrees with the driver.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ class Identity(NamedTuple):
 
 
 def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> list[Flag]:
-    """Return whether a program sees each of the GPUs, which are given in bus order.
+    """Return for each GPU whether a program sees it.
 
-    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA gives number 0 to the fastest GPU; how it decides that is not
-    documented.
+    `gpus` is in the order of the PCI bus; `setting` is the value of CUDA_VISIBLE_DEVICES.
+
+    `bus_order`: CUDA_DEVICE_ORDER is PCI_BUS_ID. Otherwise CUDA gives number 0 to the fastest GPU; NVIDIA does not document how
+    that GPU is found.
     """
     if setting is None:
         return [True] * len(gpus)

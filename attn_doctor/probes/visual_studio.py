@@ -1,7 +1,10 @@
-r"""Find the C++ compilers of Visual Studio. They are on PATH only in its own prompts, and setuptools finds them as it is done here.
+r"""Find the C++ compilers of Visual Studio in the way in which setuptools finds them.
 
-Microsoft's installer puts `vswhere.exe` into one fixed folder: https://github.com/microsoft/vswhere/wiki/Installing. The default toolset of
-an installation is in VC\Auxiliary\Build\Microsoft.VCToolsVersion.default.txt: https://github.com/microsoft/vswhere/wiki/Find-VC.
+They are on PATH only in Visual Studio's own prompts.
+
+Microsoft's installer puts `vswhere.exe` into one fixed folder: https://github.com/microsoft/vswhere/wiki/Installing. The default
+toolset of an installation is in VC\Auxiliary\Build\Microsoft.VCToolsVersion.default.txt:
+https://github.com/microsoft/vswhere/wiki/Find-VC.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ _ASKED = ("-products", "*", "-prerelease", "-requires", _TOOLS, "-sort", "-utf8"
 
 
 def compilers(tree: Root, environ: Mapping[str, str]) -> tuple[Compiler, ...]:
-    """Return the default compiler of each Visual Studio with C++ tools, the newest first; empty where there is none, or no Windows.
+    """Return the default compiler of each Visual Studio with C++ tools, the newest first; empty on other systems than Windows.
 
     MSVC 14.39.33519 has the cl.exe 19.39.33519: https://learn.microsoft.com/cpp/overview/compiler-versions.
     """

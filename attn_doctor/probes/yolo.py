@@ -19,7 +19,7 @@ _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 
 
 def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
-    """Return the section for the ultralytics package folder `location` (None: not installed)."""
+    """Return the facts of ultralytics, and their sources. `location`: the folder of the package; None: not installed."""
     if location is None:
         return Yolo(
             version=None,
@@ -70,7 +70,7 @@ def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
 
 
 def program(root: Root, python: str, search: str) -> str | None:
-    """Return what a user types for the `yolo` beside an interpreter: its name if PATH (`search`) leads to it, else its path; None: there is none."""
+    """Return the word that starts the `yolo` beside an interpreter: its name if PATH (`search`) leads to it, else its path; None if it has none."""
     own = root.program("yolo", str(Path(python).parent))
     first = root.program("yolo", search)
     return "yolo" if own is not None and first is not None and root.resolve(first) == root.resolve(own) else own

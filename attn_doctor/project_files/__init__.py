@@ -1,4 +1,4 @@
-"""Read the files in which a project asks for packages, and make facts of what they would install.
+"""Read the files in which a project asks for packages, and make facts of the environment that they would install.
 
 The files: requirements.txt, pyproject.toml, environment.yml, lock files of uv, poetry and PDM, and Dockerfiles.
 """

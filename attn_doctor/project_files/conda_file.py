@@ -25,7 +25,10 @@ _DEEPEST = 100  # ruamel.yaml takes ten seconds for 3,000 open brackets, and the
 
 
 def parse(text: str, file: str) -> dict[str, Any] | None:
-    """Return the document if it is an environment.yml, else None. Raises NotExamined if it is not YAML, with the line of the error."""
+    """Return the document; None if the text is no environment.yml.
+
+    Raises NotExamined, with the line, if it is not YAML.
+    """
     if _depth(text) > _DEEPEST:
         raise NotExamined(f"{file} is no environment.yml: its values are nested too deeply")
     try:
@@ -44,7 +47,7 @@ def parse(text: str, file: str) -> dict[str, Any] | None:
 
 
 def _depth(text: str) -> int:
-    """Return how many brackets are open at once, at most."""
+    """Return the largest number of brackets that are open at once."""
     depth = deepest = 0
     for match in re.finditer(r"[][{}]", text):
         depth = depth + 1 if match[0] in "[{" else max(0, depth - 1)

@@ -52,7 +52,7 @@ _UV_DOCKER = "ghcr.io/astral-sh/uv:"
 
 
 class _Stage(NamedTuple):
-    """Hold one FROM, and the commands before the next FROM."""
+    """Hold one stage: a FROM, and the commands before the next FROM."""
 
     image: str
     alias: str | None
@@ -61,7 +61,7 @@ class _Stage(NamedTuple):
 
 
 def read(text: str, file: str) -> ProjectFile | None:
-    """Read the last stage that installs packages, with the stages that it builds on; None if the file has no FROM."""
+    """Return the last stage that installs packages, with the stages on which it builds; None if the file has no FROM."""
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))
     if not stages:
@@ -109,7 +109,7 @@ def read(text: str, file: str) -> ProjectFile | None:
 
 
 def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
-    """Yield the stages. Values of ARG and ENV are inserted, and those of ENV are added to `variables`."""
+    """Yield the stages. The values of ARG and ENV are inserted, and the variables of ENV are added to `variables`."""
     values: dict[str, str] = {}
     stage: _Stage | None = None
     for name, value, line in _instructions(text):
@@ -156,7 +156,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _chain(stages: list[_Stage], index: int) -> list[_Stage]:
-    """Return the stages that a stage builds on, with the stage itself at the end."""
+    """Return the stages on which a stage builds, and the stage itself as the last."""
     chain = [stages[index]]
     while (base := next((s for s in stages[: stages.index(chain[0])] if s.alias == chain[0].image), None)) is not None:
         chain.insert(0, base)
@@ -182,7 +182,7 @@ def _in_order(wish: Wish, *, without_torch: bool) -> Wish:
 
 
 def _may_bring_torch(command: str, wishes: list[Wish]) -> bool:
-    """Say whether a command may install torch: it installs a package that may need torch, or packages that the Dockerfile does not name."""
+    """Return whether a command may install torch: with a package that needs torch, or from a list that the Dockerfile does not contain."""
     return _BRINGS_MORE.search(command) is not None or any(wish.name not in _WITHOUT_TORCH for wish in wishes)
 
 

@@ -1,4 +1,4 @@
-"""Make facts of what project files would install. Pure.
+"""Make facts of the environment that project files would install. Pure.
 
 Only an exact version becomes a fact: `torch==2.3.1`, never `torch>=2`. Everything else stays unknown.
 """
@@ -60,14 +60,14 @@ class _Making:
         )
 
     def wish(self, name: str) -> tuple[Wish, str] | None:
-        """Return the wish for a package that counts, and its file."""
+        """Return the request for a package that counts, and its file."""
         return next(((w, f.file) for f in reversed(self.files) if (w := f.wish(name))), None)
 
     def said(self, name: str) -> tuple[Said, str] | None:
         return next(((s, f.file) for f in reversed(self.files) if (s := getattr(f, name))), None)
 
     def put(self, section: str, record: Any, where: dict[str, tuple[int, str]]) -> None:
-        """Put the known fields of a record into a section, with the lines that set them."""
+        """Put the known fields of a record into a section. `where`: for each field, the line and file that set it."""
         known = {n: v for n in record.__struct_fields__ if not isinstance(v := getattr(record, n), Unknown)}
         record = msgspec.structs.replace(getattr(self.facts, section), **known)
         sources = {f"{section}.{field}": f"{file}:{line}" for field, (line, file) in where.items()}

@@ -1,6 +1,6 @@
 """Express a fix as changes to lines of project files. Pure.
 
-A project file is not an environment: a line is cured by a changed line, not by a command.
+A project file is not an environment: a changed line cures it, not a command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attn_doctor.model.steps import Install, RunByHand, Step, Uninstall, name_of
 
 
 def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
-    """Return the diagnosis in which each step about a package of a file is a change of the line that asks for the package."""
+    """Return the diagnosis with changed steps: a step about a package of a file becomes a change of the line that asks for the package."""
     findings = tuple(
         msgspec.structs.replace(
             finding,
@@ -28,7 +28,10 @@ def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
 
 
 def _evidence(evidence: Evidence, files: Sequence[ProjectFile]) -> Evidence:
-    """Return the evidence with the text of its line, if that line asks for a package: nothing is installed yet."""
+    """Return the evidence with the text of its line, if that line asks for a package.
+
+    Nothing is installed yet, so no version is quoted.
+    """
     found = next((w for f in files if f.file == evidence.file for w in f.wishes if w.line == evidence.line), None)
     return msgspec.structs.replace(evidence, text=found.text) if found else evidence
 

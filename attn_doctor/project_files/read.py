@@ -28,9 +28,9 @@ _TOML = re.compile(
 
 
 def read(text: str, name: str) -> ProjectFile | None:
-    """Return what a project file asks for; None if the text is not a project file. Raises NotExamined if its syntax is wrong.
+    """Return the record of a project file; None if the text is no project file.
 
-    `name`: the name of the file, or words such as "standard input".
+    Raises NotExamined if its syntax is wrong. `name`: the name of the file, or words such as "standard input".
     """
     reader = _reader(text[:_HEAD], name)
     return reader(text, name) if reader else None

@@ -21,7 +21,7 @@ _WITH_VALUE = {
 
 
 def wish_of(text: str, line: int) -> Wish | None:
-    """Return the wish in a requirement, or in the name or address of a wheel; None for any other text."""
+    """Return the package that a requirement asks for, or that the name or address of a wheel contains; None for any other text."""
     bare = text.strip()
     address = bare.partition(" @ ")[2].strip() or bare
     path = address.partition("#")[0].partition("?")[0]
@@ -53,7 +53,7 @@ def exact(requirement: Requirement) -> str | None:
 
 
 def flavour_of(text: str, line: int) -> Said | None:
-    """Return the flavour of torch ("cu121", "cpu") whose index is named in a text."""
+    """Return the flavour of torch ("cu121", "cpu") whose index a text names; None if it names no index of PyTorch."""
     found = _INDEX.search(text)
     return Said(value=found["flavour"], line=line) if found else None
 
@@ -71,7 +71,7 @@ def read(text: str, file: str) -> ProjectFile:
 
 
 def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
-    """Yield the wishes in the words after `pip install`, `uv pip install` or `uv add`."""
+    """Yield the packages that the words after `pip install`, `uv pip install` or `uv add` ask for."""
     skip, isolated = False, "--no-build-isolation" not in words
     for word in words:
         if skip or word.startswith("-"):

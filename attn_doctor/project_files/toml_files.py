@@ -21,7 +21,7 @@ else:
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
-    """Return the document. Raises NotExamined if it is not TOML, with the place of the error."""
+    """Return the document. Raises NotExamined, with the place of the error, if the text is not TOML."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -92,7 +92,7 @@ def _of_poetry(poetry: Mapping[str, Any], lines: list[str]) -> Iterator[Wish]:
 
 
 def _index(document: Mapping[str, Any], text: str) -> Said | None:
-    """Return the flavour of the PyTorch index that uv's or poetry's tables name; None if they name no such index or several."""
+    """Return the flavour of the PyTorch index in the tables of uv or poetry; None if there is no such index, or several."""
     tables = [_table(document, "tool", "uv").get("index"), _table(document, "tool", "poetry").get("source")]
     found = [f for value in _texts(tables) if (f := flavour_of(value, line_with(text.splitlines(), value)))]
     return found[0] if len({f.value for f in found}) == 1 else None

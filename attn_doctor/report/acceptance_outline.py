@@ -1,4 +1,4 @@
-"""Build the part of the outline that says what the exit code was decided by: configuration, exceptions, baseline. Pure."""
+"""Build the part of the outline about the gate: the configuration, the exceptions, the baseline. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attn_doctor.report.blocks import Block, Notes, Problem
 
 
 def acceptance(report: Report) -> list[Block]:
-    """Return the block about the configuration and its exceptions, and that about the baseline; nothing if there is neither."""
+    """Return the block about the configuration and its exceptions, and the block about the baseline; empty without both."""
     told = report.acceptance
     if told is None:
         return []
@@ -52,7 +52,7 @@ def _baseline(told: Baseline, report: Report) -> Iterator[str]:
 
 
 def marked(blocks: Iterable[Block], report: Report) -> Iterator[Block]:
-    """Yield the blocks; a finding that the baseline knows is called known, any other new."""
+    """Yield the blocks with a mark on each finding: "known" if the baseline has it, else "new"."""
     told = report.acceptance
     for block in blocks:
         if isinstance(block, Problem) and told and told.baseline:

@@ -1,4 +1,4 @@
-"""Decide how much of an answer a screen shows: -q the verdict, the root causes and the command, -v also what is folded. Pure."""
+"""Decide how much of an answer a screen shows. -q: the verdict, the root causes and the command. -v: the folded parts too. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Amount = Literal["little", "usual", "all"]
 
 
 def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks of a whole answer that a screen shows. An answer of which -q would leave nothing is shown whole.
+    """Return the blocks that a screen shows.
 
-    Example: of `list`, whose answer is a table, nothing is left out.
+    An answer of which -q would leave nothing, such as the table of `list`, is shown whole.
     """
     blocks = list(blocks)
     if amount == "little":
@@ -22,7 +22,7 @@ def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
 
 
 def unfolded(blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks with those of each folded part in its place, under its title."""
+    """Return the blocks, with the content of each folded part in its place, under its title."""
     made: list[Block] = []
     for block in blocks:
         made += [Heading(block.title), *unfolded(block.blocks)] if isinstance(block, Details) else [block]
@@ -46,7 +46,10 @@ def _little(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def _commands(cure: Cure) -> Cure:
-    """Return a cure without the notes of its commands. What has no command keeps its note, which is all that it says."""
+    """Return a cure without the notes of its commands.
+
+    A step without a command keeps its note, because the note is all that it has.
+    """
     return cure._replace(
         commands=tuple(c if c.line is None else c._replace(note="", by_hand=False) for c in cure.commands)
     )

@@ -1,4 +1,4 @@
-"""Compare a report with the baseline of a gate: only what is new fails it. Pure."""
+"""Compare a report with the baseline of a gate: only new findings fail the gate. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from attn_doctor.report.comparison import compare
 
 
 def against(report: Report, baseline: Report, file: str, judge: Callable[[Facts, Goal], Diagnosis]) -> Report:
-    """Return the report with the baseline in it, and with the exit code that follows: 1 if a new finding is at or above --fail-on.
+    """Return the report with the comparison in it, and with its exit code: 1 if a new finding is at or above --fail-on.
 
-    A finding is known if the baseline has one with its code that was as grave. If another version of attn-doctor wrote the baseline, its facts
-    are judged again by the rules of today, with `judge`: what these find there is known too, because the rules changed and not the machine.
+    A finding is known if the baseline has a finding with its code that was as grave. If another version of attn-doctor wrote the
+    baseline, `judge` judges the baseline's facts by the rules of today. A finding of that judgement is known too, because only
+    the rules changed, not the machine.
     """
     compared = compare(baseline, report)
     before = {finding.code: finding.severity.rank for finding in baseline.findings}

@@ -1,4 +1,4 @@
-"""Define the parts of an outline: plain texts with a tone. Each renderer decides how they look."""
+"""Define the parts of an outline: plain texts with a tone. Each renderer decides how to show them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Problem(NamedTuple):
 
     @property
     def explained(self) -> str | None:
-        """Return the command that explains it; None for a block that is no failure mode, such as a way of a plan."""
+        """Return the command that explains the finding; None for a block that is no failure mode, such as a way of a plan."""
         return f"attn-doctor explain {self.code}" if _CODE.fullmatch(self.code) else None
 
 
@@ -94,7 +94,7 @@ class Notes(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Hold lines that are shown as they are, in a type of one width: a traceback, a list of packages."""
+    """Hold lines that are shown unchanged, in letters of one width: a traceback, a list of packages."""
 
     lines: tuple[str, ...]
 
@@ -115,9 +115,9 @@ _SLUG = re.compile(r"[a-z0-9-]{1,80}")
 
 
 def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield blocks in which foreign text cannot act: no codes of terminals, no marks of direction, no links but to our own pages.
+    """Yield the blocks with foreign text made harmless: no codes of terminals, no marks of direction, no links but to our own pages.
 
-    A heading, a verdict and the like stay on one line: after a line break, foreign text could look like a line of ours.
+    A heading, a verdict and the like stay on one line. After a line break, foreign text could look like a line of ours.
     """
     for block in blocks:
         made: Block = block
@@ -147,7 +147,7 @@ def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def _is_our_page(address: str) -> bool:
-    """Return whether an address is that of a page of a failure mode of ours."""
+    """Return whether an address is that of one of our own pages about a failure mode."""
     slug = address.rpartition("/")[2].removesuffix(".md")
     return bool(_SLUG.fullmatch(slug)) and address == published.page(slug)
 

@@ -1,6 +1,7 @@
-"""Make the charts of a trial: time, memory, error against float64, attention's share, growth with the image. Values only. Pure.
+"""Make the charts of a trial: time, memory, error against float64, attention's share, growth with the image.
 
-A chart is left out if fewer than two bars can be drawn, except attention's share. The lengths are those of the records; nothing is rounded but texts.
+Values only. Pure. A chart with fewer than two bars is left out, except attention's share. The lengths are those of the records;
+only texts are rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ _READ_INTERVAL = "The bar ends at the median; the thin line is the interval that
 
 
 def charts(rows: Sequence[Trial]) -> tuple[Picture, ...]:
-    """Return the charts of the rows of a trial. Rows of several image sizes also have charts of growth; bars are those of the last size."""
+    """Return the charts of the rows of a trial.
+
+    For several image sizes there are charts of growth too; bars are of the last size.
+    """
     model = [row for row in rows if row.shape is None]
     shown = [row for row in model if row.imgsz == model[-1].imgsz] if model else []
     sizes = {row.imgsz for row in model}
@@ -53,7 +57,7 @@ def _count(groups: Iterable[tuple[str, tuple[Bar, ...]]]) -> int:
 
 
 def _bar(row: Trial, value: float, text: str, interval: Interval | None = None) -> Bar:
-    """Return the bar of a row. A row whose result is not "ok" says so in words too: a colour alone is not enough."""
+    """Return the bar of a row. If the result is not "ok", its text says so, because a colour alone is not enough."""
     tone, remark = _TONES.get(row.status, "bad"), _REMARKS.get(row.status, row.status)
     if interval is None:
         return Bar(row.backend, value, text, tone=tone, remark=remark)
@@ -185,7 +189,7 @@ def _points(rows: Sequence[Trial], backend: str, dtype: str, cost: _Cost) -> tup
 
 
 def _ticks(curves: Iterable[Curve], cost: _Cost) -> tuple[tuple[float, str], ...]:
-    """Return the marks of the cost that enclose all values; at most about five."""
+    """Return the marks of the cost around all values: about five at most."""
     values = [v for curve in curves for p in curve.points for v in (p.value, p.low, p.high) if v]
     low, high = min(values), max(values)
     powers = range(math.floor(math.log(low, cost.base)) - 1, math.ceil(math.log(high, cost.base)) + 2)

@@ -1,7 +1,7 @@
 """Compare two reports: findings gained and lost, facts, and the times of the backends. Pure.
 
-For two environments, two machines, or one before and after an installation. Values that always differ (the clock, free
-memory, the folder of an environment) do not count.
+The reports may be of two environments, of two machines, or from before and after an installation. Values that always differ (the
+clock, free memory, the folder of an environment) do not count.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 def compare(before: Report, after: Report) -> Comparison:
-    """Compare findings by their codes, facts by their paths, and trials by what was run."""
+    """Compare findings by their codes, facts by their paths, and the rows of trials that measured the same work."""
     codes = {f.code for f in before.findings}, {f.code for f in after.findings}
     gained = tuple(f for f in after.findings if f.code not in codes[0])
     lost = tuple(f for f in before.findings if f.code not in codes[1])
@@ -99,9 +99,9 @@ def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tup
 
 
 def _home(facts: Facts) -> Home:
-    """Return the folders of the environment and their placeholders, the longest first.
+    """Return the folders of the environment with their placeholders, the longest first.
 
-    Different paths of these folders do not count as a difference.
+    A difference of these folders does not count.
     """
     places = ((facts.interpreter.site_packages, "<site-packages>"), (facts.interpreter.prefix, "<env>"))
     return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
@@ -138,7 +138,7 @@ def _of_records(value: object) -> bool:
 
 
 def _shown(value: object, home: Home) -> str | None:
-    """Return a value in a few words; None: the value is missing."""
+    """Return a value in a few words; None if the value is missing."""
     if value is None:
         return None
     if isinstance(value, Fault):
@@ -173,7 +173,7 @@ def _evidence_paths(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tup
 
 
 def _by_name(facts: Facts, path: str) -> str:
-    """Return `packages.distributions.torch.version` for `packages.distributions.3.version`."""
+    """Return the path with names in place of numbers: `packages.distributions.torch.version` for `packages.distributions.3.version`."""
     value: object = facts
     made = []
     for part in path.split("."):

@@ -1,4 +1,7 @@
-"""Say facts in words, one function a fact: the folded parts of a report and the forms of other projects use the same words. Pure."""
+"""Put facts into words, one function for each fact.
+
+The folded parts of a report and the forms of other projects use the same words. Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _UNRECORDED = "not recorded"
 
 
 def said(value: object, none: str = "none") -> str:
-    """Return a fact's value as text. `none`: the words for what is known to be absent."""
+    """Return a fact's value as text. `none`: the words for a thing that is known to be absent."""
     if value is None:
         return none
     if isinstance(value, Unknown):
@@ -25,7 +28,7 @@ def said(value: object, none: str = "none") -> str:
 
 
 def first_known(*values: object) -> object:
-    """Return the first value that is known; else the first of all, which says why it is unknown."""
+    """Return the first value that is known; if none is, the first of all, which has the reason."""
     return next((v for v in values if v is not None and not isinstance(v, Unknown)), values[0])
 
 
@@ -43,7 +46,7 @@ def libc(facts: Facts) -> str:
 
 
 def platform(facts: Facts) -> str:
-    """Return what `platform.platform()` of the target says; for facts without it, the same text made from its parts."""
+    """Return the result of `platform.platform()` in the target. Facts without it give the same text from its parts."""
     told = facts.interpreter.platform_name
     system = facts.system
     if isinstance(told, str) or system.os != "linux" or not isinstance(system.kernel, str):
@@ -109,7 +112,7 @@ def processor(facts: Facts) -> list[tuple[str, str]]:
 
 
 def in_a_notebook(facts: Facts) -> str:
-    """Return the kind of notebook that the command was typed in, or the words for a terminal."""
+    """Return the kind of notebook in which the command was typed, or the words for a terminal."""
     system = facts.system
     hosted = {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}
     if isinstance(system.notebook, str):
@@ -124,7 +127,7 @@ def container(facts: Facts) -> str:
 
 
 def gpus(facts: Facts) -> list[str]:
-    """Return one line a GPU: "GPU 0: NVIDIA A100 80GB, sm 8.0, 80.0 GiB, MIG on"."""
+    """Return one line for each GPU: "GPU 0: NVIDIA A100 80GB, sm 8.0, 80.0 GiB, MIG on"."""
     graphics = facts.graphics
     if not isinstance(graphics.gpus, tuple) or not graphics.gpus:
         amd = graphics.amd if isinstance(graphics.amd, tuple) else ()
@@ -143,7 +146,7 @@ def gpus(facts: Facts) -> list[str]:
 
 
 def nvcc(facts: Facts) -> str:
-    """Return the versions of nvcc, the one that a build would take first."""
+    """Return the versions of nvcc. The one that a build would use comes first."""
     chain = facts.toolchain
     if isinstance(chain.toolkits, Unknown):
         return said(chain.toolkits)
@@ -176,7 +179,10 @@ def distribution(facts: Facts, name: str) -> Distribution | None:
 
 
 def version_of(facts: Facts, *names: str) -> str:
-    """Return the version of the first of these distributions that is installed; with its name if it is not the first one."""
+    """Return the version of the first of these distributions that is installed.
+
+    If it is not the first name, its name is added.
+    """
     if isinstance(facts.packages.distributions, Unknown):
         return said(facts.packages.distributions)
     for name in names:
@@ -187,7 +193,7 @@ def version_of(facts: Facts, *names: str) -> str:
 
 
 def installed_by(facts: Facts, name: str) -> str:
-    """Return the tool that installed a distribution, and the address that it came from, if the tool wrote it down."""
+    """Return the tool that installed a distribution, and the address that it was installed from, if the tool recorded it."""
     found = distribution(facts, name)
     if found is None:
         return "not installed"
@@ -241,7 +247,7 @@ def file_name(path: str) -> str:
 
 
 def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, where it was loaded from, what else has this name on disk) for each library of CUDA, ROCm or OpenMP in torch's process."""
+    """Yield three texts for each library of CUDA, ROCm or OpenMP in torch's process: name, place, and other files with its name."""
     torch = facts.torch
     loaded = torch.loaded if isinstance(torch.loaded, tuple) else ()
     on_disk = list(_on_disk(facts))
@@ -253,7 +259,7 @@ def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 
 def only_on_disk(facts: Facts) -> list[str]:
-    """Return the paths of such libraries of which no copy was loaded; all of them if it is not known what was loaded."""
+    """Return the paths of such libraries that were not loaded; all of them if it is not known which were loaded."""
     loaded = facts.torch.loaded if isinstance(facts.torch.loaded, tuple) else ()
     seen = {_family(file_name(path)) for path in loaded}
     return [path for path in _on_disk(facts) if _family(file_name(path)) not in seen]
@@ -276,7 +282,7 @@ def _on_disk(facts: Facts) -> Iterable[str]:
 
 
 def differing(facts: Facts) -> list[str]:
-    """Return a sentence for each library that was loaded from another place than that of torch's own packages."""
+    """Return a sentence for each library that was loaded from outside of torch's own packages."""
     torch = facts.torch
     if not isinstance(torch.loaded, tuple) or not isinstance(torch.bundled, tuple):
         return []
@@ -291,7 +297,7 @@ def differing(facts: Facts) -> list[str]:
 
 
 def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
-    """Return the traceback of each failed import, with its title; that of torch first."""
+    """Return the traceback of each failed import, with its title. torch's comes first."""
     found: list[tuple[str, Sequence[str]]] = []
     torch = facts.torch
     faults = [("torch", torch.fault), ("CUDA through torch", torch.cuda_fault)]
@@ -308,7 +314,7 @@ def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
 
 
 def install_kind(facts: Facts) -> str:
-    """Return how ultralytics was installed, in its own words: "git", "pip" or "other", with what is known beyond that."""
+    """Return how ultralytics was installed, in its own words ("git", "pip" or "other"), and further known details."""
     yolo = facts.yolo
     if yolo.version is None:
         return "not installed"

@@ -1,8 +1,7 @@
 """Check output files before the work starts, and write them so that nothing is lost.
 
-A regular file with one name is written under a temporary name and renamed: complete, or not at all. Other outputs (a
-device, a FIFO, a file with several names, an open descriptor such as /dev/fd/3) are opened and written directly. Links
-are followed.
+A regular file with one name is written under a temporary name and renamed: complete, or not at all. Other outputs (a device, a
+FIFO, a file with several names, an open descriptor such as /dev/fd/3) are opened and written directly. Links are followed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,10 @@ def check_all(paths: Iterable[str | None]) -> None:
 
 
 def check(path: str | None) -> None:
-    """Check that an output path can be written, before any work is done. "-" is standard output. Raises Unwritable."""
+    """Check that an output path ("-" is standard output) can be written, before any work is done.
+
+    Raises Unwritable if it cannot.
+    """
     if path is None:
         return
     if goes_to_stdout(path):
@@ -69,7 +71,7 @@ def goes_to_stdout(path: str | None) -> bool:
 
 
 def write(path: str, data: bytes | str) -> None:
-    """Write an output. Raises Unwritable. A reader that closes a pipe before the end, as `head` does, is not an error."""
+    """Write an output. Raises Unwritable if that fails. A reader that closes a pipe early, as `head` does, is no error."""
     content = data if isinstance(data, bytes) else foreign_text.text(data).encode()
     try:
         if goes_to_stdout(path):

@@ -1,7 +1,7 @@
 """Build the folded parts of a report: all facts that a maintainer may ask for, each part under a title. Pure.
 
-The terminal leaves them out; Markdown and HTML fold them. What the issue forms of PyTorch, Ultralytics, xformers and FlashInfer ask for is in
-one of these parts: tests/test_issue_forms.py has the table.
+The terminal leaves them out; Markdown and HTML fold them. Each field of the issue forms of PyTorch, Ultralytics, xformers and
+FlashInfer is in one of these parts: tests/test_issue_forms.py has the table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def folded(report: Report) -> tuple[Details, ...]:
 
 
 def _fields(*items: tuple[str, str]) -> tuple[Block, ...]:
-    """Return a block of the fields that have a value; "not recorded" is none."""
+    """Return a block with the fields that have a value. "not recorded" is no value."""
     made = tuple(Field(label, value) for label, value in items if value and value != "not recorded")
     return (Fields(made),) if made else ()
 

@@ -1,4 +1,4 @@
-"""Describe an environment in the lines that other projects' forms and programs have: their labels, in their order. Pure."""
+"""Describe an environment in the lines of other projects' forms and programs, with their labels, in their order. Pure."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _more_of_xformers(facts: Facts) -> str:
 
 
 def _imports(facts: Facts, *modules: str) -> str:
-    """Return how the imports of these modules ended: "import flash_attn fails: ImportError: ..."."""
+    """Return the end of these modules' imports: "import flash_attn fails: ImportError: ..."."""
     found = [i for i in facts.imports if i.module in modules] if isinstance(facts.imports, tuple) else []
     said = []
     for item in found:
@@ -136,7 +136,7 @@ _FLASH = ("flash_attn_2_cuda", "flash_attn", "flash_attn.cute", "flash_attn_inte
 
 
 def of_flash_attention(facts: Facts) -> Lines:
-    """Return what the maintainers of flash-attention ask for in threads: GPU, torch, CUDA of torch and of nvcc, compiler, ninja, how it was installed."""
+    """Return the lines that flash-attention's maintainers ask for in threads: GPU, torch, CUDA of torch and nvcc, compiler, ninja, installation."""
     torch, chain = facts.torch, facts.toolchain
     return [
         ("GPU", "\n".join(text.gpus(facts))),
@@ -191,7 +191,7 @@ _BUILD = (
 
 
 def of_yolov12(facts: Facts) -> Lines:
-    """Return what is asked in the fork's threads: the GPU's architecture, CUDA, torch, the wheel of flash-attn, its import, the installed packages."""
+    """Return the lines that are asked for in the fork's threads: GPU architecture, CUDA, torch, flash-attn's wheel and import, packages."""
     yolo = facts.yolo
     return [
         ("GPU", "\n".join(text.gpus(facts))),

@@ -1,7 +1,7 @@
-"""List the formats of the files that commands write: one class and one entry in FORMATS each.
+"""List the formats of the files that commands write: one class and one entry in FORMATS for each.
 
-The command line reads the list when it makes its options, so nothing heavy is imported here: a format imports its renderer
-when it renders. The terminal is not in the list: it is always there and needs no file name.
+The command line reads the list when it makes its options, so nothing heavy is imported here: a format imports its renderer when
+it renders. The terminal is not in the list, because it is always there and needs no file name.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def _no_pictures() -> tuple[Picture, ...]:
 
 
 class Answer(NamedTuple):
-    """Hold the answer of a command, as formats accept it. Private data are taken out already: a format writes all that is in it.
+    """Hold the answer of a command, as formats accept it.
 
-    `records` are plain data or msgspec records: the whole report for `check` and `show`. `blocks` makes the outline that a
-    reader sees, `folded` its parts that are shown on demand, `paste` the blocks of a page for an issue if they are others than these, and
-    `page` a Markdown page that is not made of blocks; a format calls the one that it needs. `pictures` are
-    for a page of HTML; a report has its own.
+    Private data are taken out already: a format writes all that is in it. `records`: plain data or msgspec records; for `check`
+    and `show` the whole report. `blocks`, `folded`, `paste` and `page` are functions, and a format calls the one that it needs:
+    the outline for a reader; its folded parts; the blocks of a page for an issue, if they differ; a Markdown page that is not
+    made of blocks. `pictures`: for a page of HTML; a report has its own.
     """
 
     records: Any
@@ -65,7 +65,7 @@ class Format(Protocol):
 
 
 class Json:
-    """Write the records, two spaces an indentation."""
+    """Write the records as JSON, indented by two spaces."""
 
     option = "json"
     name = "JSON"

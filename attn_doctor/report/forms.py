@@ -1,8 +1,8 @@
-"""Arrange a report as the issue form of a project asks for it: its labels, in its order. Pure.
+"""Arrange a report in the order of a project's issue form, with the form's labels. Pure.
 
-A form is a list of sections; a section has the project's own label and a function that makes its blocks. The labels of the environment in
-PyTorch's and Ultralytics' forms are those that their own programs print, so that their maintainers and bots find them where they look.
-Projects without a form get the questions that their maintainers ask in threads.
+A form is a list of sections; a section has the project's own label and a function that makes its blocks. The labels of the
+environment in PyTorch's and Ultralytics' forms are those that their own programs print, so that their maintainers and bots find
+them. Projects without a form get the questions that their maintainers ask in threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Section(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Hold a project's form. `source`: where it stands, or a thread in which its maintainers ask."""
+    """Hold a project's form. `source`: its address, or that of a thread in which the maintainers ask."""
 
     project: str
     source: str
@@ -52,7 +52,10 @@ def filled(form: Form, report: Report, first_screen: Iterable[Block]) -> list[Bl
 
 
 def _with_proof(report: Report, said: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the first screen, with the shortest command that shows the fault and the last traceback behind the causes."""
+    """Return the first screen.
+
+    Behind the causes come the shortest command that shows the fault, and the last traceback.
+    """
     end = next((number for number, block in enumerate(said) if isinstance(block, Fields)), len(said))
     return (*said[:end], *_how_to_see_it(report, said), *_log(report, said), *said[end:])
 
@@ -71,7 +74,7 @@ def _command(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
 
 
 def _log(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the last traceback, of the log or of an import; else a line that says that there is none."""
+    """Return the last traceback, of the log or of an import; if there is none, a line that says so."""
     last: list[Block] = [Listing(log.lines) for log in report.log_ends]
     last += [Listing(tuple(lines)) for _, lines in text.tracebacks(report.facts)]
     return last[:1] or (Paragraph("No import failed, and no log was given (attn-doctor check --log FILE adds one)."),)
@@ -89,7 +92,7 @@ def _how_to_see_it(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
 
 
 def _statement(name: str) -> str:
-    """Return the statement that imports what target/imports.py calls by this name; a library needs torch before it."""
+    """Return the statement that imports a name of target/imports.py. A library of operators needs torch before it."""
     kind, _, what = name.partition(":")
     if kind == "from":
         module, _, wanted = what.partition(":")
@@ -119,7 +122,7 @@ def _listed(lines: Lines) -> Iterable[str]:
 
 
 def _component(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the entry of Ultralytics' list of components that the first error belongs to."""
+    """Return the component in Ultralytics' list to which the first error belongs."""
     first = next((f for f in report.findings if f.root_cause), None)
     installs = first is not None and (area_of(first.code) is BUILD or report.facts.torch.importable is not True)
     return (Paragraph("Install" if installs else "Train"),)

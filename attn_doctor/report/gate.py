@@ -1,7 +1,8 @@
-"""The one gate through which every file of every command leaves: private data are taken out of the records, and the finished file is searched again.
+"""Pass every file of every command through one gate: private data are taken out of the records, and the finished file is searched again.
 
-The second search is for the names of this machine alone. It knows nothing of fields and outlines, so it also finds what a new
-format or a new command forgot. A name that it finds is replaced and counted, and one line says so; the file is written in any case.
+The second search is only for the names of this machine. It does not depend on fields and outlines, so it also finds names that a
+new format or a new command forgot. A name that it finds is replaced and counted, and one line says so; the file is written in any
+case.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Take private data out of what one command writes."""
+    """Take private data out of all that one command writes."""
 
     def __init__(self, own: Own | None = None) -> None:
         self._own = own or Own.of_this_machine()
@@ -50,7 +51,10 @@ class Gate:
         return redact({"data": foreign_text.plain(msgspec.to_builtins(records))}, self._own)["data"]
 
     def typed(self, *values: tuple[Any, Any]) -> list[Any]:
-        """Return values without private data, of the same types: pairs of a value and its type. A text has one placeholder in all of them."""
+        """Return values without private data, of the same types. `values`: pairs of a value and its type.
+
+        Equal texts get equal placeholders.
+        """
         data = {"data": [foreign_text.plain(msgspec.to_builtins(value)) for value, _ in values]}
         kinds = [kind for _, kind in values]
         try:
@@ -62,8 +66,9 @@ class Gate:
             return [msgspec.convert(one, kind) for one, kind in zip(made, kinds, strict=True)]
 
     def blocks(self, blocks: Iterable[Block]) -> tuple[Block, ...]:
-        """Return blocks without private data. For blocks of records that cannot be made anew from plain data; commands must be clean already,
-        because a placeholder is not quoted for a shell here.
+        """Return blocks without private data, for blocks whose records cannot be made again from plain data.
+
+        Commands in them must be clean already, because a placeholder is not quoted for a shell here.
         """
         return tuple(self._clean(block) for block in blocks)
 
@@ -81,7 +86,10 @@ class Gate:
         return printable(self._texts.text(foreign_text.text(text)))
 
     def finished(self, content: str | bytes, name: str) -> bytes:
-        """Return a finished file as it is to be written. `name`: of the file, for the line that says what was found."""
+        """Return a finished file without this machine's names.
+
+        `name`: the file's name, for the line about names that were found.
+        """
         text = content.decode("utf-8", "replace") if isinstance(content, bytes) else foreign_text.text(content)
         left: Counter[str] = Counter()
         if text[:1] in ("{", "[", '"') and (data := _as_json(text)) is not None:

@@ -1,6 +1,7 @@
-"""Render an answer as one HTML file without other files: no script is needed to read it, and nothing is loaded from a network.
+"""Render an answer as one HTML file that needs no other file: it can be read without a script, and loads nothing from a network.
 
-The page has another order than the terminal: the verdict, the commands, the pictures, and then the details. `page_parts` decides it.
+The page has another order than the terminal: the verdict, the commands, the pictures, and then the details. `page_parts` decides
+it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _source(environment: jinja2.Environment, name: str) -> Any:
-    """Return one of our own files as it is, marked as safe."""
+    """Return one of our own files unchanged, marked as safe for the template."""
     import markupsafe
 
     assert environment.loader
@@ -81,7 +82,7 @@ def _filled(table: Table) -> list[int]:
 
 
 def _named(blocks: Iterable[Block], pictures: Iterable[Picture]) -> dict[str, Any]:
-    """Return the parts of the page for the template, which asks for the name of a block's kind."""
+    """Return the parts of the page for the template, which chooses by the name of a block's kind."""
     page: Page = arranged(tuple(neutral(blocks)))
     drawn = [neutral_picture(picture) for picture in pictures]
     return {
@@ -97,7 +98,7 @@ def _named(blocks: Iterable[Block], pictures: Iterable[Picture]) -> dict[str, An
 
 
 def _kinds(blocks: Iterable[Block]) -> list[tuple[str, Any]]:
-    """Return each block with the name of its kind, the blocks inside of folded parts too."""
+    """Return each block with the name of its kind. The blocks in folded parts are among them."""
     return [
         (
             type(block).__name__,

@@ -1,4 +1,4 @@
-"""Add to the outline of a report what only a page has: the pictures, the folded facts, and the pages of all its findings. Pure."""
+"""Add to the outline of a report the parts that only a page has: pictures, folded facts, and the pages of all its findings. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def pictures(report: Report) -> tuple[Picture, ...]:
 
 
 def page(report: Report, blocks: Iterable[Block], folded: Iterable[Details], title: str) -> str:
-    """Return the whole page of a report. `blocks`: its outline, `folded`: its facts. Private data are taken out already."""
+    """Return the whole page of a report. `blocks`: its outline. `folded`: its facts.
+
+    Private data are taken out already.
+    """
     shown = tuple(blocks)
     return html.render((*shown, *_pages(report, shown), *folded), title, pictures(report))
 
@@ -31,7 +34,7 @@ def cell(report: Report, blocks: Iterable[Block], folded: Iterable[Details]) -> 
 
 
 def _pages(report: Report, shown: Iterable[Block]) -> tuple[Details, ...]:
-    """Return the pages of the findings that the outline names and that are no problem of their own: consequences and notes.
+    """Return the pages of those findings in the outline that are no problem of their own: consequences and notes.
 
     A problem has its page beside it.
     """

@@ -1,4 +1,4 @@
-"""Build the answer of `attn-doctor inspect` as data: for each file whether it would load, and why not. Pure."""
+"""Build the answer of `attn-doctor inspect` as data: for each file whether it would load, and the reasons if not. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
 
 
 def runs_on(record: Binary, gpu: str) -> Judgement:
-    """Return whether the GPU code of an extension runs on a compute capability; Unknown for one without GPU code."""
+    """Judge whether the GPU code of an extension runs on a compute capability ("8.9"); Unknown if it has no GPU code."""
     if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown):
         return Unknown("its GPU code could not be read")
     names = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]

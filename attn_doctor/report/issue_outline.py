@@ -13,10 +13,10 @@ _FEW = 3  # items of a list that stays open
 
 
 def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> list[Block]:
-    """Return the blocks of an outline in the order for a maintainer, with its folded parts behind them.
+    """Return the blocks of an outline in the order for a maintainer, and its folded parts after them.
 
-    First the verdict, the first problem that has a command (and those before it), and the trial table; then the machine in a few lines.
-    Further problems and ways, consequences and notes are folded.
+    First come the verdict, the problems up to the first one that has a command, and the trial table; then the machine in a few
+    lines. Further problems and ways, consequences and notes are folded.
     """
     heads: list[Block] = []
     problems: list[Block] = []
@@ -65,7 +65,7 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
 
 
 def is_source(block: Block) -> bool:
-    """Return whether a block says that all is what a saved report says: nothing may stand before it."""
+    """Return whether a block says that the page is from a saved report. Nothing may stand before such a block."""
     return isinstance(block, Fields) and any(field.label == SAVED for field in block.items)
 
 
@@ -81,7 +81,7 @@ _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
 
 
 def _without_empty_headings(blocks: Sequence[Block]) -> list[Block]:
-    """Return headings with what follows them; a heading whose content was moved away is left out."""
+    """Return the blocks without those headings whose content was moved away."""
     return [
         block
         for number, block in enumerate(blocks)

@@ -33,10 +33,11 @@ class _Case(NamedTuple):
 
 
 def document(report: Report, *, saved: bool = False) -> str:
-    """Return the XML of a report. The report is redacted already. `saved`: it was read from a file, so its cures are left out.
+    """Return the XML of a report. The report is redacted already.
 
-    failure: a finding that fails the gate. error: what was asked for and could not be examined. skipped: what could not be judged, and what
-    the configuration ignores. A finding below --fail-on, or one that the baseline knows, passes; its text is in the output of its case.
+    `saved`: it was read from a file, so its cures are left out. "failure": a finding that fails the gate. "error": a requested
+    part that could not be examined. "skipped": a failure mode that could not be judged, or that the configuration ignores. A
+    finding below --fail-on, or one that the baseline knows, passes; its text is in the output of its case.
     """
     told = report.acceptance or Acceptance()
 
@@ -123,13 +124,19 @@ def _of_finding(finding: Finding, told: Acceptance, text: str) -> _Case:
 
 
 def _of_project(finding: Finding, text: str) -> _Case:
-    """Return the case of a requirement of the project that would not work here: it does not change the exit code, and so does not fail."""
+    """Return the case of a requirement of the project that would not work here.
+
+    It does not fail, because it does not change the exit code.
+    """
     place = next((f"{e.file}:{e.line}" for e in finding.evidence if e.file and e.line), finding.slug)
     return _Case(f"{place} {finding.code} {finding.slug}", text=text)
 
 
 def _words(finding: Finding, shell: str | None) -> str:
-    """Return a finding as text: the message, its evidence, and the commands of each cure for a shell; without cures if there is no shell."""
+    """Return a finding as text: its message, its evidence, and its cures as commands for a shell.
+
+    `shell` None: without cures.
+    """
     lines = [f"{finding.severity.value}, {finding.certainty.value}: {finding.message}"]
     if finding.explained_by:
         lines.append(f"it comes from {finding.explained_by}")

@@ -1,4 +1,4 @@
-"""Describe the kernels of a trial: which ran, their share of a step, whether their results are reproducible. Pure."""
+"""Describe the kernels of a trial: the kernels that ran, their share of a step, and whether their results are reproducible. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def short(name: str) -> str:
 
 
 def by_reason(rows: Iterable[Trial]) -> list[str]:
-    """Return one line for each reason why rows failed or did not run: the backends that have this reason, and the reason.
+    """Return one line for each reason why rows failed or did not run: the backends, and the reason.
 
     A backend that did not run is named without its dtype.
     """
@@ -77,9 +77,9 @@ def by_reason(rows: Iterable[Trial]) -> list[str]:
 
 
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
-    """Return the errors of torch itself, found by finite differences.
+    """Return a sentence for each error of torch itself that finite differences found.
 
-    For these modules a comparison with torch's gradients proves little.
+    For such a module a comparison with torch's gradients says little.
     """
     return tuple(
         dict.fromkeys(

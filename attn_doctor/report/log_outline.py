@@ -41,7 +41,10 @@ _FLASH_ATTN = re.compile(r"(?i)flash[-_ ]?att")
 
 
 def _of_interest(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Sequence[Finding]:
-    """Return the findings; the note that a GPU is too old for flash-attn is left out if neither logs nor facts name flash-attn."""
+    """Return the findings to show.
+
+    The note that a GPU is too old for flash-attn is left out if neither logs nor facts name flash-attn.
+    """
     version = facts.flash_attention.version
     if (
         facts.grade != "stated"
@@ -56,7 +59,7 @@ _TOO_OLD = "gpu-arch-unsupported-by-flash-attn"
 
 
 def of_machine(log: Log) -> str:
-    """Return one line on the machine that a log describes: "Windows 11, Python 3.11 (line 3, 8)". Empty if the log says too little."""
+    """Return one line about the machine of a log: "Windows 11, Python 3.11 (line 3, 8)"; empty if the log states too little."""
     said = words(stated_facts([log]))
     if len(said) < _FEWEST:
         return ""
@@ -76,7 +79,7 @@ _DECISIVE = {
 
 
 def _not_stated(facts: Facts) -> str:
-    """Return a sentence that says which parts a description of an environment does not contain; empty: it is complete."""
+    """Return a sentence with the parts that a description of an environment lacks; empty if it is complete."""
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")

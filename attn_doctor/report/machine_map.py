@@ -1,6 +1,6 @@
 """Draw the map of the machine: the chain from the system and the driver to the model, and the state of each link. Pure.
 
-A link says what is there, what it needs from the links before it, and what it offers to the links after it.
+A link has three texts: the thing itself, its needs from the links before it, and its offer to the links after it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def _errors(findings: Iterable[Finding], facts: Facts) -> Mapping[Place, list[Fi
 
 
 def _marked(link: Link, errors: Iterable[Finding]) -> Link:
-    """Return a link with its errors. Only an error breaks a link: the cause of what else does not work is in another link, or it is no error."""
+    """Return a link with its errors. Only an error breaks a link.
+
+    Another link's error is the cause of any other failure, or there is no error.
+    """
     names = ", ".join(f"{finding.slug} ({finding.code})" for finding in errors)
     return link._replace(state="broken", because=names) if names else link
 
@@ -158,7 +161,7 @@ def _cuda(facts: Facts) -> Link:
 
 
 def _range(archs: list[str]) -> str:
-    """Return the GPUs that a torch has code for: "code for sm_75 to sm_120"."""
+    """Return the GPUs for which a torch has code: "code for sm_75 to sm_120"."""
     names = [arch for arch in archs if arch.startswith("sm_")] or archs
     if len(names) < 3:
         return f"code for {' and '.join(names)}" if names else ""
@@ -216,7 +219,7 @@ def _extensions(facts: Facts, goal: Goal) -> Link:
 
 
 def _built_for(facts: Facts) -> Iterator[str]:
-    """Yield the torch that an extension was built for, as far as its name or its file says it."""
+    """Yield the torch for which an extension was built, if its name or its file shows it."""
     flash = facts.flash_attention
     if isinstance(flash.wheel_torch, str):
         cuda = f", CUDA {flash.wheel_cuda}" if isinstance(flash.wheel_cuda, str) else ""
@@ -227,7 +230,7 @@ def _built_for(facts: Facts) -> Iterator[str]:
 
 
 def _failure(attempt: Import) -> str:
-    """Return how an import failed, in one short line: "cv2: ImportError: libGL.so.1 ..."."""
+    """Return the failure of an import in one short line: "cv2: ImportError: libGL.so.1 ..."."""
     said = message(attempt.fault) if attempt.fault else "it does not import"
     return _first_line(f"{attempt.module}: {said}")
 
@@ -237,7 +240,7 @@ def _of_place(facts: Facts, place: Place) -> tuple[Import, ...]:
 
 
 def _version(facts: Facts, attempt: Import) -> str:
-    """Return the version of a module: as it says, or as its distribution says."""
+    """Return the version of a module: its own, else that of its distribution."""
     if isinstance(attempt.version, str):
         return attempt.version
     installed = facts.packages.distributions

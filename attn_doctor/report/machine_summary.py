@@ -1,4 +1,4 @@
-"""Summarise the machine in a few lines of text from facts, unknown ones included. Decides no finding."""
+"""Summarise the machine in a few lines of text, from facts. Unknown facts are named. Decides no finding."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _yolo(facts: Facts) -> tuple[str, Tone]:
 
 
 def _asked(facts: Facts) -> tuple[ModelFile, ...]:
-    """Return the weights that the user asked about. Other weights in the folder are named only if they do not fit."""
+    """Return the weights that the user named. Other weights in the folder are shown only if they do not fit."""
     return tuple(file for file in facts.models if file.asked) if isinstance(facts.models, tuple) else ()
 
 

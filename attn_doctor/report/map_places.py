@@ -1,4 +1,4 @@
-"""Say at which link of the machine's map a finding belongs: by the facts that it quotes first, and without facts by its area. Pure."""
+"""Find the link of the machine's map to which a finding belongs: by the facts that it quotes first, else by its area. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Define the report that `attn_doctor.examine` returns: it shows itself in a notebook, and is else the record that `check --json` writes.
+"""Define the report that `attn_doctor.examine` returns.
 
-A notebook saves what it shows, and notebooks are sent to others: so private data are taken out of what is shown, as out of a file.
+It is the record that `check --json` writes, and it shows itself in a notebook. A notebook saves what it shows, and people send
+notebooks to others. So private data are taken out of the shown text, as out of a file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from attn_doctor.report.blocks import Block
 
 
 class Printer(Protocol):
-    """Define the method of IPython's printer that is called here."""
+    """Describe the one method of IPython's printer that is called here."""
 
     def text(self, text: str) -> None:
         """Print a text."""

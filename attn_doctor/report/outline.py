@@ -46,7 +46,7 @@ STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "d
 def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
     """Return all blocks of a report, in the order in which a reader sees them.
 
-    `saved`: the name of the file that the report was read from. Its commands are shown as what the file says, not as advice.
+    `saved`: the name of the file from which the report was read. Its commands are then shown as the file's words, not as advice.
     """
     doubt = saved_doubt(report) if saved is not None else None
     blocks: list[Block] = [*at_the_top(report, saved), verdict(report)]
@@ -70,7 +70,7 @@ def at_the_top(report: Report, saved: str | None = None) -> tuple[Block, ...]:
 
 
 def unsettled(report: Report) -> list[Block]:
-    """Return what could not be judged, and what was not read."""
+    """Return the blocks about failure modes that could not be judged, and about sources that were not read."""
     return [*undetermined(report.undetermined), *unread(report.facts)]
 
 
@@ -84,7 +84,7 @@ def _target(report: Report) -> tuple[Field, ...]:
 
 
 def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
-    """Return the errors in logs that no failure mode recognises, and the text that the user can send to us."""
+    """Return the errors in logs that no failure mode explains, and the text that the user can send to us."""
     if not errors:
         return []
     shown = tuple(f"{e.file}:{e.line}: {e.text}" for e in errors[-_MOST_ERRORS:])
@@ -99,14 +99,17 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
 
 
 def saved_doubt(report: Report) -> Doubt:
-    """Return the function that gives the reason against a command of a saved report."""
+    """Return a function from a step of a saved report to the reason against its command."""
     from attn_doctor.fixes.saved_commands import doubts  # imported here: it judges, which other outlines do not need
 
     return doubts(report)
 
 
 def problems(findings: Iterable[Finding], facts: Facts, doubt: Doubt | None = None) -> list[Block]:
-    """Return findings of warning and above as blocks with their consequences inside; infos as one list. `doubt`: of a saved report."""
+    """Return findings of warning and above as blocks with their consequences inside, and infos as one list.
+
+    `doubt`: for a saved report.
+    """
     shell = commands.shell_of(facts)
     findings = tuple(findings)
     by_root: dict[str, list[Finding]] = {}
@@ -162,9 +165,9 @@ def problem(finding: Finding, consequences: list[Finding], shell: str, doubt: Do
 
 
 def _goes_with(effect: Finding, cause: Finding) -> str | None:
-    """Return what a consequence adds to its cause; None if it comes from log lines that are quoted for the cause already.
+    """Return the words that a consequence adds to its cause; None if its log lines are quoted for the cause already.
 
-    A consequence from a log is shown by its line, not by its message: the message would name a second cause.
+    A consequence from a log is shown by its line, because its message would name a second cause.
     """
     if any(e.kind != "log" for e in effect.evidence):
         return f"{effect.code} {effect.slug}: {effect.message}"
@@ -198,7 +201,7 @@ def cure(fix: Fix, shell: str, doubt: Doubt | None = None) -> Cure:
 
 
 def _why(step: Step, shell: str) -> str:
-    """Return the reason of a step, and how its command must differ in PowerShell."""
+    """Return the reason of a step, with the difference of its command in PowerShell if there is one."""
     other = commands.in_powershell(step, shell)
     return f"{step.why}; {other}" if other else step.why
 
@@ -258,7 +261,7 @@ def _row(trial: Trial) -> tuple[Cell, ...]:
 
 
 def _against_eager(trial: Trial) -> str:
-    """Return the gain by paired rounds; a ratio without a significant difference is not shown."""
+    """Return the gain over eager by paired rounds, in words. Without a significant difference no ratio is shown."""
     gain = trial.step_gain
     if gain is None:
         return ""
@@ -276,7 +279,7 @@ def _milliseconds(interval: Interval | None) -> str:
 
 
 def recommended(report: Report, *, saved: bool = False) -> list[Block]:
-    """Return the recommendation, its reasons, and what to do."""
+    """Return the recommendation, its reasons, and the command for it."""
     advice = report.recommendation
     failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone: Tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""

@@ -27,12 +27,12 @@ class Page(NamedTuple):
     folded: tuple[Block, ...]
 
     def about(self, code: str) -> tuple[Block, ...]:
-        """Return the page of a failure mode; nothing for a code that this attn-doctor does not have."""
+        """Return the page of a failure mode; empty if this attn-doctor has no such code."""
         return about(code)
 
 
 def about(code: str) -> tuple[Block, ...]:
-    """Return the page of `attn-doctor explain`, without its title; nothing for a code that this attn-doctor does not have."""
+    """Return the page of `attn-doctor explain`, without its title; empty if this attn-doctor has no such code."""
     module = next((module for module in ALL if code == module.MODE.code), None)
     return tuple(pages.blocks(module))[1:] if module else ()
 

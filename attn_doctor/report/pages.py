@@ -91,7 +91,7 @@ def listing(modules: Iterable[Module]) -> list[Block]:
 
 
 def found(modules: Sequence[Module]) -> list[Block]:
-    """Return what a search found, the best first. At least one failure mode."""
+    """Return the results of a search, the best first: at least one failure mode."""
     rows = tuple((Cell(m.MODE.code), Cell(m.MODE.slug, "strong"), Cell(m.MODE.title)) for m in modules)
     note = f"`attn-doctor explain {modules[0].MODE.code}` explains the first. For a whole log: `attn-doctor diagnose FILE`."
     return [Table(f"{len(rows)} failure modes, the best match first", ("code", "slug", "what it is"), rows, (note,))]
@@ -113,7 +113,7 @@ def table(modules: Iterable[Module]) -> list[dict[str, Any]]:
 
 
 def index(modules: Iterable[Module]) -> str:
-    """Return docs/failure-modes/README.md: by area, and by symptom."""
+    """Return docs/failure-modes/README.md: the failure modes by area, and by symptom."""
     ordered = sorted(modules, key=lambda m: m.MODE.code)
     lines = [
         "# Failure modes",

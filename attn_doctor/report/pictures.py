@@ -1,6 +1,6 @@
-"""Define the pictures that a page adds to an outline: the map of the machine, and charts. Values only; a renderer draws them.
+"""Define the pictures that a page adds to an outline: the map of the machine, and charts.
 
-The terminal and Markdown have no pictures: the numbers stand in the tables of the outline.
+Values only; a renderer draws them. The terminal and Markdown have no pictures: the tables of the outline have the same numbers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Bars(NamedTuple):
     scale: Scale = "linear"
 
     def place(self, value: float) -> float:
-        """Return where a value lies between the left edge (0) and the right edge (100), in percent."""
+        """Return the place of a value between the left edge (0) and the right edge (100), in percent."""
         if self.scale == "log":
             if value <= self.least:
                 return 0.0
@@ -90,7 +90,7 @@ class Curve(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Hold a chart of a cost against the image size, both on a log scale: a straight line is a power."""
+    """Hold a chart of a cost against the image size, both on a log scale. A straight line means a power law."""
 
     caption: str
     about: str
@@ -103,12 +103,18 @@ class Curves(NamedTuple):
         return tuple(sorted({point.x for curve in self.curves for point in curve.points}))
 
     def across(self, x: float) -> float:
-        """Return where an image size lies between the left edge (0) and the right edge (100), in percent. Both edges keep a margin."""
+        """Return the place of an image size between the left edge (0) and the right edge (100), in percent.
+
+        Both edges keep a margin.
+        """
         first, last = math.log(self.sizes[0]), math.log(self.sizes[-1])
         return round(6 + 88 * (math.log(x) - first) / (last - first), 2)
 
     def down(self, value: float) -> float:
-        """Return where a cost lies between the top (0) and the bottom (100), in percent. The bottom keeps a margin for the sizes."""
+        """Return the place of a cost between the top (0) and the bottom (100), in percent.
+
+        The bottom keeps a margin for the sizes.
+        """
         low, high = math.log(self.ticks[0][0]), math.log(self.ticks[-1][0])
         return round(6 + 82 * (high - math.log(value)) / (high - low), 2)
 
@@ -123,5 +129,5 @@ def power_of_ten(power: int) -> str:
 
 
 def neutral(picture: Picture) -> Picture:
-    """Return a picture in which every text is on one line and cannot act: names of GPUs and models are foreign text."""
+    """Return a picture with each text on one line and made harmless, because names of GPUs and models are foreign text."""
     return each_text(picture, lambda text: one_line(foreign_text.text(text)))

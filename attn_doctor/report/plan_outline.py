@@ -59,7 +59,7 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
 
 
 def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
-    """Return the reasons why versions before and after some steps are not known, each once."""
+    """Return the reasons, each once, for which the versions before and after some steps are not known."""
     reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible)
     return tuple(
         dict.fromkeys(f"For some steps the versions before and after are not known: {reason}." for reason in reasons)
@@ -90,7 +90,7 @@ def _verdict(made: Plan) -> Verdict:
 
 
 def chosen(made: Plan, one: Way, shell: str) -> tuple[Block, ...]:
-    """Return the way that is going to be applied, with a note on the other ways."""
+    """Return the blocks about the way that will be applied, with a note on the other ways."""
     blocks: list[Block] = [Heading("Plan"), Fields((Field("target", made.target), Field("goal", made.goal.value)))]
     blocks += [Notes("Root causes", _causes(made))] if made.causes else []
     blocks.append(way(one, shell, made.target))
@@ -125,7 +125,10 @@ def _number(steps: Sequence[PlannedStep]) -> str:
 
 
 def way(one: Way, shell: str, target: str | None = None) -> Problem:
-    """Return one way with all its steps. `target`: the Python in which the plan can be applied."""
+    """Return one way with all its steps.
+
+    `target`: the Python to which the plan can be applied; None: the plan is only shown.
+    """
     lines = [line for number, steps in enumerate(_together(one.steps), 1) for line in _steps(number, steps, shell)]
     lines += [Command(None, f"goes against: {text}") for text in one.breaks]
     lines += [Command(None, note) for note in one.notes]
@@ -151,7 +154,7 @@ def way(one: Way, shell: str, target: str | None = None) -> Problem:
 
 
 def _unsigned(one: Way, wheel: Unsigned, shell: str, target: str | None) -> list[Command]:
-    """Return what a way with an unsigned wheel means, and the command that applies it."""
+    """Return the sentence about a way with an unsigned wheel, and the command that applies it."""
     if wheel.sha256 is not None:
         return [Command(None, f"the file was fetched from {wheel.url}; its SHA-256 is {wheel.sha256}")]
     said = Command(None, f"{wheel.builder} built this wheel and nobody signed it. {_MEANING}")
@@ -169,7 +172,7 @@ _MEANING = "A proof says that the file fits, never that it is harmless."
 
 
 def proven(one: Way) -> tuple[Block, ...]:
-    """Return the proof of the wheel that a way installs; nothing for a way without one."""
+    """Return the result of the check of a way's wheel; empty for a way without such a wheel."""
     wheel = one.unsigned
     if wheel is None or wheel.proof is None:
         return ()
@@ -178,7 +181,7 @@ def proven(one: Way) -> tuple[Block, ...]:
 
 
 def with_way(made: Plan, one: Way) -> Plan:
-    """Return the plan with this way in place of the one of the same name."""
+    """Return the plan with this way in place of the way of the same name."""
     return msgspec.structs.replace(made, ways=tuple(one if w.name == one.name else w for w in made.ways))
 
 
@@ -187,7 +190,7 @@ def _for(one: Way) -> str:
 
 
 def _together(steps: Sequence[PlannedStep]) -> list[list[PlannedStep]]:
-    """Group steps with the same reason: variables that are set for one purpose."""
+    """Return the steps in groups: variables with the same reason are one group."""
     made: list[list[PlannedStep]] = []
     for planned in steps:
         before = made[-1][0].step if made else None

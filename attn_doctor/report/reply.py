@@ -1,4 +1,4 @@
-"""Build the reply to somebody who posted a log: the cause, the lines that prove it, the command; all else folded. Pure."""
+"""Build the reply to a person who posted a log: the cause, the lines that show it, the command; all else is folded. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.report.blocks import Block, Command, Cure, Details, Fields, Lis
 from attn_doctor.report.issue_outline import apart
 from attn_doctor.report.log_outline import of_diagnosis
 
-_MOST_LINES = 8  # that prove a cause
+_MOST_LINES = 8  # that show a cause
 _LONGEST = 300  # characters of a line
 
 
@@ -44,7 +44,7 @@ def reply(
 
 
 def _cause(problem: Problem, finding: Finding, logs: Sequence[Log]) -> list[Block]:
-    """Return a cause as a person would write it: the sentence, the lines, the command."""
+    """Return a cause in the way of a person: the sentence, the lines, the command."""
     blocks: list[Block] = [Verdict(f"The cause: {problem.message}", problem.tone)]
     proof = _proof(finding, logs)
     if proof:
@@ -55,7 +55,7 @@ def _cause(problem: Problem, finding: Finding, logs: Sequence[Log]) -> list[Bloc
 
 
 def _proof(finding: Finding, logs: Sequence[Log]) -> list[str]:
-    """Return the lines of the log that prove a finding, each with its number, as they stand in the log."""
+    """Return the log lines that show a finding, unchanged, each with its number."""
     whole = {(log.file, number): line for log in logs for number, line in log.end}
     lines = []
     for item in [e for e in finding.evidence if e.kind == "log" and e.line is not None][:_MOST_LINES]:
@@ -70,13 +70,13 @@ def _proof(finding: Finding, logs: Sequence[Log]) -> list[str]:
 
 
 def _not_recognised(block: Notes) -> list[Block]:
-    """Return the errors that nobody knows yet, as the log has them, and what to send."""
+    """Return the log's errors that no failure mode explains, and the text to send."""
     *lines, send = block.items
     return [Paragraph("Errors that attn-doctor does not know:"), Listing(tuple(lines)), Paragraph(send)]
 
 
 def _signature(roots: Iterable[Finding], version: str) -> Block:
-    """Return the last line: who says this, how sure it is, and how to see the whole machine."""
+    """Return the last line: the author (attn-doctor), the certainty, and the command that examines the whole machine."""
     first = next(iter(roots), None)
     sure = f"; {first.code} {first.slug}, {first.certainty.value}, {first.confidence.value} confidence" if first else ""
     more = f"`attn-doctor explain {first.code}` says more about it; " if first else ""

@@ -1,4 +1,4 @@
-"""Describe the plan and the outcome of a reproduction: its costs, what happened, and whether the doctor named it.
+"""Describe the plan and the outcome of a reproduction: its costs, its course, and whether the doctor named the failure.
 
 Renders nothing.
 """
@@ -62,14 +62,14 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
 
 
 def to_paste(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
-    """Return the outcome for an issue: what was printed is folded, behind the rest."""
+    """Return the outcome for an issue. The printed output is folded, after the rest."""
     rest = outcome(plan, done)[2 if done.log else 0 :]  # without the heading and the log
     printed = (Listing(tuple(_shortened(done.log))),) if done.log else ()
     return [*for_an_issue(rest), *([Details("What it printed", printed)] if printed else [])]
 
 
 def without_private_data(done: Reproduction, gate: Gate) -> Reproduction:
-    """Return the outcome as it may leave the machine."""
+    """Return the outcome without private data."""
     (diagnosis,) = gate.typed((done.diagnosis, Diagnosis))
     return done._replace(
         diagnosis=diagnosis,

@@ -1,6 +1,6 @@
 """Write a report as SARIF 2.1.0, which code hosts show beside the files of a project. Pure.
 
-The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. What GitHub reads of it:
+The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html. The part of it that GitHub reads:
 https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 """
 
@@ -138,7 +138,7 @@ def _location(place: Evidence) -> dict[str, Any]:
 
 
 def _machine(evidence: Iterable[Evidence]) -> dict[str, Any]:
-    """Return the location of a finding that no file shows: the paths of its facts, in an artifact that stands for the machine."""
+    """Return the location of a finding that is in no file: the paths of its facts, in an artifact that stands for the machine."""
     paths = [e.path for e in evidence if e.path]
     made: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": {"uri": ENVIRONMENT, "index": 0}, "region": {"startLine": 1}}
@@ -151,7 +151,7 @@ def _machine(evidence: Iterable[Evidence]) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """Return a path as the reference of a file, relative if it is. "C:" is no scheme, and standard input no file."""
+    """Return the reference of a file, relative if its path is. "C:" is no scheme, and standard input is no file."""
     path = _text(file).replace("\\", "/")
     if re.match(r"[A-Za-z]:/", path):
         return f"file:///{quote(path, safe='/:')}"
@@ -159,7 +159,7 @@ def _uri(file: str) -> str:
 
 
 def _fingerprint(code: str, file: str | None) -> str:
-    """Return the identity of a finding: its code, as `compare` has it, and its file. Lines and versions in the text may change."""
+    """Return the identity of a finding: its code and its file. Lines and versions are left out, because they change."""
     return hashlib.sha256(f"{code}|{_text(file or '')}".encode()).hexdigest()[:32]
 
 
@@ -187,7 +187,7 @@ def _rule(code: str, report: Report) -> dict[str, Any]:
 
 
 def _invocation(report: Report) -> dict[str, Any]:
-    """Return what the run could and could not do: what was not examined, not recognised and not judged, as notifications."""
+    """Return the record of the run: the parts that were not examined, not recognised and not judged, as notifications."""
     texts = [("error", f"Could not examine {what}") for what in report.unexamined]
     texts += [("error", f"Not recognised: {e.file}:{e.line}: {e.text}") for e in report.unrecognised]
     texts += [("note", f"{u.code} {u.slug} could not be judged: {u.why}") for u in report.undetermined]

@@ -1,6 +1,7 @@
-"""Build what `check` shows on the screen, in the order in which it becomes known: the findings, the trial, the verdict, the next step. Pure.
+"""Build the screen of `check`, in the order in which results become known: the findings, the trial, the verdict, the next step.
 
-A file has the verdict first (`outline`). On a screen the reader waits: the findings come before the trial, which takes most of the time.
+Pure. A file has the verdict first (`outline`). On a screen the reader waits: the findings come before the trial, which takes most
+of the time.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ _ELSEWHERE = ("--facts", "--gpu")  # the machine is not this one: nothing can be
 
 
 def opening(report: Report) -> tuple[Block, ...]:
-    """Return what is known before the trial: the machine, and every finding with its cure."""
+    """Return the blocks that are known before the trial: the machine, and every finding with its cure."""
     return (*at_the_top(report), _found(report), *_findings(report))
 
 
 def closing(
     report: Report, opened: Report | None, files: Sequence[str] = (), *, folded_too: bool = False
 ) -> tuple[Block, ...]:
-    """Return what follows the opening: findings that the trial brought or changed, its results, the verdict, and the next step.
+    """Return the blocks after the opening: findings that the trial brought or changed, its results, the verdict, and the next step.
 
-    `opened`: the report whose opening was shown; None if none was shown, and then everything is returned. `files`: the outputs that
-    were written. `folded_too`: with the folded facts, which a terminal leaves out. Nothing of the opening is repeated but the command of the first cure, which is the last thing that a reader sees.
+    `opened`: the report whose opening was shown; None if none was shown, so that everything is returned. `files`: the outputs
+    that were written. `folded_too`: with the folded facts, which a terminal leaves out. Of the opening only the command of the
+    first cure is repeated, as the last line that a reader sees.
     """
     blocks: list[Block] = list(_since(report, opened)) if opened else list(opening(report))
     blocks += tried(report)
@@ -66,7 +68,10 @@ def _findings(report: Report) -> list[Block]:
 
 
 def _found(report: Report) -> Paragraph:
-    """Say how much was found, and whether the trial follows. No word of health: the trial may still find something."""
+    """Return a sentence with the number of findings, and whether the trial follows.
+
+    It promises no health: the trial may still find something.
+    """
     roots = [f for f in report.findings if f.root_cause]
     counts = [(sum(f.severity is severity for f in roots), severity.value) for severity in Severity]
     said = " and ".join(f"{n} {name}{'s' * (n > 1)}" for n, name in counts if n)
@@ -79,7 +84,7 @@ def _found(report: Report) -> Paragraph:
 
 
 def _since(report: Report, opened: Report) -> Iterator[Block]:
-    """Yield the findings that were not shown, or that look different now; a cure that stays as it was is not repeated."""
+    """Yield the findings that were not shown, or that have changed. A cure that stayed the same is not repeated."""
     before = _findings(opened)
     cures = {block.code: block.cures for block in before if isinstance(block, Problem)}
     for block in _findings(report):
@@ -101,7 +106,7 @@ def _since(report: Report, opened: Report) -> Iterator[Block]:
 
 
 def _without(blocks: Sequence[Block], item: str) -> Iterator[Block]:
-    """Yield the blocks without a note that says what the last lines of the screen say."""
+    """Yield the blocks without a note whose content is in the last lines of the screen."""
     for block in blocks:
         if isinstance(block, Notes) and item in block.items:
             left = tuple(other for other in block.items if other != item)
@@ -112,7 +117,7 @@ def _without(blocks: Sequence[Block], item: str) -> Iterator[Block]:
 
 
 def _next(report: Report) -> Cure:
-    """Return the command to run next: of the first cure, else the one that tries the model, else the recommended backend."""
+    """Return the command to run next: that of the first cure, else the one that tries the model, else the one for the recommended backend."""
     shell = commands.shell_of(report.facts)
     roots = [f for f in report.findings if f.root_cause]
     for finding in roots:
@@ -138,7 +143,7 @@ def _next(report: Report) -> Cure:
 
 
 def _first_cure(finding: Finding, shell: str) -> Cure | None:
-    """Return the first cure of a finding that has a command, with its commands alone."""
+    """Return the first cure of a finding that has a command, without its words."""
     for fix in finding.fixes:
         lines = [line for step in fix.steps if (line := commands.shown(step, shell)) is not None]
         if lines:

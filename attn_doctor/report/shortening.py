@@ -1,4 +1,7 @@
-"""Shorten an outline to a length: the longest folded parts are cut first, and what was left out is said. Pure."""
+"""Shorten an outline to a length.
+
+The longest folded parts are cut first, and the last line names all that was left out. Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ _FEWEST = 300  # characters: a folded part is not cut below this
 
 
 def shortened(blocks: Sequence[Block], most: int, length: Length) -> list[Block]:
-    """Return blocks with at most `most` characters in all, as `length` counts them. The last block then says what was left out.
+    """Return blocks with at most `most` characters in all, as `length` counts them.
 
-    Folded parts are cut first, the longest first, down to one length for all of them. What is not folded is cut only if it is too long
-    by itself, from its longest block on.
+    The last block then names all that was left out. Folded parts are cut first, the longest first, down to one length for all of
+    them. Other blocks are cut only if they alone are too long, the longest first.
     """
     sizes = [length(block) for block in blocks]
     if sum(sizes) <= most:

@@ -1,6 +1,6 @@
-"""Show a table on a terminal so that it is whole at any width: as columns if they fit, else each row as lines of its own.
+"""Show a table on a terminal so that it is whole at any width: as columns if they fit, else each row as several lines.
 
-No cell is cut. What all rows have in common is said once, above them, where the width is short.
+No cell is cut. If the width is small, texts that all rows share are printed once, above the rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Row = tuple[Cell, ...]
 
 
 def show(block: Table, console: Console, styles: Mapping[str, str]) -> None:
-    """Print the columns and rows of a table; caption and notes are printed by the caller."""
+    """Print the columns and rows of a table. The caller prints the caption and the notes."""
     if not block.rows:
         return
     used = [i for i in range(len(block.columns)) if any(row[i].text for row in block.rows)]
@@ -50,7 +50,10 @@ def show(block: Table, console: Console, styles: Mapping[str, str]) -> None:
 
 
 def _fitting(columns: Sequence[str], rows: Sequence[Row], width: int) -> list[int] | None:
-    """Return the widths of columns in which every word is whole and few cells need several lines; None if they do not fit."""
+    """Return the widths of the columns; None if the table does not fit.
+
+    It fits if every word is whole and few cells need several lines.
+    """
     texts = [[column, *(row[i].text for row in rows)] for i, column in enumerate(columns)]
     widths = [max(_broadest(text) for text in column) for column in texts]
     least = [max(_longest_word(text) for text in column) for column in texts]
@@ -74,7 +77,7 @@ def _longest_word(text: str) -> int:
 
 
 def _lines(text: str, width: int) -> int:
-    """Return how many lines a text takes if it is wrapped at its spaces."""
+    """Return the number of lines of a text that is wrapped at its spaces."""
     count, used = 1, 0
     for word in text.split():
         size = cell_len(word)
@@ -86,7 +89,7 @@ def _lines(text: str, width: int) -> int:
 
 
 def _without_common(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row], list[str]]:
-    """Take out the columns that say the same in every row; return what they say."""
+    """Take out the columns that have the same text in every row. Returns the rest, and these texts."""
     common = [
         i for i in range(1, len(columns)) if columns[i] and len(rows) > 1 and len({row[i].text for row in rows}) == 1
     ]
@@ -115,7 +118,7 @@ def _stacked(
 
 
 def _line(console: Console, parts: Iterable[Text], width: int, indent: int) -> None:
-    """Print texts one after the other; a line ends between two texts where it can, and else at a space."""
+    """Print texts one after the other. A line ends between two texts if possible, else at a space."""
     line = Text()
     lines = []
     for part in parts:

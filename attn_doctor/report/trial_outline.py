@@ -136,7 +136,7 @@ def _milliseconds(interval: Interval | None) -> str:
 
 
 def _mlx(study: Study) -> list[Block]:
-    """Return the table of MLX: the first call at a shape is told apart from the later ones."""
+    """Return the table of MLX. The first call at a shape has a column of its own, apart from the later ones."""
     if study.mlx is None:
         return []
     rows = tuple(

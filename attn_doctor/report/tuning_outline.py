@@ -136,7 +136,7 @@ def _pass(found: Pass) -> list[Block]:
 
 
 def _compiled(found: Pass) -> list[str]:
-    """Return what compiling costs, and from how many steps on it pays."""
+    """Return the costs of compiling, and the number of steps after which it pays."""
     said = []
     for row in found.rows:
         if "compile" not in row.changes or not row.ms or not row.checked.first_ms:

@@ -7,7 +7,7 @@ from attn_doctor.report.blocks import Block, Notes
 
 
 def unread(facts: Facts) -> list[Block]:
-    """Return a note of what --static left unread: tools that were not started, and the driver; nothing if all was read."""
+    """Return a note about the sources that --static did not read (tools, the driver); empty if all were read."""
     names = list(dict.fromkeys(_names(facts)))
     if facts.grade != "static":
         return []

@@ -1,4 +1,4 @@
-"""Sum up a report in one sentence: healthy only if everything was seen to work; it says if nothing was run. Pure."""
+"""Sum up a report in one sentence: healthy only if everything was seen to work. It also says if nothing was run. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def verdict(report: Report) -> Verdict:
 
 
 def counted(number: int, what: str = "") -> str:
-    """Return the beginning of a sentence, with a count, its noun and its verb: "3 things stand", or "3 things to know about"."""
+    """Return the beginning of a sentence with a count, its noun and its verb: "3 things stand", or "3 things to know about"."""
     if what:
         return f"one thing {what}" if number == 1 else f"{number} things {what}"
     return "One thing stands" if number == 1 else f"{number} things stand"
@@ -54,7 +54,7 @@ def _may_stop(number: int) -> str:
 
 
 def _seen(report: Report) -> str:
-    """Return what was observed: "torch 2.15.0 and ultralytics 8.4.190 import, and yolo12n.yaml trains"."""
+    """Return the observed successes in words: "torch 2.15.0 and ultralytics 8.4.190 import, and yolo12n.yaml trains"."""
     names = list(_imports(report))
     said = f"{', '.join(names[:-1])} and {names[-1]} import" if len(names) > 1 else f"{names[0]} imports"
     if "eager trained" not in report.seen:

@@ -1,4 +1,4 @@
-"""Build the outline of `attn-doctor wheels --prove`: the verdict on one file, and why. Pure."""
+"""Build the outline of `attn-doctor wheels --prove`: the verdict on one file, and its reasons. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEADS: Mapping[Judged, tuple[str, Tone]] = {
 
 
 def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
-    """Return the proof, and the command that installs the file if it fits."""
+    """Return the verdict on a wheel, and the command that installs the file if it fits."""
     blocks = proof_blocks(proof, path)
     if proof.verdict != "fits":
         return blocks
@@ -30,7 +30,7 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
 
 
 def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
-    """Return the proof of one wheel; the last block says what a proof means, where the file is not refused."""
+    """Return the verdict on one wheel. Unless the file is refused, the last block says what the verdict means."""
     head, tone = _HEADS[proof.verdict]
     main = ", ".join(proof.main) or "none"
     others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""

@@ -29,7 +29,7 @@ def program(name: str) -> str | None:
 
 
 def nvcc(environ: Mapping[str, str]) -> str | None:
-    """Return a real nvcc of this machine."""
+    """Return the path of a real nvcc of this machine; None if there is none."""
     home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
     places = [shutil.which("nvcc", path=environ.get("PATH")), f"{home}/bin/nvcc" if home else None, *_NVCC]
     return next((place for place in places if place and os.access(place, os.X_OK)), None)

@@ -74,7 +74,10 @@ class Bench:
         return {name: value for name, value in base.items() if more.get(name, "") is not None}
 
     def prepare(self, what: str, argv: Sequence[str], **more: str) -> bytes:
-        """Run a step of the preparation, without the conditions of the recipe. Raises CannotReproduce if it fails."""
+        """Run a step of the preparation, without the conditions of the recipe, and return its output.
+
+        Raises CannotReproduce if it fails.
+        """
         ended = self.throwaway.run(argv, self.environ(more), PREPARING)
         if ended.returncode != 0:
             raise CannotReproduce(f"{what}: {_last_error(ended.output)}")
@@ -101,7 +104,7 @@ class Bench:
         return ended, self.log(argv, ended, deadline)
 
     def log(self, argv: Sequence[str], ended: Ended, deadline: float) -> bytes:
-        """Return the log as a user sees it: the command, its output, and how it ended."""
+        """Return the log as a user sees it: the command, its output, and its end."""
         shown = {name: value for name, value in self.variables.items() if value is not None and name not in _UNSHOWN}
         assigned = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
         code = ended.returncode

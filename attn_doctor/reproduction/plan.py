@@ -1,4 +1,7 @@
-"""Plan one reproduction: its downloads, disk space and time, or why it cannot run here. Changes nothing on the machine."""
+"""Plan one reproduction: its downloads, disk space and time, or the reason why it cannot run here.
+
+Changes nothing on the machine.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ _SPARE = 200  # megabytes that must stay free
 class ReproductionPlan(NamedTuple):
     """Hold the plan of one reproduction: what it makes, runs and downloads, its time and its disk space.
 
-    `obstacles`: why the real failure cannot be produced here. With obstacles, the simulated `machine` is used if there is one;
-    without obstacles, the real failure is produced.
+    `obstacles`: the reasons why the real failure cannot be produced here. If there are any, the simulated `machine` is judged in
+    its place, if there is one.
     """
 
     mode: FailureMode
@@ -72,9 +75,10 @@ def plan(
     timeout: float,
     torch: str | None = None,
 ) -> ReproductionPlan:
-    """Return the plan that reproduces a failure mode with the target `python`. Raises NoAnswer.
+    """Return the plan that reproduces a failure mode with the target `python`.
 
-    `torch` is a requirement: this torch is downloaded, and the target's is not used.
+    Raises NoAnswer if the target does not answer. `torch`: a requirement, "torch==2.5.1"; this torch is downloaded, and the
+    target's is not used.
     """
     recipe = mode.recipe
     if recipe is None:
@@ -114,7 +118,7 @@ def plan(
 
 
 def _not_borrowed(made: ReproductionPlan, wanted: of.Torch) -> str | None:
-    """Return why a recipe that needs the target's torch cannot use it."""
+    """Return why a recipe that needs the target's torch cannot use it; None if it can."""
     assert made.lender is not None
     torch = made.lender.torch
     have = f"has torch {torch.version}" if torch else made.lender.why_no_torch

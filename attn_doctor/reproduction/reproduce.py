@@ -32,7 +32,8 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 class Reproduction(NamedTuple):
     """Hold the outcome of a reproduction.
 
-    `why_not` is None if the failure occurred; otherwise it says why not, and a simulated machine may have been judged.
+    `why_not` is None if the failure occurred. Otherwise it is the reason, and a simulated machine may have been judged in its
+    place.
     """
 
     slug: str
@@ -96,7 +97,7 @@ def _run(plan: ReproductionPlan, throwaway: Throwaway, say: Say, torch: str | No
 
 
 def prepare(bench: Bench, made: of.Ingredient, plan: ReproductionPlan, torch: str | None) -> None:
-    """Prepare one ingredient. Raises CannotReproduce."""
+    """Prepare one ingredient of a recipe. Raises CannotReproduce if that fails."""
     match made:
         case of.Torch():
             borrowed = None if torch else plan.borrowed(made)
@@ -178,7 +179,7 @@ def _examine(bench: Bench, plan: ReproductionPlan) -> tuple[Diagnosis, bytes]:
 
 
 def named(mode: FailureMode, diagnosis: Diagnosis, *, of_log: bool) -> bool:
-    """Return whether the doctor names the failure mode: as a root cause, or as a note if it is never more than a note.
+    """Return whether the doctor names the failure mode: as a root cause, or as a note if its severity is never above a note.
 
     A log shows one failure, so for a log a note does not count if there is another root cause.
     """

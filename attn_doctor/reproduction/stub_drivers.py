@@ -1,4 +1,4 @@
-"""Compile the stand-in drivers of `programs/drivers`, and set them up to simulate GPUs. docs/testing.md says what they can show."""
+"""Compile the stand-in drivers of `programs/drivers`, and set them up to simulate GPUs. docs/testing.md lists their limits."""
 
 from __future__ import annotations
 

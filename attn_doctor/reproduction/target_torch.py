@@ -33,7 +33,7 @@ class BorrowedTorch(NamedTuple):
 
 
 class Lender(NamedTuple):
-    """Hold the values of the target that a reproduction uses."""
+    """Hold the parts of the target that a reproduction uses."""
 
     python: str
     base: str
@@ -46,7 +46,7 @@ class Lender(NamedTuple):
 def ask(
     python: str, environ: Mapping[str, str], timeout: float = 120.0, *, torch: bool = True, besides: Iterable[str] = ()
 ) -> Lender:
-    """Return what a reproduction can use from this Python. Raises NoAnswer.
+    """Return the parts of this Python that a reproduction can use. Raises NoAnswer if it does not answer.
 
     `torch`: import its torch once, to see that it works. `besides`: further distributions to use.
     """

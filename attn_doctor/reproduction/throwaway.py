@@ -1,7 +1,7 @@
-"""Make the throw-away folder of one reproduction and run its child processes. In any case both are removed at the end.
+"""Make the throw-away folder of one reproduction and run its child processes. Both are removed at the end in any case.
 
-Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has
-left the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
+Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has left
+the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
 """
 
 from __future__ import annotations

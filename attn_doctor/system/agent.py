@@ -1,4 +1,4 @@
-"""Name attn-doctor to the servers that it asks."""
+"""Define the name by which attn-doctor introduces itself to web servers."""
 
 from attn_doctor import __version__
 

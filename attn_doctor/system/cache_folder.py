@@ -1,4 +1,4 @@
-"""Name the folder for data that attn-doctor can measure or download again at any time."""
+"""Name the folder of the cache: data that attn-doctor can measure or download again at any time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the folder, which need not exist.
+    """Return the folder of the cache, which need not exist.
 
     Linux: $XDG_CACHE_HOME/attn-doctor, by default ~/.cache/attn-doctor
-    (https://specifications.freedesktop.org/basedir-spec/latest/). macOS: ~/Library/Caches/attn-doctor.
-    Windows: %LOCALAPPDATA%/attn-doctor/Cache.
+    (https://specifications.freedesktop.org/basedir-spec/latest/). macOS: ~/Library/Caches/attn-doctor. Windows:
+    %LOCALAPPDATA%/attn-doctor/Cache.
     """
     home = Path(os.path.expanduser("~"))  # Path.home() raises for a user without a home
     if sys.platform == "win32":

@@ -22,7 +22,7 @@ _LIMITS = {
 
 
 def limit(error: BaseException) -> str | None:
-    """Return the limit of the machine that caused an error or one of the causes of the error. None: no limit was met."""
+    """Return the limit of the machine that caused an error or one of the causes of the error. None if no limit was met."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:
@@ -43,7 +43,7 @@ def code(error: BaseException) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return one sentence about the error; for a failure of attn-doctor itself with the text to send."""
+    """Return one sentence about the error. For a failure of attn-doctor itself it contains the text to send."""
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
@@ -51,7 +51,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _whom() -> str:
-    """Return the request to send the line, with the address, if the metadata of the package can be read and have one."""
+    """Return the request to send the line, with the address of the project; an empty text if the package's metadata have no address."""
     try:
         from attn_doctor.system import published
 

@@ -15,7 +15,10 @@ _MOST_LINKS = 40  # Linux, too, follows at most 40 symbolic links in one path
 
 
 class Exhausted(RuntimeError):
-    """Report that no more files can be opened. It is not an OSError: otherwise it would be taken for a file that is missing or damaged."""
+    """Report that no more files can be opened.
+
+    This is no OSError. Otherwise callers would believe that the file is missing or damaged.
+    """
 
 
 def raise_if_exhausted(error: Exception) -> None:
@@ -45,7 +48,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
 
 
 def text(path: str | os.PathLike[str], most: int = MOST) -> str:
-    """Return the first `most` bytes of a regular file as text. Raises OSError."""
+    """Return the first `most` bytes of a regular file as text. Raises OSError as `head` does."""
     return head(path, most).decode("utf-8", "replace")
 
 
@@ -105,7 +108,9 @@ def default_mode() -> int:
 
 
 def forbids_programs(folder: str | os.PathLike[str]) -> bool | None:
-    """Return whether no program may be run from the file system of a folder (mount option noexec). Raises OSError.
+    """Return whether a folder's file system forbids running programs (mount option noexec).
+
+    Raises OSError if the folder does not exist.
 
     Linux: by statvfs(3). macOS and Windows: always None, which means unknown.
     """
@@ -115,7 +120,9 @@ def forbids_programs(folder: str | os.PathLike[str]) -> bool | None:
 
 
 def open_to_overwrite(path: str) -> int:
-    """Open a path for writing and return the descriptor; a regular file is emptied. Raises OSError.
+    """Open a path for writing and return the descriptor; a regular file is emptied.
+
+    Raises OSError if that is not possible.
 
     Linux and macOS: a terminal does not become the terminal of this process (O_NOCTTY). Windows has no such terminals.
     """

@@ -1,7 +1,8 @@
-"""Clean up after an attn-doctor that was killed. Runs as a process of its own, started by `leftovers`.
+"""Clean up after an attn-doctor that was killed. `leftovers` starts this module as a process of its own.
 
-Standard input holds words, each ended by a NUL: "watch FOLDER", "unwatch FOLDER", and "bye" at a proper end. If the input ends without
-"bye", attn-doctor has died: its marked processes are ended, and its folders are removed. Only modules that start fast are imported first.
+Standard input holds words, each ended by a NUL: "watch FOLDER", "unwatch FOLDER", and "bye" at a proper end. If the input ends
+without "bye", attn-doctor has died: its marked processes are ended, and its folders are removed. Only modules that start fast are
+imported first.
 """
 
 import os

@@ -1,8 +1,9 @@
 """Leave nothing behind: mark every process that a command starts, and keep its temporary files in one folder.
 
-At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended, and the
-folder is removed. If this process is killed, a helper process does both: the guard. It waits on a pipe that only this process
-holds open. The standard library only. A process that clears its environment is not found, nor is one of another user.
+At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended,
+and the folder is removed. If this process is killed, a helper process does both: the guard. The guard waits on a pipe that only
+this process holds open. A process that clears its environment is not found, nor is a process of another user. Uses the standard
+library only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _lock = threading.Lock()
 
 
 class _Own:
-    """Hold what this process made: its mark, its folder, its guard, and how many blocks of `scope` are open."""
+    """Hold the state of this process: its mark, its folder, its guard, and the number of open blocks of `scope` (`users`)."""
 
     pid = 0
     token = ""
@@ -50,7 +51,10 @@ def marked(environ: Mapping[str, str], mark: str) -> dict[str, str]:
 
 
 def folder() -> str | None:
-    """Make the folder for the temporary files of this process; None if no place for one is writable. Later calls return the same folder."""
+    """Return the folder for the temporary files of this process, the same at every call.
+
+    None: no place for it is writable.
+    """
     with _lock:
         if not _Own.folder or not os.path.isdir(_Own.folder):
             try:
@@ -71,7 +75,7 @@ def new_folder(name: str = "") -> str | None:
 
 
 def watch(place: str) -> None:
-    """Let the guard remove a folder in another place too, if this process dies before it removes the folder itself."""
+    """Add a folder that the guard removes if this process dies before it has removed the folder itself."""
     with _lock:
         _watch(place)
 
@@ -114,7 +118,10 @@ def _tell(word: str, place: str = "") -> None:
 
 @contextlib.contextmanager
 def scope() -> Iterator[None]:
-    """Sweep at the end of a block, unless another thread is in such a block. For programs that use attn-doctor as a library."""
+    """Run `sweep` at the end of a block. Blocks in other threads may be open; then the last one of them does it.
+
+    For programs that use attn-doctor as a library.
+    """
     with _lock:
         _Own.users += 1
     try:
@@ -128,7 +135,10 @@ def scope() -> Iterator[None]:
 
 
 def sweep() -> int:
-    """End the marked processes that still run, remove the folder and end the guard. Returns how many processes were ended."""
+    """End the marked processes that still run, remove the folder and end the guard.
+
+    Returns the number of processes ended.
+    """
     with _lock:
         if _Own.pid != os.getpid():  # a process that a program which uses attn-doctor forked: nothing here is its own
             return 0

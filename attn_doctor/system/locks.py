@@ -10,7 +10,7 @@ from typing import IO
 def hold(path: Path) -> IO[bytes] | None:
     """Lock a file for this process until the returned file is closed. None: another process holds the lock.
 
-    Linux and macOS: flock(2). Windows: always None, so that the caller thinks that every folder is in use.
+    Linux and macOS: flock(2). Windows: always None, so that callers treat every folder as in use.
     """
     if sys.platform == "win32":
         return None

@@ -12,7 +12,7 @@ from attn_doctor.system import windows
 
 
 def memory_bytes() -> int | None:
-    """Return the bytes of memory in this machine. None: the system does not report it.
+    """Return the bytes of memory in this machine. None if the system does not report it.
 
     Linux and macOS: sysconf(3). Windows: GlobalMemoryStatusEx.
     """
@@ -26,7 +26,7 @@ def memory_bytes() -> int | None:
 
 
 def load_average() -> float | None:
-    """Return the load average of the last minute. None: the system has none, such as Windows."""
+    """Return the load average of the last minute. None if the system has none, such as Windows."""
     if sys.platform == "win32":
         return None
     try:

@@ -1,4 +1,7 @@
-"""Make a folder and a file that only the user of this process can write to. Python 3.8: also used in the user's own programs."""
+"""Make a folder that only the user of this process can write to.
+
+Runs under Python 3.8, because the user's own programs use it too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def own_folder(path: Path, *, make: bool = False) -> Path | None:
-    """Return a folder if only this user can write to it, else None; `make` creates it with mode 0700. Raises OSError."""
+    """Return a folder if only this user can write to it, else None. `make`: create it first, with mode 0700.
+
+    Raises OSError if it cannot be read or created.
+    """
     if not path.is_absolute():
         return None
     if make:

@@ -12,7 +12,11 @@ from typing import NamedTuple
 
 
 class Own(NamedTuple):
-    """Hold the names of this machine that identify its owner: those that a report gets back, and more of each kind that are only taken out."""
+    """Hold the names of this machine that identify its owner.
+
+    `home`, `user` and `host` are replaced in a report by placeholders, and `restore` puts them back. The names in `more_...` are
+    replaced only.
+    """
 
     home: str
     user: str
@@ -41,7 +45,7 @@ class Own(NamedTuple):
 
     @property
     def homes(self) -> tuple[str, ...]:
-        """Return the home folders, under all names, without those that are no folder of one user."""
+        """Return the home folders, under all their names. A folder that is not of one user, such as "/", is left out."""
         found = (
             self.home,
             *self.more_homes,
@@ -51,12 +55,12 @@ class Own(NamedTuple):
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Return the names of the user: of the account, of the person, and of the home folders."""
+        """Return the names of the user: the account's name, the person's name, and the last parts of the home folders."""
         return tuple(dict.fromkeys(filter(None, (self.user, *self.more_users, *map(_last_part, self.homes)))))
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Return the names of the machine, with and without its domain, and the domain."""
+        """Return the names of the machine, with and without the domain, and the domain."""
         return tuple(
             dict.fromkeys(filter(None, (part for host in (self.host, *self.more_hosts) for part in _parts(host))))
         )
@@ -93,6 +97,9 @@ def _of_the_account() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def restore(text: str, own: Own | None = None) -> str:
-    """Replace the placeholders in a text of a report that this machine wrote by the real home folder, user and host."""
+    """Replace the placeholders in a text by the real home folder, user and host.
+
+    The text is from a report that this machine wrote.
+    """
     own = own or Own.of_this_machine()
     return text.replace("<home>", own.home or "<home>").replace("<user>", own.user).replace("<host>", own.host)

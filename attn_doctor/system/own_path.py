@@ -50,7 +50,10 @@ def environment() -> "dict[str, str]":
 
 
 def _of_python() -> "int | None":
-    """Return the index in sys.path at which Python's own entries begin. The first one is a zip file, which need not exist."""
+    """Return the index in sys.path at which Python's own entries begin; None if they are not found.
+
+    The first of them is python3XX.zip, a file that need not exist.
+    """
     name = "python{}{}.zip".format(*sys.version_info[:2])
     for place, entry in enumerate(sys.path):
         if isinstance(entry, str) and entry.replace("\\", "/").rpartition("/")[2] == name:
@@ -73,7 +76,10 @@ def _user_site_last(os: "Any", own: "list[str]") -> None:
 
 
 def _forget(os: "Any", front: "list[str]") -> None:
-    """Unload modules that came from these folders, so that the next import finds Python's own or ours."""
+    """Unload the modules that came from these folders.
+
+    The next import then finds Python's own module, or attn-doctor's.
+    """
     folders = {os.path.abspath(entry) for entry in front}
     tops = set()
     for name, module in list(sys.modules.items()):
@@ -91,7 +97,10 @@ def _forget(os: "Any", front: "list[str]") -> None:
 
 
 def _needed(os: "Any", front: "list[str]", own: "list[str]") -> "list[str]":
-    """Return the folders with a needed package that the path does not have yet, attn-doctor's own folder first, without the folders of `_unasked`."""
+    """Return the folders of `front` that must stay, because only they have a package that attn-doctor needs; attn-doctor's own first.
+
+    The folders of `_unasked` never stay.
+    """
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     unasked = _unasked(os) - {home}
     kept: list[str] = []

@@ -110,7 +110,10 @@ def end_marked(variable: str, value: str) -> int:
 
 
 def _end_if_marked(number: int, name: bytes, wanted: bytes) -> bool:
-    """Kill a process if it has the mark. A descriptor holds the process: its number cannot pass to another process in between."""
+    """Kill a process if it has the mark. Returns whether it was killed.
+
+    A descriptor holds the process, so that its number cannot pass to another process in between.
+    """
     if sys.platform != "linux":
         return False
     held = _held(number)
@@ -131,9 +134,9 @@ def _end_if_marked(number: int, name: bytes, wanted: bytes) -> bool:
 
 
 def _held(number: int) -> int | None:
-    """Return a descriptor of a process. None: the system has no such descriptors (before Linux 5.3, in some containers, in some builds of Python).
+    """Return a descriptor of a process (pidfd). Raises OSError if the process has ended.
 
-    Raises OSError if the process has ended.
+    None: there are no such descriptors here (before Linux 5.3, in some containers, in some builds of Python).
     """
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
@@ -161,9 +164,9 @@ def interrupt(number: signal.Signals) -> None:
 
 
 def keep_to_cores(cores: Sequence[int]) -> bool:
-    """Keep this process, and all that it starts later, to these cores. Returns whether that was done.
+    """Keep this process, and all that it starts later, to these cores. Returns whether the system did so.
 
-    Linux: sched_setaffinity(2). macOS and Windows: nothing is done, False is returned.
+    Linux: sched_setaffinity(2). macOS and Windows: nothing is done, and False is returned.
     """
     if sys.platform != "linux":
         return False
@@ -190,11 +193,12 @@ def become(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def die_of(number: int, *, whole_group: bool = False) -> int:
-    """End this process by a signal, as a program that it ran has ended. Returns 128 + the number, for a signal that does not end it.
+    """End this process by a signal, because a program that it ran was ended by that signal.
 
-    `whole_group`: send the signal to the script that runs this process too, as the terminal does with Ctrl-C: so its loop ends.
+    Returns 128 + the number if the signal does not end this process. `whole_group`: the signal is also sent to the script that
+    runs this process, as the terminal does with Ctrl-C, so that a loop in the script ends.
 
-    Linux and macOS. No second core file is written. Windows has no such ends.
+    Linux and macOS: no second core file is written. Windows has no such signals: 128 + the number is returned.
     """
     if sys.platform != "win32":
         with contextlib.suppress(OSError, ValueError):
@@ -209,7 +213,7 @@ def die_of(number: int, *, whole_group: bool = False) -> int:
 
 
 def oom_kills() -> int | None:
-    """Return how many processes the kernel has ended since its start because memory ran out. None: not known.
+    """Return how many processes the kernel has ended since its start because memory ran out. None if it is not known.
 
     Linux: the counter of /proc/vmstat, since 4.13; it counts those of containers too. macOS and Windows: None.
     """

@@ -14,9 +14,10 @@ from pathlib import Path
 
 @functools.cache
 def _addresses() -> dict[str, str]:
-    """Return the addresses by label, in small letters without signs. Empty: there are none, or the package was not installed.
+    """Return the addresses by label. A label has small letters only: "bugtracker" for "Bug Tracker".
 
-    The file is read here, because importlib.metadata loads a parser for mail: 10 ms in every examination that finds something.
+    Empty: there are no addresses, or the package was not installed. The file is read here, because importlib.metadata loads a
+    parser for mail: 10 ms in every examination that finds something.
     """
     pairs = (
         line.removeprefix("Project-URL:").partition(",")[::2] for line in _headers() if line.startswith("Project-URL:")
@@ -25,7 +26,7 @@ def _addresses() -> dict[str, str]:
 
 
 def _headers() -> list[str]:
-    """Return the lines above the README in the METADATA of the first dist-info of attn-doctor on sys.path."""
+    """Return the header lines in the METADATA of attn-doctor, from the first dist-info of attn-doctor on sys.path."""
     for folder in filter(os.path.isabs, sys.path):
         try:
             for file in Path(folder).glob("attn_doctor-*.dist-info/METADATA"):
@@ -36,12 +37,12 @@ def _headers() -> list[str]:
 
 
 def issues() -> str | None:
-    """Return the address to which a failure of attn-doctor is reported; None: there is none."""
+    """Return the address to which a failure of attn-doctor is reported; None if the metadata have none."""
     found = _addresses()
     return found.get("issues") or found.get("bugtracker") or found.get("tracker")
 
 
 def page(slug: str) -> str:
-    """Return the address of the page of a failure mode; an empty text: there is none."""
+    """Return the address of the page of a failure mode; an empty text if the metadata have none."""
     docs = _addresses().get("documentation", "")
     return f"{docs.rstrip('/')}/failure-modes/{slug}.md" if docs else ""

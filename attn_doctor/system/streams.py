@@ -1,8 +1,8 @@
-"""Make writing to standard output and standard error safe, even if they are closed, full, without a reader, or of another encoding.
+"""Make writing to standard output and standard error safe: they may be closed, full, without a reader, or of another encoding.
 
-After `prepare`, writing to them never raises: a character that the encoding lacks is written in ASCII, and text that
-cannot be written is dropped, and the error is recorded. So the report file is written and the exit code is right, even if
-the terminal fails. This module uses only modules that Python itself has loaded, because `--version` imports it too.
+After `prepare`, writing to them never raises. A character that the encoding lacks is written in ASCII. Text that cannot be
+written is dropped, and the error is recorded. So the report file is written and the exit code is right, even if the terminal
+fails. This module uses only modules that Python itself has loaded, because `--version` imports it too.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class _Raw(io.RawIOBase):
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Return the replacement of a character that an encoding lacks: an error handler of `codecs`."""
+    """Return the replacement of a character that an encoding lacks. This is an error handler for `codecs`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     made = []

@@ -1,4 +1,4 @@
-"""Ask Windows: read the registry, and call three functions of its libraries. Call these only if `platforms.WINDOWS` is true.
+"""Ask Windows: read the registry, and call functions of its libraries. The caller first checks `platforms.WINDOWS`.
 
 On another system each function raises `NotWindows`.
 """
@@ -18,7 +18,7 @@ class NotWindows(RuntimeError):
 
 
 class MemoryStatus(NamedTuple):
-    """Hold bytes, as GlobalMemoryStatusEx gives them."""
+    """Hold sizes of memory in bytes, as GlobalMemoryStatusEx gives them."""
 
     total: int
     available: int
@@ -40,7 +40,10 @@ def registry(path: str, name: str) -> str | int | bytes | list[str] | None:
 
 
 def has_processor_feature(number: int) -> bool:
-    """Ask IsProcessorFeaturePresent of processthreadsapi.h, 40 for AVX2. Raises NotWindows on Linux and macOS."""
+    """Return whether the processor has a feature of IsProcessorFeaturePresent (processthreadsapi.h): 40 is AVX2.
+
+    Raises NotWindows on Linux and macOS.
+    """
     if sys.platform != "win32":
         raise NotWindows
     import ctypes
@@ -49,7 +52,10 @@ def has_processor_feature(number: int) -> bool:
 
 
 def memory() -> MemoryStatus | None:
-    """Ask GlobalMemoryStatusEx of sysinfoapi.h. None: it failed. Raises NotWindows on Linux and macOS."""
+    """Return the memory by GlobalMemoryStatusEx (sysinfoapi.h); None if the call fails.
+
+    Raises NotWindows on Linux and macOS.
+    """
     if sys.platform != "win32":
         raise NotWindows
     import ctypes

@@ -39,7 +39,7 @@ def tell(section, data):
 
 
 class section:
-    """Name the current step, so that a crash or a hang can be assigned to that step.
+    """Name the current step, so that a crash or a hang can be assigned to it.
 
     An exception inside the step is reported, and ends the step.
     """

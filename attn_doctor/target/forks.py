@@ -14,7 +14,7 @@ progress = None  # in a fork: the descriptor for the names of modules about to b
 
 
 def begin(module_name):
-    """Write the name of the next import, to know it if the process crashes during that import."""
+    """Write the name of the next import, so that it is known if the process crashes during that import."""
     if progress is not None:
         os.write(progress, (MARK + module_name + "\n").encode("utf-8", "replace"))
 

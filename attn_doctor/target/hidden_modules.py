@@ -31,7 +31,7 @@ def first_of_all(name):
 
 
 def module_name(entry):
-    """Return the module that a file would be imported as: "json.py" and "json.cpython-311-x86_64-linux-gnu.so" are json."""
+    """Return the module name under which a file would be imported: "json" for "json.py" and for "json.cpython-311-x86_64-linux-gnu.so"."""
     for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
         if entry.endswith(suffix):
             return entry[: -len(suffix)]
@@ -87,7 +87,7 @@ def standard_hidden():
 
 
 def installed_from(entry):
-    """Return whether the installed module is this same file or folder: a checkout that was installed with -e."""
+    """Return whether the installed module is this file or folder itself: a checkout that was installed with -e."""
     name = module_name(entry) or entry
     # To find "ultralytics.egg-info", a finder would import ultralytics first.
     origin = None if "." in name else find(name).get("origin")

@@ -33,7 +33,7 @@ class Caught:
 
 
 def value_of(function, *arguments):
-    """Return the value of a call; if it raises, unknown with the text of the exception."""
+    """Return the value of a call. If the call raises, the result is {"unknown": the text of the exception}."""
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - a foreign library may raise anything, and what it raised is the answer
@@ -57,7 +57,7 @@ REQUIREMENTS = [
 
 
 def required():
-    """Return the modules of REQUIREMENTS that exist and that the installed ultralytics (sympy: torch) requires."""
+    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires (sympy: that torch requires)."""
     try:
         import importlib.metadata
 
@@ -75,12 +75,10 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
 
 def attempt(name, module_names):
-    """Import modules in order; the first failure decides.
+    """Import modules in order, until one fails, and return one record: ok, failed, path, version, warnings, loaded.
 
-    Returns one record: ok, failed, path, version, warnings, loaded.
-
-    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only
-    if its files differ from its RECORD).
+    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only if its
+    files differ from its RECORD).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -122,7 +120,10 @@ def attempt(name, module_names):
 
 
 def loaded():
-    """Return the names of the loaded top-level modules. A file in the current folder would hide the module of the same name."""
+    """Return the names of the loaded top-level modules.
+
+    If a file in the current folder has one of these names, a program there would import the file.
+    """
     return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
 
 
@@ -156,7 +157,7 @@ def torch_facts(torch):
 
 
 def line_of(config, name):
-    """Return the last word of the line of torch's configuration that has this name; None if there is no such line."""
+    """Return the last word of the line with this name in torch's configuration (torch.__config__.show()); None if there is no such line."""
     lines = config.splitlines() if isinstance(config, str) else []
     return next((line.split()[-1] for line in lines if name in line), None)
 
@@ -228,7 +229,7 @@ def as_installed(distribution):
 
 
 def found(name):
-    """Return the spec of a top-level module, as `import` would find it, without importing it; None for no module."""
+    """Return the spec of a top-level module, without importing it; None if `import` would not find it."""
     try:
         return importlib.util.find_spec(name)
     except Exception:  # noqa: BLE001 - a foreign finder may raise anything

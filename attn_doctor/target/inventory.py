@@ -123,9 +123,9 @@ def interpreter():
 
 
 def present_modules(found):
-    """Return the requirements of TRAINING that no distribution meets by name, but whose module exists.
+    """Return those requirements of TRAINING that no distribution meets by name, although their module exists.
 
-    conda's opencv and opencv-python-headless contain cv2 too. Each name is normalised: "opencv-python".
+    Example: conda's opencv and opencv-python-headless contain cv2 too. Each name is normalised: "opencv-python".
     """
     names = {normal(item["name"]) for item in found}
     present = set()

@@ -13,7 +13,7 @@ def message(library, function, code):
 
 
 def loaded_from(name):
-    """Return the path of the file that is really mapped, which only the loader knows."""
+    """Return the path of the file that is really mapped for a library. Only the loader knows it."""
     try:
         with open("/proc/self/maps") as maps:
             for line in maps:
@@ -26,7 +26,7 @@ def loaded_from(name):
 
 
 def number(function, *arguments):
-    """Return the int that a call writes into its first argument; unknown if the call fails."""
+    """Return the int that a call writes into its first argument. If the call fails, the result is {"unknown": why}."""
     value = ctypes.c_int()
     code = function(ctypes.byref(value), *arguments)
     return value.value if code == 0 else unknown("error {}".format(code))

@@ -3,7 +3,7 @@ FABRIC_STATES = {1: "not started", 2: "in progress", 3: "completed"}  # NVML_GPU
 
 
 def known(answer, value):
-    """Return `value` of an answer, if there was an answer."""
+    """Return `value(answer)`, if there is an answer; else the missing answer itself."""
     return answer if answer is None or isinstance(answer, dict) else value(answer)
 
 
@@ -22,7 +22,7 @@ def mig_uuids(handle):
 
 
 def fabric_state(handle):
-    """Return the state of the NVLink fabric of a GPU; Hopper GPUs and newer report it. None: the GPU is not in a fabric."""
+    """Return the state of the NVLink fabric of a GPU, which Hopper GPUs and newer report; None if the GPU is in no fabric."""
     try:
         info = nvml.c_nvmlGpuFabricInfoV_t()
         nvml.nvmlDeviceGetGpuFabricInfoV(handle, nvml.byref(info))
@@ -53,7 +53,10 @@ def retired_pages(handle):
 
 
 def processes(handle):
-    """Return the programs that hold memory of a GPU, those of graphics too, the largest first."""
+    """Return the programs that hold memory of a GPU, the largest first.
+
+    Programs that use it for graphics are among them.
+    """
     found = {}
     for name in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
         told = ask(name, handle)
@@ -68,7 +71,7 @@ def processes(handle):
 
 
 def program(pid):
-    """Return the name of a program's file, without its folder: that may name its owner."""
+    """Return the name of a program's file without its folder, because a folder may name its owner."""
     name = ask("nvmlSystemGetProcessName", pid)
     if not isinstance(name, str):
         return name
@@ -103,7 +106,7 @@ def health(handle):
 
 
 def bus_id(handle):
-    """Return the place on the bus as the kernel log writes it: "0000:65:00"."""
+    """Return the address of a GPU on the PCI bus as the kernel log writes it: "0000:65:00"."""
     told = ask("nvmlDeviceGetPciInfo", handle)
     if told is None or isinstance(told, dict):
         return told
@@ -149,7 +152,7 @@ SWITCH = 2  # NVML_NVLINK_DEVICE_TYPE_SWITCH
 
 
 def nvlinks(handle):
-    """Return the bus addresses at the other ends of the active NVLinks of a GPU; None for a switch."""
+    """Return the bus addresses at the other ends of a GPU's active NVLinks. The address of a switch is None."""
     found = []
     for link in range(MOST_LINKS):
         if ask("nvmlDeviceGetNvLinkState", handle, link) != 1:
@@ -164,7 +167,10 @@ def nvlinks(handle):
 
 
 def topology(count):
-    """Return how each pair of GPUs is connected, and the NUMA node of each, as lines. Of GPUs behind NVSwitch, every link leads to every GPU."""
+    """Return lines about the connection of each pair of GPUs, and the NUMA node of each GPU.
+
+    Behind an NVSwitch, every link leads to every GPU.
+    """
     handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(min(count, MOST_GPUS))]
     buses = [getattr(ask("nvmlDeviceGetPciInfo", handle), "busId", b"") for handle in handles]
     buses = [bus.decode("ascii", "replace") if isinstance(bus, bytes) else str(bus) for bus in buses]

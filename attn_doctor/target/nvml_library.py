@@ -26,7 +26,7 @@ def bindings():
 
 
 def ask(name, *arguments):
-    """Return the answer of one NVML call; None if this GPU lacks the feature; unknown for every other error."""
+    """Return the answer of one NVML call: None if this GPU lacks the feature, {"unknown": why} for every other error."""
     try:
         answer = getattr(nvml, name)(*arguments)
         return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer  # bytes: the old "pynvml"

@@ -5,7 +5,7 @@ SENSOR, SM_CLOCK = 0, 1  # NVML_TEMPERATURE_GPU, NVML_CLOCK_SM
 
 
 def number(name, *arguments):
-    """Return the answer of a call if it is a number; None if it is not, or if the GPU lacks the feature."""
+    """Return the answer of a call if it is a number; else None, also if the GPU lacks the feature."""
     answer = ask(name, *arguments)
     return answer if isinstance(answer, int) else None
 

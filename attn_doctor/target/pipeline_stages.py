@@ -31,7 +31,10 @@ class Predictor:
 
 
 def rounds(cells, one_round):
-    """Measure rounds A B C A B C, three at least, until CONFIG["seconds"] are used. The first round warms up."""
+    """Measure the cells in rounds A B C A B C until CONFIG["seconds"] are used, but at least three rounds.
+
+    The first round warms up.
+    """
     for cell in cells:
         cell.attempt("warm-up", lambda: one_round(cell))
     started = time.monotonic()
@@ -47,7 +50,7 @@ def rounds(cells, one_round):
 
 
 def predicted(subject, cells):
-    """Measure the predictor in float32, and on a GPU also in float16: it has no other dtypes.
+    """Measure the predictor in float32, and on a GPU also in float16; it has no other dtypes.
 
     Compiled models are left out.
     """

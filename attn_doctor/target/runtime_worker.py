@@ -4,7 +4,10 @@
 
 
 def in_openvino_float32():
-    """Let OpenVINO compute in float32: on processors with bfloat16 it computes in bfloat16 by default, and ultralytics has no argument to change that."""
+    """Make OpenVINO compute in float32.
+
+    By default it uses bfloat16 on processors that have it, and ultralytics has no argument for that.
+    """
     import openvino
 
     original = openvino.Core.compile_model
@@ -17,7 +20,7 @@ def in_openvino_float32():
 
 
 def precision_of(backend):
-    """Return the name of the number type with which a runtime computes, if the runtime says it."""
+    """Return the number type in which a runtime computes, "float32"; None if the runtime does not report it."""
     inner = getattr(backend, "backend", backend)
     compiled = getattr(inner, "ov_compiled_model", None)
     if compiled is None:

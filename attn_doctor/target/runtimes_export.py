@@ -7,7 +7,7 @@ import shutil
 
 
 def weights():
-    """Return the path of a copy of the weights; of random weights if the model is a description (.yaml)."""
+    """Return the path of a copy of the weights. If the model is a description (.yaml), they are random weights."""
     from ultralytics import YOLO
 
     place = os.path.join(CONFIG["folder"], "model.pt")

@@ -49,7 +49,7 @@ def read(path):
 
 
 class Path:
-    """Build a search path."""
+    """Build the sys.path of an interpreter without `site`, from files."""
 
     def __init__(self, entries):
         self.entries = []

@@ -13,7 +13,7 @@ SHARES = {
 
 
 def make_subject():
-    """Make the model. If there is no model, make the attention shapes alone, and report the reason."""
+    """Make the model. If that fails, report the reason, and use the attention shapes alone."""
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)
@@ -31,7 +31,10 @@ def make_subject():
 
 
 def check_reference(subject):
-    """Check the reference by finite differences. Returns (outputs, gradients) of the model in float64, or None."""
+    """Check the reference by finite differences.
+
+    Returns (outputs, gradients) of the model in float64; None if those cannot be trusted.
+    """
     expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}
     call = subject.captured("float32")[-1]
@@ -73,7 +76,7 @@ SUSPICIOUS = 0.01  # error of a whole model's gradients in float32 above which i
 
 
 def refuted(subject, cell, error):
-    """Return the fault in the gradients of a training step with this backend: by module, in its layout and batch."""
+    """Return the fault in the gradients of a training step with this backend, or None. Each module is checked in its layout and batch."""
     if (
         subject.scope != "model"
         or not CONFIG["reference"]
@@ -94,7 +97,7 @@ def refuted(subject, cell, error):
 
 
 def slope_error(compute):
-    """Return the error of this kernel by finite differences in float64; None: it does not run in float64.
+    """Return the error of this kernel by finite differences in float64; None if it does not run in float64.
 
     Used if textbook attention itself is wrong.
     """
@@ -188,7 +191,7 @@ def kernels_seen(subject, cell, clock):
 
 
 def measure(subject, cells, clock, what):
-    """Measure rounds A B C A B C of forward passes or of steps: so a drift affects all backends in the same way."""
+    """Measure forward passes or steps in rounds A B C A B C, so that a drift of the machine affects all backends alike."""
     budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):
@@ -228,9 +231,9 @@ def measure(subject, cells, clock, what):
 
 
 def measure_all(subject, cells):
-    """Measure the inference of every dtype, then training steps. Returns the seconds that it took.
+    """Measure the inference of every dtype, then training steps. Returns the seconds that this took.
 
-    Inference comes first: memory that training leaves behind saves eager the page faults of its attention matrix, and a
+    Inference comes first, because training leaves memory behind that saves eager the page faults of its attention matrix. A
     program that only predicts has no such memory.
     """
     started = time.monotonic()
@@ -241,7 +244,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Report cells that were proven to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
+    """Report cells that were seen to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
@@ -275,7 +278,7 @@ def prove_all(subject, cells, expected):
 
 
 def trial():
-    """Run one half of a trial: the proofs, or the measuring in a process in which nothing else has run."""
+    """Run one half of a trial: the proofs, or the measuring. Each half has a process of its own."""
     began = time.monotonic()
     measured = 0.0
     measuring = CONFIG["phase"] == "measure"

@@ -93,7 +93,7 @@ class MeasuredCell:
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):
-        """Run a part of this cell; an exception is reported and ends the cell."""
+        """Run a part of this cell's work. An exception is reported and ends the cell."""
         if not self.alive:
             return None
         send("begin", self.name)
@@ -129,6 +129,6 @@ def is_out_of_memory(error):
 
 
 def is_poison(error):
-    """Return whether an error makes every later CUDA call of the process fail with it too."""
+    """Return whether every later CUDA call of the process will fail with this error too."""
     text = str(error)
     return "CUDA error" in text or "device-side assert" in text or "illegal memory access" in text

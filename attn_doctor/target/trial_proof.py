@@ -18,11 +18,10 @@ KINK = 1e-2  # difference of the slopes on either side, relative to the gradient
 class Watch(TorchDispatchMode):
     """Record each operator that computes attention, forward and backward, call by call.
 
-    A fused kernel is an operator of its own; the math kernel and hand-written attention are decomposed before they get
-    here, and only their softmax is visible. In the forward pass, an operator belongs to the open call. In the backward
-    pass, it belongs to the call whose forward operator made one of its arguments: the softmax, the output or the
-    logsumexp is saved until then, so its address identifies the call, once, and the softmax of a loss belongs to no
-    call.
+    A fused kernel is one operator. The math kernel and hand-written attention are decomposed before they get here, so only their
+    softmax is visible. In the forward pass, an operator belongs to the open call. In the backward pass, it belongs to the call
+    whose forward operator made one of its arguments: the softmax, the output or the logsumexp. These tensors are saved until
+    then, so their addresses identify the call. A softmax of a loss belongs to no call.
     """
 
     def __init__(self):
@@ -85,9 +84,9 @@ def addresses(values):
 
 
 def pytorch_says(backend, calls):
-    """Return why PyTorch would not use this kernel for these tensors.
+    """Return PyTorch's reason against this kernel for these tensors; None if PyTorch gives none.
 
-    PyTorch warns about it only when the other kernels are forbidden.
+    PyTorch warns about it only if the other kernels are forbidden.
     """
     names = TRAITS[backend].sdp_kernels
     if not names or not calls:
@@ -126,10 +125,10 @@ def kinked(function, inputs, gradients):
 
 
 class ModuleGradients:
-    """Check the input gradients of a model's modules by finite differences, with the layouts of a real pass.
+    """Check the input gradients of a model's modules by finite differences, with the memory layouts of a real pass.
 
-    One example of each kind of module, for each layout of its input and of its incoming gradient. A wrong gradient
-    comes from a kernel that misreads a layout, and not from rounding, so one example is enough.
+    There is one example of each kind of module, for each layout of its input and of its incoming gradient. A wrong gradient comes
+    from a kernel that misreads a layout, and not from rounding, so one example is enough.
     """
 
     def __init__(self, model):
@@ -159,9 +158,9 @@ class ModuleGradients:
             hook.remove()
 
     def wrong(self):
-        """Return the wrong gradients, the worst first, and the number of examples checked.
+        """Return the wrong gradients, the worst first, and the number of checked examples.
 
-        Each is (kind of module, relative error, description of the gradient, whether a contiguous one is right).
+        Each is (kind of module, relative error, description of the gradient, whether a contiguous gradient gives a right result).
         """
         found = []
         for (kind, _, _), (module, x, gradient) in self.examples.items():

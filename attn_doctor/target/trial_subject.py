@@ -86,7 +86,10 @@ class ModelSubject:
         self.cotangents = {}
 
     def _settle(self):
-        """Give the batch norms statistics of real passes. With the initial statistics, the activations of an evaluated model become denormal numbers, which are slow."""
+        """Give the batch norms the statistics of real passes.
+
+        With the initial ones, an evaluated model computes with denormal numbers, which are slow.
+        """
         norms = [m for m in self.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
         before = [m.momentum for m in norms]
         for norm in norms:
@@ -128,7 +131,10 @@ class ModelSubject:
         self.model.zero_grad(set_to_none=True)
 
     def probe(self, backend, dtype, model=None, watch=None):
-        """Run one pass with a fixed cotangent at the raw outputs. Returns (outputs, gradients of all parameters)."""
+        """Run one pass with a fixed gradient (cotangent) at the raw outputs.
+
+        Returns (outputs, gradients of all parameters).
+        """
         model = self.model if model is None else model
         model.train()
         model.zero_grad(set_to_none=True)
@@ -165,9 +171,9 @@ class ModelSubject:
         return twin.double()
 
     def captured(self, dtype):
-        """Return the arguments of each attention call in training, in this dtype.
+        """Return the arguments (query, key, value, scale) of each attention call in training, in this dtype.
 
-        [(query, key, value, scale)], strides kept.
+        Strides are kept.
         """
         calls = []
 
@@ -233,7 +239,7 @@ class AttentionSubject:
 
 
 def _hold(count, what):
-    """Raise MemoryError if so many bytes are not free: Linux would grant them, and then end other programs."""
+    """Raise MemoryError if `count` bytes are not free. Linux would grant them, and then end other programs."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
@@ -257,9 +263,9 @@ def layer_classes():
 
 
 def build_model(name, seed):
-    """Return (name, model) with random weights of a fixed seed, or those of a weights file.
+    """Return (name, model), with random weights of a fixed seed, or with those of a weights file.
 
-    Raises FileNotFoundError for a model file that does not exist.
+    Raises FileNotFoundError if the model file does not exist.
     """
     from ultralytics.cfg import get_cfg
 

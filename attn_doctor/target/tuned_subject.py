@@ -5,7 +5,10 @@ BOXES = 100  # so many boxes, those with the highest scores, are compared
 
 
 class TunedSubject(ModelSubject):
-    """Run a training step or a prediction under any changes. `base_dtype` is the one that Ultralytics trains in on this device."""
+    """Run a training step or a prediction with any changes.
+
+    `base_dtype`: the dtype in which Ultralytics trains on this device.
+    """
 
     def __init__(self, config):
         super().__init__(config)
@@ -15,7 +18,7 @@ class TunedSubject(ModelSubject):
         self.variants = {}
 
     def settings(self, order):
-        """Return (backend, changes that `Applied` makes, other changes) of an order."""
+        """Return three parts of an order: the backend, the changes that `Applied` makes, the other changes."""
         given = dict(order["settings"])
         backend = given.pop("attention", "eager")
         given.setdefault("threads", self.shipped_threads)
@@ -32,7 +35,7 @@ class TunedSubject(ModelSubject):
 
     @contextlib.contextmanager
     def deterministic(self, given):
-        """Set what Ultralytics sets by deterministic=True, its default, or what deterministic=False leaves."""
+        """Set the switches of deterministic=True, Ultralytics' default, or of deterministic=False."""
         before = torch.backends.cudnn.deterministic
         torch.backends.cudnn.deterministic = not given.get("nondeterministic")
         try:
@@ -54,7 +57,7 @@ class TunedSubject(ModelSubject):
         tensors_of(loss)[0].sum().backward()
 
     def predictor(self, given):
-        """Return (model, images): evaluated, batch norms folded into the convolutions, as `predict` has it."""
+        """Return (model, images) as `predict` has them: the model is in evaluation mode, with batch norms folded into its convolutions."""
         if self.fused is None:
             self.fused = copy.deepcopy(self.model).eval()
             self.fused.fuse(verbose=False)
@@ -101,8 +104,8 @@ class TunedSubject(ModelSubject):
     def in_float64(self, what):
         """Return (outputs, gradients) of training, or the outputs of predicting, in float64.
 
-        Attention is exchanged for the textbook's, in another layout: as installed, its gradients may be wrong for one image. Modules
-        that a trial has found wrong in the layout of their gradient get a contiguous one.
+        The attention is the textbook's, because the installed one may have wrong gradients for one image. A module that a trial
+        found wrong in its gradient's layout gets a contiguous gradient.
         """
         threads = torch.get_num_threads()
         torch.set_num_threads(max(threads, physical_cores()))
@@ -123,10 +126,10 @@ class TunedSubject(ModelSubject):
 
 
 def compared_boxes(got, expected):
-    """Return how far the boxes with the highest scores are off: the overlap (IoU) that 95 of 100 have at least, and the
-    largest difference of their scores.
+    """Return two numbers about the boxes with the highest scores: the overlap (IoU) that 95 of 100 reach, and the largest difference of scores.
 
-    Both hold [images, 4 + classes, places] of a head that decodes every place. Of any other output nothing is said.
+    Both arguments hold [images, 4 + classes, places] of a head that decodes every place. For any other output the result is
+    empty.
     """
     if got.dim() != 3 or got.shape != expected.shape or got.shape[1] < 5 or got.shape[2] < got.shape[1]:
         return {}
@@ -146,7 +149,10 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return [[cores of one physical core], ...] that this process may use; each core in its own list if the system does not say which belong together."""
+    """Return the cores that this process may use, as one list for each physical core.
+
+    If the system does not group them: one list for each.
+    """
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     groups = {}
     for core in mine:
@@ -164,7 +170,7 @@ def physical_cores():
 
 
 def memory_nodes():
-    """Return [[cores], ...] of the memory nodes, as far as this process may use them."""
+    """Return the cores of each memory node (NUMA) that this process may use, as lists."""
     import glob
 
     mine = {core for group in core_groups() for core in group}

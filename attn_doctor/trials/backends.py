@@ -1,8 +1,8 @@
 """Define the backends, one entry each: the facts that rule it out, and the names of its operators and kernels.
 
-Pure: questions about facts only. A requirement returns None (no known obstacle: try it) or one sentence with the reason
-and a way to make it run. An unknown fact rules nothing out. A limit that PyTorch or a package reports itself is not
-checked here: they know their limits better than a table.
+Pure: questions about facts only. A requirement returns None if there is no known obstacle (then it is tried), or one sentence
+with the reason and a way to make it run. An unknown fact rules nothing out. A limit that PyTorch or a package reports itself is
+not checked here, because they know their limits better than a table.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ Requirement = Callable[[Case], str | None]
 
 
 class Backend(NamedTuple):
-    """Describe one way to compute attention, and what it requires.
+    """Describe one way to compute attention, and its requirements.
 
-    `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and
-    backward), and the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a
-    softmax and another product. `select` is the code with which a program selects the backend.
+    `operators` and `kernels` are regular expressions: the operators that count as this backend's own (forward and backward), and
+    the names of its kernels in a GPU profile. Empty operators: attention composed of a matrix product, a softmax and another
+    product. `select` is the code with which a program selects the backend.
     """
 
     name: str
@@ -130,9 +130,9 @@ def _newer_package(name: str, version: str | Unknown | None, modules: tuple[str,
 
 
 def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
-    """Return why a package of flash-attn's family cannot run.
+    """Return why a package of flash-attn's family cannot run here; None if no reason is known.
 
-    It needs a GPU, 16 bits, and to be installed and importable.
+    It needs a GPU and 16 bits, and must be installed and importable.
     """
     return (
         _gpu_only(case)
@@ -168,7 +168,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return what torch.compile needs in addition to PyTorch and does not find; None: nothing is missing."""
+    """Return the part that torch.compile needs besides PyTorch and does not find; None if nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"

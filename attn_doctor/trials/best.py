@@ -18,18 +18,17 @@ Why = Literal["faster", "right", "kept", "only", "none right", "lost"]
 
 
 class Best(NamedTuple):
-    """Describe the backend to use, or none, and why."""
+    """Describe the backend to use (None if there is none), and the reason."""
 
     row: Trial | None
     why: Why
 
 
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
-    """Return the backend to use in this dtype, from the rows of one subject: one model (or its attention) at one image size.
+    """Return the backend to use in this dtype. `rows`: of one model (or its attention) at one image size.
 
-    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". If eager
-    is "wrong", the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never
-    replace eager.
+    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". If eager is "wrong",
+    the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never replace eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]
@@ -47,10 +46,10 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
 
 
 def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
-    """Return the dtype that training uses; None for no rows.
+    """Return the dtype in which training runs; None if there are no rows.
 
-    It is float16 on a CUDA device: ultralytics uses it there by default (`amp=True`), even if a small model gains nothing.
-    Otherwise it is the dtype of the fastest step.
+    On a CUDA device it is float16: ultralytics uses it there by default (`amp=True`), even if a small model gains nothing.
+    Elsewhere it is the dtype of the fastest step.
     """
     tried = [row for row in rows if row.status != "ruled-out"]
     if any(row.device.startswith("cuda") and row.dtype == "float16" for row in tried):

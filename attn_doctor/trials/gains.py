@@ -1,6 +1,6 @@
-"""Compare every backend of a trial with eager, by the rounds that both were measured in. No other code compares speeds.
+"""Compare every backend of a trial with eager, by the rounds in which both were measured.
 
-Pure.
+No other code compares speeds. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.trials.statistics import compare, decide, settled_by
 
 
 class Measured(NamedTuple):
-    """Describe how the rounds of a cell ended."""
+    """Describe the end of a cell's rounds."""
 
     level: float = LEVEL  # the level of the test at the last look
     lost_to: str | None = None  # the cell that was faster in every round, if this cell was dropped for that
@@ -28,9 +28,10 @@ def name_of_row(row: Trial) -> str:
 
 
 def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measured] | None = None) -> tuple[Trial, ...]:
-    """Return the rows with their gains over eager in the same dtype and shape, decided together.
+    """Return the rows with their gains over eager in the same dtype and shape.
 
-    `measured`: how the rounds of each cell ended, by (name, "forward" | "step").
+    All are decided together, because of the correction for their number. `measured`: the end of the rounds of each cell, by
+    (name, "forward" | "step").
     """
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
@@ -60,7 +61,10 @@ def dropped(
 
 
 def _decided(base: tuple[float, ...], others: Mapping[int, tuple[float, ...]], level: float) -> dict[int, Gain]:
-    """Return the gain of each backend that was measured in the same rounds as `base`, or was dropped after some of them."""
+    """Return the gain of each backend that was measured in the same rounds as `base`.
+
+    Dropped backends have fewer rounds.
+    """
     whole = {index: times for index, times in others.items() if base and len(times) == len(base)}
     dropped = {index: times for index, times in others.items() if 0 < len(times) < len(base)}
     # Backends that were measured together are one comparison, not two.

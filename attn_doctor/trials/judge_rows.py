@@ -1,7 +1,4 @@
-"""Judge the records of a trial process: which kernel served the calls, whether the numbers are right, and the rows.
-
-Pure.
-"""
+"""Judge the records of a trial process, and make the rows: the kernel that served the calls, and whether the numbers are right. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ OUTLIER_TIMES = 100  # an error larger than this many times the smallest error o
 
 
 class CellFault(TypedDict, total=False):
-    """Describe why a cell has no result: an exception in the trial's process, or the end of that process in the same form."""
+    """Describe why a cell has no result: an exception in the trial's process, or the end of that process in the form of an exception."""
 
     cell: str
     kind: FaultKind
@@ -40,7 +37,7 @@ class CellFault(TypedDict, total=False):
 
 
 class _End(NamedTuple):
-    """Hold the fields of a row that say how its cell ended."""
+    """Hold those fields of a row that describe the end of its cell."""
 
     status: Status
     reason: str | None = None
@@ -50,7 +47,7 @@ class _End(NamedTuple):
 
 
 class Judged:
-    """Hold the records of one or more processes, sorted by cell. A later process overrides an earlier one."""
+    """Hold the records of one or more processes, sorted by cell. A record of a later process replaces an earlier one."""
 
     def __init__(self) -> None:
         self.proofs: dict[str, dict[str, Any]] = {}
@@ -79,13 +76,14 @@ class Judged:
             self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
 
     def anything(self) -> bool:
-        """Return whether any cell has finished so far."""
+        """Return whether a cell has finished."""
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Drop all samples, because samples of two processes are not pairs. Return the cells that need their own samples now.
+        """Drop all samples, because samples of two processes are not pairs.
 
-        Each of these cells shared the samples of a cell that was left out.
+        Returns the cells that must now be measured themselves. Before, each of them shared the samples of a cell that is left out
+        from now on.
         """
         self.samples.clear()
         self.measured.clear()
@@ -199,10 +197,10 @@ def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tup
 
 
 def kind_of(call: Mapping[str, Sequence[str]]) -> str:
-    """Return which kernel served a call: "fused", "composed" or "unseen".
+    """Return the kind of kernel that served a call: "fused", "composed" or "unseen".
 
-    "fused": one operator computed the attention, in both passes. "composed": several did, among them a softmax. "unseen":
-    the operators of a pass were not seen.
+    "fused": one operator computed the attention, in both passes. "composed": several operators did, a softmax among them.
+    "unseen": the operators of a pass were not seen.
     """
     forward, backward = call["forward"], call["backward"]
     if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
@@ -257,7 +255,7 @@ def other_kernel(
 
 
 def _refuted(proof: Mapping[str, Any]) -> _End | None:
-    """Return the fault that finite differences found in the gradients of a training step, with this layout and batch."""
+    """Return the end of a row whose gradients finite differences found wrong in a training step, with its layout and batch; else None."""
     found = proof.get("refuted")
     if not found:
         return None
@@ -266,7 +264,7 @@ def _refuted(proof: Mapping[str, Any]) -> _End | None:
 
 
 def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
-    """Return the fault that finite differences found. Used if textbook attention in float64 is itself wrong on the device."""
+    """Return the end of a row that finite differences found wrong; else None. For a device on which textbook attention in float64 is wrong."""
     error = proof["slope_error"]
     if error is None:
         return _End(
@@ -289,7 +287,7 @@ def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, fl
 def inaccurate(
     errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
 ) -> str | None:
-    """Compare the errors with eager's in the same dtype, call by call. Return a text for the first that is too large, else None."""
+    """Compare the errors with eager's in the same dtype, call by call. Returns a text about the first that is too large, else None."""
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
             most = limit(base[index], eps, tokens)
@@ -330,7 +328,7 @@ def _reason(fault: CellFault) -> str:
 
 
 def fault_record(fault: Fault, seconds: float) -> CellFault:
-    """Return the end of a child process in the form of an exception's record. `seconds`: the longest wait for an answer."""
+    """Return the fault of a cell whose child process crashed or hung. `seconds`: the longest silence that was allowed."""
     return {
         "kind": fault.kind,
         "type": fault.type,
@@ -345,7 +343,7 @@ def fault_record(fault: Fault, seconds: float) -> CellFault:
 def _without_outliers(rows: Sequence[Trial]) -> list[Trial]:
     """Mark a float32 row as wrong if its whole model is far from float64, and the model with another backend is not.
 
-    A small error of eager shows nothing: the float64 reference runs the same code, and would have the same fault.
+    A small error of eager shows nothing, because the float64 reference runs the same code, and would have the same fault.
     """
     errors = [
         r.model_gradient_error

@@ -32,7 +32,7 @@ _FOREVER = 24 * 3600.0
 
 
 class StudyRequest(Record, frozen=True, kw_only=True):
-    """Hold the user's request. `trial.imgsz` is not read: `sizes` holds the image sizes."""
+    """Hold the user's request. `sizes` holds the image sizes; `trial.imgsz` is not read."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)
@@ -68,7 +68,7 @@ def grid(
 
 
 def check_request(request: StudyRequest) -> None:
-    """Raise BadRequest for an invalid request, before anything is examined."""
+    """Raise BadRequest if no machine can meet the request. Called before anything is examined."""
     for size in request.sizes:
         check(msgspec.structs.replace(request.trial, imgsz=size))
     if request.tune and request.trial.shapes:
@@ -84,9 +84,10 @@ def study(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Study:
-    """Run the requested study in the interpreter `python`. Raises BadRequest, and OSError if the interpreter cannot be started.
+    """Run the requested study in the interpreter `python`.
 
-    `environ`: the environment of the trial's processes, the doctor's own by default.
+    `environ`: the variables of the trial's processes, by default the doctor's own. Raises BadRequest if the request cannot be met
+    here, OSError if the interpreter cannot be started.
     """
     check_request(request)
     rows: list[Trial] = []

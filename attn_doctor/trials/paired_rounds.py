@@ -2,10 +2,10 @@
 
 Pure, standard library only, Python 3.8: the trial runs this text in the target too, where the rounds are measured.
 
-The planned rounds are measured if they fit into the budget of seconds. If the model is too slow for that, the budget
-grows to the time that a decision needs, and a backend that loses every round is dropped, so that the others get its time.
-The test looks at the rounds more than once. Each look uses a part of LEVEL: half of what is left, and the last look all
-that is left, so the sum is never above LEVEL. docs/method.md gives the reason for each choice.
+The planned rounds are measured if they fit into the budget of seconds. If the model is too slow for that, the budget grows to the
+time that a decision needs, and a backend that loses every round is dropped, so that the others get its time. The test looks at
+the rounds more than once. Each look uses a part of LEVEL: half of the rest, and the last look all of it. So the sum is never
+above LEVEL. docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_SECONDS = 300.0  # if a decision needs more time than that, up to so many s
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median. Raises ValueError for no values."""
+    """Return the median. Raises ValueError if there are no values."""
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
@@ -80,9 +80,9 @@ def logarithms(base: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 def signed_rank(values: Sequence[float]) -> float:
-    """Return the two-sided p of Wilcoxon's signed-rank test: how often random signs give ranks as unbalanced as these.
+    """Return the two-sided p of Wilcoxon's signed-rank test: the probability that random signs give ranks at least as unbalanced as these.
 
-    Exact up to 60 rounds, ties included; zeros support neither side and are left out.
+    Exact up to 60 rounds, ties included. Zeros support neither side and are left out.
     """
     sizes = sorted(abs(value) for value in values if value)
     if not sizes:
@@ -103,7 +103,7 @@ def signed_rank(values: Sequence[float]) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's step-down correction: they can be compared with one level all together."""
+    """Return p-values after Holm's step-down correction. All of them can be compared with one level."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     corrected = [0.0] * len(values)
     highest = 0.0
@@ -133,10 +133,13 @@ def more_rounds(values: Sequence[float], comparisons: int, level: float) -> int 
 
 
 class Race:
-    """Collect the times of one dtype, round by round, in milliseconds, and say when they are enough."""
+    """Collect the times of one dtype, round by round, in milliseconds, and decide when there are enough."""
 
     def __init__(self, names: Sequence[str], base: str | None, rounds: int, budget: float, *, fixed: bool) -> None:
-        """Start with all of `names`; `base` is eager, which is never dropped. `fixed`: exactly `rounds` rounds, with one look at the end."""
+        """Start with all of `names`. `base` is eager, which is never dropped. `budget`: seconds.
+
+        `fixed`: exactly `rounds` rounds, with one look at the end.
+        """
         self.left = list(names)
         self.base = base if base in self.left else None
         self.comparisons = len(self.left) - (self.base is not None)
@@ -177,17 +180,17 @@ class Race:
         return self._look(seconds)
 
     def _missing(self, rounds: int) -> float:
-        """Return the seconds that the rounds up to this number will take."""
+        """Return the seconds that the missing rounds up to this number will take."""
         each = sum(median(self.times[name]) for name in self.left if self.times[name]) / 1e3
         return max(0, rounds - self._done) * each
 
     def _most(self) -> float:
-        """Return the seconds after which no round begins: a multiple of the budget, or the time that a decision needs with a slow model."""
+        """Return the seconds after which no round begins: a multiple of the budget; with a slow model, the time that a decision needs."""
         needed = 2 * self._missing(self._done + self._deciding())
         return max(LONGEST * self.budget, min(MOST_SECONDS, needed))
 
     def _deciding(self) -> int:
-        """Return the rounds after which the first look can decide: 8 for two or three comparisons.
+        """Return the number of rounds after which the first look can decide: 8 for two or three comparisons.
 
         Nine rounds with one winner have p = 2 / 2**9.
         """

@@ -26,11 +26,11 @@ _NAME = re.compile(r"(yolov?\d+)([a-z]?)(?:\.ya?ml)?")
 
 
 class BadRequest(Refused):
-    """Report that the requested trial cannot run on any machine. The text is one sentence, with a value that would work."""
+    """Report that no machine can run the requested trial. The text is one sentence, with a value that would work."""
 
 
 class TrialCell(Record, frozen=True, kw_only=True):
-    """Describe one backend in one dtype: it is to be run, or it is ruled out, with the reason."""
+    """Describe one backend in one dtype: it will be run, or it is ruled out, with the reason."""
 
     backend: str
     dtype: Dtype
@@ -51,7 +51,10 @@ class TrialPlan(Record, frozen=True, kw_only=True):
 
 
 def plan(facts: Facts, options: TrialOptions, *, forced: bool = False) -> TrialPlan:
-    """Return the plan of a trial. Raises BadRequest. `forced`: plan it although torch was seen not to import."""
+    """Return the plan of a trial. `forced`: plan it although torch was seen not to import.
+
+    Raises BadRequest if no machine can meet the request, or if the target lacks the device.
+    """
     check(options)
     skipped = None if forced else _no_torch(facts)
     if skipped:
@@ -81,7 +84,7 @@ def plan(facts: Facts, options: TrialOptions, *, forced: bool = False) -> TrialP
 
 
 def check(options: TrialOptions) -> None:
-    """Raise BadRequest if no machine can meet the request."""
+    """Raise BadRequest if no machine can meet the request. Example: an image size that is not a multiple of 32."""
     check_model(options.model)
     _check_most("imgsz", options.imgsz)
     if options.imgsz <= 0 or options.imgsz % STRIDE:
@@ -145,10 +148,10 @@ def check_model(model: str) -> None:
 
 
 def model_file(model: str) -> str:
-    """Return the model in a form that works in any folder: a file by its absolute path.
+    """Return the model in a form that is valid in any folder: a file by its absolute path.
 
-    A model name of ultralytics stays a name, even if the current folder has a file of that name: a YAML file may contain
-    code (`activation:`), and a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
+    A model name of ultralytics stays a name, even if the current folder has a file of that name. A YAML file may contain code
+    (`activation:`), so a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
     """
     if is_model_name(model) or not Path(model).is_file():
         return model

@@ -37,7 +37,7 @@ def run_separately(
     on_message: Callable[[child.Message], None],
     environ: Mapping[str, str] | None = None,
 ) -> child.Outcome:
-    """Run one more script in the target, after the common ones, in a separate process, so that it cannot disturb a trial.
+    """Run one more script in the target, after the common ones, in a process of its own, so that it cannot disturb a trial.
 
     Raises OSError if the interpreter cannot be started.
     """
@@ -58,10 +58,10 @@ def run_separately(
 
 
 def load(seconds: float = 0.4) -> float | None:
-    """Return how many cores are busy now; None if the system does not count them.
+    """Return the number of cores that are busy now; None if the system does not count them.
 
-    They are counted while this process sleeps, if the system can do that: the load average also contains programs that
-    ended a minute ago, such as an earlier trial.
+    If possible they are counted while this process sleeps. The load average also contains programs that ended a minute ago, such
+    as an earlier trial.
     """
     before = machine.processor_time()
     if before is None:
@@ -76,10 +76,10 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return variables that make waiting threads sleep if other programs use the cores too, and notes about it.
+    """Return variables that make waiting threads sleep, and notes about it, if other programs use the cores too.
 
-    PyTorch's threads (GNU OpenMP) spin, that is, wait at full load. With one core too few, a step of YOLO12n took 4 to 15 times as
-    long as with threads that sleep. On a quiet machine spinning is slightly faster, and stays on.
+    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) spin: they wait at full load. With one core too few, a step of
+    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, and stays on.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []
@@ -90,7 +90,7 @@ def waiting_policy(
 
 
 def in_words(fault: Fault | None) -> str:
-    """Describe how a process ended, short enough for a note."""
+    """Return in a few words how a process ended, for a note."""
     if fault is None:
         return "no reason given"
     if fault.signal:

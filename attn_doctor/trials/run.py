@@ -1,7 +1,7 @@
-"""Run a planned trial in the target: one process for all backends, started again without a backend that ended it.
+"""Run a planned trial in the target: one process for all backends.
 
-A backend that raises, crashes, hangs or exhausts the memory becomes a row with the reason; the rest is still measured.
-The model's code never runs in the doctor's own process.
+After a crash it is started again without the backend that crashed. A backend that raises, crashes, hangs or exhausts the memory
+becomes a row with the reason; the rest is still measured. The model's code never runs in the doctor's own process.
 """
 
 from __future__ import annotations
@@ -48,12 +48,11 @@ def run(
     on_step: Callable[[Doing], None] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Trials:
-    """Run the plan in the interpreter `python` (an argv prefix). `timeout`: seconds without a message, after which its process is ended.
+    """Run the plan in the interpreter `python` (an argv prefix).
 
-    `on_step` gets each step of the trial; without it, `on_progress` gets their texts, between the texts on what goes wrong.
-    `environ`: the environment of the trial's processes, the doctor's own by default.
-
-    Raises OSError if the interpreter cannot be started.
+    `timeout`: seconds without a message, after which its process is ended. `on_step` gets each step of the trial; without it,
+    `on_progress` gets their texts. `on_progress` also gets the texts about failures. `environ`: the variables of the trial's
+    processes, by default the doctor's own. Raises OSError if the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
@@ -76,7 +75,7 @@ def run(
 
 
 class _CpuName:
-    """Get the processor's name from py-cpuinfo, once and during the trial: py-cpuinfo takes a second and starts processes."""
+    """Get the processor's name from py-cpuinfo, once and during the trial, because py-cpuinfo takes a second and starts processes."""
 
     def __init__(self) -> None:
         self._thread = threading.Thread(target=_cpu_name, daemon=True)
@@ -178,7 +177,7 @@ class _Supervisor:
                 self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
-        """Leave out the cell that ended the process, and return whether to continue: False if the cause is not known."""
+        """Leave out the cell that ended the process. Returns whether to continue: False if the cause is not known."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
@@ -213,7 +212,7 @@ class _Supervisor:
         return self.skipped is None
 
     def _eager_fails(self, section: str, fault: CellFault) -> None:
-        """Rule out all backends of a dtype in which eager fails: nothing can be compared there."""
+        """Rule out all backends of a dtype in which eager fails, because nothing can be compared there."""
         what = section.removeprefix("reference ")  # the dtype, followed by the shape if shapes are tried
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
@@ -326,7 +325,7 @@ class _Supervisor:
         )
 
     def _nothing_runs(self, fault: CellFault | None = None) -> None:
-        """Rule out all cells: the device refuses even eager, so it would refuse all other backends."""
+        """Rule out all cells, because a device that refuses eager would refuse all other backends too."""
         for name, cell in self.left.items():
             if cell.backend == "eager" and fault and name not in self.seen.faults:
                 self.seen.faults[name] = fault | {"cell": name, "what": "eager"}

@@ -1,7 +1,4 @@
-"""Compute from the rows of a trial how a cost grows with the image, and the possible gain from a faster attention.
-
-Pure.
-"""
+"""Compute from the rows of a trial the growth of a cost with the image, and the possible gain from a faster attention. Pure."""
 
 from __future__ import annotations
 

@@ -13,7 +13,10 @@ _WIDTH = 32
 
 
 def shapes(model: str, imgsz: int) -> list[tuple[int, int, int, int]]:
-    """Return (areas, heads, tokens in an area, width of a head) of each attention call; for an unknown model: the calls of YOLO12n."""
+    """Return (areas, heads, tokens in an area, width of a head) of each attention call.
+
+    For an unknown model: the calls of YOLO12n.
+    """
     match = re.fullmatch(r"yolov?12([nsmlx])(?:\.ya?ml)?", model)
     calls, fine, coarse = _SCALES[match[1] if match else "n"]
     areas = 4

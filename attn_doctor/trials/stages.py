@@ -1,4 +1,4 @@
-"""Say how far a trial is: what it does now, what comes next, and which share of its time is over. Pure."""
+"""Describe the progress of a trial: the present step, the next one, and the share of its time that is over. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Doing(NamedTuple):
 
 
 class Stages:
-    """Count the stages of one trial. `cells`: the names of what is tried, "sdpa float32", in their order."""
+    """Count the stages of one trial. `cells`: the names of the cells, "sdpa float32", in their order."""
 
     def __init__(self, cells: Iterable[str], rounds: int) -> None:
         self._cells = list(cells)
@@ -59,6 +59,9 @@ class Stages:
         return self._at(self._measuring + before + over * self._rounds_of[what], text, then)
 
     def _at(self, over: float, text: str, then: str) -> Doing:
-        """Make the step. A trial that begins again, without a backend that ended it, does not go back."""
+        """Return a step.
+
+        `over`: the share of the time that is over; it never decreases, even if a trial is started again without a backend.
+        """
         self._over = max(self._over, min(over / self._total, 1.0))
         return Doing(text, then, self._over)

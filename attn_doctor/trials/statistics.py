@@ -1,10 +1,8 @@
 """Compute the statistics of a trial: medians with intervals, paired comparisons and their verdicts.
 
-Pure, standard library only.
-
-Times on a shared machine are skewed and drift together, so nothing here assumes a normal distribution: intervals are of
-order statistics, and backends are compared by the ratios of times of the same round, by rank. docs/method.md gives the
-reason of each choice.
+Pure, standard library only. Times on a shared machine are skewed and drift together, so nothing here assumes a normal
+distribution: intervals are of order statistics, and backends are compared by the ratios of times of the same round, by rank.
+docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _NOT_LIKELY = 200  # more rounds than this are not proposed
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return the median with its interval and the interval's coverage. Raises ValueError for no values."""
+    """Return the median with its interval and the interval's coverage. Raises ValueError if there are no values."""
     low, high, coverage = bounds(values)
     return Interval(median=median(values), low=low, high=high, n=len(values), coverage=coverage)
 
@@ -29,8 +27,8 @@ def interval(values: Sequence[float]) -> Interval:
 def compare(base: Sequence[float], other: Sequence[float]) -> Gain:
     """Return how many times as fast as `base` the other is, by pairs: `base[i]` and `other[i]` are of one round.
 
-    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: see `decide`. Raises ValueError
-    for lists of different lengths, or empty ones.
+    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: see `decide`. Raises ValueError if the
+    lists are empty, or have different lengths.
     """
     if len(base) != len(other):
         raise ValueError("pairs need lists of one length")

@@ -1,6 +1,6 @@
 """Record the state of the GPU during the measured rounds: energy, clocks, temperature, throttling, memory.
 
-By NVML in a child of the doctor's own interpreter, never in the trial's process. States outside the measured rounds are
+NVML is asked in a child of the doctor's own interpreter, never in the trial's process. States outside the measured rounds are
 left out.
 """
 
@@ -45,13 +45,13 @@ class Window:
         self.images = 0
 
     def sample(self, images: int) -> None:
-        """Record that a cell's round has ended now."""
+        """Record that a round of a cell has ended now. `images`: the number of its images."""
         self.end = time.monotonic()
         self.images += images
 
 
 class Watching:
-    """Watch the GPU of this UUID in a child from now on, until `stop`."""
+    """Watch a GPU, by its UUID, in a child, from now on until `stop`."""
 
     def __init__(self, uuid: str, environ: Mapping[str, str] | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(dir=leftovers.folder())
@@ -97,9 +97,9 @@ class Watching:
 
 
 def gpu_to_watch(facts: Facts) -> str | None:
-    """Return the UUID of the visible GPU; None for several GPUs or a part of one.
+    """Return the UUID of the visible GPU; None for several GPUs, or for a part of one (MIG).
 
-    There NVML's values cannot be assigned to one program.
+    NVML's values for those cannot be assigned to one program.
     """
     gpus = facts.graphics.gpus
     if not isinstance(gpus, tuple):
@@ -111,7 +111,7 @@ def gpu_to_watch(facts: Facts) -> str | None:
 
 
 def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> GpuWatch | None:
-    """Summarise the states within the windows; None if there are none."""
+    """Return the summary of the states within the windows; None if there are no such states."""
     parts = [(w, [s for s in states if w.begin <= s["at"] <= w.end]) for w in windows]
     inside = [s for _, part in parts for s in part]
     if not inside:
@@ -133,7 +133,7 @@ def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> G
 
 
 def _most(states: Sequence[Mapping[str, Any]], name: str) -> int | None:
-    """Return the largest value that was seen: an idle link is slower, so the largest one is that under load."""
+    """Return the largest value of a field: an idle link is slower, so the largest value is that under load."""
     return max((s[name] for s in states if s.get(name) is not None), default=None)
 
 
@@ -143,7 +143,7 @@ def _range(values: Sequence[int | None]) -> Range | None:
 
 
 def _energy(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> float | None:
-    """Return joules for each image: the mean power between first and last state of each window, times its duration."""
+    """Return the joules for each image: the mean power between the first and the last state of a window, times its duration."""
     joules, images = 0.0, 0
     for window, states in parts:
         known = [(s["at"], s["millijoules"]) for s in states if s["millijoules"] is not None]

@@ -1,1 +1,1 @@
-"""Find the finished flash-attn wheel that fits."""
+"""Find the finished flash-attn wheel that fits this machine, and check a wheel file."""

@@ -1,4 +1,4 @@
-"""Find the flash-attn wheels that fit a key, made from the target's facts and the command line. Pure."""
+"""Find the flash-attn wheels that fit a key. The key is made from the target's facts and the command line. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the command line gives. None: this part is read from the target."""
+    """Hold the parts of the key that the user typed. None: the part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -43,7 +43,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Asked(Record, frozen=True, kw_only=True):
-    """Describe the wheel name that one release's own setup.py would ask for."""
+    """Describe the wheel file that the setup.py of one release would look for."""
 
     release: str
     filename: str
@@ -52,7 +52,7 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """Hold the complete answer for a key. `sources` names the origin of each part of the key."""
+    """Hold the complete answer for a key. `sources` says where each part of the key comes from."""
 
     key: Key
     sources: dict[str, str]
@@ -70,7 +70,7 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 def _of_tag(platform: str) -> dict[str, str | None]:
-    """Return the glibc that a platform tag promises: none for musllinux and Windows, 2.28 or newer for manylinux_2_28."""
+    """Return the C library in a platform tag: glibc 2.28 for manylinux_2_28; none for musllinux and Windows."""
     if "musl" in platform or "linux" not in platform:
         return {"glibc": None}
     found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
@@ -81,7 +81,10 @@ _OPTION, _HERE = "the command line", "the target"
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """Return the key, and the source of each part. The CUDA and ABI of a torch named on the command line come from its version. Raises Refused."""
+    """Return the key, and the source of each part. Raises Refused if a typed part cannot be read or fits no other part.
+
+    If the user typed a torch version, it also decides the CUDA and the ABI.
+    """
     _check(wanted)
     missing = Unknown("neither given as an option nor read from a target")
     here = (
@@ -121,7 +124,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
 
 
 def _check(wanted: Wanted) -> None:
-    """Raise Refused for a text that is no version, and for a musl platform with a glibc."""
+    """Raise Refused if a text is no version, or if the platform is musl and a glibc is given."""
     for option, text in (
         ("torch", wanted.torch),
         ("cuda", wanted.cuda),
@@ -137,7 +140,10 @@ def _check(wanted: Wanted) -> None:
 
 
 def _capability(text: str) -> str:
-    """Return the compute capability that a text gives, as a number or as the name of a GPU in the table. Raises Refused."""
+    """Return the compute capability, "8.9", of a text: a capability, or the name of a GPU in the table.
+
+    Raises Refused for any other text.
+    """
     return stated_gpu.read(text)[1]
 
 
@@ -171,7 +177,10 @@ def answer(
     seen: Sequence[Candidate] = (),
     notes: tuple[str, ...] = (),
 ) -> Answered:
-    """Return the answer for a key. `seen`: candidates found online, newer than the tables. Raises Refused."""
+    """Return the answer for a key. `seen`: candidates that were found online, newer than the tables.
+
+    `trials`: rows of a trial on this machine. Raises Refused if a typed part of the key cannot be read.
+    """
     if wanted.release and pair(wanted.release) is None:
         raise Refused(f"--release {wanted.release!r} is not a version")
     key, sources = key_for(wanted, facts)
@@ -200,7 +209,10 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates, best first: those that fit, may fit, do not fit; in each group first the authors' wheels, then wheels of others, then links."""
+    """Return the candidates, best first: those that fit, that may fit, that do not fit.
+
+    In each group the authors' wheels come first. Then come the wheels of other people, then links.
+    """
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
     return tuple(sorted([*seen, *rest], key=_rank))
@@ -265,14 +277,14 @@ def _asked_of(release: str, key: Key) -> Asked | None:
 
 
 def _nowhere(key: Key) -> tuple[str, ...]:
-    """Return the note for a machine without a GPU: the answers hold for the GPU that will run flash-attn."""
+    """Return the note for a machine without a GPU: the answers are for the GPU that will run flash-attn."""
     oldest = flash_attention.latest().min_capability
     note = f"There is no NVIDIA GPU here: flash-attn needs one of compute capability {oldest} or newer (--gpu CC judges for such a GPU)."
     return (note,) if key.gpus == () else ()
 
 
 def _too_old(key: Key) -> str | None:
-    """Return the sentence for GPUs that no FlashAttention 2 runs on, Turing and older; None if one is newer, or not known."""
+    """Return the sentence for GPUs that are too old for every FlashAttention 2 (Turing and older); None if one GPU is newer, or not known."""
     oldest = flash_attention.latest().min_capability
     if not isinstance(key.gpus, tuple) or not key.gpus or any(numbers(gpu) >= numbers(oldest) for gpu in key.gpus):
         return None
@@ -283,7 +295,10 @@ def _too_old(key: Key) -> str | None:
 
 
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
-    """Return a note for each version (of torch, of flash-attn) that the tables do not contain. The tables may be too old, so no wheel is ruled out for that reason."""
+    """Return a note for each version of torch or flash-attn that is not in the tables.
+
+    Such a version may be too new for them: no wheel is ruled out.
+    """
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
     return tuple(

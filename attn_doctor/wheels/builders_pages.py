@@ -22,7 +22,7 @@ _NAME = re.compile(
 
 
 class BuildersPage(NamedTuple):
-    """Name the page of one builder, and the address that gives it as JSON."""
+    """Hold the page of one builder, and the address that returns this page as JSON."""
 
     builder: str
     page: str
@@ -47,9 +47,9 @@ def _address(page: str) -> str:
 
 
 def newer(content: Any, of: BuildersPage, key: Key, seen: dt.datetime) -> tuple[tuple[Candidate, ...], int]:
-    """Return the best file of each release that the table lacks, judged for this key, and the number of all files that it lacks.
+    """Return the best file for this key from each release that the table lacks, and the number of all files that the table lacks.
 
-    Raises KeyError, TypeError or AttributeError for a page of another form.
+    Raises KeyError, TypeError or AttributeError if the page has another form.
     """
     known = {wheel.filename for wheel in community_wheels.community() if wheel.builder == of.builder}
     listed = [wheel for tag, name, url in _files(content, of) if (wheel := _wheel(of.builder, tag, name, url))]

@@ -1,7 +1,7 @@
-"""Fetch release pages, registry entry and file sizes of flash-attn and its builders; the only module that opens a connection, with --online.
+"""Fetch release pages, registry entry and file sizes of flash-attn and its builders.
 
-Answers are kept in the user's cache, so that a machine that is offline later still has them. Nothing about this machine
-is sent: the requests are the same for everybody.
+Only this module opens a connection, with --online. Answers are kept in the user's cache, so that a machine that is offline later
+still has them. Nothing about this machine is sent: the requests are the same for everybody.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 
 class NotReached(NotExamined):
-    """Report that a page could not be fetched. The text is one phrase for the user."""
+    """Report that a page could not be fetched. The text is a phrase with the reason."""
 
 
 class Page(NamedTuple):
@@ -56,9 +56,9 @@ Read = Callable[[Page, Key], tuple[list[Candidate], list[str]]]
 
 
 def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
-    """Return wheels of the release pages that the tables lack, judged for this key, and notes on the pages asked.
+    """Return wheels of the release pages that the tables lack, judged for this key, and notes about the pages.
 
-    Asked are the authors of flash-attn, and everybody who builds wheels of it and is in the table.
+    The pages are those of flash-attn's authors, and of every builder of its wheels in the table.
     """
     found: list[Candidate] = []
     notes: list[str] = []
@@ -139,7 +139,7 @@ def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # 
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int]:
-    """Return the bytes of each file, if its server gives the size."""
+    """Return the bytes of each file whose server gives the size."""
     found = {}
     for url in urls:
         request = urllib.request.Request(url, method="HEAD", headers=HEADERS)  # noqa: S310 - https alone, see open_address
@@ -152,7 +152,10 @@ def sizes(urls: Iterable[str]) -> dict[str, int]:
 
 
 def fetch(url: str) -> Page:
-    """Return JSON from a fresh cache, else the network, else an old cache. Raises NotReached."""
+    """Return a page as JSON: from a fresh cache, else from the network, else from an old cache.
+
+    Raises NotReached if there is none.
+    """
     now = dt.datetime.now(dt.timezone.utc)
     cached = _cached(url)
     if cached and now - cached.fetched < _FRESH:
@@ -172,7 +175,10 @@ HEADERS = {"User-Agent": AGENT, "Accept": "application/json"}
 
 
 def open_address(request: urllib.request.Request) -> Any:
-    """Open a connection through the proxies and certificates of the environment. Raises NotReached."""
+    """Open a connection through the proxies and certificates of the environment.
+
+    Raises NotReached if the server does not answer.
+    """
     if request.type != "https":
         raise NotReached("not an https address")
     try:
@@ -212,7 +218,7 @@ def _cached(url: str) -> Page | None:
 
 
 def _keep(url: str, content: Any, when: dt.datetime) -> None:
-    """Write to the cache. If the cache cannot be written, nothing is raised."""
+    """Write a page to the cache. Nothing is raised if that fails."""
     place = _place(url)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

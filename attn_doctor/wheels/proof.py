@@ -1,4 +1,4 @@
-"""Judge one wheel file by its content, before it is installed or runs: whether it fits, and whether its content agrees with its name. Pure."""
+"""Judge one wheel file by its content, before it is installed or runs: whether it fits, and whether content and name agree. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _LARGEST = 16 * _GIGABYTE
 
 
 class Proof(Record, frozen=True, kw_only=True):
-    """Hold the verdict on one wheel. `against`: reasons to refuse it; `open_questions`: what is not known; `notices`: to read before an installation."""
+    """Hold the verdict on one wheel. `against`: reasons to refuse it. `open_questions`: values that are not known.
+
+    `notices`: sentences to read before an installation.
+    """
 
     file: str
     sha256: str
@@ -40,9 +43,9 @@ class Proof(Record, frozen=True, kw_only=True):
 def prove(
     seen: WheelContents, records: Sequence[Binary], gpus: Sequence[str] | Unknown, *, also: Sequence[str] = ()
 ) -> Proof:
-    """Judge a wheel by its file name, its contents and the records of its extensions. `gpus`: the capabilities here, "8.9".
+    """Judge a wheel by its file name, its contents and the records of its extensions.
 
-    `also`: reasons against it that lie outside of the file, each a sentence.
+    `gpus`: the compute capabilities here, "8.9". `also`: further reasons against it, from outside of the file, each a sentence.
     """
     file = Path(seen.path).name
     main, others = parted(records)
@@ -121,7 +124,7 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
 
 
 def _of_another_cuda(record: Binary, build: FlashBuild | None) -> Iterator[str]:
-    """Yield a sentence if an extension needs the CUDA runtime of another major than the file's name says."""
+    """Yield a sentence if an extension needs another CUDA major than the file's name has."""
     if build is None or isinstance(record.needs, Unknown):
         return
     for need in record.needs:
@@ -171,7 +174,7 @@ def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] 
 
 
 def _own(top: str, name: str | None) -> bool:
-    """Return whether a top-level name belongs to a package: flash_attn_2_cuda.so to flash-attn."""
+    """Return whether a top-level name belongs to a package, as flash_attn_2_cuda.so belongs to flash-attn."""
     plain = canonicalize_name(name or "").replace("-", "_")
     return bool(plain) and top.lower().startswith(plain.partition("_")[0])
 

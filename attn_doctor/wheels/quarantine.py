@@ -1,6 +1,7 @@
-"""Fetch one wheel into a folder of its own, where nothing imports it, and remember its digest.
+"""Download one wheel into a folder of its own, where nothing imports it, and remember its digest.
 
-The digest of the first file from an address is kept (`digests.jsonl`). A later file from the same address must have the same digest.
+The digest of the first file from an address is kept (`digests.jsonl`). A later file from the same address must have the same
+digest.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _BLOCK = 1 << 20
 
 
 class Digest(Record, frozen=True, kw_only=True):
-    """Hold what an address gave when it was asked first."""
+    """Hold the digest of the first file that an address gave."""
 
     url: str
     sha256: str
@@ -40,7 +41,10 @@ class Digest(Record, frozen=True, kw_only=True):
 
 
 class Fetched(NamedTuple):
-    """Describe a file in quarantine. `earlier`: what its address gave before, if it was another file."""
+    """Describe a downloaded file.
+
+    `earlier`: the digest of the first file from its address, if that was another file; else None.
+    """
 
     path: Path
     sha256: str
@@ -48,7 +52,7 @@ class Fetched(NamedTuple):
 
     @property
     def changed(self) -> str | None:
-        """Return the sentence for an address that gives another file than before; None if it does not."""
+        """Return a sentence if the address gives another file than at first; else None."""
         if self.earlier is None:
             return None
         return (
@@ -58,9 +62,9 @@ class Fetched(NamedTuple):
 
 
 def fetch(url: str, say: Say) -> Fetched:
-    """Download the wheel at an https address, under its own name. Raises NotReached, and Refused if the address is not that of a wheel.
+    """Download the wheel at an https address, under its own name, into a folder of the user alone (mode 0700).
 
-    The folder belongs to the user alone (0700).
+    Raises Refused if the address is not that of a wheel, NotReached if it cannot be downloaded.
     """
     path = _place(url)
     try:
@@ -89,7 +93,7 @@ def fetch(url: str, say: Say) -> Fetched:
 
 
 def held(url: str) -> Fetched | None:
-    """Return the file of an earlier download, if it is still what its address gave then; else None."""
+    """Return the file of an earlier download; None if there is none, or if it is not the file that was downloaded."""
     path, known = _place(url), _first(url)
     if known is None or sha256(path) != known.sha256:
         return None
@@ -109,7 +113,10 @@ def sha256(path: Path) -> str | None:
 
 
 def _place(url: str) -> Path:
-    """Return the path of the file of an address. Two builders may give the same name to different files."""
+    """Return the path for the file from an address.
+
+    The path depends on the whole address, because two builders may use one file name.
+    """
     name = unquote(urlsplit(url).path).rpartition("/")[2]
     if not re.fullmatch(r"[\w.+!-]+\.whl", name):
         raise Refused(f"{url} is not the address of a wheel")
@@ -125,7 +132,10 @@ def _ledger() -> Path:
 
 
 def _first(url: str) -> Digest | None:
-    """Return what an address gave when it was asked first; None if it was never asked. A line that cannot be read is passed over."""
+    """Return the record of the first file from an address; None if nothing was downloaded from it.
+
+    Unreadable lines are skipped.
+    """
     with contextlib.suppress(OSError):
         for line in _ledger().read_text("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -147,7 +157,10 @@ def _compared(url: str, path: Path, digest: str, size: int) -> Fetched:
 
 
 def _blocks(answer: Any) -> Iterator[bytes]:
-    """Read block by block. Raises NotReached for a file that is too large, takes too long, or was not sent by https in the end."""
+    """Yield the file block by block.
+
+    Raises NotReached if it is too large, takes too long, or was redirected away from https.
+    """
     if urlsplit(answer.geturl()).scheme != "https":
         raise NotReached("its address leads to one that is not https")
     size, began = 0, time.monotonic()

@@ -1,4 +1,4 @@
-"""Read one wheel file and prove it against a target: only the target's interpreter is run, none of its packages."""
+"""Read one wheel file and judge it for a target. Only the target's interpreter is run, none of its packages."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def proof_of(
     gpus: Sequence[str] | Unknown | None = None,
     also: Sequence[str] = (),
 ) -> Proof:
-    """Return the proof of a wheel for the target of these facts. `gpus`: in place of those of the facts; `also`: see `prove`.
+    """Return the verdict on a wheel for the target of these facts. `gpus`: capabilities in place of those in the facts.
 
-    Raises Refused if the file cannot be read, NoAnswer if the target does not answer.
+    `also`: see `prove`. Raises Refused if the file cannot be read, NoAnswer if the target does not answer.
     """
     python, site = str(facts.interpreter.python), facts.interpreter.site_packages
     try:

@@ -1,4 +1,4 @@
-"""Give one verdict for a wheel, from the records of its extensions: that of its main extension. Pure."""
+"""Give one verdict for a wheel: that of its main extensions. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROCM = re.compile(r"lib(?:amdhip64|hip\w*|roc\w+|rccl|MIOpen)\.so")
 
 
 class WholeWheel(Record, frozen=True, kw_only=True):
-    """Hold the verdict on a wheel. Main are the extensions without which the package cannot be imported."""
+    """Hold the verdict on a wheel. The main extensions are those without which the package cannot be imported."""
 
     path: str
     verdict: BinaryVerdict | Unknown | None  # None: it has no compiled extension
@@ -23,10 +23,10 @@ class WholeWheel(Record, frozen=True, kw_only=True):
 
 
 def parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
-    """Return the main extensions and the others. Main are extensions at the top level and _C of a package.
+    """Return the main extensions, and the others. The main ones are those at the top level, and a package's _C.
 
-    If there are none, all are main, except for one that would not load and has a sibling that would: bitsandbytes brings a library for each
-    CUDA, and loads one of them.
+    If there are none of these, all are main, except for one that would not load and has a sibling that would: bitsandbytes brings
+    a library for each CUDA, and loads one of them.
     """
     main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
     if not main:
@@ -36,13 +36,13 @@ def parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
 
 
 def _siblings(module: str) -> str:
-    """Return what the names of alternatives have in common: the folder of libraries that are loaded by their path, else the name without digits."""
+    """Return a key that is the same for alternative libraries, of which a program loads one: their folder, or their name without digits."""
     folder, _, name = module.rpartition(".")
     return f"{folder}.lib" if name.startswith("lib") else re.sub(r"\d+", "", module)
 
 
 def whole(path: str, records: Sequence[Binary]) -> WholeWheel:
-    """Judge a wheel. The file that cannot be read has one record, with its own path."""
+    """Judge a wheel by the records of its extensions. A wheel that cannot be read has one record, with its own path."""
     main, others = parted(records)
     failing = [record for record in others if record.verdict == "fails"]
     verdict, words = _of_main(main)
@@ -75,7 +75,7 @@ def _of_main(main: Sequence[Binary]) -> tuple[BinaryVerdict | Unknown | None, st
 
 
 def _of_others(others: Sequence[Binary], failing: Sequence[Binary]) -> str:
-    """Return what is said of the optional extensions, after the main one: "; 2 of 18 optional ones would not, and need CUDA 12"."""
+    """Return the part of the sentence about the optional extensions: "; 2 of 18 optional ones would not, and need CUDA 12"."""
     if not others:
         return ""
     unknown = sum(isinstance(record.verdict, Unknown) for record in others)
@@ -92,7 +92,7 @@ def _of_others(others: Sequence[Binary], failing: Sequence[Binary]) -> str:
 
 
 def _needs(record: Binary) -> Iterator[str]:
-    """Yield what an extension that would not load needs, in one or two words each: "CUDA 12", "libav.so.61", "torch 2.7"."""
+    """Yield the needs of an extension that would not load, in one or two words each: "CUDA 12", "libav.so.61", "torch 2.7"."""
     for need in () if isinstance(record.needs, Unknown) else record.needs:
         if need.found is None:
             cuda = re.search(r"-cu(\d\d)$", need.package) if isinstance(need.package, str) else None

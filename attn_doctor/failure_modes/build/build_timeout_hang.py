@@ -167,7 +167,7 @@ _SENTENCES = 4  # at most so many sentences are skipped
 
 
 def _unfinished(log: Log) -> bool:
-    """Say whether a log ends while a wheel is being built, and no line says that the build failed.
+    """Return whether a log ends while a wheel is being built, and no line says that the build failed.
 
     Sentences below the log, by the person who posted it, are skipped.
     """

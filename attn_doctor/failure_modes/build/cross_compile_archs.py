@@ -127,7 +127,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _release_can(archs: dict[str, str], device: str) -> bool:
-    """Say whether this release of flash-attn can compile for this GPU with a new enough nvcc.
+    """Return whether this release of flash-attn can compile for this GPU with a new enough nvcc.
 
     If not, a newer nvcc does not help.
     """
@@ -140,7 +140,7 @@ def _index(facts: Facts, device: str) -> int:
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the compute capability that nvcc refuses to compile for, "8.9", and whether it is CMake that calls nvcc."""
+    """Hold the compute capability for which nvcc refuses to compile, "8.9". `cmake`: CMake calls nvcc."""
 
     device: str
     cmake: bool = False
@@ -153,7 +153,7 @@ class TorchKnowsNot(Variant, frozen=True, kw_only=True):
 
 
 class NoGpu(Variant, frozen=True, kw_only=True):
-    """Say that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
+    """Mark the case that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -211,7 +211,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _folder_meant(facts: Facts, hit: Hit) -> str | None:
-    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None: the value contains no absolute path."""
+    """Return the folder that the wrong value means: the last absolute path of a list, without quotes, bin and nvcc. None if the value contains no absolute path."""
     value = hit.variant.value if isinstance(hit.variant, Value) else facts.toolchain.cuda_home
     if not isinstance(value, str) or facts.toolchain.cuda_home_by == "nvcc on PATH":
         return None

@@ -149,7 +149,7 @@ MODE = FailureMode(
 
 
 class Isolated(Variant, frozen=True, kw_only=True):
-    """Say that the build was isolated: the installer made an environment for it, with a torch from the package index."""
+    """Mark the case that the build was isolated: the installer made an environment for it, with a torch from the package index."""
 
 
 def _places(facts: Facts) -> str:
@@ -196,7 +196,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _starts_nvcc(seen: Seen) -> bool:
-    """Say whether a log that is cut has a frame of subprocess below the cut: then nvcc was called."""
+    """Return whether a log that is cut has a frame of subprocess below the cut: then nvcc was called."""
     last = max((m.line for m in cut_logs.ends(seen)), default=0)
     return any("within" in m.groups and m.line > last for log in seen.logs for m in log.of("nvcc-missing"))
 

@@ -222,11 +222,11 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class NotSure(Variant, frozen=True, kw_only=True):
-    """Say that only a check of PyTorch did not find cl. setuptools finds Visual Studio without PATH, so the build may have gone on."""
+    """Mark the case that only a check of PyTorch did not find cl. setuptools finds Visual Studio without PATH, so the build may have gone on."""
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say that Windows found the compiler and did not start it, and name its error: "740"."""
+    """Hold the error, "740", with which Windows refused to start the compiler that it found."""
 
     error: str
 
@@ -240,7 +240,7 @@ _REFUSED = {
 
 
 class AtRunTime(Variant, frozen=True, kw_only=True):
-    """Say that torch.compile or triton looked for the compiler while a program ran. No package is built."""
+    """Mark the case that torch.compile or triton looked for the compiler while a program ran. No package is built."""
 
 
 # A warning of torch/utils/cpp_extension.py (get_compiler_abi_compatibility_and_version): it searches only PATH.

@@ -197,7 +197,7 @@ class Newest(Variant, frozen=True, kw_only=True):
 
 
 class Words(Variant, frozen=True, kw_only=True):
-    """Say that the sources use words for operators ("not", "and"), which MSVC accepts only with an option."""
+    """Mark the case that the sources use words for operators ("not", "and"), which MSVC accepts only with an option."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

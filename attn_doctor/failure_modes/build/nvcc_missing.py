@@ -225,7 +225,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _starts(match: Match) -> bool:
-    """Say whether the match is the source line that starts nvcc, and not the frame above that line."""
+    """Return whether the match is the source line that starts nvcc, and not the frame above that line."""
     return ", in " not in match.text and "get_cuda_bare_metal_version" not in match.groups["cut"]
 
 

@@ -278,7 +278,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class ByMake(Variant, frozen=True, kw_only=True):
-    """Say that make or CMake ran the compilers for something other than a Python package. make and CMake do not read MAX_JOBS."""
+    """Mark the case that make or CMake ran the compilers for something other than a Python package. Neither of them reads MAX_JOBS."""
 
 
 _MAKE = re.compile(r"^(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE)

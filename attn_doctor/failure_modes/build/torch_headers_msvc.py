@@ -77,7 +77,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Rest(Variant, frozen=True, kw_only=True):
-    """Say that the log has only later errors in a header of torch, and not the first error."""
+    """Mark the case that the log has only later errors in a header of torch, and not the first error."""
 
 
 def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -118,7 +118,7 @@ def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
 
 
 def _is_new(facts: Facts) -> bool:
-    """Say whether the MSVC that is known there is 14.44 or newer; cl.exe prints 19.44 for it."""
+    """Return whether the MSVC that is known there is 14.44 or newer; cl.exe prints 19.44 for it."""
     kits = facts.toolchain.compilers if isinstance(facts.toolchain.compilers, tuple) else ()
     found = [pair(kit.version) for kit in kits if kit.name == "cl" and isinstance(kit.version, str)]
     return any(version is not None and version[1] >= _NEW for version in found)

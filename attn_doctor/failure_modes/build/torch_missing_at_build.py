@@ -116,7 +116,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ordered(Variant, frozen=True, kw_only=True):
-    """Name the line of a Dockerfile that builds a package without torch. `missing`: torch is not installed yet; else only isolation hides it."""
+    """Hold the line of a Dockerfile that builds a package without torch.
+
+    `missing`: torch is not installed yet; else only isolation hides it.
+    """
 
     file: str
     line: int
@@ -151,7 +154,7 @@ def _in_dockerfile(facts: Facts) -> Hit | None:
 
 
 def _built(name: str) -> bool:
-    """Say whether pip has to build this package and the package's setup imports torch."""
+    """Return whether pip has to build this package and the package's setup imports torch."""
     row = built_packages.row_of(name)
     return (
         row is not None
@@ -162,7 +165,7 @@ def _built(name: str) -> bool:
 
 
 def _isolation_is_off(facts: Facts) -> bool:
-    """Say whether a variable of the Dockerfile turns isolation off for all commands.
+    """Return whether a variable of the Dockerfile turns isolation off for all commands.
 
     Any value counts: pip turns isolation off even for PIP_NO_BUILD_ISOLATION=0.
     """
@@ -262,7 +265,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class CutInHook(Variant, frozen=True):
-    """Say that the log is cut in pip's hook: it does not show whether the environment of the user has torch. Most have it."""
+    """Mark the case that the log ends in pip's build hook.
+
+    It does not show whether the user's environment has torch; most environments have it.
+    """
 
 
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
@@ -297,13 +303,13 @@ _CUT = 30  # lines: with more lines after the first line of the hook, the log co
 
 
 def _is_isolated(facts: Facts) -> bool:
-    """Say whether the build is isolated: the command has no --no-build-isolation."""
+    """Return whether the build is isolated: the command has no --no-build-isolation."""
     command = facts.subject.command
     return not (isinstance(command, str) and "no-build-isolation" in command)
 
 
 def _of_setup(seen: Seen, match: Match) -> bool:
-    """Say whether there is a frame of a setup.py directly above a source line."""
+    """Return whether there is a frame of a setup.py directly above a source line."""
     log = next(log for log in seen.logs if log.file == match.file)
     above = [m for m in log.of(building.FAILED) if 0 < match.line - m.line <= cut_logs.WRAPPED]
     return any("setup.py" in m.text for m in above)

@@ -106,7 +106,10 @@ _EXTENDED = re.compile(r"'\\{4}\?\\{2}\w:")
 
 
 class NoMessage(Variant, frozen=True, kw_only=True):
-    """Say that the compiler's message is missing. `extended`: it was given an extended path of Windows, which begins with two backslashes and a ?."""
+    r"""Mark the case that the compiler's message is missing.
+
+    `extended`: the compiler got a path with the prefix `\\?\`, which Windows calls extended.
+    """
 
     extended: bool
 

@@ -46,7 +46,7 @@ _TOOK_IT_DOWN = ("signal", "exited", "timeout", "vanished", "flooded")
 
 
 class Failing(Variant, frozen=True, kw_only=True):
-    """Name the backends that fail or compute wrong numbers."""
+    """Hold the names of the backends that fail or compute wrong numbers."""
 
     backends: tuple[str, ...]
 

@@ -163,7 +163,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Cause(Variant, frozen=True, kw_only=True):
-    """Say why the program did not see the GPU that it asked for."""
+    """Hold the reason why the program did not see the GPU that it asked for."""
 
     why: Literal["hidden", "number", "other", "unknown"]  # by a variable; no GPU has this number; it is no NVIDIA GPU
     count: int | None = None  # the GPUs that torch saw

@@ -78,7 +78,7 @@ MODE = FailureMode(
 
 
 class Engine(Variant, frozen=True, kw_only=True):
-    """Name the program that starts the containers."""
+    """Hold the name of the program that starts the containers: "docker", "podman"."""
 
     name: Literal["docker", "podman"]
 

@@ -187,13 +187,13 @@ _OPTION = {
 
 
 class Inside(Variant, frozen=True, kw_only=True):
-    """Name the program that started the container, if the log names it: "apptainer", "singularity"."""
+    """Hold the name of the program that started the container, if the log shows it: "apptainer", "singularity"."""
 
     engine: str
 
 
 class Composed(Variant, frozen=True):
-    """Say that docker compose started the container: a file, and no command, has to ask for the GPU."""
+    """Mark the case that docker compose started the container. Then its file must ask for the GPU, and not a command."""
 
 
 class Started(Variant, frozen=True, kw_only=True):
@@ -271,7 +271,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _of_compose(facts: Facts) -> bool:
-    """Say whether the log is the output of docker compose: in a service, nobody types commands."""
+    """Return whether the log is the output of docker compose: in a service, nobody types commands."""
     return places.container(facts) == "docker" and commands.shell_of(facts) == "dockerfile"
 
 

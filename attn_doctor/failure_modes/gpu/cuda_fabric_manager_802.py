@@ -147,7 +147,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _package(facts: Facts) -> Step | None:
-    """Return the step that installs the service in the driver's version; None: it is installed. apt's package of the service has the driver's branch in its name.
+    """Return the step that installs the service in the driver's version; None if it is installed. apt's package of the service has the driver's branch in its name.
 
     https://docs.nvidia.com/datacenter/tesla/fabric-manager-user-guide/index.html
     """

@@ -165,7 +165,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _too_old(facts: Facts) -> bool:
-    """Say whether it is known that the driver of the host alone cannot run torch's CUDA."""
+    """Return whether it is known that the driver of the host alone cannot run torch's CUDA."""
     module, cuda = facts.graphics.kernel_module, facts.torch.cuda
     if not isinstance(module, str) or not isinstance(cuda, str):
         return False

@@ -206,7 +206,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _driver_is_ours(facts: Facts) -> bool:
-    """Say whether the user may load kernel modules here: not in Windows, WSL, a cluster or a hosted notebook."""
+    """Return whether the user may load kernel modules here: not in Windows, WSL, a cluster or a hosted notebook."""
     return (
         facts.system.os != "windows"
         and places.wsl(facts) is None

@@ -145,7 +145,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _old_for_gtx_16(facts: Facts) -> bool:
-    """Say whether a torch before 1.12 is used with a GTX 16, on which its cuDNN gives wrong results: https://github.com/ultralytics/yolov5/issues/7908."""
+    """Return whether a torch before 1.12 is used with a GTX 16, on which its cuDNN gives wrong results: https://github.com/ultralytics/yolov5/issues/7908."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     card = any(isinstance(gpu.name, str) and re.search(r"\b16[356]0\b", gpu.name) for gpu in gpus)
     version = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None

@@ -194,21 +194,21 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class OfAmd(Variant, frozen=True, kw_only=True):
-    """Say that the GPU is from AMD, so an NVIDIA driver does not help, and whether ZLUDA replaces CUDA."""
+    """Mark the case that the GPU is from AMD, so an NVIDIA driver does not help. `zluda`: ZLUDA replaces CUDA."""
 
     zluda: bool = False
 
 
 class Unlinked(Variant, frozen=True):
-    """Say that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
+    """Mark the case that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
 
 
 class Unsigned(Variant, frozen=True):
-    """Say that Secure Boot refused the module: its key is not enrolled."""
+    """Mark the case that Secure Boot refused the kernel module, because its key is not enrolled."""
 
 
 class Unread(Variant, frozen=True):
-    """Say that collect_env got no answer from nvidia-smi, and torch sees no GPU: there may be a driver problem, or no GPU."""
+    """Mark the case that collect_env got no answer from nvidia-smi, and torch sees no GPU. There may be a driver problem, or no GPU."""
 
 
 _OF_COLLECT_ENV = ("unread", "unlisted", "unseen", "built", "toolkit")

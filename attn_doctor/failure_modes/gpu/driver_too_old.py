@@ -201,7 +201,7 @@ class OfImage(Variant, frozen=True, kw_only=True):
 
 
 class NoNvidiaGpu(Variant, frozen=True):
-    """Say that the only GPU that the log names is from Intel."""
+    """Mark the case that the only GPU in the log is from Intel."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -307,7 +307,7 @@ def _of_nvidia(facts: Facts) -> bool:
 
 
 def _new_driver_is_no_help(facts: Facts) -> bool:
-    """Say whether this torch has no code for the GPU, so that a newer driver does not help."""
+    """Return whether this torch has no code for the GPU, so that a newer driver does not help."""
     archs, cuda, version = facts.torch.archs, facts.torch.cuda, facts.torch.version
     if not isinstance(cuda, str):
         return False

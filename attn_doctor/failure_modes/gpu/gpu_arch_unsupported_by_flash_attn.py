@@ -108,7 +108,7 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Name the library whose kernels refused the GPU."""
+    """Hold the name of the library whose kernels refused the GPU."""
 
     by: Literal["flash-attn", "xformers"]
 

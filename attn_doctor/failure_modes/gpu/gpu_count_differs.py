@@ -50,7 +50,10 @@ Place = Literal["more", "hidden", "not given", "lost", "missing", "mig", "torch"
 
 
 class Counted(Variant, frozen=True, kw_only=True):
-    """Say where the GPUs are that are missing. "lost": on the bus, and not in the driver; "not given": a container or a job has fewer."""
+    """Hold the place of the missing GPUs. "lost": they are on the bus, and not in the driver.
+
+    "not given": a container or a job has fewer.
+    """
 
     place: Place
 

@@ -43,7 +43,7 @@ _MOST_PAGES = 60
 
 
 class Repair(Variant, frozen=True, kw_only=True):
-    """Say whether the repair failed; else it waits for a reset."""
+    """Hold the state of the memory's repair. `failed` False: the repair waits for a reset of the GPU."""
 
     failed: bool
 

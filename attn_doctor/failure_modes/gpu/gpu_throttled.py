@@ -46,7 +46,7 @@ _POWER_CAP = "power cap"  # normal at full load
 
 
 class Slowed(Variant, frozen=True, kw_only=True):
-    """Say what the GPU protects itself from. "unknown": the hardware gives no reason."""
+    """Hold the reason for which the GPU slows itself down: heat or power. "unknown": the hardware gives no reason."""
 
     by: Literal["heat", "power", "unknown"]
 

@@ -61,7 +61,10 @@ _MOST = 4  # numbers in a message
 
 
 class Reported(Variant, frozen=True, kw_only=True):
-    """Say what kind of error is the gravest, and the index of its GPU; None: a log says it, or the GPU is not known."""
+    """Hold the kind of the gravest error, and the index of its GPU.
+
+    The index is None if only a log shows the error, or if the GPU is not known.
+    """
 
     kind: Kind
     gpu: int | None = None

@@ -68,7 +68,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the operation that MPS lacks, "torchvision::nms"; None: it is a number format."""
+    """Hold the operation that MPS lacks, "torchvision::nms"; None if MPS lacks a number format."""
 
     operator: str | None
 

@@ -121,7 +121,7 @@ _WEAK = re.compile(r"\b(?:GTX 16[356]0\w*|T(?:400|550|600|1000|1200|2000)\b|K40m
 
 
 def _half_is_weak(facts: Facts) -> str | None:
-    """Return the name of a GPU that computes NaN in half precision, "GeForce GTX 1660 Ti"; None: there is none, or it is not known."""
+    """Return the name of a GPU that computes NaN in half precision, "GeForce GTX 1660 Ti"; None if there is none, or it is not known."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     return next((gpu.name for gpu in gpus if isinstance(gpu.name, str) and _WEAK.search(gpu.name)), None)
 

@@ -124,7 +124,7 @@ Kind = Literal["duplicate", "system", "cuda", "other"]
 
 
 class Failed(Variant, frozen=True, kw_only=True):
-    """Say which kind of call failed."""
+    """Hold the kind of call that failed."""
 
     by: Kind
 

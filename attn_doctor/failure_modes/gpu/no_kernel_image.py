@@ -151,7 +151,7 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the package whose binary has no code for the GPU; "torch" if it is not known which package it is (`sure` is False then)."""
+    """Hold the package whose binary has no code for the GPU. If it is not known which one, `sure` is False and the package is "torch"."""
 
     binary: str
     sure: bool = True
@@ -241,7 +241,7 @@ def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
 
 
 def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
-    """Say whether the code runs on the GPU.
+    """Return whether the code runs on the GPU.
 
     An unknown answer counts as yes: this rule reports only code that surely does not run.
     """
@@ -337,7 +337,7 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
-    """Say whether torch is NVIDIA's own for a Jetson, which has code for the board: then another library has none."""
+    """Return whether torch is NVIDIA's own for a Jetson, which has code for the board: then another library has none."""
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

@@ -86,7 +86,10 @@ MODE = FailureMode(
 
 
 class Stands(Variant, frozen=True, kw_only=True):
-    """Say whether the devices are missing or this user may not open them; `of_host`: they are missing on the host of a container."""
+    """Hold the state of the device files: missing, or refused to this user.
+
+    `of_host`: they are missing on a container's host.
+    """
 
     by: Literal["missing", "refused"]
     of_host: bool = False
@@ -144,7 +147,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _wsl(facts: Facts) -> bool:
-    """Say whether this is WSL, or Windows, whose containers run in WSL."""
+    """Return whether this is WSL, or Windows, whose containers run in WSL."""
     try:
         return facts.system.os == "windows" or under_wsl(facts)
     except Unsure:

@@ -134,12 +134,12 @@ _IN_WHEELS = ("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the GPU that the build has no code for (None: the log does not name it), and the case.
+    """Hold the GPU for which the build has no code (None if the log does not name it), and the case.
 
-    "build": torch has no code for the GPU. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU. "compiler": hipcc
-    is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library other than torch has no code
-    for the GPU. "compiled": an extension of torch was
-    compiled for another GPU. "crash": the process died inside HIP; it is only likely that a build has no code for the GPU.
+    "build": torch has no code for the GPU. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU.
+    "compiler": hipcc is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library
+    other than torch has no code for the GPU. "compiled": an extension of torch was compiled for another GPU. "crash": the process
+    died inside HIP; it is only likely that a build has no code for the GPU.
     """
 
     gfx: str | None

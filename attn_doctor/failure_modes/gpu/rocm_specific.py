@@ -180,10 +180,10 @@ MODE = FailureMode(
 
 
 class Met(Variant, frozen=True, kw_only=True):
-    """Name the case.
+    """Hold the case that was found.
 
-    "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card. "build":
-    setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
+    "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card.
+    "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
     """
 
     what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package"]
@@ -284,7 +284,7 @@ def _cut(seen: Seen) -> Hit | None:
 
 
 def _took_cuda(seen: Seen) -> bool:
-    """Say whether setup.py looked for CUDA: it does so if torch's cpp_extension finds no ROCm."""
+    """Return whether setup.py looked for CUDA: it does so if torch's cpp_extension finds no ROCm."""
     return any(log.of("cuda-home-unset") for log in seen.logs)
 
 
@@ -345,7 +345,7 @@ def _compiler(facts: Facts) -> Fix:
 
 
 def _of_another_build(facts: Facts) -> bool:
-    """Say whether torch is known to be a build for CUDA or for the CPU."""
+    """Return whether torch is known to be a build for CUDA or for the CPU."""
     return isinstance(facts.torch.version, str) and facts.torch.hip is None
 
 

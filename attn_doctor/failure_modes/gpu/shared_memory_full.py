@@ -132,7 +132,7 @@ _SHARES_THE_HOSTS = ("apptainer", "singularity", "lxc")  # containers that see t
 
 
 class Ran(Variant, frozen=True, kw_only=True):
-    """Say what stopped the workers: the size of /dev/shm, the limit of open files, or that this user may not write to /dev/shm."""
+    """Hold the reason why the workers stopped: the size of /dev/shm, the limit of open files, or no right to write to /dev/shm."""
 
     out_of: Literal["space", "files", "permission"]
 
@@ -166,7 +166,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _shared(seen: Seen, match: Match) -> bool:
-    """Say whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
+    """Return whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
     return any(
         m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
     )

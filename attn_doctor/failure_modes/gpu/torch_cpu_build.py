@@ -207,13 +207,13 @@ class NoHome(Variant, frozen=True, kw_only=True):
 
 
 class Elsewhere(Variant, frozen=True, kw_only=True):
-    """Name the device that the program was told to compute on, which is no GPU of NVIDIA: "xpu:0"."""
+    """Hold the device on which the program was told to compute, if it is no GPU of NVIDIA: "xpu:0"."""
 
     device: str
 
 
 class BuiltFor(Variant, frozen=True, kw_only=True):
-    """Hold the build of torch that an installed package was built for, if the log shows it: "2.1.2+cu121"."""
+    """Hold the build of torch for which an installed package was built, if the log shows it: "2.1.2+cu121"."""
 
     torch: str
 
@@ -331,7 +331,7 @@ def _of_a_mac(facts: Facts) -> Fix:
 
 
 def _for_built(facts: Facts, built: str) -> Fix | None:
-    """Return the fix that installs the build of torch that an installed package was built for; None: no index has it for this machine."""
+    """Return the fix that installs the build of torch that an installed package was built for; None if no index has it for this machine."""
     wanted, _, flavour = built.partition("+")
     cuda = f"{flavour[2:-1]}.{flavour[-1]}"
     found = torch_choice.choose_release(torch_facts.machine_of(facts), wanted, cuda)

@@ -210,7 +210,7 @@ MODE = FailureMode(
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
-    """Say what the log rules out: a CPU build of torch ("torch"), a CPU build and a driver that is too old ("driver"), or "nothing"."""
+    """Hold the causes that the log rules out: a CPU build of torch ("torch"), that and a driver that is too old ("driver"), or "nothing"."""
 
     fits: Literal["nothing", "torch", "driver"]
     amd: bool = False  # the words of the log say that the GPU is of AMD
@@ -282,7 +282,7 @@ def _asked_for(seen: Seen) -> str | None:
 
 
 def _after(seen: Seen, match: Match, group: str) -> bool:
-    """Say whether the match is close below a match of this group: an answer below its question, an error below its source line."""
+    """Return whether the match is close below a match of this group: an answer below its question, an error below its source line."""
     return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 

@@ -120,7 +120,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the architecture, "sm_121a" ("": the log does not say), and the program that does not support it."""
+    """Hold the architecture, "sm_121a" (empty if the log does not show it), and the program that does not support it."""
 
     arch: str
     by: Literal["ptxas", "triton"]
@@ -192,7 +192,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _is_newer(facts: Facts, arch: str) -> bool:
-    """Say whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
+    """Return whether the torch that would be installed is known to be newer than the present torch, so that its Triton is newer too.
 
     False if a server of models, such as vLLM, is installed: it works only with the torch that it was built for.
     """

@@ -223,7 +223,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Unfound(Variant, frozen=True):
-    """Say that the loader did not find libcuda.so, which is in WSL's folder."""
+    """Mark the case that the loader did not find libcuda.so, which is in WSL's own folder."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

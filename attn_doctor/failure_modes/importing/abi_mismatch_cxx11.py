@@ -136,7 +136,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Say which C++ ABI torch has. It is the other ABI than that of the missing function."""
+    """Hold torch's C++ ABI. The missing function has the other one."""
 
     new_abi: bool
 

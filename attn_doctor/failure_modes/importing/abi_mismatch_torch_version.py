@@ -244,9 +244,9 @@ class Built(Variant, frozen=True, kw_only=True):
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the packages that do not fit the installed torch, because torch was replaced.
+    """Hold the names of the packages that do not fit the installed torch, because torch was replaced.
 
-    `built`: the torch that one of them was built for, if the log shows it. `alike`: all may have been built for one torch.
+    `built`: the torch for which one of them was built, if the log shows it. `alike`: all may have been built for one torch.
     """
 
     packages: tuple[str, ...]
@@ -255,7 +255,7 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def _extension(match: Match) -> str | None:
-    """Return the package that does not fit according to a line of the log; None: the line does not name it."""
+    """Return the package that does not fit according to a line of the log; None if the line does not name it."""
     if "built" in match.groups:
         return "xformers"  # no other package prints this sentence
     return match.groups.get("operators") or symbols.package_of(match.text)

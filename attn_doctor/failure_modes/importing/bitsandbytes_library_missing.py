@@ -139,13 +139,16 @@ MODE = FailureMode(
 
 
 class Sources(Variant, frozen=True, kw_only=True):
-    """Name the folder of the sources that Python imported instead of the installed package; they contain no compiled library."""
+    """Hold the folder of the sources that Python imported in place of the installed package.
+
+    Sources contain no compiled library.
+    """
 
     folder: str
 
 
 class Old(Variant, frozen=True, kw_only=True):
-    """Say on which system a bitsandbytes before 0.43 does not work, and which library it did not find."""
+    """Hold the system on which a bitsandbytes before 0.43 does not work, and the library that it did not find."""
 
     on: Literal["windows", "wsl", "linux"]
     lacks: str | None  # "libcuda.so", which is a part of the driver, or "libcudart.so"
@@ -245,7 +248,7 @@ def _newer(facts: Facts, old: Old) -> tuple[Fix, ...]:
 
 
 def _arm(facts: Facts) -> bool:
-    """Say whether the machine has an ARM processor, for which older releases have no library: https://pypi.org/project/bitsandbytes/#files."""
+    """Return whether the machine has an ARM processor, for which older releases have no library: https://pypi.org/project/bitsandbytes/#files."""
     return facts.system.board == "jetson" or facts.system.machine in ("aarch64", "arm64")
 
 

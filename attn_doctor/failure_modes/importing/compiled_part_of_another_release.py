@@ -67,7 +67,7 @@ _BEFORE = {7: "1.1.1", 8: "1.4.0"}
 
 
 class Called(Variant, frozen=True, kw_only=True):
-    """Name the compiled package, None if the function does not tell, and how many arguments its function takes."""
+    """Hold the compiled package (None if its function does not show it), and the number of arguments that its function takes."""
 
     package: str | None
     takes: int | None

@@ -89,7 +89,7 @@ MODE = FailureMode(
 
 
 class Absent(Variant, frozen=True, kw_only=True):
-    """Name the library that was not found: "libcublas.so.12", "libnvrtc.so", "cublas64_12.dll"."""
+    """Hold the library that was not found: "libcublas.so.12", "libnvrtc.so", "cublas64_12.dll"."""
 
     library: str
     provider: str | None = (

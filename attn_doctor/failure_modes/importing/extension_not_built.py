@@ -94,7 +94,10 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Name the folder of the sources that were imported; None: the package is in an environment, or the log does not name its folder."""
+    """Hold the folder of the sources that were imported.
+
+    None: the package is in an environment, or the log does not name its folder.
+    """
 
     folder: str | None
     of_project: tuple[str, str] | None = None  # a project that keeps the sources of this part, and their folder in it

@@ -184,7 +184,7 @@ _SINCE = {
 
 
 def _wants(seen: Seen) -> Newer | None:
-    """Return the newer release that the program needs; None: the log does not show that it needs one."""
+    """Return the newer release that the program needs; None if the log does not show that it needs one."""
     old = seen.group("first") is not None or seen.group("installed") is not None
     asked = seen.group("name") or seen.group("argument") or ""
     least = _SINCE.get(asked)

@@ -259,7 +259,7 @@ _FIRST_WITHOUT = (2, 7)  # the first torch for which that release has no wheel
 
 
 def _without_old_wheels(facts: Facts, hit: Hit) -> bool:
-    """Say whether the torch there, or the one that the name of the wheel shows, is too new for the wheels of the older release."""
+    """Return whether the torch there, or the one that the name of the wheel shows, is too new for the wheels of the older release."""
     named = hit.variant.torch if isinstance(hit.variant, Needed) else None
     torch = facts.torch.version if isinstance(facts.torch.version, str) else named
     found = pair(torch) if torch else None
@@ -314,7 +314,7 @@ def _newer_system(facts: Facts) -> Fix:
 
 
 def _build_here(facts: Facts) -> Fix | None:
-    """Return the fix that builds flash-attn against the glibc here; None: no CUDA toolkit of torch's major version is here."""
+    """Return the fix that builds flash-attn against the glibc here; None if no CUDA toolkit of torch's major version is here."""
     if not subject.is_flash_attn(facts) or toolkits.whole(facts) is None:
         return None
     steps = (
@@ -343,7 +343,7 @@ def _settings(facts: Facts) -> tuple[tuple[str, str], ...]:
 
 
 def _gcc_too_old(facts: Facts) -> bool:
-    """Say whether the gcc here is too old to compile torch's headers, which need C++17: older than gcc 9, or missing."""
+    """Return whether the gcc here is too old to compile torch's headers, which need C++17: older than gcc 9, or missing."""
     try:
         compiler = building.host_compiler(facts)
     except Unsure:

@@ -127,7 +127,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class Worded(Variant, frozen=True):
-    """Say that the log names the library only in words: which version is missing, and where, is not known."""
+    """Mark the case that the log names the library only in words: neither the missing version nor its place is known."""
 
 
 def _in_words(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -119,7 +119,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Name the package that uses the instruction."""
+    """Hold the name of the package that uses the instruction."""
 
     by: Literal["numpy", "polars", "flash-attn", "another"]
 

@@ -159,7 +159,7 @@ _SYMBOL = re.compile(_CUDA)
 
 
 class InFront(Variant, frozen=True, kw_only=True):
-    """Name the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
+    """Hold the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
     conda: tuple[str, str] | None = (
@@ -232,7 +232,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _may_be_in_front(facts: Facts, library: str) -> bool:
-    """Say whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
+    """Return whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
 
     False if the variable is not set: the library then came with a package, such as an nvidia-nvjitlink of another release than torch
     asks for.

@@ -96,7 +96,7 @@ _RUNTIME = re.compile(r"libcudart\.so\.(\d+)")
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the libraries that were not found: "libcudart.so.12"."""
+    """Hold the names of the libraries that were not found: "libcudart.so.12"."""
 
     libraries: tuple[str, ...]
 

@@ -67,7 +67,7 @@ _LIBRARY = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the system library that OpenCV did not find: "libGL.so.1"."""
+    """Hold the system library that OpenCV did not find: "libGL.so.1"."""
 
     library: str
 

@@ -170,7 +170,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _may_be_condas(facts: Facts) -> bool:
-    """Say whether an environment of which a log shows only the path, "/home/me/tool/env", may be a conda environment made with --prefix."""
+    """Return whether an environment of which a log shows only the path, "/home/me/tool/env", may be a conda environment made with --prefix."""
     folder = facts.interpreter.prefix
     name = folder.rstrip("/").rpartition("/")[2] if isinstance(folder, str) else ""
     return facts.grade == "stated" and facts.interpreter.kind == "venv" and "venv" not in name

@@ -86,7 +86,7 @@ MODE = FailureMode(
 
 
 class Twice(Variant, frozen=True, kw_only=True):
-    """Name the file of the copy that started second: "libiomp5md.dll"; None: the log does not name it."""
+    """Hold the file of the copy that started second: "libiomp5md.dll"; None if the log does not name it."""
 
     second: str | None
 
@@ -175,7 +175,7 @@ def _keep_one() -> Step:
 
 
 def _from_pypi(facts: Facts, name: str) -> bool:
-    """Say whether a package was installed by pip or another installer, not by conda."""
+    """Return whether a package was installed by pip or another installer, not by conda."""
     listed = facts.packages.distributions
     found: Distribution | None = None
     if isinstance(listed, tuple):

@@ -168,20 +168,20 @@ def module_name(entry: str) -> str:
 
 
 class Namespace(Variant, frozen=True, kw_only=True):
-    """Name the module for which Python found only a folder without `__init__.py`."""
+    """Hold the module for which Python found only a folder without `__init__.py`."""
 
     module: str
 
 
 class Standard(Variant, frozen=True, kw_only=True):
-    """Name the module of the standard library that a file hides, and the file; `file` None: the log does not name it."""
+    """Hold the module of the standard library that a file hides, and the file; `file` is None if the log does not name it."""
 
     module: str
     file: str | None
 
 
 class Named(Variant, frozen=True, kw_only=True):
-    """Name the user's file of which Python itself says that it has the name of a library."""
+    """Hold the user's file that has the name of a library, as Python itself reports."""
 
     file: str
 

@@ -95,7 +95,7 @@ _HAS_TUNABLE = (2, 32)  # https://sourceware.org/git/?p=glibc.git;a=blob;f=NEWS,
 
 
 class Late(Variant, frozen=True, kw_only=True):
-    """Name the library that found no space by its path; None: the log does not show the path."""
+    """Hold the path of the library for which there was no space left; None if the log does not show it."""
 
     library: str | None
     importing: str | None = None  # the module whose import found no space, "cv2"

@@ -145,7 +145,7 @@ class OfRelease(Variant, frozen=True, kw_only=True):
 
 
 class WithoutCuda(Variant, frozen=True, kw_only=True):
-    """Say that torchvision has no CUDA code, and that torch's tensors are on the GPU: torch itself is right."""
+    """Mark the case that torchvision has no CUDA code, and torch's tensors are on the GPU. torch itself is right."""
 
 
 _OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")
@@ -245,7 +245,7 @@ def _build(flavour: str | None) -> str | None:
 
 
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
-    """Say whether torchvision is a CPU build beside a CUDA torch.
+    """Return whether torchvision is a CPU build beside a CUDA torch.
 
     Such a torchvision loads. A call with a CUDA tensor fails: "Could not run 'torchvision::nms' ... 'CUDA' backend".
     """
@@ -253,7 +253,7 @@ def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
 
 
 def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
-    """Return the line of the traceback in which the dynamic loader names a library or a symbol, as evidence; empty: there is none."""
+    """Return the line of the traceback in which the dynamic loader names a library or a symbol, as evidence; empty if there is none."""
     for line in text.splitlines():
         if ".so" in line and ("cannot open" in line or "undefined symbol" in line):
             return (fact(facts, "imports", f"the loader says: {line.strip()}"),)

@@ -100,7 +100,7 @@ MODE = FailureMode(
 
 
 class Imported(Variant, frozen=True):
-    """Say that the file of a model imports flash_attn, so that transformers loads nothing without it."""
+    """Mark the case that the file of a model imports flash_attn, so that transformers loads nothing without it."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -57,7 +57,7 @@ MODE = FailureMode(
 
 
 class OldCode(Variant, frozen=True, kw_only=True):
-    """Name the module that the program imports, which releases since 8.0.136 do not have: "ultralytics.yolo.engine"."""
+    """Hold the module that the program imports and that releases since 8.0.136 do not have: "ultralytics.yolo.engine"."""
 
     module: str
 
@@ -104,7 +104,7 @@ def _same(facts: Facts, fault: Fault) -> tuple[str, ...]:
 
 
 def _attempt(facts: Facts) -> tuple[int, Import] | None:
-    """Return the failed import of ultralytics and its place in facts.imports; None: it was not tried, or it works."""
+    """Return the failed import of ultralytics and its place in facts.imports; None if it was not tried, or it works."""
     return next(((i, a) for i, a in enumerate(tried(facts)) if a.module == "ultralytics" and a.ok is False), None)
 
 

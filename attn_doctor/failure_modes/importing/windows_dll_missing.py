@@ -157,7 +157,7 @@ _OURS = re.compile(
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the package whose library did not load.
+    """Hold the package whose library did not load.
 
     "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
     """
@@ -273,7 +273,7 @@ def _built_beside_torch(facts: Facts) -> str | None:
 
 
 def _ends(seen: Seen, matches: list[Match]) -> bool:
-    """Say whether a log ends with one of these lines. Else the program continued, and the line was only a warning."""
+    """Return whether a log ends with one of these lines. Else the program continued, and the line was only a warning."""
     lines = {(m.file, m.line) for m in matches}
     return any((log.file, e.line) in lines for log in seen.logs for e in log_end(log).errors)
 
@@ -295,7 +295,7 @@ def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def _of_an_export(seen: Seen) -> Hit | None:
-    """Return the hit for an export whose engine does not load together with torch; None: the log has no such export."""
+    """Return the hit for an export whose engine does not load together with torch; None if the log has no such export."""
     lines = tuple(m for m in seen.matches if "engine" in m.groups)
     if not lines:
         return None
@@ -314,12 +314,12 @@ _NEAR = 8  # lines from the frame in torch/__init__.py to its error: the frames 
 
 
 def _at_the_start_of_torch(seen: Seen, match: Match) -> bool:
-    """Say whether an error that names no file is of torch, which was loading its own libraries."""
+    """Return whether an error that names no file is of torch, which was loading its own libraries."""
     return any("start" in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 
 def _untold(match: Match) -> bool:
-    """Say whether the line is cut before the name of what was not found."""
+    """Return whether the line is cut before the name of what was not found."""
     return "dll load failed" in match.text.lower() and not (match.groups.get("said") or "").strip(" .…")
 
 
@@ -338,13 +338,13 @@ def _counts(match: Match) -> bool:
 
 
 def _lacks_libomp(match: Match) -> bool:
-    """Say whether a line names libomp140.x86_64.dll, or fbgemm.dll of torch, which needs it."""
+    """Return whether a line names libomp140.x86_64.dll, or fbgemm.dll of torch, which needs it."""
     needs = match.groups.get("dll") == "fbgemm" and match.groups.get("error") == "126"
     return needs or "omp" in match.groups or "lost" in match.groups
 
 
 def _without_the_mend(facts: Facts) -> bool:
-    """Say whether torch may be one whose fbgemm.dll needs libomp140.x86_64.dll."""
+    """Return whether torch may be one whose fbgemm.dll needs libomp140.x86_64.dll."""
     version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
     return version is None or version.release < _FIXED
 

@@ -104,7 +104,7 @@ MODE = FailureMode(
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Name the command, such as "yolo", and its folder. `folder`: None if the log does not name it."""
+    """Hold the command, such as "yolo", and its folder. `folder` is None if the log does not name it."""
 
     command: str
     folder: str | None
@@ -139,7 +139,7 @@ def _package(command: str) -> str:
 
 
 def _installed(facts: Facts, command: str) -> bool:
-    """Say whether the package of the command is known to be installed: a program of it printed its version."""
+    """Return whether the package of the command is known to be installed: a program of it printed its version."""
     package = _package(command)
     if package == "ultralytics" and isinstance(facts.yolo.version, str):
         return True

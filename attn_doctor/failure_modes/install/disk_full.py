@@ -177,9 +177,10 @@ def _what(purpose: str) -> str:
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Hold the installer that printed the error (each has its own cache), and what was full.
+    """Hold the installer that printed the error (each installer has its own cache), and the place that was full.
 
-    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell allows.
+    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell
+    allows.
     """
 
     of: Literal["uv", "conda", "another"]
@@ -213,7 +214,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _while_it_downloads(seen: Seen) -> bool:
-    """Say whether a download of pip was not whole when the disk was full: the line with its progress is close above."""
+    """Return whether a download of pip was not whole when the disk was full: the line with its progress is close above."""
     full = next(m for m in seen.matches if m.strength == "proof")
     bars = [m for m in seen.matches if "bar" in m.groups and m.file == full.file and 0 <= full.line - m.line <= _NEAR]
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
@@ -263,7 +264,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _without_cache(facts: Facts) -> bool:
-    """Say whether the command keeps no cache (--no-cache-dir, usual in image builds), so that there is nothing to clear."""
+    """Return whether the command keeps no cache (--no-cache-dir, usual in image builds), so that there is nothing to clear."""
     command = facts.subject.command
     return isinstance(command, str) and "--no-cache" in command
 

@@ -178,7 +178,7 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Say whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
+    """Return whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
@@ -193,7 +193,7 @@ def _consequences(facts: Facts) -> tuple[str, ...]:
 
 
 def _all_import(facts: Facts) -> bool:
-    """Say whether torch and every other module that was tried did import."""
+    """Return whether torch and every other module that was tried did import."""
     return facts.torch.importable is True and bool(tried(facts)) and all(attempt.ok is True for attempt in tried(facts))
 
 

@@ -244,11 +244,11 @@ MODE = FailureMode(
 
 
 class Cut(Variant, frozen=True):
-    """Say that the log ends in the frames of a connection, before the line that names the error."""
+    """Mark the case that the log ends in the frames of a connection, before the line that names the error."""
 
 
 class Expired(Variant, frozen=True, kw_only=True):
-    """Say that the certificate of a server has run out, or is not valid yet. `host`: "download.pytorch.org"; None: the log does not name it."""
+    """Mark the case that the certificate of a server has run out, or is not valid yet. `host`: "download.pytorch.org"; None if the log lacks it."""
 
     host: str | None
 
@@ -307,7 +307,7 @@ def _torn(seen: Seen, match: Match) -> Hit | None:
 
 
 def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
-    """Say whether only flash-attn's wheel on GitHub could not be reached: wheel-download-failed reports that."""
+    """Return whether only flash-attn's wheel on GitHub could not be reached: wheel-download-failed reports that."""
     if any(m.groups.get("certificate") or m.groups.get("proxy") for m in told):
         return False
     wheel = any(m.strength == "proof" for log in seen.logs for m in log.of("wheel-download-failed"))
@@ -315,7 +315,7 @@ def _about_the_wheel(seen: Seen, told: tuple[Match, ...]) -> bool:
 
 
 def _overcome(seen: Seen, match: Match) -> bool:
-    """Say whether an installation succeeded after the failed connection, so that the connection is not a failure."""
+    """Return whether an installation succeeded after the failed connection, so that the connection is not a failure."""
     return any(
         not m.groups and m.strength == "context" and m.file == match.file and m.line > match.line for m in seen.matches
     )

@@ -154,14 +154,14 @@ def _of_python(match: Match) -> bool:
 
 
 def _refused(seen: Seen, match: Match) -> bool:
-    """Say whether the log shows that the version exists for other Pythons."""
+    """Return whether the log shows that the version exists for other Pythons."""
     return any(
         m.file == match.file and "require a different python" in m.text for log in seen.logs for m in log.matches
     )
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Name the requested package, and the newest version that the log lists; None if the log does not show it."""
+    """Hold the requested package, and the newest version in the log's list; None if the log does not show it."""
 
     package: str | None
     newest: str | None = None

@@ -173,7 +173,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _something_else_after(seen: Seen, match: Match) -> bool:
-    """Say whether a sign of another failure follows in the same log. Context signs do not count."""
+    """Return whether a sign of another failure follows in the same log. Context signs do not count."""
     return any(
         other.line > match.line and other.slug not in (MODE.slug, "build-timeout-hang") and _an_error(other)
         for log in seen.logs
@@ -183,7 +183,7 @@ def _something_else_after(seen: Seen, match: Match) -> bool:
 
 
 def _an_error(other: Match) -> bool:
-    """Say whether a sign is a separate error. The urlopen traceback at the end of every failed build is not."""
+    """Return whether a sign is a separate error. The urlopen traceback at the end of every failed build is not."""
     return other.strength != "context" and "urlopen error" not in other.text
 
 
@@ -195,7 +195,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _for_amd(facts: Facts) -> bool:
-    """Say whether the torch there, or the GPU, is for ROCm."""
+    """Return whether the torch there, or the GPU, is for ROCm."""
     return machine_of(facts).maker == "amd"
 
 

@@ -144,7 +144,7 @@ class Asked(Variant, frozen=True, kw_only=True):
 
 
 class Narrow(Variant, frozen=True):
-    """Say that the Python is a 32-bit Python."""
+    """Mark the case that the Python is a 32-bit Python."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -212,7 +212,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class WalkedBack(Variant, frozen=True):
-    """Say that pip refused one release of a package after another, because each needs a torch that pip did not find."""
+    """Mark the case that pip refused one release of a package after another, because each needs a torch that pip did not find."""
 
 
 _RELEASES = (

@@ -128,7 +128,7 @@ _AFTER_3_9 = re.compile(r"^\s*(?:match |case |except\*|type \w+ ?=)|f-string", r
 
 
 def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
-    """Say whether a SyntaxError is raised because the Python is old.
+    """Return whether a SyntaxError is raised because the Python is old.
 
     A damaged file also raises a SyntaxError. So with Python 3.10 or newer, only syntax that is known to be newer counts.
     """
@@ -167,7 +167,7 @@ def _confidence(seen: Seen, told: list[Match]) -> Confidence:
 
 
 def _in_a_package(seen: Seen, match: Match) -> bool:
-    """Say whether the frame directly above a line is in a file of an installed package."""
+    """Return whether the frame directly above a line is in a file of an installed package."""
     return any(
         "file" in m.groups and m.file == match.file and 0 < match.line - m.line <= _FRAME_LINES for m in seen.matches
     )

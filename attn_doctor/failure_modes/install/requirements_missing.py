@@ -95,7 +95,7 @@ MODE = FailureMode(
 
 
 class Named(Variant, frozen=True, kw_only=True):
-    """Name the missing module, and say whether an ultralytics that pip or uv installed tried to import it."""
+    """Hold the missing module. `by_ultralytics`: an ultralytics that pip or uv installed tried to import it."""
 
     module: str
     by_ultralytics: bool
@@ -154,12 +154,12 @@ def _module(attempt: Import) -> str:
 
 
 def _imported(facts: Facts) -> bool:
-    """Say whether an import of ultralytics was tried and worked."""
+    """Return whether an import of ultralytics was tried and worked."""
     return any(attempt.module == "ultralytics" and attempt.ok is True for attempt in tried(facts))
 
 
 def _failed(facts: Facts) -> bool:
-    """Say whether an import of ultralytics was tried and failed."""
+    """Return whether an import of ultralytics was tried and failed."""
     return any(attempt.module == "ultralytics" and attempt.ok is False for attempt in tried(facts))
 
 
@@ -188,7 +188,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _on_cpu(facts: Facts, module: str) -> bool:
-    """Say whether TensorRT is missing and torch is known to be built without CUDA."""
+    """Return whether TensorRT is missing and torch is known to be built without CUDA."""
     return module == "tensorrt" and facts.torch.cuda is None and facts.torch.hip is None
 
 

@@ -166,7 +166,7 @@ MODE = FailureMode(
 
 
 class Remnant(Variant, frozen=True, kw_only=True):
-    """Say that Python finds something named torch without a part that every torch has."""
+    """Mark the case that Python finds a package named torch that lacks a part which every torch has."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -321,7 +321,7 @@ def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
 
 
 def _extension(seen: Seen, match: Match) -> bool:
-    """Say whether the error came from the import of an extension of flash-attn."""
+    """Return whether the error came from the import of an extension of flash-attn."""
     marks = [
         m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
     ]

@@ -93,7 +93,7 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Name the requirements that Ultralytics tried to install; none if the log does not contain that line."""
+    """Hold the requirements that Ultralytics tried to install; empty if the log does not contain that line."""
 
     packages: tuple[str, ...]
 

@@ -177,9 +177,10 @@ MODE = FailureMode(
 
 
 class Wanted(Variant, frozen=True, kw_only=True):
-    """Hold the address of the file that setup.py asked for; None if no line of the log has the whole address.
+    """Hold the address of the file that setup.py tried to download; None if no line of the log has the whole address.
 
-    `isolated`: the file is for the torch in the temporary environment of an isolated build, which may differ from the user's torch.
+    `isolated`: the file is for the torch in the temporary environment of an isolated build, which may differ from the user's
+    torch.
     """
 
     url: str | None
@@ -219,7 +220,7 @@ def _address(seen: Seen) -> str | None:
 
 
 def _ended_it(match: Match, seen: Seen) -> bool:
-    """Say whether an error ended the installation: no build began after it, and nothing was installed after it."""
+    """Return whether an error ended the installation: no build began after it, and nothing was installed after it."""
     if "connection broken" in match.text:
         return not any(m.strength == "context" and "nstalled " in m.text and m.line > match.line for m in seen.matches)
     built = any(m.text.startswith(("Precompiled wheel not found", "running build", "building '")) for m in seen.matches)

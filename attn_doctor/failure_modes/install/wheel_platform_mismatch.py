@@ -168,7 +168,7 @@ _NEED_GLIBC = {
 
 
 class OnMusl(Variant, frozen=True):
-    """Say that the system's C library is musl."""
+    """Mark the case that the system's C library is musl."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -236,7 +236,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfJetPack(Variant, frozen=True, kw_only=True):
-    """Name a module that JetPack installs, "tensorrt": it has no wheels for a Jetson."""
+    """Hold a module that JetPack installs, "tensorrt". There are no wheels of this module for a Jetson."""
 
     module: str
 
@@ -247,7 +247,7 @@ _SYSTEMS = {"win": "windows", "linux": "linux", "manylinux": "linux", "musllinux
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say which part of a wheel's name does not fit the Python in the log, if the log shows it. `wheel`: the file name, perhaps empty."""
+    """Hold the part of a wheel's name that does not fit the Python in the log, if the log shows it. `wheel`: the file name, or an empty text."""
 
     wheel: str
     differs: Differs

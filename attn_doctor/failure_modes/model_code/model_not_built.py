@@ -69,7 +69,7 @@ MODE = FailureMode(
 
 
 class NotBuilt(Variant, frozen=True, kw_only=True):
-    """Say why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
+    """Hold the reason why the model cannot be built: ultralytics has no such model, lacks a module, or is damaged."""
 
     cause: Literal["no such model", "name of the fork", "missing module", "damaged"]
     module: str | None = None  # the missing one: "cv2"

@@ -117,7 +117,7 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Say in whose code the refused call of torch.load is. "blocked": the file names a function that runs commands."""
+    """Hold the caller of torch.load whose call was refused. "blocked": the file names a function that runs commands."""
 
     call: Literal["ultralytics", "own", "unknown", "blocked"]
     name: str | None = None  # the class or function that torch refused: "ultralytics.nn.tasks.DetectionModel"

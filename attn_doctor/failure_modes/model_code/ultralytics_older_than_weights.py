@@ -162,10 +162,10 @@ MODE = FailureMode(
 
 
 class Lacking(Variant, frozen=True, kw_only=True):
-    """Say why the class is missing, and which ultralytics has it.
+    """Hold the reason why the class is missing, and the ultralytics that has it.
 
-    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the class. "known project": the class is known to be
-    of this project.
+    "older": a newer release has the class. "fork": the weights are of the YOLOv12 fork. "other project": no release has the
+    class. "known project": the class is known to be of this project.
     """
 
     cause: Literal["older", "fork", "other project", "known project"]
@@ -208,7 +208,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _least(names: list[str], file: ModelFile | None = None) -> str | None:
-    """Return the release that has all of these classes; None: no such release is known."""
+    """Return the release that has all of these classes; None if no such release is known."""
     releases = [_SINCE[name] for name in names if name in _SINCE]
     if file is not None and isinstance(file.written_by, str) and re.fullmatch(r"\d+(\.\d+){1,3}", file.written_by):
         releases.append(file.written_by)

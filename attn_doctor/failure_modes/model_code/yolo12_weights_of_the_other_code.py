@@ -99,7 +99,7 @@ MODE = FailureMode(
 
 
 class Weights(Variant, frozen=True, kw_only=True):
-    """Name the layout of the attention in the weights, and their file. `layout` None: neither of the two known layouts."""
+    """Hold the weights file, and the layout of its attention; `layout` is None if it is neither of the two known ones."""
 
     layout: YoloLayout | None
     file: str | None = None

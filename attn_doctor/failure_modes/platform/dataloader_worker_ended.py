@@ -63,7 +63,7 @@ MODE = FailureMode(
 
 
 class Ended(Variant, frozen=True, kw_only=True):
-    """Say what the log shows of the end: the name of a signal ("signal"), or nothing ("unknown")."""
+    """Hold the end of the worker as the log shows it: the name of a signal ("signal"), or nothing ("unknown")."""
 
     how: Literal["unknown", "signal"]
 

@@ -71,7 +71,10 @@ MODE = FailureMode(
 
 
 class Meets(Variant, frozen=True, kw_only=True):
-    """Hold the two processors: of the library and of the process; None: the message does not name them. `package`: whose library it is."""
+    """Hold two processors: the library's and the process's. Both are None if the message does not name them.
+
+    `package`: the library's package.
+    """
 
     have: str | None = None
     need: str | None = None

@@ -100,7 +100,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Installed(Variant, frozen=True, kw_only=True):
-    """Name the package that is installed on a Mac, and has no code for it."""
+    """Hold the package that is installed on a Mac, although it has no code for Macs."""
 
     package: str
 

@@ -78,7 +78,7 @@ MODE = FailureMode(
 
 
 class Cut(Variant, frozen=True, kw_only=True):
-    """Say that the log ends in a frame of the worker: what it met is not shown."""
+    """Mark the case that the log ends in a traceback frame of the worker, so that the worker's error is not shown."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -110,7 +110,7 @@ MODE = FailureMode(
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Hold the batch that the program was started with (None: the log does not say), and who has ended it."""
+    """Hold the batch with which the program was started (None if the log does not show it), and the system that ended it."""
 
     batch: int | None
     ended_by: Literal["slurm", "kubernetes", "kernel"] | None = None

@@ -90,7 +90,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ninja(Variant, frozen=True):
-    """Say that ninja refused the path: its limit is 260 characters even if Windows' long paths are on."""
+    """Mark the case that ninja refused the path. ninja's limit is 260 characters, even if Windows' long paths are on."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

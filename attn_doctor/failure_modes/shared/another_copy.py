@@ -1,4 +1,4 @@
-"""Build the cures for another copy of a CUDA library that the loader finds before the copy of torch."""
+"""Build the cures for a CUDA library of which the loader finds another copy before torch's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_CONDA = ("libcublas", "libcufft", "libcurand", "libcusolver", "libcusparse", 
 def of_conda(facts: Facts, cuda: str, package: str) -> Fix:
     """Return the fix that puts the library of torch's own CUDA into the conda environment.
 
-    With the name alone conda would keep the one that is there.
+    It names the release, because conda would keep the installed one if only the name were given.
     """
     label = f"nvidia/label/cuda-{LABELS[cuda]}"
     step = commands.by_hand(
@@ -66,7 +66,7 @@ def without_the_systems(facts: Facts, folder: str) -> Fix:
 
 
 def newer_cudnn(facts: Facts) -> Fix:
-    """Return the fix that needs no root: install a cuDNN into the environment that also contains the part that is now loaded from the system."""
+    """Return the fix that needs no root: install a cuDNN that also has the part which is now loaded from the system."""
     cuda = facts.torch.cuda
     name = f"nvidia-cudnn-cu{cuda.partition('.')[0]}" if isinstance(cuda, str) else "nvidia-cudnn-cu12"
     step = commands.install(
@@ -83,7 +83,7 @@ def newer_cudnn(facts: Facts) -> Fix:
 
 
 def one_index(facts: Facts) -> Fix:
-    """Return the fix for the case that LD_LIBRARY_PATH is not set: nvidia-* packages of other releases than torch asks for."""
+    """Return the fix for an unset LD_LIBRARY_PATH: there are nvidia-* packages of other releases than torch needs."""
     steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
         facts,
         "if LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
@@ -93,7 +93,7 @@ def one_index(facts: Facts) -> Fix:
 
 
 def may_be_set(facts: Facts) -> bool:
-    """Say whether LD_LIBRARY_PATH is set, or not known to be unset."""
+    """Return whether LD_LIBRARY_PATH is set, or may be set."""
     try:
         return bool(variable(facts, "LD_LIBRARY_PATH"))
     except Unsure:
@@ -112,7 +112,10 @@ def module(facts: Facts, cudnn: bool) -> Fix:
 
 
 def release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the fix if no variable is the cause, but an installed package whose release is not the one that torch requires."""
+    """Return the fix if the cause is no variable, but an installed package of another release than torch requires.
+
+    `cudnn`: it is cuDNN.
+    """
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
     step = commands.run(
@@ -136,7 +139,7 @@ def on_windows(facts: Facts) -> Fix:
 
 
 def kept(facts: Facts) -> str | None:
-    """Return LD_LIBRARY_PATH without its CUDA folders; None: no folder is left, or the value is not known."""
+    """Return LD_LIBRARY_PATH without its CUDA folders; None if no folder is left, or the value is not known."""
     try:
         value = variable(facts, "LD_LIBRARY_PATH")
     except Unsure:

@@ -23,7 +23,7 @@ _LIMIT_OF_DOCKER = (
 
 
 def written(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that repeat the build with its output in a file, and read that file."""
+    """Return two steps: one repeats the build with its output in a file, the other lets attn-doctor read that file."""
     single = commands.variable(
         "MAX_JOBS", "1", "one compiler at a time, so that no other output is mixed with the error"
     )
@@ -86,7 +86,7 @@ def _editable(facts: Facts) -> bool:
 
 
 def newest_sources(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that build the newest sources of the package: for a compiler's error whose cause is not known."""
+    """Return the steps that build the newest sources of the package, for a compiler error whose cause is not known."""
     folder = facts.subject.folder
     if isinstance(folder, str):
         pull = commands.by_hand(

@@ -30,15 +30,15 @@ def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Name the packages that a log says are missing."""
+    """Hold the names of the packages that are missing by a log."""
 
     packages: tuple[str, ...]
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Return the hit for a build in a log that stopped because a build tool was missing; it also names the other packages that setup.py imports.
+    """Return the hit for a build in a log that stopped because a build tool was missing.
 
-    `usual`: the module, if the line does not name one.
+    It also names the other packages that setup.py imports. `usual`: the module, if the line does not name one.
     """
     module = seen.group("module") or usual
     name = DISTRIBUTION_OF.get(module, module)

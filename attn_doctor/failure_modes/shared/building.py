@@ -1,6 +1,6 @@
-"""Answer the questions that several rules about building flash-attn ask of facts and logs, and make the fixes without a build. Pure.
+"""Answer questions about building flash-attn that several rules ask of facts and logs, and make the fixes without a build.
 
-Each question raises Unsure if the answer is not known.
+Pure. Each function raises Unsure if the facts do not have the answer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ISOLATED = tuple(
 
 
 def works(facts: Facts) -> bool:
-    """Say whether flash-attn 2 is installed and was not seen to fail. Raises Unsure."""
+    """Return whether flash-attn 2 is installed and was not seen to fail. Raises Unsure if that is not known."""
     return known(machine.flash_attn(facts)) in ("works", "not tried")
 
 
@@ -96,7 +96,7 @@ def asked_for(facts: Facts, release: str) -> Wheel:
 
 
 def wheel_is_there(facts: Facts, release: str) -> Judgement:
-    """Say whether setup.py would find its wheel. For a release that is not in the table, the newest release in the table decides."""
+    """Judge whether setup.py would find its wheel. For a release that is not in the table, the newest release in the table decides."""
     asked = wheels.exists(asked_for(facts, release).filename)
     if isinstance(asked, Answer):
         return asked
@@ -119,7 +119,7 @@ def setup_would_run(facts: Facts) -> bool:
 
 
 def would_be_built(facts: Facts) -> bool:
-    """Say whether installing flash-attn here would compile it: flash-attn does not work yet, and no wheel is known."""
+    """Return whether installing flash-attn here would compile it: flash-attn does not work yet, and no wheel is known."""
     return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 
@@ -139,7 +139,7 @@ def _surely_there(facts: Facts) -> bool:
 
 
 def _may_be_named(wheel: Wheel, key: Key) -> bool:
-    """Say whether the name of this wheel agrees with the known parts of the key."""
+    """Return whether the name of this wheel agrees with the known parts of the key."""
     pairs = (
         (key.torch, lambda torch: pair(torch) == pair(wheel.torch)),
         (key.cxx11_abi, lambda abi: abi is wheel.cxx11_abi),
@@ -150,7 +150,7 @@ def _may_be_named(wheel: Wheel, key: Key) -> bool:
 
 
 def toolkit(facts: Facts) -> Toolkit | None:
-    """Return the toolkit that PyTorch would build with; None: PyTorch finds none, or the folder that it finds is not a toolkit."""
+    """Return the toolkit with which PyTorch would build; None if PyTorch finds none, or finds a folder that is no toolkit."""
     by = known(facts.toolchain.cuda_home_by)
     if by is None:
         return None
@@ -169,7 +169,7 @@ def _found_by(candidate: Toolkit, way: str) -> bool:
 
 
 def nvcc(facts: Facts) -> str | None:
-    """Return the version of the nvcc that PyTorch would call; None: there is none."""
+    """Return the version of the nvcc that PyTorch would call; None if there is none."""
     chosen = toolkit(facts)
     return known(chosen.version) if chosen else None
 
@@ -184,7 +184,7 @@ _COMPILERS: dict[str, HostCompiler] = {
 
 
 def host_compiler(facts: Facts) -> Compiler | None:
-    """Return the C++ compiler that a build would call: the compiler in CC or CXX, else the first on PATH. None: there is none."""
+    """Return the C++ compiler that a build would call: the compiler in CC or CXX, else the first on PATH. None if there is none."""
     wanted = ("cl",) if known(facts.system.os) == "windows" else ("gcc", "g++", "clang", "clang++")
     return next((c for c in known(facts.toolchain.compilers) if c.name in wanted and c.version is not None), None)
 
@@ -219,7 +219,7 @@ def build_key(facts: Facts, release: str) -> BuildKey:
 
 
 def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
-    """Return the predicted time and memory of a build here; None: too little is known. `release`: by default the one that would be built."""
+    """Return the predicted time and memory of a build here; None if too little is known. `release`: None means the one that would be built."""
     try:
         return predict(build_key(facts, release or wanted_release(facts)))
     except Unsure:
@@ -232,7 +232,7 @@ def variables(prediction: Prediction | None) -> dict[str, str]:
 
 
 def in_build(seen: Seen, match: Match) -> bool:
-    """Say whether this match belongs to a failed build in its log: not if the last installation before the match succeeded."""
+    """Return whether this match belongs to a failed build in its log: not if the last installation before the match succeeded."""
     log = next((log for log in seen.logs if log.file == match.file), None)
     built = [m.line for m in log.of(FAILED)] if log else []
     if log is None or not built:
@@ -256,7 +256,7 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
 # A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ..."; the colons are the same in every language),
 # MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
 def missing_header(names: str) -> str:
-    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the headers."""
+    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the names of the headers."""
     return (
         rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
         rf"(?P<header>{names})(?=\s?[:：'\"])"
@@ -295,7 +295,7 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
 
 
 def without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install, without compiling, the package that failed; empty: no such fix is known.
+    """Return the fixes that install, without compiling, the package that failed; empty if no such fix is known.
 
     For flash-attn: a wheel for this torch, or another torch that has a wheel.
     """

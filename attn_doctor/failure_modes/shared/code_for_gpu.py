@@ -9,9 +9,10 @@ from attn_doctor.model.findings import Fix
 
 
 def on_jetson(facts: Facts) -> Fix:
-    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers, whose code its GPU does not run.
+    """Return the fix for an extension that was compiled on a Jetson for the GPUs of servers.
 
-    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not between Tegra and other GPUs)
+    The Jetson's GPU does not run such code. https://docs.nvidia.com/cuda/cuda-c-programming-guide/#binary-compatibility (not
+    between Tegra and other GPUs)
     """
     asked = "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
     look = commands.by_hand(
@@ -50,7 +51,10 @@ def on_jetson(facts: Facts) -> Fix:
 
 
 def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes if neither torch's release nor the call that failed is known: torch itself tells whether it has the code."""
+    """Return the fixes if neither torch's release nor the call that failed is known.
+
+    Their first step lets torch print the GPUs that it has code for.
+    """
     asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
     look = commands.by_hand(
         (*commands.starting(facts), "-c", asked),

@@ -1,4 +1,4 @@
-"""Judge lines that report a crash of compiled code: which lines count, and how certain the cause is. Pure.
+"""Judge lines that report a crash of compiled code: the lines that count, and the certainty of the cause. Pure.
 
 The failure modes of crashes share these context signs. A crash of a compiler is a failed build and is not reported here.
 """
@@ -51,7 +51,7 @@ _ENDS = r"(?:\s?[(（]|\s*$|\s+(?:python|yolo|/))"
 
 
 def in_other_languages(english: str, *, name: str | None = None, dumped: bool = False) -> tuple[Sign, ...]:
-    """Return the signs of a signal's name as bash prints it in other languages; all are hints.
+    """Return the signs for the name of a signal as bash prints it in other languages. All are hints.
 
     `name`: the group that captures the word. `dumped`: the word counts only with "(core dumped)", because it is a common word.
     """
@@ -78,7 +78,7 @@ class Crash(NamedTuple):
 
 
 def crash(seen: Seen, evidence: tuple[Evidence, ...]) -> Crash | None:
-    """Return the crash that a log reports; None: there is none, or a compiler crashed."""
+    """Return the crash that a log reports; None if there is none, or a compiler crashed."""
     crashes = tuple(m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text))
     if not crashes:
         return None

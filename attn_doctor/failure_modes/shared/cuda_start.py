@@ -1,6 +1,6 @@
-"""Answer the questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
+"""Answer questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
 
-Each function raises Unsure if the answer is not known, except where its docstring says otherwise.
+Each function raises Unsure if the answer is not known, unless its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _IN_TORCH = re.compile(r"\bError (\d{1,3}): ")
 
 
 def works(facts: Facts) -> bool:
-    """Say whether torch was seen to use CUDA: then no driver failure is present."""
+    """Return whether torch was seen to use CUDA: then no driver failure is present."""
     return facts.torch.available is True
 
 
 def refused(facts: Facts) -> int | None:
-    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None: CUDA started, or there is no number."""
+    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None if CUDA started, or without a number."""
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -37,7 +37,7 @@ def refused(facts: Facts) -> int | None:
 
 
 def asked(facts: Facts) -> bool:
-    """Say whether a probe tried to start CUDA here, and torch was not seen to use it."""
+    """Return whether a probe tried to start CUDA here, and torch was not seen to use it."""
     return not works(facts) and (facts.graphics.cuda_error is None or isinstance(facts.graphics.cuda_error, str))
 
 
@@ -54,12 +54,15 @@ def visible(facts: Facts) -> list[tuple[int, Gpu]]:
 
 
 def driver_os(facts: Facts) -> OsName:
-    """Return the system to which the driver belongs: in WSL it is Windows. Raises Unsure if it is not known whether this is WSL."""
+    """Return the system to which the driver belongs: Windows in WSL.
+
+    Raises Unsure if it is not known whether this is WSL.
+    """
     return "windows" if facts.system.os == "windows" or fact_queries.under_wsl(facts) else "linux"
 
 
 def driver_os_or_none(facts: Facts) -> OsName | None:
-    """Return the system to which the driver belongs; None: not known, for example if there is only a log."""
+    """Return the system to which the driver belongs; None if it is not known, for example if there is only a log."""
     if isinstance(facts.system.os, Unknown):
         return None
     try:

@@ -22,7 +22,10 @@ _PLACE = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<module>[A-Za-z_]\w*)(?
 
 
 class Culprit(NamedTuple):
-    """Name the package that failed. `is_missing`: it is not installed ("No module named 'yaml'"); else it is installed and broken."""
+    """Hold the package that failed.
+
+    `is_missing`: it is not installed ("No module named 'yaml'"); else it is installed and broken.
+    """
 
     module: str
     distribution: str | None  # None: the distribution that contains this module is not known
@@ -30,13 +33,13 @@ class Culprit(NamedTuple):
 
 
 def missing_module(fault: Fault) -> str | None:
-    """Return the package that is missing by the words of an error: "cv2"; None: the error has other words."""
+    """Return the module that an error reports as missing: "cv2"; None if the error says something else."""
     found = _NO_MODULE.search(fault.headline or "")
     return found["module"].partition(".")[0] if found else None
 
 
 def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
-    """Return the package that stopped the import of `importing`; None: the fault does not show it.
+    """Return the package that stopped the import of `importing`; None if the fault does not show it.
 
     Example: the import of ultralytics failed at .../site-packages/PIL/Image.py:12: PIL is broken, and its distribution is pillow.
     """
@@ -55,7 +58,10 @@ def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
 
 
 def _distribution(facts: Facts, module: str) -> str | None:
-    """Return the distribution of this module: the installed one, if several contain the module (cv2 is in four), else the usual one."""
+    """Return the distribution of this module.
+
+    If several contain it (cv2 is in four), the installed one; else the usual one.
+    """
     listed = facts.packages.distributions
     for found in listed if isinstance(listed, tuple) else ():
         if module_of(canonicalize_name(found.name)) == module:

@@ -1,7 +1,7 @@
-"""Judge logs that are cut: they contain the last frame of a traceback, and the line with the error is missing. Pure.
+"""Judge logs that are cut: they contain the last frame of a traceback, but not the line with the error. Pure.
 
-The last frame shows what the program was doing. This gives only a probable cause: all hits of this module have low
-confidence, and their messages say with which word the missing line begins.
+The last frame shows the work of the program at that moment. This gives only a probable cause: all hits of this module have low
+confidence, and their messages give the word with which the missing line begins.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _SAID: Topic = "an exception"
 
 
 def frame(names: str, literal: str, sample: str, *, called: bool = False) -> Sign:
-    """Return the sign of a traceback that ends in one of these functions. `names`: a regular expression.
+    """Return the sign of a traceback that ends in one of these functions.
 
-    The sign matches the line of the frame. `called`: the sign also matches a source line that calls the function, for a log that is
-    cut before the frame. Use it only for functions of a setup.py, since a mere warning of torch prints such a source line too.
+    `names`: a regular expression for their names. The sign matches the line of the frame. `called`: it also matches a source line
+    that calls the function, for a log that is cut before the frame. Use `called` only for functions of a setup.py, because a mere
+    warning of torch prints such a source line too.
     """
     place = r"(?:, in |(?<!def )\b)" if called else ", in "
     end = r"(?:\s*$|\()" if called else r"\s*$"
@@ -69,17 +70,17 @@ TRACEBACKS = (
 
 
 def told(seen: Seen) -> Seen:
-    """Return the matches without the frames of cut tracebacks."""
+    """Return the matches without those that are frames of cut tracebacks."""
     return Seen(tuple(m for m in seen.matches if "cut" not in m.groups), seen.logs)
 
 
 def alone(seen: Seen) -> bool:
-    """Say whether the log shows only frames of cut tracebacks for a failure mode."""
+    """Return whether the log shows only frames of cut tracebacks for a failure mode."""
     return all("cut" in m.groups for m in seen.matches if m.strength != "context")
 
 
 def ends(seen: Seen) -> tuple[Match, ...]:
-    """Return the frames at which a log is cut. Empty: the log shows the error, or the program continued."""
+    """Return the frames at which a log is cut. Empty if the log shows the error, or the program continued."""
     logs = {log.file: log for log in seen.logs}
     return tuple(m for m in seen.matches if "cut" in m.groups and _ends_here(logs[m.file], m))
 
@@ -98,12 +99,12 @@ def _ends_here(log: Log, match: Match) -> bool:
 
 
 def _below_a_frame(log: Log, match: Match) -> bool:
-    """Say whether a source line belongs to a traceback: there is a frame just above it."""
+    """Return whether a source line belongs to a traceback: there is a frame just above it."""
     return any(0 < match.line - m.line <= WRAPPED for m in log.about(_FRAME))
 
 
 def hit(seen: Seen, probably: str, begins: str, variant: Variant | None = None) -> Hit | None:
-    """Return the hit for a log that ends in the middle of a traceback; None: the log is not cut.
+    """Return the hit for a log that ends in the middle of a traceback; None if the log is not cut.
 
     `probably`: a sentence with the probable cause. `begins`: the first word of the missing line, "ImportError".
     """

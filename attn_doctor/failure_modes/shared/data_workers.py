@@ -23,7 +23,7 @@ def larger_page_file(facts: Facts) -> Fix:
 
 
 def none(facts: Facts) -> Fix:
-    """Return the fix that loads the data in the main process, without workers: then the program shows the error of a worker."""
+    """Return the fix that loads the data in the main process, without workers, so that the program shows the error of a worker."""
     words = (
         "repeat the command with workers=0 (ultralytics), --workers 0 (YOLOv5 to YOLOv9) or num_workers=0 (a DataLoader): the program then loads the "
         "data itself and shows the error that a worker hid. If it works with 0, try 1 or 2 workers"

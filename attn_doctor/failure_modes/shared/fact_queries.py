@@ -1,4 +1,4 @@
-"""Answer the questions about facts that many rules ask. The functions raise Unsure if the answer is not known."""
+"""Answer questions about facts that many rules ask. Each function raises Unsure if the facts do not have the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def holds(judgement: Judgement) -> bool:
 
 
 def package(facts: Facts, name: str) -> Distribution | None:
-    """Return the distribution of this name: the first on the target's path, which Python imports. None: not installed.
+    """Return the distribution of this name: the first on the target's path, which Python imports. None if it is not installed.
 
     If there is only a log: the distribution that the log names. Raises Unsure if the log does not name it.
     """
@@ -29,7 +29,7 @@ def package(facts: Facts, name: str) -> Distribution | None:
 
 
 def version(facts: Facts, name: str) -> str | None:
-    """Return the version of a distribution; None: not installed."""
+    """Return the version of a distribution; None if it is not installed."""
     found = package(facts, name)
     return known(found.version) if found else None
 
@@ -45,7 +45,7 @@ def package_evidence(facts: Facts, name: str) -> Evidence:
 
 
 def attempt(facts: Facts, module: str) -> Import | None:
-    """Return how the import of a module ended; None: the module is not installed, or its import was not tried."""
+    """Return the record of a module's import; None if the module is not installed, or its import was not tried."""
     return next((i for i in known(facts.imports) if i.module == module), None)
 
 
@@ -76,28 +76,28 @@ def text_of(fault: Fault | None) -> str:
 
 
 def variable(facts: Facts, name: str) -> str | None:
-    """Return an environment variable; None: not set."""
+    """Return an environment variable; None if it is not set."""
     return next((v.value for v in known(facts.environment) if v.name == name), None)
 
 
 def under_wsl(facts: Facts) -> bool:
-    """Say whether this Linux runs in WSL, inside Windows, and so uses the driver of Windows."""
+    """Return whether this Linux runs in WSL, inside Windows, and so uses the driver of Windows."""
     return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
 
 
 def in_container(facts: Facts) -> bool | None:
-    """Say whether this is a container; None: not known. A fix then must not assume a container."""
+    """Return whether this is a container; None if that is not known. A fix must then not assume a container."""
     container = facts.system.container
     return None if isinstance(container, Unknown) else container is not None
 
 
 def nvidia_card(facts: Facts) -> bool:
-    """Say whether the machine has an NVIDIA GPU, usable or not. Raises Unsure."""
+    """Return whether the machine has an NVIDIA GPU, usable or not. Raises Unsure if that is not known."""
     return known(nvidia_present(facts))
 
 
 def usable_gpu(facts: Facts) -> bool:
-    """Say whether the driver shows an NVIDIA GPU."""
+    """Return whether the driver shows an NVIDIA GPU."""
     return bool(known(facts.graphics.gpus))
 
 
@@ -106,7 +106,7 @@ def torch_installed(facts: Facts) -> bool:
 
 
 def cuda_build(facts: Facts) -> bool:
-    """Say whether torch is a CUDA build."""
+    """Return whether torch is a CUDA build."""
     return torch_installed(facts) and known(facts.torch.cuda) is not None
 
 
@@ -114,7 +114,7 @@ _COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.
 
 
 def has_composable_kernels(facts: Facts) -> bool:
-    """Say whether flash-attn's Composable Kernel backend supports one of the AMD GPUs here: MI200, MI300 or MI350."""
+    """Return whether flash-attn's Composable Kernel backend supports one of the AMD GPUs here: MI200, MI300 or MI350."""
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
         if named or card.gfx in _COMPOSABLE:

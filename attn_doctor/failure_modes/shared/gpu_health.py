@@ -1,4 +1,4 @@
-"""Answer what the rules about the health of GPUs share: which GPUs are judged, their names, and how one is reset or replaced. Pure."""
+"""Answer questions that the rules about the health of GPUs share, and make their fixes: the judged GPUs, their names, reset, replace. Pure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _DATA_CENTRE = (
 
 
 def judged(facts: Facts) -> list[tuple[int, Gpu]]:
-    """Return the NVIDIA GPUs of this machine with their index in the facts, those that CUDA_VISIBLE_DEVICES hides too.
+    """Return the NVIDIA GPUs of this machine with their index in the facts.
 
-    A health value that is unknown is no sign of a failure: it is not reported as undetermined, since most machines do not have them all.
+    GPUs that CUDA_VISIBLE_DEVICES hides are among them. A health value that is unknown is no sign of a failure. It is not
+    reported as undetermined, because most machines lack some of these values.
     """
     gpus = facts.graphics.gpus
     if not isinstance(gpus, tuple) or facts.graphics.stated is True:
@@ -43,7 +44,7 @@ def judged(facts: Facts) -> list[tuple[int, Gpu]]:
 
 
 def name(gpu: Gpu) -> str:
-    """Return how a message calls a GPU: "GPU 3 (NVIDIA A100-SXM4-80GB)"."""
+    """Return the name of a GPU in a message: "GPU 3 (NVIDIA A100-SXM4-80GB)"."""
     return f"GPU {gpu.index} ({gpu.name})" if isinstance(gpu.name, str) else f"GPU {gpu.index}"
 
 
@@ -54,17 +55,17 @@ def names(gpus: Iterable[Gpu]) -> str:
 
 
 def value(facts: Facts, index: int, field: str, text: str) -> Evidence:
-    """Return a health value of a GPU as evidence. `text`: what to print."""
+    """Return a health value of a GPU as evidence. `text`: the words to print."""
     return fact(facts, f"graphics.gpus.{index}.health.{field}", text)
 
 
 def positive(count: object) -> int:
-    """Return a count that is known and above 0, else 0."""
+    """Return a count; 0 if it is not known."""
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
 
 
 def reset(facts: Facts, gpu: Gpu | None, why: str) -> Fix:
-    """Return the fix that starts a GPU anew: `nvidia-smi --gpu-reset` for one of a data centre, else a reboot or what replaces it here."""
+    """Return the fix that resets a GPU: `nvidia-smi --gpu-reset` for a data centre's GPU, else a reboot or its replacement on this machine."""
     ours = not (places.container(facts) or places.on_cluster(facts) or places.hosted(facts) or places.wsl(facts))
     named = gpu.name if gpu is not None and isinstance(gpu.name, str) else ""
     parts = named.replace("-", " ").replace("/", " ").split()
@@ -81,7 +82,7 @@ def reset(facts: Facts, gpu: Gpu | None, why: str) -> Fix:
 
 
 def replace(facts: Facts, why: str) -> Fix:
-    """Return the fix for hardware that fails: the report that NVIDIA's support asks for, and whom to ask."""
+    """Return the fix for hardware that fails: the report that NVIDIA's support asks for, and the address of the support."""
     theirs = places.container(facts) or places.on_cluster(facts) or places.hosted(facts)
     whom = "the administrators or the provider of this machine" if theirs else "the seller or the maker of the GPU"
     argv = () if theirs or facts.system.os != "linux" else places.as_root(facts, "nvidia-bug-report.sh")

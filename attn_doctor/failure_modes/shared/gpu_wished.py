@@ -1,4 +1,7 @@
-"""Hold the signs of a person who asks why the GPU is not used: the group `wish`. Pure."""
+"""Define the signs of a person who asks in a log why the GPU is not used.
+
+The group `wish` of each pattern holds the words. Pure.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ CONSEQUENCES = (
 def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
     """Return the hit for a module that imports only without one of `names` ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
 
-    If the import works only without several of them, the first one has to be in `names`.
+    If the import works only without several settings together, the first of them must be in `names`.
     """
     for path, module, fault, without in _tried_again(facts):
         left_out = without.split(" and ")
@@ -64,7 +64,10 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
 
 
 def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
-    """Return the fix that unsets the harmful variables and examines again, and installs nothing; None: there are no such variables."""
+    """Return the fix that unsets the harmful variables and examines again. It installs nothing.
+
+    None if there are no such variables.
+    """
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
         if left_out[0] in names:
@@ -80,7 +83,7 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
 
 
 def _tried_again(facts: Facts) -> Iterator[tuple[str, str, Fault | None, str]]:
-    """Yield (path of the fact, module, its fault, what was left out when the import worked)."""
+    """Yield four values for each repeated import: path of the fact, module, its fault, and the setting without which it worked."""
     if isinstance(facts.torch.works_without, str):
         yield "torch.importable", "torch", facts.torch.fault, facts.torch.works_without
     for index, attempt in enumerate(tried(facts)):

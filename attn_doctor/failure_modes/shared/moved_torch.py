@@ -1,6 +1,7 @@
-"""Make the fixes if an installation replaced torch and not its torchvision: install what fits the new torch, or the old torch again. Pure.
+"""Make the fixes if an installation replaced torch and not its torchvision.
 
-pip says it in lines such as "torchvision 0.15.2 requires torch==2.0.1, but you have torch 2.1.0+cu118 which is incompatible."
+They install packages that fit the new torch, or the old torch. Pure. pip reports the case in lines such as "torchvision 0.15.2
+requires torch==2.0.1, but you have torch 2.1.0+cu118 which is incompatible."
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LAST_AUDIO = (2, 11)  # the last torchaudio has the number of torch 2.11
 
 
 class Moved(Variant, frozen=True, kw_only=True):
-    """Name the new torch, and the packages that need another torch according to pip."""
+    """Hold the new torch, and the packages that need another torch according to pip."""
 
     torch: str  # the torch that is installed now, "2.1.0+cu118"
     belong: tuple[str, ...]  # the packages that have a release for each torch: "torchvision"
@@ -32,7 +33,7 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def of_pip(pairs: list[Match]) -> Moved | None:
-    """Return what pip's lines of conflicts show; None: none of their packages has a release for each torch."""
+    """Return the new torch and the packages in pip's lines of conflicts; None if none of the packages has a release for each torch."""
     asked = [m.groups for m in pairs if m.groups["requires"] == "torch"]
     have = next((found[1] for g in asked if (found := re.match(r"torch (\d[\w.+]*)", g["have"]))), None)
     named = list(dict.fromkeys(g["package"].lower().replace("_", "-") for g in asked))
@@ -49,7 +50,7 @@ def of_pip(pairs: list[Match]) -> Moved | None:
 
 
 def _on_the_index(name: str) -> bool:
-    """Say whether this package has a release for each torch on the index of PyTorch."""
+    """Return whether this package has a release for each torch on the index of PyTorch."""
     row = built_packages.row_of(name)
     return row is not None and row.wheels == "pytorch-index"
 
@@ -64,7 +65,7 @@ def sentence(moved: Moved) -> str:
 
 
 def fixes(facts: Facts, moved: Moved) -> tuple[Fix, ...]:
-    """Return the fixes: in Colab or Kaggle first their own torch; then the releases for the installed torch; then the previous torch."""
+    """Return the fixes, in this order: Colab's or Kaggle's own torch; the releases for the installed torch; the previous torch."""
     stated = subject.stated(facts)
     names = tuple(dict.fromkeys((*moved.belong, *((stated,) if stated and _on_the_index(stated) else ()))))
     numbers = pair(moved.torch) or (0, 0)

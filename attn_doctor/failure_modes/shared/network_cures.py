@@ -1,4 +1,4 @@
-"""Build the cures for a certificate whose dates are wrong, for a cut log of a download, and for a computer without a network."""
+"""Build the cures for a certificate with wrong dates, for a log of a download that is cut, and for a computer without a network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _NOW = "import datetime; print(datetime.datetime.now(datetime.timezone.utc))"
 
 
 def of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a certificate that is out of its dates.
+    """Return the fixes for a certificate that has run out, or is not valid yet.
 
-    https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host, https://docs.astral.sh/uv/reference/settings/#allow-insecure-host
+    https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host,
+    https://docs.astral.sh/uv/reference/settings/#allow-insecure-host
     """
     verify = building.verify(facts)
     set_it = (
@@ -56,7 +57,7 @@ _ASK = "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/pip
 
 
 def of_a_cut_log(facts: Facts) -> tuple[Fix, ...]:
-    """Return a command that shows the cause, and a variable that stops Ultralytics from using the network.
+    """Return the fixes for a log that ends before the error: a command that shows the cause, and a variable that keeps Ultralytics offline.
 
     https://docs.ultralytics.com/reference/utils/__init__/ (YOLO_OFFLINE)
     """

@@ -15,14 +15,17 @@ _FIRST_OF_THE_TABLES = (2, 0)
 
 
 def same_release(facts: Facts) -> OldBuild | None:
-    """Return a CUDA build of the installed torch, if it is older than 2.0; None: it is newer, or this machine can run no CUDA build of it."""
+    """Return a CUDA build of the installed torch, if that is older than 2.0.
+
+    None if it is newer, or if this machine runs no such build.
+    """
     version = text(facts.torch.version)
     old = version is not None and (pair(version) or _FIRST_OF_THE_TABLES) < _FIRST_OF_THE_TABLES
     return old_torch.build(version, machine_of(facts)) if version and old else None
 
 
 def for_driver(facts: Facts) -> OldBuild | None:
-    """Return a build of a torch before 2.0 that the driver can run: of the installed release, else of the newest; None: there is none."""
+    """Return a build of a torch before 2.0 that runs with the driver: of the installed release, else of the newest; None if there is none."""
     found = same_release(facts)
     return found if found is not None else old_torch.newest(machine_of(facts))
 

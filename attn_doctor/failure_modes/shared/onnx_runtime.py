@@ -64,7 +64,7 @@ def _without_tensorrt(facts: Facts, provider: str) -> tuple[Step, ...]:
 
 
 def _on_the_system(library: str, provider: str, cuda: str | None) -> tuple[Step, ...]:
-    """Return the steps for a program that is not Python: it finds the libraries of the system alone."""
+    """Return the steps for a program that is not written in Python: it finds only the libraries of the system."""
     number = _NUMBER.search(library)
     major = cuda or (number["number"] if number and ("cublas" in library or "cudart" in library) else None)
     named = f"CUDA {major}" if major else "the CUDA of this ONNX Runtime (12 since 1.19)"

@@ -1,6 +1,7 @@
 """Make the steps that build a package for the installed torch, and the fixes for packages other than flash-attn. Pure.
 
-The steps of a build first install all that its setup imports, torch included. They state the time and the memory that it needs.
+The steps of a build first install all packages that the setup imports, torch too. They state the time and the memory of the
+build.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _JOBS = 2  # parallel jobs if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch, which a build of `name` imports, if torch is or may be missing. Empty: torch is installed."""
+    """Return the step that installs torch before a build of `name`, whose setup imports torch. Empty if torch is installed."""
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook has its own torch, and its driver and its packages fit that torch
@@ -33,7 +34,10 @@ def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
 
 
 def tools(facts: Facts, *missing: str) -> Step:
-    """Return the step that installs all that the package's setup imports, except torch. `missing`: what the log names as missing."""
+    """Return the step that installs all packages that the setup imports, except torch.
+
+    `missing`: further packages that the log reports as missing.
+    """
     needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
     named = {name.partition("<")[0] for name in needed}
     needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
@@ -116,7 +120,8 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
 def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = False) -> Fix:
     """Return the fix that installs torch and the build tools, and then builds the package without isolation.
 
-    `missing`: what the log names as missing. `ask`: the first step asks for the torch there instead of installing one.
+    `missing`: packages that the log reports as missing. `ask`: the first step prints the installed torch in place of installing
+    one.
     """
     # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so for a log the step is kept.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
@@ -132,7 +137,7 @@ def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = Fa
 
 
 def _likely_has_torch(facts: Facts, *missing: str) -> bool:
-    """Return whether a torch of unknown version is probably installed: the user turned isolation off, which people do for an installed torch."""
+    """Return whether a torch of unknown version is probably installed: the user turned isolation off, which is done for an installed torch."""
     command, version = facts.subject.command, facts.torch.version
     off = isinstance(command, str) and "--no-build-isolation" in command.split()
     return off and isinstance(version, Unknown) and "torch" not in missing
@@ -181,10 +186,10 @@ def from_source(facts: Facts, name: str) -> Fix:
 
 
 def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes for an installed package that does not fit: its wheel for this torch, a new build, or doing without it.
+    """Return the fixes for an installed package that does not fit torch: its wheel for this torch, a new build, or work without it.
 
-    `because`: why the installed package has to be removed. `abi`: torch's C++ ABI, if it is known. `compiled`: the finished wheel does
-    not fit, so the build must not use it again.
+    `because`: why the installed package must be removed. `abi`: torch's C++ ABI, if it is known. `compiled`: the finished wheel
+    does not fit, so the build must not use it again.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)

@@ -19,7 +19,7 @@ from attn_doctor.model.versions import flash_build
 
 
 def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes that install a finished wheel of this package. Empty: none is known. Not for flash-attn.
+    """Return the fixes that install a finished wheel of this package. Empty if none is known. Not for flash-attn.
 
     `again`: the package is installed and does not fit.
     """
@@ -99,7 +99,7 @@ def _under_linux(facts: Facts, name: str) -> Fix:
 
 
 def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ...]:
-    """Return the fix that installs the same wheel for the other C++ ABI, if its authors publish it for both. Empty: no such wheel is known.
+    """Return the fix that installs the same wheel for the other C++ ABI, if its authors publish both; empty if no such wheel is known.
 
     https://github.com/state-spaces/mamba/releases, https://github.com/Dao-AILab/causal-conv1d/releases
     """
@@ -150,7 +150,7 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
 
 
 def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
-    """Say whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
+    """Return whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
     asked = subject.requirement(facts)
     return (
         facts.subject.doing == "building"
@@ -163,7 +163,7 @@ def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
 
 
 def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
-    """Say whether a wheel may fit: False if a known fact of the machine excludes it."""
+    """Return whether a wheel may fit this machine: False if a known fact excludes it."""
     key = key_of(facts)
     if facts.system.board == "jetson" or (facts.system.os == "darwin" and row.wheels != "none"):
         return False  # wheels for ARM servers do not fit a Jetson's torch
@@ -185,7 +185,10 @@ def _may_fit(facts: Facts, row: BuiltPackage) -> bool:
 
 
 def _torch(facts: Facts) -> tuple[str, str | None]:
-    """Return the version of torch and its build ("cu126"; None: not known). If the version on Linux names no build, it is PyPI's."""
+    """Return the version of torch, and its build ("cu126"; None if not known).
+
+    A version on Linux without a build counts as PyPI's build.
+    """
     cuda, torch = facts.torch.cuda, str(facts.torch.version)
     if isinstance(cuda, Unknown) and "+" not in torch and facts.system.os == "linux":
         cuda = pytorch.pypi_cuda(torch)
@@ -214,7 +217,10 @@ _XFORMERS = {"1.13.1": "0.0.16", "2.0.0": "0.0.19", "2.0.1": "0.0.22"}
 
 
 def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
-    """Return the steps that install a package of which each release is for one torch: the command also names the installed torch."""
+    """Return the steps that install a package of which each release is for one torch.
+
+    The command names the installed torch too.
+    """
     torch = facts.torch.version
     old = _XFORMERS.get(torch.partition("+")[0]) if isinstance(torch, str) and name == "xformers" else None
     if old is not None:

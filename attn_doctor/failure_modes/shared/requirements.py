@@ -1,4 +1,4 @@
-"""Find the missing requirements of torch, torchvision and ultralytics, and make their severity and the command that installs them."""
+"""Find the missing requirements of torch, torchvision and ultralytics, judge their severity, and make the steps that install them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attn_doctor.model.steps import Step
 
 
 class Missing(NamedTuple):
-    """Name one required package that is not installed. `place`: its index in facts.packages.conflicts."""
+    """Hold one required package that is not installed. `place`: its index in facts.packages.conflicts."""
 
     place: int
     asked_by: str  # "ultralytics 8.4.190"

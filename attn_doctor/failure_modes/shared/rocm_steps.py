@@ -36,9 +36,10 @@ def look(facts: Facts) -> tuple[Step, ...]:
 
 
 def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:
-    """Return the two ways of a program that wants flash-attn on an AMD GPU: its Triton backend, and torch's own attention.
+    """Return two fixes for a program that wants flash-attn on an AMD GPU: its Triton backend, and torch's own attention.
 
-    `build`: flash-attn is not there yet, and is installed by the same fix. https://github.com/Dao-AILab/flash-attention#amd-rocm-support
+    `build`: flash-attn is not installed yet; the same fix installs it.
+    https://github.com/Dao-AILab/flash-attention#amd-rocm-support
     """
     steps: tuple[Step, ...] = (triton(),)
     if build:
@@ -68,7 +69,7 @@ def triton() -> Step:
 
 
 def own_attention(facts: Facts) -> Fix:
-    """Return the fix that does without flash-attn."""
+    """Return the fix that uses torch's own attention in place of flash-attn."""
     own = commands.by_hand(
         (),
         'use PyTorch\'s scaled_dot_product_attention (attn_implementation="sdpa"): it comes with torch for ROCm, runs on every card that '

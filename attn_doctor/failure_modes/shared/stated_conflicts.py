@@ -26,7 +26,7 @@ _FAMILY = ("torchvision", "torchaudio", "torchtext")
 
 
 class Pair(Record, frozen=True, kw_only=True):
-    """Hold one conflict that pip reports: the package, its requirement, and what is installed."""
+    """Hold one conflict that pip reports: the package, its requirement, and the installed version."""
 
     package: str  # normalised: "torchaudio"
     requires: str  # as pip writes it: "torch==2.2.1"
@@ -47,7 +47,7 @@ class Conflicting(Variant, frozen=True, kw_only=True):
 
 
 def fix(facts: Facts, found: Conflicting) -> Fix | None:
-    """Return the fix for these conflicts; None: no requirement could be read."""
+    """Return the fix for these conflicts; None if no requirement could be read."""
     with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
     first = _torch(facts, with_torch)
     settled = ("torch", *(_FAMILY if first else ()))

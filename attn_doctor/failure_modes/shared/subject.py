@@ -1,4 +1,4 @@
-"""Find the package that a fix is for: the package that a log names, or flash-attn if there is no log. Pure."""
+"""Find the package for which a fix is made: the package that a log names, or flash-attn if there is no log. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPOSITORY = re.compile(r"git\+https://[\w.-]+/[\w./~-]+(?:@[\w./-]+)?(?:#[\w=&
 
 
 def package(facts: Facts) -> str | None:
-    """Return the package that failed; None: the log does not name it. Without a log it is flash-attn.
+    """Return the package that failed; None if the log does not name it. Without a log it is flash-attn.
 
     If an import or a call failed, neither torch itself nor a library without compiled code counts as the package.
     """
@@ -32,7 +32,7 @@ def package(facts: Facts) -> str | None:
 
 
 def stated(facts: Facts) -> str | None:
-    """Return the package of which a log says that it failed; None: no log names one."""
+    """Return the package that failed by a log; None if no log names one."""
     return package(facts) if isinstance(facts.subject.package, str) else None
 
 
@@ -55,7 +55,7 @@ _WITH_VALUE = (
 
 
 def _asked_for(facts: Facts) -> str | None:
-    """Return the package that the typed command installs, by its name or its repository; None: it installs several, or a folder."""
+    """Return the package that the typed command installs, by its name or its repository; None if it installs several, or a folder."""
     found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
     words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
     asked = [
@@ -71,7 +71,7 @@ def _asked_for(facts: Facts) -> str | None:
 
 
 def is_flash_attn(facts: Facts) -> bool:
-    """Say whether the package that failed is flash-attn. False if the log names no package."""
+    """Return whether the package that failed is flash-attn. False if the log names no package."""
     return package(facts) == FLASH_ATTN
 
 
@@ -81,7 +81,7 @@ def words(facts: Facts) -> str:
 
 
 def requirement(facts: Facts) -> str | None:
-    """Return the requirement by which the package is installed, as the command in the log has it; None: the log does not show it.
+    """Return the requirement by which the package is installed, as the command in the log has it; None if the log does not show it.
 
     If PyPI has no release of the package, it is the address of its repository. Example: `pip install detectron2`.
     """
@@ -103,20 +103,20 @@ def requirement(facts: Facts) -> str | None:
 
 
 def release(facts: Facts) -> str | None:
-    """Return the exact release of the package that the log asks for: "2.7.3"; None: it asks for none, or for a range."""
+    """Return the exact release of the package that the log asks for: "2.7.3"; None if it asks for none, or for a range."""
     found = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", requirement(facts) or "")
     return found[1] if found else None
 
 
 def _collected(facts: Facts, name: str) -> str | None:
-    """Return the exact requirement of flash-attn that pip read in a requirements file; None for other packages."""
+    """Return the exact requirement of flash-attn that pip read from a requirements file; None for other packages."""
     asked = facts.subject.asked
     from_file = isinstance(facts.subject.command, str) and "-r" in facts.subject.command.split()
     return f"{name}=={asked}" if name == FLASH_ATTN and from_file and isinstance(asked, str) else None
 
 
 def pinned(facts: Facts) -> str | None:
-    """Return the release of the package that the command, or a file that it reads, names: "2.7.4.post1"; None: neither names one."""
+    """Return the release of the package that the command, or a file that it reads, names: "2.7.4.post1"; None if neither names one."""
     name = package(facts)
     typed = _typed(facts, name) if name else None
     exact = re.fullmatch(r"[\w.-]+(?:\[[\w,-]+\])?==(?P<release>\d[\w.]*)", typed or "")
@@ -130,7 +130,7 @@ def pinned(facts: Facts) -> str | None:
 
 
 def _cloned(facts: Facts, name: str) -> str | None:
-    """Return the address of the repository from which pip cloned the package; None: the log shows none."""
+    """Return the address of the repository from which pip cloned the package; None if the log shows none."""
     address = facts.subject.address
     if not isinstance(address, str) or _of_repository(address) != name:
         return None

@@ -1,6 +1,6 @@
-"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch for which the extension was compiled. Pure.
+"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch for which the extension was compiled.
 
-This module contains the rules by which C++ names are made. Which torch exports which name is in the table of torch's symbols.
+Pure. This module has the rules by which C++ names are made. The table of torch's symbols says which torch exports which name.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _LIBRARY = re.compile(
 
 
 def package_of(text: str) -> str | None:
-    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so. None: it names none."""
+    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so; None if it names no extension."""
     found = _LIBRARY.search(text)
     if found is None:
         return None
@@ -97,9 +97,10 @@ _JOINED = 40  # most letters of the next line that may be appended to a name
 
 
 def _unglued(symbol: str) -> str:
-    """Return a mangled name without the word of the next line, which is appended to it if broken lines were joined.
+    """Return a mangled name without the word of the next line that was appended when broken lines were joined.
 
-    Only a complete name can be demangled. Example: "..._ESsbcausal" cannot, and "..._ESsb" can: "causal" is a word of the next line.
+    Only a complete name can be demangled. Example: "..._ESsbcausal" cannot be demangled, "..._ESsb" can: "causal" is a word of
+    the next line.
     """
     if not symbol.startswith("_Z") or demangle(symbol) != symbol or _CUT.search(symbol):
         return symbol
@@ -116,7 +117,7 @@ def sentence(symbol: str) -> str:
 
 
 def built_for(symbol: str) -> str | None:
-    """Return the torch releases that have a symbol, in words: "torch 2.3 to 2.7". None: the symbol does not show it."""
+    """Return the torch releases that have a symbol, in words: "torch 2.3 to 2.7". None if the symbol does not show it."""
     minors = explain(symbol).torch
     if not minors:
         return None
@@ -131,9 +132,9 @@ def built_for(symbol: str) -> str | None:
 
 
 def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
-    """Say whether this symbol is missing because of the C++ ABI of std::string; False: because of another torch release; None: not known.
+    """Return whether this symbol is missing because of the C++ ABI of std::string.
 
-    `torch_new_strings`: whether torch has the new ABI; None: not known.
+    False: because of another torch release. None: not known. `torch_new_strings`: whether torch has the new ABI; None: not known.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
     """
     symbol = _unglued(symbol)

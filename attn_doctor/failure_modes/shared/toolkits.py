@@ -62,7 +62,7 @@ def _beside(facts: Facts, release: str) -> Fix:
 
 
 def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
-    """Return a complete toolkit here of torch's CUDA major version and not older than `floor`; None: there is none."""
+    """Return a complete toolkit here of torch's CUDA major version and not older than `floor`; None if there is none."""
     need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
     for kit in facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ():
         version = pair(kit.version) if isinstance(kit.version, str) else None

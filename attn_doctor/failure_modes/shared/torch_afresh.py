@@ -15,7 +15,7 @@ from attn_doctor.model.versions import pair
 
 
 def which(facts: Facts) -> Step:
-    """Return the step that shows what Python imports as torch, and what to do with it."""
+    """Return the step that prints the file which Python imports as torch, with advice on it."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
     words = (
         "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "
@@ -25,7 +25,10 @@ def which(facts: Facts) -> Step:
 
 
 def afresh(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install the same torch again, if its build is for this machine; else those that install the torch for this machine."""
+    """Return the fixes that install the same torch again.
+
+    If its build is not for this machine: the torch for this machine.
+    """
     verify = commands.check(facts)
     again, everything = torch_here.again(facts), torch_here.again(facts, everything=True)
     if not again:

@@ -100,7 +100,7 @@ def _assumed_cuda(facts: Facts) -> str:
 
 
 def own_index(facts: Facts) -> str | None:
-    """Return the package index that the user has configured; None: there is none, or it is only a copy of PyPI."""
+    """Return the package index that the user has configured; None if there is none, or it is only a copy of PyPI."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -140,7 +140,7 @@ def _maker(facts: Facts) -> Maker:
 
 
 def _only_a_processor(facts: Facts) -> bool:
-    """Say whether all AMD GPUs are graphics in a processor for which no wheel has code, and ROCm is not installed."""
+    """Return whether all AMD GPUs are graphics in a processor for which no wheel has code, and ROCm is not installed."""
     return not isinstance(facts.graphics.rocm, str) and all(card.gfx in _NO_WHEEL_FOR for card in amd_gpus(facts))
 
 
@@ -187,7 +187,7 @@ def text(value: object) -> str | None:
 
 
 def of_conda(facts: Facts, name: str) -> bool:
-    """Say whether conda installed a distribution."""
+    """Return whether conda installed a distribution."""
     found = distribution(facts, name)
     return found is not None and found.installer == "conda"
 
@@ -197,13 +197,13 @@ SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-gen
 
 
 def pins_torch(facts: Facts) -> str | None:
-    """Return the installed model server that is built for the installed torch, "vllm"; None: none is known."""
+    """Return the installed model server that is built for the installed torch, "vllm"; None if none is known."""
     subject = text(facts.subject.package)
     return next((name for name in SERVERS if subject == name or distribution(facts, name) is not None), None)
 
 
 def version_here(facts: Facts, name: str) -> str | None:
-    """Return the installed version of a distribution; None: it is not installed, or not known."""
+    """Return the installed version of a distribution; None if it is not installed, or not known."""
     if name == "torch" and isinstance(facts.torch.version, str):
         return facts.torch.version
     found = distribution(facts, name)
@@ -211,6 +211,6 @@ def version_here(facts: Facts, name: str) -> str | None:
 
 
 def distribution(facts: Facts, name: str) -> Distribution | None:
-    """Return a distribution that is installed, or that a log names; None: neither."""
+    """Return a distribution that is installed, or that a log names; None if there is neither."""
     listed = facts.packages.distributions
     return next((d for d in (listed if isinstance(listed, tuple) else facts.packages.named) if d.name == name), None)

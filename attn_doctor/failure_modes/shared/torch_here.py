@@ -31,7 +31,7 @@ _FIRST_OF_AN_INDEX = (
 
 
 def suits(facts: Facts) -> bool:
-    """Say whether the installed build of torch is for this machine, so that it can stay. A build that PyTorch did not make counts as suitable."""
+    """Return whether the installed build of torch is for this machine, so that it can stay. A build that PyTorch did not make counts as suitable."""
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or machine.board == "jetson":
         return version is not None and ".nv" in version
@@ -51,7 +51,7 @@ def suits(facts: Facts) -> bool:
 
 
 def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -> tuple[Step, ...]:
-    """Return the steps that install the same torch again, from the index of its build; empty: this build is not for this machine.
+    """Return the steps that install the same torch again, from the index of its build; empty if this build is not for this machine.
 
     If the user has configured an index, it is used instead. `everything`: install all that torch needs again too.
     """
@@ -113,7 +113,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
 
 
 def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> Step | None:
-    """Return the step that installs the torchvision for the installed torch, from the index of torch's build; None: torch is not known.
+    """Return the step that installs the torchvision for the installed torch, from the index of torch's build; None if torch is not known.
 
     `of`: the release of torch, if a log names only the release.
     """
@@ -184,7 +184,7 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
 
 
 def _vision_of_an_old_torch(facts: Facts) -> tuple[Step, ...] | None:
-    """Return these steps for a Python that no torch since 2.0 has wheels for, 3.7 or older; None: it is newer, or not known."""
+    """Return the same steps for a Python, 3.7 or older, for which no torch since 2.0 has wheels; None if it is newer, or not known."""
     python = machine_of(facts).python
     if python is None or (pair(python) or _FIRST_PYTHON_OF_2) >= _FIRST_PYTHON_OF_2:
         return None
@@ -266,9 +266,10 @@ def _numpy_fits(facts: Facts, numpy: str | None) -> bool:
 def _from_own_index(
     facts: Facts, wanted: tuple[str, ...], index: str | None, flavour: str | None
 ) -> tuple[tuple[str, ...], str | None, str]:
-    """Return the requirements, the index and words about it.
+    """Return the requirements, the index, and words about the index.
 
-    If the user has configured an index, the requirements name the build ("torch==2.6.0+cu124"), and the index is None, because the user's index is used.
+    If the user has configured an index, that index is used: the requirements name the build ("torch==2.6.0+cu124"), and the index
+    is None.
     """
     own = own_index(facts)
     if index is None or own is None or flavour is None:
@@ -283,7 +284,7 @@ def _from_own_index(
 
 
 def _flavour(facts: Facts, version: str, machine: Machine) -> str | None:
-    """Return the build of a torch whose version does not name it: by its CUDA, else PyPI's build; None: not known."""
+    """Return the build of a torch whose version does not name it: by its CUDA, else PyPI's build; None if it is not known."""
     if isinstance(facts.torch.cuda, str):
         return pytorch.flavour(facts.torch.cuda)
     if isinstance(facts.torch.hip, str) or facts.torch.cuda is not None:
@@ -297,7 +298,7 @@ def _table(machine: Machine) -> str:
 
 
 def of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
-    """Return the fix that installs the torch that a wheel of NVIDIA's index for the Jetson was built for; empty elsewhere.
+    """Return the fix that installs the torch for which a wheel of NVIDIA's Jetson index was built; empty on other machines.
 
     https://github.com/dusty-nv/jetson-containers (pypi.jetson-ai-lab.io)
     """

@@ -28,7 +28,7 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice; empty: this build is already installed. `beside`: other requirements for the same command.
+    """Return the steps that install a choice; empty if this build is already installed. `beside`: other requirements for the same command.
 
     pip keeps an installed torch that meets the requirement, also in another build. In this case the steps force a new installation.
     """
@@ -67,7 +67,10 @@ def steps_of(
 
 
 def _replaces(found: Choice, there: str) -> bool:
-    """Say whether an installer would replace the installed torch by the choice. It compares only the numbers, not the builds."""
+    """Return whether an installer would replace the installed torch by the choice.
+
+    Installers compare only the numbers, not the builds.
+    """
     if found.pinned:
         return there.partition("+")[0] != found.torch
     return (pair(there) or _FOR_OLD_PYTHONS) < min(_FOR_OLD_PYTHONS, pair(found.torch or "") or _FOR_OLD_PYTHONS)
@@ -111,7 +114,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
 
 
 def by_conda(facts: Facts, found: Choice) -> Step | None:
-    """Return the step that installs conda-forge's torch; None: conda did not install torch, or the choice is not a CUDA build.
+    """Return the step that installs conda-forge's torch; None if conda did not install torch, or if the choice is no CUDA build.
 
     pip would install a second torch over conda's. PyTorch's own conda channel ended with torch 2.5.
 

@@ -1,7 +1,7 @@
 """Make the fixes that install torch on this machine: the newest that it can run, another build, or one certain release. Pure.
 
 `knowledge.torch_choice` chooses the torch; this module reads what it needs from facts, and turns its answer into commands. No other
-module may name a version of torch, torchvision or torchaudio, or their index: tests/test_torch_choice.py checks it.
+module may name a version of torch, torchvision or torchaudio, or their index: tests/test_torch_in_one_place.py checks it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
 
 
 def _same_release(facts: Facts) -> Choice | None:
-    """Return another CUDA build of the installed release, if the version of Python is not known; None: it is known, or there is no such build."""
+    """Return another CUDA build of the installed release, for a Python that is not known. None if the Python is known, or without such a build."""
     version, machine = text(facts.torch.version), machine_of(facts)
     read = parse(version or "")
     if (
@@ -165,7 +165,7 @@ def newest_steps(
     reinstall: bool = False,
     maker: Maker | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty: this build is installed.
+    """Return the steps that install the newest torch that this machine can run, for use in another fix; empty if this build is installed.
 
     The arguments are those of `newest`.
     """
@@ -267,7 +267,7 @@ def bare() -> tuple[str, ...]:
 
 
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch with pip, even if conda installed the present one; empty: no torch fits."""
+    """Return the steps that install the newest torch with pip, even if conda installed the present one; empty if no torch fits."""
     found = choice(facts)
     return () if isinstance(found, NoTorch) else steps_of(facts, found, why, reinstall=True)
 
@@ -275,7 +275,7 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install one release of torch, "2.5.1", which another package needs, and its torchvision if a torchvision is installed.
+    """Return the steps that install one release of torch, "2.5.1", for another package, and its torchvision if one is installed.
 
     `reinstall`: install even if this release is installed, because its build differs.
     """
@@ -286,7 +286,7 @@ def release(
 
 
 def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch with which flash-attn (or this release of it) can be installed. For a machine without torch."""
+    """Return the steps that install the newest torch that flash-attn, or this release of it, supports. For a machine without torch."""
     found, reason = _for_flash_attn(facts, release)
     if isinstance(found, NoTorch):
         return newest_steps(facts, why)
@@ -314,7 +314,7 @@ def _for_flash_attn(facts: Facts, release: str | None = None) -> tuple[Choice | 
 
 
 def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
-    """Return the steps that install a CUDA build of this release, "2.5.1"; empty: the machine is known to run no such build."""
+    """Return the steps that install a CUDA build of the torch release `wanted` ("2.5.1"). Empty if this machine is known to run none."""
     found = torch_choice.choose_release(machine_of(facts), wanted)
     if isinstance(found, NoTorch) or found.cuda is None or found.torch != wanted:
         return ()
@@ -322,7 +322,7 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the steps that install the same release of torch for the CUDA major version of a toolkit; empty: no such build can run here."""
+    """Return the steps that install the same release of torch for a toolkit's CUDA major; empty if this machine runs no such build."""
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
     rows = sorted(
         (
@@ -341,19 +341,19 @@ def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
 
 
 def _with_gpu(facts: Facts) -> Machine:
-    """Return the machine; if no GPU is known, with an NVIDIA GPU, because the user compiles for CUDA."""
+    """Return the machine. If no GPU is known, it gets an NVIDIA GPU, because the user compiles for CUDA."""
     machine = machine_of(facts)
     return msgspec.structs.replace(machine, maker="nvidia") if machine.maker in ("none", "unknown") else machine
 
 
 def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty: the Python here is too new for it."""
+    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty if the Python here is too new for it."""
     found = old_torch.for_toolkit(nvcc, machine_of(facts))
     return old_torch_steps.steps(facts, found) if found else ()
 
 
 def for_cuda_major(facts: Facts, major: int, nvcc: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install the newest torch for a CUDA major version, if the installed torch is not known; empty: there is no such build.
+    """Return the steps that install the newest torch for a CUDA major, if the installed torch is not known; empty if there is none.
 
     `nvcc`: the release of the toolkit; a torch for exactly this CUDA is preferred.
     """

@@ -1,4 +1,4 @@
-"""Name the project that made a model, by a class that only its changed copy of ultralytics has, and make the fix. Pure."""
+"""Name the project that made a model, from a class that only its changed copy of ultralytics has, and make the fix. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORKS = (
 
 
 def of_class(name: str) -> Fork | None:
-    """Return the project that has this class; None: it is not known."""
+    """Return the project that has this class; None if it is not known."""
     return next((fork for fork in _FORKS if name in fork.classes), None)
 
 

@@ -42,7 +42,7 @@ _LAST_FOR_INTEL = {"torch": "2.2.2", "torchvision": "0.17.2", "torchaudio": "2.2
 
 
 class Locked(Variant, frozen=True, kw_only=True):
-    """Name the locked package."""
+    """Hold the locked package."""
 
     package: str
     version: str
@@ -52,7 +52,10 @@ class Locked(Variant, frozen=True, kw_only=True):
 
 
 def told(matches: tuple[Match, ...]) -> Locked | None:
-    """Return what uv's lines say about the locked package; None: they do not show that the platform is the cause. It may be the Python."""
+    """Return the locked package in uv's lines; None if they do not show that the platform is the cause.
+
+    It may be the Python.
+    """
     groups: dict[str, str] = {}
     for match in matches:
         groups = {**{name: text for name, text in match.groups.items() if text}, **groups}

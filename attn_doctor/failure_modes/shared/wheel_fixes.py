@@ -23,7 +23,10 @@ from attn_doctor.model.steps import Install, Step
 
 
 def torch_abi(facts: Facts) -> bool:
-    """Say whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases. Raises Unsure."""
+    """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases.
+
+    Raises Unsure if neither tells.
+    """
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
@@ -38,9 +41,9 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 
 
 def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
-    """Return the fixes for an installed package that does not fit: flash-attn, or the package that a log names.
+    """Return the fixes for an installed package that does not fit torch: flash-attn, or the package that a log names.
 
-    `because`: why it has to be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
+    `because`: why the package must be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
     """
     if subject.is_flash_attn(facts):
         return flash_attn_fixes(facts, because, abi=abi)
@@ -71,7 +74,7 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
 
 
 def fitting(facts: Facts) -> Candidate | None:
-    """Return the best official wheel that is known to fit this machine in every part; None: there is none."""
+    """Return the best official wheel that is known to fit this machine in every part; None if there is none."""
     best = finder.find(key_of(facts)).candidates[:1]
     return best[0] if best and best[0].fits and best[0].filename else None
 
@@ -113,7 +116,7 @@ _NEW_GLIBC = "2.39"  # the glibc of Ubuntu 24.04: assumed if a log does not name
 
 
 def official(facts: Facts) -> bool:
-    """Say whether flash-attn's own wheels may exist for this platform: there are none for Windows, macOS and Jetson boards."""
+    """Return whether flash-attn's own wheels may exist for this platform: there are none for Windows, macOS and Jetson boards."""
     platform = key_of(facts).platform
     if facts.system.board == "jetson":
         return False  # the wheels for ARM servers have no code for a Jetson's GPU

@@ -18,11 +18,11 @@ ON_THE_CPU = 'device=cpu, --device cpu; torch.load with map_location="cpu"; a We
 
 
 class Absent(Variant, frozen=True, kw_only=True):
-    """Say that the machine has no GPU that torch can use."""
+    """Mark the case that the machine has no GPU that torch can use."""
 
 
 def absent(facts: Facts) -> bool:
-    """Say whether the machine itself was looked at, and has no GPU of NVIDIA or AMD. A log alone never shows that."""
+    """Return whether the machine itself was looked at, and has no GPU of NVIDIA or AMD. A log alone never shows that."""
     away = nvidia_present(facts) is False and facts.graphics.amd == ()
     return away and facts.system.dxg is not True and facts.system.os == "linux"
 

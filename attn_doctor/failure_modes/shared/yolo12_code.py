@@ -55,19 +55,19 @@ def of_layout(layout: YoloLayout) -> str:
 
 
 def fork_name(path: str) -> bool:
-    """Say whether a file has the name of weights that the fork publishes: yolov12n.pt, with a v."""
+    """Return whether a file has the name of weights that the fork publishes: yolov12n.pt, with a v."""
     match = _published(path)
     return match is not None and bool(match["fork"])
 
 
 def ultralytics_name(path: str) -> bool:
-    """Say whether a file has the name of weights that ultralytics publishes: yolo12n.pt, without a v."""
+    """Return whether a file has the name of weights that ultralytics publishes: yolo12n.pt, without a v."""
     match = _published(path)
     return match is not None and not match["fork"]
 
 
 def other_name(path: str) -> str | None:
-    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None: its authors publish no such weights."""
+    """Return the name of the other code's weights of the same size: "yolo12n.pt" for "yolov12n.pt"; None if its authors publish none."""
     match = _published(path)
     if match is None or match["task"]:  # ultralytics publishes YOLO12 for detection only
         return None
@@ -142,7 +142,7 @@ def newest(verify: tuple[str, ...], copy: str | None = None) -> Fix:
 
 
 def new_enough(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that installs an ultralytics with YOLO12; empty: the installed one has or may have YOLO12."""
+    """Return the step that installs an ultralytics with YOLO12; empty if the installed one has or may have YOLO12."""
     have = parse(facts.yolo.version) if isinstance(facts.yolo.version, str) else None
     if isinstance(facts.yolo.attention, str) or have is None or have >= Version(FIRST_WITH_YOLO12):
         return ()
@@ -165,7 +165,7 @@ def own_copy(facts: Facts) -> str | None:
 
 
 def _out_of_the_clone(facts: Facts) -> tuple[Step, ...]:
-    """Return the step for a clone of the fork, whose folder ultralytics/ hides the installed package; empty: there is no clone."""
+    """Return the step for a clone of the fork, whose folder ultralytics/ hides the installed package; empty if there is no clone."""
     place = facts.yolo.location
     if isinstance(place, str) and ("site-packages" in place or "dist-packages" in place):
         return ()

@@ -26,13 +26,13 @@ class Cursor(ABC):
 
     @abstractmethod
     def encoding(self) -> Node:
-        """Read a function or an object, with everything that belongs to it."""
+        """Read a whole function or object: its name, its qualifiers and its parameters."""
 
     @abstractmethod
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
-        """Read a name, and the qualifiers of the member function that it names.
+        """Read a name, and its qualifiers (" const") if it is a member function.
 
-        `binds`: T_ refers to its template arguments.
+        `binds`: T_ then means its template arguments.
         """
 
     @abstractmethod

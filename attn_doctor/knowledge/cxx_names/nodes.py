@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Union
 
 
 class Text(NamedTuple):
-    """Describe a finished text: a builtin type, an expression."""
+    """Hold a text that is finished already: a builtin type, an expression."""
 
     shown: str
 
@@ -36,7 +36,7 @@ class Pack(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """Describe a use of a parameter pack: all of its items, or inside an expansion one after the other."""
+    """Describe the use of a parameter pack. It stands for all items, or for one item if it is inside an expansion."""
 
     items: list[Node]
 
@@ -111,7 +111,7 @@ def settled(node: Any, arguments: list[Node]) -> Any:
 
 
 class Word(NamedTuple):
-    """Describe the last word of a name, for the parts that depend on it."""
+    """Hold the last word of a name. Constructors and conversions repeat it."""
 
     constructor: str
     constructs: bool

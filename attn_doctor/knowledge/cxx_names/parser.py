@@ -1,10 +1,8 @@
-"""Demangle C++ names of the Itanium ABI, as c++filt writes them.
+"""Demangle C++ names of the Itanium ABI, as c++filt writes them. Pure.
 
-Pure; a name that cannot be read is returned unchanged.
-
-Written here because nothing else fits: c++filt is often not installed, __cxa_demangle would load a library of the
-examined machine into the doctor, and the pure Python demangler on PyPI fails on a quarter of torch's exports.
-Grammar: https://itanium-cxx-abi.github.io/cxx-abi/abi.html#mangling
+A name that cannot be read is returned unchanged. This is own code, because nothing else fits: c++filt is often not installed,
+__cxa_demangle would load a library of the examined machine into the doctor, and the pure Python demangler on PyPI fails on a
+quarter of torch's exports. Grammar: https://itanium-cxx-abi.github.io/cxx-abi/abi.html#mangling
 """
 
 from __future__ import annotations
@@ -122,9 +120,9 @@ class _Reader(Types):
         return self.name_of_function()[0]
 
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
-        """Read a name, and the qualifiers of the member function that it names.
+        """Read a name, and its qualifiers (" const") if it is a member function.
 
-        `binds`: T_ refers to its template arguments.
+        `binds`: T_ then means its template arguments.
         """
         if self.take("N"):
             return self.nested(binds=binds)

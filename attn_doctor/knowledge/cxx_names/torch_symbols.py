@@ -44,7 +44,7 @@ def signature(name: str) -> str:
 
 
 def flavour(name: str) -> bool | None:
-    """Return True for a name of the new C++ ABI, False for a name of the old ABI; None: the name contains no string."""
+    """Return True for a name of the new C++ ABI, False for one of the old ABI; None if the name contains no std::string."""
     if "__cxx11" in name:
         return True
     if "Ss" in name and "std::string" in demangle(name):
@@ -65,12 +65,12 @@ def minors() -> tuple[str, ...]:
 
 
 def exporting(name: str) -> frozenset[str] | None:
-    """Return the minors that export this mangled name; None: the table does not have the name."""
+    """Return the minors that export this mangled name; None if the table lacks the name."""
     return _dated().get(signature(name))
 
 
 def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the minors that export all of these names, oldest first; None: the table has none of the names."""
+    """Return the minors that export all of these names, oldest first; None if the table has none of the names."""
     known = [spans for spans in map(exporting, names) if spans is not None]
     if not known:
         return None

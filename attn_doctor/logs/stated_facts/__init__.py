@@ -1,7 +1,7 @@
-"""Read from a log the facts that it states about its machine, each with its line. Judges nothing.
+"""Read the facts that a log states about its machine, each with its line. Judges nothing.
 
-The reader searches for `PATTERNS` together with all other signs. `stated_facts` makes facts from its matches. `as_facts`
-fills with them the unknown facts of a machine. `facts_of_logs` returns them if nothing else is known about the machine.
+The reader searches for `PATTERNS` together with all other signs. `stated_facts` makes facts from the matches. `as_facts` uses
+them for the unknown facts of a machine. `facts_of_logs` returns them if nothing else is known about the machine.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,10 @@ __all__ = ["PATTERNS", "Filled", "as_facts", "facts_of_logs", "is_environment", 
 
 
 def is_environment(logs: Iterable[Log]) -> bool:
-    """Return whether these texts describe an environment, as `pip list` does, and contain no error: all rules then judge the environment."""
+    """Return whether these texts describe an environment, as `pip list` does, and contain no error.
+
+    All rules then judge the environment.
+    """
     ends = [(log, log_end(log)) for log in logs]
     return all(not end.errors and (end.pasted or any(package_lists(log.end, log.file))) for log, end in ends)
 

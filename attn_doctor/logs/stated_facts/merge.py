@@ -1,4 +1,4 @@
-"""Fill the unknown facts of a machine with what a log states, and find the facts on which the two disagree. Pure."""
+"""Fill the unknown facts of a machine with the facts that a log states, and find the facts on which the two disagree. Pure."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ _PACKAGES = {
 
 
 class Filled(NamedTuple):
-    """Hold facts that a log completed, and the facts for which the log states another value."""
+    """Hold the facts after a log filled the unknown ones, and the facts for which the log states another value."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]
 
 
 def as_facts(stated: StatedFacts, base: Facts) -> Filled:
-    """Return `base` with its unknown facts filled from a log. What the machine's own probes found is never replaced.
+    """Return `base` with its unknown facts filled from a log.
 
-    A log with another operating system or architecture is from another machine, and fills nothing. The packages that a
-    log names become `packages.named`: a package that is not in that list may still be installed. `sources` gives the
-    file and line for each filled fact.
+    A value that the machine's own probes found is never replaced. A log with another operating system or architecture is from
+    another machine, and fills nothing. The packages that a log names become `packages.named`: a package that is not in that list
+    may still be installed. `sources` gives the file and line for each filled fact.
     """
     contradictions = tuple(_contradictions(stated, base))
     if any(found.path in ("system.os", "system.machine") for found in contradictions):
@@ -151,7 +151,7 @@ _OF_A_PROJECT = re.compile(r"\buv\s+(?:add|sync|lock|run|remove)\b")
 
 
 def _lock(stated: StatedFacts) -> str | None:
-    """Return the lock file of the project that the installer works on; None for an environment without a project."""
+    """Return the lock file of the project on which the installer works; None if the environment belongs to no project."""
     assert isinstance(stated.installer, Stated)
     if stated.installer.value in ("poetry", "pdm", "pixi"):
         return f"{stated.installer.value}.lock"
@@ -199,16 +199,16 @@ _SINCE = 420  # above this branch, the numbers of Linux branches end with 0 or 5
 
 
 def _of_windows(driver: str) -> bool:
-    """Return whether only Windows has this driver: "451.67". Linux shows such a driver only in WSL. https://www.nvidia.com/en-us/drivers/unix/."""
+    """Return whether only Windows has a driver with this number ("451.67"). Linux shows such a number only in WSL.
+
+    https://www.nvidia.com/en-us/drivers/unix/
+    """
     branch, *rest = driver.split(".")
     return len(rest) == 1 and int(branch) > _SINCE and int(branch) % 5 != 0
 
 
 def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
-    """Set Ubuntu 24.04 (DGX OS 7) for a DGX Spark if its log names no distribution.
-
-    https://docs.nvidia.com/dgx/dgx-spark/dgx-os.html
-    """
+    """Set Ubuntu 24.04 (DGX OS 7) for a DGX Spark if its log names no distribution (https://docs.nvidia.com/dgx/dgx-spark/dgx-os.html)."""
     named = (*(gpu for gpu in stated.gpus if "GB10" in gpu.value), stated.board, stated.capability)
     source = next((one for one in named if isinstance(one, Stated)), None)
     system = made.facts.system
@@ -219,7 +219,7 @@ def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:
 
 
 def _default_build(made: _Filling, stated: StatedFacts) -> None:
-    """Set torch's CUDA if torch's version does not name it, and NVIDIA's packages beside torch show that it is PyPI's build."""
+    """Set the CUDA of torch, if its version does not name it and NVIDIA's packages beside it show that it is PyPI's build."""
     brought = next((p for p in stated.packages if re.fullmatch(r"nvidia-cu\w+(?:-cu\d+)?", p.name)), None)
     version = made.facts.torch.version
     if brought and brought.installer != "conda" and isinstance(version, str) and "+" not in version:
@@ -231,7 +231,7 @@ def _default_build(made: _Filling, stated: StatedFacts) -> None:
 
 
 def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
-    """Set the fields that a build of torch leaves empty: a CPU build has neither CUDA nor ROCm."""
+    """Set the fields that follow from a build of torch: a CPU build has neither CUDA nor ROCm."""
     if flavour.value != "cuda":
         made.set("torch.cuda", None, flavour)
     if flavour.value != "rocm":

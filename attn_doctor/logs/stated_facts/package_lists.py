@@ -33,7 +33,7 @@ _BUILD = re.compile(r"cuda(?P<dotted>\d+\.\d+)|cuda_?(?P<short>\d{3})|(?P<cpu>cp
 
 
 class PackageList(NamedTuple):
-    """Hold the packages of one list. `whole`: the list is complete, so a package that is not in it is not installed."""
+    """Hold the packages of one list. `whole`: the list is complete, so a package that it lacks is not installed."""
 
     packages: tuple[StatedPackage, ...]
     whole: bool

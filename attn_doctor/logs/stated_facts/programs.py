@@ -59,7 +59,10 @@ _OF_PYTHONS_IMAGE = re.compile(r"File \"/usr/local/lib/python3\.\d{1,2}/[^\"]{1,
 
 
 def app_of_an_image(lines: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
-    """Return the line that shows a program in a Docker image "python"; None unless the log has frames of the program and of this Python."""
+    """Return the line that shows a program in a Docker image "python"; else None.
+
+    The log must have traceback frames of the program and of this Python.
+    """
     app = next((line for line in lines if _APP.search(line[1])), None)
     return app if app and any(_OF_PYTHONS_IMAGE.search(text) for _, text in lines) else None
 
@@ -72,9 +75,9 @@ _OF_A_TOOL = re.compile(r"env|conda|forge|Scripts|pip-|\\uv\\", re.IGNORECASE)
 
 
 def beside_its_python(lines: Sequence[tuple[int, str]]) -> Iterator[tuple[str, int, str]]:
-    r"""Yield (path of python.exe, line number, line) for a program whose files are in the folder that contains Lib\site-packages.
+    r"""Yield (path of python.exe, line number, line) for a program that is in one folder with its Python: main.py, python.exe and Lib.
 
-    Small programs for Windows often come as such a folder: main.py, python.exe and Lib beside each other.
+    Small programs for Windows often come as such a folder.
     """
     folders = {found["folder"].replace("\\\\", "\\").lower() for _, text in lines if (found := _FRAME.search(text))}
     for number, text in lines:

@@ -1,7 +1,7 @@
 """List the lines in which a person names versions and GPUs: "torch 2.6.0/cu124, Python 3.11", "training on 8 A100-SXM4-40GB GPUs".
 
-A version that a line requires, recommends or lists may not be installed: `_NOT_OURS` leaves such lines out. The output of a program counts
-more than these lines.
+A version that a line requires, recommends or lists need not be installed: `_NOT_OURS` leaves such lines out. The output of a
+program counts more than these lines.
 """
 
 from __future__ import annotations

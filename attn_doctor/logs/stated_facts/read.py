@@ -1,4 +1,4 @@
-"""Make facts from the lines that the reader found. Of several statements of a fact, the last before the error counts. Pure."""
+"""Make facts from the lines that the reader found. If lines state a fact several times, the last one before the error counts. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _DLL = "DLL load failed while importing"
 
 
 class _Claim(NamedTuple):
-    """Hold one fact that one line states."""
+    """Hold one fact that one line of a log states."""
 
     fact: str
     value: str
@@ -77,7 +77,7 @@ class _Claim(NamedTuple):
 
 
 def stated_facts(logs: Iterable[Log]) -> StatedFacts:
-    """Return what these logs state about their machine; of several logs the last one counts.
+    """Return the facts that these logs state about their machine. If logs disagree, the last one counts.
 
     The logs must be read with `PATTERNS`, and with the marks of errors (error_marks.py), which show the place of the error.
     """
@@ -149,7 +149,7 @@ def _place(match: Match) -> Place:
 
 
 def _of_lines(log: Log) -> Iterator[_Claim]:
-    """Yield the facts that only several lines together show."""
+    """Yield the facts that no single line shows, but several lines together."""
     yield from _of_docker(log)
     yield from _of_compose(log)
     cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
@@ -162,7 +162,7 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
 
 
 def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield the facts of a program in a Docker image "python", if the log shows no typed command: changes must then be made in the Dockerfile."""
+    """Yield the facts of a program in a Docker image "python", if the log shows no typed command. Changes then belong into the Dockerfile."""
     found = programs.app_of_an_image(log.end)
     if found is None or any(c.fact in ("command", "shell") for c in claims):
         return
@@ -204,7 +204,7 @@ def _of_compose(log: Log) -> Iterator[_Claim]:
 
 
 def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield Windows if only Windows has this number of a driver and no line names the system; if the system is Linux, yield WSL."""
+    """Yield Windows if only Windows has a driver with this number and no line names the system. Yield WSL if the system is Linux."""
     driver = next((c for c in claims if c.fact == "driver" and _is_of_windows(c.value)), None)
     systems = {c.value for c in claims if c.fact == "os"}
     if driver is not None and not systems:
@@ -214,7 +214,7 @@ def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
 
 
 def _is_of_windows(driver: str) -> bool:
-    """Return whether only Windows has this number of a driver: Linux has the branches 450, 455, 460, ..., Windows the numbers between.
+    """Return whether only Windows has a driver with this number. Linux has 450, 455, 460, ..., Windows the numbers between.
 
     https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82", "550.54.14" and "551.61")
     """
@@ -249,7 +249,7 @@ def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
 
 
 def _error(log: Log) -> tuple[int, int]:
-    """Return the last line of the last error (else of the log), and the last line before it that shows success."""
+    """Return two line numbers: of the last error (else of the last line), and of the last success before it."""
     errors = log_end(log).errors
     if errors:
         return errors[-1].last, errors[-1].good
@@ -257,7 +257,7 @@ def _error(log: Log) -> tuple[int, int]:
 
 
 def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | None:
-    """Return the claim that counts: "said" before "implied"; of several, the last before the error; of one value, the most exact form."""
+    """Return the claim that counts: "said" before "implied"; then the last before the error; then the form with the most detail."""
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
@@ -299,7 +299,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
-    """Return one fact from several logs: the value of the last log, with the different values of the others."""
+    """Return one fact from several logs: the value of the last log. The other values are kept in `also`."""
     last = stated[-1]
     also = dict(last.also)
     for other in stated[:-1]:
@@ -309,7 +309,7 @@ def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
 
 
 def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, Stated[Any]]:
-    """Return the package that failed, and what was done with it ("building", "importing", ...); empty if no line names one."""
+    """Return the package that failed, and the action that failed ("building", "importing", ...); empty if no line names a package."""
     open_ = [c for c in claims if c.place.line > good]
     failed = [c for c in open_ if c.weight == FAILED]
     others = _of_packages([c for c in open_ if c.place.line <= error])
@@ -328,10 +328,10 @@ def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, State
 
 
 def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
-    """Return the claims. For a module that Windows cannot load, name the package whose file imports the module.
+    """Return the claims. A module that Windows cannot load is replaced by the package whose file imports it.
 
-    "_C" and "core_cc" are modules of many packages, and are not names of packages: the frame above the error names the
-    package. A module that belongs to one known package, such as "exllamav2_ext", says more than that frame.
+    "_C" and "core_cc" are modules of many packages, so the traceback frame above the error names the package. A module of only
+    one known package, such as "exllamav2_ext", says more than that frame.
     """
     made, frame = list[_Claim](), None
     for claim in claims:
@@ -348,13 +348,13 @@ def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
 
 
 def _surest(claims: Sequence[_Claim]) -> _Claim:
-    """Return the last claim. If its line has several claims, a "said" one comes before the "implied" ones."""
+    """Return the last claim. If its line has several, a "said" one counts more than an "implied" one."""
     last = [c for c in claims if c.place.line == claims[-1].place.line]
     return next((c for c in reversed(last) if c.how == "said"), last[-1])
 
 
 def _frame(frames: Sequence[_Claim]) -> _Claim:
-    """Return the innermost frame of the last traceback; a frame of torch only if importing torch itself fails, or no other package has one."""
+    """Return the innermost frame of the last traceback. A frame of torch counts only if torch's own import fails, or if there is no other."""
     last = frames[-1]
     if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
         return last._replace(doing="importing")
@@ -371,7 +371,7 @@ def _frame(frames: Sequence[_Claim]) -> _Claim:
 
 
 def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
-    """Return each GPU that is named, once."""
+    """Return each GPU that a line names, once."""
     found: dict[str, Stated[str]] = {}
     for claim in sorted(claims, key=lambda c: c.how != "said"):
         if claim.how == "said" or not any(g.how == "said" for g in found.values()):
@@ -380,7 +380,7 @@ def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
 
 
 def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
-    """Return each package whose installed version is stated: by the last statement before the error, else by the first after it."""
+    """Return each package whose version a line states. The last statement before the error counts, else the first after it."""
     found: dict[str, StatedPackage] = {}
     for match in log.matches:
         sign = _SIGN.get(match.slug)

@@ -15,7 +15,7 @@ class Sign(NamedTuple):
     """Describe a kind of line that states facts.
 
     A named group of the pattern is a fact (`os`, `torch`, ...); the groups `name` and `version` belong to a package. `says`:
-    facts that hold if a log has such a line. The pattern is tried only on lines that contain one of the literals.
+    facts that follow from such a line alone. The pattern is tried only on lines that contain one of the literals.
     """
 
     literals: tuple[str, ...]

@@ -32,12 +32,15 @@ class Word(NamedTuple):
 
 
 def words(stated: StatedFacts) -> tuple[Word, ...]:
-    """Return what a log states about its machine, in few words, the system first."""
+    """Return the facts that a log states about its machine, in few words, the system first."""
     return tuple(_words(stated))
 
 
 def evidence(stated: StatedFacts) -> tuple[Evidence, ...]:
-    """Return what `words` returns, as evidence for JSON, with file and line; `path` is "stated." with the name of the fact."""
+    """Return the same facts as `words`, as evidence for JSON, with file and line.
+
+    `path` is "stated." with the name of the fact.
+    """
     return tuple(
         Evidence(kind="log", text=word.text, path=f"stated.{word.fact}", file=word.place.file, line=word.place.line)
         for word in words(stated)

@@ -1,7 +1,7 @@
-"""Read the answers of Python to expressions that a person typed: at a prompt, in a cell, or after `python -c`. Pure.
+"""Read Python's answers to expressions that a person typed: at a prompt, in a cell, or after `python -c`. Pure.
 
-An answer does not name its facts: after `>>> print(torch.__version__, torch.cuda.is_available())` comes only "2.6.0 True".
-So the expressions are read from the typed line, and the next line is divided among them.
+An answer does not name its facts: after `>>> print(torch.__version__, torch.cuda.is_available())` comes only "2.6.0 True". So the
+expressions are read from the typed line, and the values of the next line are assigned to them in order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Hold a pattern of the line that one statement prints, and the fact of each group of the pattern."""
+    """Hold the pattern of the line that one statement prints. Each group of the pattern has its fact."""
 
     pattern: re.Pattern[str]
     facts: tuple[tuple[str, str | None], ...]
@@ -98,7 +98,7 @@ def _code(text: str) -> tuple[str | None, bool]:
 
 
 def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], str]:
-    """Return the lines that these statements print, and the answer in a comment after them ("# 2.6.0+cu124")."""
+    """Return a pattern for each line that these statements print, and the answer in a comment after them ("# 2.6.0+cu124")."""
     code, _, comment = code.partition("  #") if "  #" in code else code.partition(" # ")
     try:
         with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _asked(arguments: Sequence[ast.expr], line: int) -> _Asked:
 
 
 def _parts(node: ast.expr, facts: list[tuple[str, str | None]]) -> Iterator[str]:
-    """Yield the pattern of what an expression prints, and add the fact of each group to `facts`."""
+    """Yield the parts of a pattern for the output of an expression, and add the fact of each group to `facts`."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield r"\s*".join(re.escape(word) for word in node.value.split()) + (
             r"\s*" if node.value[-1:].isspace() else ""
@@ -143,7 +143,10 @@ def _parts(node: ast.expr, facts: list[tuple[str, str | None]]) -> Iterator[str]
 
 
 def _fact_of(text: str) -> tuple[str, str | None, str] | None:
-    """Return (fact, package whose version it is, pattern of the value) of an expression; None if it states no fact."""
+    """Return three things about an expression: the fact, the package if the value is its version, and a pattern of the value.
+
+    None if the expression states no fact.
+    """
     if text in _FACTS:
         fact, form = _FACTS[text]
         return fact, None, form

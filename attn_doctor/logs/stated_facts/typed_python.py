@@ -1,6 +1,7 @@
-r"""Find the command that starts the Python of a log in the user's shell: "python", "python3.10", "C:\proj\venv\Scripts\python.exe". Pure.
+r"""Find the command that starts a log's Python in the user's shell: "python", "python3.10", "C:\proj\venv\Scripts\python.exe".
 
-If the environment is not active, `python -m pip` would start another Python: the command must then be the path of the environment's Python.
+Pure. If the environment is not active, `python -m pip` would start another Python: the command must then be the path of the
+environment's Python.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _CUT = re.compile(r"[<>*\[\]{}$%…]|\.\.\.|\bx{3,}\b|\bX{3,}\b|\bREDACTED\b")  
 
 
 def interpreter(stated: StatedFacts) -> Stated[str] | None:
-    """Return the command (a path or a name) that starts the Python of a log, and the line that shows it; None if it is unknown.
+    """Return the command (a path or a name) that starts the Python of a log, with its line; None if it is unknown.
 
-    The first that is known counts: a typed path; the active environment; a typed name; the folder of the environment.
+    The first known of these counts: a typed path; the active environment; a typed name; the folder of the environment.
     """
     if _value(stated.surroundings) in ("colab", "kaggle"):
         return None  # commands in a cell use the notebook's own Python

@@ -64,7 +64,7 @@ def package(text: str) -> str:
 
 
 def is_known(package: str) -> bool:
-    """Return whether the modules of this package are known."""
+    """Return whether the table has the modules of this package."""
     return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
@@ -191,7 +191,10 @@ def _portable(text: str) -> Pairs:
 
 
 def _bundled(below: str) -> Callable[[str], Pairs]:
-    """Return a function from the folder of a program to the path of its Python, which is in the subfolder `below` ("venv")."""
+    """Return a function from a program's folder to the path of its Python.
+
+    `below`: the subfolder of the Python ("venv").
+    """
 
     def way(text: str) -> Pairs:
         folder = text.replace("\\\\", "\\").rstrip("\\/")

@@ -1,13 +1,15 @@
-"""Make the changes of `table` that can be made inside a running process, and undo them.
+"""Make the changes of `table` that a running process can still make, and undo them.
 
-Only the class of the model is touched: `BaseModel.forward` of ultralytics and the decoding of boxes in its heads. Weights, names and
-checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a
-target without attn_doctor. Python 3.8.
+Only the class of the model is touched: `BaseModel.forward` of ultralytics and the decoding of boxes in its heads. Weights, names
+and checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs
+inside a target without attn_doctor. Python 3.8.
 
-channels_last: the images alone are converted. A convolution keeps the layout of its input, and so does all that follows, so the
-weights need not change. bfloat16: a context of autocast around the model's forward pass, because ultralytics has no argument for it on
-a CPU (8.4.190: amp='bf16' raises "bfloat16 autocast requires CUDA"). Its results are float32 again, and boxes are decoded in float32:
-a coordinate has eight bits in bfloat16, and would be off by two pixels at 640.
+channels_last: only the images are converted. A convolution keeps the layout of its input, and so do all layers after it, so the
+weights need not change.
+
+bfloat16: a context of autocast around the model's forward pass, because ultralytics has no argument for it on a CPU (8.4.190:
+amp='bf16' raises "bfloat16 autocast requires CUDA"). The results are converted to float32, and boxes are decoded in float32: a
+coordinate has eight bits in bfloat16, and would be off by two pixels at 640.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ _missing = object()
 
 
 class Applied:
-    """Hold changes that are in force from `start` to `stop`: for models that `fits` accepts, in training or predicting, as each change says.
+    """Hold changes that are active from `start` to `stop`, for the models that `fits` accepts.
 
-    `training` and `predicting` map the names of changes to their values, for example {"threads": 8, "channels-last": True}. Which of
-    the two counts is decided at each forward pass: with gradients it is a training. Several may be in force; the newest decides.
+    `training` and `predicting` map names of changes to values: {"threads": 8, "channels-last": True}. Each forward pass uses one
+    of the two: `training` if gradients are on. Several objects may be active; the newest decides.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Applied:
         self.stop()
 
     def fits(self, model: Any) -> bool:
-        """Return whether these changes are for this model. The answer is computed once for each model."""
+        """Return whether these changes are for this model. The answer is kept for each model."""
         if model not in self._known:
             self._known[model] = self._fits is None or self._fits(model)
         return bool(self._known[model])
@@ -93,7 +95,7 @@ def _process_settings() -> dict[str, Any]:
 
 
 def _set_process(settings: Mapping[str, Any]) -> None:
-    """Set the settings of the whole process if they have other values: ultralytics sets the number of threads at the start of each training."""
+    """Set the settings of the whole process if they have other values, because ultralytics sets the number of threads at each training's start."""
     threads = settings.get("threads")
     if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
@@ -167,7 +169,7 @@ def _in_float32(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_float32(values: Any) -> Any:
-    """Return tensors of bfloat16 as float32, in whatever lists, tuples and dicts they are."""
+    """Return the values with every bfloat16 tensor as float32, inside of lists, tuples and dicts too."""
     if isinstance(values, torch.Tensor):
         return values.float() if values.dtype is torch.bfloat16 else values
     if isinstance(values, dict):
@@ -183,7 +185,7 @@ def _is_compiled() -> bool:
 
 
 def _is_exported() -> bool:
-    """Return whether the model is being exported: a file gets the model as it is."""
+    """Return whether the model is being exported. An exported file gets the model without changes."""
     compiler = getattr(torch, "compiler", None)
     return bool(
         torch.jit.is_tracing()
@@ -193,9 +195,10 @@ def _is_exported() -> bool:
 
 
 def structure_of(model: Any) -> str | None:
-    """Return a name for the structure of an ultralytics model, whatever its number of classes; None for an unknown kind of model.
+    """Return a name for the structure of an ultralytics model; None for an unknown kind of model.
 
-    It is made of the layers in the model's own description, which a checkpoint keeps. Weights do not matter.
+    The name is made of the layers in the model's own description, which a checkpoint keeps. Weights and the number of classes do
+    not matter.
     """
     import hashlib
 

@@ -1,8 +1,7 @@
-"""List every change that may make a program faster, in one table, with what it changes and how it is applied.
+"""List every change that may make a program faster in one table: its effect, and how it is applied.
 
-Pure: the standard library only, Python 3.8, because a user's program loads it without msgspec.
-Whether a change fits a machine is decided in `trials/tuning/fitting.py`; how it is made stands in `apply` (in a process) and in
-`variables` below (before the start of a process).
+Pure: the standard library only, Python 3.8, because a user's program loads it without msgspec. `trials/tuning/fitting.py` decides
+whether a change fits a machine. `apply` makes a change in a running process; `variables` below makes it before a process starts.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ GIB = 2**30
 
 
 class Change(NamedTuple):
-    """Describe a change. `instead`: changes with the same word here exclude each other."""
+    """Describe a change. Changes with the same word in `instead` exclude each other."""
 
     words: str  # "threads: ..." as a reader sees it
     how: How
@@ -80,12 +79,15 @@ PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/ma
 
 
 def is_allowed(name: str, level: str) -> bool:
-    """Return whether a change is allowed if the numbers may change up to `level` (see NUMBERS)."""
+    """Return whether a change is allowed. `level`: how much the user lets the numbers change (see NUMBERS)."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 
 
 def variables(name: str, value: Any) -> dict[str, str]:
-    """Return the variables that make a change before a process starts; `value` is the library of an allocator."""
+    """Return the environment variables that make a change before a process starts.
+
+    `value`: for an allocator, the path of its library.
+    """
     if name in PRELOADED:
         return {"LD_PRELOAD": str(value)}
     return dict(VARIABLES.get(name, {}))

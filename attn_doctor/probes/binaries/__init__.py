@@ -1,9 +1,7 @@
-"""Read evidence from compiled extensions without running them: what they need, contain and lack.
+"""Read evidence from compiled extensions without running them: the libraries and symbols that they need, and their GPU code.
 
-Nothing is executed or imported.
-
-`read` judges extensions against a target, `torch_static` reads a torch, `libstdcxx` reads the versions of a libstdc++.
-docs/binaries.md lists the rules that are followed, and the limits.
+Nothing is executed or imported. `read` judges extensions against a target, `torch_static` reads a torch, `libstdcxx` reads the
+versions of a libstdc++. docs/binaries.md lists the rules that are followed, and the limits.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Section(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Describe a symbol version that a library named in DT_NEEDED must define."""
+    """Describe a version of symbols, "GLIBC_2.34", that a needed library must define."""
 
     number: int  # the number by which symbols refer to it
     library: str
@@ -206,7 +206,7 @@ class Elf:
         raise DamagedFile("refers to an address that it does not hold")
 
     def string(self, place: int) -> bytes:
-        """Return a name of the string table."""
+        """Return the name that begins at an offset of the string table. Raises DamagedFile outside the table."""
         start, end = self.strings
         stop = self.file.find(b"\0", start + place, end) if start + place < end else -1
         if stop < 0:

@@ -1,8 +1,8 @@
-"""Read the tree of exported names in a Mach-O file: names that begin alike share their first nodes.
+"""Read the tree of exported names in a Mach-O file. In this tree names with the same beginning share their first nodes.
 
 A node: the size of its own data (0 if no name ends here), the data, the number of its branches, and for each branch some letters
-and the place of the next node. Numbers are ULEB128. Layout: dyld's mach_o/ExportsTrie.cpp and `EXPORT_SYMBOL_FLAGS_` in <mach-o/loader.h>,
-https://github.com/apple-oss-distributions/dyld.
+and the place of the next node. Numbers are ULEB128. Layout: dyld's mach_o/ExportsTrie.cpp and `EXPORT_SYMBOL_FLAGS_` in
+<mach-o/loader.h>, https://github.com/apple-oss-distributions/dyld.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _MOST_NODES, _LONGEST_NAME, _SPARE = 1 << 23, 1 << 16, 10
 
 
 class Exported(NamedTuple):
-    """Describe an exported name. `library`: the number of the library that has it under the name `name`; 0: this file itself."""
+    """Describe an exported name.
+
+    `library`: the number of the library that really defines it, under the name `name`; 0: this file itself.
+    """
 
     library: int = 0
     name: str = ""
@@ -31,7 +34,7 @@ class ExportsTrie:
         self._data = data
 
     def find(self, name: bytes) -> Exported | None:
-        """Return the entry of a name; None: it is not exported. Raises DamagedFile."""
+        """Return the entry of a name; None if the file does not export it. Raises DamagedFile if the tree is damaged."""
         place, matched = 0, 0
         for _ in range(len(name) + _SPARE):  # a branch has letters; the last one may have none
             size, at = self._number(place)
@@ -45,7 +48,7 @@ class ExportsTrie:
         raise DamagedFile("has a tree of exports without an end")
 
     def names(self) -> Iterator[bytes]:
-        """Yield all names. Raises DamagedFile."""
+        """Yield all exported names. Raises DamagedFile if the tree is damaged."""
         waiting, seen = [(0, b"")], {0}
         while waiting:
             place, name = waiting.pop()
@@ -86,7 +89,7 @@ class ExportsTrie:
         return Exported(library, self._data[at:end].decode("utf-8", "replace"))
 
     def _number(self, at: int) -> tuple[int, int]:
-        """Return the number at a place, and the place after it."""
+        """Return the number that begins at an offset, and the offset after it."""
         if at >= len(self._data):
             raise DamagedFile("has a tree of exports that leads out of it")
         return number(self._data, at)

@@ -35,7 +35,7 @@ _NOBITS = 8
 
 
 class HasSections(Protocol):
-    """Describe a library of any system: its file, and its sections by name."""
+    """Describe a library of any operating system: its file, and its sections by name."""
 
     file: Mapped
 
@@ -47,7 +47,7 @@ CodeKind = Literal["sm", "ptx"]  # "sm": machine code
 
 
 class Code(NamedTuple):
-    """Describe GPU code of one kind. `capability` is "8.0", "9.0a", "10.0f"."""
+    """Describe one piece of GPU code: machine code or PTX, and the compute capability ("8.0", "9.0a", "10.0f") that it was compiled for."""
 
     kind: CodeKind
     capability: str
@@ -72,15 +72,15 @@ def gpu_code(elf: HasSections) -> Counter[Code]:
 
 
 def ordered(codes: Counter[Code], kind: str) -> tuple[str, ...]:
-    """Return the capabilities of one kind, lowest first."""
+    """Return the compute capabilities ("8.0") of the code of one kind, lowest first."""
     return tuple(sorted((c.capability for c in codes if c.kind == kind), key=_rank))
 
 
 def baseline(codes: Counter[Code]) -> tuple[str, ...]:
-    """Return the architectures that most of a library was compiled for, as torch.cuda.get_arch_list() names them.
+    """Return the architectures for which most of a library was compiled, in the words of torch.cuda.get_arch_list().
 
-    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not
-    run on these.
+    Some kernels are compiled for more architectures (sm_90a for some matrix products), but the library as a whole does not run on
+    these.
     """
     most = max(codes.values(), default=0)
     chosen = [code for code, count in codes.items() if 2 * count > most]

@@ -1,7 +1,4 @@
-"""Read the files that the loader of the target can see: the file tree, and the files of a wheel as if it were installed.
-
-Reads only.
-"""
+"""Read files by the paths that the loader of the target uses: installed files, and the files of a wheel as if it were installed."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ class Files:
     """Read files by the paths of the target. Each file is opened once."""
 
     def __init__(self, root: Root | None = None, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
-        """Read from this tree. `laid_over`: files that are not installed yet, by the path that they would have."""
+        """Read the files of this tree. `laid_over`: files that are not installed yet, by the path that they would have."""
         self.root = root or Root()
         self._laid_over = laid_over or {}
         self._opened: dict[str, Binary] = {}
@@ -39,7 +36,7 @@ class Files:
             return False
 
     def real(self, path: str) -> str:
-        """Return the identity of a file, the same for all links to it."""
+        """Return the path of a file with its links followed. All links to one file give the same path."""
         if path not in self._real:
             plain = posixpath.normpath(path)
             self._real[path] = plain if plain in self._laid_over else self.root.resolve(path)
@@ -86,7 +83,7 @@ class Files:
 
 
 class Binary:
-    """Describe one file: its identity, and, read on demand, its content."""
+    """Describe one file: its first bytes, and its content, which is read when it is first asked for."""
 
     def __init__(self, file: Mapped) -> None:
         self.file = file

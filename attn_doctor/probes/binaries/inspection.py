@@ -1,4 +1,7 @@
-"""Judge libraries and wheels that the user names, against a target. Only the target's interpreter is run, none of its packages."""
+"""Judge libraries and wheels that the user names, against a target.
+
+The target's interpreter is started; none of its packages is imported.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class Place(NamedTuple):
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Ask an interpreter what it is, without importing anything. Raises NoAnswer if it does not answer."""
+    """Return the place of an interpreter, by its own answer, without importing a package.
+
+    Raises NoAnswer if it does not answer.
+    """
     answer = ask(python, ("interpreter", "modules", "path"), environ, timeout, modules=["torch"])
     if isinstance(answer.modules, Unknown):
         raise NoAnswer(text(python), f"does not say where its torch is: {answer.modules.why}")
@@ -41,10 +47,12 @@ def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) ->
 def inspect(
     paths: Sequence[str], place: Place, environ: Mapping[str, str], beside: Sequence[str] = ()
 ) -> Iterator[Binary]:
-    """Yield one record for a library, and one for each extension in a wheel. The verdict is unknown for a file that cannot be read.
+    """Yield one record for a library, and one for each extension in a wheel.
 
-    Files for Windows and macOS are judged by the rules of these systems: on such a machine, or on another system with the libraries in the
-    folders `beside`.
+    The verdict is unknown for a file that cannot be read.
+
+    A file for Windows or macOS is judged by the rules of that system. On another system this needs its libraries, in the folders
+    `beside`.
     """
     here = place.interpreter.platform
     on_windows = isinstance(here, str) and here.startswith("win")
@@ -104,7 +112,10 @@ def _of_macos(path: str, place: Place, beside: Sequence[str], target: macos.Targ
 def _judged(
     path: str, library: Callable[[], Binary], members: Callable[[], Iterator[Binary]], refusal: str | None
 ) -> Iterator[Binary]:
-    """Yield the record of a library, or those of a wheel; `refusal`: why an installer refuses the wheel."""
+    """Yield the record of a library, or the records of a wheel.
+
+    `refusal`: the reason why an installer refuses the wheel, or None.
+    """
     name = Path(path).name
     is_wheel = path.endswith(".whl")
     try:

@@ -25,10 +25,12 @@ KNOWN = (
 
 
 def installed(path: Sequence[str], suffix: str | None, root: Root | None = None) -> dict[str, str]:
-    """Return module -> file for the modules of KNOWN that exist. `path` is sys.path, `suffix` the target's own.
+    """Return the file of each module of KNOWN that exists.
 
-    If a module has several files, the one that Python would import counts. If Python would import none of them, because their
-    names are for another Python, the first counts.
+    `path` is sys.path; `suffix` is the target's own suffix of extension modules.
+
+    A module may have several files. Then the one counts that Python would import. If their names are all for another Python, the
+    first counts.
     """
     tree = root or Root()
     found = {}

@@ -41,7 +41,7 @@ class Library:
 
 
 class Missing(NamedTuple):
-    """Describe a needed library that does not exist. `other_kind`: a file of that name, which the loader skips because it is for another machine."""
+    """Describe a needed library that does not exist. `other_kind`: a file of that name for another machine, which the loader skips."""
 
     name: str
     wanted_by: str
@@ -49,7 +49,7 @@ class Missing(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """Describe a file that cannot be mapped. `why` completes a sentence that begins with its path."""
+    """Describe a file that cannot be mapped. `why` is the end of a sentence that begins with the path: "is empty"."""
 
     path: str
     why: str
@@ -86,7 +86,7 @@ class Opening(NamedTuple):
 
 
 class Process:
-    """Hold the libraries of a process."""
+    """Simulate one process of Linux: the libraries that it has mapped, in their order, and the search for symbols among them."""
 
     def __init__(self, files: Files, environ: Mapping[str, str], program: str | None, machine: str = "x86-64") -> None:
         """Start with an executable.
@@ -137,7 +137,7 @@ class Process:
         return place
 
     def known(self, name: str) -> Library | None:
-        """Return the library that is mapped under this name: it has precedence over every search path."""
+        """Return the library that is mapped under this name, which the loader takes before it searches any folder; or None."""
         return self._names.get(name)
 
     def branch(self) -> Process:
@@ -263,14 +263,14 @@ class Process:
     # Checking
 
     def _may_lack(self, library: Library) -> bool:
-        """Return whether the versions of a library can be checked.
+        """Return whether the symbol versions of a library can be checked.
 
-        If the program cannot be read, the process has no C library yet, so the C library is not checked.
+        If the program cannot be read, the simulated process has no C library, so the C library is not checked.
         """
         return self.program is not None or not any(v.startswith("GLIBC_") for v in library.binary.elf.defines.values())
 
     def _wrong(self, new: list[Library], scope: list[Library], trusted: str | None) -> list[Trouble]:
-        """Return the errors of libraries that were all found: versions first, then symbols."""
+        """Return the errors of libraries whose files were all found: first missing versions, then missing symbols."""
         troubles: list[Trouble] = list(self._lacking(new))
         checked = [lib for lib in new if self._may_lack(lib) and (trusted is None or not _is_in(lib.path, trusted))]
         versions = {trouble.need.version for trouble in troubles if isinstance(trouble, Lacking)}
@@ -300,7 +300,7 @@ class Process:
 
 
 class _Search:
-    """Search for symbols in one scope."""
+    """Search for symbols in one scope: a list of libraries, in their order."""
 
     def __init__(self, scope: list[Library]) -> None:
         self._scope = scope

@@ -76,10 +76,16 @@ class Dylib(NamedTuple):
 
 
 class MachO:
-    """Describe the code for one architecture: a whole file, or a slice of one. Everything but the load commands is read on demand."""
+    """Describe the code for one architecture: a whole file, or one slice of a universal file.
+
+    All but the load commands is read when asked for.
+    """
 
     def __init__(self, file: Mapped, start: int = 0, size: int | None = None) -> None:
-        """Read the load commands. Raises DamagedFile if this is no Mach-O file, or if it is cut short; ForeignFile for 32 bits."""
+        """Read the load commands.
+
+        Raises DamagedFile if this is no Mach-O file or is cut short, ForeignFile if it is a 32-bit file.
+        """
         self.file = file
         self._start, self._size = start, file.size - start if size is None else size
         self._taken = 0
@@ -118,7 +124,7 @@ class MachO:
 
     @cached_property
     def oldest_macos(self) -> str | None:
-        """Return the oldest macOS for which the file was built, "11.0"; None: it does not say."""
+        """Return the oldest macOS for which the file was built, "11.0"; None if the file does not name it."""
         for kind, place, size in self._commands:
             if kind == _BUILD and size >= 16:
                 platform, oldest = self.file.unpack(_PLACE, place + 8)
@@ -130,12 +136,15 @@ class MachO:
 
     @property
     def two_level(self) -> bool:
-        """Return whether each undefined name belongs to one library. False: any library of the process may have it."""
+        """Return whether the file names the library of each undefined name.
+
+        If False, any library of the process may define the name.
+        """
         return bool(self._flags & _TWO_LEVEL)
 
     @cached_property
     def undefined(self) -> tuple[Undefined, ...]:
-        """Return the names that the file takes from elsewhere."""
+        """Return the names that the file uses and does not define."""
         found: list[Undefined] = []
         known = False
         for kind, place, size in self._commands:
@@ -165,7 +174,7 @@ class MachO:
             yield Undefined(self._name(name), library, bool(description & _WEAK_REFERENCE))
 
     def exported(self, name: str) -> Exported | None:
-        """Return how the file exports a name, with its first underscore: "_PyInit__C"; None: it does not."""
+        """Return the entry of an exported name, which begins with an underscore: "_PyInit__C"; None if the file does not export it."""
         if self._trie is not None:
             return self._trie.find(name.encode())
         return Exported() if name in self._defined else None
@@ -189,7 +198,7 @@ class MachO:
 
     @cached_property
     def _defined(self) -> frozenset[str]:
-        """Return the exported names by the symbol table: for files without a trie, from before macOS 10.6."""
+        """Return the exported names of the symbol table: for files from before macOS 10.6, which have no tree of exports."""
         found = self._rows(0, self._symbols[1])
         plain = (
             name for name, kind, _, _ in found if kind & (_STAB | _PRIVATE | _EXTERNAL) == _EXTERNAL and kind & _KIND
@@ -207,7 +216,7 @@ class MachO:
         return 0, 0, 0, 0
 
     def _rows(self, first: int, count: int) -> Iterator[tuple[int, int, int, int]]:
-        """Yield place of the name, kind, description and value of some symbols."""
+        """Yield four numbers for each of `count` symbols from `first` on: offset of the name, kind, description, value."""
         data = self._piece(self._symbols[0] + first * _SYMBOL.size, count * _SYMBOL.size)
         for name, kind, _, description, value in _SYMBOL.iter_unpack(data):
             yield name, kind, description, value
@@ -229,7 +238,7 @@ class MachO:
         return self.file.take(self._start + start, size)
 
     def _read_commands(self, count: int, length: int) -> Iterator[tuple[int, int, int]]:
-        """Yield kind, place and size of each load command."""
+        """Yield kind, offset and size of each load command."""
         place = self._start + _HEADER.size
         end = place + length
         for _ in range(count):
@@ -258,7 +267,10 @@ class MachO:
         return Dylib(self._text(place, size, _COMMAND.size), how)
 
     def _text(self, place: int, size: int, at: int) -> str:
-        """Return the text of a load command; `at` is where the command says where in itself its text begins."""
+        """Return the text of a load command at `place`.
+
+        `at`: the offset in the command of the number that says where its text begins.
+        """
         if size < at + _LONG.size:
             raise DamagedFile("has a load command of a wrong size")
         begin = self.file.unpack(_LONG, place + at)[0]
@@ -307,6 +319,6 @@ def _machine(code: int, subtype: int) -> str:
 
 
 def _version(packed: int) -> str:
-    """Return "11.0" or "10.15.4" for the four bytes of a version."""
+    """Return the version that four bytes hold: "11.0" or "10.15.4"."""
     parts = [packed >> 16, packed >> 8 & 0xFF, packed & 0xFF]
     return ".".join(map(str, parts if parts[2] else parts[:2]))

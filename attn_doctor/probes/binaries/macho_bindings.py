@@ -1,7 +1,7 @@
-"""Read the names that dyld binds for a Mach-O file: a program of small instructions, or since macOS 12 a table of imports.
+"""Read the names that dyld binds for a Mach-O file, from small instructions (BIND_OPCODE), or since macOS 12 from a table of imports.
 
-A symbol table may list further names that no code refers to, and dyld does not miss them. Layout: `BIND_OPCODE_` in <mach-o/loader.h> and
-<mach-o/fixup-chains.h>, https://github.com/apple-oss-distributions/dyld/tree/main/include/mach-o.
+A symbol table may list further names, to which no code refers; dyld does not search for those. Layout: `BIND_OPCODE_` in
+<mach-o/loader.h> and <mach-o/fixup-chains.h>, https://github.com/apple-oss-distributions/dyld/tree/main/include/mach-o.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NUMBERS_AFTER = {_ADDEND: 1, _PLACE: 1, _FORWARD: 1, _BIND_FORWARD: 1, _BIND_MA
 
 
 class Undefined(NamedTuple):
-    """Describe a name that a file takes from elsewhere.
+    """Describe a name that a file uses and does not define. `weak`: the name may be missing.
 
-    `library`: the number of the library that has to have it, from 1 on; SELF; PROGRAM; FLAT, any library of the process; or SHARED, a
-    definition that several libraries may have (inline C++), so that the one of any of them serves. `weak`: may be missing.
+    `library` says where dyld looks for it: a number from 1 on is a library of the file; SELF is the file itself; PROGRAM is the
+    program; FLAT is any library of the process; SHARED is any library too, for inline C++ that several libraries define.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Undefined(NamedTuple):
 
 
 def from_instructions(data: bytes) -> Iterator[Undefined]:
-    """Yield the names that a program of instructions binds. Raises DamagedFile."""
+    """Yield the names that the instructions bind. Raises DamagedFile if an instruction is damaged or unknown."""
     if len(data) > _MOST_BYTES:
         raise DamagedFile("has a table of bindings that is too large")
     name, library, weak = "", 0, False
@@ -65,7 +65,7 @@ def from_instructions(data: bytes) -> Iterator[Undefined]:
 
 
 def from_imports(data: bytes) -> Iterator[Undefined]:
-    """Yield the names in a table of imports. Raises DamagedFile."""
+    """Yield the names in a table of imports. Raises DamagedFile if the table is damaged."""
     if len(data) < _HEADER.size:
         raise DamagedFile("has a table of imports that is cut short")
     _, _, imports, names, count, kind, compressed = _HEADER.unpack_from(data)
@@ -89,7 +89,10 @@ def from_imports(data: bytes) -> Iterator[Undefined]:
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the ULEB128 number at a place, and the place after it. Raises DamagedFile."""
+    """Return the ULEB128 number that begins at an offset, and the offset after it.
+
+    Raises DamagedFile if the data ends inside it.
+    """
     value = 0
     for position in range(_LONGEST_NUMBER):
         if at + position >= len(data):
@@ -102,7 +105,7 @@ def number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def text(data: bytes, at: int) -> tuple[str, int]:
-    """Return the name at a place, and the place after it. Raises DamagedFile."""
+    """Return the name that begins at an offset, and the offset after it. Raises DamagedFile if the data ends inside it."""
     end = data.find(b"\0", at, at + _LONGEST_NAME)
     if end < 0:
         raise DamagedFile("has a name without an end")

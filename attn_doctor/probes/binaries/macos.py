@@ -1,4 +1,7 @@
-"""Judge whether extensions and wheels for macOS would load, from files alone: those of their folder, of torch and of other folders."""
+"""Judge whether extensions and wheels for macOS would load.
+
+Only files are read: the extension, its folder, torch, and other named folders.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ _TAG = re.compile(r"(\.(cpython-\d+t?-darwin|abi3))?\.(so|dylib)$")
 
 
 class Target(NamedTuple):
-    """Describe the Python of a Mac whose files are read. None in its place: the target is another machine, which only `--beside` describes."""
+    """Describe the Python of a Mac whose files can be read here.
+
+    Functions take None in its place if the target is another machine: then only the folders of `--beside` describe it.
+    """
 
     mac: Mac
     interpreter: Interpreter
@@ -53,7 +59,7 @@ def target_of(interpreter: Interpreter, environ: Mapping[str, str]) -> Target | 
 
 
 def is_for_macos(path: str) -> bool:
-    """Return whether a file is judged by the rules of macOS: a wheel with such a tag, a .dylib, or a .so that begins like a Mach-O file."""
+    """Return whether a file is judged by the rules of macOS: a wheel with a tag for macOS, a .dylib, or a .so that begins like a Mach-O file."""
     if path.endswith(".whl"):
         return re.search(r"-macosx_\d+_\d+_\w+\.whl$", path) is not None
     if path.endswith(".dylib"):
@@ -101,7 +107,10 @@ def members(path: str, beside: Sequence[str] = (), target: Target | None = None)
 
 
 def _modules(places: Mapping[str, str], disk: Disk) -> list[str]:
-    """Return the extension modules of a wheel; if it has none, the libraries that no other one names: a program loads them by their path."""
+    """Return the extension modules of a wheel.
+
+    A wheel without modules: the libraries that no other one names, because a program loads those by their path.
+    """
     modules = sorted(place for place in places if place.endswith(".so") and "/.dylibs/" not in place)
     if modules:
         return modules
@@ -129,7 +138,10 @@ class _Name(NamedTuple):
 
 
 class _Around(NamedTuple):
-    """Hold the files that count for a verdict: `beside`: folders whose libraries are loaded already; `near`: libraries of the same package."""
+    """Hold the files that count for a verdict.
+
+    `beside`: folders whose libraries the process has loaded already. `near`: the libraries of the same package.
+    """
 
     disk: Disk
     beside: Sequence[str]
@@ -170,7 +182,7 @@ def _judged(image: Image, around: _Around, target: Target | None, name: _Name) -
 
 
 def _machine_of(image: Image, loaded: Sequence[Image]) -> str:
-    """Return the architecture of a process that is elsewhere: one that the file has, if possible together with the libraries beside it."""
+    """Return the architecture to simulate for a process on another machine: one that the file has, and if possible the libraries beside it too."""
     own = sorted(image.file.slices, key=lambda name: (not name.startswith("arm64"), name))
     for other in loaded:
         try:
@@ -233,12 +245,15 @@ def _reason(trouble: Trouble) -> Reason:
 
 
 def _spelled(symbol: str) -> str:
-    """Return a symbol as it is called in C++; every name of a Mach-O file has one underscore more."""
+    """Return a symbol as C++ spells it: "c10::Error::what() const".
+
+    Every name in a Mach-O file begins with one more underscore.
+    """
     return demangle(symbol.removeprefix("_"))
 
 
 def _too_new(needs: tuple[Needed, ...] | Unknown, mac: Mac | None) -> Iterator[Reason]:
-    """Yield the libraries of Apple that this macOS does not have yet."""
+    """Yield the libraries of Apple that came with a newer macOS than this one."""
     if isinstance(needs, Unknown) or mac is None or mac.macos is None:
         return
     for need in needs:
@@ -251,7 +266,7 @@ def _too_new(needs: tuple[Needed, ...] | Unknown, mac: Mac | None) -> Iterator[R
 
 
 def _no_entry(image: Image, machine: str, module: str) -> Iterator[Reason]:
-    """Yield a reason if a file that is named like a module of Python is none."""
+    """Yield a reason if a file has the name of a Python module and lacks the function that Python calls first."""
     entry = f"PyInit_{module.rpartition('.')[2]}"
     try:
         code = image.code(machine)
@@ -262,6 +277,6 @@ def _no_entry(image: Image, machine: str, module: str) -> Iterator[Reason]:
 
 
 def _newer(image: Image, oldest: str | None, mac: Mac | None) -> Iterator[str]:
-    """Yield a doubt if a file was built for a newer macOS: dyld loads it, and finds functions of macOS missing if it uses new ones."""
+    """Yield a doubt if a file was built for a newer macOS. dyld loads the file; a call of a function that only the newer macOS has fails."""
     if oldest and mac and mac.macos and macos_libraries.older(mac.macos, oldest):
         yield f"{image.name} was built for macOS {oldest} and newer, and this is macOS {mac.macos}: it may need functions that are not there"

@@ -1,4 +1,4 @@
-"""Find and open files of macOS by their paths: those of this machine, and those of a wheel as if it were installed."""
+"""Find and open files of macOS by their paths: the files of this machine, and the files of a wheel as if it were installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 
 
 class Image:
-    """Describe one file, read on demand."""
+    """Describe one file. Its content is read when it is first asked for."""
 
     def __init__(self, path: str, opener: Callable[[], Mapped]) -> None:
         self.path = path
@@ -24,11 +24,14 @@ class Image:
 
     @cached_property
     def file(self) -> MachFile:
-        """Return the content. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
+        """Return the content. Raises OSError if the file cannot be opened, DamagedFile if it is damaged."""
         return MachFile(self._opener())
 
     def code(self, machine: str) -> MachO | None:
-        """Return the code for an architecture. Raises OSError and DamagedFile."""
+        """Return the code for an architecture ("arm64"); None if the file has none for it.
+
+        Raises OSError and DamagedFile as `file` does.
+        """
         slices = self.file.slices
         return slices.get(machine) or slices.get({"arm64": "arm64e", "x86_64": "x86_64h"}.get(machine, ""))
 
@@ -40,7 +43,7 @@ class Image:
             return False
 
     def install_name(self, machine: str) -> str | None:
-        """Return the install name; None if it has none, or cannot be read."""
+        """Return the install name ("@rpath/libc10.dylib"); None if the file has none, or cannot be read."""
         try:
             code = self.code(machine)
         except (OSError, DamagedFile):
@@ -49,7 +52,7 @@ class Image:
 
 
 class Disk:
-    """Hold files by their paths: those of this machine, and those of a wheel as if it were installed."""
+    """Hold files by their paths: the files of this machine, and the files of a wheel as if it were installed."""
 
     def __init__(self, laid_over: Mapping[str, Callable[[], Mapped]] | None = None) -> None:
         self._laid_over = laid_over or {}
@@ -72,7 +75,7 @@ class Disk:
 
     @staticmethod
     def libraries(folder: str) -> list[str]:
-        """Return the paths of all libraries in a folder, sorted; empty if it cannot be read."""
+        """Return the paths of all libraries in a folder, sorted; empty if the folder cannot be read."""
         try:
             return sorted(str(entry) for entry in Path(folder).iterdir() if entry.suffix in (".dylib", ".so"))
         except OSError:
@@ -80,7 +83,10 @@ class Disk:
 
 
 def before(folders: Sequence[str], disk: Disk) -> Iterator[Image]:
-    """Yield the libraries of folders whose libraries the process has loaded already, such as torch/lib."""
+    """Yield all libraries in these folders.
+
+    For folders such as torch/lib, whose libraries the process has loaded already.
+    """
     for folder in folders:
         for path in disk.libraries(folder):
             image = disk.get(path)

@@ -1,8 +1,8 @@
-"""Simulate dyld, the loader of macOS, as Python calls it for an extension: which libraries it finds, and which names they lack.
+"""Simulate dyld, the loader of macOS, as Python calls it for an extension: the libraries that it finds, and the names that they lack.
 
-Rules: dyld/Loader.cpp (`getLoader`, `forEachPath`, `resolveSymbol`, `hasExportedSymbol`) and dyld/JustInTimeLoader.cpp (`matchesPath`) of
-https://github.com/apple-oss-distributions/dyld, and dyld(1). A library that is loaded already is found again by its path and by its install
-name: an extension that names @rpath/libtorch.dylib needs no rpath of its own after `import torch`.
+Rules: dyld/Loader.cpp (`getLoader`, `forEachPath`, `resolveSymbol`, `hasExportedSymbol`) and dyld/JustInTimeLoader.cpp
+(`matchesPath`) of https://github.com/apple-oss-distributions/dyld, and dyld(1). A library that is loaded already is found again
+by its path and by its install name: an extension that names @rpath/libtorch.dylib needs no rpath of its own after `import torch`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attn_doctor.probes.binaries.mapped import DamagedFile
 
 
 class Missing(NamedTuple):
-    """Report a library that is in none of the places. dyld says: "Library not loaded"."""
+    """Report a library that is in none of the places where dyld looks. dyld says: "Library not loaded"."""
 
     name: str
     wanted_by: str
@@ -65,11 +65,11 @@ class Mac(NamedTuple):
 
 
 class Process:
-    """Hold the libraries that one process loads.
+    """Simulate one process of macOS: the libraries that it loads.
 
-    `before`: libraries that were loaded before, as by `import torch`; they are not checked themselves. `near`: libraries of the same package,
-    which it may load by their paths before. Without `mac` the process runs on another machine than this one, so absolute paths are not
-    looked for here.
+    `before`: libraries that it has loaded earlier, for example by `import torch`; they are not checked themselves. `near`:
+    libraries of the extension's own package, which the package may load by their paths. `mac`: the Mac of the process. None: it
+    is another machine, so absolute paths are not looked up here.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Process:
             self._enter(image)
 
     def load(self, image: Image) -> list[Trouble]:
-        """Load a file with all libraries that it needs, and return the troubles. dyld reports the first one."""
+        """Load a file with all libraries that it needs, and return the errors. dyld itself reports the first one only."""
         troubles: list[Trouble] = []
         self._before.discard(image.path)
         self._map(image, self._of_program(), troubles)
@@ -104,7 +104,10 @@ class Process:
         return troubles
 
     def found(self, image: Image, number: int) -> Image | str | None:
-        """Return the library with a number in a loaded file, from 1 on; a text for one of Apple's, None for a missing one."""
+        """Return the library with a number, from 1 on, in a loaded file.
+
+        A text names the owner of a library that is not looked up in files, such as "Apple". None if the library is missing.
+        """
         libraries = self._wanted.get(image.path, [])
         return libraries[number - 1] if 0 < number <= len(libraries) else None
 
@@ -129,7 +132,7 @@ class Process:
                 waiting += [(there, rpaths) for there in reversed(following)]
 
     def _entered(self, image: Image, troubles: list[Trouble]) -> MachO | None:
-        """Return the code of a file for this process; None: dyld refuses the file, and `troubles` says why."""
+        """Return the code of a file for this process. None: dyld refuses the file; the reason is added to `troubles`."""
         self._wanted[image.path] = []
         try:
             code = image.code(self.machine)
@@ -147,7 +150,7 @@ class Process:
         return None
 
     def _needed(self, image: Image, code: MachO, rpaths: Sequence[str], troubles: list[Trouble]) -> list[Image]:
-        """Find the libraries that a file names, and return those that are loaded with it."""
+        """Find the libraries that a file names, and return those that dyld loads together with it."""
         libraries = self._wanted[image.path]
         following: list[Image] = []
         for dylib in code.dylibs:
@@ -162,13 +165,16 @@ class Process:
         return following
 
     def _rpaths(self, image: Image, code: MachO) -> Iterator[str]:
-        """Yield the rpaths of a file. Those of a process that is elsewhere are used only if they begin at a file."""
+        """Yield the rpaths of a file.
+
+        For a process on another machine only those are used that begin at a file (@loader_path).
+        """
         for rpath in code.rpaths:
             if rpath.startswith("@") or not self._elsewhere:
                 yield self._expanded(rpath, image)
 
     def _find(self, name: str, image: Image, rpaths: Sequence[str]) -> Image | None:
-        """Return the first library for this architecture; if there is none, one for another architecture; else None."""
+        """Return the first library for this architecture; else the first one for another architecture; else None."""
         if name in self._named and name.startswith(("@rpath/", "/")):
             return self._named[name]
         there = [found for place in self._places(name, image, rpaths) if (found := self._disk.get(place))]
@@ -188,7 +194,10 @@ class Process:
         yield from (f"{folder}/{leaf}" for folder in self._last)
 
     def _outside(self, name: str) -> str | None:
-        """Return the owner of a library that is not looked for in files; None: it would have to be a file here."""
+        """Return the owner of a library that is not looked up in files, such as Apple.
+
+        None: the library must be a file here.
+        """
         owner = macos_libraries.owner(name)
         if owner == macos_libraries.APPLE or (owner == macos_libraries.PYTHON and self._elsewhere):
             return owner
@@ -208,7 +217,7 @@ class Process:
         return path
 
     def _of_program(self) -> tuple[str, ...]:
-        """Return the rpaths of Python's program, which count for all libraries."""
+        """Return the rpaths of Python's program. dyld uses them for all libraries of the process."""
         if self._program is None:
             return ()
         try:
@@ -237,9 +246,10 @@ class Process:
             )
 
     def _resolve(self, symbol: Undefined, image: Image, troubles: list[Trouble]) -> None:
-        """Look for a name in its library.
+        """Look for a name in its library, and add an error to `troubles` if the library lacks it.
 
-        Not judged: names of a missing library, names of one of Apple's, which are in no file, and shared names, which Apple's libc++ may have.
+        Not judged: names of a missing library; names of Apple's libraries, which are in no file; shared names, which Apple's
+        libc++ may define.
         """
         there = image if symbol.library == SELF else self.found(image, symbol.library)
         if symbol.weak or symbol.library == SHARED or there is None or isinstance(there, str):
@@ -248,13 +258,13 @@ class Process:
             troubles.append(NoSymbol(symbol.name, there.name, image.name))
 
     def _anywhere(self, name: str) -> bool:
-        """Return whether any library of the process has a name, or Python's program, or the runtime of Objective-C, which every process has."""
+        """Return whether something in the process defines a name: a library, Python's program, or the runtime of Objective-C, which is always there."""
         return name.startswith(("_Py", "__Py", "_objc_", "_OBJC_")) or any(
             self._exports(image, name) for image in list(self.loaded.values())
         )
 
     def _exports(self, image: Image, name: str, depth: int = 0) -> bool:
-        """Return whether a library has a name, itself or by the libraries that it exports again."""
+        """Return whether a library exports a name, itself or through the libraries that it re-exports."""
         if depth > MOST_REEXPORTS:
             return False
         try:

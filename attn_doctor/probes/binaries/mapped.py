@@ -12,11 +12,11 @@ from attn_doctor.system import files
 
 
 class DamagedFile(ValueError):
-    """Report that the file is damaged. The text is the end of a sentence that begins with the file's name: "is empty"."""
+    """Report that a file is damaged. The text is the end of a sentence that begins with the file's name: "is empty"."""
 
 
 class ForeignFile(DamagedFile):
-    """Report that the file is for another system or machine, and may be undamaged."""
+    """Report that a file is for another system or machine. It is not damaged there."""
 
 
 class Mapped:
@@ -55,5 +55,5 @@ class Mapped:
         return self._data.find(needle, min(start, self.size), min(end, self.size))
 
     def says(self, offset: int, text: bytes) -> bool:
-        """Return whether the file has these bytes at the offset; False also after the end."""
+        """Return whether the file has these bytes at the offset; False if it ends before."""
         return offset <= self.size and self._data[offset : offset + len(text)] == text

@@ -1,4 +1,4 @@
-"""Read the name of an extension module: which Python would import it, and as which module. Pure."""
+"""Read from the name of an extension file which Python imports it, and under which module name. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(name: str) -> FileName:
 
 
 def refused(name: str, interpreter: Interpreter) -> str | None:
-    """Return why the target would not import a file of this name; None if it would or may import it."""
+    """Return why the target would not import a file of this name, as a phrase; None if it may import the file."""
     tag = parse(name).tag
     suffix = interpreter.extension_suffix
     if tag is None or not isinstance(suffix, str) or suffix == f".{tag}.so":

@@ -1,4 +1,4 @@
-"""Find the libraries of its own package that an extension needs, and that the package loads itself before it.
+"""Find the libraries that an extension needs and that its own package loads before it.
 
 The loader does not search the folder of an extension. torchaudio 2.8 has torchaudio/lib/_torchaudio.so, which needs
 libtorchaudio.so beside it; its __init__.py loads that library by its path first, and the loader then uses it:
@@ -28,9 +28,9 @@ class Preloaded(NamedTuple):
 
 
 def preloaded(files: Files, before: Process, path: str, opening: Opening) -> Preloaded | None:
-    """Load an extension once more, after the missing libraries that lie beside it; None if the package loads none itself.
+    """Load an extension once more, after the missing libraries that are in its own folder; None if its package loads none of them.
 
-    `opening`: the result without them. `before`: the process without the extension.
+    `opening`: the result without these libraries. `before`: the process before the extension was loaded.
     """
     folder, _, _ = path.rpartition("/")
     missing = [t.name for t in opening.troubles if isinstance(t, Missing) and t.wanted_by == path]
@@ -49,14 +49,17 @@ def preloaded(files: Files, before: Process, path: str, opening: Opening) -> Pre
 
 
 def _is_named(library: str, sources: Sequence[str]) -> bool:
-    """Return whether a source has the name of a library as a text: with its ending or without, with "lib" or without."""
+    """Return whether a Python source names a library in a text, with or without its ending, with or without "lib" in front."""
     stem = library.rpartition("/")[2].partition(".so")[0]
     name = re.compile(rf"""["'/](?:lib)?{re.escape(stem.removeprefix("lib"))}(?:\.so[\d.]*)?["']""")
     return any(name.search(source) for source in sources)
 
 
 def _sources(files: Files, folder: str) -> list[str]:
-    """Return the Python sources of the package that a folder belongs to: of the topmost folder below site-packages that has an __init__.py."""
+    """Return the Python sources of the package to which a folder belongs.
+
+    The package is the topmost folder below site-packages with an __init__.py.
+    """
     top = folder
     while (above := top.rpartition("/")[0]) and files.exists(f"{above}/__init__.py"):
         top = above

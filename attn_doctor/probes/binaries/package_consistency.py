@@ -1,7 +1,7 @@
-"""Compare the extensions of one package: they were compiled together, for one torch. Pure.
+"""Compare the extensions of one package with each other, because all were compiled together, for one torch. Pure.
 
-A file that uses few symbols of torch may find all of them in a torch that it was not compiled for. Then it crashes in its
-first statement, because a structure behind an inline function has changed. The other files of its package show the right torch.
+A file that uses few symbols of torch may find all of them in a torch for which it was not compiled. It then crashes in its first
+statement, because a structure behind an inline function has changed. The other files of its package show the right torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Judged(NamedTuple):
 
 
 def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
-    """Return the records of one package, given the target's torch minor.
+    """Return the records of one package. `minor`: the version of the target's torch, "2.8".
 
     A verdict "loads" becomes unknown if the other files of the package were compiled for another torch.
     """
@@ -46,7 +46,7 @@ def settle(package: Sequence[Judged], minor: str | None) -> list[Binary]:
 
 
 def built_for(fits: Sequence[str]) -> str | None:
-    """Return minors in words: "torch 2.8", "torch 2.3 to 2.7", "torch 2.10 or newer"; None for no minors."""
+    """Return torch versions in words: "torch 2.8", "torch 2.3 to 2.7", "torch 2.10 or newer"; None for no versions."""
     if not fits:
         return None
     known = torch_symbols.minors()

@@ -100,7 +100,10 @@ class Pe:
 
     @cached_property
     def exports(self) -> dict[str, str | None]:
-        """Return each exported name, and "#17" for each number. The value is the function of another library to which it is forwarded, or None."""
+        """Return the exported functions, by name or by number ("#17").
+
+        The value is None for a function of this file, else the function of another library to which the export is forwarded.
+        """
         directory = self._directory(_EXPORTS)
         if not directory:
             return {}
@@ -135,7 +138,7 @@ class Pe:
         return tuple(self.file.unpack(shape, self._offset(address))) if count else ()
 
     def _directory(self, number: int) -> int:
-        """Return the address of a directory; 0 if the file has none."""
+        """Return the address of one of the data directories, by its number; 0 if the file has none."""
         count = self.file.unpack(_LONG, self._optional + _DIRECTORIES_AT - 4)[0]
         return int(self.file.unpack(_DIRECTORY, self._at(number))[0]) if number < count else 0
 

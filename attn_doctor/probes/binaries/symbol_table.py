@@ -79,7 +79,10 @@ class SymbolTable:
                 yield self._elf.string(row[0])
 
     def exports(self, name: bytes, version: str | None = None, hashed: int | None = None) -> bool:
-        """Return whether the loader's search for this name and version would end at this file. `hashed`: gnu_hash(name), if the caller knows it."""
+        """Return whether this file exports the name in this version, so that the loader's search would end here.
+
+        `hashed`: gnu_hash(name), if the caller has computed it already.
+        """
         table = self._gnu_hash
         candidates: Iterable[int] = range(self._count)
         if table is not None:

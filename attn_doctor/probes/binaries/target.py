@@ -1,4 +1,4 @@
-"""Read the torch and the Python of the target from files: extensions are judged against them."""
+"""Read the torch and the Python of the target from files. Extensions are judged against these two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CUDA = re.compile(r"^cuda\b[^=]*=\s*['\"](\d+)", re.MULTILINE)
 
 
 class Target:
-    """Describe one interpreter with its torch. Everything is read on demand."""
+    """Describe one interpreter with its torch. Files are read when they are first asked for."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Target:
         site_packages: Sequence[str],
         environ: Mapping[str, str],
     ) -> None:
-        """Describe a target. `torch` is the folder of the package, None if there is none."""
+        """Prepare a target; no file is read yet. `torch`: the folder of the package; None if there is none."""
         self.files = files
         self.interpreter = interpreter
         self.torch = torch
@@ -85,7 +85,7 @@ class Target:
 
     @property
     def cuda(self) -> str | None:
-        """Return the CUDA major of the target's torch."""
+        """Return the major version of CUDA for which the target's torch was built: "12"; None if it is not known."""
         match = _CUDA.search(self._version_py)
         return match[1] if match else None
 
@@ -99,7 +99,7 @@ class Target:
 
     @cached_property
     def new_strings(self) -> bool | None:
-        """Return whether torch was built with the C++ ABI in which std::string is std::__cxx11::basic_string."""
+        """Return whether torch was built with the new C++ ABI (std::string is std::__cxx11::basic_string); None if that is not known."""
         return strings_of(self.files, self.torch) if self.torch else None
 
 

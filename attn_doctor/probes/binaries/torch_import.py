@@ -1,7 +1,9 @@
-"""Compute from torch's files which libraries `import torch` loads. The loader uses a library that is already loaded before it searches any folder.
+"""Compute from torch's files which libraries `import torch` loads.
 
-Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from
-site-packages (up to 2.5 only if the first step failed); then torch._C with all libraries that it needs.
+A library that is loaded already is used before any folder is searched.
+
+Follows torch/__init__.py from 2.0 on: first libtorch_global_deps.so with RTLD_GLOBAL; then NVIDIA's libraries from site-packages
+(up to 2.5 only if the first step failed); then torch._C with all libraries that it needs.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ class _Preloads(NamedTuple):
 def import_torch(
     process: Process, location: str, site_packages: Sequence[str], suffix: str | None, cuda: str | None
 ) -> list[Trouble]:
-    """Map the libraries that importing torch would map. Returns the errors that would end the import.
+    """Map the libraries that `import torch` would map. Returns the errors that would end the import.
 
-    `location` is the folder of torch, `suffix` the target's own suffix of extension modules, `cuda` torch's CUDA major.
+    `location`: the folder of torch. `suffix`: the target's own suffix of extension modules. `cuda`: torch's CUDA major, "12".
     """
     files = process.files
     preloads = _preloads(files.text(f"{location}/__init__.py") or "")
@@ -64,7 +66,10 @@ def import_torch(
 
 
 def core_module(files: Files, location: str, suffix: str | None) -> str | None:
-    """Return the file of torch._C that this Python would import."""
+    """Return the file of torch._C that this Python would import; None if there is none.
+
+    `suffix`: its suffix of extension modules.
+    """
     if suffix is None:
         return next(iter(files.matching(location, "_C.*.so")), None)
     names = (f"{location}/_C{ending}" for ending in (suffix, ".abi3.so", ".so"))
@@ -117,7 +122,7 @@ def _first_match(files: Files, folder: str, pattern: str, site_packages: Sequenc
 
 
 def _named(trouble: Trouble) -> str:
-    """Return the part of the loader's message in which torch looks for the name of a library."""
+    """Return the part of the loader's message in which torch/__init__.py searches for the name of a library."""
     if isinstance(trouble, Missing):
         return trouble.name
     if isinstance(trouble, Broken):

@@ -1,4 +1,4 @@
-"""Decide whether an extension would load in a target, and put the loader's errors into words, the first one first.
+"""Decide whether an extension would load in a target, and put the loader's errors into words, in the order of the loader.
 
 Code that runs after loading is not judged: the module's own initialisation, GPU drivers, other Python modules.
 """
@@ -29,7 +29,7 @@ _REGISTERS = (b"_ZN5torch7LibraryC", b"torch_library_init_", b"aoti_torch_librar
 
 
 class Reason(NamedTuple):
-    """Say why a file would not load."""
+    """Hold one reason why a file would not load: its cause, and a sentence for the user."""
 
     cause: BinaryCause
     text: str
@@ -109,7 +109,7 @@ def _unlike(target: Target, binary: Binary) -> Reason | None:
 
 
 def _other_rules(target: Target) -> Unknown | None:
-    """Return why the loader of this target follows rules that are not implemented here; None if it does not."""
+    """Return the reason, as an Unknown, if the target's loader follows rules that are not implemented here (macOS, musl); else None."""
     platform = target.interpreter.platform
     if isinstance(platform, str) and not platform.startswith("linux"):
         return Unknown(f"the loader of {platform} has other rules than that of Linux")
@@ -139,17 +139,20 @@ def _reasons(target: Target, module: str, path: str, binary: Binary, opening: Op
 
 
 def _is_module(name: str, entries: Sequence[str]) -> bool:
-    """Return whether a file is named like a module. libfoo.so is loaded by its path, so its name does not matter."""
+    """Return whether a file is named like a Python module.
+
+    The name of a libfoo.so does not matter, because it is loaded by its path.
+    """
     plain = naming.parse(name).tag is None
     return not plain or (bool(entries) and not name.startswith("lib"))
 
 
 class Operators(NamedTuple):
-    """Describe a library that is not a Python module: it is loaded by its path, and then registers its operators."""
+    """Mark a library that is no Python module: a program loads it by its path, and it then registers its operators in torch."""
 
 
 def _entries(binary: Binary) -> list[str] | Operators | DamagedFile:
-    """Return the functions by which Python could initialise a file; empty for a file that is only loaded by its path."""
+    """Return the functions by which Python could initialise a file; empty for a file that is only loaded by its path; the error for a damaged file."""
     try:
         found = [_text(name) for name in binary.symbols.exported_like(b"PyInit_")]
         if not found and any(symbol.name.startswith(_REGISTERS) for symbol in binary.symbols.undefined):
@@ -243,7 +246,7 @@ def _exports(library: Library, trouble: Unresolved) -> bool:
 
 
 def _dating(target: Target, binary: Binary | None) -> str | None:
-    """Return the torch for which an extension was compiled, as the end of a sentence."""
+    """Return the torch for which an extension was compiled, as the end of a sentence; None if its symbols do not show it."""
     names = (_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak) if binary else ()
     fits = torch_symbols.fitting(names)
     if not fits:
@@ -252,7 +255,7 @@ def _dating(target: Target, binary: Binary | None) -> str | None:
 
 
 def _held(blank: Record, binary: Binary) -> Judged:
-    """Return a record with the values that the file alone shows."""
+    """Return the record with the values that the file alone shows: GPU code, C library, C++ ABI, torch."""
     record = replace(blank, **_gpu_code(binary))
     try:
         names = [_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak]
@@ -304,7 +307,7 @@ def _undefined(opening: Opening) -> tuple[str, ...] | Unknown:
 
 
 def sentences(reasons: Sequence[Reason]) -> tuple[str, ...]:
-    """Return the first reasons as texts, and how many more there are."""
+    """Return the first reasons as sentences; a last text counts the reasons that are left out."""
     shown = [reason.text for reason in reasons[:_MOST_REASONS]]
     rest = len(reasons) - len(shown)
     return (*shown, f"and {rest} more like these") if rest else tuple(shown)

@@ -74,12 +74,12 @@ class WheelFile:
 
     @property
     def of_windows(self) -> list[str]:
-        """Return the libraries and extension modules for Windows."""
+        """Return the members that are libraries or extension modules for Windows."""
         return sorted(m for m in self._members if m.lower().endswith((".pyd", ".dll")))
 
     @property
     def of_macos(self) -> list[str]:
-        """Return the libraries and extension modules for macOS."""
+        """Return the members that are libraries or extension modules for macOS."""
         return sorted(m for m in self._members if m.endswith((".so", ".dylib")))
 
     def opener(self, member: str) -> Callable[[], Mapped]:
@@ -93,7 +93,7 @@ class WheelFile:
 
     @staticmethod
     def place(member: str, site_packages: str) -> str:
-        """Return where a member would be installed; members in NAME.data/platlib/ go to site-packages too."""
+        """Return the path at which a member would be installed. Members in NAME.data/platlib/ go to site-packages too."""
         head, _, rest = member.partition("/")
         scheme, _, inside = rest.partition("/")
         if head.endswith(".data") and scheme in ("platlib", "purelib"):

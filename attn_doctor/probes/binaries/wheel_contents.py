@@ -1,4 +1,4 @@
-"""Read a wheel as an archive: its digest, the names of its members, its metadata, and the members that run by themselves or are outside of its own package."""
+"""Read a wheel as an archive: its digest, its members, its metadata, the members that run by themselves, and those outside its own package."""
 
 from __future__ import annotations
 
@@ -83,15 +83,19 @@ def _of(archive: zipfile.ZipFile, path: Path, sha256: str) -> WheelContents:
 
 
 def _required(text: str) -> str:
-    """Return the name of a required package; the whole text for one with an address, which an installer would fetch from there."""
+    """Return the name of a required package.
+
+    A requirement with an address stays whole, because an installer would download from there.
+    """
     name = name_of(text)
     return text if name is None or "@" in text else name
 
 
 def overwritten(path: Path, site_packages: Path, scripts: Path, package: str | None) -> tuple[str, ...]:
-    """Return the files of other packages that installing a wheel would replace. `package`: its own name; what an older one of it left is its own.
+    """Return the files of other packages that installing a wheel would replace.
 
-    Raises OSError or DamagedFile.
+    `package`: the wheel's own name; the files of its installed version are not counted. Raises OSError or DamagedFile if the
+    wheel cannot be read.
     """
     own = _recorded(site_packages, package)
     try:

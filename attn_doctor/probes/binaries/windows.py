@@ -1,4 +1,7 @@
-"""Judge whether extensions and wheels for Windows would load, from files alone: those of their folder, of torch and of other folders."""
+"""Judge whether extensions and wheels for Windows would load.
+
+Only files are read: the extension, its folder, torch, and other named folders.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ _TAG = re.compile(r"\.(?P<tag>cp\d+t?-win_\w+)\.pyd$|\.pyd$|\.dll$", re.IGNORECA
 
 
 def is_for_windows(name: str) -> bool:
-    """Return whether a file is judged by the rules of Windows, by its name: a .pyd, a .dll, or a wheel with a tag for Windows."""
+    """Return whether a file is judged by the rules of Windows.
+
+    Its name decides: a .pyd, a .dll, or a wheel with a tag for Windows.
+    """
     return name.lower().endswith(SUFFIXES) or re.search(r"-win(_amd64|_arm64|32)\.whl$", name) is not None
 
 
@@ -48,7 +54,10 @@ def folders_of(python: str, base_prefix: str | None, torch: str | None, environ:
 
 
 def library(path: str, beside: Sequence[str] = (), *, has_system: bool = False, module: str | None = None) -> Binary:
-    """Judge one file. `beside`: further folders that Windows would search; the first is the folder of torch's libraries."""
+    """Judge one file. `beside`: further folders that Windows would search, the folder of torch's libraries first.
+
+    `has_system`: one of these folders is System32. `module`: the name under which Python would import the file.
+    """
     own = Folder.of(Path(path).parent)
     name = Path(path).name
     found = own.get(name) or Library(path, partial(Mapped.open, Path(path)))
@@ -99,7 +108,10 @@ def _in_wheel(archive: wheel.WheelFile) -> Mapping[str, Folder]:
 
 
 def _loaded_by_path(archive: wheel.WheelFile, folders: Mapping[str, Folder]) -> list[str]:
-    """Return those libraries of a wheel that are not modules and that no other library of the wheel names: a program loads them by their path."""
+    """Return the libraries of a wheel that are no modules and that no other library names.
+
+    A program loads these by their path.
+    """
     named: set[str] = set()
     for folder in folders.values():
         for one in folder.libraries():

@@ -1,8 +1,9 @@
-"""Simulate the loader of Windows, as Python calls it for an extension: which libraries it finds, and which functions they lack.
+"""Simulate the loader of Windows, as Python calls it for an extension: the libraries that it finds, and the functions that they lack.
 
-Python asks for LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR since 3.8, so PATH and the current folder do not count:
-https://docs.python.org/3/library/os.html#os.add_dll_directory,
-https://learn.microsoft.com/windows/win32/dlls/dynamic-link-library-search-order. If a library of the same name is loaded already, Windows uses that library.
+Python asks for LOAD_LIBRARY_SEARCH_DEFAULT_DIRS and LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR since 3.8, so PATH and the current folder do
+not count: https://docs.python.org/3/library/os.html#os.add_dll_directory,
+https://learn.microsoft.com/windows/win32/dlls/dynamic-link-library-search-order. If a library of the same name is loaded already,
+Windows uses that library.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Trouble = Missing | NoFunction | Unreadable
 
 
 class Library:
-    """Describe one file, read on demand."""
+    """Describe one library. Its content is read when it is first asked for."""
 
     def __init__(self, path: str, opener: Callable[[], Mapped]) -> None:
         self.path = path
@@ -56,12 +57,12 @@ class Library:
 
     @cached_property
     def pe(self) -> Pe:
-        """Return the content. Raises OSError if it cannot be opened, DamagedFile if it is damaged."""
+        """Return the content. Raises OSError if the file cannot be opened, DamagedFile if it is damaged."""
         return Pe(self._opener())
 
 
 class Folder:
-    """Hold the libraries of one folder by name, in small letters, because Windows ignores capitals."""
+    """Hold the libraries of one folder by name. The names are in small letters, because Windows ignores capitals."""
 
     def __init__(self, files: Mapping[str, Library]) -> None:
         self._files = {name.lower(): library for name, library in files.items()}
@@ -83,13 +84,17 @@ class Folder:
 
 
 class Process:
-    """Hold the libraries that one process loads.
+    """Simulate one process of Windows: the libraries that it loads.
 
-    `folders`: the folders that it searches, in this order, after the folder of the file itself; System32 is the last one, if it is there.
+    `folders`: the folders that it searches, in this order, after the folder of the file itself. System32 is the last one, if it
+    is among them.
     """
 
     def __init__(self, folders: Sequence[Folder], machine: str = "x86-64", *, has_system: bool = False) -> None:
-        """Begin an empty process. `has_system`: System32 is one of the folders, so libraries of Windows, too, must be in the folders."""
+        """Begin with an empty process.
+
+        `has_system`: System32 is among the folders, so that libraries of Windows must be found there too.
+        """
         self._folders = folders
         self._machine = machine
         self._has_system = has_system
@@ -99,7 +104,10 @@ class Process:
         ] = []  # libraries that Windows or an installer may have installed; whether they are there is not known
 
     def load(self, library: Library, own: Folder) -> list[Trouble]:
-        """Load a file with all libraries that it needs, and return the troubles. Windows reports the first one."""
+        """Load a file with all libraries that it needs, and return the errors.
+
+        Windows itself reports the first one only.
+        """
         troubles: list[Trouble] = []
         self._load(library, own, troubles)
         return troubles
@@ -110,7 +118,7 @@ class Process:
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)
 
     def brought(self, name: str) -> bool:
-        """Return whether a library that is in no folder is a part of Windows or Python, so that it is assumed to exist."""
+        """Return whether a library that is in no folder is assumed to exist, because Windows or Python brings it."""
         known = windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
         return windows_dlls.is_api_set(name) or (known and not self._has_system)
 
@@ -154,7 +162,7 @@ class Process:
             troubles.append(Missing(name, library.name))
 
     def _exports(self, library: Library, function: str, own: Folder, depth: int = 0) -> bool:
-        """Return whether a library has a function, itself or forwarded to another library."""
+        """Return whether a library exports a function, itself or by forwarding it to another library."""
         try:
             exports = library.pe.exports
         except (OSError, DamagedFile):

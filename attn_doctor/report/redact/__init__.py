@@ -1,10 +1,12 @@
-"""Remove private data from what leaves the machine. Placeholders are the same within a report and between runs.
+"""Remove private data from everything that leaves the machine.
 
-`<home>`, `<user>` and `<host>` replace this machine's own names, so that the machine that wrote a report can restore them. Every
-other value has a placeholder with the number of that value: `<ip-1>`, `<secret-2>`.
+Placeholders are the same within a report and between runs. `<home>`, `<user>` and `<host>` replace this machine's own names, so
+that the machine that wrote a report can restore them. Every other value has a placeholder with the number of that value:
+`<ip-1>`, `<secret-2>`.
 
-Each text is searched as it is and with its escapes undone (`unescape`), for secrets by their shape (`token_shapes`) and by the name beside them
-(`keys`), for identifiers and addresses (`network`, `addresses`) and for names (`names`). docs/security.md has what is promised.
+Each text is searched unchanged, and with its escapes undone (`unescape`): for secrets by their shape (`token_shapes`) and by the
+name beside them (`keys`), for identifiers and addresses (`network`, `addresses`) and for names (`names`). docs/security.md says
+what is promised.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def is_version(text: str) -> bool:
 
 
 def versions_of(value: Any, name: str = "") -> set[str]:
-    """Return the texts such as "1.2.3.4" that are versions and not addresses: they are in a version field, or after == in a requirement."""
+    """Return the texts such as "1.2.3.4" that are versions and not addresses: in a version field, or after == in a requirement."""
     if isinstance(value, dict):
         return set().union(*(versions_of(item, key) for key, item in value.items()))
     if isinstance(value, list | tuple):
@@ -79,7 +79,7 @@ def addresses(text: str, versions: frozenset[str]) -> Iterator[tuple[int, int]]:
 
 
 def _is_version(match: re.Match[str], versions: frozenset[str]) -> bool:
-    """Return whether four numbers are a version, or an address that every machine has."""
+    """Return whether four numbers are a version, or an address that every machine has (127.0.0.1)."""
     text, number = match.string, match[0]
     if _HARMLESS.match(number):
         return True

@@ -1,8 +1,8 @@
 """Find secrets by the name beside them: `password = X`, `"api_key": "X"`, `--token X`, `Authorization: Bearer X`, in any quoting.
 
-The names are those of detect-secrets (https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/keyword.py) and of gitleaks
-(rule generic-api-key), with what the programs around PyTorch use. A name alone is no proof: `tokens_per_second = 24`, `tokenizer: GPT2` and
-`password required` are kept. So the rest of the name and the value are judged too.
+The names are those of detect-secrets (https://github.com/Yelp/detect-secrets/blob/master/detect_secrets/plugins/keyword.py) and
+of gitleaks (rule generic-api-key), and those of the programs around PyTorch. A name alone is not enough: `tokens_per_second =
+24`, `tokenizer: GPT2` and `password required` are kept. So the rest of the name and the value are judged too.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def is_secret_option(word: str) -> bool:
 
 
 def _certainty(match: re.Match[str]) -> str:
-    """Return "name" if the whole name says that its value is a secret, "maybe" if the value decides, "no" for another thing."""
+    """Return "name" if the whole name shows a secret, "maybe" if the value decides, "no" if the name is of another thing."""
     rest = match["rest"]
     if not rest or re.fullmatch(
         r"[-_.]?(?:\d{1,3}|value|text|plain|plaintext|base|prod|dev|test|ro|rw|b64|base64|raw|key|id)\d*|s",
@@ -187,7 +187,7 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _header(text: str, start: int, at: int) -> tuple[int, int] | None:
-    """Return the place of the value of a header: one word behind a scheme such as Bearer, else all to the end of the line or of the quoting."""
+    """Return the place of a header's value: one word after a scheme such as Bearer, else all up to the end of the line or of the quotes."""
     quote = text[at : at + 1] if text[at : at + 1] in ("'", '"') else text[start - 1 : start] if start else ""
     at += text[at : at + 1] == quote and quote in ("'", '"')
     scheme = _SCHEME.match(text, at)
@@ -205,7 +205,10 @@ def _header(text: str, start: int, at: int) -> tuple[int, int] | None:
 
 
 def _is_option(text: str, match: re.Match[str]) -> bool:
-    """Return whether a name is an option, a variable that a command sets, or a line of ~/.netrc: then a space is before the value."""
+    """Return whether a name is an option, a variable that a command sets, or a word of ~/.netrc.
+
+    Then a space stands before the value.
+    """
     return _OPTION.search(text, max(match.start() - 160, 0), match.start()) is not None
 
 

@@ -1,4 +1,4 @@
-"""Find secrets by the line that they stand in: a command of a program that takes a password, an address with a signature, a file of passwords."""
+"""Find secrets by their line: a command of a program that takes a password, an address with a signature, a file of passwords."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Find the names of this machine (home folder, user, host) in any case, quoting and compound, and the home folders of other people.
 
-A name of fewer than four letters, or one that is a word of this subject (torch, cuda, data, gpu, dev), counts only where a path or a variable
-names a user or a machine: else every "gpu" of a report would be somebody.
+A name of fewer than four letters, or a word of this subject (torch, cuda, data, gpu, dev), counts only if a path or a variable
+gives it to a user or a machine. Otherwise every "gpu" in a report would count as a person.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Found(NamedTuple):
 
 
 class Names:
-    """Find the names of one machine, and those that paths and variables have for other users and machines."""
+    """Find the names of one machine, and the names that paths and variables give to other users and machines."""
 
     def __init__(self, own: Own, words: Iterable[str] = ()) -> None:
         """Prepare the patterns. `words`: more common words."""
@@ -179,7 +179,10 @@ class Names:
         return next((mark for _, _, own, mark in self._names if own == name and mark), None)
 
     def _is_harmless_folder(self, match: re.Match[str], *, strict: bool) -> bool:
-        """Return whether a folder below /home, /scratch or the like is no user's. `strict`: below such a folder each is a user's."""
+        """Return whether a folder below /home, /scratch or the like belongs to no user.
+
+        `strict`: each folder there belongs to a user.
+        """
         name = match["name"].lower()
         if name in NOBODY or name.startswith("<"):
             return True
@@ -196,7 +199,7 @@ class Names:
 
 
 def _pattern(name: str) -> str:
-    """Return the pattern of a name: other signs between its words, and the short form of Windows (FIRSTS~1) for a long one."""
+    """Return the pattern of a name: with other signs between its words, and for a long name also the short form of Windows (FIRSTS~1)."""
     joined = r"[ ._+-]{0,2}".join(re.escape(part) for part in _SEPARATORS.split(name) if part)
     compact = _SEPARATORS.sub("", name)
     short = rf"|{re.escape(compact[:6])}~\d" if len(compact) > 8 else ""

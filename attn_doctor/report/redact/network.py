@@ -1,4 +1,4 @@
-"""Find what names a machine, a part of it or a person: addresses of networks and of mail, identifiers and serial numbers."""
+"""Find names of a machine, of a part of it or of a person: addresses of networks and of mail, identifiers and serial numbers."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ _INNER_HOST = re.compile(
 
 
 def identities(text: str) -> Iterator[_Found]:
-    """Yield the place and the kind of each identifier but IPv4 addresses, which look like versions (`addresses.py`)."""
+    """Yield the place and the kind of each identifier, except IPv4 addresses, which look like versions (`addresses.py`)."""
     yield from _uuids(text)
     yield from _macs(text)
     if ":" in text or "-" in text or "ip6" in text:
@@ -143,7 +143,7 @@ def _ipv6(text: str) -> Iterator[_Found]:
 
 
 def _is_ipv6(text: str) -> bool:
-    """Return whether a text is an address that a machine has: no loopback, no name of C++ (c10::d), no slice ([0:10::2])."""
+    """Return whether a text is a machine's IPv6 address: neither loopback, nor a C++ name (c10::d), nor a slice ([0:10::2])."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
@@ -202,7 +202,7 @@ def _serials(text: str) -> Iterator[_Found]:
 
 
 def _in_columns(text: str) -> Iterator[_Found]:
-    """Yield the values below such a heading of a table with commas, as `nvidia-smi --query-gpu=name,serial --format=csv` prints."""
+    """Yield the values below a private heading in a table with commas, as `nvidia-smi --query-gpu=name,serial --format=csv` prints it."""
     wanted: list[int] = []
     at, width, sign = 0, 0, ","
     for line in text.split("\n"):

@@ -1,4 +1,4 @@
-"""Replace private data in texts and in plain data, and count what was replaced, by kind."""
+"""Replace private data in texts and in plain data, and count the replaced values by kind."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Redactor:
     def __init__(self, own: Own | None = None, versions: Iterable[str] = (), words: Iterable[str] = ()) -> None:
         """Prepare for one report.
 
-        `versions`: numbers that are no addresses. `words`: those that the
-        records themselves have; as a name they count in paths only.
+        `versions`: texts with four numbers that are no addresses. `words`: words of the records themselves; as a user's name they
+        count only in paths.
         """
         self._names = Names(own or Own.of_this_machine(), words)
         self._versions = frozenset(versions)
@@ -53,7 +53,7 @@ class Redactor:
         self.count: Counter[str] = Counter()
 
     def reserve(self, value: Any) -> None:
-        """Give no number that a placeholder in these plain data has already: they are redacted a second time."""
+        """Reserve the numbers of the placeholders in these plain data, because the data are redacted a second time."""
         for text in _texts(value):
             for match in _PLACEHOLDER.finditer(text) if "<" in text else ():
                 if match[1]:
@@ -113,7 +113,10 @@ class Redactor:
     def _parts(
         self, text: str, original: str, place: Callable[[int, int], tuple[int, int]], *, version: bool
     ) -> Iterator[_Part]:
-        """Yield what is private in `text`, one view of the original; of two that have the same place, the first decides the kind."""
+        """Yield the private parts of `text`, which is one view of the original.
+
+        If two have one place, the first decides the kind.
+        """
 
         def part(kind: str, start: int, end: int, placeholder: str | None = None) -> _Part:
             return _Part(*place(start, end), kind, text[start:end], placeholder)
@@ -150,7 +153,7 @@ class Redactor:
         return self._known[known]
 
     def value(self, value: Any, name: str = "") -> Any:
-        """Return plain data without private data. `name`: of the field that has it."""
+        """Return plain data without private data. `name`: the name of the field that holds the value."""
         if isinstance(value, str):
             if value and name and keys.is_secret_name(name):
                 return self.whole(value)
@@ -170,7 +173,7 @@ class Redactor:
         return value
 
     def _items(self, items: Sequence[Any], name: str) -> list[Any]:
-        """Return a list; the word behind `--password` is a secret."""
+        """Return a list without private data. The word after an option such as `--password` is a secret."""
         made: list[Any] = []
         option = False
         for item in items:
@@ -183,7 +186,10 @@ class Redactor:
         return made
 
     def _variable(self, name: str, value: str) -> str:
-        """Return the value of a variable: its name may say that it is a secret."""
+        """Return the value of a variable without private data.
+
+        The variable's name may show that the whole value is a secret.
+        """
         if keys.is_secret_name(name):
             return self.whole(value)
         before = Counter(self.count)
@@ -198,7 +204,7 @@ class Redactor:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a long text in pieces that end with a line or a word: the places of all characters in all layers need fifty times its memory."""
+    """Yield a long text in pieces that end with a line or a word, because a search needs fifty times the memory of its text."""
     at = 0
     while len(text) - at > _LONGEST:
         limit = at + _LONGEST
@@ -211,7 +217,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _is_within(start: int, end: int, places: Sequence[tuple[int, int]]) -> bool:
-    """Return whether a place is inside of one of these, which are in order."""
+    """Return whether a place is inside of one of these places, which are in order."""
     at = bisect.bisect_right(places, start, key=lambda place: place[0]) - 1
     return at >= 0 and end <= places[at][1]
 
@@ -229,7 +235,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _apart(parts: list[_Part]) -> list[_Part]:
-    """Return the parts without overlaps, in order. Of parts that overlap the longest gives the kind, and all are replaced as one."""
+    """Return the parts without overlaps, in order.
+
+    Parts that overlap are replaced as one; the longest decides the kind.
+    """
     order = {id(part): number for number, part in enumerate(parts)}
     made: list[_Part] = []
     for part in sorted(parts, key=lambda p: (p.start, -p.end, p.placeholder is None, order[id(p)])):
@@ -243,7 +252,7 @@ def _apart(parts: list[_Part]) -> list[_Part]:
 
 
 def _quoted_anew(cleaned: dict[str, Any]) -> dict[str, Any]:
-    """Return a planned step whose lines for shells are made from its redacted words: a shell reads a bare <home> as two redirections."""
+    """Return a planned step with its lines for shells made again from its redacted words, because a shell reads a bare <home> as redirections."""
     shown, step = cleaned.get("shown"), cleaned.get("step")
     if not isinstance(shown, dict) or not isinstance(step, dict):
         return cleaned
@@ -252,9 +261,10 @@ def _quoted_anew(cleaned: dict[str, Any]) -> dict[str, Any]:
 
 
 def redact(data: dict[str, Any], own: Own | None = None, words: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the plain data of a report without private data; `redacted` holds what was replaced: {kind: count}.
+    """Return the plain data of a report without private data.
 
-    Data that were redacted before keep their placeholders, and the counts are added up. `words`: as for `Redactor`.
+    Its field `redacted` counts the replaced values: {kind: count}. Data that were redacted before keep their placeholders, and
+    the counts are added up. `words`: as for `Redactor`.
     """
     given = {key: value for key, value in data.items() if key != "redacted"}
     redactor = Redactor(own, addresses.versions_of(given), words)

@@ -1,10 +1,11 @@
-"""List the secrets that are known by their shape: a prefix, an alphabet and a length. Each row has the source of its fact.
+"""List the secrets that are known by their shape: a prefix, an alphabet and a length.
 
-The lengths are lower bounds and below those of the sources, because a token that is cut off is a secret too. A row whose prefix is short or
-also a word asks for the length that the source names.
+Each row has the source of its fact. The lengths are lower bounds, below those of the sources, because a token that is cut off is
+a secret too. If the prefix is short, or also a word, the row needs the full length of its source.
 
-Sources: "gitleaks: ID" is the rule of that name in https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml, "detect-secrets: NAME"
-the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins. Other rows have the page of the service.
+Sources: "gitleaks: ID" is the rule of that name in https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml,
+"detect-secrets: NAME" the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins. Other rows have
+the page of the service.
 """
 
 from __future__ import annotations
@@ -210,7 +211,10 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def private_keys(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of private keys, to their last line; without one, to the end of what can be a key."""
+    """Yield the places of private keys, to their last line.
+
+    If that line is missing: to the end of the lines that can be a key.
+    """
     done, ended = 0, True
     for begin in _BEGIN.finditer(text) if any(hint in text for hint in _BEGINNINGS) else ():
         if begin.start() < done:
@@ -234,5 +238,8 @@ def _is_random(text: str) -> bool:
 
 
 def _is_mixed(text: str) -> bool:
-    """Return whether a text has small letters, capitals and digits, as few words and paths have, and no hash in hexadecimal."""
+    """Return whether a text mixes small letters, capitals and digits, as a token does.
+
+    Few words and paths do, and no hexadecimal hash.
+    """
     return any(map(str.islower, text)) and any(map(str.isupper, text)) and any(map(str.isdigit, text))

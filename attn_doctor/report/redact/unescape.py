@@ -86,7 +86,7 @@ def _undone(view: View, escape: re.Pattern[str] = _ESCAPE) -> View:
 
 
 def _plain(match: re.Match[str]) -> str:
-    """Return the characters that an escape stands for."""
+    """Return the characters for which an escape stands."""
     kind = match.lastgroup
     told = match[kind] if kind else ""
     if kind in ("byte", "code", "long"):

@@ -1,4 +1,4 @@
-"""List the words that the records of a report themselves have. A user who has such a name is looked for in paths only."""
+"""List the words that every report has. If a user's name is such a word, it is looked for only in paths."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 # ruff: noqa: INP001 - a program
 """Stand in for a server on the network, inside a namespace without network. A program, not a module.
 
-python -I server.py KIND CERTIFICATE KEY        KIND: "404" | "self-signed" | "hang" | "reset"
+python -I server.py KIND CERTIFICATE KEY
+
+KIND: "404" | "self-signed" | "hang" | "reset"
 """
 
 from __future__ import annotations

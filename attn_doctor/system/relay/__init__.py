@@ -1,8 +1,9 @@
-"""Run a program of the user, and keep the beginning and the end of its output, which passes unchanged.
+"""Run a program of the user. Its output passes unchanged; the beginning and the end of the output are kept.
 
-Linux and macOS: `posix`. If standard input and output are the terminal, the program gets a pseudo-terminal of its own (`session`); everything
-that a person types, and the size of the window, is passed to it. Otherwise it stays in this session, and only those of its two outputs are
-copied that are no files: a file is given to the program itself, and read again at its end. Windows: standard error alone is copied (`windows`).
+Linux and macOS: `posix`. If standard input and output are the terminal, the program gets a pseudo-terminal of its own: everything
+that a person types, and the size of the window, is passed to it. Otherwise it stays in this session. Then an output that is a
+file is given to the program itself, and read again at its end; any other output is copied. Windows: only standard error is copied
+(`windows`).
 
 Nothing that the program starts is ended here. Signals are passed on, and nothing else is done with them.
 """
@@ -19,7 +20,7 @@ class CannotKeep(Exception):
 
 
 class Ended(NamedTuple):
-    """Say how a program ended, and what it printed."""
+    """Describe the end of a program: how it ended, and its output."""
 
     code: int | None  # its exit code; None: it died of a signal
     signal: int | None
@@ -35,7 +36,10 @@ class Ended(NamedTuple):
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
-    """Run a program to its end. Raises OSError if it cannot be started, and CannotKeep before it is started."""
+    """Run a program to its end.
+
+    Raises OSError if it cannot be started, CannotKeep if its output cannot be kept; then it was not started.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     if sys.platform == "win32":

@@ -1,4 +1,7 @@
-"""Copy what a program writes to where it belongs, and keep it. Linux and macOS; imported by `posix` only."""
+"""Copy the output of a program to the place where it belongs, and keep its beginning and end.
+
+Linux and macOS; imported by `posix` only.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Nobody(Exception):
 
 
 class Copy:
-    """Copy from a descriptor to another one."""
+    """Copy from one descriptor to another."""
 
     def __init__(self, source: int, target: int, kept: Kept) -> None:
         os.set_blocking(source, False)
@@ -32,9 +35,10 @@ class Copy:
         self._kept = kept
 
     def move(self) -> int:
-        """Copy what is there now, and return how much that was. Closes the source at its end.
+        """Copy the bytes that are there now, and return their number. Closes the source when it has ended.
 
-        Raises Nobody if nobody reads the target any more. Then the source is closed, so that the program is told as it would be without us.
+        Raises Nobody if nobody reads the target any more. The source is closed then, so that the program gets the same error as
+        without attn-doctor in between.
         """
         try:
             block = os.read(self.source, _BLOCK)
@@ -54,7 +58,10 @@ class Copy:
         return len(block)
 
     def rest(self, most: int = _MOST_REST) -> None:
-        """Copy what is there now, without waiting for more: `most` bytes, or a block more."""
+        """Copy the bytes that are there now, without waiting for more.
+
+        The limit is `most` bytes; the last block may exceed it.
+        """
         try:
             while most > 0 and self.open and (size := self.move()):
                 most -= size
@@ -68,7 +75,7 @@ class Copy:
 
 
 def write(target: int, block: bytes) -> None:
-    """Write a whole block, also to a descriptor that does not wait by itself. Raises OSError."""
+    """Write a whole block, even to a non-blocking descriptor. Raises OSError if the target is closed."""
     left = memoryview(block)
     while left:
         try:
@@ -78,9 +85,9 @@ def write(target: int, block: bytes) -> None:
 
 
 def leave_behind(copies: Sequence[Copy]) -> None:
-    """If processes that the program started still hold its output, leave a process behind that copies it until they end.
+    """Leave a process behind that goes on copying, if processes that the program started still hold its output.
 
-    Without it they would be ended by SIGPIPE, and if this process waited for them, the user's shell would.
+    Without that process SIGPIPE would end them. This process cannot wait for them, because the user's shell would wait too.
     """
     left = [copy for copy in copies if copy.open]
     if not left:

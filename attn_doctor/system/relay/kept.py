@@ -1,4 +1,4 @@
-"""Keep the beginning and the end of what a program prints, within a limit. Pure."""
+"""Keep the beginning and the end of a program's output, within a limit. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_BLANK = (
 
 
 class Kept:
-    """Hold the output of one program, from one or several streams. Lines of different streams are never mixed within a line."""
+    """Hold the output of one program, from one or several streams. A line never mixes the text of two streams."""
 
     def __init__(self, head: int = HEAD, tail: int = TAIL) -> None:
         self._head, self._tail = bytearray(), deque[bytes]()
@@ -23,11 +23,11 @@ class Kept:
         self._streams = 1
 
     def several(self) -> None:
-        """Prepare for more than one stream: only whole lines are kept, until the end."""
+        """Prepare for more than one stream: a line is kept when it is whole, or at the end."""
         self._streams = 2
 
     def add(self, data: bytes, stream: int = 1) -> None:
-        """Add what a stream gave."""
+        """Add bytes that a stream gave."""
         if self._streams > 1:
             data = self._begun.pop(stream, b"") + data
             end = data.rfind(b"\n") + 1

@@ -39,7 +39,10 @@ _TYPED = {signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP}  # Ctrl-C, Ctrl-\ and C
 
 
 def block() -> tuple[set[int], set[int | signal.Signals]]:
-    """Block the signals that will be passed on. Returns them, and the mask before, for `signal.pthread_sigmask`."""
+    """Block the signals that will be passed on.
+
+    Returns these signals, and the earlier mask, for `signal.pthread_sigmask`.
+    """
     numbers = {
         int(number) for number in signal.valid_signals() - _OWN if signal.getsignal(number) != signal.SIG_IGN
     } | {int(signal.SIGWINCH), int(signal.SIGCONT)}
@@ -50,7 +53,11 @@ class Passing:
     """Pass signals on until `end` is called."""
 
     def __init__(self, numbers: set[int], news: int, resize: Callable[[], None], *, same_group: bool) -> None:
-        """Prepare. `news`: the pipe to report to. `same_group`: the program is in this process group, and gets what the terminal sends itself."""
+        """Prepare. `news`: the pipe to report to. `resize`: called when the window changes its size.
+
+        `same_group`: the program is in the process group of this process, so the terminal sends its signals to the program
+        itself.
+        """
         self._numbers, self._news, self._resize, self._same_group = numbers, news, resize, same_group
         self._over = False
         self.passed: set[int] = set()
@@ -62,7 +69,7 @@ class Passing:
         self._thread.start()
 
     def end(self) -> None:
-        """End the thread. A signal that comes later is not passed on."""
+        """End the thread. Signals that come later are not passed on."""
         self._over = True
         if self._thread is not None and self._thread.ident is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -107,7 +114,7 @@ class Passing:
 
 
 def stop(*, whole_group: bool) -> None:
-    """Stop this process, as Ctrl-Z does, until it is continued. `whole_group`: also the script and the pipeline that it belongs to.
+    """Stop this process, as Ctrl-Z does, until it is continued. `whole_group`: stop its script and its pipeline too.
 
     Returns at once if nobody could continue it: the kernel does not stop an orphaned process group.
     """

@@ -1,4 +1,7 @@
-"""Run a program on Linux or macOS: choose what is copied, and copy it until the program has ended. See the docstring of the package."""
+"""Run a program on Linux or macOS: choose the outputs to copy, and copy them until the program has ended.
+
+See the docstring of the package.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
 
 
 class _File(NamedTuple):
-    """Hold a file that the program writes to itself: a descriptor to read it, and where its output begins."""
+    """Hold a file into which the program itself writes: a descriptor to read it, and the offset at which the program's output begins."""
 
     descriptor: int
     start: int
@@ -92,7 +95,10 @@ class _Run:
         self._keyboard = self._master is not None
 
     def _outputs(self) -> dict[int, int]:
-        """Return the descriptors that the program gets in place of our standard output and error; one that stays as it is is left out."""
+        """Return the descriptors that the program gets in place of our standard output (1) and error (2).
+
+        An unchanged one is left out.
+        """
         outputs: dict[int, int] = {}
         made: dict[tuple[int, int, int], int] = {}
         for number in (1, 2):
@@ -109,7 +115,10 @@ class _Run:
         return outputs
 
     def _copied(self, number: int) -> int:
-        """Make what the program writes to in place of one of our descriptors, and copy it there."""
+        """Return a descriptor for the program in place of one of ours: a pipe, or a pseudo-terminal for a terminal.
+
+        Its data is copied to ours.
+        """
         if os.isatty(number):
             try:
                 ours, given = terminals.pair()
@@ -154,7 +163,7 @@ class _Run:
         )
 
     def close(self) -> None:
-        """Give everything back, also after a failure."""
+        """Close all descriptors and give the terminal back, also after a failure."""
         self._give_terminal_back()
         self._passing.end()
         for copy in self._copies:
@@ -165,7 +174,7 @@ class _Run:
             os.close(end)
 
     def _turn(self) -> None:
-        """Wait until there is something to copy or news, and do that."""
+        """Wait until there are data to copy, or news of the program; then copy, and act on the news."""
         reads = [self._changes, self._signals, *(copy.source for copy in self._copies if copy.open)]
         writes = []
         typing = self._keyboard and self._usual is not None
@@ -190,7 +199,7 @@ class _Run:
             self._take_terminal()
 
     def _hear(self) -> None:
-        """Read all news, and stop with the program if it is stopped after that."""
+        """Read all news of the program. If it is stopped afterwards, stop this process too."""
         continued, stopped = False, 0
         while _news(self._signals):
             continued = True
@@ -206,7 +215,7 @@ class _Run:
             self._go_on()
 
     def _stop(self) -> None:
-        """Stop as the program did, so that the shell says so; go on when we are continued."""
+        """Stop this process as the program was stopped, so that the shell shows it; go on when the shell continues this process."""
         for copy in self._copies:
             copy.rest()
         self._give_terminal_back()
@@ -275,7 +284,7 @@ def _is_interactive() -> bool:
 
 
 def _news(pipe: int) -> bytes | None:
-    """Return one piece of news; None if there is none now; nothing at the end of the pipe."""
+    """Return one piece of news; None if there is none now; empty bytes at the end of the pipe."""
     try:
         return os.read(pipe, started.NEWS.size)
     except BlockingIOError:
@@ -283,7 +292,7 @@ def _news(pipe: int) -> bytes | None:
 
 
 def _readable(number: int, found: os.stat_result) -> _File | None:
-    """Open the file behind a descriptor again, to read it. None: that is not allowed, and the output must be copied."""
+    """Open the file behind a descriptor again, to read it. None: reading is not allowed, so the output must be copied."""
     try:
         start = found.st_size if terminals.appends(number) else os.lseek(number, 0, os.SEEK_CUR)
         return _File(os.open(terminals.path_of(number), os.O_RDONLY | os.O_NOCTTY), start)
@@ -292,7 +301,10 @@ def _readable(number: int, found: os.stat_result) -> _File | None:
 
 
 def _content(file: _File) -> bytes:
-    """Return the beginning and the end of what a program wrote to a file; after 256 MB its lines are no longer counted."""
+    """Return the beginning and the end of the output that a program wrote to a file.
+
+    After 256 MB the lines are no longer counted.
+    """
     kept = Kept()
     size = os.fstat(file.descriptor).st_size
     at = file.start if file.start <= size else 0

@@ -38,23 +38,28 @@ class Program(NamedTuple):
 
 
 def report(pipe: int, kind: int, value: int = 0) -> None:
-    """Write a piece of news. Nobody reads it any more at the end; that is no error."""
+    """Write a piece of news to a pipe. No error if nobody reads the pipe any more, as at the end."""
     with contextlib.suppress(OSError):
         os.write(pipe, NEWS.pack(kind, value))
 
 
 def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> None:
-    """Start the program as a child, with other descriptors for its outputs, and report its changes from a thread. Raises OSError."""
+    """Start the program as a child. `outputs`: its number of an output -> the descriptor to use.
+
+    A thread reports its changes to `news`.
+
+    Raises OSError if the program cannot be started.
+    """
     process = _start(program, {1: outputs.get(1), 2: outputs.get(2)}, lambda: None)
     report(news, STARTED, process.pid)
     threading.Thread(target=lambda: _watch(process, news), daemon=True).start()
 
 
 def in_its_own_session(program: Program, master: int, streams: tuple[int, int], real: int, news: int) -> int:
-    """Start the program on a pseudo-terminal, below a leader; return the number of the leader. Raises OSError if there is no more process.
+    """Start the program on a pseudo-terminal, below a leader; return the process number of the leader.
 
-    `master`: our end of the pseudo-terminal. `streams`: the program's end, and its standard error, which may be the same. `real`: a
-    descriptor of the real terminal.
+    `master`: our end of the pseudo-terminal. `streams`: the program's end, and its standard error, which may be the same. `real`:
+    a descriptor of the real terminal. Raises OSError if no further process can be started.
     """
     leader = os.fork()
     if leader == 0:
@@ -101,7 +106,7 @@ def _watch(process: subprocess.Popen[bytes], news: int) -> None:
 
 
 def _lead(program: Program, terminal: int, error: int, real: int, news: int) -> None:
-    """Be the leader: start the program in the foreground of the pseudo-terminal, wait for its end, and report."""
+    """Act as the leader: start the program in the foreground of the pseudo-terminal, wait for its end, and report."""
     relay, usual = os.getppid(), terminals.modes(real)
     os.setsid()
     terminals.make_controlling(terminal)
@@ -137,7 +142,10 @@ _PATIENCE = 1.0  # seconds until a process that was killed is seen to be gone
 
 
 def _hung_up(relay: int, real: int, usual: terminals.Modes) -> None:
-    """Give the real terminal its modes back if this process's parent was killed, and die. Else the parent lost its terminal, and does the rest."""
+    """End the leader after a hang-up.
+
+    If its parent was killed, first give the real terminal its modes back; else the parent does that.
+    """
     until = time.monotonic() + _PATIENCE
     while os.getppid() == relay:
         if time.monotonic() > until:

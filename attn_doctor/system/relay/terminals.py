@@ -1,4 +1,7 @@
-"""Read and change terminals: their size, their modes, who is in the foreground. Linux and macOS; imported by `posix` only."""
+"""Read and change terminals: their size, their modes, their foreground process.
+
+Linux and macOS; imported by `posix` only.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _SIZE = bytes(8)  # struct winsize: rows, columns, and the same in pixels
 
 
 def pair() -> tuple[int, int]:
-    """Make a pseudo-terminal, and return the descriptors of its two ends: ours and the program's. Raises OSError."""
+    """Make a pseudo-terminal, and return the descriptors of its two ends, ours and the program's.
+
+    Raises OSError if there is none.
+    """
     return os.openpty()
 
 
@@ -31,7 +37,7 @@ def copy_size(source: int, target: int) -> None:
 
 
 def modes(terminal: int) -> Modes:
-    """Return the modes of a terminal. Raises OSError."""
+    """Return the modes of a terminal. Raises OSError if the descriptor is no terminal."""
     try:
         return termios.tcgetattr(terminal)
     except termios.error as error:
@@ -65,12 +71,15 @@ def raw(usual: Modes) -> Modes:
 
 
 def unprocessed(usual: Modes) -> Modes:
-    """Return the modes with output that passes unchanged: another terminal behind this one adds the carriage returns."""
+    """Return the modes in which output passes unchanged, because another terminal behind this one adds the carriage returns."""
     return [usual[0], usual[1] & ~termios.OPOST, *usual[2:]]
 
 
 def in_foreground(terminal: int) -> bool:
-    """Return whether the shell gave the terminal to this process. Also True if the terminal has no such groups, as in some containers."""
+    """Return whether the shell gave the terminal to this process.
+
+    True too if the terminal has no foreground group, as in some containers.
+    """
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError as error:
@@ -78,19 +87,22 @@ def in_foreground(terminal: int) -> bool:
 
 
 def make_controlling(terminal: int) -> None:
-    """Make a terminal the controlling one of this process, which leads a new session. Raises OSError."""
+    """Make a terminal the controlling one of this process, which leads a new session.
+
+    Raises OSError if the kernel refuses it.
+    """
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 def widen_pipe(end: int) -> None:
-    """Give a pipe the room of a megabyte, so that its writer waits seldom. macOS: nothing is done."""
+    """Make the buffer of a pipe a megabyte large, so that its writer waits seldom. macOS: nothing is done."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def path_of(descriptor: int) -> str:
-    """Return a path by which an open file can be opened again. Raises OSError."""
+    """Return a path by which an open file can be opened again. Raises OSError if there is no such path."""
     if sys.platform == "linux":
         return f"/proc/self/fd/{descriptor}"
     f_getpath = 50  # sys/fcntl.h of macOS; in Python's fcntl as of 3.9
@@ -98,5 +110,8 @@ def path_of(descriptor: int) -> str:
 
 
 def appends(descriptor: int) -> bool:
-    """Return whether every write to a descriptor goes to the end of its file. Raises OSError."""
+    """Return whether every write to a descriptor goes to the end of its file.
+
+    Raises OSError if the descriptor is closed.
+    """
     return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND)

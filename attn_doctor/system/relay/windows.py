@@ -1,4 +1,7 @@
-"""Run a program on Windows, and copy its standard error, which is kept. Standard output and input are the program's own."""
+"""Run a program on Windows, and copy and keep its standard error.
+
+It has the same standard input and output as this process.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ def _copy(pipe: IO[bytes], show: Callable[[bytes], None], kept: Kept, over: thre
 
 
 def _shown() -> Callable[[bytes], None]:
-    """Return how a block is shown. A program that writes into a pipe uses the encoding of the system, and a console another one."""
+    """Return the function that shows a block of output.
+
+    Programs that write into a pipe use the system's encoding; a console uses another.
+    """
     if not sys.stderr.isatty():
         return _written
     decoder = codecs.getincrementaldecoder(locale.getpreferredencoding(do_setlocale=False))("replace")

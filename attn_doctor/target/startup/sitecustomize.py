@@ -42,7 +42,7 @@ def exchange():
 
 
 def prescription():
-    """Return the prescription that was asked for; raise its refusal for another machine or torch."""
+    """Return the prescription that the variables name. Raises its Refused for another machine or torch."""
     import torch
     from attn_doctor.prescription import prescription_file
     from pathlib import Path
@@ -53,7 +53,7 @@ def prescription():
 
 
 def apply_prescription():
-    """Make the changes of the prescription that are made inside a process."""
+    """Make those changes of the prescription that a running process can make."""
     if not os.environ.get(PRESCRIPTION):
         return
     try:
@@ -67,7 +67,7 @@ def apply_prescription():
 
 
 def tell_if_unused(attention, process):
-    """Say at the end of a program that it never computed the replaced attention, because its model has another attention."""
+    """Print at the end of a program that it never computed the replaced attention, because its model has another attention."""
     if attention.nothing and os.getpid() == process:
         say(attention.nothing)
 
@@ -88,7 +88,7 @@ def load_package():
 
 
 class Finder(object):
-    """Let the other finders find the modules that are waited for, and act after each has been executed."""
+    """Wait for the import of certain modules: let the other finders find each, and act after it has been executed."""
 
     def find_spec(self, name, path=None, target=None):
         if name not in ACTIONS:
@@ -102,7 +102,7 @@ class Finder(object):
 
 
 def watch(loader, act):
-    """Make a loader act after it has executed its module. The type of the loader does not change."""
+    """Make a loader call `act` after it has executed its module. The type of the loader does not change."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return

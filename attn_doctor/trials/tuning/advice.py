@@ -56,16 +56,16 @@ def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
 
 
 def needs_run(found: Pass | None) -> bool:
-    """Return whether a change has no argument of ultralytics, so that `attn-doctor run` must make it."""
+    """Return whether a change has no argument of ultralytics, so that only `attn-doctor run` can make it."""
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
 def line(
     found: Pass, loader: LoaderSettings | None = None, *, file: str | None = None, program: str = "yolo"
 ) -> list[str]:
-    """Return the command, as an argv, that trains or predicts with the settings that were found.
+    """Return the command, as an argv, that trains or predicts with the best settings of the search.
 
-    `file`: the prescription file; None: the file in its usual place. `program`: what starts ultralytics in the target.
+    `file`: the prescription file; None: the file in its usual place. `program`: the word that starts ultralytics in the target.
     """
     device = found.device
     device = device.partition(":")[2] or "0" if device.startswith("cuda") else device
@@ -85,7 +85,10 @@ def line(
 
 
 def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list[str]]:
-    """Return the commands that export the weights to a format and predict with the result. A model description (.yaml) has no weights: YOUR.pt stands for them."""
+    """Return the commands that export the weights to a format and predict with the result.
+
+    For a model description (.yaml), they name YOUR.pt.
+    """
     weights = found.model if found.model.endswith(".pt") else "YOUR.pt"
     device = "0" if found.device.startswith("cuda") else found.device
     size = f"imgsz={found.imgsz}"
@@ -96,7 +99,10 @@ def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list
 
 
 def beyond(found: Pass) -> list[Row]:
-    """Return the rows that are right and measured, and change numbers more than was allowed: they are not prescribed."""
+    """Return the rows that are right and measured, but change numbers more than the user allowed.
+
+    They are not prescribed.
+    """
     chosen = found.chosen
     mine = set(chosen.changes if chosen else ())
     return [

@@ -1,7 +1,7 @@
-"""Run several processes of the target side by side, of which one works at a time: some changes, as of the allocator, need a new process.
+"""Run several processes of the target side by side, because some changes, as that of the allocator, need a new process.
 
-Each process reads its orders as numbered files from its own folder, waits for the next file, and answers on its channel. So two
-environments can be compared round by round, and a crash or a hang ends only one process.
+One works at a time. Each process reads its orders as numbered files from its own folder, waits for the next file, and answers on
+its channel. So two environments can be compared round by round, and a crash or a hang ends only one process.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _DAY = 24 * 3600.0
 
 
 class Ended(Exception):
-    """Report that a process of the bench ended; the text says how."""
+    """Report that a process of the bench ended. The text says how it ended."""
 
 
 class Worker:
-    """Control one process of the target, which has its own environment variables."""
+    """Control one process of the target. It has environment variables of its own."""
 
     def __init__(
         self,
@@ -141,7 +141,10 @@ class Bench:
     def worker(
         self, variables: Mapping[str, str], cores: Sequence[int] = (), *, script: str = TUNING, **config: Any
     ) -> Worker:
-        """Return the worker with these environment variables, which runs only on these cores (none given: on all). The first call starts it."""
+        """Return the worker with these environment variables that runs only on these cores (empty: on all).
+
+        The first call starts it.
+        """
         name = json.dumps([dict(variables), list(cores), script, config], sort_keys=True)
         if name not in self._workers:
             # Each worker has its own folder: two that start together would write ultralytics' settings into the same file.

@@ -35,11 +35,11 @@ def fitting(
     asked: Sequence[str] = (),
     libraries: Mapping[str, str] | None = None,
 ) -> Fitting:
-    """Return what fits this machine for one kind of pass, in the order of the table.
+    """Return the changes that fit this machine for one kind of pass, in the order of the table.
 
-    `about`: what a process of the target told about itself (target/tuning_worker.py). `attention`: the backend that a trial found best.
-    `level`: the changes of numbers that are allowed in the result; changes of "precision" are measured in any case, but not combined
-    unless allowed. `asked`: the slow changes that the user named.
+    `what`: "training" or "predicting". `about`: the properties that a process of the target reported (target/tuning_worker.py).
+    `attention`: the backend that a trial found best. `level`: how much the result may change the numbers; changes of "precision"
+    are always measured, but combined only if allowed. `asked`: the slow changes that the user named.
     """
     values: dict[str, Any] = {}
     missing: list[NotTried] = []

@@ -1,4 +1,4 @@
-"""Judge the numbers of a combination of changes, by stated limits. Pure."""
+"""Judge the numbers of a combination of changes by fixed limits. Pure."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def limits(changes: Sequence[str]) -> Limits:
 def judged(
     changes: Sequence[str], told: Mapping[str, Any], shipped: Checked | None, most: Limits | None = None
 ) -> Checked:
-    """Return the verdict on the numbers of one pass, as a worker reported them. `shipped`: the verdict on the program without changes; None: this pass is that program.
+    """Return the verdict on the numbers of one pass, which a worker reported in `told`.
 
-    `most`: other limits, for a device on which the program without changes computes in 16 bits.
+    `shipped`: the verdict on the program without changes; None: this pass is that program. `most`: other limits, for a device on
+    which the program without changes computes in 16 bits.
     """
     if told.get("failed"):
         return Checked(status="failed", reason=str(told["failed"]).splitlines()[0][:300])

@@ -1,6 +1,6 @@
 """Choose batch=, workers=, cache= and amp= of `yolo train` for this machine, from the measured needs of a few training steps.
 
-`measure` runs them; the rest is pure.
+`measure` runs these steps; the rest is pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GPU_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """Hold the memory and time of one training step, optimiser included."""
+    """Hold the memory and time of one training step with its optimiser."""
 
     backend: str
     batch: int
@@ -83,7 +83,8 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes and `seconds` are left.
 
-    The first of `backends` always gets two batches. Raises OSError if the target cannot be started.
+    The first of `backends` always gets two batches. Returns a Fault if the process ended. Raises OSError if the target cannot be
+    started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
@@ -125,9 +126,9 @@ def room_on_cpu(facts: Facts) -> int | None:
 def settings_for(
     facts: Facts, measured: Measured, *, backend: str, amp: bool, images: int | None = None
 ) -> LoaderSettings:
-    """Return the settings, each with its reason.
+    """Return batch=, workers=, cache= and amp= of `yolo train`, each with its reason.
 
-    `images`: size of the training set. `amp`: 16 bits were measured to be faster.
+    `images`: the number of images in the training set. `amp`: 16 bits were measured to be faster.
     """
     on_gpu = measured.device.startswith("cuda")
     room = measured.memory_bytes if on_gpu else room_on_cpu(facts)

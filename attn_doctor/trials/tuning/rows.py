@@ -1,4 +1,7 @@
-"""Define the records of `trial --tune`: what was measured, chosen, and not tried. Times in milliseconds, errors relative (0.01 is 1 %)."""
+"""Define the records of `trial --tune`: measured rows, the choice, and changes that were not tried.
+
+Times in milliseconds. Errors are relative: 0.01 is 1 %.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Status = Literal["ok", "wrong", "failed"]
 
 
 class Checked(Record, frozen=True, kw_only=True):
-    """Say whether the numbers of a combination are right: one forward pass, and in training one step, against float64."""
+    """Hold whether the numbers of a combination are right: of one forward pass, and in training of one step, against float64."""
 
     status: Status = "ok"
     reason: str | None = None
@@ -38,7 +41,7 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Step(Record, frozen=True, kw_only=True):
-    """Hold one comparison of the search: a change on top of `on`, in `n` rounds."""
+    """Hold one comparison of the search: a change added to the combination `on`, in `n` rounds."""
 
     change: str
     on: tuple[str, ...]
@@ -53,7 +56,7 @@ class NotTried(Record, frozen=True, kw_only=True):
 
 
 class Pass(Record, frozen=True, kw_only=True):
-    """Hold the search for one kind of pass."""
+    """Hold the search for one kind of pass: training or predicting."""
 
     what: str  # "training" | "predicting"
     model: str

@@ -36,7 +36,10 @@ _SIXTEEN = ("bfloat16", "float16")
 
 
 class Runtime(NamedTuple):
-    """Describe a runtime for exported files. `packages`: those that Ultralytics requires (engine/exporter.py, 8.4.190)."""
+    """Describe a runtime for exported files.
+
+    `packages`: the packages that Ultralytics requires for it (engine/exporter.py, 8.4.190).
+    """
 
     words: str
     modules: tuple[str, ...]  # the modules that exporting and running need
@@ -74,7 +77,7 @@ def installed(device: str, modules: Sequence[str]) -> bool:
 
 
 def absent_rows(device: str, modules: Sequence[str]) -> tuple[RuntimeRow, ...]:
-    """Return a row for each runtime of this device that is not installed, and so was not tried."""
+    """Return a row for each runtime of this device that was not tried, because it is not installed."""
     return tuple(
         RuntimeRow(name=r.words, format=name, missing=tuple(sorted(set(r.modules) - set(modules))))
         for name, r in fitting_formats(device).items()

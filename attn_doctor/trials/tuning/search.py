@@ -1,7 +1,8 @@
-"""Combine changes, the one that helps most first, and compare the result with the program without changes. Pure: a `Meter` measures.
+"""Combine changes, the most helpful one first, and compare the result with the program without changes.
 
-Successive halving: each round of the search measures every candidate together with the best combination so far. A candidate that loses
-is not measured again, and the others get its time. Separate paired rounds, with the rules of the trial, judge the final combination.
+Pure: a `Meter` measures. Successive halving: each round of the search measures every candidate together with the best combination
+so far. A candidate that loses is not measured again, and the others get its time. Separate paired rounds, with the rules of the
+trial, judge the final combination.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Meter(Protocol):
     """Measure combinations on a machine."""
 
     def check(self, changes: Combination) -> Checked:
-        """Run one pass, and say whether its numbers are right."""
+        """Run one pass, and return whether its numbers are right."""
 
     def time(self, changes: Combination) -> float | None:
         """Return the milliseconds of one pass; None if the pass fails."""
@@ -58,9 +59,9 @@ def added(combination: Combination, change: str) -> Combination:
 
 
 def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float) -> Found:
-    """Return the combination that is best, with all that was measured. `level`: the changes of numbers that are allowed.
+    """Return the best combination, with all measurements. `level`: how much the result may change the numbers.
 
-    Changes beyond `level` are measured on top of the result, and not taken.
+    `budget`: seconds. Changes beyond `level` are measured on top of the result, and not taken.
     """
     run = _Search(meter, budget)
     start: Combination = ()
@@ -88,11 +89,10 @@ def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float
 
 
 def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row, ...]:
-    """Mark the combination to prescribe.
+    """Mark the combination to prescribe: the fastest one whose numbers are right and that is certainly faster than the program without changes.
 
-    It is the fastest one whose numbers are right and that is certainly faster than the program without changes. If there is none, the
-    program without changes is marked. If the numbers of the program without changes are wrong (its gradients for one image can be), the
-    fastest combination whose numbers are right is marked.
+    If there is none, the program without changes is marked. If the numbers of the program without changes are wrong (its
+    gradients for one image can be), the fastest combination whose numbers are right is marked.
     """
     mine = [row for row in rows if row.changes in allowed_ and row.checked.status == "ok" and row.ms]
     shipped = next((row for row in mine if not row.changes), None)
@@ -102,7 +102,7 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
 
 
 def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
-    """Return the ratio of the fastest passes, because other programs can make a pass only slower."""
+    """Return the ratio of the fastest passes. Only these count, because other programs can make a pass only slower."""
     return min(own) / min(taken)
 
 
@@ -121,7 +121,10 @@ class _Search:
         self.not_tried: list[NotTried] = []
 
     def known(self, changes: Combination) -> Checked:
-        """Check a combination once; this pass also warms it up."""
+        """Return whether the numbers of a combination are right.
+
+        Each combination is checked once; this pass also warms it up.
+        """
         if changes not in self.checked:
             self.checked[changes] = self.meter.check(changes)
         return self.checked[changes]

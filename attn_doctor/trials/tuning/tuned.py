@@ -32,7 +32,7 @@ PROCESS_BYTES = 700 * 2**20  # bytes that torch and ultralytics need before the 
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what is to be searched for one kind of pass."""
+    """Hold the request for one kind of pass: training or predicting."""
 
     what: str
     model: str
@@ -58,7 +58,7 @@ def tuned(
     environ: Mapping[str, str] | None = None,
     root: str = "/",
 ) -> tuple[Pass, dict[str, Any]]:
-    """Return what was found for one kind of pass, and what the target reported about itself.
+    """Return the search for one kind of pass, and the properties that the target reported about itself.
 
     Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
@@ -108,9 +108,9 @@ def tuned(
 
 
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
-    """Return the changes whose processes fit into memory at the same time, and the changes whose processes do not.
+    """Return the changes whose processes fit into memory together, and the changes whose processes do not.
 
-    Each environment has its own process, which keeps its memory until the end.
+    `peak`: bytes of one process. Each environment has its own process, which keeps its memory until the end.
     """
     room = room_on_cpu(facts)
     own = [name for name in values if CHANGES[name].how == "environment"]
@@ -174,7 +174,10 @@ class _Meter:
             return {"failed": f"the process ended: {error}"}
 
     def check(self, changes: Combination) -> Checked:
-        """Check the numbers of a combination, once. One that differs only in environment variables from a checked one has its numbers."""
+        """Return whether the numbers of a combination are right, checked once.
+
+        A combination that differs from a checked one only in environment variables has the same numbers.
+        """
         if changes in self._checked:
             return self._checked[changes]
         inside = tuple(name for name in changes if CHANGES[name].how != "environment")
