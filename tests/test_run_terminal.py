@@ -13,7 +13,7 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("a terminal of POSIX", allow_module_level=True)
 
-from little_terminal import RUN, Terminal, python
+from terminal import RUN, Terminal, python
 
 SHOWS = "import os, sys; print([os.isatty(n) for n in (0, 1, 2)], tuple(os.get_terminal_size()), os.getpgrp() == os.tcgetpgrp(0))"
 TICKS = "import time\nfor n in range(600):\n print('tick', n, flush=True)\n time.sleep(0.05)"
