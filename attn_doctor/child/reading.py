@@ -51,8 +51,9 @@ def _message(line: bytes) -> Message | None:
 class Reader:
     """Read both pipes of a child in threads, so that no pipe can fill up and stop the child.
 
-    Memory is bounded: `most` bytes of standard output, or, with a nonce, records up to `_MOST_RECORDS`; and `_KEEP` of everything
-    else. `flooded` is set if the child sent more: the caller must then end it.
+    `nonce`: the mark before each record of the channel. Without it, the first `most` bytes of standard output are kept. With it, records of
+    `_MOST_RECORDS` bytes in all are kept, and the last `_KEEP` bytes of the rest. `flooded` is set if the child sent more than that (of the rest:
+    more than `_MOST_NOISE` bytes); the caller must then end the child.
     """
 
     def __init__(

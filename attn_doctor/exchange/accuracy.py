@@ -35,7 +35,11 @@ def in_double(call: Call, device: Any) -> Call:
 
 
 def passes(compute: Kernel, call: Call, cotangent: Any) -> list[Any]:
-    """Return four tensors: the output, and the gradients of query, key and value. The inputs keep their strides."""
+    """Run an attention call forward and backward, and return four tensors: output, gradient of query, of key, of value.
+
+    A gradient has the shape of its tensor. `cotangent`: the gradient of the output, a tensor of the output's shape, or 1.0. `compute` gets the
+    tensors with the strides that they have in `call`: PyTorch chooses a kernel by them too.
+    """
     query, key, value = (tensor.detach().requires_grad_() for tensor in call[:3])
     with torch.enable_grad():
         out = compute(query, key, value, call[3])

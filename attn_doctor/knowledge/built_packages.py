@@ -1,4 +1,7 @@
-"""Answer questions about other packages that have CUDA code and need torch: their finished wheels, and the needs of a build."""
+"""Answer questions about packages other than flash-attn that have CUDA code and need torch: which finished wheels exist, and what a build takes.
+
+A build takes packages (ninja, packaging), memory and time.
+"""
 
 from __future__ import annotations
 

@@ -61,9 +61,9 @@ def newest(machine: Machine) -> OldBuild | None:
 
 
 def for_python(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases for a Python that is too old for newer torch.
+    """Return the newest torch before 2.0 that has wheels for this Python and runs on this GPU: for a Python that is too old for torch 2.
 
-    A system that is not known counts as Linux. None if the Python or the GPU is too new, or not known.
+    A system that is not known counts as Linux on x86_64. None if no release fits, or if the Python or the GPU is not known.
     """
     here = msgspec.structs.replace(machine, os=machine.os or "linux", machine=machine.machine or "x86_64")
     if machine.python is None or not machine.capabilities:

@@ -136,9 +136,9 @@ def torchvision_fits(torch: str, torchvision: str) -> Judgement:
 
 
 def triton_fits(torch: str, triton: str) -> Judgement:
-    """Return whether this triton has the minor that torch's Linux wheels need.
+    """Return whether the first two numbers of this triton's version, such as 3.1, are those that torch's Linux wheels need.
 
-    Patch releases of torch differ in triton's patch only.
+    The third number is ignored. Unknown if the table lacks this torch, or if a version cannot be read.
     """
     row, version = release(torch), pair(triton)
     if isinstance(row, Unknown):

@@ -161,7 +161,10 @@ class Stages(Record, frozen=True, kw_only=True):
 
 
 class OptimisedStep(Record, frozen=True, kw_only=True):
-    """Compare a training step with and without its optimiser, measured in the same rounds."""
+    """Hold the time of a training step without its optimiser (`step_ms`) and with it (`optimised_ms`), in milliseconds.
+
+    Both were measured in the same rounds, one after the other.
+    """
 
     backend: str
     dtype: Dtype

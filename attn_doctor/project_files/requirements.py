@@ -71,7 +71,11 @@ def read(text: str, file: str) -> ProjectFile:
 
 
 def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
-    """Yield the packages that the words after `pip install`, `uv pip install` or `uv add` ask for."""
+    """Yield the packages that an install command asks for.
+
+    `words`: the words behind `pip install`, `uv pip install` or `uv add`; options and their values are skipped. `line`: the line of the
+    command in its file, from 1; each Wish gets it.
+    """
     skip, isolated = False, "--no-build-isolation" not in words
     for word in words:
         if skip or word.startswith("-"):

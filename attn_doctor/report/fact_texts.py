@@ -1,6 +1,6 @@
 """Put facts into words, one function for each fact.
 
-The folded parts of a report and the forms of other projects use the same words. Pure.
+Two callers share these words: the folded parts of a report, and the issue forms of other projects that attn-doctor fills in. Pure.
 """
 
 from __future__ import annotations

@@ -261,7 +261,10 @@ def _risk(one: Way) -> str:
 
 
 def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, ...]:
-    """Return the outcome of applying."""
+    """Return the blocks that say how applying ended (refused, applied, rolled back, not undone), and what to do next.
+
+    `one`: the way that was applied. `made`: the plan that it belongs to. `shell`: the shell for which commands are written.
+    """
     target, goal = made.target, made.goal
     heads: dict[ApplyOutcome, tuple[str, Tone, str]] = {
         "refused": ("×", "bad", f"{one.name} is refused, and nothing was changed"),

@@ -108,9 +108,10 @@ def rows(
     ended: str,
     refused: bool = False,
 ) -> tuple[Trial, ...]:
-    """Return a row for every cell of the plan, in its order.
+    """Return one row for each cell of the plan, in the order of the plan.
 
-    `ended`: the reason for a cell without results. `refused`: the device refused every backend, so such a cell is "ruled-out".
+    `seen`: the judged records of the trial's process. `ended`: the reason that a cell without results gets. The status of that cell is
+    "failed", or "ruled-out" if `refused` (the device refused every backend). `scope`, `model` and `threads` are copied into every row.
     """
     unknown = _End("ruled-out" if refused else "failed", ended)
     common = {

@@ -42,7 +42,11 @@ class View(NamedTuple):
 
 
 def views(text: str) -> Iterator[View]:
-    """Yield the text itself, then the text with one layer of escapes undone, then two, while there are any."""
+    """Yield the text itself, then the text with one layer of escapes undone, then with two, and so on.
+
+    Escapes are backslashes, %41, &amp;, colours of a terminal and invisible characters. The last view has no escape, or `_DEEPEST` layers are
+    undone. If the text has colours, a view without them comes first, and does not count as a layer.
+    """
     view = View(text)
     yield view
     if "\x1b" in text:  # colours first: "\\\\server" behind one begins with two signs, which the next layer makes one
