@@ -52,8 +52,8 @@ class Reader:
     """Read both pipes of a child in threads, so that no pipe can fill up and stop the child.
 
     `nonce`: the mark before each record of the channel. Without it, the first `most` bytes of standard output are kept. With it, records of
-    `_MOST_RECORDS` bytes in all are kept. Of other output, the first and the last bytes are kept, `_KEEP` in all. `flooded` is set if the child sent more than that (of the rest:
-    more than `_MOST_NOISE` bytes); the caller must then end the child.
+    `_MOST_RECORDS` bytes in all are kept. Of other output, the first and the last bytes are kept, `_KEEP` in all. `flooded` is set if the
+    child sent more than that (of the rest: more than `_MOST_NOISE` bytes); the caller must then end the child.
     """
 
     def __init__(
