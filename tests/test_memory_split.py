@@ -6,6 +6,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from attn_doctor.model.trials import MemoryParts, MemorySplit, Trial, TrialOptions
@@ -199,17 +200,24 @@ def split(**more) -> MemorySplit:
 
 
 def test_the_table_says_what_is_known():
-    table, notes = memory_outline([split(), split(backend="sdpa", measured=None)], ("flex: compiled",))
+    leaner = msgspec.structs.replace(split().parts, activations=60 * MIB)
+    table, missing = memory_outline([split(), split(backend="sdpa", measured=None, parts=leaner)], ("flex: compiled",))
     assert isinstance(table, Table)
     assert table.caption == "Memory of a training step at its peak, image size 640, batch 2"
-    assert table.columns[3:11] == tuple(NAMES.values())
-    first, second = ([cell.text for cell in line] for line in table.rows)
-    assert first[:4] == ["eager", "float32", "AdamW", "10.0 MiB"]
-    assert first[-4:] == ["180 MiB", "200 MiB", "", ""]
-    assert second[-3:] == ["", "", ""]
-    assert table.notes[0] == "2,621,440 parameters of 4 bytes are 10.0 MiB of weights; the peak is in: backward"
-    assert "10% of it is no tensor" in table.notes[2]
-    assert notes == Notes("Memory that could not be split", ("flex: compiled",))
+    assert table.columns == ("backend", "trained in", "activations", "all tensors", "measured", "reserved")
+    assert [[cell.text for cell in line] for line in table.rows] == [
+        ["eager", "float32, AdamW", "100 MiB", "180 MiB", "200 MiB", ""],
+        ["sdpa", "float32, AdamW", "60.0 MiB", "140 MiB", "", ""],
+    ]
+    assert table.notes[0] == (
+        "the same in all rows: weights 10.0 MiB, EMA 10.0 MiB, buffers 0 B, optimiser's state 20.0 MiB, gradients 10.0 MiB, "
+        "images 10.0 MiB, other tensors 20.0 MiB"
+    )
+    assert table.notes[1] == "2,621,440 parameters of 4 bytes are 10.0 MiB of weights; the peak is in: backward"
+    assert "10% of it is no tensor" in table.notes[3]
+    assert missing == Notes("Memory that could not be split", ("flex: compiled",))
+    (alone,) = memory_outline([split(measured=None)], ())
+    assert alone.columns[2:10] == tuple(NAMES.values())
     assert memory_outline([], ()) == []
 
 

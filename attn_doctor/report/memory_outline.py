@@ -13,7 +13,7 @@ NAMES = {
     "weights": "weights",
     "averaged": "EMA",
     "buffers": "buffers",
-    "optimiser": "optimiser",
+    "optimiser": "optimiser's state",
     "gradients": "gradients",
     "images": "images",
     "activations": "activations",
@@ -26,29 +26,35 @@ def label(split: MemorySplit) -> str:
     return f"{split.backend}, {split.dtype}, {split.optimiser}"
 
 
-def memory_outline(splits: Sequence[MemorySplit], notes: Sequence[str]) -> list[Block]:
+def memory_outline(splits: Sequence[MemorySplit], missing: Sequence[str]) -> list[Block]:
     """Return a table for each image size and batch, and what could not be measured."""
     blocks: list[Block] = []
     for imgsz, batch in dict.fromkeys((split.imgsz, split.batch) for split in splits):
         mine = [split for split in splits if (split.imgsz, split.batch) == (imgsz, batch)]
-        columns = ("backend", "dtype", "optimiser", *NAMES.values(), "tensors", "measured", "reserved", "process")
         caption = f"Memory of a training step at its peak, image size {imgsz}, batch {batch}"
-        blocks.append(Table(caption, columns, tuple(map(_row, mine)), _notes(mine)))
-    if notes:
-        blocks.append(Notes("Memory that could not be split", tuple(notes)))
+        # Nine parts in columns are too many for a page: those that do not differ stand below the table.
+        same = [name for name in NAMES if len(mine) > 1 and len({_size(split, name) for split in mine}) == 1]
+        shown = [name for name in NAMES if name not in same]
+        columns = ("backend", "trained in", *(NAMES[name] for name in shown), "all tensors", "measured", "reserved")
+        held = [f"{NAMES[name]} {_size(mine[0], name)}" for name in same]
+        notes = (*([f"the same in all rows: {', '.join(held)}"] if held else []), *_notes(mine))
+        blocks.append(Table(caption, columns, tuple(_row(split, shown) for split in mine), notes))
+    if missing:
+        blocks.append(Notes("Memory that could not be split", tuple(missing)))
     return blocks
 
 
-def _row(split: MemorySplit) -> tuple[Cell, ...]:
-    parts = (Cell(size(getattr(split.parts, name))) for name in NAMES)
-    measured = (split.measured, split.reserved, split.process)
+def _size(split: MemorySplit, name: str) -> str:
+    return size(getattr(split.parts, name))
+
+
+def _row(split: MemorySplit, shown: Sequence[str]) -> tuple[Cell, ...]:
     return (
         Cell(split.backend, "strong"),
-        Cell(split.dtype),
-        Cell(split.optimiser),
-        *parts,
+        Cell(f"{split.dtype}, {split.optimiser}"),
+        *(Cell(_size(split, name)) for name in shown),
         Cell(size(split.parts.total), "strong"),
-        *(Cell("" if count is None else size(count)) for count in measured),
+        *(Cell("" if count is None else size(count)) for count in (split.measured, split.reserved)),
     )
 
 
@@ -65,16 +71,22 @@ def _notes(splits: Sequence[MemorySplit]) -> tuple[str, ...]:
         )
     shares = [split.rest / split.measured for split in splits if split.rest is not None and split.measured]
     if shares:
-        low, high = min(shares), max(shares)
-        between = f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
         seen_by = (
             "PyTorch's allocator" if any(split.reserved for split in splits) else "the resident memory of the process"
         )
         said.append(
-            f"measured: the same step as {seen_by} sees it; {between} of it is no tensor, but workspace inside of operators and the "
-            "heap's own need"
+            f"measured: the same step as {seen_by} sees it; {_between([f'{share:.0%}' for share in sorted(shares)])} of it is no tensor, "
+            "but workspace inside of operators and the heap's own need"
         )
-    if any(split.process for split in splits):
-        said.append("process: all resident memory, with Python, torch and ultralytics themselves")
+    whole = sorted(split.process for split in splits if split.process)
+    if whole:
+        said.append(
+            f"the whole process took {_between(list(map(size, whole)))} at that moment, with Python, torch and ultralytics themselves"
+        )
     said.append("EMA: the moving average of the weights, which ultralytics' trainer holds beside them")
     return tuple(said)
+
+
+def _between(texts: Sequence[str]) -> str:
+    """Return "9% to 12%" for texts in order; one text if they are the same."""
+    return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
