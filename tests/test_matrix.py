@@ -164,6 +164,9 @@ def test_a_row_holds_what_was_measured_and_nothing_else():
     )
     shown = dict(zip(table.columns, (cell.text for cell in table.rows[1]), strict=True))
     assert (shown["FPS, predicting"], shown["memory"], shown["°C"], shown["cores busy"]) == ("", "", "60–71", "25%")
+    assert shown["machine"] == "NVIDIA T4, torch 2.8.0 (a.json)"
+    assert shown["trial"] == "yolo12n.yaml, 640 pixels, batch 2, float32"
+    assert table.rows[0][4].text == "0.50 + 7.00 + 2.50"
 
 
 def test_attention_alone_is_no_speed_of_images():

@@ -12,18 +12,11 @@ from attn_doctor.report.outline import STATUS_TONE
 from attn_doctor.report.pictures import Bar, Bars
 
 _COLUMNS = (
-    "report",
     "machine",
-    "torch",
-    "model",
-    "size",
-    "batch",
+    "trial",
     "backend",
-    "dtype",
     "FPS, predicting",
-    "pre, ms",
-    "inference, ms",
-    "post, ms",
+    "pre + inference + post, ms",
     "images/s, model alone",
     "images/s, training",
     "memory",
@@ -33,7 +26,7 @@ _COLUMNS = (
     "result",
 )
 _NOTES = (
-    "FPS, predicting: images through ultralytics' whole predictor; pre, inference and post are its stages, for an image",
+    "FPS, predicting: images a second through ultralytics' whole predictor; pre, inference and post are its stages, for an image",
     "images/s, training: a step without its optimiser; memory: what that step needs above what was held before it",
     "watts, °C and the share of the cores that was busy are of the whole machine, for all backends of a report together",
     "an empty cell was not measured: only `attn-doctor trial` measures the predictor, and only NVIDIA GPUs tell watts and °C",
@@ -101,19 +94,15 @@ def _cell(choice: Choice | None) -> Cell:
 
 
 def _row(row: Measured) -> tuple[Cell, ...]:
+    size_of = f"{row.imgsz} pixels" if row.imgsz else f"{row.tokens:,} tokens" if row.tokens else ""
+    trial = (row.subject, size_of, f"batch {row.batch}", row.dtype)
+    stages = (row.preprocess_ms, row.inference_ms, row.postprocess_ms)
     return (
-        Cell(row.report, "strong"),
-        Cell(row.machine),
-        Cell(row.torch or ""),
-        Cell(row.subject),
-        Cell(str(row.imgsz) if row.imgsz else f"{row.tokens} tokens" if row.tokens else ""),
-        Cell(str(row.batch)),
+        Cell(f"{row.machine}, torch {row.torch or 'unknown'} ({row.report})"),
+        Cell(", ".join(filter(None, trial))),
         Cell(row.backend, "strong"),
-        Cell(row.dtype),
         _number(row.predicted_a_second, "{:.1f}"),
-        _number(row.preprocess_ms, "{:.2f}"),
-        _number(row.inference_ms, "{:.2f}"),
-        _number(row.postprocess_ms, "{:.2f}"),
+        Cell(" + ".join(f"{taken:.2f}" for taken in stages if taken is not None)),
         _number(row.forward_a_second, "{:.1f}"),
         _number(row.trained_a_second, "{:.1f}"),
         Cell("" if row.memory is None else size(row.memory)),
