@@ -107,6 +107,11 @@ def test_a_known_model(monkeypatch, tmp_path):
     assert parts.averaged == parts.weights + parts.buffers
     assert parts.images == pytest.approx(4 * 2 * 3 * 64**2, rel=0.01)
     assert parts.activations > parts.images
+    # After the backward pass no activation is left: what is held between two steps is all there is.
+    held = parts.weights + parts.averaged + parts.buffers + parts.optimiser + parts.gradients + parts.images
+    assert adam.ends["backward"] == pytest.approx(held, rel=0.01)
+    assert adam.ends["optimiser"] == pytest.approx(held, rel=0.01)
+    assert held < adam.ends["forward"] <= parts.total
     assert adam.gradients_held is True
     assert adam.peak_in in ("forward", "backward")
     if sys.platform == "linux":
@@ -192,6 +197,7 @@ def split(**more) -> MemorySplit:
         "parameters": 2_621_440,
         "parts": parts,
         "peak_in": "backward",
+        "ends": {"forward": 150 * MIB, "backward": 60 * MIB, "optimiser": 60 * MIB},
         "gradients_held": True,
         "measured": 200 * MIB,
         **more,
@@ -214,7 +220,11 @@ def test_the_table_says_what_is_known():
         "images 10.0 MiB, other tensors 20.0 MiB"
     )
     assert table.notes[1] == "2,621,440 parameters of 4 bytes are 10.0 MiB of weights; the peak is in: backward"
-    assert "10% of it is no tensor" in table.notes[3]
+    assert table.notes[3] == (
+        "what lives at the ends of the phases, for eager, float32, AdamW: 150 MiB after forward, 60.0 MiB after backward, "
+        "60.0 MiB after optimiser"
+    )
+    assert "10% of it is no tensor" in table.notes[4]
     assert missing == Notes("Memory that could not be split", ("flex: compiled",))
     (alone,) = memory_outline([split(measured=None)], ())
     assert alone.columns[2:10] == tuple(NAMES.values())

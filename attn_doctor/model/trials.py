@@ -193,6 +193,7 @@ class MemorySplit(Record, frozen=True, kw_only=True):
     parameters: int  # numbers in the weights
     parts: MemoryParts
     peak_in: Literal["forward", "backward", "optimiser"]
+    ends: dict[Literal["forward", "backward", "optimiser"], int]  # bytes that live at the end of each phase
     gradients_held: bool  # gradients of earlier batches are there from the start: ultralytics adds them up to 64 images
     measured: int | None = (
         None  # the same step as the allocator (GPU) or the resident memory (CPU) sees it; None: not known

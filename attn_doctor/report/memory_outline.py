@@ -69,6 +69,9 @@ def _notes(splits: Sequence[MemorySplit]) -> tuple[str, ...]:
         said.append(
             "at this batch ultralytics holds no gradients of earlier batches: they grow during the backward pass"
         )
+    ends = ", ".join(f"{size(count)} after {phase}" for phase, count in first.ends.items())
+    if ends:
+        said.append(f"what lives at the ends of the phases, for {label(first)}: {ends}")
     shares = [split.rest / split.measured for split in splits if split.rest is not None and split.measured]
     if shares:
         seen_by = (

@@ -9,6 +9,7 @@ import types
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+PHASES = ("forward", "backward", "optimiser")
 PARTS = ("weights", "averaged", "buffers", "images", "gradients", "optimiser", "activations", "others")
 NOMINAL = 64  # ultralytics' `nbs`: it adds up the gradients of so many images before the optimiser's step
 
@@ -132,33 +133,44 @@ class Split:
             loss = subject.model.loss(dict(subject.labels, img=subject.images), predictions)
         entered("backward")
         tensors_of(loss)[0].sum().backward()
+        del predictions, loss
         entered("optimiser")
         optimiser.step()
+        entered("end")
 
     def whole(self, optimiser):
-        """Run a step as it is. Returns (bytes at its peak, reserved by PyTorch's allocator, whole process); None: not known."""
+        """Run a step as it is. Returns what was measured, and on a GPU the bytes that live at the end of each phase; None: not known."""
         self.begin()
-        device = self.subject.device
+        device, ends = self.subject.device, []
         held = sum(bytes_of(tensors) for tensors in self.held(optimiser).values())
         gauge = Memory(device)
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        grown = gauge.peak(lambda: self.step(optimiser))
-        measured = None if grown is None else held + grown
+
+        def entered(phase):
+            if device.type == "cuda":
+                ends.append(torch.cuda.memory_stats(device)["allocated_bytes.all.current"])
+
+        grown = gauge.peak(lambda: self.step(optimiser, entered))
+        found = {"measured": None if grown is None else held + grown, "reserved": None, "process": None}
         if device.type == "cuda":
-            return measured, torch.cuda.max_memory_reserved(device), None
-        return measured, None, None if grown is None else gauge._status("VmHWM")
+            found["reserved"] = torch.cuda.max_memory_reserved(device)
+        elif grown is not None:
+            found["process"] = gauge._status("VmHWM")
+        return found, ends
 
     def counted(self, optimiser):
-        """Run a step and count its storages. Returns the storages and whether gradients were held from the start."""
+        """Run a step and count its storages. Returns the storages, and the bytes that live at the end of each phase."""
         self.begin()
-        storages = Storages()
+        storages, ends = Storages(), []
         for part, tensors in self.held(optimiser).items():
             for tensor in tensors:
                 storages.add(tensor, part)
         storages.look()
 
         def entered(phase):
+            storages.sweep()
+            ends.append(storages.total)
             storages.phase = phase
 
         def kept(tensor):
@@ -172,7 +184,7 @@ class Split:
                 storages.add(tensor, "gradients")
         finally:
             storages.end()
-        return storages
+        return storages, ends
 
     def measure(self):
         subject = self.subject
@@ -182,23 +194,24 @@ class Split:
             for iterations in CONFIG["iterations"]:
                 optimiser = chosen_optimiser(subject.model, iterations)
                 optimiser.step()  # makes its state
-                measured, reserved, process = self.whole(optimiser)
-                storages = self.counted(optimiser)
-                found = {
-                    "backend": self.cell.backend,
-                    "dtype": self.cell.dtype,
-                    "optimiser": type(optimiser).__name__,
-                    "imgsz": subject.imgsz,
-                    "batch": subject.batch,
-                    "parameters": sum(p.numel() for p in subject.model.parameters()),
-                    "parts": storages.by_part(),
-                    "peak_in": storages.at,
-                    "gradients_held": self.adds_up,
-                    "measured": measured,
-                    "reserved": reserved,
-                    "process": process,
-                }
-                tell("split", found)
+                found, by_allocator = self.whole(optimiser)
+                storages, by_storages = self.counted(optimiser)
+                tell(
+                    "split",
+                    {
+                        **found,
+                        "backend": self.cell.backend,
+                        "dtype": self.cell.dtype,
+                        "optimiser": type(optimiser).__name__,
+                        "imgsz": subject.imgsz,
+                        "batch": subject.batch,
+                        "parameters": sum(p.numel() for p in subject.model.parameters()),
+                        "parts": storages.by_part(),
+                        "peak_in": storages.at,
+                        "gradients_held": self.adds_up,
+                        "ends": dict(zip(PHASES, (by_allocator or by_storages)[1:])),
+                    },
+                )
                 del optimiser
         subject.clear()
 
