@@ -173,6 +173,9 @@ def test_attention_alone_is_no_speed_of_images():
     (found,) = matrix([report(row("eager", shape="2x8x400x32", imgsz=None, model=None))]).measured
     assert (found.forward_a_second, found.trained_a_second) == (None, None)
     assert (found.subject, found.tokens) == ("attention alone, heads: 8 of 32", 400)
+    table = outline(matrix([report(row("eager", shape="2x8x400x32", imgsz=None, model=None))]))[-1]
+    shown = dict(zip(table.columns, (cell.text for cell in table.rows[0]), strict=True))
+    assert (shown["forward, ms"], shown["forward and backward, ms"]) == ("50.00", "200.00")
 
 
 def test_the_gpu_of_an_older_report_is_named_by_its_facts():

@@ -26,6 +26,8 @@ class Measured(Record, frozen=True, kw_only=True):
     postprocess_ms: float | None = None
     forward_a_second: float | None = None  # images through the model alone
     trained_a_second: float | None = None  # images in training steps without the optimiser
+    forward_ms: float | None = None  # medians of the trial: of a batch, or of one attention call
+    step_ms: float | None = None
     memory: int | None = None  # of a training step at its peak
     watts: float | None = None  # of the whole GPU, for all backends of the run together
     celsius: Range | None = None  # the same

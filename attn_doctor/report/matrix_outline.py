@@ -19,6 +19,8 @@ _COLUMNS = (
     "pre + inference + post, ms",
     "images/s, model alone",
     "images/s, training",
+    "forward, ms",
+    "forward and backward, ms",
     "memory",
     "watts",
     "°C",
@@ -105,6 +107,10 @@ def _row(row: Measured) -> tuple[Cell, ...]:
         Cell(" + ".join(f"{taken:.2f}" for taken in stages if taken is not None)),
         _number(row.forward_a_second, "{:.1f}"),
         _number(row.trained_a_second, "{:.1f}"),
+        *(
+            _number(taken if row.trained_a_second is None else None, "{:.2f}")
+            for taken in (row.forward_ms, row.step_ms)
+        ),
         Cell("" if row.memory is None else size(row.memory)),
         _number(row.watts, "{:.0f}"),
         Cell(_range(row.celsius)),

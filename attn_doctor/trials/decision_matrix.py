@@ -105,6 +105,8 @@ def _measured(saved: SavedTrial, row: Trial) -> Measured:
         postprocess_ms=stages.postprocess_ms if stages else None,
         forward_a_second=None if alone or not row.forward_ms else 1e3 * row.batch / row.forward_ms.median,
         trained_a_second=None if alone or not row.step_ms else 1e3 * row.batch / row.step_ms.median,
+        forward_ms=row.forward_ms.median if row.forward_ms else None,
+        step_ms=row.step_ms.median if row.step_ms else None,
         memory=row.peak_bytes,
         watts=run.gpu.watts if run.gpu else None,
         celsius=run.gpu.celsius if run.gpu else None,
