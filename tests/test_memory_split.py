@@ -219,10 +219,10 @@ def test_the_table_says_what_is_known():
         "the same in all rows: weights 10.0 MiB, EMA 10.0 MiB, buffers 0 B, optimiser's state 20.0 MiB, gradients 10.0 MiB, "
         "images 10.0 MiB, other tensors 20.0 MiB"
     )
-    assert table.notes[1] == "2,621,440 parameters of 4 bytes are 10.0 MiB of weights; the peak is in: backward"
+    assert table.notes[1] == "2,621,440 parameters of 4 bytes are 10.0 MiB of weights; the peak is in the backward pass"
     assert table.notes[3] == (
-        "what lives at the ends of the phases, for eager, float32, AdamW: 150 MiB after forward, 60.0 MiB after backward, "
-        "60.0 MiB after optimiser"
+        "what lives at the ends of the phases, for eager, float32, AdamW: 150 MiB after the forward pass, "
+        "60.0 MiB after the backward pass, 60.0 MiB after the optimiser's step"
     )
     assert "10% of it is no tensor" in table.notes[4]
     assert missing == Notes("Memory that could not be split", ("flex: compiled",))

@@ -20,6 +20,8 @@ NAMES = {
     "others": "other tensors",
 }
 
+_PHASES = {"forward": "the forward pass", "backward": "the backward pass", "optimiser": "the optimiser's step"}
+
 
 def label(split: MemorySplit) -> str:
     """Return the name of a split among those of its size and batch: "sdpa, float32, AdamW"."""
@@ -61,15 +63,15 @@ def _row(split: MemorySplit, shown: Sequence[str]) -> tuple[Cell, ...]:
 def _notes(splits: Sequence[MemorySplit]) -> tuple[str, ...]:
     first = splits[0]
     each = f"{first.parameters:,} parameters of 4 bytes are {size(4 * first.parameters)} of weights"
-    where = ", ".join(sorted({split.peak_in for split in splits}))
-    said = [f"{each}; the peak is in: {where}"]
+    where = " or ".join(_PHASES[phase] for phase in _PHASES if any(split.peak_in == phase for split in splits))
+    said = [f"{each}; the peak is in {where}"]
     if first.gradients_held:
         said.append("the gradients of earlier batches are held, because ultralytics adds them up to 64 images")
     else:
         said.append(
             "at this batch ultralytics holds no gradients of earlier batches: they grow during the backward pass"
         )
-    ends = ", ".join(f"{size(count)} after {phase}" for phase, count in first.ends.items())
+    ends = ", ".join(f"{size(count)} after {_PHASES[phase]}" for phase, count in first.ends.items())
     if ends:
         said.append(f"what lives at the ends of the phases, for {label(first)}: {ends}")
     shares = [split.rest / split.measured for split in splits if split.rest is not None and split.measured]
