@@ -19,7 +19,7 @@ from attn_doctor.report.trial_outline import outline
 from attn_doctor.trials import run as runner
 from attn_doctor.trials.long_trial import Study
 from attn_doctor.trials.plan import plan
-from attn_doctor.trials.watch import Watching, Window, gpu_to_watch, summary
+from attn_doctor.trials.watch import ProcessorLoad, Watching, Window, gpu_to_watch, summary
 
 UUID = "GPU-11111111-0000-4000-8000-000000000000"
 CARD = Gpu("NVIDIA GeForce RTX 4060 Laptop GPU", "8.9", 8188, free_mib=7000, uuid=UUID)
@@ -82,6 +82,7 @@ def test_only_the_measured_rounds_count():
     found = summary(states, [window(9.5, 13.5, 80)])
     assert found == GpuWatch(
         joules_an_image=pytest.approx(100.0 * 4.0 / 80),  # 100 W for the four seconds of the window
+        watts=pytest.approx(100.0),
         sm_megahertz=Range(low=1500, high=1980),
         celsius=Range(low=60, high=70),
         slowed_by=("power cap",),
@@ -100,6 +101,27 @@ def test_only_the_measured_rounds_count():
 )
 def test_energy_that_cannot_be_known_is_not_told(states, images):
     assert summary(states, [window(0.5, 3.5, images)]).joules_an_image is None
+
+
+def test_the_power_is_known_without_the_counter_of_energy():
+    """GPUs before Volta have no such counter, and still tell their power: 60 and 80 W in the window, 200 W outside of it."""
+    states = [state(1.0, milliwatts=60_000), state(2.0, milliwatts=80_000), state(9.0, milliwatts=200_000)]
+    assert summary(states, [window(0.5, 3.5, 8)]).watts == 70.0
+    both = [state(1.0, milliwatts=1, millijoules=0), state(3.0, milliwatts=1, millijoules=100_000)]
+    assert summary(both, [window(0.5, 3.5, 8)]).watts == 50.0  # the counter misses nothing between two readings
+    assert summary([state(1.0)], [window(0.5, 3.5, 8)]).watts is None
+
+
+def test_the_load_of_the_cores_is_a_share():
+    load = ProcessorLoad()
+    assert load.share() is None
+    load.look()
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        sum(range(1000))
+    load.look()
+    assert load.share() is None or 0 < load.share() <= 1
+    assert (load.share() is None) == (sys.platform != "linux")
 
 
 def test_which_gpu_is_watched():
@@ -139,6 +161,8 @@ def test_a_trial_on_a_cpu_watches_nothing_and_one_beside_a_gpu_does(monkeypatch,
     assert 1200 <= seen.sm_megahertz.low <= seen.sm_megahertz.high <= 1980
     assert seen.celsius == Range(low=83, high=83)
     assert seen.slowed_by == ("power cap",)
+    assert trials.run.gpu_name is None  # it ran on the CPU
+    assert 0 < trials.run.processor_load <= 1
     assert (
         plan(msgspec.structs.replace(known, torch=msgspec.structs.replace(torch, available=True)), TrialOptions()).gpu
         == UUID

@@ -53,6 +53,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="N",
         help="rounds (default: 15 on a CPU, 50 on a GPU, at most one minute for each dtype)",
     )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="split the peak memory of a training step into weights, activations, gradients, optimiser and the rest, for each backend",
+    )
     alone = parser.add_argument_group("attention alone, without a model: every combination is tried")
     alone.add_argument("--attention-only", action="store_true", help="shapes instead of a model")
     alone.add_argument("--heads", type=whole, nargs="+", default=[8], metavar="N", help="default: 8")
@@ -153,7 +158,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.examination import facts_of
     from attn_doctor.model.facts import Facts
     from attn_doctor.model.trials import Shape, TrialOptions
-    from attn_doctor.report.charts import charts
+    from attn_doctor.report.charts import charts, memory_charts
     from attn_doctor.report.formats import Answer
     from attn_doctor.report.trial_outline import outline
     from attn_doctor.trials.long_trial import Study, StudyRequest, check_request, grid, study
@@ -177,6 +182,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ),
         sizes=tuple(dict.fromkeys(arguments.imgsz)),
         tune=arguments.tune,
+        memory=arguments.memory,
         images=arguments.images,
         allowed=arguments.allow,
         asked=tuple(arguments.asked),
@@ -200,7 +206,12 @@ def execute(arguments: argparse.Namespace) -> int:
             file = arguments.prescription
             return outline(clean, about, None if file is None else gate.text(file))
 
-        return Answer(gate.records(found), blocks, title="attn-doctor trial", pictures=lambda: charts(clean.trials))
+        return Answer(
+            gate.records(found),
+            blocks,
+            title="attn-doctor trial",
+            pictures=lambda: (*charts(clean.trials), *memory_charts(clean.memory)),
+        )
 
     write(arguments, answer)
     if on_terminal(arguments):

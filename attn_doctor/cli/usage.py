@@ -23,6 +23,7 @@ EXAMPLES = {
     "explain": "numpy-abi",
     "fix": "--suggest",
     "inspect": "flash_attn-2.8.3-cp312-cp312-linux_x86_64.whl",
+    "matrix": "laptop.json server.json",
     "reproduce": "numpy-abi",
     "run": "-- yolo detect train model=yolo12n.yaml data=coco8.yaml",
     "show": "report.json",

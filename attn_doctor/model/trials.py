@@ -104,6 +104,7 @@ class Trial(Record, frozen=True, kw_only=True):
     device: str = "cpu"
     batch: int = 0
     imgsz: int | None = None
+    tokens: int | None = None  # of the largest attention call: those of an area in YOLO12
     shape: str | None = None  # "8x8x256x64": batch x heads x tokens x width of a head, if shapes were asked for
     threads: int | None = None
     kernels: tuple[str, ...] = ()
@@ -173,6 +174,48 @@ class OptimisedStep(Record, frozen=True, kw_only=True):
     optimised_ms: Interval
 
 
+class MemoryParts(Record, frozen=True, kw_only=True):
+    """Hold the bytes of the tensors that live at the peak of a training step, by what they are. A storage is counted once."""
+
+    weights: int
+    averaged: int  # the moving average of the weights (EMA), which ultralytics' trainer holds beside them
+    buffers: int  # of the batch norms
+    images: int  # the batch and its labels
+    gradients: int
+    optimiser: int
+    activations: int  # kept for the backward pass; under autocast the 16-bit copies of the weights too
+    others: int  # tensors that no part holds: results on their way from one operator to the next
+
+    @property
+    def total(self) -> int:
+        return sum(getattr(self, name) for name in self.__struct_fields__)
+
+
+class MemorySplit(Record, frozen=True, kw_only=True):
+    """Split the peak of one training step, optimiser included, for one backend, dtype and optimiser."""
+
+    backend: str
+    dtype: Dtype
+    optimiser: str  # the class: "AdamW"
+    imgsz: int
+    batch: int
+    parameters: int  # numbers in the weights
+    parts: MemoryParts
+    peak_in: Literal["forward", "backward", "optimiser"]
+    ends: dict[Literal["forward", "backward", "optimiser"], int]  # bytes that live at the end of each phase
+    gradients_held: bool  # gradients of earlier batches are there from the start: ultralytics adds them up to 64 images
+    measured: int | None = (
+        None  # the same step as the allocator (GPU) or the resident memory (CPU) sees it; None: not known
+    )
+    reserved: int | None = None  # by PyTorch's allocator on a GPU, cached blocks included
+    process: int | None = None  # all resident memory of the process on a CPU, with Python, torch and ultralytics
+
+    @property
+    def rest(self) -> int | None:
+        """Return what was measured and no tensor accounts for: workspace inside operators, and the heap's own need."""
+        return None if self.measured is None else self.measured - self.parts.total
+
+
 class Range(Record, frozen=True, kw_only=True):
     low: int
     high: int
@@ -185,6 +228,7 @@ class GpuWatch(Record, frozen=True, kw_only=True):
     """
 
     joules_an_image: float | None = None  # in a training step, for all backends together, of the whole GPU
+    watts: float | None = None  # mean of the measured steps, for all backends together, of the whole GPU
     sm_megahertz: Range | None = None
     celsius: Range | None = None
     slowed_by: tuple[str, ...] = ()  # e.g. "power cap", "thermal slowdown (hardware)"
@@ -200,6 +244,10 @@ class TrialRun(Record, frozen=True, kw_only=True):
     imgsz: int | None = None
     reference: ReferenceCheck | None = None
     cpu: str | None = None  # model name, by py-cpuinfo
+    gpu_name: str | None = None  # as PyTorch names the GPU that ran the trial; None: it ran elsewhere
+    processor_load: float | None = (
+        None  # share of all cores that was busy in the measured rounds, 0..1, by every program
+    )
     torch: str | None = None
     fixed_seconds: float | None = None  # import, model, reference, proof
     measured_seconds: float | None = None

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from attn_doctor.model.trials import Interval, Trial
+from attn_doctor.model.trials import Interval, MemorySplit, Trial
 from attn_doctor.report.blocks import Tone
 from attn_doctor.report.machine_summary import size
-from attn_doctor.report.pictures import Bar, Bars, Curve, Curves, Picture, Point, power_of_ten
+from attn_doctor.report.memory_outline import NAMES, label
+from attn_doctor.report.pictures import Bar, Bars, Curve, Curves, Picture, Point, Stack, Stacks, power_of_ten
 from attn_doctor.trials.scaling import growth
 
 _TONES: dict[str, Tone] = {"ok": "", "other-kernel": "warn"}
@@ -101,6 +102,37 @@ def _memory(caption: str, rows: Sequence[Trial]) -> Bars | None:
         return None
     most = max(bar.value for _, bars in groups for bar in bars)
     return Bars(caption, "Shorter leaves more room for a larger batch.", groups, most)
+
+
+def memory_charts(splits: Sequence[MemorySplit]) -> tuple[Stacks, ...]:
+    """Return a chart for each image size and batch: the memory of a training step at its peak, a bar for each backend, made of its parts."""
+    made = []
+    for imgsz, batch in dict.fromkeys((split.imgsz, split.batch) for split in splits):
+        mine = [split for split in splits if (split.imgsz, split.batch) == (imgsz, batch)]
+        parts = (*NAMES.values(), _REST)
+        rows = tuple(Stack(label(split), _pieces(split), size(_whole(split))) for split in mine)
+        made.append(
+            Stacks(
+                f"Memory of a training step at its peak, {imgsz} pixels, batch {batch}",
+                "Each bar is the whole memory of a step; its pieces are what the memory holds, in the order of the names below.",
+                parts,
+                rows,
+                max(_whole(split) for split in mine),
+            )
+        )
+    return tuple(made)
+
+
+_REST = "no tensor (workspace, heap)"
+
+
+def _pieces(split: MemorySplit) -> tuple[float, ...]:
+    """Return the bytes of each part, and of what no tensor accounts for."""
+    return (*(getattr(split.parts, name) for name in NAMES), max(0, split.rest or 0))
+
+
+def _whole(split: MemorySplit) -> float:
+    return sum(_pieces(split))
 
 
 def _relative(error: float) -> str:

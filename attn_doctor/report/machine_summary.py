@@ -220,6 +220,8 @@ def watched(gpu: GpuWatch) -> str:
         parts.append(f"clocks {_range(gpu.sm_megahertz)} MHz")
     if gpu.celsius:
         parts.append(f"{_range(gpu.celsius)} °C")
+    if gpu.watts is not None:
+        parts.append(f"{gpu.watts:.0f} W")
     if gpu.joules_an_image is not None:
         parts.append(f"{gpu.joules_an_image:.2g} J for a training step of an image, all backends together")
     if gpu.most_used_bytes is not None:

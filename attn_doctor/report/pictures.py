@@ -76,6 +76,34 @@ class Bars(NamedTuple):
         return tuple((self.place(10.0**power), power_of_ten(power)) for power in range(first, last + 1, step))
 
 
+class Stack(NamedTuple):
+    """Hold one bar that is made of pieces: a value for each part of its chart, and the text of the whole."""
+
+    label: str
+    values: tuple[float, ...]
+    text: str
+
+
+class Stacks(NamedTuple):
+    """Hold a chart of bars that are made of the same parts. The bars begin at 0, and `most` is the right edge."""
+
+    caption: str
+    about: str
+    parts: tuple[str, ...]
+    rows: tuple[Stack, ...]
+    most: float
+
+    def pieces(self, row: Stack) -> tuple[tuple[int, float, float], ...]:
+        """Return (part, left edge, width) of each piece that can be seen, both in percent of the whole width."""
+        found, left = [], 0.0
+        for part, value in enumerate(row.values):
+            width = 100 * value / self.most if self.most > 0 else 0.0
+            if width > 0:
+                found.append((part, round(left, 2), round(width, 2)))
+            left += width
+        return tuple(found)
+
+
 class Point(NamedTuple):
     x: float
     value: float
@@ -119,7 +147,7 @@ class Curves(NamedTuple):
         return round(6 + 82 * (high - math.log(value)) / (high - low), 2)
 
 
-Picture = Chain | Bars | Curves
+Picture = Chain | Bars | Stacks | Curves
 
 
 def power_of_ten(power: int) -> str:

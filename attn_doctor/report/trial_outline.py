@@ -8,6 +8,7 @@ from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
 from attn_doctor.report.blocks import Block, Cell, Field, Fields, Notes, Table, Tone, Verdict
 from attn_doctor.report.kernel_notes import by_reason, kernels, ranges, repeats, wrong_reference
 from attn_doctor.report.machine_summary import size, watched
+from attn_doctor.report.memory_outline import memory_outline
 from attn_doctor.report.outline import STATUS_TONE
 from attn_doctor.report.tuning_outline import tuning_outline
 from attn_doctor.trials.long_trial import Study
@@ -30,6 +31,7 @@ def outline(study: Study, facts: Facts | None = None, prescription: str | None =
     blocks += _mlx(study)
     blocks += _stages(study)
     blocks += _optimised(study)
+    blocks += memory_outline(study.memory, study.memory_notes)
     blocks += _pipeline_notes(study)
     blocks += _ceilings(study)
     blocks += _growth(study)

@@ -15,6 +15,7 @@ def state(handle):
     return {
         "at": time.monotonic(),
         "millijoules": number("nvmlDeviceGetTotalEnergyConsumption", handle),
+        "milliwatts": number("nvmlDeviceGetPowerUsage", handle),
         "megahertz": number("nvmlDeviceGetClockInfo", handle, SM_CLOCK),
         "celsius": number("nvmlDeviceGetTemperature", handle, SENSOR),
         "reasons": number("nvmlDeviceGetCurrentClocksThrottleReasons", handle),  # the name that old drivers have too

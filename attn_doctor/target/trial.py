@@ -289,7 +289,7 @@ def trial():
         subject = AttentionSubject(dict(CONFIG, batch=batch, shapes=[[1, heads, tokens, width]]))
         mine = [cell for cell in cells if cell.place == place]
         if not place:
-            tell("subject", {"scope": subject.scope, "model": None})
+            tell_subject(subject)
         if measuring:
             measured += measure_all(subject, mine)
         else:
@@ -300,12 +300,18 @@ def trial():
             subject = make_subject()
         if subject is None:
             return
-        tell("subject", {"scope": subject.scope, "model": subject.name})
+        tell_subject(subject)
         if measuring:
             measured = measure_all(subject, cells)
         else:
             prove_from(subject, cells, first=True)
     tell("seconds", {"fixed": time.monotonic() - began - measured, "measured": measured})
+
+
+def tell_subject(subject):
+    """Report what is tried, and the GPU that tries it."""
+    gpu = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else None
+    tell("subject", {"scope": subject.scope, "model": subject.name, "gpu": gpu})
 
 
 def prove_from(subject, cells, first):

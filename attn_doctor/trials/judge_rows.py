@@ -164,6 +164,7 @@ def _measures(backend: Backend, proof: Mapping[str, Any]) -> dict[str, Any]:
         "output_error": worst[0],
         "gradient_error": worst[1],
         "peak_bytes": proof.get("peak_bytes"),
+        "tokens": proof.get("tokens"),
         "model_output_error": proof.get("model_output_error"),
         "model_gradient_error": proof.get("model_gradient_error"),
     }

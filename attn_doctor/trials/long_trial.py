@@ -8,9 +8,9 @@ from itertools import product
 import msgspec
 
 from attn_doctor.model.facts import Facts, Fault, Record
-from attn_doctor.model.trials import Dtype, Shape, Trial, TrialOptions, TrialRun
+from attn_doctor.model.trials import Dtype, MemorySplit, Shape, Trial, TrialOptions, TrialRun
 from attn_doctor.prescription.changes.table import PREDICTING, TRAINING
-from attn_doctor.trials import mlx_attention, pipeline_stages
+from attn_doctor.trials import memory_split, mlx_attention, pipeline_stages
 from attn_doctor.trials.backends import BY_NAME
 from attn_doctor.trials.best import Why, best, training_dtype
 from attn_doctor.trials.plan import BadRequest, TrialPlan, check, choose_device, plan
@@ -37,6 +37,7 @@ class StudyRequest(Record, frozen=True, kw_only=True):
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)
     tune: bool = False
+    memory: bool = False  # split the peak memory of a training step into its parts
     images: int | None = None  # in the training set, for cache=
     allowed: str = "rounding"  # the changes of numbers that may be prescribed, see prescription/changes/table.py
     asked: tuple[str, ...] = ()  # slow changes (minutes) that are measured because the user named them
@@ -54,6 +55,8 @@ class Study(Record, frozen=True, kw_only=True):
     best: str | None = None  # the backend to use at the last image size; None: no backend can be named
     best_why: Why = "none right"
     amp: bool = False  # 16 bits were faster
+    memory: tuple[MemorySplit, ...] = ()  # with --memory: for each size, backend, dtype and optimiser
+    memory_notes: tuple[str, ...] = ()
     loader: loader_settings.LoaderSettings | None = None
     loader_skipped: str | None = None
     tuning: Tuning | None = None
@@ -71,8 +74,9 @@ def check_request(request: StudyRequest) -> None:
     """Raise BadRequest if no machine can meet the request. Called before anything is examined."""
     for size in request.sizes:
         check(msgspec.structs.replace(request.trial, imgsz=size))
-    if request.tune and request.trial.shapes:
-        raise BadRequest("--tune needs a whole model: leave --attention-only out")
+    for asked, option in ((request.tune, "--tune"), (request.memory, "--memory")):
+        if asked and request.trial.shapes:
+            raise BadRequest(f"{option} needs a whole model: leave --attention-only out")
 
 
 def study(
@@ -92,6 +96,8 @@ def study(
     check_request(request)
     rows: list[Trial] = []
     runs: list[TrialRun] = []
+    splits: list[MemorySplit] = []
+    memory_notes: list[str] = []
     skipped = None
     for size in request.sizes if not request.trial.shapes else request.sizes[:1]:
         options = msgspec.structs.replace(request.trial, imgsz=size, thorough=True)
@@ -100,6 +106,10 @@ def study(
             say(f"image size {size}")
         trials = run(planned, python, timeout=timeout, on_progress=say, environ=environ)
         rows += trials.rows
+        if request.memory and not trials.skipped:
+            split = memory_split.measure(python, trials.rows, options, timeout=timeout, say=say, environ=environ)
+            splits += split.splits
+            memory_notes += split.notes
         if request.tune and not request.trial.rounds:  # the time is kept for the search
             runs.append(trials.run)
             skipped = skipped or trials.skipped
@@ -125,6 +135,8 @@ def study(
         best=named.row.backend if named.row else None,
         best_why=named.why,
         amp=_is_quicker_in_16_bits(last),
+        memory=tuple(splits),
+        memory_notes=tuple(dict.fromkeys(memory_notes)),
     )
     if request.trial.shapes and not request.trial.backends and mlx_attention.installed(facts):
         times = mlx_attention.measure(python, request.trial.shapes, timeout=timeout, say=say, environ=environ)

@@ -27,7 +27,7 @@ from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 from attn_doctor.trials.shapes import shapes
 from attn_doctor.trials.stages import Doing, Stages
-from attn_doctor.trials.watch import Watching, Window, summary
+from attn_doctor.trials.watch import ProcessorLoad, Watching, Window, summary
 
 Say = Callable[[str], None]
 
@@ -135,6 +135,7 @@ class _Supervisor:
         self.round = ("", 0)
         self.unsteady = False
         self.windows: list[Window] = []
+        self.load = ProcessorLoad()
         self.gpu: GpuWatch | None = None
         self.ended = "the trial ended before it was reached"
         self.refused = False
@@ -285,9 +286,11 @@ class _Supervisor:
             self.seconds = {name: spent + message.data[name] for name, spent in self.seconds.items()}
         elif message.section == "steady":
             self.unsteady = self.unsteady or not message.data["steady"]
+            self.load.look()
             if message.data["what"] == "step":
                 self.windows.append(Window(time.monotonic()))
         elif message.section == "sample":
+            self.load.look()
             whole = self.about["subject"]["scope"] == "model"
             if message.data["what"] == "step":
                 self.windows[-1].sample(self.plan.options.batch if whole else 0)
@@ -377,6 +380,8 @@ class _Supervisor:
                 imgsz=None if self.plan.options.shapes else self.plan.options.imgsz,
                 reference=self.check,
                 cpu=cpu,
+                gpu_name=subject.get("gpu"),
+                processor_load=self.load.share(),
                 torch=torch.get("version"),
                 gpu=self.gpu,
                 fixed_seconds=round(self.seconds["fixed"], 2) or None,

@@ -17,7 +17,7 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import GpuWatch, Range
-from attn_doctor.system import leftovers, own_path
+from attn_doctor.system import leftovers, machine, own_path
 
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
@@ -25,6 +25,8 @@ _QUIET = 20.0  # seconds without a record, after which NVML counts as hanging
 _LEAST_SECONDS = (
     1.0  # energy is computed only over more seconds than this: its counter is updated about ten times a second
 )
+
+_LEAST_TICKS = 20  # of all cores together, usually hundredths of a second: a share of fewer says nothing
 
 # nvmlClocksThrottleReasons (nvml.h of the CUDA toolkit): those that make a GPU slower than possible.
 # https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html
@@ -48,6 +50,24 @@ class Window:
         """Record that a round of a cell has ended now. `images`: the number of its images."""
         self.end = time.monotonic()
         self.images += images
+
+
+class ProcessorLoad:
+    """Measure how busy all cores are, from the first call of `look` to the last one, by every program on the machine."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, int] | None = None
+        self._last: tuple[int, int] | None = None
+
+    def look(self) -> None:
+        now = machine.processor_time()
+        self._first, self._last = self._first or now, now
+
+    def share(self) -> float | None:
+        """Return the busy share of all cores, 0..1; None where the system does not count it, or too little time has passed."""
+        if self._first is None or self._last is None or self._last[1] - self._first[1] < _LEAST_TICKS:
+            return None
+        return round((self._last[0] - self._first[0]) / (self._last[1] - self._first[1]), 3)
 
 
 class Watching:
@@ -116,12 +136,14 @@ def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> G
     inside = [s for _, part in parts for s in part]
     if not inside:
         return None
+    powers = _powers(parts)
     bits = 0
     for seen in inside:
         bits |= seen["reasons"] or 0
     used = [s["used_bytes"] for s in inside if s["used_bytes"] is not None]
     return GpuWatch(
-        joules_an_image=_energy(parts),
+        joules_an_image=_joules(powers),
+        watts=_watts(powers, [s.get("milliwatts") for s in inside]),
         sm_megahertz=_range([s["megahertz"] for s in inside]),
         celsius=_range([s["celsius"] for s in inside]),
         slowed_by=tuple(text for bit, text in REASONS.items() if bits & bit),
@@ -142,14 +164,28 @@ def _range(values: Sequence[int | None]) -> Range | None:
     return Range(low=min(known), high=max(known)) if known else None
 
 
-def _energy(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> float | None:
-    """Return the joules for each image: the mean power between the first and the last state of a window, times its duration."""
-    joules, images = 0.0, 0
+def _powers(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> list[tuple[Window, float]]:
+    """Return the mean power in watts of each window, between its first and its last state, by the energy counter."""
+    found = []
     for window, states in parts:
         known = [(s["at"], s["millijoules"]) for s in states if s["millijoules"] is not None]
         if len(known) < 2 or known[-1][0] - known[0][0] < _LEAST_SECONDS:
             continue
-        watts = (known[-1][1] - known[0][1]) / 1e3 / (known[-1][0] - known[0][0])
-        joules += watts * (window.end - window.begin)
-        images += window.images
+        found.append((window, (known[-1][1] - known[0][1]) / 1e3 / (known[-1][0] - known[0][0])))
+    return found
+
+
+def _joules(powers: Sequence[tuple[Window, float]]) -> float | None:
+    """Return joules for each image: the power of each window, times its duration."""
+    joules = sum(watts * (window.end - window.begin) for window, watts in powers)
+    images = sum(window.images for window, _ in powers)
     return joules / images if images else None
+
+
+def _watts(powers: Sequence[tuple[Window, float]], readings: Sequence[int | None]) -> float | None:
+    """Return the mean power: by the energy counter, else by the readings of a GPU that has no such counter."""
+    seconds = sum(window.end - window.begin for window, _ in powers)
+    if seconds > 0:
+        return sum(watts * (window.end - window.begin) for window, watts in powers) / seconds
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) / len(known) / 1e3 if known else None

@@ -1,0 +1,79 @@
+"""Split the peak memory of a training step into its parts, for each backend and dtype that a trial ran.
+
+Runs in a process of its own after the trial. docs/method.md says what each part is and how it is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from attn_doctor import child
+from attn_doctor.exchange.traits import TRAITS
+from attn_doctor.model.facts import Fault
+from attn_doctor.model.trials import MemoryParts, MemorySplit, Trial, TrialOptions
+from attn_doctor.trials.plan import model_file
+from attn_doctor.trials.process import in_words, run_separately
+
+Say = Callable[[str], None]
+
+# Up to 10,000 steps of the optimiser, ultralytics' optimizer=auto takes AdamW, above that another one.
+# https://docs.ultralytics.com/reference/engine/trainer/
+SHORT, LONG = 1_000, 100_000
+_RAN = ("ok", "wrong", "other-kernel")
+
+
+class Splits(NamedTuple):
+    splits: tuple[MemorySplit, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def measure(
+    python: Sequence[str],
+    rows: Sequence[Trial],
+    options: TrialOptions,
+    *,
+    timeout: float,
+    say: Say,
+    environ: Mapping[str, str] | None = None,
+) -> Splits:
+    """Split the memory of every row that ran on the model, with the optimiser of a short training and that of a long one.
+
+    Raises OSError if the interpreter cannot be started.
+    """
+    ran = [row for row in rows if row.status in _RAN and row.scope == "model" and row.shape is None]
+    if not ran:
+        return Splits((), ("the memory was not split: no backend ran a training step of the model",))
+    watched = [row for row in ran if TRAITS[row.backend].family != "compiled"]
+    notes = [
+        f"{row.backend} ({row.dtype}): its memory is not split, because compiled code hides its tensors"
+        for row in ran
+        if row not in watched
+    ]
+    if ran[0].device == "mps":
+        return Splits((), ("on an Apple GPU, the memory of a step cannot be measured",))
+    cells = [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in watched]
+    config = {
+        "model": model_file(options.model),
+        "imgsz": options.imgsz,
+        "batch": options.batch,
+        "device": ran[0].device,
+        "seed": options.seed,
+        "iterations": [SHORT, LONG],
+        "cells": cells,
+    }
+
+    def tell(message: child.Message) -> None:
+        if message.at == "begin" and message.section in {name for name, *_ in cells}:
+            say(f"splitting the memory of a training step: {message.section}")
+
+    outcome = run_separately(
+        python, "target/memory_split.py", config, timeout=timeout, on_message=tell, environ=environ
+    )
+    notes += [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
+    notes += [f"memory, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
+    if outcome.fault:
+        where = f" with {outcome.open_section}" if outcome.open_section else ""
+        notes.append(f"splitting the memory ended early{where}: {in_words(outcome.fault)}")
+    splits = tuple(MemorySplit(**{**found, "parts": MemoryParts(**found["parts"])}) for found in outcome.facts("split"))
+    return Splits(splits, tuple(notes))
