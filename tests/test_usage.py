@@ -28,6 +28,7 @@ WRONG = [
     ("check --json no/such/report.json", "the folder no/such does not exist", None),
     ("check --facts none.json", "none.json cannot be read: No such file or directory", None),
     ("explain numpy-abbi", "did you mean numpy-abi?", None),
+    ("fleet", "name reports or a folder of them, or an engine with --on: attn-doctor fleet reports/", None),
     ("fix --sugest", "there is no option --sugest: did you mean --suggest?", "fix --suggest"),
     ("fix", "one of the arguments --suggest --apply --undo is required", "fix --suggest"),
     ("diagnose", "the following arguments are required: FILE", "diagnose build.log"),

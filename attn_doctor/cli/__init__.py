@@ -41,6 +41,7 @@ def parser() -> Parser:
         diagnose,
         explain,
         fix,
+        fleet,
         help,  # noqa: A004 - the module has the name of its command
         inspect,
         launch,
@@ -63,6 +64,7 @@ def parser() -> Parser:
         diagnose,
         explain,
         fix,
+        fleet,
         help,
         inspect,
         listing,

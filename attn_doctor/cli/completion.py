@@ -79,6 +79,8 @@ def complete(parser: argparse.ArgumentParser) -> None:
     by_metavar: dict[str, Completer] = {
         "FILE": files,
         "REPORT": files,
+        "REPORT|FOLDER": files,
+        "ENGINE": lambda **_: ("kubernetes", "ray", "slurm", "ssh:"),
         "BEFORE": files,
         "AFTER": files,
         "PYTHON": files,

@@ -8,31 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attn_doctor.model.facts import Facts, Fault, Record, Unknown
-from attn_doctor.model.findings import Finding, show
+from attn_doctor.model.fact_names import (
+    NOISE,
+    NOT_RECORDED,
+    SECTIONS,
+    Home,
+    evidence_paths,
+    home,
+    is_list_of_records,
+    named,
+    shown,
+)
+from attn_doctor.model.facts import Facts, Fault, Record
+from attn_doctor.model.findings import Finding
 from attn_doctor.model.report import Report
 from attn_doctor.model.trials import Interval, Trial
-
-_ALWAYS_DIFFERENT = frozenset(  # those of the second line repeat other facts
-    "seconds available_bytes free_bytes free device traceback why installer line sources probes uuid schema_version "
-    "of_ultralytics bundled build platform_name".split()
-)
-# Fields that identify an item of a list.
-_KEYS = ("index", "name", "module", "root", "purpose", "package", "folder", "file", "device")
-_TELLING = (
-    "version",
-    "verdict",
-    "value",
-    "ok",
-    "compute_capability",
-    "requirement",
-    "requires",
-)  # the field that describes an item in one word
-_SECTIONS = (
-    "torch flash_attention yolo packages graphics interpreter toolchain environment imports binaries system cpu project"
-).split()
-Home = tuple[tuple[str, str], ...]
-_NOT_RECORDED = Unknown("not recorded")
 
 
 class Change(Record, frozen=True, kw_only=True):
@@ -89,22 +79,13 @@ def compare(before: Report, after: Report) -> Comparison:
 
 
 def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tuple[Finding, ...]) -> tuple[Change, ...]:
-    blamed = [*_evidence_paths(before, lost), *_evidence_paths(after, gained)]
+    blamed = [*evidence_paths(before, lost), *evidence_paths(after, gained)]
     found = []
-    for path, *texts in _differences(before, after, "", (_home(before), _home(after))):
+    for path, *texts in _differences(before, after, "", (home(before.interpreter), home(after.interpreter))):
         behind = {slug for place, slug in blamed if place == path or place.startswith(path + ".")}
         found.append(Change(path=path, before=texts[0], after=texts[1], behind=tuple(sorted(behind))))
-    order = {name: place for place, name in enumerate(_SECTIONS)}
+    order = {name: place for place, name in enumerate(SECTIONS)}
     return tuple(sorted(found, key=lambda c: (not c.behind, order.get(c.path.partition(".")[0], len(order)))))
-
-
-def _home(facts: Facts) -> Home:
-    """Return the folders of the environment with their placeholders, the longest first.
-
-    A difference of these folders does not count.
-    """
-    places = ((facts.interpreter.site_packages, "<site-packages>"), (facts.interpreter.prefix, "<env>"))
-    return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
 
 
 def _differences(
@@ -113,80 +94,24 @@ def _differences(
     """Yield (path, shown before, shown after) of every value that differs; a missing item is one difference."""
     if isinstance(some, Record) and type(some) is type(other) and not isinstance(some, Fault):
         for name in some.__struct_fields__:
-            if name not in _ALWAYS_DIFFERENT:
+            if name not in NOISE:
                 below = f"{path}.{name}" if path else name
                 yield from _differences(getattr(some, name), getattr(other, name), below, homes)
         return
-    if _of_records(some) and _of_records(other):
-        items = dict(_named(some)), dict(_named(other))  # type: ignore[arg-type]
+    if is_list_of_records(some) and is_list_of_records(other):
+        items = dict(named(some)), dict(named(other))  # type: ignore[arg-type]
         for name in dict.fromkeys((*items[0], *items[1])):
             pair = items[0].get(name), items[1].get(name)
             if None in pair:
-                yield f"{path}.{name}", _shown(pair[0], homes[0]), _shown(pair[1], homes[1])
+                yield f"{path}.{name}", shown(pair[0], homes[0]), shown(pair[1], homes[1])
             else:
                 yield from _differences(*pair, f"{path}.{name}", homes)
         return
-    if _NOT_RECORDED in (some, other):
+    if NOT_RECORDED in (some, other):
         return
-    texts = _shown(some, homes[0]), _shown(other, homes[1])
+    texts = shown(some, homes[0]), shown(other, homes[1])
     if texts[0] != texts[1]:
         yield path, texts[0] or "none", texts[1] or "none"
-
-
-def _of_records(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, Record) for item in value)
-
-
-def _shown(value: object, home: Home) -> str | None:
-    """Return a value in a few words; None if the value is missing."""
-    if value is None:
-        return None
-    if isinstance(value, Fault):
-        value = value.message or value.signal or value.kind
-    elif isinstance(value, Record):
-        told = (getattr(value, name, None) for name in _TELLING)
-        value = next((one for one in told if isinstance(one, (str, bool))), "there")
-    elif isinstance(value, tuple):
-        plain = not _of_records(value)
-        value = tuple(sorted(value)) if plain else f"{len(value)} of them"
-    text = "unknown" if isinstance(value, Unknown) else show(value)
-    for place, name in home:
-        text = text.replace(place, name)
-    return text
-
-
-def _named(items: tuple[object, ...]) -> Iterator[tuple[str, object]]:
-    """Yield the items of a list with names that identify them, numbered if two have the same name."""
-    seen: dict[str, int] = {}
-    for item in items:
-        key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")
-        seen[key] = seen.get(key, 0) + 1
-        yield (key if seen[key] == 1 else f"{key}#{seen[key]}"), item
-
-
-def _evidence_paths(facts: Facts, findings: tuple[Finding, ...]) -> Iterator[tuple[str, str]]:
-    """Yield (path as shown here, slug) of the facts that are evidence of findings."""
-    for finding in findings:
-        for evidence in finding.evidence:
-            if evidence.kind == "fact" and evidence.path:
-                yield _by_name(facts, evidence.path), finding.slug
-
-
-def _by_name(facts: Facts, path: str) -> str:
-    """Return the path with names in place of numbers: `packages.distributions.torch.version` for `packages.distributions.3.version`."""
-    value: object = facts
-    made = []
-    for part in path.split("."):
-        if isinstance(value, tuple) and part.isdigit() and int(part) < len(value):
-            item = value[int(part)]
-            if not isinstance(item, Record):
-                break
-            made.append(next(name for name, one in _named(value) if one is item))
-            value = item
-        else:
-            made.append(part)
-            value = getattr(value, part, None)
-    return ".".join(made)
 
 
 def _paces(before: tuple[Trial, ...], after: tuple[Trial, ...]) -> Iterator[Pace]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attn_doctor.report.blocks import Block, Details, Table, neutral
 from attn_doctor.report.page_parts import Page, arranged
-from attn_doctor.report.pictures import Chain, Picture
+from attn_doctor.report.pictures import Chain, Heat, Picture
 from attn_doctor.report.pictures import neutral as neutral_picture
 from attn_doctor.system.printable import one_line
 
@@ -31,6 +31,15 @@ _DASHES = (
     "12 3",
     "6 2 2 2",
 )  # a curve is told by its dashes too, not by its colour alone
+
+# (class, sign, meaning): a sign in each cell, because a colour alone is not enough
+_HEAT = (
+    ("explains", "×", "differs, and explains a finding"),
+    ("beside", "≠", "differs, in the same section as such a fact"),
+    ("other", "~", "differs"),
+    ("unknown", "?", "no report"),
+    ("same", "", "as most nodes"),
+)
 
 
 def render(blocks: Iterable[Block], title: str, pictures: Iterable[Picture] = ()) -> str:
@@ -63,7 +72,11 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals.update(
-        filled=_filled, dashes=_DASHES, marks={**dict.fromkeys(("", "dim", "strong"), ""), **_MARKS}
+        filled=_filled,
+        dashes=_DASHES,
+        heat_signs=_HEAT,
+        heat_marks={one[0]: one[1] for one in _HEAT},
+        marks={**dict.fromkeys(("", "dim", "strong"), ""), **_MARKS},
     )
     return environment
 
@@ -93,7 +106,8 @@ def _named(blocks: Iterable[Block], pictures: Iterable[Picture]) -> dict[str, An
         "sections": [(title, _kinds(parts)) for title, parts in page.sections],
         "folded": _kinds(page.folded),
         "maps": [picture for picture in drawn if isinstance(picture, Chain)],
-        "charts": [(type(picture).__name__, picture) for picture in drawn if not isinstance(picture, Chain)],
+        "heats": [picture for picture in drawn if isinstance(picture, Heat)],
+        "charts": [(type(picture).__name__, picture) for picture in drawn if not isinstance(picture, Chain | Heat)],
     }
 
 

@@ -1,4 +1,4 @@
-"""Define the pictures that a page adds to an outline: the map of the machine, and charts.
+"""Define the pictures that a page adds to an outline: the map of the machine, charts, and the map of a fleet.
 
 Values only; a renderer draws them. The terminal and Markdown have no pictures: the tables of the outline have the same numbers.
 """
@@ -147,7 +147,28 @@ class Curves(NamedTuple):
         return round(6 + 82 * (high - math.log(value)) / (high - low), 2)
 
 
-Picture = Chain | Bars | Stacks | Curves
+# "explains", "beside", "other": how near a differing fact is to a finding, as in `model.fleet.Weight` · "unknown": there is no report
+Warmth = Literal["same", "explains", "beside", "other", "unknown"]
+
+
+class HeatRow(NamedTuple):
+    label: str
+    nodes: int
+    said: str  # the cause, or the standing
+    tone: Tone
+    cells: tuple[Warmth, ...]  # one for each column
+
+
+class Heat(NamedTuple):
+    """Hold a map of nodes and facts."""
+
+    caption: str
+    about: str
+    columns: tuple[str, ...]
+    rows: tuple[HeatRow, ...]
+
+
+Picture = Chain | Bars | Stacks | Curves | Heat
 
 
 def power_of_ten(power: int) -> str:

@@ -105,7 +105,7 @@ class Names:
 
     def __init__(self, own: Own, words: Iterable[str] = ()) -> None:
         """Prepare the patterns. `words`: more common words."""
-        self._common = _COMMON | {word.lower() for word in words}
+        self._common = frozenset(word.lower() for word in words)
         self._homes: list[tuple[re.Pattern[str], str]] = []
         for home in own.homes:
             parts = [re.escape(part) for part in re.split(r"[/\\]+", home.rstrip("/\\"))]
@@ -132,7 +132,7 @@ class Names:
                     )
 
     def _is_common(self, name: str) -> bool:
-        return name.lower() in self._common or name.isdigit()
+        return name.lower() in self._common or is_common(name)
 
     def own(self, text: str) -> Iterator[Found]:
         """Yield the places of the names of this machine."""
@@ -196,6 +196,11 @@ class Names:
         return re.fullmatch(
             r"data\d?|mnt|vol\d?|nfs|srv|stash|store|persist|workspaces?|groups?", first
         ) is not None or match.end() == len(match.string)
+
+
+def is_common(name: str) -> bool:
+    """Return whether a name of a user or a machine is also a word of reports, or a number."""
+    return name.lower() in _COMMON or name.isdigit()
 
 
 def _pattern(name: str) -> str:

@@ -1,0 +1,36 @@
+"""Run `attn-doctor check` on many machines, by the scheduler that is there: `answers` is the only function that other packages call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attn_doctor.errors import Refused
+from attn_doctor.fleet.engines.asked import Asked
+from attn_doctor.model.fleet import NodeAnswer
+
+__all__ = ["SPELLINGS", "Asked", "answers"]
+
+SPELLINGS = (
+    "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE], or ssh:HOSTS (names with commas between them, ranges "
+    "such as gpu[01-04], or @FILE with a host a line)"
+)
+
+
+def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
+    """Yield what each node of the engine `on` answers, as soon as it does; the order is that of the answers.
+
+    `say` receives sentences about the progress. A node that does not answer is an answer too, with its end. Raises Refused for a
+    spelling that is not one of SPELLINGS, for an extra or a program that is missing, and for a scheduler that does not answer.
+    """
+    engine, _, rest = on.partition(":")
+    if engine == "ray":
+        from attn_doctor.fleet.engines.ray import answers as begun
+    elif engine == "slurm":
+        from attn_doctor.fleet.engines.slurm import answers as begun
+    elif engine == "kubernetes":
+        from attn_doctor.fleet.engines.kubernetes import answers as begun
+    elif engine == "ssh":
+        from attn_doctor.fleet.engines.ssh import answers as begun
+    else:
+        raise Refused(f"--on {on}: no such engine; it is one of {SPELLINGS}")
+    return begun(rest, asked, say)
