@@ -7,6 +7,7 @@ the answer (else "free"), the target's Python or an empty text, then the argumen
 
 import base64
 import glob
+import io
 import json
 import os
 import shutil
@@ -73,11 +74,15 @@ def _works(python: str, folder: str, options: list) -> str:
 def main(arguments: list) -> int:
     """Become the Python that runs `node`. Returns only if no Python of the node can."""
     word, target = arguments[0], arguments[3]
+    with open(sys.argv[0], "rb") as file:  # noqa: PTH123
+        data = file.read()
+    if os.environ.pop("ATTN_DOCTOR_PARCEL", "") == sys.argv[0]:
+        os.unlink(sys.argv[0])
     said = []
     for place in _places():
         folder = tempfile.mkdtemp(prefix="attn-doctor-", dir=place)
         try:
-            with zipfile.ZipFile(sys.argv[0]) as parcel:
+            with zipfile.ZipFile(io.BytesIO(data)) as parcel:
                 parcel.extractall(folder)
             said = []
             # -S: the packages of that Python are not imported. Without it, its own msgspec can stand in for one that was not brought.
@@ -85,8 +90,6 @@ def main(arguments: list) -> int:
                 for python in _pythons(target):
                     why = _works(python, folder, options)
                     if not why:
-                        if os.environ.pop("ATTN_DOCTOR_PARCEL", "") == sys.argv[0]:
-                            os.unlink(sys.argv[0])
                         sys.stdout.flush()
                         os.execv(python, [python, "-I", "-B"] + options + ["-c", _GO, folder] + arguments)  # noqa: S606, TID251
                     said.append("{0}: {1}".format(python, why))  # noqa: UP030, UP032
@@ -95,8 +98,6 @@ def main(arguments: list) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         if not any(_NO_EXECUTION in why or "space" in why for why in said):
             break
-    if os.environ.get("ATTN_DOCTOR_PARCEL") == sys.argv[0]:
-        os.unlink(sys.argv[0])
     sentence = "no Python there can run attn-doctor, which needs Python 3.10 or newer ({0})".format("; ".join(said[:6]))  # noqa: UP030, UP032
     sys.stdout.write(frame(word, "refused", sentence).decode("ascii"))
     return 3

@@ -28,6 +28,7 @@ from attn_doctor.model.foreign_text import text
 
 AT_ONCE = 32  # programs that run at the same time
 SLACK = 20.0  # seconds beside those of the check: to connect, to send the parcel, and to bring the answer back
+_TO_END = 2.0  # seconds
 MOST_ANSWER = 64 << 20  # bytes: a packed report has about 30,000
 # Quotes that mean the same in sh, csh and fish: ssh gives the command to the shell of the account.
 COMMAND = """python3 -c 'import sys; exec(sys.stdin.buffer.readline())'"""
@@ -116,6 +117,8 @@ def over_stdin(
             late = True
             break
         reader.ended.wait(0.05) and time.sleep(0.01)  # the output ends just before the program does
+    begun.process.terminate()  # srun then ends its job; SIGKILL alone would leave it to Slurm's own time limits
+    begun.ends_within(_TO_END)
     begun.end()
     reader.finish()
     with contextlib.suppress(OSError):
