@@ -18,7 +18,17 @@ import zipfile
 import zlib
 
 _OLDEST, _NEWEST = 10, 14  # of Python 3: what attn-doctor runs under
-_TEST = "import sys; sys.version_info >= (3, 10) or sys.exit('is too old'); sys.path.insert(0, sys.argv[1]); import msgspec"
+_TEST = """
+import platform, sys
+sys.path.insert(0, sys.argv[1])
+here = "Python %d.%d" % sys.version_info[:2]
+if sys.version_info < (3, 10):
+    sys.exit(here + " is too old")
+try:
+    import msgspec
+except ImportError as error:
+    sys.exit("%s on %s lacks msgspec: %s" % (here, platform.machine(), error))
+"""
 _GO = "import sys; sys.path.insert(0, sys.argv[1]); from attn_doctor.fleet.engines.node import main; sys.exit(main(sys.argv[1:]))"
 _PATIENCE = 20.0  # seconds for the start of one Python
 _NO_EXECUTION = "failed to map segment"  # what the loader of glibc and musl says of a library on a file system that is mounted noexec

@@ -22,7 +22,7 @@ from attn_doctor.child.reading import Reader
 from attn_doctor.child.starting import start
 from attn_doctor.errors import NotExamined
 from attn_doctor.fleet.engines.asked import Asked
-from attn_doctor.fleet.engines.parcel import parcel
+from attn_doctor.fleet.engines.parcel import how_to_add, parcel
 from attn_doctor.model.fleet import Node, NodeAnswer, NodeEnd
 from attn_doctor.model.foreign_text import text
 
@@ -65,7 +65,7 @@ def arguments(word: str, asked: Asked, target: str, *, hold: bool) -> list[str]:
 
 
 def read(node: Node, word: str, output: str) -> NodeAnswer | None:
-    """Return the answer between the two lines that hold the word. None: there is no whole answer. Pure."""
+    """Return the answer between the two lines that hold the word. None: there is no whole answer."""
     found = re.search(rf"^attn-doctor-answer {word} begin$(.*?)^attn-doctor-answer {word} end$", output, re.MULTILINE | re.DOTALL)
     if not found:
         return None
@@ -74,7 +74,10 @@ def read(node: Node, word: str, output: str) -> NodeAnswer | None:
     except (ValueError, zlib.error, binascii.Error) as error:
         return NodeAnswer(node=node, end="unreadable", said=f"its answer arrived damaged ({error})")
     report = said.report.encode() if said.end == "answered" else None
-    return NodeAnswer(node=node, end=said.end, report=report, said=text(said.said), seconds=said.seconds)
+    words = text(said.said)
+    if lacks := re.search(r"Python (3\.\d+) on (\w+) lacks msgspec", words):
+        words += f". This brings it to the next run: {how_to_add(lacks[1], f'manylinux2014_{lacks[2]}')}"
+    return NodeAnswer(node=node, end=said.end, report=report, said=words, seconds=said.seconds)
 
 
 def _unpacked(packed: str) -> bytes:

@@ -26,4 +26,4 @@ def how(requirement: str) -> str:
     """Return the command that installs a requirement into the environment of this process."""
     pip = importlib.util.find_spec("pip") is not None
     begin = (sys.executable, "-m", "pip", "install") if pip else ("uv", "pip", "install", "--python", sys.executable)
-    return shells.line((*begin, requirement))
+    return shells.quoted((*begin, requirement))

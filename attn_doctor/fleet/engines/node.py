@@ -51,8 +51,9 @@ def main(arguments: list[str]) -> int:
 def _answer(folder: str, argv: list[str], seconds: float, hold: bool) -> tuple[str, str, float, bytes]:
     out, err = Path(folder, "out"), Path(folder, "err")
     options = ["-S"] if sys.flags.no_site else []
-    if "--total-timeout" not in argv:  # the check itself then says what it found until then
-        argv = [*argv, "--total-timeout", f"{max(seconds / 2, seconds - 10.0):g}"]
+    for option, value in (("--timeout", min(120.0, seconds / 6)), ("--total-timeout", max(seconds / 2, seconds - 10.0))):
+        if option not in argv:  # so that a torch that hangs is a finding of the check, and not its end
+            argv = [*argv, option, f"{value:.3g}"]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         child = subprocess.Popen(
             [sys.executable, "-I", "-B", *options, "-c", _RUN, folder, *argv],
@@ -114,7 +115,8 @@ def _judged(ended: _Ended, report: bytes, words: str, seconds: float) -> tuple[s
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         return "died", f"the check was ended there by {name}", ended.seconds, b""
     if not report.strip():
-        end = "died" if ended.code not in (2, 3) else "refused"
+        late = "--total-timeout" in words
+        end = "silent" if late else "refused" if ended.code in (2, 3) else "died"
         return end, words or f"the check ended with exit code {ended.code} and wrote nothing", ended.seconds, b""
     try:
         whole = ended.code in _REPORTED and len(report) <= _MOST_REPORT and isinstance(json.loads(report), dict)

@@ -6,6 +6,7 @@ The variables of the program are those of `CONFIG`: address, folder, parcel, che
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def _named(nodes):
 def _labels(node):
     """Return the labels of a node. Before Ray had labels, people wrote them as custom resources: {"target=/opt/yolo/bin/python": 1}."""
     written = dict(name.partition("=")[::2] for name in node.get("Resources", {}) if "=" in name)
-    return {**written, **{name: str(value) for name, value in (node.get("Labels") or {}).items()}}
+    given = {name: str(value) for name, value in (node.get("Labels") or {}).items() if name != "ray.io/node-id"}
+    return {**written, **given}
 
 
 class _Pending:
@@ -94,9 +96,11 @@ class _Pending:
 
 def _end(error):
     """Return the end and the sentence for an exception of Ray."""
-    words = " ".join(str(error).split())
+    words = re.sub(r" lease_id=.*", "", " ".join(str(error).split()))
     if "heartbeat" in words or "health check" in words:
         return "silent", "Ray lost the connection to it while the check ran: the node is cut off, or hangs"
+    if "exist any more" in words:
+        return "died", "it left the Ray cluster before the check began there"
     if type(error).__name__ in ("TaskUnschedulableError", "RuntimeEnvSetupError"):
         return "refused", f"Ray could not start the check there: {words[:300]}"
     return "died", f"{type(error).__name__} of Ray: {words[:300]}"
@@ -110,7 +114,8 @@ def main():
     ray.init(address=CONFIG["address"] or "auto", log_to_driver=False, logging_level="ERROR", namespace="attn-doctor")
     nodes = _named(ray.nodes())
     tell("nodes", list(nodes))
-    check = ray.remote(num_cpus=0.01, max_retries=0, num_returns="streaming")(_check)
+    # No processor is asked for: a head node often has none to give, and a node that works must answer too.
+    check = ray.remote(num_cpus=0, max_retries=0, num_returns="streaming")(_check)
     parcel = ray.put(Path(CONFIG["parcel"]).read_bytes())
     pending = []
     for name, node in nodes.items():
