@@ -22,7 +22,9 @@ def main() -> None:
     from ray.cluster_utils import Cluster
 
     nodes = json.loads(sys.stdin.readline())
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "node_name": "head", "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "node_name": "head", "include_dashboard": False}
+    )
     made = {}
     for node in nodes:
         before = dict(os.environ)

@@ -85,7 +85,12 @@ class Slurm:
         log = (self.folder / f"{name}.log").open("wb")
         path = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:" + os.environ["PATH"]
         self.daemons[name] = subprocess.Popen(
-            argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path, **(environ or {})}, start_new_session=True
+            argv,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PATH": path, **(environ or {})},
+            start_new_session=True,
         )
 
     def _until(self, true, seconds: float = 40.0) -> None:
@@ -96,7 +101,13 @@ class Slurm:
 
     def run(self, *argv: str, **more) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, env={**os.environ, "SLURM_CONF": str(self.conf)}, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, **more
+            argv,
+            env={**os.environ, "SLURM_CONF": str(self.conf)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            **more,
         )
 
     def states(self) -> dict[str, str]:
@@ -106,7 +117,11 @@ class Slurm:
     def kill(self, name: str) -> None:
         """End the slurmd of a node, and all that it runs, as a power cut does."""
         daemon = self.daemons[name]
-        steps = [pid for pid in _all() if f"{self.folder}".encode() in _environ(pid) and f"SLURMD_NODENAME={name}".encode() in _environ(pid)]
+        steps = [
+            pid
+            for pid in _all()
+            if f"{self.folder}".encode() in _environ(pid) and f"SLURMD_NODENAME={name}".encode() in _environ(pid)
+        ]
         stepds = [pid for pid in _all() if b"slurmstepd" in _cmdline(pid) and _parent(pid) in (1, daemon.pid)]
         for pid in (daemon.pid, *_of_node(stepds, steps), *steps):
             with contextlib.suppress(ProcessLookupError):
@@ -114,7 +129,7 @@ class Slurm:
         daemon.wait(10)
 
     def stop(self) -> None:
-        for name, daemon in reversed(self.daemons.items()):
+        for daemon in reversed(self.daemons.values()):
             if daemon.poll() is None:
                 daemon.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -125,7 +140,7 @@ class Slurm:
 
 
 def _all() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _bytes(pid: int, name: str) -> bytes:

@@ -27,7 +27,9 @@ class Sshd:
         self.hosts: dict[str, dict[str, str]] = {}
         for name in ("host", "user"):
             subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, stdin=subprocess.DEVNULL
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name],
+                check=True,
+                stdin=subprocess.DEVNULL,
             )
         shutil.copy(folder / "user.pub", folder / "authorized")
         (folder / "sshd.conf").write_text(
@@ -37,7 +39,9 @@ class Sshd:
         )
         Path("/run/sshd").mkdir(exist_ok=True)
         self.daemon = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", folder / "sshd.conf"], stdout=subprocess.DEVNULL, stderr=(folder / "log").open("wb")
+            [SSHD, "-D", "-e", "-f", folder / "sshd.conf"],
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("wb"),
         )
         until = time.monotonic() + 10
         while time.monotonic() < until:

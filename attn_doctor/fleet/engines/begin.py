@@ -4,6 +4,8 @@ Runs under any Python from 3.6 on, so that a node with an old one can say so; st
 Arguments: a word that frames the answer, the seconds for the check, "hold" if the standard input stays open as long as somebody waits for
 the answer (else "free"), the target's Python or an empty text, then the arguments of `attn-doctor check`.
 """
+# typing.List, because Python 3.6 to 3.8 have no list[str].
+# ruff: noqa: PTH, UP006, UP035
 
 import base64
 import glob
@@ -42,31 +44,31 @@ def frame(word: str, end: str, said: str = "", seconds: float = 0.0, report: byt
     lines = [packed[place : place + _LINE] for place in range(0, len(packed), _LINE)]
     body = "\n".join(lines)
     # The first line break ends a line that something else began.
-    return "\nattn-doctor-answer {0} begin\n{1}\nattn-doctor-answer {0} end\n".format(word, body).encode("ascii")  # noqa: UP030, UP032 - Python 3.6 and 3.7
+    return f"\nattn-doctor-answer {word} begin\n{body}\nattn-doctor-answer {word} end\n".encode("ascii")
 
 
-def _places() -> list:
+def _places() -> list[str]:
     """Return the folders in which the parcel may be unpacked: the system's own first, then those that are rarely mounted noexec."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return [place for place in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", runtime) if os.path.isdir(place)]  # noqa: S108
 
 
-def _pythons(target: str) -> list:
+def _pythons(target: str) -> list[str]:
     """Return the Pythons to try, best first: the one that runs this, those on PATH and in the usual folders, then the target."""
-    names = ["python3.{0}".format(minor) for minor in range(_NEWEST, _OLDEST - 1, -1)]  # noqa: UP030, UP032
+    names = [f"python3.{minor}" for minor in range(_NEWEST, _OLDEST - 1, -1)]
     found = [shutil.which(name) for name in names]
     for name in names:
         for pattern in ("/usr/bin/", "/usr/local/bin/", "/opt/*/bin/", os.path.expanduser("~/*conda*/bin/")):
             found.extend(sorted(glob.glob(pattern + name)))
-    every = [sys.executable] + found + [target]
+    every = [sys.executable, *found, target]
     return [python for place, python in enumerate(every) if python and python not in every[:place]]
 
 
-def _works(python: str, folder: str, options: list) -> str:
+def _works(python: str, folder: str, options: list[str]) -> str:
     """Return an empty text if this Python runs the doctor from the folder, else why not."""
     try:
         done = subprocess.run(
-            [python, "-I", "-B"] + options + ["-c", _TEST, folder],
+            [python, "-I", "-B", *options, "-c", _TEST, folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -74,21 +76,21 @@ def _works(python: str, folder: str, options: list) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "did not start within {0:g} s".format(_PATIENCE)  # noqa: UP030, UP032
+        return f"did not start within {_PATIENCE:g} s"
     except OSError as error:
         return str(error)
     words = done.stdout.decode("utf-8", "replace").strip().splitlines()
-    return "" if done.returncode == 0 else (words[-1] if words else "ended with exit code {0}".format(done.returncode))  # noqa: UP030, UP032
+    return "" if done.returncode == 0 else (words[-1] if words else f"ended with exit code {done.returncode}")
 
 
-def main(arguments: list) -> int:
+def main(arguments: list[str]) -> int:
     """Become the Python that runs `node`. Returns only if no Python of the node can."""
     word, target = arguments[0], arguments[3]
-    with open(sys.argv[0], "rb") as file:  # noqa: PTH123
+    with open(sys.argv[0], "rb") as file:
         data = file.read()
     if os.environ.pop("ATTN_DOCTOR_PARCEL", "") == sys.argv[0]:
         os.unlink(sys.argv[0])
-    said = []
+    said: list[str] = []
     for place in _places():
         folder = tempfile.mkdtemp(prefix="attn-doctor-", dir=place)
         try:
@@ -101,14 +103,14 @@ def main(arguments: list) -> int:
                     why = _works(python, folder, options)
                     if not why:
                         sys.stdout.flush()
-                        os.execv(python, [python, "-I", "-B"] + options + ["-c", _GO, folder] + arguments)  # noqa: S606, TID251
-                    said.append("{0}: {1}".format(python, why))  # noqa: UP030, UP032
+                        os.execv(python, [python, "-I", "-B", *options, "-c", _GO, folder, *arguments])  # noqa: S606, TID251
+                    said.append(f"{python}: {why}")
         except OSError as error:
-            said = ["{0}: {1}".format(place, error)]  # noqa: UP030, UP032
+            said = [f"{place}: {error}"]
         shutil.rmtree(folder, ignore_errors=True)
         if not any(_NO_EXECUTION in why or "space" in why for why in said):
             break
-    sentence = "no Python there can run attn-doctor, which needs Python 3.10 or newer ({0})".format("; ".join(said[:6]))  # noqa: UP030, UP032
+    sentence = "no Python there can run attn-doctor, which needs Python 3.10 or newer ({0})".format("; ".join(said[:6]))
     sys.stdout.write(frame(word, "refused", sentence).decode("ascii"))
     return 3
 

@@ -66,7 +66,9 @@ def arguments(word: str, asked: Asked, target: str, *, hold: bool) -> list[str]:
 
 def read(node: Node, word: str, output: str) -> NodeAnswer | None:
     """Return the answer between the two lines that hold the word. None: there is no whole answer."""
-    found = re.search(rf"^attn-doctor-answer {word} begin$(.*?)^attn-doctor-answer {word} end$", output, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^attn-doctor-answer {word} begin$(.*?)^attn-doctor-answer {word} end$", output, re.MULTILINE | re.DOTALL
+    )
     if not found:
         return None
     try:
@@ -90,13 +92,12 @@ def _unpacked(packed: str) -> bytes:
 
 
 def over_stdin(
+    stop: threading.Event,
+    *,
     node: Node,
     argv: Sequence[str],
     asked: Asked,
-    target: str,
     failed: Callable[[int | None, str], Failed],
-    stop: threading.Event,
-    *,
     wait: float = 0.0,
 ) -> NodeAnswer:
     """Run a program that runs COMMAND on a node, and return the node's answer.
@@ -104,7 +105,7 @@ def over_stdin(
     `failed`: what an exit code and the program's last words mean, where no answer came. `wait`: seconds that the program may need before
     the check begins. The standard input stays open until the end: if it closes, the node ends its check.
     """
-    word = secrets.token_hex(8)
+    word, target = secrets.token_hex(8), node.labels.get(asked.target_from or "", "")
     data = parcel()
     loader = _LOADER.format(length=len(data), arguments=arguments(word, asked, target, hold=True))
     began = time.monotonic()
@@ -119,7 +120,8 @@ def over_stdin(
         if time.monotonic() - began > wait + asked.deadline + SLACK:
             late = True
             break
-        reader.ended.wait(0.05) and time.sleep(0.01)  # the output ends just before the program does
+        if reader.ended.wait(0.05):
+            time.sleep(0.01)  # the output ends just before the program does
     begun.process.terminate()  # srun then ends its job; SIGKILL alone would leave it to Slurm's own time limits
     begun.ends_within(_TO_END)
     begun.end()

@@ -19,7 +19,9 @@ def need(extra: str) -> None:
     """Raise Refused if the package of an extra is missing; the text has the command that installs it here."""
     module, requirement = EXTRAS[extra]
     if importlib.util.find_spec(module) is None:
-        raise Refused(f"--on {extra} needs the extra {extra!r}, which is not in attn-doctor's own environment: {how(requirement)}")
+        raise Refused(
+            f"--on {extra} needs the extra {extra!r}, which is not in attn-doctor's own environment: {how(requirement)}"
+        )
 
 
 def how(requirement: str) -> str:

@@ -33,7 +33,9 @@ def _split(written: str) -> list[str]:
 
 def _one(item: str) -> Iterator[str]:
     parts = re.split(r"\[([0-9][0-9,-]*)\]", item)
-    for chosen in itertools.product(*(_numbers(part, item) if place % 2 else [part] for place, part in enumerate(parts))):
+    for chosen in itertools.product(
+        *(_numbers(part, item) if place % 2 else [part] for place, part in enumerate(parts))
+    ):
         yield "".join(chosen)
 
 

@@ -6,6 +6,7 @@ a process group of its own, which ends when the time is over, when nobody waits 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -51,7 +52,10 @@ def main(arguments: list[str]) -> int:
 def _answer(folder: str, argv: list[str], seconds: float, hold: bool) -> tuple[str, str, float, bytes]:
     out, err = Path(folder, "out"), Path(folder, "err")
     options = ["-S"] if sys.flags.no_site else []
-    for option, value in (("--timeout", min(120.0, seconds / 6)), ("--total-timeout", max(seconds / 2, seconds - 10.0))):
+    for option, value in (
+        ("--timeout", min(120.0, seconds / 6)),
+        ("--total-timeout", max(seconds / 2, seconds - 10.0)),
+    ):
         if option not in argv:  # so that a torch that hangs is a finding of the check, and not its end
             argv = [*argv, option, f"{value:.3g}"]
     with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -91,10 +95,8 @@ def _watched(child: subprocess.Popen[bytes], seconds: float, hold: bool) -> _End
     if why:
         processes.end_group(child)
         processes.end_marked(leftovers.MARK, leftovers.token())
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(2.0)
-        except subprocess.TimeoutExpired:
-            pass
     return _Ended(None if why else child.returncode, why, round(time.monotonic() - started, 1))
 
 

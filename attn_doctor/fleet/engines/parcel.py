@@ -47,7 +47,9 @@ def parcel() -> bytes:
     for name in (*_PACKAGES, *_IF_HERE):
         files = dict(_files(name))
         if not files and name not in _IF_HERE:
-            raise NotExamined(f"the package {name} of attn-doctor's own environment is not made of files, so it cannot be sent to a node")
+            raise NotExamined(
+                f"the package {name} of attn-doctor's own environment is not made of files, so it cannot be sent to a node"
+            )
         stored |= files
     stored |= _other_cores()
     stored["__main__.py"] = stored[_BEGIN]

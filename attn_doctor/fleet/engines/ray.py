@@ -64,7 +64,10 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
                     config=config,
                     deadline=_TO_CONNECT + queue_for(asked) + asked.deadline + 2 * SLACK,
                     # Ray finds the cluster of this machine by the folder for temporary files, which a child has of its own.
-                    changes={**own_path.environment(), "RAY_TMPDIR": os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()},
+                    changes={
+                        **own_path.environment(),
+                        "RAY_TMPDIR": os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(),
+                    },
                     on_message=said.put,
                     stop=stop,
                 )
@@ -115,7 +118,9 @@ def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], 
     if message.fault and not waiting and not message.facts("nodes"):
         raise NotExamined(f"Ray ended before it named a node: {_last(message)}")
     for node in waiting.values():
-        yield NodeAnswer(node=node, end="silent", said=f"Ray lost the cluster before this node answered: {_last(message)}")
+        yield NodeAnswer(
+            node=node, end="silent", said=f"Ray lost the cluster before this node answered: {_last(message)}"
+        )
 
 
 def _last(outcome: child.Outcome) -> str:

@@ -8,13 +8,15 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from attn_doctor.target.channel import CONFIG, tell
 
 
-def _check(parcel, arguments, seconds):  # noqa: ANN001, ANN202 - Ray sends its bytes to workers, without this module
-    """Run the parcel on this node. Yields once when it begins, then its output."""
+def _check(parcel: bytes, arguments: Sequence[str], seconds: float) -> Iterator[bytes]:
+    """Run the parcel on this node. Yields once when it begins, then its output. Ray sends this function to the node, without the module."""
     import os
     import subprocess
     import sys
@@ -25,7 +27,7 @@ def _check(parcel, arguments, seconds):  # noqa: ANN001, ANN202 - Ray sends its 
     # Ray hides the GPUs of a task that asks for none, and limits the threads of OpenMP: that is Ray's, not the node's.
     environ = dict(os.environ)
     try:
-        with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:  # noqa: PTH123
             raylet = dict(line.partition(b"=")[::2] for line in file.read().split(b"\0") if b"=" in line)
         environ = {os.fsdecode(name): os.fsdecode(value) for name, value in raylet.items()}
     except OSError:
@@ -47,30 +49,33 @@ def _check(parcel, arguments, seconds):  # noqa: ANN001, ANN202 - Ray sends its 
     clock = threading.Timer(seconds, child.kill)
     clock.start()
     try:
-        output = child.stdout.read()
+        output = child.stdout.read() if child.stdout else b""
     finally:
         clock.cancel()
-        child.stdin.close()
+        if child.stdin:
+            child.stdin.close()
         child.wait()
         if os.path.exists(path):
-            os.unlink(path)
+            os.unlink(path)  # noqa: PTH108
     yield output
 
 
-def _named(nodes):
+def _named(nodes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the nodes by names that no two of them share."""
-    named = {}
+    named: dict[str, list[dict[str, Any]]] = {}
     for node in nodes:
         name = node.get("NodeName") or ""
         if not name or name == node.get("NodeManagerAddress"):
             name = node.get("NodeManagerHostname") or node["NodeID"]
         named.setdefault(name, []).append(node)
     return {
-        name if len(same) == 1 else f"{name}-{node['NodeID'][:8]}": node for name, same in named.items() for node in same
+        name if len(same) == 1 else f"{name}-{node['NodeID'][:8]}": node
+        for name, same in named.items()
+        for node in same
     }
 
 
-def _labels(node):
+def _labels(node: dict[str, Any]) -> dict[str, str]:
     """Return the labels of a node. Before Ray had labels, people wrote them as custom resources: {"target=/opt/yolo/bin/python": 1}."""
     written = dict(name.partition("=")[::2] for name in node.get("Resources", {}) if "=" in name)
     given = {name: str(value) for name, value in (node.get("Labels") or {}).items() if name != "ray.io/node-id"}
@@ -78,23 +83,27 @@ def _labels(node):
 
 
 class _Pending:
-    def __init__(self, name, stream):
+    def __init__(self, name: str, stream: Any) -> None:
         self.name = name
         self.stream = stream
         self.asked = time.monotonic()
-        self.begun = None
+        self.begun: float | None = None
 
-    def late(self):
+    def late(self) -> str:
         """Return why it is waited for no longer; an empty text: it is still waited for."""
         now = time.monotonic()
         if self.begun is None:
             late = now - self.asked > CONFIG["queue"]
-            return f"Ray did not start the check there within {CONFIG['queue']:g} s: what it asks for is in use, or the node is cut off" if late else ""
+            return (
+                f"Ray did not start the check there within {CONFIG['queue']:g} s: what it asks for is in use, or the node is cut off"
+                if late
+                else ""
+            )
         late = now - self.begun > CONFIG["seconds"] + CONFIG["slack"]
         return f"nothing came from it within {now - self.begun:.0f} s" if late else ""
 
 
-def _end(error):
+def _end(error: Exception) -> tuple[str, str]:
     """Return the end and the sentence for an exception of Ray."""
     words = re.sub(r" lease_id=.*", "", " ".join(str(error).split()))
     if "heartbeat" in words or "health check" in words:
@@ -106,7 +115,7 @@ def _end(error):
     return "died", f"{type(error).__name__} of Ray: {words[:300]}"
 
 
-def main():
+def main() -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -127,7 +136,10 @@ def main():
             why = node.get("DeathReasonMessage") or "without a reason"
             tell("end", {"name": name, "end": "refused", "said": f"Ray says that it is dead: {why}"})
             continue
-        options = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node["NodeID"], soft=False), "name": "attn-doctor"}
+        options = {
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            "name": "attn-doctor",
+        }
         if CONFIG["tries"] and node.get("Resources", {}).get("GPU"):
             options["num_gpus"] = 1
         target = labels.get(CONFIG["target_from"] or "", "")
@@ -146,21 +158,21 @@ def main():
     ray.shutdown()
 
 
-def _took(ray, one):
+def _took(ray: Any, one: _Pending) -> bool:
     """Take what a task has yielded. Returns whether it was the last."""
     try:
         output = ray.get(next(one.stream), timeout=30)
     except StopIteration:
         tell("end", {"name": one.name, "end": "died", "said": "its task ended without an answer"})
         return True
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever Ray says of one node is that node's row
         end, said = _end(error)
         tell("end", {"name": one.name, "end": end, "said": said})
         return True
     if one.begun is None:
         one.begun = time.monotonic()
         return False
-    file = Path(CONFIG["folder"], f"{len(os.listdir(CONFIG['folder']))}")
+    file = Path(CONFIG["folder"], os.urandom(8).hex())
     file.write_bytes(output)
     tell("answer", {"name": one.name, "file": str(file)})
     return True
@@ -168,5 +180,12 @@ def _took(ray, one):
 
 try:
     main()
-except Exception as error:
-    tell("failed", {"type": type(error).__name__, "words": " ".join(str(error).split())[:400], "config": json.dumps(CONFIG["address"])})
+except Exception as error:  # noqa: BLE001 - told to the process that reads
+    tell(
+        "failed",
+        {
+            "type": type(error).__name__,
+            "words": " ".join(str(error).split())[:400],
+            "config": json.dumps(CONFIG["address"]),
+        },
+    )

@@ -12,7 +12,16 @@ from typing import NamedTuple
 from attn_doctor import child
 from attn_doctor.errors import NotExamined, Refused
 from attn_doctor.fleet.engines.asked import Asked
-from attn_doctor.fleet.engines.deliver import COMMAND, SLACK, Failed, all_at_once, known, last_words, over_stdin, program
+from attn_doctor.fleet.engines.deliver import (
+    COMMAND,
+    SLACK,
+    Failed,
+    all_at_once,
+    known,
+    last_words,
+    over_stdin,
+    program,
+)
 from attn_doctor.model.fleet import Node, NodeAnswer
 from attn_doctor.system import leftovers
 
@@ -53,7 +62,9 @@ def listed(said: str) -> list[Listed]:
                 plain.append(key)
         if plain:
             labels["features"] = ",".join(plain)
-        found[name] = Listed(Node(name=name, labels=labels), _why_not(state, reason), resources.startswith("gpu") or ",gpu" in resources)
+        found[name] = Listed(
+            Node(name=name, labels=labels), _why_not(state, reason), resources.startswith("gpu") or ",gpu" in resources
+        )
     return list(found.values())
 
 
@@ -90,11 +101,10 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
         [
             functools.partial(
                 over_stdin,
-                one.node,
-                _argv(srun, one, where, asked),
-                asked,
-                one.node.labels.get(asked.target_from or "", ""),
-                _failed,
+                node=one.node,
+                argv=_argv(srun, one, where, asked),
+                asked=asked,
+                failed=_failed,
                 wait=_QUEUE,
             )
             for one in usable
@@ -123,7 +133,11 @@ def _argv(srun: str, one: Listed, partition: str, asked: Asked) -> list[str]:
 
 def _failed(code: int | None, chatter: str) -> Failed:
     """Say what srun's words mean. Slurm's own reason is kept."""
-    lines = [line.removeprefix("srun: ").removeprefix("error: ") for line in chatter.splitlines() if line.startswith("srun: ")]
+    lines = [
+        line.removeprefix("srun: ").removeprefix("error: ")
+        for line in chatter.splitlines()
+        if line.startswith("srun: ")
+    ]
     words = "; ".join(dict.fromkeys(lines))[-400:]
     if "nodes are busy" in chatter or "Unable to allocate" in chatter:
         return Failed("refused", f"Slurm started no job there within {_QUEUE:g} s: {words}")

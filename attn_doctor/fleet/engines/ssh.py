@@ -39,11 +39,10 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
         [
             functools.partial(
                 over_stdin,
-                node,
-                [ssh, *options, "-T", "--", node.name, COMMAND],
-                asked,
-                node.labels.get(asked.target_from or "", ""),
-                _failed,
+                node=node,
+                argv=[ssh, *options, "-T", "--", node.name, COMMAND],
+                asked=asked,
+                failed=_failed,
                 wait=_TO_CONNECT,
             )
             for node in chosen
@@ -54,7 +53,9 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
 def _failed(code: int | None, chatter: str) -> Failed:
     words = last_words(chatter)
     if code == _OF_SSH:
-        gone = any(sign in chatter for sign in ("closed by remote host", "Broken pipe", "not responding", "Connection reset"))
+        gone = any(
+            sign in chatter for sign in ("closed by remote host", "Broken pipe", "not responding", "Connection reset")
+        )
         return Failed("died" if gone else "refused", f"ssh: {words.removeprefix('ssh: ') or 'no connection'}")
     if code == 127:
         return Failed("refused", "it has no python3 on the PATH of a login by ssh")
