@@ -4,8 +4,8 @@ Runs under any Python from 3.6 on, so that a node with an old one can say so; st
 Arguments: a word that frames the answer, the seconds for the check, "hold" if the standard input stays open as long as somebody waits for
 the answer (else "free"), the target's Python or an empty text, then the arguments of `attn-doctor check`.
 """
-# typing.List, because Python 3.6 to 3.8 have no list[str].
-# ruff: noqa: PTH, UP006, UP035
+# typing.List, because Python 3.6 to 3.8 have no list of str in brackets.
+# ruff: noqa: PTH108, PTH123, PTH207, UP006, UP030, UP035
 
 import base64
 import glob
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from typing import List
 
 _OLDEST, _NEWEST = 10, 14  # of Python 3: what attn-doctor runs under
 _TEST = """
@@ -47,13 +48,13 @@ def frame(word: str, end: str, said: str = "", seconds: float = 0.0, report: byt
     return f"\nattn-doctor-answer {word} begin\n{body}\nattn-doctor-answer {word} end\n".encode("ascii")
 
 
-def _places() -> list[str]:
+def _places() -> List[str]:
     """Return the folders in which the parcel may be unpacked: the system's own first, then those that are rarely mounted noexec."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return [place for place in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", runtime) if os.path.isdir(place)]  # noqa: S108
 
 
-def _pythons(target: str) -> list[str]:
+def _pythons(target: str) -> List[str]:
     """Return the Pythons to try, best first: the one that runs this, those on PATH and in the usual folders, then the target."""
     names = [f"python3.{minor}" for minor in range(_NEWEST, _OLDEST - 1, -1)]
     found = [shutil.which(name) for name in names]
@@ -64,7 +65,7 @@ def _pythons(target: str) -> list[str]:
     return [python for place, python in enumerate(every) if python and python not in every[:place]]
 
 
-def _works(python: str, folder: str, options: list[str]) -> str:
+def _works(python: str, folder: str, options: List[str]) -> str:
     """Return an empty text if this Python runs the doctor from the folder, else why not."""
     try:
         done = subprocess.run(
@@ -83,17 +84,18 @@ def _works(python: str, folder: str, options: list[str]) -> str:
     return "" if done.returncode == 0 else (words[-1] if words else f"ended with exit code {done.returncode}")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: List[str]) -> int:
     """Become the Python that runs `node`. Returns only if no Python of the node can."""
     word, target = arguments[0], arguments[3]
     with open(sys.argv[0], "rb") as file:
         data = file.read()
     if os.environ.pop("ATTN_DOCTOR_PARCEL", "") == sys.argv[0]:
         os.unlink(sys.argv[0])
-    said: list[str] = []
+    said: List[str] = []
     for place in _places():
-        folder = tempfile.mkdtemp(prefix="attn-doctor-", dir=place)
+        folder = ""
         try:
+            folder = tempfile.mkdtemp(prefix="attn-doctor-", dir=place)
             with zipfile.ZipFile(io.BytesIO(data)) as parcel:
                 parcel.extractall(folder)
             said = []
@@ -107,8 +109,9 @@ def main(arguments: list[str]) -> int:
                     said.append(f"{python}: {why}")
         except OSError as error:
             said = [f"{place}: {error}"]
-        shutil.rmtree(folder, ignore_errors=True)
-        if not any(_NO_EXECUTION in why or "space" in why for why in said):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not any(_NO_EXECUTION in why or "space" in why or "ermission" in why for why in said):
             break
     sentence = "no Python there can run attn-doctor, which needs Python 3.10 or newer ({0})".format("; ".join(said[:6]))
     sys.stdout.write(frame(word, "refused", sentence).decode("ascii"))
