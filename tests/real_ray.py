@@ -52,11 +52,16 @@ def main() -> None:
 @contextlib.contextmanager
 def cluster(folder: Path, nodes: Sequence[dict]) -> Iterator[tuple[str, dict[str, int], subprocess.Popen[str]]]:
     """The address of the cluster, the process number of each raylet, and the process that obeys."""
-    log = (folder / "ray.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-        env={**os.environ, "RAY_TMPDIR": str(folder)}, start_new_session=True,
-    )  # fmt: skip
+    with (folder / "ray.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "RAY_TMPDIR": str(folder)},
+            start_new_session=True,
+        )
     try:
         process.stdin.write(json.dumps(nodes) + "\n")
         process.stdin.flush()
@@ -70,6 +75,8 @@ def cluster(folder: Path, nodes: Sequence[dict]) -> Iterator[tuple[str, dict[str
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait(10)
+        process.stdout.close()
 
 
 if __name__ == "__main__":

@@ -82,16 +82,16 @@ class Slurm:
         self._start(name, ["slurmd", "-D", "-N", name, "-f", str(self.conf)], self.environ.get(name, {}))
 
     def _start(self, name: str, argv: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
-        log = (self.folder / f"{name}.log").open("wb")
         path = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:" + os.environ["PATH"]
-        self.daemons[name] = subprocess.Popen(
-            argv,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PATH": path, **(environ or {})},
-            start_new_session=True,
-        )
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.daemons[name] = subprocess.Popen(
+                argv,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PATH": path, **(environ or {})},
+                start_new_session=True,
+            )
 
     def _until(self, true, seconds: float = 40.0) -> None:
         until = time.monotonic() + seconds
@@ -109,6 +109,11 @@ class Slurm:
             stdin=subprocess.DEVNULL,
             **more,
         )
+
+    def features_of(self, name: str) -> str:
+        """The path that stands in a node's feature target=."""
+        said = self.run("sinfo", "-h", "-n", name, "-o", "%f").stdout
+        return dict(word.partition("=")[::2] for word in said.strip().split(","))["target"]
 
     def states(self) -> dict[str, str]:
         said = self.run("sinfo", "-N", "-h", "-o", "%N %T").stdout

@@ -38,11 +38,9 @@ class Sshd:
             "PermitUserEnvironment no\nAcceptEnv NODE_*\n"
         )
         Path("/run/sshd").mkdir(exist_ok=True)
-        self.daemon = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", folder / "sshd.conf"],
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("wb"),
-        )
+        with (folder / "log").open("wb") as log:
+            argv = [SSHD, "-D", "-e", "-f", folder / "sshd.conf"]
+            self.daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         until = time.monotonic() + 10
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
