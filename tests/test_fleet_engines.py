@@ -255,7 +255,7 @@ def test_a_node_without_a_fitting_python_names_the_command(stored, tmp_path):
     answer = run_parcel(python, tmp_path / "less.pyz", tmp_path, "/nowhere", *STATIC)
     assert answer.end == "refused"
     assert "no Python there can run attn-doctor" in answer.said
-    assert re.search(r"python -m pip download --no-deps .* --python-version 3\.\d+ .* msgspec==", answer.said)
+    assert re.search(r"pip download --no-deps .* --python-version 3\.\d+ .* msgspec==", answer.said)
 
 
 def test_an_old_python_looks_for_a_newer_one(stored, tmp_path):

@@ -200,14 +200,14 @@ def test_a_prolog_drains_the_ill_node(four, tmp_path, ill):
     """The shipped prolog, with the two paths of its first lines changed; d2 lacks torch."""
     bare = make_target(tmp_path / "bare")
     for name in four.names:
-        (tmp_path / "targets" / name / "python").symlink_to(bare if name == "d2" else sys.executable)
+        (tmp_path / "targets" / name / "env").symlink_to(bare.parents[1] if name == "d2" else sys.prefix)
     shipped = (ROOT / "docs" / "slurm" / "prolog.sh").read_text()
     text = re.sub(r"(?m)^DOCTOR=.*$", f"DOCTOR={Path(sys.executable).parent}/attn-doctor", shipped)
-    text = re.sub(r"(?m)^TARGET=.*$", f"TARGET={tmp_path}/targets/$SLURMD_NODENAME/python", text)
+    text = re.sub(r"(?m)^TARGET=.*$", f"TARGET={tmp_path}/targets/$SLURMD_NODENAME/env/bin/python", text)
     assert text.count(str(tmp_path)) == 1
     (tmp_path / "prolog.sh").write_text(text)
     assert four.run("srun", "-N1", "-n1", "-w", "d1", "hostname").returncode == 0
-    four.run("srun", "-N1", "-n1", "-w", "d2", "-t", "1", "--no-requeue", "hostname")
+    four.run("srun", "-N1", "-n1", "-w", "d2", "-t", "1", "hostname")
     until(lambda: "drain" in four.states()["d2"])
     assert four.run("sinfo", "-h", "-n", "d2", "-o", "%E").stdout.strip() == "Prolog error"
     assert "drain" not in four.states()["d1"]
@@ -292,7 +292,7 @@ def test_one_of_four_nodes_is_ill_in_each_of_six_ways(tmp_path, ill, short):
 def facts_of(row: NodeAnswer) -> dict:
     facts = json.loads(row.report)["facts"]
     return {
-        "driver": facts["driver"]["version"],
+        "driver": facts["graphics"]["driver"],
         "torch": facts["torch"]["version"],
         "packages": {one["name"] for one in facts["packages"]["distributions"]},
         "variables": {one["name"]: one["value"] for one in facts["environment"]},

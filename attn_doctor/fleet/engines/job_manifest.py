@@ -123,7 +123,10 @@ def validated(made: Sequence[dict[str, Any]]) -> str:
     written = io.StringIO()
     parts = {f"part-{place}": one["binaryData"]["part"] for place, one in enumerate(made) if "binaryData" in one}
     yaml.dump_all(
-        [{**one, "binaryData": {"part": f"part-{place}"}} if "binaryData" in one else one for place, one in enumerate(made)],
+        [
+            {**one, "binaryData": {"part": f"part-{place}"}} if "binaryData" in one else one
+            for place, one in enumerate(made)
+        ],
         written,
     )
     # Put in afterwards: the library looks at every letter of the parts, for seconds. Base64 needs no quotation marks.

@@ -10,12 +10,12 @@ import functools
 import importlib.metadata
 import importlib.util
 import io
-import platform
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from attn_doctor.commands import shells
 from attn_doctor.errors import NotExamined
 from attn_doctor.system.cache_folder import cache_folder
 
@@ -33,11 +33,10 @@ def wheels_folder() -> Path:
 
 def how_to_add(version: str = "3.12", system: str = "manylinux2014_x86_64") -> str:
     """Return the command that puts the msgspec for another Python into `wheels_folder()`."""
-    wanted = f"msgspec=={importlib.metadata.version('msgspec')}"
-    return (
-        f"python -m pip download --no-deps --only-binary=:all: --python-version {version} --platform {system} "
-        f"--dest {wheels_folder()} {wanted}"
-    )
+    pip = (sys.executable, "-m", "pip") if importlib.util.find_spec("pip") else ("uvx", "pip")
+    wanted = ("--no-deps", "--only-binary=:all:", "--python-version", version, "--platform", system)
+    place = ("--dest", str(wheels_folder()), f"msgspec=={importlib.metadata.version('msgspec')}")
+    return shells.quoted((*pip, "download", *wanted, *place))
 
 
 @functools.cache
@@ -85,10 +84,3 @@ def _other_cores() -> dict[str, bytes]:
                 if name.startswith("msgspec/_core.") and name.endswith((".so", ".pyd")):
                     found[name] = archive.read(name)
     return found
-
-
-def brings() -> str:
-    """Say for which Pythons the parcel brings msgspec: those of this environment, and of the wheels."""
-    own = f"Python {sys.version_info[0]}.{sys.version_info[1]} on {platform.machine()}"
-    others = sorted(name.removeprefix("msgspec/_core.").rpartition(".")[0] for name in _other_cores())
-    return ", ".join([own, *others])
