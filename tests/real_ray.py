@@ -1,6 +1,6 @@
 """A real Ray cluster of several raylets on this machine, in a process of its own: `python real_ray.py` with a list of nodes as JSON on standard input.
 
-Each node: {"name": ..., "labels": {...}, "resources": {...}, "env": {...}}. It prints a line of JSON with the address and the raylets' numbers when
+Each node: {"name": ..., "labels": {...}, "resources": {...}, "env": {...}, "gpus": 2}. It prints a line of JSON with the address and the raylets' numbers when
 all are there, then obeys the lines of its standard input: "kill NAME". It ends with its standard input.
 """
 
@@ -32,6 +32,7 @@ def main() -> None:
         made[node["name"]] = cluster.add_node(
             wait=False,
             num_cpus=1,
+            num_gpus=node.get("gpus", 0),
             node_name=node["name"],
             labels=node.get("labels", {}),
             resources=node.get("resources", {}),

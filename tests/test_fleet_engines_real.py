@@ -305,7 +305,7 @@ def test_a_killed_node_a_node_that_is_cut_off_and_one_whose_torch_hangs(ill, sho
     names = ("n1", "n2", "n3", "n4")
     targets = {name: ill["as the others" if name == "n1" else "hung torch"] for name in names}
     check = (*CHECK, "--timeout", "15")
-    asked = Asked(check=check, target_from="target", deadline=45)
+    asked = Asked(check=check, target_from="target", deadline=90)
     stopped: list[int] = []
     with real_ray.cluster(short, [{"name": name, "labels": {"target": targets[name]}} for name in names]) as (
         address,
@@ -345,6 +345,26 @@ def test_a_killed_node_a_node_that_is_cut_off_and_one_whose_torch_hangs(ill, sho
         assert "import-hang" in [f["slug"] for f in json.loads(rows["n4"].report)["findings"]]
         until(lambda: not running(ill["hung torch"]), 30)
     assert running("raylet", str(short)) == []
+
+
+def test_a_trial_gets_a_gpu_of_ray_and_all_ends_when_nobody_waits(ill, short):
+    """Ray believes what it is told of GPUs. The target has no model, so that the check with a trial ends before one."""
+    pytest.importorskip("ray")
+    nodes = [
+        {"name": "n1", "labels": {"target": ill["missing package"]}, "gpus": 2},
+        {"name": "n2", "labels": {"target": ill["hung torch"]}},
+    ]
+    with real_ray.cluster(short, nodes) as (address, _, _):
+        asked = Asked(
+            check=("--timeout", "90", "--total-timeout", "90"), target_from="target", deadline=100, nodes=("n1", "n2")
+        )
+        rows = answers(f"ray:{address}", asked, print)
+        first = next(rows)
+        assert (first.node.name, first.end) == ("n1", "answered"), first.said
+        assert facts_of(first)["variables"]["CUDA_VISIBLE_DEVICES"] in {"0", "1"}
+        assert running(ill["hung torch"])
+        rows.close()
+        until(lambda: not running(ill["hung torch"]), 40)
 
 
 def test_no_cluster_at_the_address(short):

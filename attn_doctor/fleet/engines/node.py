@@ -53,7 +53,7 @@ def _answer(folder: str, argv: list[str], seconds: float, hold: bool) -> tuple[s
     out, err = Path(folder, "out"), Path(folder, "err")
     options = ["-S"] if sys.flags.no_site else []
     for option, value in (
-        ("--timeout", min(120.0, seconds / 6)),
+        ("--timeout", min(120.0, seconds / 4)),
         ("--total-timeout", max(seconds / 2, seconds - 10.0)),
     ):
         if option not in argv:  # so that a torch that hangs is a finding of the check, and not its end

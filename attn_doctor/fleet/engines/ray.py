@@ -23,7 +23,7 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import leftovers, own_path
 
 _QUEUE = 60.0  # seconds at least that a task may wait for its node: Ray starts a Python there
-_TO_CONNECT = 120.0  # seconds: Ray itself gives up before
+_TO_CONNECT = 60.0  # seconds for the cluster to name its nodes: Ray itself tries for minutes
 _SCRIPTS = ("target/channel.py", "fleet/engines/ray_driver.py")
 
 
@@ -90,8 +90,12 @@ def queue_for(asked: Asked) -> float:
 def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
     """Yield an answer for each node that the driver names. Raises NotExamined if the driver fails before it names any."""
     waiting: dict[str, Node] = {}
+    connected = False
     while True:
-        message = said.get()
+        try:
+            message = said.get(timeout=None if connected else _TO_CONNECT)
+        except queue.Empty:
+            raise NotExamined(f"Ray's cluster did not answer within {_TO_CONNECT:g} s: is its address right?") from None
         if isinstance(message, OSError):
             raise NotExamined(f"Ray cannot be started here: {message}")
         if isinstance(message, child.Outcome):
@@ -101,6 +105,7 @@ def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], 
         data = message.data
         match message.section:
             case "nodes":
+                connected = True
                 say(f"Checking {len(asked.nodes) or len(data)} nodes by Ray.")
                 yield from known(asked, data, "Ray")
             case "node":
@@ -113,9 +118,9 @@ def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], 
                 yield read(node, word, output) or nothing
             case "end":
                 yield NodeAnswer(node=waiting.pop(data["name"]), end=data["end"], said=text(data["said"]))
-            case "failed" if not waiting:
+            case "failed" if not connected:
                 raise NotExamined(f"Ray: {text(data['type'])}: {text(data['words'])}")
-    if message.fault and not waiting and not message.facts("nodes"):
+    if message.fault and not connected:
         raise NotExamined(f"Ray ended before it named a node: {_last(message)}")
     for node in waiting.values():
         yield NodeAnswer(

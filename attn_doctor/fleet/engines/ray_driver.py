@@ -105,7 +105,7 @@ class _Pending:
 
 def _end(error: Exception) -> tuple[str, str]:
     """Return the end and the sentence for an exception of Ray."""
-    words = re.sub(r" lease_id=.*", "", " ".join(str(error).split()))
+    words = re.split(r" lease_id=|\. Node IP: |\. This can happen", " ".join(str(error).split()))[0]
     if "heartbeat" in words or "health check" in words:
         return "silent", "Ray lost the connection to it while the check ran: the node is cut off, or hangs"
     if "exist any more" in words:
