@@ -17,6 +17,7 @@ from pathlib import Path
 
 def main() -> None:
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ["RAY_raylet_start_wait_time_s"] = "200"  # on a busy machine
     real = os.dup(1)
     os.dup2(2, 1)
     from ray.cluster_utils import Cluster
@@ -40,7 +41,7 @@ def main() -> None:
         )
         os.environ.clear()
         os.environ.update(before)
-    cluster.wait_for_nodes(60)
+    cluster.wait_for_nodes(240)
     raylets = {name: one.all_processes["raylet"][0].process.pid for name, one in made.items()}
     os.write(real, (json.dumps({"address": cluster.address, "raylets": raylets}) + "\n").encode())
     for line in sys.stdin:

@@ -293,7 +293,7 @@ def test_ssh_is_told_to_ask_nothing_and_to_forward_nothing(tmp_path, monkeypatch
     assert rows["gpu01"].end == "answered", rows["gpu01"].said
     assert json.loads(rows["gpu01"].report)["command"][-1] != ""
     assert (rows["gpu09"].end, rows["gpu09"].said) == ("refused", "the list of hosts has no node of this name")
-    assert said == ["Checking 1 hosts by ssh."]
+    assert said == ["Hosts to check by ssh: 1."]
     argv = (tmp_path / "bin" / "ssh.said").read_text()
     for option in ("BatchMode=yes", "ConnectTimeout=15", "ForwardAgent=no", "ClearAllForwardings=yes", "RequestTTY=no"):
         assert f"-o {option}" in argv

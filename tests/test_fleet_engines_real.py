@@ -272,7 +272,7 @@ def test_one_of_four_nodes_is_ill_in_each_of_six_ways(tmp_path, ill, short):
         rows = by_name(answers(f"ray:{address}", asked, said.append))
         print("figures: 4 raylets", round(time.monotonic() - began, 1), "s")
         assert ends(rows) == dict.fromkeys(raylets, "answered"), {name: row.said for name, row in rows.items()}
-        assert said == ["Checking 4 nodes by Ray."]
+        assert said == ["Nodes to check by Ray: 4."]
         seen = {name: facts_of(row) for name, row in rows.items()}
         assert {name: one["driver"] for name, one in seen.items()} == dict.fromkeys(raylets, "580.65.06") | {
             "n2": "525.60.13"

@@ -122,7 +122,7 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
             f"kubernetes:{place.namespace}@IMAGE --manifest > fleet.yaml`), and start it (`kubectl create -f fleet.yaml`)"
         )
     wanted = {name for name in (*nodes, *waiting) if not asked.nodes or name in asked.nodes}
-    say(f"Reading {len(wanted & waiting.keys())} pods of {len(wanted)} nodes.")
+    say(f"Pods to read: {len(wanted & waiting.keys())}. Nodes: {len(wanted)}.")
     for name in sorted(wanted - waiting.keys()):
         node, why_not = nodes[name]
         yield NodeAnswer(node=node, end="refused", said=why_not or "the manifest had no Job for it")

@@ -106,7 +106,7 @@ def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], 
         match message.section:
             case "nodes":
                 connected = True
-                say(f"Checking {len(asked.nodes) or len(data)} nodes by Ray.")
+                say(f"Nodes to check by Ray: {len(asked.nodes) or len(data)}.")
                 yield from known(asked, data, "Ray")
             case "node":
                 labels = {text(str(key)): text(str(value)) for key, value in data["labels"].items()}

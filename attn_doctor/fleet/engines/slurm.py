@@ -93,7 +93,7 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
     yield from known(asked, [one.node.name for one in nodes], "Slurm")
     chosen = [one for one in nodes if not asked.nodes or one.node.name in asked.nodes]
     usable = [one for one in chosen if not one.why_not]
-    say(f"Checking {len(usable)} of {len(chosen)} nodes by Slurm.")
+    say(f"Nodes to check by Slurm: {len(usable)} of {len(chosen)}.")
     for one in chosen:
         if one.why_not:
             yield NodeAnswer(node=one.node, end="refused", said=one.why_not)

@@ -33,7 +33,7 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
     ssh = program("ssh", "install the OpenSSH client of this system")
     yield from known(asked, [node.name for node in listed], "the list of hosts")
     chosen = [node for node in listed if not asked.nodes or node.name in asked.nodes]
-    say(f"Checking {len(chosen)} hosts by ssh.")
+    say(f"Hosts to check by ssh: {len(chosen)}.")
     options = [word for name, value in _OPTIONS.items() for word in ("-o", f"{name}={value}")]
     yield from all_at_once(
         [
