@@ -17,7 +17,7 @@ from pathlib import Path
 
 def main() -> None:
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    os.environ["RAY_raylet_start_wait_time_s"] = "200"  # on a busy machine
+    os.environ["RAY_raylet_start_wait_time_s"] = "200"  # noqa: SIM112 - Ray spells it so; the machine may be busy
     real = os.dup(1)
     os.dup2(2, 1)
     from ray.cluster_utils import Cluster
