@@ -10,12 +10,13 @@ from attn_doctor.cli.options import add_fail_on, add_outputs, positive
 
 if TYPE_CHECKING:
     from attn_doctor.fleet.compare import Compared
+    from attn_doctor.fleet.engines import Asked
     from attn_doctor.model.fleet import NodeAnswer
     from attn_doctor.model.steps import Step
     from attn_doctor.report.gate import Gate
 
 # The words of attn_doctor/fleet/engines/SPELLINGS, which is imported only if it is asked for.
-_ENGINES = "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE] or ssh:HOSTS"
+_ENGINES = "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE][@IMAGE] or ssh:HOSTS"
 
 
 def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
@@ -56,6 +57,11 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         metavar="S",
         help="with --on: seconds for one node (default: 300)",
     )
+    parser.add_argument(
+        "--manifest",
+        action="store_true",
+        help="with --on kubernetes:NAMESPACE@IMAGE: print the Jobs for `kubectl create -f`, and check nothing",
+    )
     add_outputs(parser, "the answer", only=("json", "markdown", "html"))
     add_fail_on(parser, "a finding from this severity on, and for a node without an answer")
     parser.set_defaults(execute=execute)
@@ -71,6 +77,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.report.formats import Answer
 
     check_outputs(arguments)
+    if arguments.manifest:
+        return _manifest(arguments)
     with Progress() as progress:
         answers = _collected(arguments, progress.say) if arguments.on else _read(arguments)
         compared = compare(answers, arguments.fail_on)
@@ -116,30 +124,53 @@ def _read(arguments: argparse.Namespace) -> Iterable[NodeAnswer]:
 def _refuse_without_on(arguments: argparse.Namespace) -> None:
     from attn_doctor.errors import Refused
 
-    for option in ("node", "target_from", "check_options", "deadline"):
+    for option in ("node", "target_from", "check_options", "deadline", "manifest"):
         if getattr(arguments, option):
             raise Refused(f"--{option.replace('_', '-')} says how nodes are examined: it needs --on ENGINE")
 
 
 def _collected(arguments: argparse.Namespace, say: Callable[[str], None]) -> Iterable[NodeAnswer]:
-    import shlex
-
     from attn_doctor.errors import Refused
     from attn_doctor.fleet import engines
 
     if arguments.reports:
         raise Refused("--on collects the reports itself: name either reports or --on ENGINE")
+    return engines.answers(arguments.on, _asked(arguments), say)
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    import shlex
+
+    from attn_doctor.errors import Refused
+    from attn_doctor.fleet.engines import Asked
+
     try:
         check = tuple(shlex.split(arguments.check_options or "--no-trial"))
     except ValueError as error:
         raise Refused(f"--check-options cannot be taken apart: {error}") from error
-    asked = engines.Asked(
+    return Asked(
         check=check,
         target_from=arguments.target_from,
         deadline=arguments.deadline or 300.0,
         nodes=tuple(arguments.node),
     )
-    return engines.answers(arguments.on, asked, say)
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    """Print the manifest of the check on a Kubernetes cluster. Raises Refused for another engine."""
+    import sys
+
+    from attn_doctor.errors import OK, Refused
+
+    engine, _, where = (arguments.on or "").partition(":")
+    if engine != "kubernetes" or arguments.reports:
+        raise Refused(
+            "--manifest is for a Kubernetes cluster: attn-doctor fleet --on kubernetes:NAMESPACE@IMAGE --manifest"
+        )
+    from attn_doctor.fleet.engines.kubernetes import manifest
+
+    sys.stdout.write(manifest(where, _asked(arguments)))
+    return OK
 
 
 def _doubts(compared: Compared) -> Callable[[int, Step], str]:

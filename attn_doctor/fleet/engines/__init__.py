@@ -11,7 +11,7 @@ from attn_doctor.model.fleet import NodeAnswer
 __all__ = ["SPELLINGS", "Asked", "answers"]
 
 SPELLINGS = (
-    "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE], or ssh:HOSTS (names with commas between them, ranges "
+    "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE][@IMAGE], or ssh:HOSTS (names with commas between them, ranges "
     "such as gpu[01-04], or @FILE with a host a line)"
 )
 

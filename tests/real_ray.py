@@ -1,0 +1,85 @@
+"""A real Ray cluster of several raylets on this machine, in a process of its own: `python real_ray.py` with a list of nodes as JSON on standard input.
+
+Each node: {"name": ..., "labels": {...}, "resources": {...}, "env": {...}, "gpus": 2}. It prints a line of JSON with the address and the raylets' numbers when
+all are there, then obeys the lines of its standard input: "kill NAME". It ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def main() -> None:
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ["RAY_raylet_start_wait_time_s"] = "200"  # noqa: SIM112 - Ray spells it so; the machine may be busy
+    real = os.dup(1)
+    os.dup2(2, 1)
+    from ray.cluster_utils import Cluster
+
+    nodes = json.loads(sys.stdin.readline())
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "node_name": "head", "include_dashboard": False}
+    )
+    made = {}
+    for node in nodes:
+        before = dict(os.environ)
+        os.environ.update(node.get("env", {}))
+        made[node["name"]] = cluster.add_node(
+            wait=False,
+            num_cpus=1,
+            num_gpus=node.get("gpus", 0),
+            node_name=node["name"],
+            labels=node.get("labels", {}),
+            resources=node.get("resources", {}),
+            object_store_memory=80 << 20,
+        )
+        os.environ.clear()
+        os.environ.update(before)
+    cluster.wait_for_nodes(240)
+    raylets = {name: one.all_processes["raylet"][0].process.pid for name, one in made.items()}
+    os.write(real, (json.dumps({"address": cluster.address, "raylets": raylets}) + "\n").encode())
+    for line in sys.stdin:
+        word, _, name = line.strip().partition(" ")
+        if word == "kill":
+            cluster.remove_node(made[name], allow_graceful=False)
+    cluster.shutdown()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, nodes: Sequence[dict]) -> Iterator[tuple[str, dict[str, int], subprocess.Popen[str]]]:
+    """The address of the cluster, the process number of each raylet, and the process that obeys."""
+    with (folder / "ray.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "RAY_TMPDIR": str(folder)},
+            start_new_session=True,
+        )
+    try:
+        process.stdin.write(json.dumps(nodes) + "\n")
+        process.stdin.flush()
+        made = json.loads(process.stdout.readline() or "{}")
+        assert made, (folder / "ray.log").read_text()[-2000:]
+        yield made["address"], made["raylets"], process
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    main()
