@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,9 @@ _READ_COSTS = "The mean over the seeds; the thin line is its {:.0%} interval. {}
 def charts(study: Study, comparisons: Sequence[Comparison]) -> tuple[Picture, ...]:
     """Return the pictures that the trainings have numbers for."""
     made: list[Picture | None] = [_differences(study, comparisons)]
-    made += [_learning(study, title, of, column) for column, title, of in _curves(study)]
+    learned = (_learning(study, title, of) for title, of in _curves(study))
+    shown = [picture for picture in learned if picture]
+    made += [picture._replace(about="") if place else picture for place, picture in enumerate(shown)]
     made += [_costs(study, metric) for metric in METRICS if metric.scale == "ratio"]
     return tuple(picture for picture in made if picture is not None)
 
@@ -45,10 +48,9 @@ def _differences(study: Study, comparisons: Sequence[Comparison]) -> Differences
         )
         for row in shown
     )
-    step = nice_step(2 * edge, 4)
-    ticks = tuple(
-        (k * step, texts.signed(k * step)) for k in range(-math.floor(edge / step), math.floor(edge / step) + 1)
-    )
+    power = _power_below(edge)
+    mark = next(factor * power for factor in (5, 2, 1) if factor * power <= edge)
+    ticks = ((-mark, f"−{mark:g}"), (0.0, "0"), (mark, f"+{mark:g}"))
     caption = f"{PRIMARY.title}: difference from {study.design.arms[0]}, over seeds"
     return Differences(caption, _READ_DIFFERENCES, rows, -edge, edge, (-margin, margin), ticks)
 
@@ -60,16 +62,19 @@ def _only_interval(row: Comparison) -> str:
 Of = Callable[[Epoch], float | None]
 
 
-def _curves(study: Study) -> Iterable[tuple[str, str, Of]]:
-    """Yield (what it is, title, how to read it) of each learning curve: mAP first, then the losses in the order of the records."""
-    yield "mAP", "mAP50-95 by epoch", lambda epoch: epoch.map50_95
-    yield "mAP", "mAP50 by epoch", lambda epoch: epoch.map50
-    columns = dict.fromkeys(name for cell in study.cells for epoch in cell.epochs for name in epoch.losses)
-    for column in columns:
-        yield "loss", f"{column} by epoch", lambda epoch, column=column: epoch.losses.get(column)  # type: ignore[misc]
+def _curves(study: Study) -> Iterable[tuple[str, Of]]:
+    """Yield the title of each learning curve and how to read it: mAP first, then the losses in the order of the records."""
+    yield "mAP50-95 by epoch", lambda epoch: epoch.map50_95
+    yield "mAP50 by epoch", lambda epoch: epoch.map50
+    for column in dict.fromkeys(name for cell in study.cells for epoch in cell.epochs for name in epoch.losses):
+        yield f"{column} by epoch", functools.partial(_loss, column)
 
 
-def _learning(study: Study, title: str, of: Of, kind: str) -> Learning | None:
+def _loss(column: str, epoch: Epoch) -> float | None:
+    return epoch.losses.get(column)
+
+
+def _learning(study: Study, title: str, of: Of) -> Learning | None:
     curves = []
     for arm in study.design.arms:
         by_epoch: dict[int, list[float]] = {}
@@ -86,8 +91,6 @@ def _learning(study: Study, title: str, of: Of, kind: str) -> Learning | None:
         return None
     values = [end for curve in curves for p in curve.points for end in (p.value, p.low, p.high) if end is not None]
     low, high = min(values), max(values)
-    if kind == "mAP" or low >= 0:
-        low = max(0.0, low)
     ticks = tuple((mark, f"{mark:g}") for mark in _marks(low, high))
     return Learning(title, _READ_LEARNING.format(1 - study.design.level), tuple(curves), ticks)
 
@@ -117,7 +120,8 @@ def _costs(study: Study, metric: Metric) -> Bars | None:
             continue
         low, high = paired(values).interval(1 - study.design.level)
         low = max(0.0, low)
-        between = f"({texts.value(metric.name, low)}–{texts.value(metric.name, high)})"
+        ends = (texts.value(metric.name, low), texts.value(metric.name, high))
+        between = "" if ends == (shown, shown) else f"({ends[0]}–{ends[1]})"
         bars.append(Bar(arm, mean, shown, low, high, between))
     if len(bars) < 2:
         return None
@@ -129,8 +133,12 @@ def _costs(study: Study, metric: Metric) -> Bars | None:
 def nice_step(length: float, parts: int) -> float:
     """Return a step of 1, 2 or 5 times a power of ten that divides a length into about so many parts."""
     raw = length / parts
-    power = 10.0 ** math.floor(math.log10(raw))
+    power = _power_below(raw)
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+
+
+def _power_below(value: float) -> float:
+    return 10.0 ** math.floor(math.log10(value))
 
 
 def _marks(low: float, high: float) -> list[float]:

@@ -17,7 +17,8 @@ def outcome(row: Comparison) -> str:
     """Return what the comparison says, such as "equivalent within 0.01" or "cannot tell with 3 seeds: about 12 are needed"."""
     tried = len(row.seeds)
     if row.outcome == "equivalent":
-        return f"the same within {row.margin:.0%}" if row.scale == "ratio" else f"equivalent within {row.margin:g}"
+        same = f"the same within {row.margin:.0%}" if row.scale == "ratio" else f"equivalent within {row.margin:g}"
+        return f"{same}; a smaller difference is certain" if _certain(row) else same
     if row.outcome == "identical":
         return f"identical: the same numbers to the last digit with {'each of ' if tried > 1 else ''}{seeds(tried)}"
     if row.outcome == "constant":
@@ -29,17 +30,29 @@ def outcome(row: Comparison) -> str:
     if row.outcome == "no pair":
         return "cannot tell: no seed ended with both"
     if row.outcome == "cannot tell":
-        return f"cannot tell with {seeds(tried)}{_needed(row)}"
-    return row.outcome
+        if (
+            row.margin is None
+        ):  # nobody said which difference would count, so no number of seeds could show that there is none
+            return f"no difference shown with {seeds(tried)}; no margin was stated"
+        return f"cannot tell with {seeds(tried)}: {_needed(row)}"
+    return f"{row.outcome}{_by(row)}"
+
+
+def _certain(row: Comparison) -> bool:
+    return row.p is not None and row.p <= 1 - row.coverage
+
+
+def _by(row: Comparison) -> str:
+    """Return by how much an arm is higher or lower, and whether that is certainly more than the margin. A ratio says it by itself."""
+    if row.scale == "ratio" or row.estimate is None or row.low is None or row.high is None:
+        return ""
+    beyond = row.margin is not None and (row.low > row.margin or row.high < -row.margin)
+    return f" by {abs(row.estimate):.4f}" + (f", more than the margin of {row.margin:g}" if beyond else "")
 
 
 def _needed(row: Comparison) -> str:
-    if row.seeds_between is None and row.seeds_needed is None:
-        # Without a margin nobody said which difference would be worth finding.
-        return "" if row.margin is None else f": more than {MOST:,} would be needed"
-    if row.seeds_needed is None:
-        return f": more than {MOST:,} would be needed"
-    return f": about {row.seeds_needed:,} are needed"
+    number = row.seeds_needed
+    return f"more than {MOST:,} would be needed" if number is None else f"about {number:,} are needed"
 
 
 def needed_roughly(row: Comparison) -> str:

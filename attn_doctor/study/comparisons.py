@@ -176,9 +176,10 @@ def seeds_needed(found: Paired, margin: float, level: float) -> tuple[int | None
     within = abs(found.mean) < margin
 
     def number(spread: float) -> int | None:
+        about = math.ceil(min(1e6, 8.6 * (spread / margin) ** 2))  # by the normal distribution; the search begins there
         if within:
-            return enough(lambda n: power_of_equivalence(n, spread, margin, level))
-        return enough(lambda n: power_of_difference(n, spread, margin, level))
+            return enough(lambda n: power_of_equivalence(n, spread, margin, level), about)
+        return enough(lambda n: power_of_difference(n, spread, margin, level), about)
 
     low, high = students_t.spread_interval(found.spread, found.n - 1, _SPREAD_COVERAGE)
     fewest = number(low)

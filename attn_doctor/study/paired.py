@@ -15,7 +15,7 @@ from attn_doctor.study import students_t
 
 POWER = 0.8  # the probability of an answer that a number of pairs is proposed for
 MOST = 10_000  # no larger number of pairs is proposed
-_POINTS = 200  # of Simpson's rule, over the distribution of the spread
+_POINTS = 100  # of Simpson's rule, over the distribution of the spread; a power has an error below 0.001
 _SAME = 1e-12  # differences that vary by less than this part of their size are equal: that is rounding
 
 
@@ -88,11 +88,13 @@ def power_of_difference(n: int, spread: float, true: float, level: float) -> flo
     return _over_spreads(lambda u: _normal(shift - t * u) + _normal(-shift - t * u), n - 1)
 
 
-def enough(power: Callable[[int], float], wanted: float = POWER) -> int | None:
-    """Return the smallest number of pairs, two at least, with this power; None above 10,000."""
-    low, high = 1, 2
+def enough(power: Callable[[int], float], start: int = 2, wanted: float = POWER) -> int | None:
+    """Return the smallest number of pairs, two at least, with this power; None above 10,000. The search begins at `start`."""
+    low, high = 1, max(2, min(start, MOST))
+    while high > 2 and power(high) >= wanted:
+        high = max(2, high * 3 // 4)
     while power(high) < wanted:
-        low, high = high, high * 2
+        low, high = high, high * 4 // 3 + 1
         if low >= MOST:
             return None
     while high - low > 1:

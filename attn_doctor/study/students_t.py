@@ -100,6 +100,7 @@ def spread_interval(spread: float, degrees: int, coverage: float) -> tuple[float
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _chi_square_quantile(p: float, degrees: int) -> float:
     low, high = 0.0, float(degrees)
     while _chi_square_cdf(high, degrees) < p:
