@@ -17,7 +17,7 @@ Value = int | float | str | None
 
 
 def folder_of_csv(study: Study) -> dict[str, str]:
-    """Return the files by name: one for each training that ended an epoch, and `all.csv` with arm and seed before the columns.
+    """Return the files by name: `results-ARM-seedN.csv` for each training that ended an epoch, and `all.csv` with arm and seed before the columns.
 
     `time` is the sum of the seconds of training and validation up to that epoch. Numbers have all their digits, where ultralytics
     writes six. What ultralytics has no column for stands in `all.csv` alone, behind its columns.
@@ -26,7 +26,7 @@ def folder_of_csv(study: Study) -> dict[str, str]:
     for cell in study.cells:
         if cell.epochs:
             columns = _columns([cell])
-            files[f"{_plain(cell.arm)}-seed{cell.seed}.csv"] = _text(columns, _rows(cell, columns))
+            files[f"results-{_plain(cell.arm)}-seed{cell.seed}.csv"] = _text(columns, _rows(cell, columns))
     columns = _columns(study.cells)
     rows = (
         [cell.arm, cell.seed, *row, epoch.images_per_second, epoch.peak_memory, epoch.joules]

@@ -143,7 +143,7 @@ def _power_below(value: float) -> float:
 
 def _marks(low: float, high: float) -> list[float]:
     """Return round numbers that enclose two values: three to six of them."""
-    if high <= low:
+    if high - low <= 1e-6 * abs(high):  # one value, but for rounding
         high = low + (abs(low) or 1.0)
     step = nice_step(high - low, 4)
     first, last = math.floor(low / step), math.ceil(high / step)
