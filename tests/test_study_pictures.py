@@ -124,7 +124,7 @@ def test_costs_are_bars_with_their_intervals():
         pytest.approx(11 - half, abs=1e-4),
         pytest.approx(11 + half, abs=1e-4),
     )
-    assert (flash.text, flash.between) == ("9.00 s", "(6.52 s–11.48 s)")
+    assert (flash.text, flash.between) == ("9.00 s", "(6.52–11.48)")
     assert picture.most == pytest.approx(11 + half, abs=1e-4)
 
 

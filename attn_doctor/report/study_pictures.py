@@ -121,13 +121,19 @@ def _costs(study: Study, metric: Metric) -> Bars | None:
         low, high = paired(values).interval(1 - study.design.level)
         low = max(0.0, low)
         ends = (texts.value(metric.name, low), texts.value(metric.name, high))
-        between = "" if ends == (shown, shown) else f"({ends[0]}–{ends[1]})"
+        between = "" if ends == (shown, shown) else _range(*ends)
         bars.append(Bar(arm, mean, shown, low, high, between))
     if len(bars) < 2:
         return None
     most = max(max(bar.value, bar.high or 0.0) for bar in bars)
     about = _READ_COSTS.format(1 - study.design.level, "Longer" if metric.better == "higher" else "Shorter")
     return Bars(f"{metric.title[0].upper()}{metric.title[1:]}", about, (("mean over the seeds", tuple(bars)),), most)
+
+
+def _range(low: str, high: str) -> str:
+    """Return an interval without its unit, which stands beside it, unless the two ends have different ones."""
+    (first, _, unit), (last, _, other) = low.partition(" "), high.partition(" ")
+    return f"({first}–{last})" if unit == other else f"({low}–{high})"
 
 
 def nice_step(length: float, parts: int) -> float:
