@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,6 +21,7 @@ from attn_doctor.report.redact import Own
 from attn_doctor.report.study_csv import folder_of_csv
 from attn_doctor.report.study_outline import outline, pictures
 from attn_doctor.study.comparisons import compared
+from attn_doctor.study.paired import enough, power_of_difference, power_of_equivalence
 
 LOST = ([0.50, 0.52, 0.48, 0.51, 0.49], [0.470, 0.489, 0.451, 0.482, 0.459])
 
@@ -146,6 +149,25 @@ def test_everything_to_repeat_it_is_there():
     assert fields["SHA-256 of data"] == "0f" * 32
     assert fields["seeds"] == "0, 1, 2, 3, 4"
     assert fields["margin, level"] == "0.01 of mAP50-95, 0.05"
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "study.md"
+
+
+def test_the_numbers_of_the_page_are_those_that_are_computed():
+    text = PAGE.read_text("utf-8")
+    rows = re.findall(r"^\| ([\d.]+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    assert len(rows) == 8
+    for spread, equivalence, difference in rows:
+        assert enough(lambda n, s=float(spread): power_of_equivalence(n, s, 1.0, 0.05)) == int(equivalence)
+        assert enough(lambda n, s=float(spread): power_of_difference(n, s, 1.0, 0.05)) == int(difference)
+    base = [0.50, 0.52, 0.48, 0.51, 0.49]
+    five = pairs(base, [b + d for b, d in zip(base, (0.004, -0.002, 0.003, -0.001, 0.002), strict=True)])
+    three = pairs(base[:3], [b + d for b, d in zip(base, (0.004, -0.012, 0.013), strict=False)])
+    assert "equivalent within 0.01" in verdict(five)
+    assert f"| {verdict(three).partition('eager: ')[2][:-1]} |" in text
+    (rough,) = notes(three, "Seeds that")[:1]
+    assert f'"{rough.partition("mAP50-95: ")[2].partition(", because")[0]}"' in " ".join(text.split())
 
 
 def test_sizes_are_described_and_not_tested():
