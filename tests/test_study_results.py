@@ -157,7 +157,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "study.md"
 def test_the_numbers_of_the_page_are_those_that_are_computed():
     text = PAGE.read_text("utf-8")
     rows = re.findall(r"^\| ([\d.]+) \| (\d+) \| (\d+) \|$", text, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 7
     for spread, equivalence, difference in rows:
         assert enough(lambda n, s=float(spread): power_of_equivalence(n, s, 1.0, 0.05)) == int(equivalence)
         assert enough(lambda n, s=float(spread): power_of_difference(n, s, 1.0, 0.05)) == int(difference)

@@ -59,6 +59,12 @@ def test_small_tails_keep_their_digits():
     # With two, P(T > t) = (1 - t / sqrt(2 + t²)) / 2, which is 1 / (2 (2 + t² + t sqrt(2 + t²))).
     for t in (10.0, 1e3, 1e6):
         assert upper_tail(t, 2) == pytest.approx(1 / (2 + t * t + t * math.sqrt(2 + t * t)), rel=1e-12)
+    # With many degrees it is nearly the normal distribution: P(T > t) = Q(t) + φ(t) t (t² + 1) / (4 n) + … (Abramowitz and Stegun 26.7.8).
+    for t in (1.5, 3.0, 8.0, 12.0):
+        n = 10.0**7
+        normal = math.erfc(t / math.sqrt(2)) / 2
+        density = math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
+        assert upper_tail(t, n) == pytest.approx(normal + density * t * (t * t + 1) / (4 * n), rel=1e-6)
     assert upper_tail(math.inf, 3) == 0.0
     assert upper_tail(-math.inf, 3) == 1.0
 

@@ -21,7 +21,7 @@ def cdf(t: float, degrees: float) -> float:
 
 
 def upper_tail(t: float, degrees: float) -> float:
-    """Return P(T > t), exact to about 13 digits also where it is small. Raises ValueError for degrees ≤ 0."""
+    """Return P(T > t), exact to 10 digits also where it is small. Raises ValueError for degrees ≤ 0."""
     if degrees <= 0:
         raise ValueError("degrees of freedom must be above 0")
     if math.isinf(t):
@@ -29,7 +29,7 @@ def upper_tail(t: float, degrees: float) -> float:
     if t < 0:
         return 1 - upper_tail(-t, degrees)
     square = t * t
-    if square < degrees:  # here the other argument of the beta function keeps more digits
+    if square < 1:  # the tail is large, and the other argument of the beta function keeps more digits
         return 0.5 - incomplete_beta(0.5, degrees / 2, square / (degrees + square)) / 2
     return incomplete_beta(degrees / 2, 0.5, degrees / (degrees + square)) / 2
 
