@@ -136,6 +136,14 @@ def test_memory_is_the_highest_and_energy_the_sum_of_the_epochs():
     }  # a part of the energy is not the energy
 
 
+def test_a_value_that_is_no_number_is_no_pair():
+    cells = [training("eager", 0), training("sdpa-flash", 0, seconds=0.0)]
+    cells[1] = msgspec.structs.replace(cells[1], epochs=(epoch(1, math.nan, seconds=0.0),))
+    rows = {row.metric: row for row in compared(study(cells))}
+    assert [pair.why for pair in rows["map50_95"].unpaired] == ["mAP50-95 is not known"]
+    assert "epoch_seconds" not in rows
+
+
 def test_times_of_two_machines_are_no_pair_and_accuracies_are():
     cells = [training("eager", 0, where="node-1"), training("sdpa-flash", 0, 0.6, where="node-2")]
     rows = {row.metric: row for row in compared(study(cells))}

@@ -112,6 +112,17 @@ def test_the_table_of_the_arms_has_the_kernel_and_the_costs():
     assert accuracy["mAP50"]["verdict"] == "no difference shown with 3 seeds; no margin was stated"
 
 
+def test_the_same_weights_are_named():
+    cells = [
+        training(arm, seed, 0.5 + seed / 10, weights="ab" * 32) for seed in range(2) for arm in ("eager", "sdpa-flash")
+    ]
+    summary = next(block for block in blocks(study(cells)) if isinstance(block, Table))
+    assert summary.notes[-1] == "sdpa-flash: the last weights are those of eager, bit for bit, with 2 seeds."
+    cells[3] = msgspec.structs.replace(cells[3], weights="cd" * 32)
+    summary = next(block for block in blocks(study(cells)) if isinstance(block, Table))
+    assert "bit for bit" not in summary.notes[-1]
+
+
 def test_what_was_not_proven_or_not_paired_is_said():
     cells = [training("eager", s, 0.5 + s / 50) for s in range(3)]
     cells += [

@@ -98,7 +98,20 @@ def _summary(study: Study, comparisons: Sequence[Comparison]) -> Table:
         f"A difference of less than {design.margin:g} in mAP50-95 counts as none; this margin was stated before the first training.",
         "mAP, precision and recall are those of the last epoch. Time and images/s are the median over the epochs after the first, memory is the highest.",
     )
-    return Table(caption, columns, tuple(rows), notes)
+    return Table(caption, columns, tuple(rows), (*notes, *_same_weights(study)))
+
+
+def _same_weights(study: Study) -> tuple[str, ...]:
+    """Name the arms whose trainings ended with the very weights of the first arm, with every seed that both have."""
+    base = {cell.seed: cell.weights for cell in _done(study, study.design.arms[0]) if cell.weights}
+    same = []
+    for arm in study.design.arms[1:]:
+        pairs = [(cell.weights, base[cell.seed]) for cell in _done(study, arm) if cell.weights and cell.seed in base]
+        if pairs and all(mine == first for mine, first in pairs):
+            same.append(
+                f"{arm}: the last weights are those of {study.design.arms[0]}, bit for bit, with {texts.seeds(len(pairs))}."
+            )
+    return tuple(same)
 
 
 def _mean(metric: Metric, cells: Sequence[Training]) -> str:

@@ -53,7 +53,7 @@ def _pairs(study: Study, arm: str, metric: Metric, cells: dict[tuple[str, int], 
     for seed in study.design.seeds:
         pair = cells.get((base, seed)), cells.get((arm, seed))
         why = _not_comparable(pair, (base, arm), metric)
-        first, second = (metric.of(cell) if cell else None for cell in pair)
+        first, second = (_known(metric, cell) for cell in pair)
         if why or first is None or second is None:
             unpaired.append(Unpaired(seed=seed, why=why or f"{metric.title} is not known"))
             continue
@@ -90,10 +90,16 @@ def _not_comparable(pair: tuple[Cell | None, Cell | None], arms: tuple[str, str]
     return ""
 
 
+def _known(metric: Metric, cell: Cell | None) -> float | None:
+    """Return a value that can be compared: None for NaN, and for a cost of 0, which has no ratio."""
+    value = metric.of(cell) if cell else None
+    if value is None or not math.isfinite(value) or (metric.scale == "ratio" and value <= 0):
+        return None
+    return value
+
+
 def _measured(row: Comparison, before: Sequence[float], after: Sequence[float]) -> _Pairs:
     ratio = row.scale == "ratio"
-    if ratio and min(*before, *after) <= 0:
-        return _Pairs(row)
     if ratio:
         differences = [math.log(b / a) for a, b in zip(before, after, strict=True)]
         bounds = None if row.margin is None else (-math.log1p(row.margin), math.log1p(row.margin))
