@@ -112,6 +112,18 @@ def test_the_table_of_the_arms_has_the_kernel_and_the_costs():
     assert accuracy["mAP50"]["verdict"] == "no difference shown with 3 seeds; no margin was stated"
 
 
+def test_how_to_read_a_table_is_said_as_far_as_it_was_tested():
+    def said(made: Study, caption: str) -> tuple[str, ...]:
+        return next(
+            block.notes for block in blocks(made) if isinstance(block, Table) and block.caption.startswith(caption)
+        )
+
+    assert said(pairs([0.0, 0.0], [0.0, 0.0]), "Accuracy") == ()
+    assert [text.partition(" ")[0] for text in said(pairs(*LOST), "Accuracy")] == ["An", "Effect:", "Differences"]
+    more = pairs([0.5 + i / 100 for i in range(6)], [0.5 + i / 90 for i in range(6)])
+    assert [text.partition(" ")[0] for text in said(more, "Accuracy")] == ["An", "Effect:"]
+
+
 def test_the_same_weights_are_named():
     cells = [
         training(arm, seed, 0.5 + seed / 10, weights="ab" * 32) for seed in range(2) for arm in ("eager", "sdpa-flash")
@@ -151,13 +163,14 @@ def test_the_range_of_the_number_of_seeds_is_told():
 
 
 def test_everything_to_repeat_it_is_there():
-    made = pairs(*LOST, command=("attn-doctor", "study", "--data", "my data.yaml"))
+    made = pairs(*LOST, command=("attn-doctor", "study", "--data", "my data.yaml"), settings={"nbs": 8, "cos_lr": True})
     cure = next(block for block in blocks(made) if isinstance(block, Cure))
     assert cure.commands[0].line == 'attn-doctor study --data "my data.yaml"'
     folded = next(block for block in blocks(made) if isinstance(block, Details))
     fields = {field.label: field.text for field in folded.blocks[0].items}
     assert fields["torch"] == "2.15.0+cpu"
     assert fields["SHA-256 of data"] == "0f" * 32
+    assert fields["settings"] == "nbs=8 cos_lr=True"
     assert fields["seeds"] == "0, 1, 2, 3, 4"
     assert fields["margin, level"] == "0.01 of mAP50-95, 0.05"
 

@@ -26,6 +26,9 @@ class Design(Record, frozen=True, kw_only=True):
     margin: float = 0.01  # of mAP50-95: a smaller difference counts as none; stated before the first training
     level: float = 0.05
     threads: int | None = None  # of torch in each training; None: as `yolo train` sets them
+    settings: dict[str, str | int | float | bool] = msgspec.field(
+        default_factory=dict
+    )  # ultralytics' own arguments: "nbs": 8
     command: tuple[str, ...] = ()
     versions: dict[str, str] = msgspec.field(default_factory=dict)  # "torch": "2.15.0+cu132"
     hashes: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256, by what: "data", "model", "train/images"

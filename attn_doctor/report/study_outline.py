@@ -172,17 +172,21 @@ def _comparison_table(study: Study, comparisons: Sequence[Comparison], scale: st
 
 
 def _how(rows: Sequence[Comparison], *, ratio: bool) -> tuple[str, ...]:
-    """Return how to read the table. docs/study.md explains it with examples."""
-    notes = [
-        "An interval is of its row alone; both p are corrected for the number of rows (Holm), and the verdict follows them."
-    ]
+    """Return how to read the table, as far as a row was tested. docs/study.md explains it with examples."""
+    tested = [row for row in rows if row.p is not None]
+    notes = []
     if ratio:
         notes.append(
-            "The ratio is the geometric mean over the pairs: 0.9× is a tenth less. A change of less than 2 % counts as none."
+            "The ratio is the geometric mean over the pairs: 0.9× is a tenth less. Within 2 % counts as the same."
         )
-    else:
+    if not tested:
+        return tuple(notes)
+    notes.append(
+        "An interval is of its row alone; both p are corrected for the number of comparisons (Holm), and the verdict follows them."
+    )
+    if not ratio:
         notes.append("Effect: the mean difference in units of its spread over the seeds, corrected for few pairs.")
-    few = min(len(row.seeds) for row in rows)
+    few = min(len(row.seeds) for row in tested)
     if few < 6:
         notes.append(f"Differences are taken as normally distributed; {texts.seeds(few)} are too few to check it.")
     return tuple(notes)
@@ -271,6 +275,7 @@ def _to_repeat(study: Study, shell: str) -> list[Block]:
         Field("seeds", ", ".join(map(str, design.seeds))),
         Field("epochs, image size, batch", f"{design.epochs}, {design.imgsz}, {design.batch}"),
         Field("device", design.device + (f", {design.threads} threads" if design.threads else "")),
+        *([Field("settings", " ".join(f"{k}={v}" for k, v in design.settings.items()))] if design.settings else []),
         Field("margin, level", f"{design.margin:g} of mAP50-95, {design.level:g}"),
         *([Field("begun", study.created)] if study.created else []),
         *(Field(name, version) for name, version in design.versions.items()),
