@@ -267,7 +267,17 @@ def _to_repeat(study: Study, shell: str) -> list[Block]:
     design = study.design
     blocks: list[Block] = [Heading("To repeat it")]
     if design.command:
-        blocks.append(Cure("run the same study again", (Command(commands.quoted(design.command, shell), ""),)))
+        blocks.append(
+            Cure(
+                "run the same study again",
+                (
+                    Command(
+                        commands.quoted(design.command, shell),
+                        "in the same folder it goes on; in another one (--folder) it begins anew",
+                    ),
+                ),
+            )
+        )
     fields = [
         Field("model", design.model),
         Field("data", design.data),
