@@ -111,7 +111,7 @@ def test_times_are_compared_by_their_ratio_and_by_the_median_after_the_first_epo
     cells = []
     for seed, (slow, fast) in enumerate(((10.0, 9.0), (20.0, 17.0), (12.0, 11.0))):
         for arm, seconds in (("eager", slow), ("sdpa-flash", fast)):
-            cells.append(training(arm, seed, epochs=4, seconds=seconds))
+            cells.append(training(arm, seed, epochs=2, seconds=seconds))
             cells[-1] = msgspec.structs.replace(cells[-1], epochs=(epoch(1, seconds=500.0), *cells[-1].epochs[1:]))
     found = next(row for row in compared(study(cells)) if row.metric == "epoch_seconds")
     logs = [math.log(0.9), math.log(0.85), math.log(11 / 12)]
@@ -190,6 +190,30 @@ def test_more_than_the_margin_without_certainty_asks_for_seeds_that_find_the_mar
     found = primary(pairs([0.50, 0.52, 0.48], [0.52, 0.54, 0.47]))
     assert (found.outcome, found.estimate) == ("cannot tell", pytest.approx(0.01))
     assert found.seeds_needed == enough(lambda n: power_of_difference(n, found.spread, 0.01, 0.05))
+
+
+def test_the_number_of_seeds_counts_the_arms_that_have_the_margin():
+    base = [0.50, 0.52, 0.48]
+    cells = []
+    for seed, value in enumerate(base):
+        wide = value + (0.01, -0.01, 0.0)[seed]
+        cells += [training(arm, seed, v) for arm, v in (("eager", value), ("sdpa-flash", wide), ("sdpa-math", wide))]
+    found = primary(study(cells, ("eager", "sdpa-flash", "sdpa-math")))
+    assert found.seeds_needed == enough(lambda n: power_of_equivalence(n, found.spread, 0.01, 0.025)) > 11
+
+
+def test_costs_are_a_family_of_their_own():
+    base, raw = [0.50, 0.52, 0.48, 0.51], (0.02, 0.021, 0.025, 0.018)
+    cells = []
+    for seed, value in enumerate(base):
+        cells += [training("eager", seed, value, seconds=10.0 + seed)]
+        cells += [training("sdpa-flash", seed, value + raw[seed], seconds=10.0 + 1.1 * seed)]
+    rows = {row.metric: row for row in compared(study(cells))}
+    assert rows["map50_95"].p == pytest.approx(4 * paired(raw).p_difference())
+    logs = [math.log((10 + 1.1 * seed) / (10 + seed)) for seed in range(4)]
+    assert rows["epoch_seconds"].p == pytest.approx(paired(logs).p_difference())  # the only cost that is known
+    near = paired(logs).p_equivalence(-math.log(1.02), math.log(1.02))
+    assert rows["epoch_seconds"].p_equivalence == pytest.approx(near)
 
 
 def test_an_effect_of_two_pairs_is_not_told():
