@@ -1,19 +1,22 @@
-"""Reports of six kinds, as pages are made from them: errors, healthy with a trial, nothing tried, several image sizes, foreign text, no torch."""
+"""Reports of six kinds and two studies, as pages are made from them: errors, healthy with a trial, nothing tried, several image sizes, foreign text, no torch."""
 
 from __future__ import annotations
 
 import msgspec
+from little_studies import epoch, study, training
 from recorded_machines import MACHINES
 
 from attn_doctor.examination import Options, examine
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
 from attn_doctor.model.report import Report
+from attn_doctor.model.study import Study
 from attn_doctor.model.trials import AttentionCalls, Gain, Interval, Trial, TrialRun, Trials
-from attn_doctor.report import illustrated
+from attn_doctor.report import html, illustrated, study_outline
 from attn_doctor.report.folded_facts import folded
 from attn_doctor.report.gate import Gate
 from attn_doctor.report.outline import outline
+from attn_doctor.study.comparisons import compared
 
 FOLDERS = {folder.name: folder for folder in MACHINES}
 TIMES = {
@@ -128,3 +131,45 @@ def page(report: Report) -> str:
     return gate.finished(
         illustrated.page(clean, outline(clean), folded(clean), "attn-doctor report"), "page.html"
     ).decode()
+
+
+def _trained(arms: tuple[str, ...], **changes) -> Study:
+    """Return a study of five seeds and nine epochs, of made-up numbers: the third arm is worse, and a training of the second failed."""
+    cells = []
+    for seed in range(5):
+        for place, arm in enumerate(arms):
+            top = 0.6 + 0.01 * seed - 0.03 * (place == 2) + 0.0007 * (seed * place % 3)
+            epochs = tuple(
+                epoch(
+                    n,
+                    top * (1 - 0.6**n),
+                    seconds=12.0 - place - 0.05 * seed,
+                    images_per_second=17.0 + place + 0.1 * seed,
+                    peak_memory=2 * 10**9 - 3 * 10**8 * place,
+                    joules=900.0 - 70 * place + seed,
+                )
+                for n in range(1, 10)
+            )
+            cells.append(msgspec.structs.replace(training(arm, seed, **changes), epochs=epochs))
+    cells[7] = msgspec.structs.replace(cells[7], state="failed", said="CUDA out of memory", epochs=cells[7].epochs[:3])
+    return study(cells, arms, epochs=9)
+
+
+def studies() -> dict[str, Study]:
+    foreign = _trained((EVIL, f"b{EVIL}", f"c{EVIL}"), kernels=(EVIL,), said=EVIL, where=EVIL, sizes={EVIL: 0.5})
+    design = msgspec.structs.replace(
+        foreign.design, model=EVIL, data=EVIL, command=("attn-doctor", EVIL), versions={EVIL: EVIL}, hashes={EVIL: EVIL}
+    )
+    return {
+        "study": _trained(("eager", "sdpa-flash", "sdpa-math"), sizes={"small": 0.2, "medium": 0.4}),
+        "study-foreign": msgspec.structs.replace(foreign, design=design),
+    }
+
+
+def study_page(made: Study) -> str:
+    """Return the page as `study --html` writes it."""
+    gate = Gate()
+    (clean,) = gate.typed((made, Study))
+    found = compared(clean)
+    shown = html.render(study_outline.outline(clean, found), "attn-doctor study", study_outline.pictures(clean, found))
+    return gate.finished(shown, "page.html").decode()

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from pages import page, reports
+from pages import page, reports, studies, study_page
 
 pytestmark = pytest.mark.heavy
 
@@ -69,6 +69,9 @@ def files(tmp_path_factory) -> dict[str, Path]:
     for name, report in reports().items():
         made[name] = folder / f"{name}.html"
         made[name].write_text(page(report), "utf-8")
+    for name, trained in studies().items():
+        made[name] = folder / f"{name}.html"
+        made[name].write_text(study_page(trained), "utf-8")
     return made
 
 

@@ -26,6 +26,9 @@ class Design(Record, frozen=True, kw_only=True):
     margin: float = 0.01  # of mAP50-95: a smaller difference counts as none; stated before the first training
     level: float = 0.05
     threads: int | None = None  # of torch in each training; None: as `yolo train` sets them
+    settings: dict[str, str | int | float | bool] = msgspec.field(
+        default_factory=dict
+    )  # ultralytics' own arguments: "nbs": 8
     command: tuple[str, ...] = ()
     versions: dict[str, str] = msgspec.field(default_factory=dict)  # "torch": "2.15.0+cu132"
     hashes: dict[str, str] = msgspec.field(default_factory=dict)  # SHA-256, by what: "data", "model", "train/images"
@@ -73,3 +76,51 @@ class Study(Record, frozen=True, kw_only=True):
     design: Design
     cells: tuple[Cell, ...]
     created: str = ""  # UTC, ISO 8601
+
+
+# "equivalent": shown to differ by less than the margin · "identical": the same numbers with every seed · "constant": the same difference with
+# every seed, so there is no spread to test against · "one seed", "no pair": nothing to compute a spread from · "nothing learned": all values are 0
+Outcome = Literal[
+    "equivalent", "higher", "lower", "identical", "constant", "cannot tell", "one seed", "no pair", "nothing learned"
+]
+
+
+class Unpaired(Record, frozen=True, kw_only=True):
+    """Name a seed that is left out of a comparison, and why."""
+
+    seed: int
+    why: str
+
+
+class Comparison(Record, frozen=True, kw_only=True):
+    """Hold what the pairs of an arm and the first arm say about one metric; a pair is one seed.
+
+    On the scale "difference" the estimate is the mean of arm − base; on the scale "ratio" it is the geometric mean of arm / base.
+    """
+
+    arm: str
+    base: str
+    metric: str  # a name of `study.metrics.METRICS`: "map50_95"
+    scale: Literal["difference", "ratio"]
+    outcome: Outcome
+    seeds: tuple[int, ...] = ()  # that have a pair
+    unpaired: tuple[Unpaired, ...] = ()
+    base_mean: float | None = None  # over the pairs, in the unit of the metric
+    arm_mean: float | None = None
+    estimate: float | None = None
+    low: float | None = None  # of the interval of the estimate, for this row alone
+    high: float | None = None
+    coverage: float = 0.95  # of that interval
+    spread: float | None = None  # standard deviation over seeds: of the differences, or of the logarithms of the ratios
+    margin: float | None = (
+        None  # a smaller difference, or a ratio nearer to 1, counts as none; None: no margin was stated
+    )
+    p: float | None = None  # two-sided paired t-test, after Holm's correction
+    p_equivalence: float | None = None  # two one-sided tests against the margin, after Holm's correction
+    effect: float | None = None  # mean / spread of the differences, with Hedges' correction for few pairs
+    seeds_needed: int | None = (
+        None  # about so many would tell, if the spread is as observed; None: not computed, or above 10,000
+    )
+    seeds_between: tuple[int, int | None] | None = (
+        None  # the same at the ends of the spread's own interval; None: above 10,000
+    )

@@ -113,7 +113,69 @@ class Curves(NamedTuple):
         return round(6 + 82 * (high - math.log(value)) / (high - low), 2)
 
 
-Picture = Chain | Bars | Curves
+class Learning(NamedTuple):
+    """Hold a chart of values against the epoch, both on a linear scale, with a band for the interval of each curve."""
+
+    caption: str
+    about: str
+    curves: tuple[Curve, ...]
+    ticks: tuple[tuple[float, str], ...]  # of the value: (value, text), the lowest and the highest are the edges
+
+    @property
+    def epochs(self) -> tuple[float, ...]:
+        """Return the epochs, the first one first."""
+        return tuple(sorted({point.x for curve in self.curves for point in curve.points}))
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Return the epochs that are named below the chart: the first, the last, and at most six between."""
+        first, last = self.epochs[0], self.epochs[-1]
+        step = max(1, math.ceil((last - first) / 7))
+        between = [first + k * step for k in range(int((last - first) / step) + 1)]
+        return (*(mark for mark in between if last - mark >= step * 0.6), last)
+
+    def across(self, x: float) -> float:
+        """Return where an epoch lies between the left edge (0) and the right edge (100), in percent. Both edges keep a margin."""
+        first, last = self.epochs[0], self.epochs[-1]
+        return round(8 + 88 * (x - first) / (last - first), 2)
+
+    def down(self, value: float) -> float:
+        """Return where a value lies between the top (0) and the bottom (100), in percent. The bottom keeps a margin for the epochs."""
+        low, high = self.ticks[0][0], self.ticks[-1][0]
+        return round(6 + 82 * (high - value) / (high - low), 2)
+
+    def line(self, curve: Curve) -> str:
+        """Return the corners of a curve as SVG has them, in percent of the width and of the height."""
+        return " ".join(f"{self.across(point.x):g},{self.down(point.value):g}" for point in curve.points)
+
+    def band(self, curve: Curve) -> str:
+        """Return the corners of the band between the ends of the intervals; an empty text without intervals."""
+        ends = [
+            (point.x, point.low, point.high)
+            for point in curve.points
+            if point.low is not None and point.high is not None
+        ]
+        corners = [(x, high) for x, _, high in ends] + [(x, low) for x, low, _ in reversed(ends)]
+        return " ".join(f"{self.across(x):g},{self.down(value):g}" for x, value in corners) if len(ends) > 1 else ""
+
+
+class Differences(NamedTuple):
+    """Hold a chart of differences from a base, each with its interval, over the zone that counts as no difference. The middle is 0."""
+
+    caption: str
+    about: str
+    rows: tuple[Bar, ...]
+    least: float
+    most: float
+    zone: tuple[float, float]
+    ticks: tuple[tuple[float, str], ...]
+
+    def place(self, value: float) -> float:
+        """Return where a difference lies between the left edge (0) and the right edge (100), in percent."""
+        return round(100 * (min(max(value, self.least), self.most) - self.least) / (self.most - self.least), 2)
+
+
+Picture = Chain | Bars | Curves | Learning | Differences
 
 
 def power_of_ten(power: int) -> str:

@@ -1,0 +1,192 @@
+"""Compare each arm of a study with the first one, metric by metric, by the pairs of trainings that have the same seed. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+from attn_doctor.model.study import Cell, Comparison, Outcome, Study, Unpaired
+from attn_doctor.study import students_t
+from attn_doctor.study.metrics import METRICS, PRIMARY, SAME_COST, Metric
+from attn_doctor.study.paired import Paired, enough, paired, power_of_difference, power_of_equivalence
+from attn_doctor.trials.paired_rounds import holm
+
+_SPREAD_COVERAGE = 0.8  # of the interval of the spread, behind the range of the number of seeds
+
+
+class _Pairs(msgspec.Struct):
+    """Hold the pairs of one arm and one metric, before any correction for the number of comparisons."""
+
+    row: Comparison
+    found: Paired | None = None  # of the differences, or of the logarithms of the ratios
+    bounds: tuple[float, float] | None = None  # the margin on the scale of `found`
+    p: float | None = None
+    p_equivalence: float | None = None
+
+
+def compared(study: Study) -> tuple[Comparison, ...]:
+    """Return a comparison for each arm but the first and each metric that any pair tells, in the order of `METRICS`.
+
+    p-values are corrected by Holm within a family: differences of accuracy (arms × metrics), equivalence of mAP50-95 (arms),
+    differences of costs and equivalence of costs (arms × costs). In each family the probability of any false claim is at most the level.
+    """
+    cells = {(cell.arm, cell.seed): cell for cell in study.cells}
+    rows: list[_Pairs] = []
+    for arm in dict.fromkeys(study.design.arms[1:]):
+        for metric in METRICS:
+            row = _pairs(study, arm, metric, cells)
+            if row.row.seeds or metric is PRIMARY:
+                rows.append(row)
+    for scale in ("difference", "ratio"):
+        family = [row for row in rows if row.row.scale == scale]
+        _corrected(family)
+    return tuple(_judged(row, rows, study.design.level) for row in rows)
+
+
+def _pairs(study: Study, arm: str, metric: Metric, cells: dict[tuple[str, int], Cell]) -> _Pairs:
+    base = study.design.arms[0]
+    before, after, seeds = [], [], []
+    unpaired = []
+    for seed in study.design.seeds:
+        pair = cells.get((base, seed)), cells.get((arm, seed))
+        why = _not_comparable(pair, (base, arm), metric)
+        first, second = (_known(metric, cell) for cell in pair)
+        if why or first is None or second is None:
+            unpaired.append(Unpaired(seed=seed, why=why or f"{metric.title} is not known"))
+            continue
+        seeds.append(seed)
+        before.append(first)
+        after.append(second)
+    margin = study.design.margin if metric is PRIMARY else SAME_COST if metric.scale == "ratio" else None
+    row = Comparison(
+        arm=arm,
+        base=base,
+        metric=metric.name,
+        scale=metric.scale,
+        outcome="no pair",
+        seeds=tuple(seeds),
+        unpaired=tuple(unpaired),
+        margin=margin,
+        coverage=1 - study.design.level,
+    )
+    return _measured(row, before, after) if seeds else _Pairs(row)
+
+
+def _not_comparable(pair: tuple[Cell | None, Cell | None], arms: tuple[str, str], metric: Metric) -> str:
+    """Return why two trainings are no pair, in the words for a table; an empty text if they are one."""
+    for cell, arm in zip(pair, arms, strict=True):
+        if cell is None or cell.state == "waiting":
+            return f"{arm} was not trained"
+        if cell.state != "done":
+            return f"{arm}: {'still training' if cell.state == 'running' else cell.state}"
+        if cell.proven is False:
+            return f"{arm}: another kernel ran"
+    first, second = pair
+    if metric.scale == "ratio" and first and second and first.where != second.where:
+        return "trained on two machines"
+    return ""
+
+
+def _known(metric: Metric, cell: Cell | None) -> float | None:
+    """Return a value that can be compared: None for NaN, and for a cost of 0, which has no ratio."""
+    value = metric.of(cell) if cell else None
+    if value is None or not math.isfinite(value) or (metric.scale == "ratio" and value <= 0):
+        return None
+    return value
+
+
+def _measured(row: Comparison, before: Sequence[float], after: Sequence[float]) -> _Pairs:
+    ratio = row.scale == "ratio"
+    if ratio:
+        differences = [math.log(b / a) for a, b in zip(before, after, strict=True)]
+        bounds = None if row.margin is None else (-math.log1p(row.margin), math.log1p(row.margin))
+    else:
+        differences = [b - a for a, b in zip(before, after, strict=True)]
+        bounds = None if row.margin is None else (-row.margin, row.margin)
+    mean = statistics.fmean(differences)
+    row = msgspec.structs.replace(
+        row,
+        base_mean=statistics.fmean(before),
+        arm_mean=statistics.fmean(after),
+        estimate=math.exp(mean) if ratio else mean,
+    )
+    settled = _without_test(before, after)
+    if settled:
+        return _Pairs(msgspec.structs.replace(row, outcome=settled))
+    found = paired(differences)
+    if found.spread == 0:
+        return _Pairs(msgspec.structs.replace(row, outcome="constant", spread=0.0))
+    low, high = found.interval(row.coverage)
+    row = msgspec.structs.replace(
+        row,
+        outcome="cannot tell",
+        low=math.exp(low) if ratio else low,
+        high=math.exp(high) if ratio else high,
+        spread=found.spread,
+        effect=found.effect(),
+    )
+    equivalence = None if bounds is None else found.p_equivalence(*bounds)
+    return _Pairs(row, found, bounds, found.p_difference(), equivalence)
+
+
+def _without_test(before: Sequence[float], after: Sequence[float]) -> Outcome | None:
+    """Return the outcome of pairs that no test can judge."""
+    if not any(before) and not any(after):
+        return "nothing learned"
+    if list(before) == list(after):
+        return "identical"
+    return "one seed" if len(before) == 1 else None
+
+
+def _corrected(family: Sequence[_Pairs]) -> None:
+    """Correct the p-values of a family in place."""
+    tested = [row for row in family if row.p is not None]
+    for row, p in zip(tested, holm([row.p for row in tested if row.p is not None]), strict=True):
+        row.p = p
+    tested = [row for row in family if row.p_equivalence is not None]
+    values = holm([row.p_equivalence for row in tested if row.p_equivalence is not None])
+    for row, p in zip(tested, values, strict=True):
+        row.p_equivalence = p
+
+
+def _judged(pairs: _Pairs, all_rows: Sequence[_Pairs], level: float) -> Comparison:
+    """Return the comparison with its outcome, and with the number of seeds that could tell if these cannot.
+
+    Equivalence goes first: a difference may be certain and smaller than the margin.
+    """
+    row, found = pairs.row, pairs.found
+    if found is None or pairs.p is None:
+        return row
+    row = msgspec.structs.replace(row, p=pairs.p, p_equivalence=pairs.p_equivalence)
+    if pairs.p_equivalence is not None and pairs.p_equivalence <= level:
+        return msgspec.structs.replace(row, outcome="equivalent")
+    if pairs.p <= level:
+        return msgspec.structs.replace(row, outcome="higher" if found.mean > 0 else "lower")
+    if pairs.bounds is None:
+        return row
+    family = sum(other.row.scale == row.scale and other.bounds is not None for other in all_rows)
+    needed, between = seeds_needed(found, pairs.bounds[1], level / max(1, family))
+    return msgspec.structs.replace(row, seeds_needed=needed, seeds_between=between)
+
+
+def seeds_needed(found: Paired, margin: float, level: float) -> tuple[int | None, tuple[int, int | None] | None]:
+    """Return about how many seeds would tell, with a probability of 80 %, and the range of that number.
+
+    If the mean is within the margin: so many that equivalence would be shown if there is no difference. Else: so many that a difference
+    as large as the margin would be found. The spread is the observed one, and for the range the ends of its 80 % interval, which is
+    wide for few seeds: with three, from two thirds to three times the observed spread.
+    """
+    within = abs(found.mean) < margin
+
+    def number(spread: float) -> int | None:
+        about = math.ceil(min(1e6, 8.6 * (spread / margin) ** 2))  # by the normal distribution; the search begins there
+        if within:
+            return enough(lambda n: power_of_equivalence(n, spread, margin, level), about)
+        return enough(lambda n: power_of_difference(n, spread, margin, level), about)
+
+    low, high = students_t.spread_interval(found.spread, found.n - 1, _SPREAD_COVERAGE)
+    fewest = number(low)
+    return number(found.spread), None if fewest is None else (fewest, number(high))
