@@ -40,6 +40,7 @@ TYPED = [
     ("trial --model yolo12s", ["trial", "--model", "yolo12s.yaml"]),
     ("diagnose my-bu", ["diagnose", "my-build.log"]),
     ("completion fi", ["completion", "fish"]),
+    ("study --attention as-sh", ["study", "--attention", "as-shipped"]),
 ]
 _READY = 60.0  # seconds; a shell that is started for the first time on a busy machine
 

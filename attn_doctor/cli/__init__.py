@@ -48,6 +48,7 @@ def parser() -> Parser:
         mcp,
         reproduce,
         show,
+        study,
         trial,
         wheels,
     )
@@ -69,6 +70,7 @@ def parser() -> Parser:
         reproduce,
         launch,
         show,
+        study,
         trial,
         wheels,
     ):
