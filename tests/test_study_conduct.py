@@ -137,10 +137,12 @@ def test_a_cell_that_hangs_is_ended(tmp_path):
 def test_a_budget_stops_between_epochs_and_the_same_command_goes_on(tmp_path):
     design = small_design(seeds=(0,), epochs=4)
     fake = {"eager": "slow:0.6", "sdpa-flash": "slow:0.6"}
-    study = conducted(tmp_path, design, fake=fake, budget=1.0)
+    study = conducted(tmp_path, design, fake=fake, budget=30.0)
     assert [cell.state for cell in study.cells] == ["stopped", "waiting"]
     assert 1 <= len(study.cells[0].epochs) < 4
     assert study.cells[0].said == "the budget ended; the same command goes on"
+    # Time was left, but less than an epoch takes: no other training began.
+    assert [e.arm for e in read(tmp_path / "study") if e.at == "begin"] == ["eager"]
     whole = conducted(tmp_path, design)
     (tmp_path / "other").mkdir()
     assert results(whole) == results(conducted(tmp_path / "other", design))

@@ -116,6 +116,7 @@ class Here:
                 left = None if self._until is None else self._until - time.monotonic()
                 if left is not None and left <= 0:
                     return
-                train(msgspec.structs.replace(order, seconds_left=left), take, show, stop)
+                if not train(msgspec.structs.replace(order, seconds_left=left), take, show, stop):
+                    return
         finally:
             stop.set()

@@ -110,10 +110,10 @@ def train(
     take: Callable[[Event], object],
     show: Callable[[Alive], object] = lambda _: None,
     stop: threading.Event | None = None,
-) -> Event:
-    """Train a cell, from where an earlier process left it, and return its end, which `take` is given too.
+) -> bool:
+    """Train a cell, from where an earlier process left it. Returns False if it was asked to stop: then no other cell is to begin.
 
-    `take` is called from another thread. What goes wrong is the end's state and sentence; nothing is raised.
+    `take` is called from another thread. What goes wrong is the state and the sentence of the last event; nothing is raised.
     """
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     listener = _Listener(order, take, show)
@@ -140,7 +140,7 @@ def train(
     if end.state == "done":  # the state of a finished training is of no more use; the weights stay
         for name in ("state.pt", "state.pt.new"):
             (Path(order.folder) / name).unlink(missing_ok=True)
-    return end
+    return not listener.asked_to_stop
 
 
 def script_exists(script: str) -> bool:
@@ -208,6 +208,10 @@ class _Listener:
         self._stopped = ""
         self._last = 0
         self._not_finite = 0  # the first epoch with a value that is no finite number
+
+    @property
+    def asked_to_stop(self) -> bool:
+        return bool(self._stopped)
 
     def _event(self, at: Any, **more: Any) -> Event:
         return Event(at=at, arm=self._order.arm, seed=self._order.seed, **more)
