@@ -138,6 +138,23 @@ def test_silence_is_bounded_apart_from_the_whole(tmp_path):
     assert time.monotonic() - started < 30
 
 
+def test_signs_of_life_are_heard_and_not_kept(tmp_path):
+    """A training of days sends one each second: 60,000 of a kilobyte would be too much for the records of a child."""
+    code = "for number in range(60000): send('alive', 'training', {'number': number, 'text': 'x' * 1000})\ntell('a', 1)"
+    heard = []
+    outcome = run(code, tmp_path, deadline=120, on_message=lambda message: heard.append((message.at, message.data)))
+    assert outcome.fault is None
+    assert outcome.facts("a") == [1]
+    assert [message.at for message in outcome.messages] == ["hello", "fact", "done"]
+    signs = [data["number"] for at, data in heard if at == "alive"]
+    assert signs == list(range(60000))
+
+
+def test_signs_of_life_are_no_silence(tmp_path):
+    code = "for _ in range(20):\n    time.sleep(0.2)\n    send('alive', 'training')"
+    assert run(code, tmp_path, deadline=60, quiet=1.5).fault is None
+
+
 def test_grandchildren_are_ended_too(tmp_path):
     marker = tmp_path / "pid"
     code = (
@@ -216,6 +233,7 @@ def test_programs_of_the_target_are_of_python_3_8(name):
     allowed = set(sys.stdlib_module_names) | {
         "torch",
         "numpy",
+        "cv2",  # ultralytics requires it
         "ultralytics",
         "pynvml",
         "flash_attn",

@@ -41,6 +41,7 @@ TYPED = [
     ("diagnose my-bu", ["diagnose", "my-build.log"]),
     ("completion fi", ["completion", "fish"]),
     ("fleet --on slu", ["fleet", "--on", "slurm"]),
+    ("study --attention as-sh", ["study", "--attention", "as-shipped"]),
 ]
 _READY = 60.0  # seconds; a shell that is started for the first time on a busy machine
 

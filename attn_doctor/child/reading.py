@@ -26,7 +26,7 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 
 
 class Message(NamedTuple):
-    """Describe one line of the channel. `at` is "hello", "begin", "fact", "raised", "end" or "done"."""
+    """Describe one line of the channel. `at` is "hello", "begin", "fact", "raised", "end", "alive" (a sign of life, not kept) or "done"."""
 
     at: str
     section: str
@@ -151,13 +151,19 @@ class Reader:
         if place:
             self._take_err(line[:place] + b"\n")
         record = line[place + len(self.mark) :]
-        # A value of JSON becomes an object of about 64 bytes, however short its text is.
-        self._weight += len(record) + 64 * sum(record.count(sign) for sign in (b",", b"[", b"{"))
-        if self._weight > _MOST_RECORDS or len(record) > _MOST_RECORD:
+        if len(record) > _MOST_RECORD:
             self._too_much()
             return
         message = _message(record)
-        if message is None:
+        if message is not None and message.at == "alive":  # a training of days sends one each second: none is kept
+            self.heard = time.monotonic()
+            self._pass_on(message)
+            return
+        # A value of JSON becomes an object of about 64 bytes, however short its text is.
+        self._weight += len(record) + 64 * sum(record.count(sign) for sign in (b",", b"[", b"{"))
+        if self._weight > _MOST_RECORDS:
+            self._too_much()
+        elif message is None:
             self._take_err(b"attn-doctor: a record that cannot be understood\n")
         else:
             self._take_message(message)
@@ -172,6 +178,9 @@ class Reader:
             self.done = True
             self.ended.set()
         self.messages.append(message)
+        self._pass_on(message)
+
+    def _pass_on(self, message: Message) -> None:
         if self.on_message and self.trouble is None:
             try:
                 self.on_message(message)

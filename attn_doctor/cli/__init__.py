@@ -50,6 +50,7 @@ def parser() -> Parser:
         mcp,
         reproduce,
         show,
+        study,
         trial,
         wheels,
     )
@@ -73,6 +74,7 @@ def parser() -> Parser:
         reproduce,
         launch,
         show,
+        study,
         trial,
         wheels,
     ):

@@ -95,6 +95,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     }
     by_name: dict[str, Completer] = {
         "attention": lambda **_: ("auto", *_backends()),
+        "arms": _arms,
         "backend": _backends,
         "device": lambda **_: ("auto", "cpu", "cuda:0", "mps"),
         "model": _models,
@@ -124,6 +125,12 @@ def _backends(**_: object) -> tuple[str, ...]:
     from attn_doctor.trials.backends import ALL
 
     return tuple(backend.name for backend in ALL)
+
+
+def _arms(**_: object) -> tuple[str, ...]:
+    from attn_doctor.study.training import trainable
+
+    return trainable()
 
 
 def _changes(**_: object) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ EXAMPLES = {
     "reproduce": "numpy-abi",
     "run": "-- yolo detect train model=yolo12n.yaml data=coco8.yaml",
     "show": "report.json",
+    "study": "--demo",
 }
 # Words that other tools use, or that say the wish: no spelling is near to the command.
 OTHER_WORDS = {

@@ -78,6 +78,31 @@ class Study(Record, frozen=True, kw_only=True):
     created: str = ""  # UTC, ISO 8601
 
 
+class Event(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Hold one line of a study's journal: what happened, to which cell.
+
+    "design" is the first line. "begin": a process trains the cell, from `kept` epochs on that an earlier one left. "proof": which kernels ran
+    in a step of it. "end": how the process ended; a journal without it was cut by a kill.
+    """
+
+    at: Literal["design", "begin", "proof", "epoch", "end"]
+    when: str = ""  # UTC, ISO 8601
+    design: Design | None = None
+    arm: str = ""
+    seed: int = 0
+    kept: int = 0
+    where: str = ""
+    kernels: tuple[str, ...] = ()
+    proven: bool | None = None
+    layers: int | None = None
+    epoch: Epoch | None = None
+    state: CellState = "done"
+    said: str = ""
+    seconds: float | None = None
+    sizes: dict[str, float] = msgspec.field(default_factory=dict)
+    weights: str | None = None
+
+
 # "equivalent": shown to differ by less than the margin · "identical": the same numbers with every seed · "constant": the same difference with
 # every seed, so there is no spread to test against · "one seed", "no pair": nothing to compute a spread from · "nothing learned": all values are 0
 Outcome = Literal[

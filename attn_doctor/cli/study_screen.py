@@ -1,0 +1,202 @@
+"""Show a study while it runs: on a terminal a live table of all trainings, elsewhere a line for each epoch on standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from attn_doctor.model.study import Cell, Event, Study
+from attn_doctor.study.training import Alive
+from attn_doctor.system.streams import tell
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PERIOD = 1.0  # seconds between two pictures of the table
+
+
+class Screen:
+    """Take the events of a study, from any thread, and show them. `watch`: show the table where there is no terminal too."""
+
+    def __init__(self, *, watch: bool = False) -> None:
+        from attn_doctor.cli.output import console_for
+
+        self._console: Console = console_for(sys.stderr)
+        self._moves = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._watch = watch and not self._moves
+        self._lock = threading.Lock()
+        self._signs: dict[tuple[str, int], Alive] = {}
+        self._study: Study | None = None
+        self._began = time.monotonic()
+        self._before = 0.0  # epochs that earlier calls trained
+        self._drawn = 0.0
+        self._live: Live | None = None
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and self._study is not None:
+            self.say("the same command goes on after the last epoch that ended")
+
+    def say(self, text: str) -> None:
+        tell(f"attn-doctor: {text}")
+
+    def happened(self, event: Event, study: Study) -> None:
+        with self._lock:
+            if self._study is None:
+                self._began = time.monotonic()
+                self._before = _epochs(study) - (1.0 if event.at == "epoch" else 0.0)
+            elif event.at == "begin":
+                # What an earlier process had done is no work of this call.
+                self._before += max(0.0, _epochs(study) - _epochs(self._study))
+            self._study = study
+            if event.at == "end":
+                self._signs.pop((event.arm, event.seed), None)
+            line = line_of(event, study)
+            if line and not self._moves:
+                tell(f"attn-doctor: {line}")
+            self._draw(now=event.at != "proof")
+
+    def alive(self, sign: Alive) -> None:
+        with self._lock:
+            self._signs[sign.arm, sign.seed] = sign
+            self._draw()
+
+    def _draw(self, *, now: bool = False) -> None:
+        if self._study is None or not (self._moves or self._watch):
+            return
+        if not now and time.monotonic() - self._drawn < _PERIOD:
+            return
+        self._drawn = time.monotonic()
+        left = seconds_left(self._study, self._before, time.monotonic() - self._began)
+        shown = table(self._study, self._signs, left)
+        if self._watch:
+            if now:
+                self._console.print(shown)
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(shown, refresh=True)
+
+
+def _epochs(study: Study) -> float:
+    return float(sum(len(cell.epochs) for cell in study.cells))
+
+
+def seconds_left(study: Study, before: float, spent: float) -> float | None:
+    """Return about how long the rest takes, by the epochs of this call; None before the first. `before`: epochs of earlier calls."""
+    done = _epochs(study) - before
+    if done < 1:
+        return None
+    waiting = sum(
+        study.design.epochs - len(cell.epochs) for cell in study.cells if cell.state in ("waiting", "running")
+    )
+    return spent / done * waiting
+
+
+def line_of(event: Event, study: Study) -> str | None:
+    """Return the line for one event; None for an event that needs none."""
+    name = f"{event.arm}, seed {event.seed}"
+    if event.at == "begin":
+        return f"{name}: goes on after epoch {event.kept}" if event.kept else f"{name}: begins"
+    if event.at == "proof":
+        ran = ", ".join(event.kernels[:2])
+        return f"{name}: proven, {ran}" if event.proven else f"{name}: NOT PROVEN, {event.said}"
+    if event.at == "epoch" and event.epoch:
+        epoch = event.epoch
+        losses = " ".join(f"{_short(key)} {value:.3f}" for key, value in _training(epoch.losses))
+        return (
+            f"{name}: epoch {epoch.number} of {study.design.epochs}, {losses}, mAP50 {_number(epoch.map50)}, "
+            f"mAP50-95 {_number(epoch.map50_95)}, {epoch.seconds:.1f} s"
+        )
+    if event.at == "end":
+        return f"{name}: {event.state}{f' ({event.said})' if event.said else ''}"
+    return None
+
+
+def table(study: Study, signs: dict[tuple[str, int], Alive], left: float | None) -> Group:
+    """Return the live table: a row for each training, and a line about the rest."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("attention", "seed", "state", "epoch", "losses", "mAP50", "mAP50-95", "memory", "busy"):
+        made.add_column(title, justify="left" if title in ("attention", "state", "losses") else "right", no_wrap=True)
+    for cell in study.cells:
+        made.add_row(*(Text(text) for text in _row(cell, study, signs.get((cell.arm, cell.seed)))))
+    ended = sum(cell.state in ("done", "failed") for cell in study.cells)
+    about = "" if left is None else f", about {_time(left)} left"
+    return Group(made, Text(f"{ended} of {len(study.cells)} trainings ended{about}", style="dim"))
+
+
+def _row(cell: Cell, study: Study, sign: Alive | None) -> list[str]:
+    last = cell.epochs[-1] if cell.epochs else None
+    state = cell.state
+    at = f"{len(cell.epochs)}/{study.design.epochs}"
+    losses = last.losses if last else {}
+    memory = last.peak_memory if last else None
+    if cell.state == "running" and sign:
+        losses = sign.losses or losses
+        memory = sign.memory or memory
+        at = f"{sign.epoch}/{study.design.epochs}"
+        share = 100 * sign.done // max(sign.of, 1)
+        return [
+            cell.arm,
+            str(cell.seed),
+            f"{sign.doing} {share} %",
+            at,
+            _losses(losses),
+            _number(last.map50 if last else None),
+            _number(last.map50_95 if last else None),
+            _bytes(memory),
+            "" if sign.busy is None else f"{100 * sign.busy:.0f} %",
+        ]
+    proven = {True: "", False: ", not proven", None: ""}[cell.proven]
+    return [
+        cell.arm,
+        str(cell.seed),
+        f"{state}{proven}",
+        at,
+        _losses(losses),
+        _number(last.map50 if last else None),
+        _number(last.map50_95 if last else None),
+        _bytes(memory),
+        "",
+    ]
+
+
+def _training(losses: dict[str, float]) -> list[tuple[str, float]]:
+    return [(key, value) for key, value in losses.items() if key.startswith("train/")]
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("train/").removesuffix("_loss")
+
+
+def _losses(losses: dict[str, float]) -> str:
+    return " ".join(f"{value:.3f}" for _, value in _training(losses))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _bytes(value: int | None) -> str:
+    return "" if value is None else f"{value / 2**30:.2f} GiB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
