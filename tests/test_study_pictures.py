@@ -132,3 +132,13 @@ def test_what_has_no_numbers_is_left_out():
     assert pictures(study([], ("eager",)), ()) == ()
     made = study([training("eager", 0, epochs=1), training("sdpa-flash", 0, state="failed", epochs=0)])
     assert [picture.caption for picture in pictures(made, compared(made))] == []
+
+
+def test_no_band_leaves_what_a_score_can_be():
+    """Two seeds far apart: the interval of their mean is wider than 0 to 1."""
+    made = by_caption(curves({"eager": [[0.1, 0.2], [0.1, 0.95]], "sdpa": [[0.1, 0.5], [0.1, 0.6]]}))[
+        "mAP50-95 by epoch"
+    ]
+    last = made.curves[0].points[-1]
+    assert (last.low, last.high) == (0.0, 1.0)
+    assert made.ticks[-1][0] == 1.0

@@ -108,7 +108,7 @@ def _standing(node: Read, found: Sequence[Cause], differing: Sequence[Outlier]) 
 
 
 def _together(rows: Iterable[Row]) -> list[Row]:
-    """Return one row for nodes of which the same is to be said, those first that need attention: a fault of few before a fault of most."""
+    """Return one row for each group of equal nodes, those first that need attention: a fault of few before a fault of most."""
     same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         codes = tuple((cause.code, cause.usual) for cause in row.causes)

@@ -62,7 +62,7 @@ class Outlier(Record, frozen=True, kw_only=True):
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """Hold nodes of which the same is to be said, ill or not: "gpu-01" to "gpu-31"."""
+    """Hold a group of equal nodes, ill or not: "gpu-01" to "gpu-31"."""
 
     nodes: tuple[str, ...]
     standing: Standing

@@ -1,6 +1,6 @@
 """Build the outline of `attn-doctor fleet`: wording and order, the same for every format. Pure.
 
-The ill nodes come first, one line each: the cause, and the fact that explains it. Nodes of which the same is to be said share a line.
+The ill nodes come first, one line each: the cause, and the fact that explains it. Equal nodes share a line.
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def picture(fleet: Fleet) -> tuple[Heat, ...]:
     columns = sorted(rank, key=lambda path: (rank[path], path))
     shown, left = columns[:_COLUMNS], max(0, len(columns) - _COLUMNS)
     made = [_heat_row(row, shown) for row in (*rows[:_ROWS], *(r for r in fleet.rows if r not in rows))]
-    about = "A row is nodes of which the same is to be said, a column a fact. Empty: as in most nodes of the kind. The values stand in the table below."
+    about = "Each row is a group of equal nodes, each column a fact. Empty: as in most nodes of the kind. The values stand in the table below."
     if left:
         about += f" Not drawn: {_more(left)}."
     if len(rows) > _ROWS:

@@ -21,7 +21,7 @@ _READ_COSTS = "The mean over the seeds; the thin line is its {:.0%} interval. {}
 def charts(study: Study, comparisons: Sequence[Comparison]) -> tuple[Picture, ...]:
     """Return the pictures that the trainings have numbers for."""
     made: list[Picture | None] = [_differences(study, comparisons)]
-    learned = (_learning(study, title, of) for title, of in _curves(study))
+    learned = (_learning(study, title, of, most) for title, of, most in _curves(study))
     shown = [picture for picture in learned if picture]
     made += [picture._replace(about="") if place else picture for place, picture in enumerate(shown)]
     made += [_costs(study, metric) for metric in METRICS if metric.scale == "ratio"]
@@ -62,19 +62,19 @@ def _only_interval(row: Comparison) -> str:
 Of = Callable[[Epoch], float | None]
 
 
-def _curves(study: Study) -> Iterable[tuple[str, Of]]:
-    """Yield the title of each learning curve and how to read it: mAP first, then the losses in the order of the records."""
-    yield "mAP50-95 by epoch", lambda epoch: epoch.map50_95
-    yield "mAP50 by epoch", lambda epoch: epoch.map50
+def _curves(study: Study) -> Iterable[tuple[str, Of, float]]:
+    """Yield the title of each learning curve, how to read it, and the highest value that it can have: mAP first, then the losses."""
+    yield "mAP50-95 by epoch", lambda epoch: epoch.map50_95, 1.0
+    yield "mAP50 by epoch", lambda epoch: epoch.map50, 1.0
     for column in dict.fromkeys(name for cell in study.cells for epoch in cell.epochs for name in epoch.losses):
-        yield f"{column} by epoch", functools.partial(_loss, column)
+        yield f"{column} by epoch", functools.partial(_loss, column), math.inf
 
 
 def _loss(column: str, epoch: Epoch) -> float | None:
     return epoch.losses.get(column)
 
 
-def _learning(study: Study, title: str, of: Of) -> Learning | None:
+def _learning(study: Study, title: str, of: Of, most: float) -> Learning | None:
     curves = []
     for arm in study.design.arms:
         by_epoch: dict[int, list[float]] = {}
@@ -83,7 +83,8 @@ def _learning(study: Study, title: str, of: Of) -> Learning | None:
                 value = of(epoch)
                 if value is not None and math.isfinite(value):
                     by_epoch.setdefault(epoch.number, []).append(value)
-        points = tuple(_point(number, values, study.design.level) for number, values in sorted(by_epoch.items()))
+        level = study.design.level
+        points = tuple(_point(number, values, level, most) for number, values in sorted(by_epoch.items()))
         if points:
             curves.append(Curve(arm, points))
     epochs = {point.x for curve in curves for point in curve.points}
@@ -95,14 +96,15 @@ def _learning(study: Study, title: str, of: Of) -> Learning | None:
     return Learning(title, _READ_LEARNING.format(1 - study.design.level), tuple(curves), ticks)
 
 
-def _point(number: int, values: Sequence[float], level: float) -> Point:
-    """Return the mean over seeds; its interval cannot leave what the values can be, so it is cut at 0 for values that are never negative."""
+def _point(number: int, values: Sequence[float], level: float, most: float) -> Point:
+    """Return the mean over seeds. Its interval is cut where no value can be: below 0 if no value is negative, and above `most` (1 for mAP)."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Point(number, mean, f"{mean:.4g}")
     low, high = paired(values).interval(1 - level)
     if min(values) >= 0:
         low = max(0.0, low)
+    high = min(high, most)
     return Point(number, mean, f"{mean:.4g} ({low:.4g} to {high:.4g})", low, high)
 
 
