@@ -72,25 +72,25 @@ def test_a_learning_curve_has_its_mean_and_its_band():
         (2, pytest.approx(0.35)),
         (3, pytest.approx(0.55)),
     ]
-    # Two seeds: the standard error is 0.05, the quantile of one degree of freedom 12.706; an mAP is never below 0.
+    # Two seeds: the standard error is 0.05, the quantile of one degree of freedom 12.706; an mAP is never below 0 or above 1.
     assert (picture.curves[0].points[0].low, picture.curves[0].points[0].high) == (
         0.0,
         pytest.approx(0.15 + 0.6353, abs=1e-3),
     )
     low, high = picture.ticks[0][0], picture.ticks[-1][0]
-    assert (low, high) == (0.0, 1.5)
+    assert (low, high) == (0.0, 1.0)
     figure = drawn(picture)
     lines = list(figure.iter("polyline"))
     assert len(lines) == 2
     corners = [tuple(map(float, corner.split(","))) for corner in lines[0].get("points").split()]
     assert [x for x, _ in corners] == [8.0, 52.0, 96.0]
-    assert [y for _, y in corners] == [pytest.approx(6 + 82 * (1.5 - v) / 1.5, abs=0.02) for v in (0.15, 0.35, 0.55)]
+    assert [y for _, y in corners] == [pytest.approx(6 + 82 * (1.0 - v), abs=0.02) for v in (0.15, 0.35, 0.55)]
     (band,) = figure.iter("polygon")  # one seed has no band
     assert len(band.get("points").split()) == 6
     assert band.get("points").split()[-1] == f"8,{picture.down(0.0):g}"
     cells = ["".join(cell.itertext()) for cell in figure.iter("td")]
     assert any("0.15 (0 to 0.785" in cell for cell in cells)  # the numbers stand in a table too
-    assert [text for _, text in picture.ticks] == ["0", "0.5", "1", "1.5"]
+    assert [text for _, text in picture.ticks] == ["0", "0.5", "1"]
 
 
 def test_a_curve_that_never_changes_can_be_drawn():
