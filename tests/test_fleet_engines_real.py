@@ -15,15 +15,17 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import real_ray
 import real_slurm
 from real_sshd import SSHD, sshd
 from targets import add_metadata, broken_torch, make_target, torch_of
 
+from attn_doctor.fleet.compare import compare
 from attn_doctor.fleet.engines import Asked, answers, deliver
 from attn_doctor.fleet.engines.parcel import how_to_add, parcel, wheels_folder
-from attn_doctor.model.fleet import Node, NodeAnswer
+from attn_doctor.model.fleet import Node, NodeAnswer, Row
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parent.parent
@@ -291,7 +293,22 @@ def test_one_of_four_nodes_is_ill_in_each_of_six_ways(tmp_path, ill, short):
         ) | {"n3": "/opt/old-cuda/lib64"}
         # What Ray sets in its workers is not the node's.
         assert not any({"CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"} & one["variables"].keys() for one in seen.values())
+        named = {name: first_of(rows["n1"], rows[name]) for name in ("n2", "n3", "n4")}
+        assert {name: row.nodes for name, row in named.items()} == {name: (name,) for name in named}
+        assert "graphics.driver" in paths(named["n2"])
+        assert {"torch.version", "LD_LIBRARY_PATH"} <= paths(named["n3"])
+        assert any("ultralytics" in path for path in paths(named["n4"]))
     assert running("raylet", str(short)) == []
+
+
+def first_of(well: NodeAnswer, ill: NodeAnswer) -> Row:
+    """Return the first row about a fleet of three nodes that answered as a healthy one did, and the ill one between them."""
+    others = [msgspec.structs.replace(well, node=Node(name=f"well-{number}")) for number in (1, 2, 3)]
+    return compare([*others[:2], ill, *others[2:]]).fleet.rows[0]
+
+
+def paths(row: Row) -> set[str]:
+    return {outlier.path for outlier in row.outliers}
 
 
 def facts_of(row: NodeAnswer) -> dict:
@@ -348,6 +365,10 @@ def test_a_killed_node_a_node_that_is_cut_off_and_one_whose_torch_hangs(ill, sho
         )
         assert ends(rows) == {"head": "answered", "n1": "answered", "n2": "died", "n3": "silent", "n4": "answered"}
         assert "import-hang" in [f["slug"] for f in json.loads(rows["n4"].report)["findings"]]
+        named = {name: first_of(rows["n1"], rows[name]) for name in ("n2", "n3", "n4")}
+        assert {name: row.nodes for name, row in named.items()} == {name: (name,) for name in named}
+        assert [cause.slug for cause in named["n4"].causes][:1] == ["import-hang"]
+        assert [named[name].standing for name in ("n2", "n3")] == ["died", "silent"]
         until(lambda: not checks(ill["hung torch"]), 30)
     assert running("raylet", str(short)) == []
 
