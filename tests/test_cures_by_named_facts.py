@@ -6,7 +6,7 @@ import pytest
 from first_cures import cures
 
 BUS = "RuntimeError: DataLoader worker (pid 9) is killed by signal: Bus error.\n"
-FULL = '#9 88.1 OSError: [Errno 28] No space left on device\n#9 ERROR: process "/bin/sh -c pip install torch" did not complete successfully: exit code: 1\n'
+FULL = '#9 88.1 OSError: [Errno 28] No space left on device\nERROR: failed to solve: process "/bin/sh -c pip install torch" did not complete successfully: exit code: 1\n'
 AMPERE = "RuntimeError: FlashAttention only supports Ampere GPUs or newer.\n"
 
 
