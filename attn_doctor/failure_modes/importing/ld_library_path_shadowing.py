@@ -163,6 +163,7 @@ MODE = FailureMode(
 )
 
 _SYMBOL = re.compile(_CUDA)
+_MODULE_COMMAND = re.compile(r"\b(?:module|ml) (?:load|add) ")
 
 
 class InFront(Variant, frozen=True, kw_only=True):
@@ -276,7 +277,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"{user} loaded a {library} for which it was not built. torch is from conda: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
-        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text and " load " not in e.text),
+        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text and not _MODULE_COMMAND.search(e.text)),
         variant=InFront(
             of="cudnn" if cudnn else "cuda",
             folder=seen.group("system"),
