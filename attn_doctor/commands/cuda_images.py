@@ -64,6 +64,11 @@ def another(facts: Facts, version: tuple[int, int] | None, repository: str | Non
         return commands.by_hand(
             (), f"start from the -devel variant of the container image that is used now: {hold}", "another image"
         )
+    if not now:
+        hold += (
+            ". If the present line is FROM pytorch/pytorch:...-runtime, write the same name with -devel: an image of nvidia/cuda contains neither Python "
+            "nor torch"
+        )
     if places.container(facts) == places.BUILD:
         return commands.by_hand(
             ("FROM", name),

@@ -128,15 +128,40 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int
         names = {"zypper": (f"gcc{limit}", f"gcc{limit}-c++")}
         added = f"adds gcc {limit}; the present gcc is kept"
         return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
-    conda = f"conda create -n build -c conda-forge gxx_linux-64={limit}"
+    if isinstance(facts.system.distribution, str):
+        return _of_conda(facts, limit, said)
     return (
         commands.by_hand(
             (),
-            f"install gcc {limit} and g++ {limit} beside the other ({conda} needs no root): {said}",
+            f"install gcc {limit} and g++ {limit} beside the other, with the package manager of the distribution: {said}. If it has no gcc {limit}: conda has "
+            f"one (gxx_linux-64={limit} of conda-forge), and the three variables then name its files x86_64-conda-linux-gnu-gcc and -g++ in $CONDA_PREFIX/bin",
             f"adds gcc {limit}",
         ),
         *_both(f"/usr/bin/g++-{limit}"),
     )
+
+
+def _of_conda(facts: Facts, limit: int, said: str) -> tuple[Step, ...]:
+    """Return the steps that put a gcc into an environment of conda, and name it by its path: the environment need not be active.
+
+    conda-forge's compilers have the prefix of their platform: https://docs.conda.io/projects/conda-build/en/stable/resources/compiler-tools.html
+    """
+    platform = "aarch64" if places.architecture(facts) == "aarch64" else "64"
+    get = commands.by_hand(
+        ("conda", "create", "-y", "-n", "gcc", "-c", "conda-forge", f"gxx_linux-{platform}={limit}"),
+        f"{said}. This distribution has no gcc {limit} of its own; conda (https://conda-forge.org/download/) needs no root",
+        f"adds an environment with gcc {limit}; the present gcc is kept",
+        takes="about 300 MB",
+    )
+    start = f"$(conda info --base)/envs/gcc/bin/{places.architecture(facts)}-conda-linux-gnu"
+    script = f'export CC="{start}-gcc" CXX="{start}-g++" NVCC_PREPEND_FLAGS="-ccbin {start}-g++"'
+    named = commands.by_hand(
+        ("sh", "-c", script),
+        "nvcc and the plain C++ files need the same compiler",
+        "CC, CXX and NVCC_PREPEND_FLAGS, in this shell alone",
+        "none",
+    )
+    return get, named
 
 
 def _apt(facts: Facts, limit: int, said: str, major: int | None) -> tuple[Step, ...]:

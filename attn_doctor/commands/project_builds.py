@@ -29,10 +29,20 @@ def fails_itself(facts: Facts) -> str | None:
     Examples: `uv sync` and `poetry install` install the project; `uv add` does not count.
     """
     command, locks = facts.subject.command, facts.project.locks
+    if facts.grade == "stated" and not isinstance(command, str) and _builds_by_poetry(facts):
+        return "poetry"
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
         return None
     return found["tool"] if f"{found['tool']}.lock" in locks else None
+
+
+def _builds_by_poetry(facts: Facts) -> bool:
+    """Say whether Poetry built a package when it installed its project, in a log that does not show the command.
+
+    `poetry add torch` would build that package again, and fail before it writes pyproject.toml.
+    """
+    return facts.interpreter.installers == ("poetry",) and facts.subject.doing == "building"
 
 
 class ProjectBuild(Record, frozen=True, kw_only=True):

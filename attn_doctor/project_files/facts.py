@@ -21,6 +21,7 @@ from attn_doctor.model.facts import (
     Packages,
     Pin,
     Project,
+    Subject,
     System,
     Toolchain,
     Toolkit,
@@ -90,6 +91,7 @@ class _Making:
                     "distribution": {"ubi": "rhel", "rockylinux": "rocky"}.get(name, name),
                     "distribution_version": version,
                 }
+            self.put("subject", Subject(image=docker.image.name), {"image": (docker.image.line, docker.file)})
         self.put("system", System(**fields), where)
         if python := self.said("python"):
             said, file = python

@@ -15,9 +15,9 @@ Why it happens
     gcc's own message shows which of these it is.
 
 What to do
-    Run `ldconfig -p | grep libcuda`. If it lists libcuda.so.1 and not libcuda.so, create the link libcuda.so in the
-    same folder. If it lists neither, set TRITON_LIBCUDA_PATH to the driver's folder, or add this folder to the
-    loader's cache.
+    Create a link libcuda.so to the driver's libcuda.so.1 in a folder of your own, and name this folder in
+    TRITON_LIBCUDA_PATH (triton looks there) and LIBRARY_PATH (gcc looks there). `ldconfig -p | grep libcuda` prints where
+    libcuda.so.1 is. If it prints nothing, the driver's folder is not in the loader's cache: on WSL it is /usr/lib/wsl/lib.
 
 How to reproduce
     `attn-doctor reproduce triton-libcuda-link` links an empty program with -lcuda on a machine that has no driver for the
@@ -25,6 +25,7 @@ How to reproduce
 
 References
     https://github.com/triton-lang/triton/blob/main/third_party/nvidia/backend/driver.py (libcuda_dirs)
+    https://gcc.gnu.org/onlinedocs/gcc/Environment-Variables.html (LIBRARY_PATH)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
@@ -64,6 +66,19 @@ MODE = FailureMode(
             pattern=r"libcuda\.so cannot found",
             literal="libcuda.so cannot found",
             sample="AssertionError: libcuda.so cannot found!",
+        ),
+        # Where triton itself saw libcuda.so.1: in its message, or as the folder of its -L.
+        Sign(
+            pattern=r"Possible files are located at \['(?P<there>/[\w./+-]{1,200})/libcuda\.so\.1'",
+            literal="Possible files are located at [",
+            sample="Possible files are located at ['/usr/lib/wsl/lib/libcuda.so.1'].Please create a symlink of libcuda.so to any of the file.",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"'-lcuda', (?:'-[LI][^']{1,200}', ){0,4}?'-L(?P<there>/(?:usr/)?lib[\w./+-]{0,200})'",
+            literal="'-lcuda', ",
+            sample="'/tmp/tmpa1/cuda_utils.so', '-lcuda', '-L/usr/lib/x86_64-linux-gnu']' returned non-zero exit status 1.",
+            strength="context",
         ),
     ),
     recipe=Recipe(
@@ -105,6 +120,12 @@ _LAUNCHER = re.compile(
 _EXTENDED = re.compile(r"'\\{4}\?\\{2}\w:")
 
 
+class NoLink(Variant, frozen=True, kw_only=True):
+    """Name the folder in which triton saw libcuda.so.1; None: the log does not tell."""
+
+    folder: str | None
+
+
 class NoMessage(Variant, frozen=True, kw_only=True):
     r"""Mark the case that the compiler's message is missing.
 
@@ -118,7 +139,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any(m.strength == "proof" for m in seen.matches):
         return Hit(
             message="The linker found no libcuda.so: it does not search the folder of the driver's library.",
-            evidence=evidence,
+            evidence=tuple(e for e in evidence if "Possible files are" not in e.text),
+            variant=NoLink(folder=seen.group("there")),
         )
     linked = [
         m
@@ -149,11 +171,41 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _on_windows(facts, extended=isinstance(hit.variant, NoMessage) and hit.variant.extended)
     library = facts.graphics.libcuda if isinstance(facts.graphics.libcuda, str) else None
     if library is None:
-        step = commands.by_hand(("ldconfig", "-p"), "look for libcuda.so and libcuda.so.1 in the output", "nothing")
-        return (Fix(title="See where the driver's library is", steps=(step,), verify=building.verify(facts)),)
+        return (_linked(facts, hit.variant.folder if isinstance(hit.variant, NoLink) else None),)
     folder = library.rpartition("/")[0] or "/"
     named = commands.variable("TRITON_LIBCUDA_PATH", folder, "the folder in which triton then looks for libcuda")
     return (Fix(title="Tell triton where libcuda is", steps=(named,), verify=commands.check(facts)),)
+
+
+_FOLDER = "$HOME/.local/lib/libcuda"
+
+
+def _linked(facts: Facts, folder: str | None) -> Fix:
+    """Return the fix that links libcuda.so to the driver's library in a folder of the user, which needs no root. `folder`: that of libcuda.so.1."""
+    usual = "/usr/lib/wsl/lib" if places.wsl(facts) == 2 else None
+    find = (
+        f"f={folder or usual}/libcuda.so.1"
+        if folder or usual
+        else "f=$(/sbin/ldconfig -p | awk '/libcuda.so.1/ {print $NF; exit}')"
+    )
+    script = f'{find}; [ -e "$f" ] && mkdir -p {_FOLDER} && ln -sf "$f" {_FOLDER}/libcuda.so && ln -sf "$f" {_FOLDER}/libcuda.so.1'
+    link = commands.by_hand(
+        ("sh", "-c", script),
+        "the driver has libcuda.so.1, and the linker looks for libcuda.so: this makes a link in a folder of your own. If it fails, this machine or "
+        "container has no libcuda.so.1: the driver is missing, or the container was started without the GPU (nvidia-smi)",
+        f"adds {_FOLDER}",
+    )
+    names = commands.by_hand(
+        ("sh", "-c", f'export TRITON_LIBCUDA_PATH={_FOLDER} LIBRARY_PATH="{_FOLDER}:$LIBRARY_PATH"'),
+        "triton and gcc then look in that folder; start the program in this shell",
+        "TRITON_LIBCUDA_PATH and LIBRARY_PATH, in this shell alone",
+        "none",
+    )
+    return Fix(
+        title="Make the link libcuda.so, and tell triton where it is",
+        steps=(link, names),
+        verify=building.verify(facts),
+    )
 
 
 _ALONE = "import triton; print(triton.__version__, triton.runtime.driver.active.get_current_target())"

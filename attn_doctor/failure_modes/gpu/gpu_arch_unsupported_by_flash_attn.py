@@ -79,6 +79,13 @@ MODE = FailureMode(
             literal="requires device with capability >",
             sample="    requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)",
         ),
+        # vLLM has a copy of flash-attn of its own. Its releases before 0.11 had an engine in vllm/worker, which could use xformers.
+        Sign(
+            pattern=r"[\\/]vllm[\\/](?P<vllm>worker|v1|engine|attention|executor|entrypoints|model_executor|vllm_flash_attn)[\\/]",
+            literal="vllm",
+            sample='  File "/v/lib/python3.12/site-packages/vllm/v1/worker/gpu_worker.py", line 10, in x',
+            strength="context",
+        ),
         Sign(
             pattern=r"(?P<half>bf16) is only supported on A100\+ GPUs",
             literal=" is only supported on A100+ GPUs",
@@ -110,7 +117,8 @@ MODE = FailureMode(
 class Refused(Variant, frozen=True, kw_only=True):
     """Hold the name of the library whose kernels refused the GPU."""
 
-    by: Literal["flash-attn", "xformers"]
+    by: Literal["flash-attn", "xformers", "vllm"]
+    with_xformers: bool = False  # this vLLM can use xformers instead
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -155,8 +163,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"FlashAttention {seen.group('package')} needs compute capability {seen.group('needs')}, this GPU has {have}."
     return Hit(
         message=message,
-        evidence=evidence,
-        variant=Refused(by="xformers" if old or half else "flash-attn"),
+        evidence=tuple(e for e in evidence if any(m.strength == "proof" and m.line == e.line for m in seen.matches)),
+        variant=Refused(
+            by="xformers" if old or half else "vllm" if seen.group("vllm") else "flash-attn",
+            with_xformers=seen.group("vllm") == "worker",
+        ),
         severity=Severity.ERROR,
     )
 
@@ -164,6 +175,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Refused) and hit.variant.by == "xformers":
         return _of_xformers(facts)
+    if isinstance(hit.variant, Refused) and hit.variant.by == "vllm":
+        return (_of_vllm(facts, with_xformers=hit.variant.with_xformers),)
     if version(facts, "flash-attn") is None:
         return (_own(facts),) if hit.variant is not None else ()
     step = commands.uninstall(
@@ -189,6 +202,27 @@ def _own(facts: Facts) -> Fix:
         "none",
     )
     return Fix(title="Use PyTorch's own attention", steps=(step,), verify=commands.check(facts))
+
+
+def _of_vllm(facts: Facts, *, with_xformers: bool) -> Fix:
+    """Return the fix for vLLM: another of its attention backends. The installed flash-attn is not the one that refused.
+
+    https://github.com/vllm-project/vllm/pull/4686 (vLLM's own copy of flash-attn), https://docs.vllm.ai/en/latest/design/attention_backends/
+    """
+    other = "XFORMERS" if with_xformers else "TRITON_ATTN"
+    step = commands.variable(
+        "VLLM_ATTENTION_BACKEND",
+        other,
+        f"vLLM contains a flash-attn of its own, so removing the package flash-attn changes nothing: this chooses another attention backend of vLLM. A newer "
+        f"vLLM ignores the variable and says so: there the option is --attention-backend {other if not with_xformers else 'TRITON_ATTN'}",
+    )
+    half = commands.by_hand(
+        (),
+        "start vLLM in this shell, with --dtype half: GPUs older than Ampere have no bfloat16",
+        "the options of vLLM",
+        "none",
+    )
+    return Fix(title="Let vLLM use another attention backend", steps=(step, half), verify=commands.check(facts))
 
 
 def _of_xformers(facts: Facts) -> tuple[Fix, ...]:

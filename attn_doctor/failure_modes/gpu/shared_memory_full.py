@@ -111,6 +111,15 @@ MODE = FailureMode(
             sample="OSError: [Errno 28] No space left on device",
             strength="hint",
         ),
+        *(
+            Sign(pattern=rf"(?P<kubernetes>{words})", literal=literal, sample=sample, strength="context")
+            for words, literal, sample in (
+                (r"\(pod [\w.-]+", "(pod ", "command terminated with exit code 1 (pod train-7c, container trainer)"),
+                (r"\bkubectl ", "kubectl ", "$ kubectl logs train-7c"),
+                (r"\bpods?/[a-z0-9][\w.-]*", "pod", "pod/train-7c"),
+                (r"kubepods", "kubepods", "/sys/fs/cgroup/kubepods.slice"),
+            )
+        ),
         Sign(
             pattern=r"multiprocessing/(?:synchronize|shared_memory|heap)\.py",
             literal="multiprocessing/",
@@ -135,6 +144,7 @@ class Ran(Variant, frozen=True, kw_only=True):
     """Hold the reason why the workers stopped: the size of /dev/shm, the limit of open files, or no right to write to /dev/shm."""
 
     out_of: Literal["space", "files", "permission"]
+    kubernetes: bool = False  # the log is of a pod
 
 
 # There is no `detect`: no fact says how large /dev/shm is, and how much of it a training uses.
@@ -160,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=building.lines(tuple(counted)),
-        variant=Ran(out_of="files" if files else "space"),
+        variant=Ran(out_of="files" if files else "space", kubernetes=seen.group("kubernetes") is not None),
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in counted) else Confidence.MEDIUM,
     )
 
@@ -195,6 +205,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Allow more open files", steps=(more,), verify=verify), workers)
     kind = facts.system.container
     inside = in_container(facts) and kind not in _SHARES_THE_HOSTS
+    if isinstance(hit.variant, Ran) and hit.variant.kubernetes:
+        return (_container(facts, "kubernetes", verify), workers)
     if facts.system.hosted in ("colab", "kaggle"):
         return (workers,)
     if inside:
@@ -234,7 +246,7 @@ def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
         step = commands.by_hand(
             (),
             "add a volume `emptyDir: {medium: Memory, sizeLimit: 8Gi}` to the pod and mount it at /dev/shm; it counts as memory of the pod",
-            "the pod's specification",
+            "the pod's specification: `volumes` and the container's `volumeMounts`",
         )
     else:
         program = "podman" if kind == "podman" else "docker"

@@ -1,8 +1,9 @@
-"""A package was installed without its compiled part.
+"""A package was installed without its compiled part, or without the CUDA code of this part.
 
 What it is
     Packages such as mmcv, detectron2, apex or GroundingDINO have a compiled part, written in C++ and CUDA: a module `_ext`, `_C`, or with a
-    special name (`amp_C`). The Python files of the package are installed, and the compiled part is not.
+    special name (`amp_C`). The Python files of the package are installed, and the compiled part is not. Or the part was compiled for the
+    processor alone: the package is imported, and fails as soon as it gets data on the GPU.
 
 How it shows
     "No module named 'mmcv._ext'", "cannot import name '_C' from 'detectron2'", "No module named 'amp_C'", "No module named
@@ -10,12 +11,14 @@ How it shows
 
 Why it happens
     The package was built on a machine where its setup found no nvcc, or with its operators switched off. The setup printed this in one line
-    among many. mmcv has a second distribution without operators, mmcv-lite, and PyPI has only sources of mmcv, no wheels. Or the program was
+    among many. Many setups ask torch whether it sees a GPU, and compile for the processor where it sees none: in `docker build`, on the login
+    node of a cluster. mmcv has a second distribution without operators, mmcv-lite, and PyPI has only sources of mmcv, no wheels. Or the program was
     started inside a checkout of the sources, which hides the installed package.
 
 What to do
     Install the finished wheel for this torch and CUDA if there is one (for mmcv: on OpenMMLab's page). Else build the package again with
-    --no-build-isolation, in the environment that has torch, on a machine with nvcc.
+    --no-build-isolation, in the environment that has torch, on a machine with nvcc. Where no GPU is visible during the build, FORCE_CUDA=1
+    makes many setups compile for CUDA (detectron2, pytorch3d, mmcv, torch-scatter).
 
 How to reproduce
     There is no recipe: it needs a package with CUDA code. `python -m pip install mmcv-lite`, then `import mmcv.ops`, shows the failure.
@@ -24,11 +27,16 @@ References
     https://mmcv.readthedocs.io/en/latest/get_started/installation.html
     https://github.com/IDEA-Research/GroundingDINO#hammer_and_wrench-install
     https://github.com/NVIDIA/apex#installation
+    https://github.com/facebookresearch/detectron2/blob/main/INSTALL.md ("Not compiled with GPU support")
+    https://github.com/open-mmlab/mmdetection/issues/10841 (compiled on a node without GPU)
+    https://github.com/open-mmlab/mmcv/blob/main/setup.py, https://github.com/rusty1s/pytorch_scatter/blob/master/setup.py (FORCE_CUDA)
 """
 
 from __future__ import annotations
 
 import re
+
+import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
@@ -53,6 +61,9 @@ _OF_PROJECTS = {
     "selective_scan_cuda_": ("VMamba", "kernels/selective_scan"),
     "DCNv3": ("InternImage", "classification/ops_dcnv3"),
 }
+
+# Packages that name themselves in this error, by the module's or the project's name.
+_WITHOUT_CUDA = r"(?i:natten|detectron2|mmcv(?:-full)?|pytorch3d|torch[-_](?:scatter|sparse|cluster|spline[-_]conv)|groundingdino|spconv)"
 
 MODE = FailureMode(
     code="AD325",
@@ -88,6 +99,34 @@ MODE = FailureMode(
             literal="NameError: name '",
             sample="NameError: name 'selective_scan_cuda_core' is not defined. Did you mean: 'selective_scan_fn'?",
         ),
+        # The compiled part is there, and has no CUDA code: its own words, in csrc/ of each package.
+        Sign(
+            pattern=rf"(?:Error: |^)(?P<without>(?P<owner>{_WITHOUT_CUDA}) (?:is|was) not compiled with (?:CUDA|GPU))",
+            literal=" not compiled with ",
+            sample="RuntimeError: NATTEN is not compiled with CUDA! Please make sure you installed correctly by referring to shi-labs.com/natten.",
+        ),
+        Sign(
+            pattern=r"(?:Error: |^)(?P<without>Not compiled with (?:GPU|CUDA) support)",
+            literal="Not compiled with ",
+            sample="RuntimeError: Not compiled with GPU support",
+        ),
+        Sign(
+            pattern=r"(?P<without>(?P<operator>\b\w{2,60}): implementation for device cuda:\d+ not found)",
+            literal=": implementation for device cuda:",
+            sample="RuntimeError: nms_impl: implementation for device cuda:0 not found.",
+        ),
+        Sign(
+            pattern=r"(?P<without>(?P<owner>xFormers) wasn't build with CUDA support)",
+            literal="xFormers wasn't build with CUDA",
+            sample="    xFormers wasn't build with CUDA support",
+        ),
+        # Each release of NATTEN is for some releases of torch, so the same release is built again.
+        Sign(
+            pattern=r"^natten(?:==|\s+)(?P<release>\d[\d.]{1,20})$",
+            literal="natten",
+            sample="natten            0.15.1",
+            strength="context",
+        ),
     ),
 )
 # There is no `detect`: the facts list the compiled modules of flash-attn only.
@@ -101,10 +140,15 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
     folder: str | None
     of_project: tuple[str, str] | None = None  # a project that keeps the sources of this part, and their folder in it
+    only_cuda: bool = False  # the part is there, and only its CUDA code is not
+    package: str | None = None  # the package, if the error itself names it
+    release: str | None = None  # its release, if the log shows it
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     part, module = seen.group("part"), seen.group("module")
+    if seen.group("without") and not (part or module):
+        return _without_cuda(facts, seen, evidence)
     project = next((of for start, of in _OF_PROJECTS.items() if (module or "").startswith(start)), None)
     if module and project:
         return Hit(
@@ -131,9 +175,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _without_cuda(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    """Return the hit for a package that was compiled for the processor alone."""
+    owner = seen.group("owner")
+    name = re.sub(r"_", "-", owner).lower() if owner else "mmcv" if seen.group("operator") else subject.stated(facts)
+    whose = f"The compiled part of {name}" if name else "The compiled part of a package"
+    return Hit(
+        message=f"{whose} has no CUDA code: it was compiled where no nvcc was found, or no GPU was visible. It fails with data on the GPU.",
+        evidence=evidence,
+        confidence=Confidence.HIGH if name else Confidence.MEDIUM,
+        variant=Lacking(
+            folder=None, only_cuda=True, package=name, release=seen.group("release") if name == "natten" else None
+        ),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Lacking) and hit.variant.of_project is not None:
         return _of_project(facts, *hit.variant.of_project)
+    if isinstance(hit.variant, Lacking) and hit.variant.only_cuda:
+        return _with_cuda(facts, hit.variant.package, hit.variant.release)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
     if folder is None:
@@ -145,6 +206,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     step = commands.by_hand(argv, words, "the package in that folder", "medium")
     return (Fix(title="Build the package in its folder", steps=(step,), verify=subject.verify(facts)),)
+
+
+def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build that is told to compile for CUDA."""
+    if name is not None:
+        asked = facts.subject.asked if release is None else release
+        of = msgspec.structs.replace(facts.subject, package=name, asked=asked)
+        facts = msgspec.structs.replace(facts, subject=of)
+    row = built_packages.row_of(name) if name else None
+    words = (
+        'has to print the CUDA of torch (`python -c "import torch; print(torch.version.cuda)"`); CUDA_HOME has to name the folder of this toolkit. '
+        "Without nvcc the build leaves the CUDA code out again"
+    )
+    before: list[Step] = [commands.by_hand(("nvcc", "--version"), words, "nothing", "none")]
+    if row is None or "FORCE_CUDA" in row.variables:
+        why = "its setup then compiles for CUDA also where no GPU is visible, as in `docker build` or on a login node"
+        before.append(
+            commands.variable("FORCE_CUDA", "1", why if row else f"{why}, if the package reads this variable")
+        )
+    if name == "mmcv":
+        before.append(commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"))
+    made = wheel_fixes.fixes(facts, "it has no CUDA code")
+    return tuple(
+        Fix(title=fix.title, steps=(*before, *fix.steps), verify=fix.verify) if _compiles(fix) else fix for fix in made
+    )
+
+
+def _compiles(fix: Fix) -> bool:
+    """Say whether a fix builds the package: it names no finished wheel."""
+    return fix.title.startswith(("Build ", "Install that package again"))
 
 
 def _of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
@@ -172,7 +263,11 @@ def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":
-        why = "mmcv-lite has no operators, and is installed into the same folder as mmcv"
+        # mmcv 1.x with operators has the name mmcv-full: https://mmcv.readthedocs.io/en/latest/get_started/installation.html
+        why = (
+            "mmcv-lite has no operators, and is installed into the same folder as mmcv. If the program is for mmcv 1.x (mmdetection 2.x and older), write "
+            '"mmcv-full<2" instead of mmcv in the commands below: mmcv 2 does not run that program'
+        )
         first = (commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why=why),)
     elif name == "groundingdino":
         words = (

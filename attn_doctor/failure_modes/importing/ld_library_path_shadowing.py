@@ -131,6 +131,13 @@ MODE = FailureMode(
             sample="conda install pytorch torchvision pytorch-cuda=12.1 -c pytorch -c nvidia",
             strength="context",
         ),
+        # The modules of a cluster, as they were typed: "module load cuda/11.8 nccl/2.15".
+        Sign(
+            pattern=r"(?:^|[\s$>#;&])(?:module|ml) (?:load|add) (?P<modules>[\w./+ -]{2,300})",
+            literal=" load ",
+            sample="$ module load cuda/12.1 nccl/2.18",
+            strength="context",
+        ),
         # The loader searches these folders without any variable, so no variable is the cause.
         Sign(
             pattern=r"(?<![\w.-])(?P<system>/(?:usr/)?lib(?:64|/x86_64-linux-gnu|/aarch64-linux-gnu)?)/libcudnn\w*\.so",
@@ -156,6 +163,7 @@ MODE = FailureMode(
 )
 
 _SYMBOL = re.compile(_CUDA)
+_MODULE_COMMAND = re.compile(r"\b(?:module|ml) (?:load|add) ")
 
 
 class InFront(Variant, frozen=True, kw_only=True):
@@ -165,6 +173,7 @@ class InFront(Variant, frozen=True, kw_only=True):
     conda: tuple[str, str] | None = (
         None  # torch is from conda: the CUDA that it was built for, and conda's package of the library
     )
+    module: str | None = None  # the cluster's module that was loaded and has the name of the library: "nccl"
     folder: str | None = (
         None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
     )
@@ -268,9 +277,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"{user} loaded a {library} for which it was not built. torch is from conda: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
-        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text),
-        variant=InFront(of="cudnn" if cudnn else "cuda", folder=seen.group("system"), conda=conda),
+        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text and not _MODULE_COMMAND.search(e.text)),
+        variant=InFront(
+            of="cudnn" if cudnn else "cuda",
+            folder=seen.group("system"),
+            conda=conda,
+            module=_module_of(library, seen.group("modules")),
+        ),
     )
+
+
+def _module_of(library: str, loaded: str | None) -> str | None:
+    """Return the module among the loaded ones that has the name of the library; None: none has, or none is known. Not "cuda" itself."""
+    name = library.lower().removeprefix("lib").rstrip("0123456789.so")
+    modules = [word.partition("/")[0] for word in (loaded or "").split()]
+    return next((word for word in modules if name and name in word.lower() and word.lower() != "cuda"), None)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -296,7 +317,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
         at = 0 if places.on_cluster(facts) and not (made and another_copy.kept(facts)) else len(made)
-        made.insert(at, another_copy.module(facts, cudnn))
+        made.insert(
+            at, another_copy.module(facts, cudnn, hit.variant.module if isinstance(hit.variant, InFront) else None)
+        )
     if not another_copy.may_be_set(facts):
         made.append(another_copy.release_of_torch(facts, cudnn))
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):

@@ -30,6 +30,7 @@ import re
 from typing import Literal
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, SmallDisk, Variable, Wheel
@@ -240,6 +241,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         why = "the installer unpacks its downloads in TMPDIR: /tmp is often small and in memory, /var/tmp is on a disk; df -h /var/tmp shows its free space"
         step = commands.variable("TMPDIR", "/var/tmp", why)  # noqa: S108 -- no file is made here
         made.append(Fix(title="Put temporary files on another disk", steps=(step,), verify=building.verify(facts)))
+    if places.container(facts) == places.BUILD:
+        made.append(_of_the_host(facts))
     if roomy:
         folder = roomy[0].path.rpartition("/")[0] or "/"
         name = "TEMP" if facts.system.os == "windows" else "TMPDIR"
@@ -249,7 +252,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(
             Fix(title="Put temporary files on a disk with enough space", steps=(step,), verify=building.verify(facts))
         )
-    if not _without_cache(facts):
+    if not _without_cache(facts) and places.container(facts) != places.BUILD:
         made.append(Fix(title="Clear the cache", steps=(_purge(facts, hit),), verify=building.verify(facts)))
     if not roomy:
         move = commands.by_hand(
@@ -261,6 +264,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Use another disk", steps=(move,), verify=building.verify(facts)))
     return tuple(made)
+
+
+def _of_the_host(facts: Facts) -> Fix:
+    """Return the fix for `docker build`: the layers and the build's cache fill the disk of the host.
+
+    https://docs.docker.com/reference/cli/docker/builder/prune/
+    """
+    look = commands.by_hand(
+        ("docker", "system", "df"),
+        "on the host, where you started the build: shows what Docker's images, containers and build cache take. `df -h` on the host shows what is left",
+        "nothing",
+        "none",
+    )
+    prune = commands.by_hand(
+        ("docker", "builder", "prune"),
+        "on the host: deletes the build cache that no image uses. If this is not enough, `docker image prune -a` deletes the images that no container uses",
+        "Docker's build cache",
+    )
+    return Fix(
+        title="Make room on the host, where Docker keeps its layers", steps=(look, prune), verify=building.verify(facts)
+    )
 
 
 def _without_cache(facts: Facts) -> bool:

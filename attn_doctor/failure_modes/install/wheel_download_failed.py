@@ -118,6 +118,21 @@ MODE = FailureMode(
             literal=" located at ",
             sample="ERROR: Wheel 'flash-attn' located at /tmp/flash_attn-2.8.3-cp311-cp311-linux_x86_64.whl is invalid.",
         ),
+        # A clone without Git LFS, or of a repository whose quota is used up, has a small text file in the place of the wheel.
+        *(
+            Sign(pattern=rf"(?P<lfs>{literal})", literal=literal, sample=sample, strength="context")
+            for literal, sample in (
+                (
+                    "over its data quota",
+                    "batch response: This repository is over its data quota. Account responsible for LFS bandwidth",
+                ),
+                ("git-lfs", "version https://git-lfs.github.com/spec/v1"),
+                (
+                    "smudge filter lfs failed",
+                    "error: external filter 'git-lfs filter-process' failed, fatal: wheel: smudge filter lfs failed",
+                ),
+            )
+        ),
         Sign(
             pattern=r"Precompiled wheel not found\. Building from source",
             literal="Precompiled wheel not found",
@@ -185,6 +200,7 @@ class Wanted(Variant, frozen=True, kw_only=True):
 
     url: str | None
     isolated: bool = False
+    lfs: bool = False  # the file is a pointer of Git LFS
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -192,9 +208,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     fatal = proofs or [m for m in seen.matches if m.strength == "hint" and _ended_it(m, seen)] or _asked_for_ever(seen)
     if not fatal:
         return None
-    wanted = Wanted(url=_address(seen), isolated=any("isolated" in m.groups for m in seen.matches))
+    lfs = seen.group("lfs") is not None
+    wanted = Wanted(url=_address(seen), isolated=any("isolated" in m.groups for m in seen.matches), lfs=lfs)
     if any("is invalid" in m.text for m in proofs):
         message = "The downloaded file is not a wheel: it is incomplete, or a web page."
+        if lfs:
+            message = "The file is not a wheel but a pointer of Git LFS: Git did not download its content."
         return _observed(message, fatal, wanted)
     why = next((m.groups["why"] for m in fatal if m.groups.get("why")), None)
     if why is None and not proofs and all("Guessing wheel URL" in m.text for m in fatal):
@@ -246,6 +265,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not subject.is_flash_attn(facts) and subject.package(facts) is not None:
         isolated = isinstance(hit.variant, Wanted) and hit.variant.isolated
         return _of_another(facts, subject.words(facts), None if isolated else asked, build_first=isolated)
+    windows = facts.system.os == "windows"
+    if windows or (isinstance(hit.variant, Wanted) and hit.variant.lfs):
+        return _from_elsewhere(facts, lfs=isinstance(hit.variant, Wanted) and hit.variant.lfs)
     fitting = wheel_fixes.fitting(facts)
     url = asked or (fitting.url if fitting else None)
     why, changes = "installs the file that you copied; do not rename it", "adds flash-attn"
@@ -262,6 +284,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps.append(commands.by_hand(commands.rendered(facts, install).argv, why, changes))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     return (Fix(title="Copy the wheel from another machine", steps=tuple(steps), verify=verify),)
+
+
+def _from_elsewhere(facts: Facts, *, lfs: bool) -> tuple[Fix, ...]:
+    """Return the fixes for a flash-attn wheel that did not come: wheels of the community, for Windows too, and the content that Git LFS keeps.
+
+    flash-attn's authors publish wheels for Linux only: https://github.com/Dao-AILab/flash-attention/releases
+    """
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    none = "flash-attn's authors have no wheel for Windows: " if facts.system.os == "windows" else ""
+    look = commands.by_hand(
+        ("attn-doctor", "wheels", "--online"),
+        f"{none}this lists the wheels of others that fit this torch, CUDA and Python, with their addresses; install one by its address",
+        "nothing",
+        "none",
+    )
+    made = [Fix(title="Take a wheel from another source", steps=(look,), verify=verify)]
+    if lfs:
+        pull = commands.by_hand(
+            ("git", "lfs", "pull"),
+            "in the folder of the clone, after `git lfs install`: downloads the content. If it says that the quota is used up, only the owner of the "
+            "repository can change that",
+            "the files of the clone",
+            "none",
+        )
+        made.append(Fix(title="Download the content that Git LFS keeps", steps=(pull,), verify=verify))
+    return tuple(made)
 
 
 def _of_file(name: str, url: str | None, why: str, changes: str) -> Step:

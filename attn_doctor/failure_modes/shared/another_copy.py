@@ -100,9 +100,10 @@ def may_be_set(facts: Facts) -> bool:
         return True
 
 
-def module(facts: Facts, cudnn: bool) -> Fix:
+def module(facts: Facts, cudnn: bool, loaded: str | None = None) -> Fix:
+    """Return the fix that unloads a module. `loaded`: the module that has the name of the library, if the log loads one."""
     step = commands.by_hand(
-        ("module", "unload", "cudnn" if cudnn else "cuda"),
+        ("module", "unload", loaded or ("cudnn" if cudnn else "cuda")),
         "on a cluster: its module adds these libraries before torch's own; `module list` prints the loaded modules. If torch itself comes from a "
         "module, load the cuDNN and the CUDA that the torch module was built with instead",
         "this shell's environment only",
