@@ -14,7 +14,7 @@ from attn_doctor.judging import foresight
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
-from attn_doctor.logs.stated_facts import is_environment
+from attn_doctor.logs.stated_facts import describes_environment, is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
     Certainty,
@@ -62,8 +62,13 @@ def diagnose(
     out. If only a log states the facts, the fixes are chosen for the machine that the log describes, and `foresight` judges none.
     In both cases the steps are rendered for the machine's installer.
     """
-    modules = tuple(modules)
-    made = _diagnosis(facts, goal, tuple(logs), trials, modules)
+    modules, logs = tuple(modules), tuple(logs)
+    rules = facts.grade != "stated" or is_environment(logs)
+    made = _diagnosis(facts, goal, logs, trials, modules, rules=rules)
+    if not rules and made.unrecognised and describes_environment(logs):
+        # Nobody knows the error. So what stands beside it is judged too, and the error is still named.
+        whole = _diagnosis(facts, goal, logs, trials, modules, rules=True)
+        made = msgspec.structs.replace(whole, unrecognised=made.unrecognised)
     findings = made.findings
     if facts.grade != "stated" and any(f.fixes and f.severity.rank > 0 for f in findings):
         findings = _judged_again(facts, goal, made, modules)
@@ -72,7 +77,7 @@ def diagnose(
 
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
     """Return the findings that facts alone imply, with fixes that `foresight` has not judged and that are not rendered."""
-    return _diagnosis(facts, goal, (), None, tuple(modules)).findings
+    return _diagnosis(facts, goal, (), None, tuple(modules), rules=True).findings
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
@@ -104,13 +109,14 @@ def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
 
 
 def _diagnosis(
-    facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...]
+    facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...], *, rules: bool
 ) -> Diagnosis:
+    """Return what `diagnose` returns, with fixes that are not rendered. `rules`: judge the facts too, and not the logs alone."""
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
-        hit, doubt = _judge(module, facts, theirs, trials)
+        hit, doubt = _judge(module, facts, theirs, trials, rules=rules)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
@@ -148,7 +154,7 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 
 
 def _judge(
-    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
+    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None, *, rules: bool
 ) -> tuple[Hit | None, _Doubt | None]:
     """Judge one failure mode by everything that is known. One of the two places that catch every exception: a rule may fail."""
     mode = module.MODE
@@ -158,8 +164,7 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            judged = facts.grade != "stated" or is_environment(logs)
-            rule = module if isinstance(module, FromFacts) and judged else None
+            rule = module if isinstance(module, FromFacts) and rules else None
             implied = _in_lines(rule.detect(facts), facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
