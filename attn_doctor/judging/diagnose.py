@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
 from attn_doctor.judging import foresight
+from attn_doctor.judging.chained import chained
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
@@ -111,7 +112,7 @@ def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
 def _diagnosis(
     facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...], *, rules: bool
 ) -> Diagnosis:
-    """Return what `diagnose` returns, with fixes that are not rendered. `rules`: judge the facts too, and not the logs alone."""
+    """Return what `diagnose` returns, with fixes that are not rendered. `rules`: judge the facts too."""
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
@@ -125,7 +126,7 @@ def _diagnosis(
         ):
             # A mode that would be a mere note is not listed, unless its rule failed.
             undetermined.append(doubt.entry)
-    explained = _explanations(met)
+    explained = _explanations(met, frozenset(chained(logs, met)))
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
@@ -249,15 +250,18 @@ def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermin
     return Undetermined(code=mode.code, slug=mode.slug, needs=tuple(dict.fromkeys(needs)), why=str(unsure))
 
 
-def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
-    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos."""
+def _explanations(met: Mapping[str, _Met], chains: Container[tuple[str, str]]) -> dict[str, str]:
+    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos.
+
+    `chains`: pairs of a cause and its effect that one chain of exceptions in a log shows.
+    """
     direct: dict[str, str] = {}
     for slug, effect in met.items():
         causes = [
             cause
             for cause in met
             if cause != slug
-            and slug in met[cause].explains
+            and (slug in met[cause].explains or (cause, slug) in chains)
             and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
         ]
         if causes:

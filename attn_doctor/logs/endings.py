@@ -219,9 +219,7 @@ def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
     return None
 
 
-def _bare(
-    lines: Sequence[_Line], last: int, *, after: int, sure: bool
-) -> tuple[ErrorBlock | None, ErrorBlock | None]:
+def _bare(lines: Sequence[_Line], last: int, *, after: int, sure: bool) -> tuple[ErrorBlock | None, ErrorBlock | None]:
     """Return an exception without its traceback, as people quote it: as the first value if the program ended, as the second if it went on.
 
     `after`: the line of the last exception with a traceback; lines before it do not count.

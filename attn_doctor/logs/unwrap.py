@@ -64,7 +64,7 @@ _MESSAGES = 200  # different messages of one block that are joined
 
 
 def _messages(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
-    """Yield each message of an exception with the lines below it, joined with and without a blank."""
+    """Yield each message of an exception with the lines below it, broken at blanks."""
     seen: set[bytes] = set()
     for at in [at for at, line in enumerate(lines[:-1]) if b"Error: " in line or b"Exception: " in line]:
         if keys[at] in seen or not _EXCEPTION.match(prefix.sub(b"", lines[at], count=1)):
@@ -79,8 +79,7 @@ def _messages(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[
                 break
             parts.append(part[: 4 * _WIDEST])
         if len(parts) > 1 and len(lines[at]) <= 4 * _WIDEST:
-            for glue in (b" ", b""):
-                yield _glued(at, parts, [glue] * (len(parts) - 1))
+            yield _glued(at, parts, [b" "] * (len(parts) - 1))
 
 
 def _paragraphs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:

@@ -38,7 +38,9 @@ _CUDA_OF = ("pytorch-cuda", "cudatoolkit")  # conda's packages that choose the C
 
 
 # The tags of a wheel with compiled code for one Python: "-cp312-cp312-linux_x86_64.whl", "-cp311-cp311-win_amd64.whl".
-_TAG = re.compile(r"-cp3(?P<minor>\d{1,2})-cp3\w+-(?P<system>win|(?:many)?linux)\w*?_(?P<machine>x86_64|amd64|aarch64)\.whl")
+_TAG = re.compile(
+    r"-cp3(?P<minor>\d{1,2})-cp3\w+-(?P<system>win|(?:many)?linux)\w*?_(?P<machine>x86_64|amd64|aarch64)\.whl"
+)
 _SYSTEMS: dict[str, OsName] = {"win": "windows", "linux": "linux", "manylinux": "linux"}
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64"}
 
@@ -124,7 +126,9 @@ class _Making:
     def _wheel_tag(self) -> _Tag | None:
         """Return what the names of the wheels say of the machine; None if no wheel has compiled code, or if two of them disagree."""
         found = [
-            _Tag(Said(value=f"3.{tag['minor']}", line=w.line), f.file, _SYSTEMS[tag["system"]], _MACHINES[tag["machine"]])
+            _Tag(
+                Said(value=f"3.{tag['minor']}", line=w.line), f.file, _SYSTEMS[tag["system"]], _MACHINES[tag["machine"]]
+            )
             for f in self.files
             for w in f.wishes
             if (tag := _TAG.search(w.text))

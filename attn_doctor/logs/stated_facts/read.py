@@ -11,6 +11,7 @@ from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import (
     gpu_signs,
+    platform_words,
     programs,
     prose_signs,
     python_signs,
@@ -25,13 +26,11 @@ from attn_doctor.logs.stated_facts.typed import Answer, answers
 from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
 
-_DESCRIBING = (*gpu_signs.SIGNS, *table_signs.SIGNS, *prose_signs.SIGNS)
+_DESCRIBING = (*gpu_signs.SIGNS, *table_signs.SIGNS, *prose_signs.SIGNS, *platform_words.SIGNS)
 _OF_MACHINES = (*system_signs.SIGNS, *python_signs.SIGNS, *torch_signs.SIGNS)
 _SIGNS = (*_DESCRIBING, *_OF_MACHINES, *programs.SIGNS, *subject_signs.SIGNS)
 # A path that only implies the system is in many lines of programs: such a line does not describe a machine.
-_FACTS = {
-    sign.pattern for sign in (*_DESCRIBING, *(s for s in _OF_MACHINES if s.how == "said" or s.weight < 0))
-}
+_FACTS = {sign.pattern for sign in (*_DESCRIBING, *(s for s in _OF_MACHINES if s.how == "said" or s.weight < 0))}
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
 # The reader searches for these together with all other signs.
 PATTERNS = tuple(
