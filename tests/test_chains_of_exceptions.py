@@ -53,7 +53,7 @@ def of(text: str) -> list[Link]:
 
 def test_the_lines_of_a_chain_of_three():
     text = traceback("AError: a") + DURING + traceback("BError: b") + CAUSED + traceback("CError: c")
-    assert of(text) == [Link(1, 6, 14), Link(1, 13, 18)]
+    assert of(text) == [Link(1, 6, 12), Link(1, 13, 18)]
 
 
 def test_a_caught_traceback_above_is_no_part_of_a_chain():

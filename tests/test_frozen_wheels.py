@@ -13,6 +13,7 @@ MORE = (
     "jinja2==3.1.6",
     "mpmath==1.3.0",
     "networkx==3.4.2",
+    "numpy==2.2.1",
     "pillow==11.1.0",
 )
 
@@ -34,7 +35,7 @@ ADDRESSES = {
     "quoted plus": f"{GITHUB}/v2.7.4.post1/{wheel('2.7.4.post1', '2.4', plus='%2B')}#sha256=9f1c",
     "a file": f"file:///srv/wheels/{wheel('2.7.4.post1', '2.4', plus='%2B')}#sha256=9f1c",
 }
-FITTING = f"{GITHUB}/v2.7.4.post1/{wheel('2.7.4.post1', '2.5')}"
+FITTING = f"{GITHUB}/v2.8.3.post1/{wheel('2.8.3.post1', '2.5')}"
 
 
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)

@@ -29,11 +29,13 @@ _BARE = re.compile(
     rf"|Exception: \S|(?:[a-z_]\w*\.)+(?:exc|exceptions?|errors?)\.[A-Z]\w*: \S"
 )
 # What stands before such an exception: marks of Markdown and pytest, a person's words, the level of a log record.
-_LEAD = re.compile(
+_QUOTED = re.compile(
+    r"(?:"
     r"(?:(?:[>*`•-]{1,4}|E {2,}|\[[A-Za-z ]{2,20}\]:?|"
     r"(?:[^'\"`:：=]{0,60}\b)?(?:[Ee]rror|ERROR|[Ee]xception|[Mm]essage|[Ii]ssue|[Bb]ug|[Oo]utput)s?(?: (?:is|was|says|below|message|log))?\s?[:：]|"
     r"[^'\"`:：=]{0,30}(?:报错|错误|錯誤|エラー|오류|[Оо]шибка|[Ff]ehler|[Ee]rreur)[^'\"`:：=]{0,10}[:：])\s*){1,3}[`*]{0,3}|"
     r"(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)\b[^'\"]{0,80}?[\]:|-]\s?|E\d{4} \d\d:\d\d:\d\d[^'\"]{0,80}?\] "
+    rf")(?:{_BARE.pattern})"
 )
 _LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:]| +[-|:\[]| \S+ )")
 
@@ -237,10 +239,7 @@ def _bare(lines: Sequence[_Line], last: int, *, after: int, sure: bool) -> tuple
 
 def _is_exception(text: str) -> bool:
     """Return whether a line is an exception as Python prints it, or quotes one after words such as "the error is:"."""
-    if _BARE.match(text):
-        return True
-    lead = _LEAD.match(text)
-    return lead is not None and bool(_BARE.match(text, lead.end()))
+    return bool(_BARE.match(text) or _QUOTED.match(text))
 
 
 def _went_on(lines: Sequence[_Line], at: int, last: int) -> bool:
@@ -263,6 +262,8 @@ def _message_to(lines: Sequence[_Line], at: int, last: int, *, sure: bool) -> bo
         return not any(_GOES_ON.search(line.text) for line in rest[_PROSE * 2 :]) or sure
     prose = 0
     for line in rest:
+        if re.search(r"\d%\|", line.text):
+            return False  # a progress bar
         if line.indent > own.indent or _AFTER.search(line.text) or _NON_ZERO.search(line.text):
             continue
         sentence = line.text.endswith((".", "!", "?")) or "http" in line.text or line.text.startswith(("`", "("))

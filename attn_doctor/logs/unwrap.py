@@ -54,7 +54,7 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
 
 
 # The last line of a traceback, if it is long enough to have been broken.
-_EXCEPTION = re.compile(rb"\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .{20}")
+_EXCEPTION = re.compile(rb"\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .{10}")
 # Lines that are no rest of such a message.
 _ANOTHER = re.compile(
     rb'\s*(?:$|File "|Traceback|During handling|The above exception|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning)\b|[$>#|+\[]|\S+[@:]\S*[$#>] )'

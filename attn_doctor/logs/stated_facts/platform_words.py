@@ -12,7 +12,7 @@ _APPLE = {"os": "darwin", "machine": "arm64"}
 _JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
 # A line that says what is needed, supported, or true on other machines; and the paths of programs.
 _OURS = (
-    r"^(?=.{1,240}$)(?!.{0,200}(?:upport|equire|ecommend|ompatib|vailable|\b(?:needs?|must|should|only|unlike|instead of|wheels?|users|works?|worked|fine|"
+    r"^(?=.{1,240}$)(?!.{0,200}(?:upport|equire|ecommend|ompatib|vailable|work(?:s|ed)\b|\b(?:needs?|must|should|only|unlike|instead of|wheels?|users|fine|"
     r"built for|download|version of|fixed|tested)\b|\.py\b|://|\.whl|\.so\b))"
 )
 _NO_WINDOWS = r"(?!.*\b[Ww]in(?:dows|1[01])\b)"
