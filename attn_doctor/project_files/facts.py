@@ -130,6 +130,7 @@ class _Making:
                 Said(value=f"3.{tag['minor']}", line=w.line), f.file, _SYSTEMS[tag["system"]], _MACHINES[tag["machine"]]
             )
             for f in self.files
+            if f.kind == "requirements"  # a project's file names the Pythons that it allows
             for w in f.wishes
             if (tag := _TAG.search(w.text))
         ]
