@@ -57,7 +57,7 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
 _EXCEPTION = re.compile(rb"\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .{10}")
 # Lines that are no rest of such a message.
 _ANOTHER = re.compile(
-    rb'\s*(?:$|File "|Traceback|During handling|The above exception|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning)\b|[$>#|+\[]|\S+[@:]\S*[$#>] )'
+    rb'\s*(?:$|File "|Traceback|During handling|The above exception|(?:CUDA|HIP) kernel errors|For debugging|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning)\b|[$>#|+\[]|\S+[@:]\S*[$#>] )'
 )
 _REST = 3  # lines of a message after its first line
 _MESSAGES = 200  # different messages of one block that are joined
