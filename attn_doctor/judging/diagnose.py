@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -11,10 +11,11 @@ from attn_doctor import commands
 from attn_doctor.failure_modes import ALL, consequences
 from attn_doctor.failure_modes.mode import FailureMode, FromFacts, FromLog, FromTrials, Hit, Module, Unsure, Usual
 from attn_doctor.judging import foresight
+from attn_doctor.judging.chained import chained
 from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
-from attn_doctor.logs.stated_facts import is_environment
+from attn_doctor.logs.stated_facts import describes_environment, is_environment
 from attn_doctor.model.facts import Facts, Unknown, paths_of
 from attn_doctor.model.findings import (
     Certainty,
@@ -62,8 +63,13 @@ def diagnose(
     only a log states the facts, the fixes are chosen for the machine of the log, and `foresight` does not judge them. In both
     cases the steps are rendered for the installer of the target.
     """
-    modules = tuple(modules)
-    made = _diagnosis(facts, goal, tuple(logs), trials, modules)
+    modules, logs = tuple(modules), tuple(logs)
+    rules = facts.grade != "stated" or is_environment(logs)
+    made = _diagnosis(facts, goal, logs, trials, modules, rules=rules)
+    if not rules and made.unrecognised and describes_environment(logs):
+        # Nobody knows the error. So what stands beside it is judged too, and the error is still named.
+        whole = _diagnosis(facts, goal, logs, trials, modules, rules=True)
+        made = msgspec.structs.replace(whole, unrecognised=made.unrecognised)
     findings = made.findings
     if facts.grade != "stated" and any(f.fixes and f.severity.rank > 0 for f in findings):
         findings = _judged_again(facts, goal, made, modules)
@@ -72,7 +78,7 @@ def diagnose(
 
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
     """Return the findings that facts alone imply. Their fixes are not judged by `foresight`, and their steps have no commands yet."""
-    return _diagnosis(facts, goal, (), None, tuple(modules)).findings
+    return _diagnosis(facts, goal, (), None, tuple(modules), rules=True).findings
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
@@ -104,13 +110,14 @@ def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
 
 
 def _diagnosis(
-    facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...]
+    facts: Facts, goal: Goal, logs: tuple[Log, ...], trials: Trials | None, modules: tuple[Module, ...], *, rules: bool
 ) -> Diagnosis:
+    """Return what `diagnose` returns, with fixes that are not rendered. `rules`: judge the facts too."""
     met: dict[str, _Met] = {}
     undetermined: list[Undetermined] = []
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
-        hit, doubt = _judge(module, facts, theirs, trials)
+        hit, doubt = _judge(module, facts, theirs, trials, rules=rules)
         if hit is not None:
             severity = hit.severity or module.MODE.severity(goal)
             met[module.MODE.slug] = _Met(module, hit, severity)
@@ -119,7 +126,7 @@ def _diagnosis(
         ):
             # A mode that would be a mere note is not listed, unless its rule failed.
             undetermined.append(doubt.entry)
-    explained = _explanations(met)
+    explained = _explanations(met, frozenset(chained(logs, met)))
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
     findings.sort(key=lambda finding: _order(finding, met[finding.slug], explained))
@@ -148,7 +155,7 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 
 
 def _judge(
-    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None
+    module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None, *, rules: bool
 ) -> tuple[Hit | None, _Doubt | None]:
     """Judge one failure mode by everything that is known. Every exception is caught, because a rule may have a bug."""
     mode = module.MODE
@@ -158,8 +165,7 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            judged = facts.grade != "stated" or is_environment(logs)
-            rule = module if isinstance(module, FromFacts) and judged else None
+            rule = module if isinstance(module, FromFacts) and rules else None
             implied = _in_lines(rule.detect(facts), facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
@@ -246,15 +252,18 @@ def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermin
     return Undetermined(code=mode.code, slug=mode.slug, needs=tuple(dict.fromkeys(needs)), why=str(unsure))
 
 
-def _explanations(met: Mapping[str, _Met]) -> dict[str, str]:
-    """Return for the slug of an effect the slug of the root cause that explains it. An info explains only infos."""
+def _explanations(met: Mapping[str, _Met], chains: Container[tuple[str, str]]) -> dict[str, str]:
+    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos.
+
+    `chains`: pairs of a cause and its effect that one chain of exceptions in a log shows.
+    """
     direct: dict[str, str] = {}
     for slug, effect in met.items():
         causes = [
             cause
             for cause in met
             if cause != slug
-            and slug in met[cause].explains
+            and (slug in met[cause].explains or (cause, slug) in chains)
             and (met[cause].severity.rank > 0 or effect.severity.rank == 0)
         ]
         if causes:

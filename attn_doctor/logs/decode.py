@@ -20,9 +20,9 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Yield blocks of whole lines without colours, as UTF-8 or another ASCII-compatible encoding.
 
     A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay separate, and line numbers
-    stay right.
+    stay right. A last line without a line feed comes in one block with the lines before it: it may be the rest of a broken line.
     """
-    rest = b""
+    rest, held = b"", b""
     for raw in _utf8(stream):
         block = rest + raw
         end = block.rfind(b"\n") + 1
@@ -32,9 +32,11 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
                 continue
             end = len(block)  # one line of more than a MiB is cut: every sign is shorter than a block
         rest = block[end:]
-        yield _plain(block[:end])
-    if rest:
-        yield _plain(rest)
+        if held:
+            yield held
+        held = _plain(block[:end])
+    if held or rest:
+        yield held + _plain(rest)
 
 
 def _plain(block: bytes) -> bytes:

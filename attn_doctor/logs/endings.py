@@ -1,16 +1,18 @@
 """Find in the last lines of a log the exception that ends it, if there is one. Pure.
 
-A traceback in the middle of a log was caught: the program continued. So an exception counts only if nothing follows it
-except its own message, blank lines, lines of shells, installers and schedulers, or an exit code other than 0.
+A traceback in the middle of a log was caught: the program continued. So an exception with a traceback counts only if nothing
+follows it except its own message, blank lines, lines of shells, installers and schedulers, an exit code other than 0, or what a person
+pasted below it (`pasted_lines`). An exception without a traceback counts unless the lines below it show that the program went on.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from attn_doctor.logs.pasted_lines import is_pasted
 from attn_doctor.logs.reader import clean, without_prefix
 
 _FAR = 60  # a message has at most so many lines
@@ -22,7 +24,19 @@ _NAME = r"(?:[A-Za-z_]\w*\.)*"
 # An exception as Python prints it: with a message, or alone.
 _EXCEPTION = re.compile(rf"^{_NAME}(?:[A-Z]\w*(?:\([\w.]+\))?: \S|\w*{_SUFFIX}(?:\([\w.]+\))?(?::|$))")
 # An exception that counts without a traceback before it.
-_BARE = re.compile(rf"^{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)")
+_BARE = re.compile(
+    rf"{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)"
+    rf"|Exception: \S|(?:[a-z_]\w*\.)+(?:exc|exceptions?|errors?)\.[A-Z]\w*: \S"
+)
+# What stands before such an exception: marks of Markdown and pytest, a person's words, the level of a log record.
+_QUOTED = re.compile(
+    r"(?:"
+    r"(?:(?:[>*`•-]{1,4}|E {2,}|\[[A-Za-z ]{2,20}\]:?|"
+    r"(?:[^'\"`:：=]{0,60}\b)?(?:[Ee]rror|ERROR|[Ee]xception|[Mm]essage|[Ii]ssue|[Bb]ug|[Oo]utput)s?(?: (?:is|was|says|below|message|log))?\s?[:：]|"
+    r"[^'\"`:：=]{0,30}(?:报错|错误|錯誤|エラー|오류|[Оо]шибка|[Ff]ehler|[Ee]rreur)[^'\"`:：=]{0,10}[:：])\s*){1,3}[`*]{0,3}|"
+    r"(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)\b[^'\"]{0,80}?[\]:|-]\s?|E\d{4} \d\d:\d\d:\d\d[^'\"]{0,80}?\] "
+    rf")(?:{_BARE.pattern})"
+)
 _LEVEL = re.compile(r"^(?:[^'\"]{0,60}[\s\[|:])?(?:ERROR|CRITICAL|FATAL)(?:[\]|:]| +[-|:\[]| \S+ )")
 
 _ZERO = re.compile(r"(?:exit|return) (?:code|status)\s?[:=]?\s?0\b|exited with (?:code|status) 0\b|^configure: exit 0")
@@ -77,11 +91,16 @@ class _Line(NamedTuple):
     number: int
     text: str  # without the prefixes and frames of other programs
     indent: int  # blanks before the text, after the prefixes were removed
+    states_a_fact: bool
+
+    @property
+    def pasted(self) -> bool:
+        return is_pasted(self.text, states_a_fact=self.states_a_fact)
 
 
-def ending(lines: Sequence[tuple[int, str]]) -> Ending:
-    """Return the end of a log, from its last lines."""
-    dressed = [_line(number, text) for number, text in lines]
+def ending(lines: Sequence[tuple[int, str]], stating: Collection[int] = ()) -> Ending:
+    """Return the end of a log, from its last lines. `stating`: the numbers of the lines that state a version, a GPU or a system."""
+    dressed = [_line(number, text, states_a_fact=number in stating) for number, text in lines]
     last, code = _last(dressed)
     if code == 0:
         return Ending(well=True)
@@ -90,7 +109,8 @@ def ending(lines: Sequence[tuple[int, str]]) -> Ending:
     final = dressed[last]
     error, continued = _by_traceback(dressed, last, sure=bool(code))
     if error is None:
-        error = _bare(dressed, last, sure=bool(code))
+        error, went_on = _bare(dressed, last, after=continued.line if continued else 0, sure=bool(code))
+        continued = went_on or continued
     if error is None and _LEVEL.search(final.text):
         error = ErrorBlock(final.number, final.text, final.number, final.number)
     failed = ErrorBlock(final.number, final.text, final.number, final.number) if code else None
@@ -98,11 +118,11 @@ def ending(lines: Sequence[tuple[int, str]]) -> Ending:
     return Ending(error, None if error or well else continued, failed, well)
 
 
-def _line(number: int, text: str) -> _Line:
+def _line(number: int, text: str, *, states_a_fact: bool) -> _Line:
     if text.startswith("{"):
         text = _out_of_json(text)
     text = without_prefix(text.rstrip() + " ").rstrip()  # with a blank: a line may be only a prefix
-    return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()))
+    return _Line(number, clean(text)[:600], len(text) - len(text.lstrip()), states_a_fact)
 
 
 def _out_of_json(text: str) -> str:
@@ -127,11 +147,11 @@ def _last(lines: Sequence[_Line]) -> tuple[int, int | None]:
         text = lines[at].text
         if _ZERO.search(text) and not _NON_ZERO.search(text):
             return at, 0 if code is None else code
-        if _BARE.match(text):
+        if _is_exception(text):
             return at, code
         if _NON_ZERO.search(text):
             code = 1
-        elif not (_DECORATION.match(text) or _PROMPT.match(text) or _AFTER.search(text)):
+        elif not (_DECORATION.match(text) or _PROMPT.match(text) or _AFTER.search(text) or lines[at].pasted):
             return at, code
     return -1, code
 
@@ -207,26 +227,49 @@ def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
     return None
 
 
-def _bare(lines: Sequence[_Line], last: int, *, sure: bool) -> ErrorBlock | None:
-    """Return an exception without its traceback, as people quote it."""
+def _bare(lines: Sequence[_Line], last: int, *, after: int, sure: bool) -> tuple[ErrorBlock | None, ErrorBlock | None]:
+    """Return an exception without its traceback, as people quote it: as the first value if the program ended, as the second if it went on.
+
+    `after`: the line of the last exception with a traceback; lines before it do not count.
+    """
     for at in range(last, max(-1, last - _FAR), -1):
-        if _BARE.match(lines[at].text):
-            if _message_to(lines, at, last, sure=sure):
-                return ErrorBlock(lines[at].number, lines[at].text, lines[at].number, lines[last].number)
-            return None
-    return None
+        if lines[at].number <= after:
+            break
+        if _is_exception(lines[at].text):
+            block = ErrorBlock(lines[at].number, lines[at].text, lines[at].number, lines[at].number)
+            if _BARE.match(block.text) and _message_to(lines, at, last, sure=sure):
+                return block._replace(last=lines[last].number), None
+            return (None, block) if _went_on(lines, at, last) else (block, None)
+    return None, None
+
+
+def _is_exception(text: str) -> bool:
+    """Return whether a line is an exception as Python prints it, or quotes one after words such as "the error is:"."""
+    return bool(_BARE.match(text) or _QUOTED.match(text))
+
+
+def _went_on(lines: Sequence[_Line], at: int, last: int) -> bool:
+    """Return whether the lines after an exception show that the program worked on."""
+    rest = [
+        line.text
+        for line in lines[at + 1 : last + 1]
+        if not (_DECORATION.match(line.text) or _AFTER.search(line.text) or line.pasted)
+    ]
+    return len(rest) > _FAR or any(_GOES_ON.search(text) or re.search(r"\d%", text) for text in rest)
 
 
 def _message_to(lines: Sequence[_Line], at: int, last: int, *, sure: bool) -> bool:
     """Return whether all lines after an exception belong to it."""
     own = lines[at]
-    rest = [line for line in lines[at + 1 : last + 1] if not _DECORATION.match(line.text)]
+    rest = [line for line in lines[at + 1 : last + 1] if not (_DECORATION.match(line.text) or line.pasted)]
     if len(rest) > _FAR:
         return False
     if sure or own.text.endswith(":") or re.search(r"ChildFailedError|ValidationError|Error\(s\) in loading", own.text):
         return not any(_GOES_ON.search(line.text) for line in rest[_PROSE * 2 :]) or sure
     prose = 0
     for line in rest:
+        if re.search(r"\d%\|", line.text):
+            return False  # a progress bar
         if line.indent > own.indent or _AFTER.search(line.text) or _NON_ZERO.search(line.text):
             continue
         sentence = line.text.endswith((".", "!", "?")) or "http" in line.text or line.text.startswith(("`", "("))

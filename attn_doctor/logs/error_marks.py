@@ -188,6 +188,7 @@ _ENVIRONMENT: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Package ",), r"^Package\s+Version(?:\s|$)"),
     (("# packages in environment",), r"^# packages in environment at"),
     (("NVIDIA-SMI ",), r"NVIDIA-SMI \d"),
+    ((".whl",), r"^[A-Za-z][\w.-]* @ (?:https?|file)://\S{1,600}\.whl(?=$|[#?\s])"),  # a row of `pip freeze`
     (("Setup complete",), r"^Setup complete .{0,4}\(\d+ CPUs, "),  # `yolo checks`
 )  # fmt: skip
 

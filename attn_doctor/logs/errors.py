@@ -67,7 +67,7 @@ def log_end(log: Log) -> LogEnd:
     # The lines of a training are searched only at the end of the log: there may be a million of them.
     good += [number for number, text in log.end if _TRAINS.match(clean(text))]
     last_good = max(good, default=0)
-    end = ending(log.end)
+    end = ending(log.end, {m.line for m in log.about("a fact of the machine")})
     if end.well:
         last_good = log.lines
     errors = [m for m in log.matches if m.slug == ERROR and m.line > last_good and not _TRIALS.search(m.text)]

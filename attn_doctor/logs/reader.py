@@ -27,9 +27,12 @@ _REMEMBERED = 8 << 20  # the cache holds lines of at most so many bytes
 _TAIL = 12  # so many of the last lines are kept
 _END = 1 << 16  # if `keeps_end` is set, so many bytes of the end are kept
 
-# Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ".
+# Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ", journald's
+# "Mar 14 02:11:09 host unit[123]: ", "[pod/train-0/main] " of kubectl, "svc.1.ab12@host | " of docker swarm, "[1,0]<stderr>:" of mpirun.
 _PREFIX = re.compile(
-    r"^\s*(?:#\d+ (?:\d+\.\d+ )?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
+    r"^\s*(?:#\d+ (?:\d+\.\d+ )?|"
+    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) [\w.-]{1,64} [\w.@/-]{1,64}\[\d+\]: |"
+    r"\[pod/[\w./-]{1,200}\] |[\w.-]{1,64}@[\w.-]{1,64}\s+\|\s|\[\d+,\d+\]<std(?:err|out)>:\s?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
     r"\[(?:default|rank|default rank)\s?\d+\]:\s?|(?:\d{1,5}\.\d{3}|\d{2}\.\d{2}|\d{3,5}\.\d) (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
 )
 _PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
@@ -41,7 +44,7 @@ _FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # the frames and lines
 # "proof": the line alone shows the failure · "hint": the line is not enough · "context": not a sign, but rules read the line
 Strength = Literal["proof", "hint", "context"]
 # What a line says, if the rules of several failure modes ask for it.
-Topic = Literal["installation ended well", "an exception", "a frame"]
+Topic = Literal["installation ended well", "an exception", "a frame", "a fact of the machine"]
 
 
 class Pattern(NamedTuple):

@@ -1,7 +1,8 @@
 """Join lines that a terminal, a log collector or an editor broke at a fixed width. Searches nothing.
 
 Nothing in a text shows where a line was broken. So lines are joined at every place where one may have been broken. Only
-a sign that crosses a joint is new: a sign inside one line is found without joining.
+a sign that crosses a joint is new: a sign inside one line is found without joining. The message of an exception is also joined
+where no width shows it: a frame above it may be longer than the terminal of the person who copied the message.
 """
 
 from __future__ import annotations
@@ -45,10 +46,40 @@ def joined(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[byt
     line. `prefix`: the prefixes that other programs put before each part; they are left out of the text.
     """
     yield from _joined(lines, keys, prefix)
+    yield from _messages(lines, keys, prefix)
     if any(_BOX in line for line in lines):
         for start, end in _paragraphs(lines):
             for one in _joined(lines[start:end], keys[start:end], prefix, boxed=True):
                 yield one._replace(first=one.first + start)
+
+
+# The last line of a traceback, if it is long enough to have been broken.
+_EXCEPTION = re.compile(rb"\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .{10}")
+# Lines that are no rest of such a message.
+_ANOTHER = re.compile(
+    rb'\s*(?:$|File "|Traceback|During handling|The above exception|(?:CUDA|HIP) kernel errors|For debugging|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning)\b|[$>#|+\[]|\S+[@:]\S*[$#>] )'
+)
+_REST = 3  # lines of a message after its first line
+_MESSAGES = 200  # different messages of one block that are joined
+
+
+def _messages(lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes]) -> Iterator[Joined]:
+    """Yield each message of an exception with the lines below it, broken at blanks."""
+    seen: set[bytes] = set()
+    for at in [at for at, line in enumerate(lines[:-1]) if b"Error: " in line or b"Exception: " in line]:
+        if keys[at] in seen or not _EXCEPTION.match(prefix.sub(b"", lines[at], count=1)):
+            continue
+        if len(seen) == _MESSAGES:
+            return
+        seen.add(keys[at])
+        parts = [lines[at][: 4 * _WIDEST]]
+        for line in lines[at + 1 : at + 1 + _REST]:
+            part = prefix.sub(b"", line, count=1)
+            if _ANOTHER.match(part):
+                break
+            parts.append(part[: 4 * _WIDEST])
+        if len(parts) > 1 and len(lines[at]) <= 4 * _WIDEST:
+            yield _glued(at, parts, [b" "] * (len(parts) - 1))
 
 
 def _paragraphs(lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:

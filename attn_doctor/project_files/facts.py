@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ from attn_doctor.model.facts import (
     Facts,
     FlashAttention,
     Interpreter,
+    OsName,
     Packages,
     Pin,
     Project,
@@ -35,6 +36,23 @@ from attn_doctor.model.versions import flash_build, pair
 NOT_ASKED = "the file does not settle it"
 _IN_IMAGE = "/usr/local/cuda"  # the folder of the toolkit in the images of https://hub.docker.com/r/nvidia/cuda
 _CUDA_OF = ("pytorch-cuda", "cudatoolkit")  # conda's packages that choose the CUDA of torch
+
+
+# The tags of a wheel with compiled code for one Python: "-cp312-cp312-linux_x86_64.whl", "-cp311-cp311-win_amd64.whl".
+_TAG = re.compile(
+    r"-cp3(?P<minor>\d{1,2})-cp3\w+-(?P<system>win|(?:many)?linux)\w*?_(?P<machine>x86_64|amd64|aarch64)\.whl"
+)
+_SYSTEMS: dict[str, OsName] = {"win": "windows", "linux": "linux", "manylinux": "linux"}
+_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64"}
+
+
+class _Tag(NamedTuple):
+    """Hold what the name of a wheel says of the machine."""
+
+    python: Said
+    file: str
+    os: OsName
+    machine: str
 
 
 def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
@@ -92,13 +110,33 @@ class _Making:
                     "distribution_version": version,
                 }
             self.put("subject", Subject(image=docker.image.name), {"image": (docker.image.line, docker.file)})
+        if (wheel := self._wheel_tag()) and isinstance(self.facts.system.os, Unknown):
+            fields.setdefault("os", wheel.os)
+            fields.setdefault("machine", wheel.machine)
+            where |= {name: (wheel.python.line, wheel.file) for name in fields if name not in where}
         self.put("system", System(**fields), where)
-        if python := self.said("python"):
+        python = self.said("python")
+        if wheel and isinstance(self.facts.interpreter.version, Unknown):
+            python = python or (wheel.python, wheel.file)
+        if python:
             said, file = python
             minor = pair(said.value)
             tag = f"cp{minor[0]}{minor[1]}" if minor else Unknown(NOT_ASKED)
             record = Interpreter(version=said.value, tag=tag)
             self.put("interpreter", record, {"version": (said.line, file), "tag": (said.line, file)})
+
+    def _wheel_tag(self) -> _Tag | None:
+        """Return what the names of the wheels say of the machine; None if no wheel has compiled code, or if two of them disagree."""
+        found = [
+            _Tag(
+                Said(value=f"3.{tag['minor']}", line=w.line), f.file, _SYSTEMS[tag["system"]], _MACHINES[tag["machine"]]
+            )
+            for f in self.files
+            if f.kind == "requirements"  # a project's file names the Pythons that it allows
+            for w in f.wishes
+            if (tag := _TAG.search(w.text))
+        ]
+        return found[0] if len({(tag.python.value, tag.os, tag.machine) for tag in found}) == 1 else None
 
     def torch(self) -> None:
         """Set torch, and the CUDA for which it would be built."""

@@ -265,6 +265,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if without_gpu.absent(facts) and (proven or wanted) and not homeless:
         return without_gpu.hit(facts, "CUDA", [m for m in seen.matches if m.strength == "proof"])
     library = seen.group("library")
+    if facts.system.os == "darwin":
+        return Hit(
+            message="The program asks for CUDA on a Mac. No torch for macOS has CUDA, and torch uses no NVIDIA GPU there.",
+            evidence=evidence,
+        )
     return Hit(
         message=f"The installed torch{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,

@@ -20,6 +20,7 @@ from attn_doctor.knowledge.wheel_key import Candidate, Key, key_of, numbers
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
+from attn_doctor.model.versions import pair
 
 
 def torch_abi(facts: Facts) -> bool:
@@ -45,9 +46,16 @@ def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
 
     `because`: why the package must be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
     """
-    if subject.is_flash_attn(facts):
+    if subject.is_flash_attn(facts) or (facts.grade == "stated" and subject.package(facts) is None and _unfit(facts)):
         return flash_attn_fixes(facts, because, abi=abi)
     return package_cures.again(facts, because, abi=torch_abi_or_none(facts) if abi is None else abi)
+
+
+def _unfit(facts: Facts) -> bool:
+    """Say whether the name of the installed flash-attn wheel says another torch or another C++ ABI than those of the installed torch."""
+    flash, torch, abi = facts.flash_attention, facts.torch.version, torch_abi_or_none(facts)
+    other = isinstance(flash.wheel_torch, str) and isinstance(torch, str) and pair(flash.wheel_torch) != pair(torch)
+    return other or (isinstance(flash.wheel_abi, bool) and abi is not None and flash.wheel_abi is not abi)
 
 
 def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:

@@ -13,16 +13,18 @@ from attn_doctor.logs.stated_facts.package_lists import package_lists
 from attn_doctor.logs.stated_facts.read import PATTERNS, stated_facts
 from attn_doctor.model.facts import Facts
 
-__all__ = ["PATTERNS", "Filled", "as_facts", "facts_of_logs", "is_environment", "stated_facts"]
+__all__ = ["PATTERNS", "Filled", "as_facts", "describes_environment", "facts_of_logs", "is_environment", "stated_facts"]
 
 
 def is_environment(logs: Iterable[Log]) -> bool:
-    """Return whether these texts describe an environment, as `pip list` does, and contain no error.
+    """Return whether these texts describe an environment, as `pip list` does, and contain no error: all rules then judge the environment."""
+    logs = tuple(logs)
+    return describes_environment(logs) and not any(log_end(log).errors for log in logs)
 
-    All rules then judge the environment.
-    """
-    ends = [(log, log_end(log)) for log in logs]
-    return all(not end.errors and (end.pasted or any(package_lists(log.end, log.file))) for log, end in ends)
+
+def describes_environment(logs: Iterable[Log]) -> bool:
+    """Return whether each of these texts contains a description of an environment, beside an error or alone."""
+    return all(log_end(log).pasted or any(package_lists(log.end, log.file)) for log in logs)
 
 
 def facts_of_logs(logs: Iterable[Log]) -> Facts:

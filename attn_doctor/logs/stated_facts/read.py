@@ -11,6 +11,7 @@ from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import (
     gpu_signs,
+    platform_words,
     programs,
     prose_signs,
     python_signs,
@@ -25,20 +26,15 @@ from attn_doctor.logs.stated_facts.typed import Answer, answers
 from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
 from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
 
-_SIGNS = (
-    *system_signs.SIGNS,
-    *python_signs.SIGNS,
-    *programs.SIGNS,
-    *torch_signs.SIGNS,
-    *gpu_signs.SIGNS,
-    *table_signs.SIGNS,
-    *prose_signs.SIGNS,
-    *subject_signs.SIGNS,
-)
+_DESCRIBING = (*gpu_signs.SIGNS, *table_signs.SIGNS, *prose_signs.SIGNS, *platform_words.SIGNS)
+_OF_MACHINES = (*system_signs.SIGNS, *python_signs.SIGNS, *torch_signs.SIGNS)
+_SIGNS = (*_DESCRIBING, *_OF_MACHINES, *programs.SIGNS, *subject_signs.SIGNS)
+# A path that only implies the system is in many lines of programs: such a line does not describe a machine.
+_FACTS = {sign.pattern for sign in (*_DESCRIBING, *(s for s in _OF_MACHINES if s.how == "said" or s.weight < 0))}
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
 # The reader searches for these together with all other signs.
 PATTERNS = tuple(
-    Pattern(slug, literal.encode(), regex, "context")
+    Pattern(slug, literal.encode(), regex, "context", "a fact of the machine" if sign.pattern in _FACTS else None)
     for slug, sign in _SIGN.items()
     for regex in (re.compile(sign.pattern),)
     for literal in sign.literals
@@ -394,7 +390,7 @@ def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
         if "checkout" in match.groups:  # not installed by pip: its repository was cloned
             named[match.groups["checkout"]] = ""
         if "name" in match.groups:
-            named[match.groups["name"]] = match.groups["version"]
+            named[match.groups["name"]] = match.groups["version"].replace("%2B", "+")
         for text, version in named.items():
             name = package(text)
             if name not in found or match.line <= error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor.logs.stated_facts.sign import Sign
 
 _NAME = r"(?P<package>[A-Za-z][\w.-]*?)"
@@ -13,6 +15,16 @@ _TOOLS = r"(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|pyproject_hooks
 
 _SO = r"(?:\.cpython-\S{3,40}?|\.abi3)?\.so(?:\]\(\S{1,200}\))?: "  # a forum turns the name into a link: "[x.so](http://x.so/): undefined"
 _EXTENSIONS = r"flash_attn_2_cuda|flash_attn\w*|selective_scan_cuda|causal_conv1d\w*|xformers|mamba_ssm|sageattention\w*|natten|mmcv|detectron2|awq_ext"
+
+# Folders in which a package keeps copies of other packages' sources, and the folder of the package above them. torch itself is left out:
+# pip would fetch its finished wheel, and would not repeat the build.
+_COPY_FOLDERS = ("third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "vendor", "vendored", "submodules", "extern", "external", "deps", ".deps", "_deps")  # fmt: skip
+_COPIES = rf"(?:{'|'.join(map(re.escape, _COPY_FOLDERS))})"
+_NO_COPY = "".join(rf"(?<!{re.escape(folder)}/)" for folder in _COPY_FOLDERS)
+_OWNER = (
+    r"(?:^|[\\/\s=\"'])(?!(?:[Pp]y[Tt]orch|build|src|source|sources|repo|repos|app|code|work|workspace|tmp|temp|opt|home|root|git|project|projects|lib)[\\/])"
+    r"(?P<package>[A-Za-z][\w.-]*?)(?:[-_.]v?\d[\w.+-]*|_[0-9a-f]{32}|-src|-main|-master)?"
+)
 
 # Weights of a package: it failed; it was built or imported; a frame of a traceback is in it.
 FAILED, TRIED, FRAME = 3, 2, 1
@@ -88,7 +100,9 @@ _SUBJECTS = (
     # bitsandbytes prints the place in its source before it ends the process: ".../bitsandbytes/csrc/ops.cu".
     Sign(("csrc/ops.", "csrc\\ops."), r"\bError .{5,80} at line \d+ in file \S{0,200}?(?P<package>bitsandbytes)[\\/]csrc[\\/]ops\.", _RUNNING, "implied", TRIED),
     Sign(("Unable to pre-compile",), r"Unable to pre-compile \w+", {"package": "deepspeed", "doing": "building"}, weight=TRIED),
-    Sign(("flash-attention/csrc/",), r"(?:^|[/\s])(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
+    # A copy of flash-attention inside the sources of another package belongs to that package: ".../xformers/third_party/flash-attention/csrc/".
+    Sign(("flash-att", "flash_att"), rf"{_OWNER}[\\/]+{_COPIES}[\\/]+(?:[\w.-]+[\\/]+){{0,2}}?(?:\w+-)?flash[-_]att\w*(?:-src)?[\\/]", _BUILDING, "implied", TRIED),
+    Sign(("flash-attention/csrc/",), rf"(?:^|[/\s]){_NO_COPY}(?P<package>flash-attention)/csrc/", _BUILDING, "implied", FRAME),
     Sign(("Collecting git+",), r"^Collecting (?P<address>git\+https://[\w.-]+/(?:[\w.~-]+/){1,4}(?P<package>[A-Za-z][\w.-]*?)(?:\.git)?(?:@[\w./-]+)?)(?=$|[\s#])", _BUILDING, "implied", FRAME),
     Sign((">>> import ",), r"^>>> import (?P<package>[A-Za-z]\w*)", _IMPORTING, "implied", FRAME),
     Sign((">>> from ",), r"^>>> from (?P<package>[A-Za-z]\w{0,60})(?:\.[\w.]{0,80})? import ", _IMPORTING, "implied", FRAME),

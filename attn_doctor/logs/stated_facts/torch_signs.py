@@ -86,6 +86,11 @@ _INSTALLED = (
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign((", but you have ",), rf"(?:^|\bconflicts\.)(?P<name>torchvision|torchaudio|torchtext|xformers|ultralytics|vllm|sglang|flash[-_]attn) (?P<version>{VERSION}) (?:requires|has requirement) .{{1,300}}, but you have "),
+    # A row of `pip freeze` for a wheel that was installed by its address: "flash_attn @ https://.../flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl#sha256=..."
+    Sign((" @ http", " @ file:"), r"^(?P<name>[A-Za-z][\w.-]*) @ (?:https?|file)://[^\s#?]{0,400}/[A-Za-z]\w*(?:\.\w+)*-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-cp(?P<python>3\d{1,2})-(?!abi3)\w+-\w*?(?P<machine>x86_64|aarch64|arm64|amd64)\.whl(?=$|[#?\s])"),
+    Sign((" @ http", " @ file:"), r"^(?P<name>[A-Za-z][\w.-]*) @ (?:https?|file)://[^\s#?]{0,400}/[A-Za-z]\w*(?:\.\w+)*-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-(?:cp3\d{1,2}-abi3|py3|py2\.py3)-\S{1,80}\.whl(?=$|[#?\s])"),
+    Sign((" @ http", " @ file:"), r"^[A-Za-z][\w.-]* @ (?:https?|file)://\S{1,500}[-_]win_amd64\.whl(?=$|[#?\s])", {"os": "windows"}, "implied"),
+    Sign((" @ http", " @ file:"), r"^[A-Za-z][\w.-]* @ (?:https?|file)://\S{1,500}[-_]linux_(?:x86_64|aarch64)\.whl(?=$|[#?\s])", {"os": "linux"}, "implied"),
     Sign(("mamba_ssm-",), _WHEEL.format("mamba_ssm")),
     Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
     # A server of models that works only with one torch, by a frame in its files.

@@ -26,6 +26,7 @@ _DISTRIBUTION_OF = {
     "pil": "pillow",
     "yaml": "pyyaml",
     "sklearn": "scikit-learn",
+    "transformerengine": "transformer-engine",  # the folder of the repository NVIDIA/TransformerEngine
 }
 _INSTALLER = re.compile(
     r"(?:^|&& ?|; ?|\bsudo )(?:[A-Z_]+=\S+ ){0,6}(?:python[\d.]*(?:\.exe)? -m )?"
