@@ -171,7 +171,7 @@ def test_a_node_that_lost_its_gpus_is_compared_with_its_partition():
         for name, given in fleet.items()
     ).fleet
     assert first(found).nodes == ("h-02",)
-    assert first(found).kind == H100[0]
+    assert first(found).kind_name == H100[0]
     assert {kind.nodes for kind in found.kinds} == {6}
 
 

@@ -68,13 +68,13 @@ def compare(answers: Iterable[NodeAnswer], fail_on: FailOn = "error") -> Compare
                 Row(
                     nodes=tuple(node.name for node in group),
                     standing=_standing(group[0], found, differing),
-                    kind=kind,
+                    kind_name=kind,
                     said="; ".join(group[0].unexamined),
                     causes=found,
                     outliers=differing,
                 )
             )
-    rows += [Row(nodes=(n.name,), standing=n.end, kind="", said=n.said) for n in nodes if n.end != "answered"]
+    rows += [Row(nodes=(n.name,), standing=n.end, kind_name="", said=n.said) for n in nodes if n.end != "answered"]
     rows = _together(rows)
     cured = _cures(answered, reader.cures)
     counted = Counter(
@@ -112,7 +112,7 @@ def _together(rows: Iterable[Row]) -> list[Row]:
     same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         codes = tuple((cause.code, cause.usual) for cause in row.causes)
-        same[row.standing, row.kind, row.said, codes, row.outliers].append(row)
+        same[row.standing, row.kind_name, row.said, codes, row.outliers].append(row)
     made = [
         msgspec.structs.replace(
             group[0], nodes=tuple(sorted((name for row in group for name in row.nodes), key=natural))

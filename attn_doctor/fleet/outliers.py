@@ -32,7 +32,7 @@ _RANKS = {"error": 0, "warning": 1, "info": 2}
 class Usual(NamedTuple):
     """Hold what most nodes of a kind have. `values`: of the facts that differ at all: path -> (value, nodes that have it); 0 nodes: no value is that of most."""
 
-    kind: str
+    kind_name: str
     nodes: int
     values: Mapping[str, tuple[str | None, int]]
     codes: frozenset[str]  # of findings
@@ -107,7 +107,7 @@ def _undecided(
         ]
         yield Undecided(
             path=path,
-            kind=kind,
+            kind_name=kind,
             values=tuple((_MISSING if value is None else value, names) for value, names in found),
             different=len(counts[path]),
         )

@@ -66,7 +66,7 @@ class Row(Record, frozen=True, kw_only=True):
 
     nodes: tuple[str, ...]
     standing: Standing
-    kind: str  # the name of a `Kind`; empty for nodes without a report
+    kind_name: str  # of the `Kind` that they belong to; empty for nodes without a report
     said: str = ""  # how the examination ended, if it gave no report
     causes: tuple[Cause, ...] = ()
     outliers: tuple[Outlier, ...] = ()
@@ -84,7 +84,7 @@ class Undecided(Record, frozen=True, kw_only=True):
     """Describe a fact of which no value is that of more than half of the nodes of a kind: none of them can be called an outlier."""
 
     path: str
-    kind: str
+    kind_name: str
     values: tuple[tuple[str, tuple[str, ...]], ...]  # (value, nodes that have it), the commonest first; at most eight
     different: int  # so many values there are in all
 

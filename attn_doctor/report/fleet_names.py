@@ -30,7 +30,7 @@ def anonymous(fleet: Fleet, numbers: Mapping[str, str]) -> Fleet:
     rows = []
     for row in fleet.rows:
         said = row.said
-        for name in () if row.kind else row.nodes:  # also a short name: the sentence is about this node
+        for name in () if row.kind_name else row.nodes:  # also a short name: the sentence is about this node
             said = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", numbers[name], said)
         clean = texts.record(msgspec.structs.replace(row, nodes=(), said=said), Row)
         rows.append(msgspec.structs.replace(clean, nodes=of(row.nodes)))

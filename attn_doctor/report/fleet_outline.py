@@ -316,7 +316,7 @@ def picture(fleet: Fleet) -> tuple[Heat, ...]:
 
 def _heat_row(row: Row, paths: Sequence[str]) -> HeatRow:
     by_path = {outlier.path: outlier for outlier in row.outliers}
-    answered = bool(row.kind)
+    answered = bool(row.kind_name)
     cells: list[Warmth] = [
         "unknown" if not answered else by_path[path].weight if path in by_path else "same" for path in paths
     ]

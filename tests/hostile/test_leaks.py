@@ -179,6 +179,20 @@ def test_the_names_of_a_machine(monkeypatch):
     assert "zqbox" in here.hosts
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("/home/u/envs/ft", "/home/<user-1>/envs/ft"),  # a user of one letter
+        ("/home/x/miniconda3/envs/zero/bin/python", "/home/<user-1>/miniconda3/envs/zero/bin/python"),
+        ("C:\\Users\\k\\.conda", "C:\\Users\\<user-1>\\.conda"),
+        ("/home/b/bobby/train.py", "/home/b/<user-1>/train.py"),  # a folder of one letter
+        ("/home/b/environment/train.py", "/home/b/<user-1>/train.py"),
+    ],
+)
+def test_a_letter_below_home_is_a_user_or_a_folder_of_users(text, made):
+    assert redact({"x": text}, ZQ)["x"] == made
+
+
 def test_a_full_name_and_a_domain_are_found_in_other_spellings():
     own = Own("/home/zqbob", "zqbob", "zqbox", more_users=("Zq Bobson",), more_hosts=("zqbox.corpzq.example",))
     text = "zq.bobson ZQ_BOBSON zq-bobson Zq%20Bobson node9.corpzq.example zqbox.corpzq.example"

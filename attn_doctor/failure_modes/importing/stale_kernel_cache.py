@@ -92,7 +92,7 @@ MODE = FailureMode(
             )
         ),
         Sign(
-            pattern=rf"(?:ImportError|OSError): {_FOLDER}[^\s:]{{1,300}}\.so: (?:undefined symbol|version `)",
+            pattern=rf"(?:(?:ImportError|OSError): |^\s{{0,20}}){_FOLDER}[^\s:]{{1,300}}\.so: (?:undefined symbol|version `)",
             literal=".so: ",
             sample="ImportError: /home/user/.cache/torch_extensions/py311_cu124/cpu_adam/cpu_adam.so: undefined symbol: curandCreateGenerator",
         ),

@@ -61,6 +61,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     explains=(
         "no-matching-distribution",
+        "requirements-missing",
         "python-too-new-no-wheel",
         "wheel-download-failed",
         "packaging-missing-at-build",

@@ -13,7 +13,7 @@ _JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
 # A line that says what is needed, supported, or true on other machines; and the paths of programs.
 _OURS = (
     r"^(?=.{1,240}$)(?!.{0,200}(?:upport|equire|ecommend|ompatib|vailable|work(?:s|ed)\b|\b(?:needs?|must|should|only|unlike|instead of|wheels?|users|fine|"
-    r"built for|download|version of|fixed|tested)\b|\.py\b|://|\.whl|\.so\b))"
+    r"built for|image|e\.g|download|version of|fixed|tested)\b|\.py\b|://|\.whl|\.so\b))"
 )
 _NO_WINDOWS = r"(?!.*\b[Ww]in(?:dows|1[01])\b)"
 _NO_LINUX = r"(?!.*(?:[Ll]inux|[Uu]buntu|[Dd]ebian|\b(?:WSL|wsl)|[Dd]ocker|[Cc]ontainer))"

@@ -34,6 +34,15 @@ _COMMON = NOBODY | frozenset(
 _SHORTEST = 4
 _RARE = 6  # letters from which a name is found inside of a longer word too
 
+_SHARED_BY_ALL = frozenset(
+    "tmp temp data dataset datasets models model shared share common public cache local conda miniconda miniconda3 anaconda3 miniforge3 mambaforge micromamba envs env venv lib lib64 "
+    "bin src build software apps app modules containers images logs log runs run train val test tests output outputs results code repo repos checkpoints "
+    "weights coco imagenet yolo torch cuda input inputs working work workspace home usr opt etc var dev c d e gdrive drive drives cdrom nvme ssd disk "
+    "scratch projects project users user feedstock_root main _temp pip uv hf huggingface downloads backup archive system nfs efs s3 gcs http www site "
+    "site-packages python python3 flash-attention ultralytics yolov12 pytorch vision triton vllm".split()
+)
+# "/home/a/alice": many universities put homes below a folder of one letter. "/home/a/envs": there the letter is the user.
+_LETTER = rf"[a-z][/\\]{{1,2}}(?!(?:{'|'.join(sorted(map(re.escape, _SHARED_BY_ALL)))}|\.[\w-]{{1,40}})(?![\w.-]))"
 # Folders that have a folder for each user: at any depth of a path, or at its root alone.
 _USER_FOLDERS = (
     r"home\d?|(?-i:Users)|export[/\\]home|documents and settings|afs[/\\][\w.-]{1,40}[/\\]users?|rds[/\\]user"
@@ -43,7 +52,7 @@ _SHARED_FOLDERS = r"scratch\d*|lscratch|nobackup\d?|lustre\d?|gpfs|beegfs|fsx|ce
 _PART = r"[^/\\\s'\"`:;,<>|*?(){}\[\]=&]"
 # "C:\Users\First Surname\x": words with a space between them, if the path goes on behind them, or ends there.
 _HOMES = re.compile(
-    rf"(?i)(?P<before>(?:[/\\]{{1,2}}(?:{_USER_FOLDERS})|(?:(?<![\w.~/\\-])|(?<=[a-z]:))[/\\]{{1,2}}(?:{_USER_FOLDERS_AT_ROOT}))[/\\]{{1,2}}(?:(?:users|home|[a-z])[/\\]{{1,2}})?)"
+    rf"(?i)(?P<before>(?:[/\\]{{1,2}}(?:{_USER_FOLDERS})|(?:(?<![\w.~/\\-])|(?<=[a-z]:))[/\\]{{1,2}}(?:{_USER_FOLDERS_AT_ROOT}))[/\\]{{1,2}}(?:(?:users|home)[/\\]{{1,2}}|{_LETTER})?)"
     rf"(?P<name>{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,3}}(?=[/\\])|(?-i: [A-Z]{_PART}{{0,40}})(?=\s{{0,4}}$|[\"'`\n)\],;]))?)"
 )
 _SHARED = re.compile(
@@ -57,13 +66,6 @@ _PREFIXED = re.compile(
 )
 _UNC = re.compile(
     r"(?<![\w\\:/.~+*?^$)\]-])\\\\(?![?.]\\)(?P<host>[A-Za-z0-9][\w.$-]{0,62})\\(?P<name>[^\\\s\"'`|<>*?:]{1,80})"
-)
-_SHARED_BY_ALL = frozenset(
-    "tmp temp data dataset datasets models model shared share common public cache local conda miniconda miniconda3 anaconda3 envs env venv lib lib64 "
-    "bin src build software apps app modules containers images logs log runs run train val test tests output outputs results code repo repos checkpoints "
-    "weights coco imagenet yolo torch cuda input inputs working work workspace home usr opt etc var dev c d e gdrive drive drives cdrom nvme ssd disk "
-    "scratch projects project users user feedstock_root main _temp pip uv hf huggingface downloads backup archive system nfs efs s3 gcs http www site "
-    "site-packages python python3 flash-attention ultralytics yolov12 pytorch vision triton vllm".split()
 )
 _KEYED = re.compile(
     r"(?<![A-Za-z])(?P<key>USER|LOGNAME|USERNAME|SUDO_USER|LNAME|USERDOMAIN|USERDNSDOMAIN|USERDOMAIN_ROAMINGPROFILE|COMPUTERNAME|HOSTNAME|HOST|NODENAME|NODE_NAME|POD_NAME|MASTER_ADDR|"
