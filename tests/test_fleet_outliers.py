@@ -302,3 +302,21 @@ def test_names_of_an_order_and_answers_in_any_order_give_the_same():
 
     assert told(forward) == told(reversed(forward))
     assert told(forward[4:] + forward[:4]) == told(forward)
+
+
+@pytest.mark.parametrize("end", ["died", "silent", "refused", "unreadable"])
+def test_a_node_without_an_answer_comes_before_an_illness_of_all(end):
+    fleet = {name: old_driver(given) for name, given in healthy(4).items()}
+    answers = [answer(name, given) for name, given in fleet.items()]
+    answers.insert(2, NodeAnswer(node=Node(name="gpu-99"), end=end, said="lost"))
+    rows = compare(answers).fleet.rows
+    assert [(row.standing, len(row.nodes)) for row in rows] == [(end, 1), ("sick", 4)]
+
+
+def test_an_illness_of_one_comes_before_a_node_without_an_answer():
+    fleet = healthy(4)
+    fleet["gpu-02"] = old_driver(fleet["gpu-02"])
+    answers = [answer(name, given) for name, given in fleet.items()]
+    answers.append(NodeAnswer(node=Node(name="gpu-00"), end="died", said="lost"))
+    rows = compare(answers).fleet.rows
+    assert [(row.standing, row.nodes) for row in rows[:2]] == [("sick", ("gpu-02",)), ("died", ("gpu-00",))]

@@ -90,7 +90,7 @@ def test_one_of_four_nodes_is_ill_in_each_of_six_ways(tmp_path, ill, short):
         named = {name: first_of(rows["n1"], rows[name]) for name in ("n2", "n3", "n4")}
         assert {name: row.nodes for name, row in named.items()} == {name: (name,) for name in named}
         assert "graphics.driver" in paths(named["n2"])
-        assert {"torch.version", "LD_LIBRARY_PATH"} <= paths(named["n3"])
+        assert {"torch.version", "environment.LD_LIBRARY_PATH"} <= paths(named["n3"])
         assert any("ultralytics" in path for path in paths(named["n4"]))
     assert running("raylet", str(short)) == []
 

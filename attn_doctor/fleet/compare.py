@@ -123,7 +123,11 @@ def _together(rows: Iterable[Row]) -> list[Row]:
     def order(row: Row) -> tuple[object, ...]:
         rare = any(not cause.usual and cause.severity != "info" for cause in row.causes)
         explained = any(outlier.weight == "explains" for outlier in row.outliers)
-        return _ORDER.index(row.standing), not rare, not explained, natural(row.nodes[0])
+        place = float(_ORDER.index(row.standing))
+        if row.standing == "sick" and not rare and not row.outliers:
+            # Ill in the way of most nodes: a node that died or did not answer is the one that is not like the others.
+            place = _ORDER.index("unreadable") + 0.5
+        return place, not rare, not explained, natural(row.nodes[0])
 
     return sorted(made, key=order)
 
