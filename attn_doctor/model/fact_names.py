@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from attn_doctor.model.facts import Facts, Fault, Interpreter, Record, Unknown
 from attn_doctor.model.findings import Finding, show
+from attn_doctor.model.record import index_in
 
 # Noise: fields whose values differ between two machines, or two moments, without meaning anything.
 _OF_A_MOMENT = "seconds seconds_ago available_bytes free_bytes used_bytes free celsius watts busy_percent pcie_generation processes pid traceback"
@@ -77,8 +78,8 @@ def by_name(facts: Facts, path: str) -> str:
     value: object = facts
     made = []
     for part in path.split("."):
-        if isinstance(value, tuple) and part.isdigit() and int(part) < len(value):
-            item = value[int(part)]
+        if isinstance(value, tuple) and (index := index_in(value, part)) is not None:
+            item = value[index]
             if not isinstance(item, Record):
                 break
             made.append(next(name for name, one in named(value) if one is item))

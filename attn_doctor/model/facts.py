@@ -71,6 +71,7 @@ from attn_doctor.model.record import (
     Text,
     Unknown,
     all_unknown,
+    index_in,
 )
 
 __all__ = [
@@ -227,8 +228,8 @@ def lookup(facts: Facts, path: str) -> object:
     """Return the value at a dotted path, "torch.version". Raises LookupError if facts have no such path."""
     value: object = facts
     for part in path.split("."):
-        if isinstance(value, tuple) and part.isdigit():
-            value = value[int(part)]
+        if isinstance(value, tuple) and (index := index_in(value, part)) is not None:
+            value = value[index]
         elif isinstance(value, Record) and part in value.__struct_fields__:
             value = getattr(value, part)
         elif isinstance(value, Unknown):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -49,6 +51,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 R = TypeVar("R", bound=Record)
+
+
+def index_in(items: Sequence[object], part: str) -> int | None:
+    """Return the index that a part of a dotted path names in a list: 3 for "3". None if it names no item of this list.
+
+    A path can come from a saved report: "²" is a digit for str.isdigit and no number for int, which also refuses 5,000 digits.
+    """
+    index = int(part) if re.fullmatch("[0-9]{1,9}", part) else len(items)
+    return index if index < len(items) else None
 
 
 def all_unknown(kind: type[R], why: str, **known: Any) -> R:

@@ -8,6 +8,7 @@ from typing import Literal
 from attn_doctor.failure_modes.areas import BUILD, GPU, IMPORTING, MODEL_CODE, area_of
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Finding
+from attn_doctor.model.record import index_in
 
 Place = Literal["system", "gpu", "cuda", "torch", "extensions", "ultralytics", "model"]
 
@@ -71,7 +72,7 @@ def _name(section: str, rest: Sequence[str], facts: Facts) -> str | None:
     """Return the name of the module or package at a path such as imports.2.ok or packages.distributions.4."""
     kind, *rest = rest if section == "packages" and rest else ("", *rest)
     items = getattr(facts.packages, kind, ()) if kind else facts.imports if section == "imports" else facts.binaries
-    if isinstance(items, Unknown | str) or not rest or not rest[0].isdigit() or int(rest[0]) >= len(items):
+    if isinstance(items, Unknown | str) or not rest or (index := index_in(items, rest[0])) is None:
         return None
-    item = items[int(rest[0])]
+    item = items[index]
     return next((str(getattr(item, field)) for field in ("module", "name", "package") if hasattr(item, field)), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from attn_doctor.errors import Refused
 from attn_doctor.model.fleet import Node
 
+_LONGEST = 40  # characters of a range
 MOST = 20_000  # hosts: a range such as n[0-999999999] is a slip
 # What may follow `ssh --`: a name, an address, user@ before it. Never an option, a space or a sign of a shell.
 _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.+-]*@)?(?:[A-Za-z0-9_][\w.-]*|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(?:%\w+)?\]?)\Z")
@@ -43,7 +44,12 @@ def _numbers(ranges: str, item: str) -> list[str]:
     numbers: list[str] = []
     for part in ranges.split(","):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
+        if (
+            len(part) > _LONGEST
+            or not first.isdigit()
+            or (dash and not last.isdigit())
+            or int(last or first) < int(first)
+        ):
             raise Refused(f"{item}: {part!r} is no range of numbers; an example: gpu[01-04,7]")
         if int(last or first) - int(first) >= MOST:
             raise Refused(f"{item}: more than {MOST} hosts")
