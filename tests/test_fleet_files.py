@@ -10,12 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from planted_fleets import facts, healthy, report, written
+from planted_fleets import facts, healthy, old_driver, report, written
 
 from attn_doctor.errors import NotExamined
 from attn_doctor.fleet.compare import compare
 from attn_doctor.fleet.files import answers, lines, places
 from attn_doctor.fleet.names import apart, folded, natural, numbered
+from attn_doctor.model.facts import lookup
 from attn_doctor.model.fleet import Fleet, Node, NodeAnswer
 from attn_doctor.model.report import Unreadable, encode
 from attn_doctor.report.fleet_names import anonymous
@@ -126,7 +127,7 @@ def test_a_file_that_is_no_regular_file_and_one_that_may_not_be_read(tmp_path, d
     said = standings(found)
     assert said["a"][0] == "healthy"
     if sys.platform != "win32":
-        assert said["pipe"] == ("unreadable", "it cannot be read: it is no regular file")
+        assert said["pipe"] == ("unreadable", "it cannot be read: it is not a regular file")
         assert said["gone"][0] == "unreadable"
 
 
@@ -236,3 +237,27 @@ def test_names_are_taken_out_of_texts_and_common_words_are_not():
 def test_written_fleets_are_read_back(tmp_path):
     found = compare(answers(places([str(written(tmp_path / "fleet", healthy(4)))]))).fleet
     assert [(row.nodes, row.standing) for row in found.rows] == [(("gpu-01", "gpu-02", "gpu-03", "gpu-04"), "healthy")]
+
+
+@pytest.mark.parametrize("part", ["²", "9" * 5_000, "٣", "-1", "99999"])
+def test_a_path_of_a_report_names_no_item(part):
+    """What int() refuses, or reads otherwise than the path was meant: the report is read all the same."""
+    made = report(old_driver(facts()))
+    first = made.findings[0]
+    evidence = msgspec.structs.replace(first.evidence[0], kind="fact", path=f"packages.distributions.{part}.version")
+    found = (msgspec.structs.replace(first, evidence=(evidence,)), *made.findings[1:])
+    data = encode(msgspec.structs.replace(made, findings=found))
+    (row,) = compare([NodeAnswer(node=Node(name="n"), end="answered", report=data)]).fleet.rows
+    assert row.nodes == ("n",)
+    with pytest.raises(LookupError):
+        lookup(made.facts, f"graphics.gpus.{part}")
+
+
+def test_the_name_of_a_kind_is_not_taken_for_the_name_of_a_node():
+    """Nodes called as their GPU is: the rows still name the kinds that stand in the answer."""
+    fleet = {f"A100-{number}": given for number, given in enumerate(healthy(3).values())} | {"SXM4": facts()}
+    made = compare(
+        NodeAnswer(node=Node(name=name), end="answered", report=encode(report(given))) for name, given in fleet.items()
+    ).fleet
+    clean = anonymous(made, numbered(name for row in made.rows for name in row.nodes))
+    assert {row.kind_name for row in clean.rows} <= {kind.name for kind in clean.kinds}

@@ -14,6 +14,8 @@ from attn_doctor.model.facts import Facts, Shadow
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.fleet import Fleet, Node, NodeAnswer, Row
 from attn_doctor.model.report import Tool, encode
+from attn_doctor.report.blocks import Verdict
+from attn_doctor.report.fleet_outline import outline
 
 
 def answer(name: str, given: Facts, labels: dict[str, str] | None = None, **changes: object) -> NodeAnswer:
@@ -320,3 +322,15 @@ def test_an_illness_of_one_comes_before_a_node_without_an_answer():
     answers.append(NodeAnswer(node=Node(name="gpu-00"), end="died", said="lost"))
     rows = compare(answers).fleet.rows
     assert [(row.standing, row.nodes) for row in rows[:2]] == [("sick", ("gpu-02",)), ("died", ("gpu-00",))]
+
+
+def test_an_all_clear_says_on_how_many_nodes_the_model_was_tried():
+    def said(*seen: tuple[str, ...]) -> str:
+        given = list(healthy(3).values())
+        answers = (answer(f"n{n}", facts, seen=one) for n, (facts, one) in enumerate(zip(given, seen, strict=True)))
+        return next(b.text for b in outline(compare(answers).fleet, lambda *_: "") if isinstance(b, Verdict))
+
+    imported, trained = ("torch imported",), ("torch imported", "eager trained")
+    assert said(trained, trained, trained) == "No node is ill."
+    assert said(imported, trained, imported) == "No node is ill; the model was tried on 1 of 3 nodes."
+    assert said(imported, imported, imported) == "No node is ill; the model was not tried."

@@ -85,6 +85,7 @@ def compare(answers: Iterable[NodeAnswer], fail_on: FailOn = "error") -> Compare
         nodes=len(nodes),
         answered=len(answered),
         healthy=counted["healthy"] + counted["differs"],
+        trained=sum(node.trained for node in answered),
         fail_on=fail_on,
         exit_code=_exit_code(counted, fail_on, len(answered)),
         kinds=tuple(listed),

@@ -13,11 +13,12 @@ import msgspec
 
 from attn_doctor.errors import NotExamined
 from attn_doctor.fleet.names import natural
+from attn_doctor.fleet.reading import LARGEST
 from attn_doctor.model import foreign_text
 from attn_doctor.model.fleet import Node, NodeAnswer, NodeEnd
 from attn_doctor.model.report import Unreadable
+from attn_doctor.system import files
 
-_LARGEST = 8 << 20  # bytes of a report
 _MOST = 100_000  # files of all folders, and lines of a stream
 _DEEPEST = 12  # folders inside of folders
 _STREAMS = (".jsonl", ".ndjson")
@@ -68,10 +69,10 @@ def places(paths: Sequence[str]) -> list[Place]:
 def _below(folder: str) -> Iterator[str]:
     count = 0
     deepest = folder.rstrip(os.sep).count(os.sep) + _DEEPEST
-    for here, below, files in os.walk(folder):
+    for here, below, names in os.walk(folder):
         if here.count(os.sep) >= deepest:
             below.clear()
-        for file in files:
+        for file in names:
             if file.lower().endswith(_ENDINGS):
                 count += 1
                 if count > _MOST:
@@ -113,23 +114,14 @@ def answers(found: Iterable[Place], standard_input: BinaryIO | None = None) -> I
                 yield from lines(standard_input, "line")
             continue
         try:
-            with _opened(place.path) as stream:
+            with files.opened(place.path) as stream:
                 if place.path.lower().endswith(_STREAMS):
                     yield from lines(stream, place.name)
                 else:
-                    yield NodeAnswer(node=Node(name=place.name), end="answered", report=stream.read(_LARGEST + 1))
+                    yield NodeAnswer(node=Node(name=place.name), end="answered", report=stream.read(LARGEST + 1))
         except OSError as error:
             said = f"it cannot be read: {error.strerror or error}"
             yield NodeAnswer(node=Node(name=place.name), end="unreadable", said=said)
-
-
-def _opened(path: str) -> BinaryIO:
-    """Open a regular file: a FIFO would wait for ever, and a device may have no end. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(0, "it is no regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[NodeAnswer]:
@@ -150,20 +142,20 @@ def _values(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield (number of the first line, text) of each value that is not empty. What is too long is cut, so that it cannot be read."""
     parts: list[bytes] = []
     size = first = number = 0
-    while line := stream.readline(_LARGEST + 2):
+    while line := stream.readline(LARGEST + 2):
         number += 1
         bare = line.rstrip(b"\r\n")
         if not line.endswith(b"\n"):
-            while len(line) == _LARGEST + 2 and (more := stream.readline(_LARGEST + 2)):
+            while len(line) == LARGEST + 2 and (more := stream.readline(LARGEST + 2)):
                 line = more  # the end of a line that is too long
                 if more.endswith(b"\n"):
                     break
         if parts:
             size += len(bare)
-            if size <= _LARGEST:
+            if size <= LARGEST:
                 parts.append(bare)
             if bare == b"}":
-                yield first, b"\n".join(parts) if size <= _LARGEST else b" " * (_LARGEST + 1)
+                yield first, b"\n".join(parts) if size <= LARGEST else b" " * (LARGEST + 1)
                 parts, size = [], 0
         elif bare == b"{":
             parts, size, first = [bare], 1, number

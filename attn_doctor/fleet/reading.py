@@ -23,10 +23,10 @@ from attn_doctor.model.facts import Facts, Grade
 from attn_doctor.model.findings import Finding, Fix, Goal, Severity
 from attn_doctor.model.fleet import NodeAnswer, NodeEnd
 from attn_doctor.model.machine import usable_gpus
-from attn_doctor.model.report import SCHEMA_VERSION, Outcome, Report, Tool, Unreadable, decode_report
+from attn_doctor.model.report import SCHEMA_VERSION, Outcome, Report, Seen, Tool, Unreadable, decode_report
 
 T = TypeVar("T")
-_LARGEST = 8 << 20  # bytes of a report; one of an environment with 1,000 packages has 0.4 million
+LARGEST = 8 << 20  # bytes of a report; one of an environment with 1,000 packages has 0.4 million
 _KEPT = 48  # sections of one name, and lists of findings, that are remembered
 _LONGEST_NAME = 256  # characters of the name of a node; of a longer one the beginning and the end are kept
 _LONGEST_TEXT = 2000  # characters of what a report says of a finding
@@ -58,6 +58,7 @@ class Read(NamedTuple):
     delta: tuple[Difference, ...] = ()  # what differs from the facts of the first node: (path, here, there)
     findings: tuple[Said, ...] = ()
     outcome: Outcome = "unknown"
+    trained: bool = False  # a training step of the model was seen
     unexamined: tuple[str, ...] = ()
     gpus: int | None = None  # that a program can use
     model: str = ""  # of the GPUs, "NVIDIA A100-SXM4-80GB"; empty: not known, or none
@@ -82,6 +83,7 @@ class _Header(msgspec.Struct):
     recommendation: msgspec.Raw
     schema_version: int = SCHEMA_VERSION
     outcome: Outcome = "unknown"
+    seen: tuple[Seen, ...] = ()
     unexamined: tuple[str, ...] = ()
 
 
@@ -115,8 +117,8 @@ class Reader:
             return Read(name, labels, "unreadable", self._one(_cut(str(error))))
 
     def _report(self, data: bytes) -> Read:
-        if len(data) > _LARGEST:
-            raise Unreadable(f"it is larger than {_LARGEST >> 20} MB: it is no report")
+        if len(data) > LARGEST:
+            raise Unreadable(f"it is larger than {LARGEST >> 20} MB: it is no report")
         header, sections, findings = self._quickly(data) or self._slowly(data)
         delta = [one for found, _ in sections.values() for one in found]
         facts = Facts(**{name: record for name, (_, record) in sections.items()}, grade=_grade(header))
@@ -133,6 +135,7 @@ class Reader:
             delta=self._one(tuple(map(self._one, delta))),
             findings=self._one(tuple(self._said(finding, key, facts, data) for finding, key in findings)),
             outcome=outcome,
+            trained="eager trained" in header.seen,
             unexamined=self._one(tuple(header.unexamined)),
             gpus=usable if isinstance(usable, int) else None,
             model=self._one(_model(facts)),
@@ -240,6 +243,7 @@ def _header_of(report: Report) -> _Header:
         findings=msgspec.Raw(b"[]"),
         recommendation=msgspec.Raw(b"{}"),
         outcome=report.outcome,
+        seen=report.seen,
         unexamined=report.unexamined,
     )
 

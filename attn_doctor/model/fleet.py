@@ -105,6 +105,7 @@ class Fleet(Record, frozen=True, kw_only=True):
     nodes: int
     answered: int
     healthy: int
+    trained: int  # reports in which a training step of the model was seen; the others have --no-trial, or failed before
     fail_on: Literal["error", "warning", "never"]
     exit_code: int
     kinds: tuple[Kind, ...]

@@ -17,7 +17,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 _SIGNS = re.compile(r"([_.-])")
 _MOST_PARTS = 21  # of a name, its signs among them
 _SHORTEST = 4  # a shorter name, or one that is a common word, is replaced only where a node is named
-_NO_TEXT = frozenset("code slug standing severity weight risk fail_on kind".split())  # fields of our own words
+_NO_TEXT = frozenset("code slug standing severity weight risk fail_on kind_name".split())  # fields of our own words
 
 
 def anonymous(fleet: Fleet, numbers: Mapping[str, str]) -> Fleet:

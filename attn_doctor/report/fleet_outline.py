@@ -117,9 +117,20 @@ def _verdict(fleet: Fleet) -> Verdict:
     if not parts:
         differ = counts["differs"]
         more = f"; {_count(differ, fleet.nodes)} {'differs' if differ == 1 else 'differ'} in a fact" if differ else ""
-        return Verdict(f"No node is ill{more}.", "good")
+        return Verdict(f"No node is ill{more}{_untried(fleet)}.", "good")
     tone: Tone = "bad" if counts["sick"] or silent else "warn"
     return Verdict(". ".join(part[0].upper() + part[1:] for part in parts) + ".", tone)
+
+
+def _untried(fleet: Fleet) -> str:
+    """Return the words for reports in which the model was not tried: their all-clear is about imports and facts alone."""
+    if fleet.trained == fleet.answered:
+        return ""
+    return (
+        f"; the model was tried on {_count(fleet.trained, fleet.answered)}"
+        if fleet.trained
+        else "; the model was not tried"
+    )
 
 
 def _count(some: int, of: int) -> str:

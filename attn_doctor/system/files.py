@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+from typing import BinaryIO
 
 _OWN_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 MOST = 1 << 20  # bytes that are read of a file of settings, metadata or source code
@@ -28,17 +29,23 @@ def raise_if_exhausted(error: Exception) -> None:
 
 
 def head(path: str | os.PathLike[str], most: int = MOST) -> bytes:
-    """Return the first `most` bytes of a regular file. Raises OSError for anything else: a pipe may have no writer, a device no end."""
+    """Return the first `most` bytes of a regular file. Raises OSError for anything else."""
+    with opened(path) as file:
+        return file.read(most)
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading. Raises OSError for anything else: a pipe may have no writer, a device no end."""
     # O_NONBLOCK: opening a pipe would wait for a writer. Windows lacks it, and has no pipes among its files.
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise_if_exhausted(error)
         raise
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        return file.read(most)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
