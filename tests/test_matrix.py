@@ -178,6 +178,18 @@ def test_attention_alone_is_no_speed_of_images():
     assert (shown["forward, ms"], shown["forward and backward, ms"]) == ("50.00", "200.00")
 
 
+@pytest.mark.parametrize("shape", ["", "²x8x400x32", f"2x8x{'9' * 5000}x32", "2x8x400"])
+def test_a_shape_that_nobody_measured_has_no_tokens(shape):
+    (found,) = matrix([report(row("eager", shape=shape, imgsz=None, model=None))]).measured
+    assert found.tokens is None
+
+
+@pytest.mark.parametrize("milliseconds", [0.0, -1.0])
+def test_a_time_that_no_trial_measures_is_no_speed(milliseconds):
+    (found,) = matrix([report(row("eager", milliseconds))]).measured
+    assert (found.forward_a_second, found.trained_a_second) == (None, None)
+
+
 def test_the_gpu_of_an_older_report_is_named_by_its_facts():
     def named(*gpus):
         facts = Facts(graphics=Graphics(gpus=gpus))

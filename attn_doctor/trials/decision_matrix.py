@@ -16,7 +16,7 @@ from attn_doctor.trials.best import best
 from attn_doctor.trials.saved_trials import SavedTrial
 from attn_doctor.trials.shapes import shapes
 
-_SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)x(\d+)")
+_SHAPE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})x([0-9]{1,9})x([0-9]{1,9})")
 _YOLO12 = re.compile(r"yolov?12[nsmlx](\.ya?ml|\.pt)?")
 
 
@@ -99,12 +99,12 @@ def _measured(saved: SavedTrial, row: Trial) -> Measured:
         imgsz=row.imgsz,
         tokens=_tokens(row),
         threads=row.threads if row.device == "cpu" else None,
-        predicted_a_second=1e3 / whole if whole else None,
+        predicted_a_second=_a_second(1, whole),
         preprocess_ms=stages.preprocess_ms if stages else None,
         inference_ms=stages.model_ms if stages else None,
         postprocess_ms=stages.postprocess_ms if stages else None,
-        forward_a_second=None if alone or not row.forward_ms else 1e3 * row.batch / row.forward_ms.median,
-        trained_a_second=None if alone or not row.step_ms else 1e3 * row.batch / row.step_ms.median,
+        forward_a_second=None if alone or not row.forward_ms else _a_second(row.batch, row.forward_ms.median),
+        trained_a_second=None if alone or not row.step_ms else _a_second(row.batch, row.step_ms.median),
         forward_ms=row.forward_ms.median if row.forward_ms else None,
         step_ms=row.step_ms.median if row.step_ms else None,
         memory=row.peak_bytes,
@@ -112,6 +112,11 @@ def _measured(saved: SavedTrial, row: Trial) -> Measured:
         celsius=run.gpu.celsius if run.gpu else None,
         processor_load=run.processor_load,
     )
+
+
+def _a_second(images: int, milliseconds: float) -> float | None:
+    """Return images a second; None for a time that no trial measures (a saved report may say 0)."""
+    return 1e3 * images / milliseconds if milliseconds > 0 else None
 
 
 def _torch(saved: SavedTrial) -> str | None:
