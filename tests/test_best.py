@@ -8,7 +8,7 @@ import random
 import msgspec
 import pytest
 
-from attn_doctor.failure_modes.gpu import backend_fails, eager_fails
+from attn_doctor.failure_modes.gpu import backend_fails, eager_fails, torch_cpu_batchnorm_gradient
 from attn_doctor.failure_modes.model_code import model_not_built
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
@@ -161,6 +161,23 @@ def test_where_eager_is_wrong_a_right_backend_is_advised_whatever_its_speed(fact
     assert "the numbers of sdpa-flash are right" in made.summary
     assert "Keep eager" not in made.summary
     assert found(row("eager", *STEADY, **WRONG), slow, run=CHECK) == {"torch-cpu-batchnorm-gradient": Severity.ERROR}
+
+
+def test_the_cure_of_wrong_gradients_names_the_backend_that_is_advised():
+    def titles_and_commands(*rows):
+        trials = Trials(rows=rows, run=CHECK)
+        hit = torch_cpu_batchnorm_gradient.observe(FACTS, trials)
+        fixes = torch_cpu_batchnorm_gradient.fixes(FACTS, hit)
+        return [fix.title.partition(" ")[0] for fix in fixes], [
+            " ".join(s.argv) for f in fixes for s in f.steps if s.argv
+        ]
+
+    eager = row("eager", *STEADY, **WRONG)
+    fast, slow = (row(name, *(t * by for t in STEADY), batch=1) for name, by in (("sdpa", 0.7), ("sdpa-math", 0.9)))
+    assert titles_and_commands(eager, slow, fast)[1] == ["attn-doctor run --attention sdpa -- yolo train ..."]
+    assert advice(eager, slow, fast, run=CHECK).backend == "sdpa"
+    assert titles_and_commands(eager, slow)[1] == ["attn-doctor run --attention sdpa-math -- yolo train ..."]
+    assert titles_and_commands(eager, row("sdpa", *STEADY, **WRONG)) == (["Train"], [])
 
 
 def test_where_none_is_right_none_is_named():

@@ -16,7 +16,7 @@ Why it happens
     it. YOLO12 and flash-attn are not the cause.
 
 What to do
-    Exchange the attention (`attn-doctor run --attention sdpa-flash -- yolo train ...`): the new attention returns a
+    Exchange the attention (`attn-doctor run --attention sdpa -- yolo train ...`): the new attention returns a
     gradient with another memory layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of
     2 or more, so that no epoch ends with a single image: the number of images divided by the batch must not leave the
     remainder 1.
@@ -31,12 +31,14 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Goal, Severity, fact
-from attn_doctor.model.trials import Trials
+from attn_doctor.model.trials import Trial, Trials
 
 MODE = FailureMode(
     code="AD426",
@@ -59,6 +61,12 @@ MODE = FailureMode(
 # There is no `detect`: only a run shows whether this torch is wrong, and whether this batch is affected.
 
 
+class Shown(Variant, frozen=True, kw_only=True):
+    """Hold the name of the fastest backend whose numbers were right in the same trial; None if there is none."""
+
+    right: str | None
+
+
 def observe(facts: Facts, trials: Trials) -> Hit | None:
     check = trials.run.reference
     if check is None or check.ok is not False or "BatchNorm" not in (check.module or "") or not trials.rows:
@@ -74,7 +82,17 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             ),
             fact(facts, "torch.version"),
         ),
+        variant=Shown(right=_right(row, trials.rows)),
     )
+
+
+def _right(eager: Trial, rows: Sequence[Trial]) -> str | None:
+    steps = {
+        other.backend: other.step_ms.median
+        for other in rows
+        if other.status == "ok" and other.step_ms and other.dtype == eager.dtype
+    }
+    return min(steps, key=steps.__getitem__, default=None)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -86,17 +104,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     verify = commands.check(facts, "--batch", "2", "--device", "cpu")
+    larger = Fix(
+        title="Train with at least 2 images in every batch, also in the last batch of an epoch",
+        steps=(step,),
+        verify=verify,
+    )
+    right = hit.variant.right if isinstance(hit.variant, Shown) else None
+    if right is None:
+        return (larger,)
     exchange = commands.by_hand(
-        ("attn-doctor", "run", "--attention", "sdpa-flash", "--", "yolo", "train", "..."),
+        ("attn-doctor", "run", "--attention", right, "--", "yolo", "train", "..."),
         "the new attention returns a gradient that torch handles correctly, at batch 1 too",
         "nothing",
         "none",
     )
-    return (
-        Fix(title="Exchange the attention", steps=(exchange,), verify=()),
-        Fix(
-            title="Train with at least 2 images in every batch, also in the last batch of an epoch",
-            steps=(step,),
-            verify=verify,
-        ),
-    )
+    return (Fix(title="Exchange the attention", steps=(exchange,), verify=()), larger)
