@@ -149,9 +149,24 @@ def test_a_budget_stops_between_epochs_and_the_same_command_goes_on(tmp_path):
 
 
 def test_another_design_in_the_same_folder_is_refused(tmp_path):
-    conducted(tmp_path, small_design(seeds=(0,)))
-    with pytest.raises(Refused, match=r"has another study: seeds \(0 there, 0 1 now\)"):
-        conducted(tmp_path)
+    conducted(tmp_path, small_design(seeds=(0, 1)))
+    for seeds, shown in ((0,), "0"), ((1, 0), "1 0"), ((1, 2, 3), "1 2 3"):
+        with pytest.raises(Refused, match=rf"has another study: seeds \(0 1 there, {shown} now\)"):
+            conducted(tmp_path, small_design(seeds=seeds))
+
+
+def test_seeds_can_be_added_to_a_study(tmp_path):
+    first = conducted(tmp_path, small_design(seeds=(0,)))
+    assert first.added == ()
+    more = conducted(tmp_path, small_design(seeds=(0, 2, 1)))
+    assert (more.design.seeds, more.added) == ((0, 2, 1), (2, 1))
+    begun = [(e.arm, e.seed) for e in read(tmp_path / "study") if e.at == "begin"]
+    assert len(begun) == len(set(begun)) == 6  # what the first command had trained was not trained again
+    assert results(more) == results(conducted(tmp_path / "whole", small_design(seeds=(0, 2, 1))))
+    again = conducted(tmp_path, small_design(seeds=(0, 2, 1)))
+    assert (again.added, len(read(tmp_path / "study"))) == ((2, 1), len(read(tmp_path / "study")))
+    with pytest.raises(Refused, match=r"seeds \(0 2 1 there, 0 now\)"):
+        conducted(tmp_path, small_design(seeds=(0,)))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")

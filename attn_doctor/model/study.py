@@ -76,12 +76,13 @@ class Study(Record, frozen=True, kw_only=True):
     design: Design
     cells: tuple[Cell, ...]
     created: str = ""  # UTC, ISO 8601
+    added: tuple[int, ...] = ()  # seeds that were asked for after trainings with the others had begun
 
 
 class Event(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Hold one line of a study's journal: what happened, to which cell.
 
-    "design" is the first line. "begin": a process trains the cell, from `kept` epochs on that an earlier one left. "proof": which kernels ran
+    "design" is the first line; a later one adds seeds. "begin": a process trains the cell, from `kept` epochs on that an earlier one left. "proof": which kernels ran
     in a step of it. "end": how the process ended; a journal without it was cut by a kill.
     """
 

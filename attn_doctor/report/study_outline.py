@@ -27,6 +27,7 @@ from attn_doctor.report.pictures import Picture
 from attn_doctor.report.study_pictures import charts
 from attn_doctor.study.metrics import BY_NAME, METRICS, PRIMARY, Metric
 
+_ADDED = "seeds that are added until the answer pleases make a false answer more frequent than the level says"
 _STATE_TONES: dict[str, Tone] = {"done": "good", "failed": "bad", "stopped": "warn"}
 
 
@@ -211,7 +212,8 @@ def _sizes(study: Study) -> list[Block]:
 
 def _seeds_needed(comparisons: Sequence[Comparison]) -> list[Block]:
     items = tuple(text for row in comparisons if (text := texts.needed_roughly(row)))
-    return [Notes("Seeds that would tell, with a probability of 80 %", items)] if items else []
+    how = "To add seeds: the same command with more of them at the end of --seeds, in the same folder. Only the new ones are trained."
+    return [Notes("Seeds that would tell, with a probability of 80 %", (*items, how))] if items else []
 
 
 def _left_out(study: Study, comparisons: Sequence[Comparison]) -> list[Block]:
@@ -223,6 +225,9 @@ def _left_out(study: Study, comparisons: Sequence[Comparison]) -> list[Block]:
                 if about and any(other.startswith(f"{row.arm}, seed {pair.seed}: {pair.why}") for other in items):
                     continue
                 items[f"{row.arm}, seed {pair.seed}{about}: {pair.why}"] = None
+    if study.added:
+        seeds = ", ".join(map(str, study.added))
+        items[f"the seeds {seeds} were added after others had been trained: {_ADDED}"] = None
     unproven = [arm for arm in study.design.arms if any(cell.proven is None for cell in _done(study, arm))]
     for arm in unproven:
         items[f"{arm}: which kernel ran was not seen in every training"] = None

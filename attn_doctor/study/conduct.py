@@ -76,16 +76,18 @@ def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places
 
 
 def _begin(journal: Journal, design: Design, folder: Path) -> None:
-    """Store the design of a new study, or compare it with the stored one. Raises Refused."""
+    """Store the design of a new study, or compare it with the stored one; seeds may be added to that. Raises Refused."""
     if not journal.events:
         journal.append(Event(at="design", design=design))
         return
-    stored = journal.events[0].design
-    other = differences(stored, design) if stored else []
+    stored = study_of(journal.events).design
+    other = differences(stored, design)
     if other:
         raise Refused(
             f"{folder} has another study: {'; '.join(other)}. Give another folder by --folder, or the command that it began with"
         )
+    if stored.seeds != design.seeds:
+        journal.append(Event(at="design", design=design))
 
 
 def _order(cell: Cell, design: Design, looked: Looked, wanted: Wanted, stop: Path) -> Order:

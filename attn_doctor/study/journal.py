@@ -109,11 +109,11 @@ def is_held(folder: Path) -> bool:
 
 
 def differences(stored: Design, asked: Design) -> list[str]:
-    """Return, in words, what a command asks for that the study in the folder does not have. Empty: it is the same study."""
+    """Return, in words, what a command asks for that the study in the folder does not have. Empty: it is the same study, or the same with more seeds."""
     found = []
     for name in Design.__struct_fields__:
         before, now = getattr(stored, name), getattr(asked, name)
-        if name in _FREE or before == now:
+        if name in _FREE or before == now or (name == "seeds" and asked.seeds[: len(before)] == before):
             continue
         if isinstance(before, dict):
             for key in sorted({*before, *now}):

@@ -18,7 +18,8 @@ def study_of(events: Sequence[Event], *, runs: bool = False) -> Study:
     """
     if not events or events[0].design is None:
         raise ValueError("a journal begins with its design")
-    design = events[0].design
+    first = events[0].design
+    design = next(event.design for event in reversed(events) if event.design is not None)
     cells = {(arm, seed): Cell(arm=arm, seed=seed, state="waiting") for arm in design.arms for seed in design.seeds}
     for event in events[1:]:
         key = event.arm, event.seed
@@ -26,7 +27,8 @@ def study_of(events: Sequence[Event], *, runs: bool = False) -> Study:
             cells[key] = _after(cells[key], event)
     if not runs:
         cells = {key: _cut(cell) if cell.state == "running" else cell for key, cell in cells.items()}
-    return Study(design=design, cells=tuple(cells.values()), created=events[0].when)
+    added = design.seeds[len(first.seeds) :]
+    return Study(design=design, cells=tuple(cells.values()), created=events[0].when, added=added)
 
 
 def _after(cell: Cell, event: Event) -> Cell:
