@@ -1,6 +1,6 @@
-"""Split the peak memory of a training step into its parts, for each backend and dtype that a trial ran.
+"""Split the peak memory of a training step into parts, for each backend and dtype of a trial.
 
-Runs in a process of its own after the trial. docs/method.md says what each part is and how it is counted.
+Runs in a process of its own after the trial. docs/method.md explains each part and how it is counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Split the memory of every row that ran on the model, with the optimiser of a short training and that of a long one.
+    """Split the memory of every row of the model: with the optimiser of a short training, and with that of a long one.
 
     Raises OSError if the interpreter cannot be started.
     """

@@ -1,6 +1,7 @@
-"""Measure the work around the model, for the backends that ended "ok": the stages of inference, and a step with optimiser.
+"""Measure the work around the model, for the backends with the status "ok".
 
-Runs in a separate process after the trial, so that ultralytics' predictor cannot disturb the trial itself.
+That is the stages of inference, and a training step with its optimiser. It runs in a separate process after the trial, so that
+ultralytics' predictor cannot disturb the trial itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with
 
 
 class PipelineTimes:
-    """Hold the measurements, and notes on missing ones."""
+    """Hold the measurements, and notes on those that are missing."""
 
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)
@@ -43,7 +44,7 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> PipelineTimes:
-    """Measure the rows that are "ok" on the model in the target.
+    """Measure the rows of the model that are "ok", in the target.
 
     Raises OSError if the interpreter cannot be started.
     """

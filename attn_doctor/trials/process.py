@@ -60,8 +60,8 @@ def run_separately(
 def load(seconds: float = 0.4) -> float | None:
     """Return the number of cores that are busy now; None if the system does not count them.
 
-    If possible they are counted while this process sleeps. The load average also contains programs that ended a minute ago, such
-    as an earlier trial.
+    They are counted for `seconds`, while this process sleeps. Where that is impossible the load average is used: it also contains
+    programs that ended a minute ago, such as an earlier trial.
     """
     before = machine.processor_time()
     if before is None:
@@ -76,10 +76,11 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return variables that make waiting threads sleep, and notes about it, if other programs use the cores too.
+    """Return variables that make waiting threads sleep, and notes about them. Both are empty if no other program uses the cores.
 
-    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) spin: they wait at full load. With one core too few, a step of
-    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, and stays on.
+    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With one core too few, a step of
+    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, so nothing is
+    changed there.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []

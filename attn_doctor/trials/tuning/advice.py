@@ -99,7 +99,7 @@ def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list
 
 
 def beyond(found: Pass) -> list[Row]:
-    """Return the rows that are right and measured, but change numbers more than the user allowed.
+    """Return the measured rows with right numbers that change the numbers more than the user allowed.
 
     They are not prescribed.
     """
@@ -129,7 +129,7 @@ def caveats(found: Pass, names: Sequence[str]) -> list[str]:
 
 
 def summary(found: Pass) -> Mapping[str, Any]:
-    """Return the chosen changes in a form for readers: {"threads": "2", "heap": ""}."""
+    """Return the chosen changes as texts for readers: {"threads": "2", "heap": ""}."""
     shown = {}
     for name, value in changes(found).items():
         shown[name] = "" if value is True else str(value)
