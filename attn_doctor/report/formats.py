@@ -27,12 +27,12 @@ def _no_pictures() -> tuple[Picture, ...]:
 
 
 class Answer(NamedTuple):
-    """Hold the answer of a command, as formats accept it.
+    """Hold the answer of a command in the form that all formats read.
 
-    Private data are taken out already: a format writes all that is in it. `records`: plain data or msgspec records; for `check`
-    and `show` the whole report. `blocks`, `folded`, `paste` and `page` are functions, and a format calls the one that it needs:
-    the outline for a reader; its folded parts; the blocks of a page for an issue, if they differ; a Markdown page that is not
-    made of blocks. `pictures`: for a page of HTML; a report has its own.
+    Private data are removed already: a format writes all that the answer contains. `records`: plain data or msgspec records; for
+    `check` and `show` the complete report. `blocks`, `folded`, `paste` and `page` are functions, and a format calls the one that
+    it needs. They return: the outline for a reader; its folded parts; the blocks of a page for an issue, if they differ; a
+    Markdown page that is not made of blocks. `pictures`: for a page of HTML; a report has its own.
     """
 
     records: Any
@@ -46,11 +46,11 @@ class Answer(NamedTuple):
 
 
 class Format(Protocol):
-    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE", with WHAT from the command."""
+    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE"; the command gives WHAT."""
 
     @property
     def option(self) -> str:
-        """Return the name of the option, without its dashes."""
+        """Return the name of the option, without the leading dashes."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class Format(Protocol):
 
     @property
     def use(self) -> str:
-        """Return the end of the option's help: the use of the format, or an empty text."""
+        """Return the last part of the option's help, the use of the format; it may be empty."""
 
     def render(self, answer: Answer) -> str | bytes:
         """Return the content of the file."""
@@ -78,7 +78,7 @@ class Json:
 
 
 class Markdown:
-    """Write the page of the answer if it has a page, else its outline."""
+    """Write the Markdown page of the answer if there is one, else the outline."""
 
     option = "markdown"
     name = "Markdown"

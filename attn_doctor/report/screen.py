@@ -70,7 +70,7 @@ def _findings(report: Report) -> list[Block]:
 def _found(report: Report) -> Paragraph:
     """Return a sentence with the number of findings, and whether the trial follows.
 
-    It promises no health: the trial may still find something.
+    It does not say "healthy", because the trial may still find something.
     """
     roots = [f for f in report.findings if f.root_cause]
     counts = [(sum(f.severity is severity for f in roots), severity.value) for severity in Severity]
@@ -106,7 +106,7 @@ def _since(report: Report, opened: Report) -> Iterator[Block]:
 
 
 def _without(blocks: Sequence[Block], item: str) -> Iterator[Block]:
-    """Yield the blocks without a note whose content is in the last lines of the screen."""
+    """Yield the blocks without a note that the last lines of the screen repeat."""
     for block in blocks:
         if isinstance(block, Notes) and item in block.items:
             left = tuple(other for other in block.items if other != item)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Union
 
 
 class Text(NamedTuple):
-    """Hold a text that is finished already: a builtin type, an expression."""
+    """Hold a text that needs no further work: a builtin type, an expression."""
 
     shown: str
 
@@ -36,7 +36,7 @@ class Pack(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """Describe the use of a parameter pack. It stands for all items, or for one item if it is inside an expansion."""
+    """Describe the use of a parameter pack: all items of the pack, or one item inside an expansion."""
 
     items: list[Node]
 
@@ -135,7 +135,7 @@ def text(node: Node, index: int | None = None) -> str:
 
 
 def _halves(node: Node, index: int | None) -> tuple[str, str]:
-    """Return the texts before and after the place where a declared name would be written."""
+    """Return the two texts of a type around the name that is declared with it: "int (*" and ")(float)"."""
     if isinstance(node, (Text, Name)):
         return node.shown, ""
     if isinstance(node, Auto):
