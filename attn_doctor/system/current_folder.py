@@ -1,8 +1,8 @@
-"""Keep every program that attn-doctor starts from running code of the current folder.
+"""Prevent every program that attn-doctor starts from running code of the current folder.
 
-`python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH
-or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 in that folder would be run. So every child starts
-in an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
+`python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH or
+LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So every child starts in
+an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations
