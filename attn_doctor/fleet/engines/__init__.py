@@ -1,4 +1,7 @@
-"""Run `attn-doctor check` on many machines, by the scheduler that is there: `answers` is the only function that other packages call."""
+"""Run `attn-doctor check` on many machines through the scheduler of the cluster.
+
+Other packages call only `answers`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ SPELLINGS = (
 
 
 def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what each node of the engine `on` answers, as soon as it does; the order is that of the answers.
+    """Yield the answer of each node of the engine `on`, as soon as it comes. The order is that of the answers.
 
-    `say` receives sentences about the progress. A node that does not answer is an answer too, with its end. Raises Refused for a
-    spelling that is not one of SPELLINGS, for an extra or a program that is missing, and for a scheduler that does not answer.
+    `say` gets sentences about the progress. A node without a report has an answer too: how its check ended. Raises Refused for a
+    spelling that is not one of SPELLINGS, for a missing extra or program, and for a scheduler that does not answer.
     """
     engine, _, rest = on.partition(":")
     if engine == "ray":
