@@ -83,7 +83,7 @@ def keeps_books(here: Context) -> bool:
 
 
 def kept_by_project(here: Context, step: Step) -> frozenset[str]:
-    """Return the names of the packages whose new version is written into the project's own files by a step."""
+    """Return the names of the packages whose new version a step writes into the project's own files."""
     tool = installer(here)
     keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
     return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
@@ -223,7 +223,10 @@ def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
-    """Return whether an earlier step has done this step: an index is named once, and `uv add` installs dependencies too."""
+    """Return whether an earlier step has done this step.
+
+    Two examples: an index is added only once, and `uv add` also installs the dependencies.
+    """
     if isinstance(tool, Nix):
         return isinstance(step, RunByHand) and action(step) == action(earlier)
     if isinstance(step, Run) and isinstance(earlier, Run) and isinstance(tool, Project):

@@ -1,7 +1,7 @@
-"""Build the steps for a package that a project asks for and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
+"""Build the steps for a package that a project requires and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
 
-`uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package whose
-setup.py imports torch.
+`uv add torch` does not help: it installs the complete project, and fails at the same package. Tried with uv 0.13 and a package
+whose setup.py imports torch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def fails_itself(facts: Facts) -> str | None:
 
 
 def _builds_by_poetry(facts: Facts) -> bool:
-    """Say whether Poetry built a package when it installed its project, in a log that does not show the command.
+    """Return whether Poetry built a package while it installed its project, in a log that does not show the command.
 
     `poetry add torch` would build that package again, and fail before it writes pyproject.toml.
     """
@@ -46,7 +46,7 @@ def _builds_by_poetry(facts: Facts) -> bool:
 
 
 class ProjectBuild(Record, frozen=True, kw_only=True):
-    """Describe a package that a project asks for and that does not build in isolation."""
+    """Describe a package that a project requires and that cannot be built in isolation."""
 
     name: str
     tools: Argv  # what its setup imports beside torch
@@ -57,7 +57,7 @@ class ProjectBuild(Record, frozen=True, kw_only=True):
 
 
 def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    """Return the steps that build one package of the project without isolation, and install all else before it.
+    """Return the steps that build one package of the project without isolation. Steps before it install all other packages.
 
     Raises KeyError if no tool failed at its own project.
     """

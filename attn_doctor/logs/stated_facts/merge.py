@@ -75,7 +75,7 @@ _PACKAGES = {
 
 
 class Filled(NamedTuple):
-    """Hold the facts after a log filled the unknown ones, and the facts for which the log states another value."""
+    """Hold the facts whose unknown values a log filled, and the facts with a different value in the log."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]
