@@ -248,7 +248,7 @@ def _ended_it(match: Match, seen: Seen) -> bool:
 
 
 def _asked_for_ever(seen: Seen) -> list[Match]:
-    """Return the line that asks for a wheel if it is the last line of a log: urlretrieve waits for ever."""
+    """Return the line that requests a wheel, if it is the last line of a log. Then urlretrieve still waits, without a time limit."""
     asked: list[Match] = []
     for log in seen.logs:
         rest = [line for line in log.tail if not line.startswith("[exit code")]

@@ -41,9 +41,9 @@ def afresh(facts: Facts) -> tuple[Fix, ...]:
 
 
 def for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
-    """Return the fixes with a torch that has wheels for this Python, and whether the tables say that the installed torch has none.
+    """Return (fixes, whether the installed torch has no wheels for this Python, by the tables).
 
-    None: no other torch is needed.
+    The fixes install a torch with wheels for this Python. None: no other torch is needed.
     """
     python = key_of(facts).python
     found = torch_install.choice(facts)

@@ -26,7 +26,7 @@ from attn_doctor.model.versions import pair
 def torch_abi(facts: Facts) -> bool:
     """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases.
 
-    Raises Unsure if neither tells.
+    Raises Unsure if neither of the two contains it.
     """
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
