@@ -113,10 +113,7 @@ def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
 
 
 def altered(way: Way) -> str | None:
-    """Return why the file of a way may not be used: it changed after its check.
-
-    None if it did not, or if the way has no such file.
-    """
+    """Return a sentence if the file of a way changed after its check, so that it may not be used; else None."""
     wheel = way.unsigned
     if wheel is None:
         return None

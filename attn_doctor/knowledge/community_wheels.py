@@ -216,7 +216,7 @@ def _of_python(wheel: CommunityWheel, python: str | Unknown) -> Judgement:
 
 
 def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
-    """Return whether the CUDA agrees.
+    """Return whether the CUDA of the wheel fits the CUDA of the key.
 
     A wheel for another minor of the same major usually loads (minor-version compatibility), but its name cannot promise that.
     """

@@ -39,11 +39,11 @@ def opening(report: Report) -> tuple[Block, ...]:
 def closing(
     report: Report, opened: Report | None, files: Sequence[str] = (), *, folded_too: bool = False
 ) -> tuple[Block, ...]:
-    """Return the blocks after the opening: findings that the trial brought or changed, its results, the verdict, and the next step.
+    """Return the blocks after the opening: new and changed findings, the results of the trial, the verdict, and the next step.
 
-    `opened`: the report whose opening was shown; None if none was shown, so that everything is returned. `files`: the outputs
-    that were written. `folded_too`: with the folded facts, which a terminal leaves out. Of the opening only the command of the
-    first cure is repeated, as the last line that a reader sees.
+    `opened`: the report whose opening was shown; None if none was shown: then everything is returned. `files`: the outputs that
+    were written. `folded_too`: also return the folded facts, which a terminal leaves out. One line of the opening is repeated at
+    the end: the command of the first fix.
     """
     blocks: list[Block] = list(_since(report, opened)) if opened else list(opening(report))
     blocks += tried(report)

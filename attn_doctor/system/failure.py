@@ -43,7 +43,7 @@ def code(error: BaseException) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return one sentence about the error. For a failure of attn-doctor itself it contains the text to send."""
+    """Return one sentence about the error. For a failure of attn-doctor itself it contains the line to send to its authors."""
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
@@ -64,7 +64,7 @@ def _whom() -> str:
 
 
 def summary(error: BaseException) -> str:
-    """Return one line: the exception, the innermost line of this package, and the versions."""
+    """Return the line to send: the exception, the innermost line of this package, and the versions."""
     from attn_doctor import __version__
 
     text = " ".join(str(error).split())[:300]

@@ -31,9 +31,9 @@ def make_subject():
 
 
 def check_reference(subject):
-    """Check the reference by finite differences.
+    """Check the gradients of the reference by finite differences.
 
-    Return (outputs, gradients) of the model in float64; None if they are wrong.
+    Return (outputs, gradients) of the model in float64; None if the gradients are wrong.
     """
     expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}

@@ -66,7 +66,7 @@ class Study(Record, frozen=True, kw_only=True):
 def grid(
     batches: Sequence[int], heads: Sequence[int], lengths: Sequence[int], widths: Sequence[int]
 ) -> tuple[Shape, ...]:
-    """Return every combination, in the order in which the values were given."""
+    """Return every combination of the four lists as a Shape. The last list changes fastest."""
     return tuple(Shape(batch=b, heads=h, tokens=n, width=d) for b, h, n, d in product(batches, heads, lengths, widths))
 
 

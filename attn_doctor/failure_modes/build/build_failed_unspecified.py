@@ -57,7 +57,7 @@ from attn_doctor.model.steps import Install
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that every failed build prints, whatever its cause is."""
+    """Return a sign for a line of a failed build that does not show the cause."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
 
 

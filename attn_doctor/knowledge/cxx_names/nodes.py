@@ -78,7 +78,7 @@ class Array(NamedTuple):
 
 
 class Function(NamedTuple):
-    """Describe a function type, or, with a name, a function."""
+    """Describe a function type; with a name, a function."""
 
     returns: Node | None
     parameters: list[Node]
@@ -181,7 +181,7 @@ def _expanded(node: Expand, index: int | None) -> str:
 
 
 def _parameters(node: object) -> list[Parameter]:
-    """Return the packs that an expansion iterates over, without those of expansions inside it."""
+    """Return the parameter packs over which an expansion iterates. Packs of an expansion inside it are left out."""
     if isinstance(node, Parameter):
         return [node]
     if isinstance(node, (tuple, list)) and not isinstance(node, Expand):

@@ -1,4 +1,4 @@
-"""Fill the unknown facts of a machine with the facts that a log states, and find the facts on which the two disagree. Pure."""
+"""Fill the unknown facts of a machine with facts from a log, and find the facts that have other values in the log. Pure."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
 
 
 def needs_run(found: Pass | None) -> bool:
-    """Return whether a change has no argument of ultralytics, so that only `attn-doctor run` can make it."""
+    """Return whether some change cannot be an argument of ultralytics. Only `attn-doctor run` can make such a change."""
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
