@@ -223,9 +223,10 @@ def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
-    """Return whether an earlier step has done this step.
+    """Return whether an earlier step has already done the work of this step.
 
-    Two examples: an index is added only once, and `uv add` also installs the dependencies.
+    Two examples. A step that adds an index is needed once only. A step that installs dependencies is not needed after `uv add`,
+    which installs them too.
     """
     if isinstance(tool, Nix):
         return isinstance(step, RunByHand) and action(step) == action(earlier)

@@ -233,9 +233,9 @@ def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
 
 
 def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
-    """Return whether the C++ ABI agrees.
+    """Return whether the C++ ABI of the wheel fits the ABI of torch.
 
-    File names do not have it: it is the ABI of the torch with which the wheel was built.
+    File names do not contain the ABI: it is the ABI of the torch with which the wheel was built.
     """
     built = pytorch.cxx11_abi(wheel.torch, wheel.cuda, _platform(wheel))
     if isinstance(built, Unknown) or not isinstance(key.cxx11_abi, bool) or built.yes is key.cxx11_abi:

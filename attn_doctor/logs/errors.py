@@ -92,7 +92,7 @@ def log_end(log: Log) -> LogEnd:
 
 
 def _few(matches: Sequence[Match]) -> list[Match]:
-    """Return the first few and the last few errors, each once.
+    """Return the first few and the last few of these errors, each once.
 
     Two matches are the same error if their lines are equal, or differ only in numbers.
     """

@@ -103,7 +103,7 @@ def _starts(needle: bytes) -> range:
 
 
 def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
-    """Return a set of bytes such that every needle has an anchor that begins with one of them.
+    """Return a set of bytes such that every needle has an anchor (three bytes) that begins with one of them.
 
     The set is small, because each byte needs its own search. Its bytes are rare, because the search stops at each occurrence.
     """

@@ -127,7 +127,7 @@ _REST = "no tensor (workspace, heap)"
 
 
 def _pieces(split: MemorySplit) -> tuple[float, ...]:
-    """Return the bytes of each part of the memory; the last value is what belongs to no tensor."""
+    """Return the bytes of each part of the memory. The last value is the memory that belongs to no tensor."""
     return (*(getattr(split.parts, name) for name in NAMES), max(0, split.rest or 0))
 
 

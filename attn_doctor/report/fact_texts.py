@@ -230,7 +230,7 @@ def variables(facts: Facts, *names: str) -> list[str]:
 
 
 def one_variable(facts: Facts, *names: str) -> str:
-    """Return the values of these variables; if none is set, the words for that."""
+    """Return the values of these variables as text; "not set" if none of them is set."""
     return ", ".join(variables(facts, *names)) or "not set"
 
 

@@ -227,7 +227,7 @@ def _changed(planned: PlannedStep) -> str:
 
 
 def listed(changes: Sequence[Change]) -> str:
-    """Return the first few changes as text, removals and updates before new packages."""
+    """Return the first few changes as text: removals and updates first, then new packages."""
     ordered = sorted(changes, key=lambda change: change.before is None)
     shown = [str(change) for change in ordered[:_MOST_CHANGES]]
     rest = len(changes) - len(shown)

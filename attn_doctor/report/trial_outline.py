@@ -163,7 +163,7 @@ def _mlx(study: Study) -> list[Block]:
 
 
 def _stages(study: Study) -> list[Block]:
-    """Return a table for each image size: the model's share of an image's time."""
+    """Return a table for each image size: the milliseconds of each stage of predicting one image."""
     blocks: list[Block] = []
     for run in study.runs:
         rows = tuple(

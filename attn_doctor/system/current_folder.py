@@ -82,11 +82,11 @@ def program(argv: Sequence[str]) -> list[str]:
 
 
 def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str | None]:
-    """Return a command of a plan and the folder to start it in, changed so that its Python runs no code of the current folder.
+    """Return a command and the folder to start it in, changed so that its Python runs no code of the current folder.
 
-    pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and in the
-    user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` have no such arguments, and start Pythons of
-    their own: they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
+    A command of pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and
+    `find-links = wheels` in the user's settings. Commands of `ensurepip`, `venv` and `-c` have no such arguments and start more
+    Pythons, so they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

@@ -149,9 +149,9 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return the cores that this process may use, as one list for each physical core.
+    """Return the cores that this process may use, as lists. Each list has the hardware threads of one physical core.
 
-    If the system does not group them: one list for each.
+    If the system does not report physical cores, each list has one core.
     """
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     groups = {}

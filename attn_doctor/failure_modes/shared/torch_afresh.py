@@ -15,7 +15,7 @@ from attn_doctor.model.versions import pair
 
 
 def which(facts: Facts) -> Step:
-    """Return the step that prints the file which Python imports as torch, with advice on it."""
+    """Return the step that prints the path of the file that Python imports as torch. The step explains how to read that path."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
     words = (
         "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "

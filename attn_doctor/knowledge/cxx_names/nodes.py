@@ -235,5 +235,5 @@ def _pointer(node: Pointer | Member, index: int | None) -> tuple[str, str]:
 
 
 def _plain(node: Node, index: int | None) -> Node:
-    """Return the item of a pack to use at this position, or the node itself."""
+    """Return the item of a pack for this index; a node that is no pack is returned unchanged."""
     return node.items[index] if isinstance(node, Parameter) and index is not None else node
