@@ -161,8 +161,9 @@ def _manifest(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.errors import OK, Refused
+    from attn_doctor.fleet import engines
 
-    engine, _, where = (arguments.on or "").partition(":")
+    engine, where = engines.named(arguments.on or "")
     if engine != "kubernetes" or arguments.reports:
         raise Refused(
             "--manifest is for a Kubernetes cluster: attn-doctor fleet --on kubernetes:NAMESPACE@IMAGE --manifest"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attn_doctor.examination import Options
     from attn_doctor.model.findings import Severity
+    from attn_doctor.report.formats import Option
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 
 
 def add_outputs(
-    parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[str] = (), redacted: bool = True
+    parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[Option] = (), redacted: bool = True
 ) -> None:
     """Add an option for each format in which the command can write `what`: all formats, or those in `only`.
 

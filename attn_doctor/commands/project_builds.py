@@ -7,8 +7,10 @@ whose setup.py imports torch.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from attn_doctor.commands import target_python
+from attn_doctor.commands.environment_tools import ProjectTool
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.steps import RunByHand, Step
 
@@ -23,7 +25,7 @@ _KEPT = re.compile(
 _CHANGES = "the environment of the project"
 
 
-def fails_itself(facts: Facts) -> str | None:
+def fails_itself(facts: Facts) -> ProjectTool | None:
     """Return the tool that failed to install the project in the log; None if no tool did.
 
     Examples: `uv sync` and `poetry install` install the project; `uv add` does not count.
@@ -34,7 +36,7 @@ def fails_itself(facts: Facts) -> str | None:
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
         return None
-    return found["tool"] if f"{found['tool']}.lock" in locks else None
+    return next((tool for tool in _TOOLS if tool == found["tool"] and f"{tool}.lock" in locks), None)
 
 
 def _builds_by_poetry(facts: Facts) -> bool:
@@ -61,7 +63,10 @@ def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
 
     Raises KeyError if no tool failed at its own project.
     """
-    return _TOOLS[fails_itself(facts) or ""](facts, wanted)
+    tool = fails_itself(facts)
+    if tool is None:
+        raise KeyError(wanted.name)
+    return _TOOLS[tool](facts, wanted)
 
 
 def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
@@ -169,4 +174,9 @@ def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG0
     )
 
 
-_TOOLS = {"uv": _uv, "poetry": _poetry, "pdm": _pdm, "pixi": _pixi}
+_TOOLS: dict[ProjectTool, Callable[[Facts, ProjectBuild], tuple[Step, ...]]] = {
+    "uv": _uv,
+    "poetry": _poetry,
+    "pdm": _pdm,
+    "pixi": _pixi,
+}

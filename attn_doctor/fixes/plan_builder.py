@@ -10,6 +10,7 @@ from attn_doctor import commands
 from attn_doctor.commands.installers import (
     KEEPERS,
     Context,
+    InstallerName,
     chosen,
     context,
     in_order,
@@ -45,7 +46,7 @@ def make(
     findings: Sequence[Finding],
     goal: Goal,
     *,
-    installer: str | None = None,
+    installer: InstallerName | None = None,
     resolver: Resolver = unresolved,
 ) -> Plan:
     """Make the plan for the root causes of the findings."""

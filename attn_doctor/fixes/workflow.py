@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor.commands.installers import context, keeps_books
+from attn_doctor.commands.installers import InstallerName, context, keeps_books
 from attn_doctor.examination import Options, examine
 from attn_doctor.examination.inputs import read_file
 from attn_doctor.fixes import apply as applying
@@ -48,7 +48,7 @@ class FixRequest(NamedTuple):
     report: str | None = None
     facts: str | None = None  # recorded facts of another machine
     gpu: str | None = None  # judge for this GPU, which is in another machine
-    installer: str | None = None
+    installer: InstallerName | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
     online: bool = False  # let the installer download to answer, and ask servers for sizes

@@ -7,7 +7,7 @@ it renders. The terminal is not in the list, because it is always there and need
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from attn_doctor.report.blocks import Block, Details
@@ -24,6 +24,9 @@ def _no_parts() -> tuple[Details, ...]:
 
 def _no_pictures() -> tuple[Picture, ...]:
     return ()
+
+
+Option = Literal["json", "markdown", "html", "junit", "sarif"]  # names of options, without the leading dashes
 
 
 class Answer(NamedTuple):
@@ -49,7 +52,7 @@ class Format(Protocol):
     """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE"; the command gives WHAT."""
 
     @property
-    def option(self) -> str:
+    def option(self) -> Option:
         """Return the name of the option, without the leading dashes."""
 
     @property
@@ -67,7 +70,7 @@ class Format(Protocol):
 class Json:
     """Write the records as JSON, indented by two spaces."""
 
-    option = "json"
+    option: Option = "json"
     name = "JSON"
     use = ""
 
@@ -80,7 +83,7 @@ class Json:
 class Markdown:
     """Write the Markdown page of the answer if there is one, else the outline."""
 
-    option = "markdown"
+    option: Option = "markdown"
     name = "Markdown"
     use = ", to paste into an issue"
 
@@ -95,7 +98,7 @@ class Markdown:
 class Html:
     """Write the outline and its pictures as one file that needs no other."""
 
-    option = "html"
+    option: Option = "html"
     name = "one HTML page"
     use = ""
 
@@ -111,7 +114,7 @@ class Html:
 class Junit:
     """Write a report as JUnit XML."""
 
-    option = "junit"
+    option: Option = "junit"
     name = "JUnit XML"
     use = ", for the test page of a CI"
 
@@ -124,7 +127,7 @@ class Junit:
 class Sarif:
     """Write a report as SARIF 2.1.0."""
 
-    option = "sarif"
+    option: Option = "sarif"
     name = "SARIF"
     use = ", for code scanning"
 
