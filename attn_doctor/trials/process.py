@@ -10,7 +10,9 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
+from attn_doctor.model.trials import Trial, TrialOptions
 from attn_doctor.system import leftovers, machine
+from attn_doctor.trials.plan import model_file
 
 COMMON = (
     "target/channel.py",
@@ -55,6 +57,31 @@ def run_separately(
             },
             on_message=on_message,
         )
+
+
+def config_of(rows: Sequence[Trial], options: TrialOptions) -> dict[str, Any]:
+    """Return the config of a script that runs the model with the cells of these rows; at least one row."""
+    return {
+        "model": model_file(options.model),
+        "imgsz": options.imgsz,
+        "batch": options.batch,
+        "device": rows[0].device,
+        "seed": options.seed,
+        "cells": [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in rows],
+    }
+
+
+def failures(outcome: child.Outcome, what: str, doing: str) -> list[str]:
+    """Return a note for each error that a script reported, and for its early end.
+
+    `what` and `doing`: the result and the work of the script in words, "memory" and "splitting the memory".
+    """
+    notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
+    notes += [f"{what}, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
+    if outcome.fault:
+        where = f" with {outcome.open_section}" if outcome.open_section else ""
+        notes.append(f"{doing} ended early{where}: {in_words(outcome.fault)}")
+    return notes
 
 
 def load(seconds: float = 0.4) -> float | None:
