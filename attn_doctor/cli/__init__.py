@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE", "parser", "run"]
 
 DESCRIPTION = (
-    "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, proves which "
+    "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, measures which "
     "attention backend it should use, and shows the commands that fix it."
 )
 
