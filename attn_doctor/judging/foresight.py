@@ -39,7 +39,7 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
 
 class Now(Record, frozen=True, kw_only=True):
-    """Hold the present machine: its facts, its findings from facts, and a function that diagnoses other facts."""
+    """Hold the present machine: its facts, the findings that these facts show, and a function that diagnoses other facts."""
 
     facts: Facts
     findings: tuple[Finding, ...]

@@ -36,7 +36,10 @@ def parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
 
 
 def _siblings(module: str) -> str:
-    """Return a key that is the same for alternative libraries, of which a program loads one: their folder, or their name without digits."""
+    """Return a key that is equal for libraries of which a program loads only one.
+
+    For a module named lib...: its folder. For any other module: its name without digits.
+    """
     folder, _, name = module.rpartition(".")
     return f"{folder}.lib" if name.startswith("lib") else re.sub(r"\d+", "", module)
 
