@@ -1,13 +1,15 @@
-"""The second of two conditions where the system decides: folders of Windows, relatives of Ubuntu, drivers of Debian; and addresses in long texts."""
+"""The second of two conditions where the system decides: folders of Windows, relatives of Ubuntu, drivers of Debian; steps; addresses in long texts."""
 
 from __future__ import annotations
 
 import pytest
 
 from attn_doctor.commands import cuda_toolkits, debian_drivers, target_python
+from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.importing import flash_attn_api_version
-from attn_doctor.failure_modes.shared import package_wheels, toolkits
-from attn_doctor.model.facts import Facts, Project, System, Toolchain, Toolkit, Torch
+from attn_doctor.failure_modes.mode import Hit
+from attn_doctor.failure_modes.shared import build_log, network_cures, package_wheels, toolkits
+from attn_doctor.model.facts import Facts, Project, Subject, System, Toolchain, Toolkit, Torch
 from attn_doctor.report.redact import names
 
 
@@ -66,3 +68,24 @@ def test_an_address_at_the_beginning_of_a_long_text_ends_at_its_blank():
     text = "https://example.org/guide then /home/nadia/train.py" + " and so on" * 100
     assert not names._is_in_address(text, text.index("/home"))
     assert names._is_in_address(text, text.index("/guide"))
+
+
+@pytest.mark.parametrize(
+    ("command", "editable"),
+    [("pip install -e .", True), ("python setup.py develop", True), ("pip install flash-attn", False), (None, False)],
+)
+def test_only_a_typed_command_can_be_editable(command, editable):
+    subject = Subject() if command is None else Subject(command=command)
+    assert build_log._editable(Facts(subject=subject)) is editable
+
+
+def test_a_package_that_is_carried_over_is_what_the_last_step_changes():
+    fetch, copy, put = network_cures.carried_over("einops")
+    assert (fetch.argv[-1], copy.argv, put.names(), put.changes) == ("einops", (), ("einops",), "einops")
+
+
+def test_the_main_branch_is_the_last_fix_for_headers_of_cxx20():
+    fixes = find("flash-attn-cxx20-required").fixes(
+        Facts(subject=Subject(package="flash-attn")), Hit(message="m", evidence=())
+    )
+    assert fixes[-1].title == "Build from flash-attn's main branch"
