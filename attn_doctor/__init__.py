@@ -35,9 +35,9 @@ def examine(**options: "Any") -> "Examination":
 def attention(backend: str = "auto", device: "str | None" = None) -> "Attention | Prescribed":
     """Replace the YOLO attention of this process by a backend, for a `with` block or until `restore()`.
 
-    Each kind of call is proven first.
+    Each kind of call is checked first: its numbers are compared with float64.
 
-    `backend`: a name of attn-doctor's ("sdpa-flash", ...), "auto", or "prescribed". `device`: the device on which it is proven.
+    `backend`: a name of attn-doctor's ("sdpa-flash", ...), "auto", or "prescribed". `device`: the device on which it is checked.
     "prescribed" applies the prescription that `attn-doctor trial --tune` made for this machine, as far as a running process can
     change it; `.left_out` of the result lists the rest, with reasons. Weights and checkpoints are not changed. Imports torch and
     ultralytics. Raises as `attn_doctor.prescription.prescribe` and `.prescribed` do.

@@ -20,9 +20,9 @@ def main() -> int:
 
 
 def _leave_waiting_threads(code: int) -> None:
-    """End this process at once if a thread still waits, for example for a file on a network drive that is gone.
+    """End this process at once if a thread still waits, for example for a file on an unreachable network drive.
 
-    Python would wait for it, and ends a daemon thread in a way that aborts the process if no more files can be opened.
+    Otherwise Python would wait for the thread. For a daemon thread, Python aborts the process if no more files can be opened.
     """
     threading = sys.modules.get("threading")
     if threading is None:

@@ -1,4 +1,4 @@
-"""Say how a child of attn-doctor failed: by a signal, an exit code, or its deadline."""
+"""Describe how a child of attn-doctor failed: by a signal, an exit code, or its deadline."""
 
 from __future__ import annotations
 

@@ -26,7 +26,10 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 
 
 class Message(NamedTuple):
-    """Describe one line of the channel. `at` is "hello", "begin", "fact", "raised", "end", "alive" (a sign of life, not kept) or "done"."""
+    """Describe one line of the channel, by its kind `at`.
+
+    The kinds: "hello", "begin", "fact", "raised", "end", "done", and "alive" (the child still works; it is not stored).
+    """
 
     at: str
     section: str
@@ -36,7 +39,7 @@ class Message(NamedTuple):
 def _message(line: bytes) -> Message | None:
     """Return the record in a line; None if the line is not a record.
 
-    A program that reads the nonce in the target's memory can forge a record.
+    A foreign program can forge a record only by reading the nonce from the memory of the target.
     """
     try:
         said = json.loads(line)
@@ -49,11 +52,12 @@ def _message(line: bytes) -> Message | None:
 
 
 class Reader:
-    """Read both pipes of a child in threads, so that no pipe can fill up and stop the child.
+    """Read both pipes of a child in threads, so that no pipe can become full and stop the child.
 
-    `nonce`: the mark before each record of the channel. Without it, the first `most` bytes of standard output are kept. With it, records of
-    `_MOST_RECORDS` bytes in all are kept. Of other output, the first and the last bytes are kept, `_KEEP` in all. `flooded` is set if the
-    child sent more than that (of the rest: more than `_MOST_NOISE` bytes); the caller must then end the child.
+    `nonce`: the mark before each record of the channel. With a nonce, at most `_MOST_RECORDS` bytes of records are stored;
+    without one, the first `most` bytes of standard output. Of all other output, the first and the last bytes are stored, `_KEEP`
+    in all. If the child sends more, `flooded` is set, and the caller must end the child; for other output the limit is
+    `_MOST_NOISE` bytes.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Reader:
         on_message: Callable[[Message], None] | None,
         most: int = MOST_OUTPUT,
     ) -> None:
-        """Prepare for one child. Nothing is read yet."""
+        """Prepare the reader for one child. Nothing is read yet."""
         self.started = started
         self.process = started.process
         self.mark = _SEPARATOR + nonce + b" " if nonce else None

@@ -115,7 +115,7 @@ def run(
 
 
 def harmless(folder: str) -> dict[str, str]:
-    """Return variables that keep ultralytics from using the network, from changing the user's settings and from installing packages.
+    """Return variables with which ultralytics uses no network, changes no settings of the user and installs no packages.
 
     Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which is deleted afterwards.
     """

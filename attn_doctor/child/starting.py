@@ -1,4 +1,7 @@
-"""Start children, each with a process group, a mark and a folder for temporary files of its own, and end them with all that they started."""
+"""Start children, and end them with all processes that they started.
+
+Each child has its own process group, its own mark in the environment, and its own folder for temporary files.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FINDINGS", "INTERNAL", "INTERRUPTED", "NOT_EXAMINED", "OK", "USAGE", "parser", "run"]
 
 DESCRIPTION = (
-    "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, proves which "
+    "Finds out what is wrong with FlashAttention, PyTorch and Ultralytics YOLOv12 on this machine, measures which "
     "attention backend it should use, and shows the commands that fix it."
 )
 
@@ -93,9 +93,9 @@ def parser() -> Parser:
 
 
 def _formatter() -> type[argparse.HelpFormatter]:
-    """Return the class that formats the help: rich's on a terminal.
+    """Return the class that formats the help: rich's on a terminal, else argparse's with a fixed width.
 
-    Elsewhere argparse's, with a fixed width, for equal help in files and tests.
+    So the help in files and tests is the same everywhere.
     """
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         from rich_argparse import RichHelpFormatter
@@ -181,7 +181,7 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
 
 
 def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
-    """Write the requested outputs of a command that failed, with the findings until then.
+    """Write the requested outputs of a command that failed, with the findings that were complete by then.
 
     Only `check` has such findings.
     """
@@ -193,7 +193,7 @@ def write_unfinished(report: Report, arguments: argparse.Namespace) -> None:
 
 
 def _say_what_was_lost() -> None:
-    """Report that standard output could not be written, unless its reader closed it early (`| head`)."""
+    """Print a message if standard output could not be written. No message if its reader closed it early (`| head`)."""
     from attn_doctor.system import streams
 
     error = streams.lost("stdout")

@@ -1,6 +1,6 @@
-"""Give `check` the options of a gate, and fill them from the configuration of the project.
+"""Add the options for a CI to `check`, and fill them from the configuration of the project.
 
-A typed option counts more than the file.
+A typed option wins over the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def add_acceptance(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a gate.
+    """Add the options for a CI.
 
     Must be called after the other options: it removes their defaults, so that typed options can be recognised.
     """
@@ -59,7 +59,7 @@ def add_acceptance(parser: argparse.ArgumentParser) -> None:
 
 
 class Settled(NamedTuple):
-    """Hold the configuration's part beside the options (exceptions, file), and the report of the baseline with its name."""
+    """Hold the values that are no options: the exceptions, the configuration file, and the report of the baseline with its name."""
 
     configured: Configured | None = None
     exceptions: tuple[Exempt, ...] = ()
@@ -69,8 +69,8 @@ class Settled(NamedTuple):
 def settle(arguments: argparse.Namespace) -> Settled:
     """Fill the options that were not typed, from the configuration or with their defaults.
 
-    A configuration that the user did not name may not start a program: a person is asked; without a terminal it is refused.
-    Raises Refused for a mistake in the configuration, Unreadable for a bad baseline.
+    A program that the configuration names is not started before a person agrees, unless the user named the configuration. Without
+    a terminal it is refused. Raises Refused for a mistake in the configuration, Unreadable for a bad baseline.
     """
     from attn_doctor.examination.configuration import Configuration, configuration
     from attn_doctor.system import current_folder
@@ -114,12 +114,12 @@ def _fill(arguments: argparse.Namespace, found: Configuration) -> Configured:
 
 
 def _is_of_here(arguments: argparse.Namespace, name: str) -> bool:
-    """Return whether a setting is about this machine, although the command is about another one (--gpu, --facts)."""
+    """Return whether a setting describes this machine, although the command is about another machine (--gpu, --facts)."""
     return (name == "expect_gpus" and arguments.gpu is not None) or (name == "target" and arguments.facts is not None)
 
 
 def _ready(found: Configuration, key: str, value: Any) -> Any:
-    """Return a value as its option needs it: a path is relative to the folder of the file.
+    """Return a value of the file in the form of its option: a relative path begins at the folder of the file.
 
     Raises Refused for a program that may not be started.
     """
@@ -140,9 +140,9 @@ def _ready(found: Configuration, key: str, value: Any) -> Any:
 
 
 def _ask_for(found: Configuration, key: str, value: str) -> None:
-    """Ask the user whether a setting of a found file may run code.
+    """Ask the user whether a setting of the file that was found may run code.
 
-    A target is a program, and a model's file runs the functions that it names.
+    Two settings can run code: a target is a program, and a model's file runs the functions that it names.
     """
     if found.named:
         return

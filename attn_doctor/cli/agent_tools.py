@@ -1,8 +1,8 @@
-"""Answer the tools of `attn-doctor mcp`: each runs attn-doctor itself in a child, reads its JSON, and returns the part for an agent.
+"""Answer the tools of `attn-doctor mcp`.
 
-This needs a child, because the server's standard output is the protocol, and an examination has its own signals and processes.
-`--json -` passes the gate of redaction, so nothing private reaches the agent. Every answer has at most MOST characters; it names
-the parts that were left out.
+Each tool runs attn-doctor itself in a child, reads its JSON, and returns the part for an agent. A child is needed, because the
+server's standard output carries the protocol, and an examination has its own signals and processes. `--json -` removes private
+data, so nothing private reaches the agent. Every answer has at most MOST characters; it names the parts that were left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Failed(NotExamined):
 
 
 class Tools:
-    """Hold the Python to examine, which every tool needs, and answer the tools."""
+    """Answer the tools. All tools examine the same Python."""
 
     def __init__(self, target: str | None) -> None:
         self._target = [] if target is None else ["--target", target]
@@ -147,8 +147,8 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 def bounded(answer: dict[str, Any], most: int = MOST) -> dict[str, Any]:
     """Return an answer of at most `most` characters of JSON.
 
-    The ends of its lists are left out, the last list first; "left_out" says so. A part that is still too long after that is left
-    out as a whole.
+    The ends of its lists are left out, the last list first; "left_out" names them. A part that is still too long is then left out
+    completely.
     """
     left_out: dict[str, int] = {}
     made = dict(answer)

@@ -16,7 +16,7 @@ _ENOUGH = 0.1  # the share of a trial that must be over before the rest is estim
 
 
 class _Left(ProgressColumn):
-    """Show about how long the rest takes, counted down between two steps."""
+    """Show about how much time is left. It counts down between two steps."""
 
     def render(self, task: Task) -> Text:
         end = task.fields.get("end")

@@ -1,4 +1,4 @@
-"""`attn-doctor compare`: what differs between two saved reports."""
+"""`attn-doctor compare`: show the differences between two saved reports."""
 
 from __future__ import annotations
 

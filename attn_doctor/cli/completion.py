@@ -1,7 +1,7 @@
 """`attn-doctor completion`: complete half-typed command lines in bash, zsh, fish and PowerShell, with argcomplete.
 
-A shell runs attn-doctor for each TAB, with the variable _ARGCOMPLETE. The parser is made, argcomplete reads the line from the environment,
-writes what can follow, and ends the process: nothing is examined. https://kislyuk.github.io/argcomplete/
+A shell runs attn-doctor for each TAB, with the variable _ARGCOMPLETE. The parser is made, argcomplete reads the line from the
+environment, writes the words that can follow, and ends the process: nothing is examined. https://kislyuk.github.io/argcomplete/
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def asked() -> bool:
-    """Return whether a shell asks for the words that can follow on its command line."""
+    """Return whether a shell runs attn-doctor to get the words that can follow on its command line."""
     return "_ARGCOMPLETE" in os.environ
 
 

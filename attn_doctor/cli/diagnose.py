@@ -16,7 +16,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "diagnose",
         help="read build or run logs and name the root cause",
         description="Reads logs of pip, uv, conda, poetry, compilers, Python, docker or Slurm, of any size and in any encoding, and "
-        "names the root cause first, its consequences beneath it, and the lines that prove it. It also judges a description of an "
+        "names the root cause first, its consequences beneath it, and the lines that show it. It also judges a description of an "
         "environment (pip list, conda list, collect_env, yolo checks, nvidia-smi), and what a project file would install "
         "(requirements.txt, pyproject.toml, environment.yml, a lock file, a Dockerfile).",
         epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 an error is not recognised, or a "

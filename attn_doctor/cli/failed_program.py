@@ -1,6 +1,6 @@
 """Explain why the program of `attn-doctor run` failed, from its output.
 
-Written on standard error, after the program's own lines.
+The explanation is written to standard error, after the program's own lines.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
 
 
 def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_kills: int | None = None) -> None:
-    """Write the cause of a failure and its cure, or one line if the cause is not known; nothing if the output shows no error.
+    """Write the cause of a failure and its fix, or one line if the cause is not known; nothing if the output shows no error.
 
-    Nothing is written either if the program was asked to end: by a signal, from the keyboard, or because nobody reads its output
-    any more. `oom_kills`: the number of processes that the kernel had ended for lack of memory when the program started. Raises
-    no Exception.
+    Nothing is written either if the program was requested to end: by a signal, from the keyboard, or because the reader of its
+    output has ended. `oom_kills`: the number of processes that the kernel had ended for lack of memory when the program started.
+    Raises no Exception.
     """
     printed = _with_crash(ended)
     if _was_asked_to_end(ended):
@@ -52,7 +52,7 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
 
 
 def _with_crash(ended: Ended) -> tuple[bytes, ...]:
-    """Return the output. After a crash it ends with the line that a shell would write, such as "Segmentation fault"."""
+    """Return the output. After a crash its last line is the one that a shell would write, such as "Segmentation fault"."""
     import signal
 
     if ended.signal not in {getattr(signal, name, None) for name in _CRASHES}:
@@ -122,7 +122,7 @@ def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str
 
 
 def _causes(diagnosis: Diagnosis) -> list[Finding]:
-    """Return the root causes of which a line of the output shows the cause or a consequence.
+    """Return the root causes that appear in the output: a line shows the cause itself or one of its consequences.
 
     Warnings count only if there is no error.
     """
@@ -151,7 +151,7 @@ def _name(argv: Sequence[str]) -> str:
 
 
 def _facts(argv: Sequence[str], environ: Mapping[str, str]) -> Facts | None:
-    """Return facts of the machine and of the program's Python; None if they were not there in time.
+    """Return facts of the machine and of the program's Python; None if they could not be read in time.
 
     Packages are not imported again.
     """

@@ -1,4 +1,4 @@
-"""`attn-doctor fleet`: which node of a cluster is not like the others, and why."""
+"""`attn-doctor fleet`: find the node of a cluster that differs from the others, and the reason."""
 
 from __future__ import annotations
 
@@ -161,8 +161,9 @@ def _manifest(arguments: argparse.Namespace) -> int:
     import sys
 
     from attn_doctor.errors import OK, Refused
+    from attn_doctor.fleet import engines
 
-    engine, _, where = (arguments.on or "").partition(":")
+    engine, where = engines.named(arguments.on or "")
     if engine != "kubernetes" or arguments.reports:
         raise Refused(
             "--manifest is for a Kubernetes cluster: attn-doctor fleet --on kubernetes:NAMESPACE@IMAGE --manifest"
@@ -174,7 +175,7 @@ def _manifest(arguments: argparse.Namespace) -> int:
 
 
 def _doubts(compared: Compared) -> Callable[[int, Step], str]:
-    """Return the function that gives the reason against a step of a cure, by the first report that has the cure."""
+    """Return a function that returns the reason against a step of a fix. The first report with that fix is used."""
     import functools
     import zlib
 

@@ -19,7 +19,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Runs a program with another backend in the attention of its YOLO models. The program is not edited: "
         "environment variables tell every Python that it starts, also the processes of multi-GPU training, to exchange the attention "
         "when ultralytics is imported. The backend is checked on the device where it is first used: if its numbers are wrong, the "
-        "installed attention stays, and a line says so. A passed check is kept as a proof in your cache folder (--forget removes "
+        "installed attention stays, and a line says so. A passed check is stored in your cache folder (--forget removes "
         "it), so that the next program does not check again. If the program fails, the cause and its cure follow its own last lines, as far as "
         "attn-doctor knows them. A program that installs or builds (pip, uv, conda, poetry, make, nvcc) gets no other attention: only its "
         "failure is explained. On a terminal the program has a terminal of its own, so colours, progress bars, prompts and Ctrl-Z work "
@@ -53,7 +53,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
     parser.add_argument(
         "--forget",
         action="store_true",
-        help="delete the saved checks of backends (proofs) and the saved prescription; if a program is given, delete them before it starts",
+        help="delete the stored checks of backends and the stored prescription; if a program is given, delete them before it starts",
     )
     parser.add_argument(
         "--no-capture",

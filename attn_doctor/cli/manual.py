@@ -1,7 +1,7 @@
 r"""Write the manual page attn-doctor(1) from the parser, in the macros of man(7): https://man7.org/linux/man-pages/man7/man.7.html.
 
-In roff a backslash begins an escape, a line that begins with a point or an apostrophe is a request, and "-" may become a hyphen that cannot
-be copied into a shell: `escaped` takes care of all three.
+roff changes some texts: a backslash begins an escape, a line that begins with a point or an apostrophe is a request, and "-" may
+become a hyphen that cannot be copied into a shell. `escaped` prevents all three.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _VARIABLES = (
 
 
 def page(parser: Parser) -> str:
-    """Return the whole page. Pure: the same parser gives the same text."""
+    """Return the complete page. Pure: the same parser gives the same text."""
     return "\n".join(_lines(parser)) + "\n"
 
 
 def escaped(text: str) -> str:
-    """Return a text as roff shows it unchanged. Text between backquotes is set in bold, without them."""
+    """Return a text in roff's syntax, so that roff shows it unchanged. Text between backquotes becomes bold."""
     made = " ".join(text.split()).replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
     made = re.sub(r"`([^`]+)`", r"\\fB\1\\fR", made)
     made = made.replace("·", r"\(bu").replace("…", "...")

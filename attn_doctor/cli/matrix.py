@@ -1,4 +1,4 @@
-"""`attn-doctor matrix`: what saved reports of several machines say, in one table, and which attention to use at each size."""
+"""`attn-doctor matrix`: show the saved reports of several machines in one table, and the attention to use at each size."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _names(paths: list[str]) -> list[str]:
-    """Return a name for each report: its file's name, with the folder's where two files have the same name."""
+    """Return a name for each report: the name of its file; with the name of the folder if two files have the same name."""
     names = ["standard input" if path == "-" else Path(path).name for path in paths]
     return [
         f"{Path(path).resolve().parent.name}/{name}" if names.count(name) > 1 else name

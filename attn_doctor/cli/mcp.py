@@ -1,7 +1,7 @@
 """`attn-doctor mcp`: answer an agent over standard input and output, by the Model Context Protocol. Read-only.
 
-The SDK (extra `mcp`) brings pydantic, starlette and more, which can break an environment that has a fault already. So the server
-refuses to run in the environment that it would examine. https://py.sdk.modelcontextprotocol.io/
+The SDK (extra `mcp`) installs pydantic, starlette and more, which can break an environment that has a fault already. So the
+server refuses to run in the environment that it would examine. https://py.sdk.modelcontextprotocol.io/
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attn_doctor.examination import Options
     from attn_doctor.model.findings import Severity
+    from attn_doctor.report.formats import Option
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +29,10 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def examination(arguments: argparse.Namespace, **more: Any) -> Options:
-    """Make the options of an examination: those that every command accepts (--target, --timeout), the environment, and `more`.
+    """Return the options of an examination: --target and --timeout, which every command accepts, the environment, and `more`.
 
-    The variable ATTN_DOCTOR_ROOT names a folder that is examined as a whole machine, see docs/testing.md. No other code reads it.
+    The variable ATTN_DOCTOR_ROOT names a folder that is examined as a complete machine, see docs/testing.md. No other code reads
+    it.
     """
     from attn_doctor.examination import Options
 
@@ -49,7 +51,7 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
 
 
 def add_outputs(
-    parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[str] = (), redacted: bool = True
+    parser: argparse.ArgumentParser, what: str = "the report", *, only: Sequence[Option] = (), redacted: bool = True
 ) -> None:
     """Add an option for each format in which the command can write `what`: all formats, or those in `only`.
 
@@ -69,7 +71,7 @@ def add_outputs(
 
 
 def add_form(parser: argparse.ArgumentParser) -> None:
-    """Add --for: the project whose issue form decides the order of the Markdown."""
+    """Add --for, which names a project. The Markdown then has the order of that project's issue form."""
     parser.add_argument(
         "--for",
         dest="form",
@@ -79,7 +81,7 @@ def add_form(parser: argparse.ArgumentParser) -> None:
 
 
 def add_amount(parser: argparse.ArgumentParser) -> None:
-    """Add -q and -v: how much the screen shows. Files always have everything."""
+    """Add -q and -v, which change how much the screen shows. Files always contain everything."""
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument(
         "-q", "--quiet", action="store_true", help="show only the verdict, the root causes and the commands"

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Show progress on standard error. On a terminal: a spinner, and a bar for the steps of a trial.
+    """Show progress on standard error.
 
-    Elsewhere: a line for each text. Elsewhere the steps of a trial are not shown: there are dozens of them, and nobody waits for
-    a line in a file. `quiet`: show nothing but on a terminal.
+    On a terminal: a spinner, and a bar for the steps of a trial. In a file: a line for each text, without the steps of a trial,
+    because there are dozens of them. `quiet`: show nothing in a file.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -119,7 +119,7 @@ def written(arguments: argparse.Namespace) -> list[str]:
 
 
 def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
-    """Return whether the text for a person is to be shown: no output went to standard output."""
+    """Return whether the text for a person is shown on the terminal: it is, unless an output went to standard output."""
     from attn_doctor.report import files
 
     return not any(files.goes_to_stdout(path) for path in _files(arguments, more))
@@ -128,7 +128,7 @@ def on_terminal(arguments: argparse.Namespace, *more: str) -> bool:
 def write(arguments: argparse.Namespace, answer: Callable[[Gate], Answer]) -> None:
     """Write the answer in each format for which the user named a file. Raises Unwritable if a file cannot be written.
 
-    The answer is made only if a file was named. `answer` gets the gate that takes private data out.
+    The answer is made only if a file was named. `answer` gets the Gate that removes private data.
     """
     from attn_doctor.report import files
 
@@ -196,7 +196,7 @@ def write_report(report: Report, arguments: argparse.Namespace, saved: str | Non
 
 
 def _to_paste(report: Report, blocks: Iterable[Block], form: str | None) -> list[Block]:
-    """Return the blocks of the page for an issue, in the order of a project's form if one is named."""
+    """Return the blocks of the page for an issue; in the order of a project's form if `form` names one."""
     from attn_doctor.report.folded_facts import folded
     from attn_doctor.report.issue_outline import for_an_issue
 

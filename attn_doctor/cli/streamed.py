@@ -9,7 +9,7 @@ from attn_doctor.model.report import Report
 
 
 class Screen:
-    """Remember the results of one `check` that are on the screen already."""
+    """Show one `check` on the screen, and remember the results that are already shown."""
 
     def __init__(
         self, arguments: argparse.Namespace, progress: Progress, baseline: tuple[Report, str] | None = None
@@ -34,7 +34,7 @@ class Screen:
         self._opened = report
 
     def end(self, report: Report) -> Report:
-        """Write the files, then show the rest. Returns the report as it was written.
+        """Write the files, then show the results that are not on the screen yet. Return the report as it was written.
 
         Raises Unwritable if a file cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Show a study while it runs: on a terminal a live table of all trainings, elsewhere a line for each epoch on standard error."""
+"""Show a study while it runs. On a terminal: a table of all trainings. Elsewhere: a line for each epoch on standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PERIOD = 1.0  # seconds between two pictures of the table
 
 
 class Screen:
-    """Take the events of a study, from any thread, and show them. `watch`: show the table where there is no terminal too."""
+    """Receive the events of a study, from any thread, and show them. `watch`: show the table even without a terminal."""
 
     def __init__(self, *, watch: bool = False) -> None:
         from attn_doctor.cli.output import console_for
@@ -98,7 +98,10 @@ def _epochs(study: Study) -> float:
 
 
 def seconds_left(study: Study, before: float, spent: float) -> float | None:
-    """Return about how long the rest takes, by the epochs of this call; None before the first. `before`: epochs of earlier calls."""
+    """Return about how many seconds the study still takes, by the epochs of this call; None before the first epoch.
+
+    `before`: the number of epochs of earlier calls. `spent`: seconds of this call.
+    """
     done = _epochs(study) - before
     if done < 1:
         return None
@@ -109,7 +112,7 @@ def seconds_left(study: Study, before: float, spent: float) -> float | None:
 
 
 def line_of(event: Event, study: Study) -> str | None:
-    """Return the line for one event; None for an event that needs none."""
+    """Return the line for one event; None for an event without a line."""
     name = f"{event.arm}, seed {event.seed}"
     if event.at == "begin":
         return f"{name}: goes on after epoch {event.kept}" if event.kept else f"{name}: begins"
@@ -129,7 +132,7 @@ def line_of(event: Event, study: Study) -> str | None:
 
 
 def table(study: Study, signs: dict[tuple[str, int], Alive], left: float | None) -> Group:
-    """Return the live table: a row for each training, and a line about the rest."""
+    """Return the table that is shown while the study runs: a row for each training, and a line about the time that is left."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("attention", "seed", "state", "epoch", "losses", "mAP50", "mAP50-95", "memory", "busy"):
         made.add_column(title, justify="left" if title in ("attention", "state", "losses") else "right", no_wrap=True)

@@ -20,7 +20,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "trial",
         help="measure the attention backends thoroughly, and find settings for training",
         description="Runs the attention backends in a YOLO model, or alone on shapes of your choice, with more rounds than "
-        "`check` does. Each is proven first: which kernel served every call, and whether its numbers are right.",
+        "`check` does. Each is checked first: which kernel served every call, and whether its numbers are right.",
         epilog="Exit codes: 0 measured; 2 wrong usage; 3 nothing could be measured; 130 interrupted.",
         formatter_class=formatter,
     )

@@ -73,7 +73,7 @@ _BY_ENDING = {
 
 
 def near(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` probably stands for; None if no word is near. Upper and lower case are the same."""
+    """Return the known word that `word` probably means; None if no word is similar. Upper and lower case are the same."""
     import difflib
 
     by_lower = {one.lower(): one for one in known}
@@ -124,7 +124,7 @@ class Parser(argparse.ArgumentParser):
         self.refuse(message.removeprefix("argument COMMAND: "))
 
     def refuse_extra(self, word: str) -> NoReturn:
-        """End with exit code 2, because the command has no place for a word."""
+        """End with exit code 2, because the command accepts no such word."""
         if word.startswith("-"):
             self._refuse_option(word, self._typed.index(word) if word in self._typed else None)
         sentence = f"{word!r} is one argument too many"
@@ -211,7 +211,7 @@ class Parser(argparse.ArgumentParser):
             self.refuse(sentence, "help")
 
     def _corrected(self, words: Sequence[str]) -> str:
-        """Return the whole line after "attn-doctor" with these words in place of those that were typed."""
+        """Return the complete line after "attn-doctor", with these words instead of the typed ones."""
         return _line([*self.prog.split()[1:], *words])
 
 

@@ -125,7 +125,7 @@ def run(
     takes: str | None = None,
     undo: tuple[str, ...] | None = None,
 ) -> Step:
-    """Build a step that runs a command which installs no package, as `git submodule update` or `pip cache purge`."""
+    """Build a step that runs a command which installs no package, such as `git submodule update` or `pip cache purge`."""
     return Run(argv=argv, why=why, changes=changes, risk=risk, takes=takes, undo=undo)
 
 
@@ -169,7 +169,7 @@ _DRIVER_OF = {"colab": "/usr/lib64-nvidia", "kaggle": "/usr/local/nvidia/lib64"}
 def without_library_path(facts: Facts, why: str) -> Step:
     """Build the step that unsets LD_LIBRARY_PATH.
 
-    On Colab and Kaggle it keeps the driver's folder there, which no other setting names.
+    On Colab and Kaggle the folder of the driver stays in the variable, because no other setting names it.
     """
     return variable("LD_LIBRARY_PATH", _DRIVER_OF.get(places.hosted(facts) or ""), why)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import PureWindowsPath
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 from packaging.requirements import Requirement
@@ -23,10 +23,14 @@ Argv = tuple[str, ...]
 _CONDA_NAMES = {"torch": "pytorch", "opencv-python": "opencv", "opencv-python-headless": "opencv"}
 
 
+InstallerName = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx", "nix"]
+ProjectTool = Literal["uv", "poetry", "pdm", "pixi"]  # a tool that writes the packages into the project's own files
+
+
 class Context(Record, frozen=True, kw_only=True):
     """Hold the properties of the target and its project that a renderer needs."""
 
-    installer: str
+    installer: InstallerName
     python: str
     prefix: str = ""
     folder: str = ""  # of the project; empty: where the command is typed

@@ -16,8 +16,10 @@ from attn_doctor.commands.environment_tools import (
     Conda,
     Context,
     Installer,
+    InstallerName,
     Pip,
     Pipx,
+    ProjectTool,
     Uv,
     later_installed,
     of_packages,
@@ -31,6 +33,7 @@ __all__ = [
     "INSTALLERS",
     "KEEPERS",
     "Context",
+    "InstallerName",
     "by_own_tool",
     "chosen",
     "context",
@@ -44,7 +47,7 @@ __all__ = [
     "rendered",
 ]
 
-INSTALLERS: dict[str, type[Installer]] = {
+INSTALLERS: dict[InstallerName, type[Installer]] = {
     "pip": Pip,
     "uv": Uv,
     "conda": Conda,
@@ -56,8 +59,8 @@ INSTALLERS: dict[str, type[Installer]] = {
     "pipx": Pipx,
 }
 # Lock file -> the tool that writes it. uv comes last: many projects of another tool still have an old uv.lock.
-KEEPERS = {"poetry.lock": "poetry", "pdm.lock": "pdm", "pixi.lock": "pixi", "uv.lock": "uv"}
-_CONDAS = ("mamba", "micromamba", "conda")
+KEEPERS: dict[str, ProjectTool] = {"poetry.lock": "poetry", "pdm.lock": "pdm", "pixi.lock": "pixi", "uv.lock": "uv"}
+_CONDAS: tuple[InstallerName, ...] = ("mamba", "micromamba", "conda")
 
 
 def installer(here: Context) -> Installer:
@@ -73,7 +76,7 @@ def installer(here: Context) -> Installer:
 
 def plain(here: Context) -> Context:
     """Return the context with the environment's own pip or uv as the installer. It writes into no file of a project."""
-    name = "uv" if isinstance(of_packages(here), Uv) else "pip"
+    name: InstallerName = "uv" if isinstance(of_packages(here), Uv) else "pip"
     return msgspec.structs.replace(here, installer=name, locks=(), in_pyproject=frozenset())
 
 
@@ -83,7 +86,7 @@ def keeps_books(here: Context) -> bool:
 
 
 def kept_by_project(here: Context, step: Step) -> frozenset[str]:
-    """Return the names of the packages whose new version is written into the project's own files by a step."""
+    """Return the names of the packages whose new version a step writes into the project's own files."""
     tool = installer(here)
     keeps = isinstance(step, Install) and isinstance(tool, Project) and tool.keeps(step)
     return frozenset(step.names()) if keeps and isinstance(step, Install) else frozenset()
@@ -110,7 +113,7 @@ def _by_log(facts: Facts) -> bool:
     return facts.grade == "stated" or isinstance(facts.interpreter.kind, Unknown)
 
 
-def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
+def chosen(facts: Facts, wanted: InstallerName | None = None) -> tuple[InstallerName, str]:
     """Return the name of the installer that records the packages of this environment, and the reason for the choice."""
     if wanted:
         return wanted, "asked for with --installer"
@@ -123,11 +126,12 @@ def chosen(facts: Facts, wanted: str | None = None) -> tuple[str, str]:
         by_maker = next(((lock, name) for lock, name in kept if name == kind), kept[0])
         return by_maker[1], f"{by_maker[0]} of this project says what is in this environment"
     ran = names[0] if names and _by_log(facts) else None
-    for name in ("pixi", "pipx"):
+    alone: tuple[InstallerName, ...] = ("pixi", "pipx")
+    for name in alone:
         if name in (kind, ran):
             return name, f"this is an environment of {name}"
     if kind == "conda" or ran in _CONDAS:
-        found = next((name for name in _CONDAS if name in names), "conda")
+        found: InstallerName = next((name for name in _CONDAS if name in names), "conda")
         return found, "this is an environment of conda"
     if not _has_pip(facts) and ("uv" in names or kind == "uv"):
         return "uv", "this environment has no pip" if kind != "uv" else "uv made this environment, without pip"
@@ -139,7 +143,7 @@ def own(facts: Facts) -> str:
     return "uv" if isinstance(of_packages(context(facts, chosen(facts)[0])), Uv) else "pip"
 
 
-def context(facts: Facts, name: str) -> Context:
+def context(facts: Facts, name: InstallerName) -> Context:
     """Return the context for this installer: the properties of the target and its project that a renderer needs."""
     listed = () if isinstance(facts.packages.distributions, Unknown) else facts.packages.distributions
     pins = () if isinstance(facts.project.pins, Unknown) else facts.project.pins
@@ -223,7 +227,11 @@ def _for_all(here: Context, steps: Sequence[Step]) -> Installer:
 
 
 def _done(tool: Installer, step: Step, earlier: Step) -> bool:
-    """Return whether an earlier step has done this step: an index is named once, and `uv add` installs dependencies too."""
+    """Return whether an earlier step has already done the work of this step.
+
+    Two examples. A step that adds an index is needed once only. A step that installs dependencies is not needed after `uv add`,
+    which installs them too.
+    """
     if isinstance(tool, Nix):
         return isinstance(step, RunByHand) and action(step) == action(earlier)
     if isinstance(step, Run) and isinstance(earlier, Run) and isinstance(tool, Project):

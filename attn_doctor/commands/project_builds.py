@@ -1,14 +1,16 @@
-"""Build the steps for a package that a project asks for and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
+"""Build the steps for a package that a project requires and that its tool (uv, Poetry, PDM, pixi) failed to build. Pure.
 
-`uv add torch` does not help: it installs the whole project, and fails at the same package. Tried with uv 0.13 and a package whose
-setup.py imports torch.
+`uv add torch` does not help: it installs the complete project, and fails at the same package. Tried with uv 0.13 and a package
+whose setup.py imports torch.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from attn_doctor.commands import target_python
+from attn_doctor.commands.environment_tools import ProjectTool
 from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.steps import RunByHand, Step
 
@@ -23,7 +25,7 @@ _KEPT = re.compile(
 _CHANGES = "the environment of the project"
 
 
-def fails_itself(facts: Facts) -> str | None:
+def fails_itself(facts: Facts) -> ProjectTool | None:
     """Return the tool that failed to install the project in the log; None if no tool did.
 
     Examples: `uv sync` and `poetry install` install the project; `uv add` does not count.
@@ -34,11 +36,11 @@ def fails_itself(facts: Facts) -> str | None:
     found = _OWN.search(command) if isinstance(command, str) else None
     if found is None or facts.grade != "stated" or isinstance(locks, Unknown):
         return None
-    return found["tool"] if f"{found['tool']}.lock" in locks else None
+    return next((tool for tool in _TOOLS if tool == found["tool"] and f"{tool}.lock" in locks), None)
 
 
 def _builds_by_poetry(facts: Facts) -> bool:
-    """Say whether Poetry built a package when it installed its project, in a log that does not show the command.
+    """Return whether Poetry built a package while it installed its project, in a log that does not show the command.
 
     `poetry add torch` would build that package again, and fail before it writes pyproject.toml.
     """
@@ -46,7 +48,7 @@ def _builds_by_poetry(facts: Facts) -> bool:
 
 
 class ProjectBuild(Record, frozen=True, kw_only=True):
-    """Describe a package that a project asks for and that does not build in isolation."""
+    """Describe a package that a project requires and that cannot be built in isolation."""
 
     name: str
     tools: Argv  # what its setup imports beside torch
@@ -57,11 +59,14 @@ class ProjectBuild(Record, frozen=True, kw_only=True):
 
 
 def build(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
-    """Return the steps that build one package of the project without isolation, and install all else before it.
+    """Return the steps that build one package of the project without isolation. Steps before it install all other packages.
 
     Raises KeyError if no tool failed at its own project.
     """
-    return _TOOLS[fails_itself(facts) or ""](facts, wanted)
+    tool = fails_itself(facts)
+    if tool is None:
+        raise KeyError(wanted.name)
+    return _TOOLS[tool](facts, wanted)
 
 
 def _uv(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:
@@ -169,4 +174,9 @@ def _pixi(facts: Facts, wanted: ProjectBuild) -> tuple[Step, ...]:  # noqa: ARG0
     )
 
 
-_TOOLS = {"uv": _uv, "poetry": _poetry, "pdm": _pdm, "pixi": _pixi}
+_TOOLS: dict[ProjectTool, Callable[[Facts, ProjectBuild], tuple[Step, ...]]] = {
+    "uv": _uv,
+    "poetry": _poetry,
+    "pdm": _pdm,
+    "pixi": _pixi,
+}

@@ -31,7 +31,7 @@ class Project(Installer):
         return self.says(step)
 
     def declares(self, step: Uninstall) -> bool:
-        """Return whether the project asks for all packages that a step removes."""
+        """Return whether the project itself requires all packages that a step removes."""
         return self.here.declared.issuperset(step.names())
 
     def where(self, option: str) -> Argv:
@@ -68,7 +68,7 @@ class UvProject(Project):
         return ("uv", "add", *self.where("--project"), *words)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command of the removal; None if the project does not ask for all of these packages."""
+        """Return the command of the removal; None if the project does not require all of these packages."""
         return ("uv", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -87,7 +87,7 @@ _TAKEN_OUT = "pyproject.toml does not name it, so the first `uv sync` removes it
 
 
 def taken_in(step: Step) -> Step:
-    """Return the step for `uv add`, without the note that `UvPinned` added when it rendered the step for its finding."""
+    """Return the step for `uv add`, without the note that `UvPinned` added when the step was rendered for its finding."""
     return msgspec.structs.replace(step, why=step.why.replace(f"; {_TAKEN_OUT}", ""))
 
 
@@ -138,7 +138,7 @@ class Poetry(Project):
         return self._poetry("add", *switches, *source, *texts)
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not require all of these packages."""
         return self._poetry("remove", *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -181,7 +181,7 @@ class Pdm(Project):
         return ("pdm", "add", *where, *verbose, *isolation, *_flavoured(addresses_named(step), step.index_url))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not require all of these packages."""
         return ("pdm", "remove", *self.where("--project"), *step.names()) if self.declares(step) else None
 
     def note(self, step: Install) -> str | None:
@@ -220,7 +220,7 @@ class Pixi(Project):
         return ("pixi", "add", *where, "--pypi", *addresses_named(step))
 
     def uninstall(self, step: Uninstall) -> Argv | None:
-        """Return the command that carries out the removal; None if the project does not ask for all of these packages."""
+        """Return the command that carries out the removal; None if the project does not require all of these packages."""
         return (
             ("pixi", "remove", *self.where("--manifest-path"), "--pypi", *step.names()) if self.declares(step) else None
         )

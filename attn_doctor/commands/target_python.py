@@ -38,7 +38,7 @@ _SYSTEM = re.compile(
 
 
 def python(facts: Facts) -> str:
-    """Return the target's own interpreter: its path, or the name that is on the PATH of the target."""
+    """Return the target's own interpreter: its path, or its name on the PATH of the target."""
     if isinstance(facts.interpreter.python, str):
         return facts.interpreter.python
     if facts.grade == "stated" and (inside := _in_project(facts)):
@@ -93,7 +93,10 @@ def starting(facts: Facts) -> Argv:
 
 
 def yolo(facts: Facts) -> str:
-    """Return what starts the target's own `yolo`: another environment's, or none, may be on PATH."""
+    """Return the command of the target's own `yolo`.
+
+    On PATH may be the `yolo` of another environment, or none.
+    """
     return facts.yolo.program if isinstance(facts.yolo.program, str) else "yolo"
 
 

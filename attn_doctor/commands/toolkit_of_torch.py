@@ -1,4 +1,7 @@
-"""Build the lines that install the CUDA toolkit for a torch whose CUDA version is not known: the shell line asks torch. Pure."""
+"""Build the shell lines that install the CUDA toolkit for a torch whose CUDA version is not known. Pure.
+
+The lines read the CUDA version from torch when they run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the stages in order: collect, judge, try, advise. Shows nothing."""
+"""Run the stages in their order: collect, judge, try, advise. Nothing is shown."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Options(NamedTuple):
 
     @property
     def surroundings(self) -> Mapping[str, str]:
-        """Return the environment variables that are examined, and with which the target is started."""
+        """Return the environment variables of the examination. The target is started with them."""
         return os.environ if self.environ is None else self.environ
 
 
@@ -116,7 +116,10 @@ def examine(
 
 
 def examine_for_a_program(options: Options) -> Report:
-    """Examine as `examine` does, for a program that goes on afterwards. All processes and folders of the examination are gone at the end."""
+    """Examine as `examine` does, for a caller that runs on afterwards.
+
+    Before the return, all processes and temporary folders of the examination are ended and removed.
+    """
     with leftovers.scope():
         return examine(options)
 
@@ -128,7 +131,7 @@ def _examine(
     on_step: Callable[[Doing], None] | None,
     so_far: dict[str, Any],
 ) -> Report:
-    """Run the stages. The result of each stage is stored in `so_far`, for a report if a later stage fails."""
+    """Run the stages. Each result is also stored in `so_far`: if a later stage fails, a report is made of the earlier results."""
     modules = judged(options.ignore, options.exceptions)
     logs = read_logs(options.logs)
     facts = with_expectation(facts_of(options, say), options.expect_gpus)
@@ -224,7 +227,7 @@ def _report(
 
 
 def with_pages(diagnosis: Diagnosis) -> Diagnosis:
-    """Return the diagnosis with the address of each finding's page, if the package's metadata have the address of the pages."""
+    """Return the diagnosis in which each finding has the address of its page, if the package's metadata have the address of the pages."""
     if not published.page(""):
         return diagnosis
     found = tuple(msgspec.structs.replace(f, docs=published.page(f.slug)) for f in diagnosis.findings)
@@ -266,7 +269,7 @@ def _cut_short(
     goal: Goal | None = None,
     project: tuple[Finding, ...] = (),
 ) -> Report:
-    """Return the report of an examination that ended early, with the reason. It has the results until then."""
+    """Return the report of an examination that ended early: the reason, and the results that were complete by then."""
     found = diagnosis or Diagnosis()
     in_trial = why == STOPPED and diagnosis is not None
     doubt = Undetermined(code="", slug="attn-doctor", needs=(), why=why)
@@ -289,7 +292,7 @@ def _cut_short(
 
 
 def facts_of(options: Options, say: Say = lambda _: None) -> Facts:
-    """Return the facts for these options: from a file, or of a target, with the stated GPU.
+    """Return the facts for these options: read from a file or from a target; with --gpu, the GPU is replaced by the named one.
 
     Raises as `examine` does.
     """
@@ -333,7 +336,10 @@ def _weights(options: Options) -> str | None:
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
-    """Return the error of a GPU that refuses all work, as a log, because the failure modes have signs for such lines."""
+    """Return the error of a GPU that refuses all work, in the form of a log.
+
+    As a log it is searched for the signs of failure modes.
+    """
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()
 

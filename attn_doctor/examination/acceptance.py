@@ -17,9 +17,9 @@ from attn_doctor.model.trials import Trials
 
 
 def judged(left_out: Iterable[str], exceptions: Iterable[Exempt]) -> tuple[Module, ...]:
-    """Return the failure modes that count: those that neither --ignore nor an exception names.
+    """Return the failure modes that count: all but those that --ignore or an exception names.
 
-    An exception that has run out names none.
+    An exception whose last day has passed names none.
     """
     names = {*left_out, *(exempt.code for exempt in exceptions if not exempt.ran_out)}
     return tuple(m for m in ALL if not {m.MODE.code, m.MODE.slug} & names)
@@ -35,10 +35,10 @@ def acceptance(
     logs: Iterable[Log] = (),
     trials: Trials | None = None,
 ) -> Acceptance:
-    """Return the gate's part of the report.
+    """Return the part of the report about the CI.
 
-    Each exception has the finding that it hides, so that nothing is hidden without a word. The failure modes with an exception
-    are judged alone: a consequence of one of them counts as a finding of its own.
+    Each exception is stored with the finding that it hides, so the report shows it. The failure modes of exceptions are judged
+    separately: a consequence of one of them counts as a finding of its own.
     """
     least: FailOn = "never" if fail_on is None else "error" if fail_on is Severity.ERROR else "warning"
     codes = {exempt.code for exempt in exceptions}
@@ -61,7 +61,7 @@ def acceptance(
 
 
 def with_expectation(facts: Facts, expected: int | None) -> Facts:
-    """Return the facts with the number of GPUs that --expect-gpus states."""
+    """Return the facts with the number of GPUs that --expect-gpus gives."""
     if expected is None:
         return facts
     return msgspec.structs.replace(facts, graphics=msgspec.structs.replace(facts.graphics, expected_gpus=expected))

@@ -1,6 +1,7 @@
 """Find and read the configuration of a project: attn-doctor.toml, or [tool.attn-doctor] of pyproject.toml.
 
-Only `check` reads it. docs/ci.md describes the settings. docs/security.md says what another person's file can and cannot do.
+Only `check` reads it. docs/ci.md describes the settings. docs/security.md describes the effects that another person's file can
+have.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe an exception as it stands in the file: a failure mode by code or slug, the reason, and the last day."""
+    """Describe an exception in the file: a failure mode by code or slug, the reason, and the last day."""
 
     reason: str
     code: str | None = None
@@ -40,7 +41,7 @@ class Ignore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Hold the settings. None: the setting is not in the file."""
+    """Hold the settings of the file. None: the file does not have this setting."""
 
     goal: Literal["train", "flash-attn"] | None = None
     target: str | None = None
@@ -56,7 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Configuration(NamedTuple):
-    """Hold a configuration that was read. `named`: the user named the file, so it may also name a program to start."""
+    """Hold a configuration that was read.
+
+    `named`: the user named the file. Only such a file may name a program to start.
+    """
 
     path: Path
     settings: Settings
@@ -66,15 +70,15 @@ class Configuration(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return the path for a reader: relative, if the file is below the current folder."""
+        """Return the path as a reader should see it: relative, if the file is below the current folder."""
         return foreign_text.text(_shown(self.path))
 
     def at(self, key: str) -> str:
-        """Return the place of a setting, for a message: "attn-doctor.toml line 3"."""
+        """Return the line of a setting, for a message: "attn-doctor.toml line 3"."""
         return f"{self.shown} line {_line(self.text, self.path.name, key)}"
 
     def beside(self, path: str) -> str:
-        """Return a path that the file names. It is relative to the folder of the file."""
+        """Return a path from the file as a path that can be opened: a relative path begins at the folder of the file."""
         return str(self.path.parent / os.path.expanduser(path))
 
 
@@ -88,10 +92,11 @@ class Refusal(NamedTuple):
 def configuration(
     named: str | None, *, off: bool, environ: Mapping[str, str], folder: Path | None
 ) -> Configuration | Refusal | None:
-    """Return the configuration that counts: the file of --config, else that of ATTN_DOCTOR_CONFIG, else the nearest one; None if there is none.
+    """Return the configuration to use; None if there is none.
 
-    `off`: --no-config. `folder`: the current folder; None if it was deleted. Raises Refused, with file and line, for a file with
-    a mistake. A file that another person could have put there is not used: the result is a Refusal.
+    The first that exists: the file of --config, the file of ATTN_DOCTOR_CONFIG, the nearest file in this folder and those above
+    it. `off`: --no-config. `folder`: the current folder; None if it was deleted. Raises Refused, with file and line, for a file
+    with a mistake. A file that another person could have put there is not used: the result is a Refusal.
     """
     told = named if named is not None else environ.get(VARIABLE) or None
     if off or (named is None and told == "off"):
@@ -121,7 +126,10 @@ def _upward(folder: Path | None, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _of_a_stranger(path: Path) -> str | None:
-    """Return why a file that was found may be a trap; None if it belongs to this user or to root, and nobody else may write to it."""
+    """Return why a file that was found may be from another person; None if it is safe.
+
+    A safe file belongs to this user or to root, and nobody else may write to it.
+    """
     status = path.stat()
     if not files.is_own(status) and status.st_uid != 0:
         return "it belongs to another user"
@@ -136,7 +144,7 @@ def _shown(path: Path) -> str:
 
 
 def _read(path: Path, *, named: bool) -> Configuration | None:
-    """Read a file; None for a pyproject.toml without the table."""
+    """Read a configuration file; None for a pyproject.toml without [tool.attn-doctor]."""
     name = foreign_text.text(_shown(path))
     try:
         raw = files.head(path, _LARGEST + 1)
@@ -178,7 +186,7 @@ def _own_table(document: Mapping[str, Any], name: str, text: str) -> Mapping[str
 
 
 def _settings(table: Mapping[str, Any], name: str, text: str, file: str) -> Settings:
-    """Return the settings of a table. Raises Refused for the first mistake."""
+    """Return the settings of the TOML table `table`. Raises Refused for the first mistake."""
     known = tuple(field.encode_name for field in msgspec.structs.fields(Settings))
     for key in table:
         if key not in known:
@@ -213,7 +221,7 @@ _CHOICES = {"goal": ("train", "flash-attn"), "fail-on": ("error", "warning", "ne
 
 
 def _plain(error: str, table: Mapping[str, Any], name: str, text: str, file: str) -> str:
-    """Return msgspec's message about a value in our words: the file, the line, the setting and its allowed values."""
+    """Return msgspec's message about a wrong value in our words: file, line, setting, allowed values."""
     said, _, path = error.partition(" - at `$.")
     path = path.rstrip("`")
     last = path.rpartition(".")[2]
@@ -241,7 +249,7 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 
 def _check_trial(made: Configuration) -> None:
-    """Raise Refused for a setting of the trial that no machine can meet, with its line."""
+    """Raise Refused, with its line, for a setting of the trial that is impossible on any machine."""
     said = made.settings
     wanted: dict[str, TrialOptions] = {}
     if said.model is not None:
@@ -262,7 +270,10 @@ def _check_trial(made: Configuration) -> None:
 
 
 def _exceptions(made: Configuration) -> Iterator[Exempt]:
-    """Yield the exceptions with code and slug. Raises Refused for one without a reason, with an unknown code, or that stands there twice."""
+    """Yield the exceptions with code and slug.
+
+    Raises Refused for an exception without a reason, with an unknown code, or that is in the file twice.
+    """
     from attn_doctor.failure_modes import UnknownName, find
 
     today = dt.datetime.now().astimezone().date()
@@ -295,10 +306,9 @@ def _exceptions(made: Configuration) -> Iterator[Exempt]:
 
 
 def _line(text: str, file: str, path: str, key: str = "") -> int:
-    """Return the line of a setting, counted from 1: of "imgsz", or of a key of "ignore[1]".
+    """Return the line of a setting, counted from 1. `path`: a setting such as "imgsz", or "ignore[1]" with its `key`.
 
-    If it is not found: the line of its table. tomllib keeps no lines, so the text is searched: in our table for the key, and
-    among the entries of `ignore` for the one with this number.
+    If the setting is not found, the line of its table is returned. tomllib does not report lines, so the text is searched.
     """
     lines = text.splitlines()
     first, last = _span(lines, file)
@@ -324,7 +334,7 @@ def _line(text: str, file: str, path: str, key: str = "") -> int:
 
 
 def _span(lines: list[str], file: str) -> tuple[int, int]:
-    """Return the first and the last line of our table."""
+    """Return the first and the last line of the table of attn-doctor."""
     if file != SHARED:
         return 1, max(len(lines), 1)
     begin = next((n for n, line in enumerate(lines, 1) if re.match(r"\s*\[+\s*tool\.\"?attn-doctor\b", line)), 1)

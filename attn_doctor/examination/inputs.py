@@ -1,6 +1,6 @@
 """Read the files that the user names: logs, project files, reports and facts.
 
-Every file has a limit of size, and every opening a deadline.
+Every file has a size limit, and every opening has a time limit.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
-    """Read files, each of which is a log or a project file.
+    """Read files: each is a log or a project file.
 
     Raises as `read_logs` does, and NotExamined for a project file with wrong syntax. `follow`: copy standard input to standard
-    error as it comes.
+    error while it is read.
     """
     paths = tuple(paths)
     for path in paths:
@@ -75,13 +75,13 @@ def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
 
 
 class _Followed:
-    """Stand for a stream whose bytes are copied to standard error as soon as they come."""
+    """Wrap a stream: the bytes that are read from it are copied to standard error at once."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def read(self, size: int) -> bytes:
-        """Return `size` bytes, or all that come before the end."""
+        """Return `size` bytes, or fewer at the end of the stream."""
         parts: list[bytes] = []
         while size > 0 and (part := os.read(self._stream.fileno(), size)):
             sys.stderr.buffer.write(part)
@@ -101,7 +101,7 @@ def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFi
 
 
 def log_reader() -> Reader:
-    """Make the reader that searches for everything: signs, statements about the machine, the goal, and the end."""
+    """Return a reader that searches a log for everything: signs, facts about the machine, the goal, and the end."""
     from attn_doctor.logs import error_marks, stated_facts  # compiles hundreds of patterns: only if there is a log
 
     return Reader([*patterns(), *stated_facts.PATTERNS, *goals.PATTERNS, *error_marks.PATTERNS], keeps_end=True)
@@ -113,9 +113,9 @@ def as_log(text: str, name: str) -> Log:
 
 
 def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
-    """Open a file, or standard input for "-", and call `reading` with it and a name for messages.
+    """Open a file, or standard input for "-", and return the result of `reading`.
 
-    Raises Unreadable if it cannot be read.
+    `reading` gets the stream and its name for messages. Raises Unreadable if the file cannot be read.
     """
     try:
         if path == "-":
@@ -129,7 +129,7 @@ def _read(path: str, reading: Callable[[BinaryIO, str], T]) -> T:
 def check_there(path: str) -> None:
     """Raise Unreadable if the file does not exist.
 
-    The work before it is read takes a second, and the user should not wait for this error.
+    The file is read later, after a second of other work: this check reports the error without that wait.
     """
     try:
         Path(path).stat()
@@ -151,7 +151,7 @@ def read_file(path: str) -> bytes:
 def _opened(path: str) -> BinaryIO:
     """Open a file or a pipe.
 
-    Raises OSError if it cannot be opened, or if it is a device other than a terminal: a device may have no end.
+    Raises OSError if it cannot be opened, or if it is a device: a device may have no end. A terminal is allowed.
     """
     try:
         stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller

@@ -65,7 +65,7 @@ def prove(
 
 
 def _not_here(options: Options) -> str | None:
-    """Return why nothing can be run, judged by the options alone; None if something can."""
+    """Return why no trial can run with these options; None if one can."""
     if options.facts:
         return "the facts come from a file: nothing can be run on that machine from here"
     if options.static:

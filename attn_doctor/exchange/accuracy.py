@@ -1,9 +1,9 @@
-"""Measure the error of an attention, output and gradients, on given inputs.
+"""Measure the error of an attention function, in its output and its gradients, on given inputs.
 
-It is compared with textbook attention in float64.
+The reference is textbook attention in float64.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
-attn_doctor. The acceptable error is decided in `tolerance`.
+attn_doctor. `tolerance` decides which error is acceptable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOLERANCE = 1e-3  # tolerance of finite differences, relative to the gradient; f
 
 
 def noise(shape: Any, seed: int, device: Any, dtype: Any = torch.float32) -> Any:
-    """Return normally distributed random numbers. Equal `shape` and `seed` give equal numbers on every device."""
+    """Return normally distributed random numbers. The same `shape` and `seed` give the same numbers on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator).to(device=device, dtype=dtype)
 
@@ -70,7 +70,7 @@ class Reference:
             self.expected.append((cotangent, passes(textbook, in_double(call, device), cotangent)))
 
     def errors(self, compute: Kernel) -> list[tuple[float, float]]:
-        """Return for each call two relative errors: the largest of the output, and the largest of the gradients."""
+        """Return two relative errors for each call: the largest of the output, and the largest of the gradients."""
         found = []
         for place, call in enumerate(self.calls):
             cotangent, expected = self.expected[place]

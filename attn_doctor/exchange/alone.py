@@ -1,9 +1,8 @@
 """Test whether the installed attention is right for a batch of one image.
 
-Some releases of torch read a gradient in a wrong memory layout there.
-
-The version of torch does not decide. The installed class and its copy with textbook attention should have equal gradients. If
-they differ, finite differences decide: a float64 pass of the installed class would have the same error.
+Some releases of torch read a gradient in a wrong memory layout for such a batch, and their version numbers do not tell which. So
+the gradients of the installed class are compared with those of a copy that uses textbook attention. If they differ, finite
+differences decide which of the two is wrong. A float64 pass of the installed class cannot decide: it would have the same error.
 """
 
 from __future__ import annotations

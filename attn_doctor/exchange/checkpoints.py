@@ -1,11 +1,11 @@
-"""Find the checkpoints (torch.utils.checkpoint) that a layer runs in, and whether each computes for the first or the second time.
+"""Find the checkpoints (torch.utils.checkpoint) around a layer, and whether each computes for the first or the second time.
 
-A checkpoint stores nothing of its forward pass and computes it a second time in the backward pass. The exchange may have ended by
-then, or another one may be active. But torch compares the tensors that both computations store: number, shape and dtype
+A checkpoint does not store the values of its forward pass: the backward pass computes them a second time. By then the exchange
+may have ended, or another one may be active. But torch compares the tensors that both computations store: number, shape and dtype
 (https://docs.pytorch.org/docs/stable/checkpoint.html). So the second computation needs the kernel of the first.
 
-torch does not tell the code in which checkpoint it runs: this file reads it from the calls on Python's stack. If a release of
-torch has other names there, no checkpoint is found, and the layer is computed by the exchange that is active.
+torch has no function that returns the active checkpoint: this file reads it from the calls on Python's stack. If a release of
+torch has other names there, no checkpoint is found, and the active exchange computes the layer.
 
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
 attn_doctor.
@@ -28,11 +28,9 @@ _FILES = {str(torch.utils.checkpoint.__file__), _FILE}
 
 
 def checkpoints() -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return two lists of checkpoints: those whose forward pass runs now, and those that are computed a second time now.
+    """Return two lists of checkpoints: those in their forward pass now, and those that are being computed a second time.
 
-    The innermost is first.
-
-    A checkpoint is an object of torch that exists as long as its backward pass may come.
+    The innermost checkpoint is first. A checkpoint is an object of torch; it exists until its backward pass can no longer come.
     """
     made: list[Any] = []
     again: list[Any] = []

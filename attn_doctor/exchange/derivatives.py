@@ -47,7 +47,7 @@ def differentiable(kernel: Kernel) -> Kernel:
 
 
 class _OtherWay(torch.autograd.Function):  # type: ignore[misc]
-    """Pass the output through unchanged, and choose the gradients in the backward pass: the kernel's own, or those of textbook attention.
+    """Return the output unchanged, and choose the gradients in the backward pass: those of the kernel, or of textbook attention.
 
     It stores only tensors that the kernel stores too, so it needs no more memory.
     """

@@ -1,9 +1,9 @@
 """Compute attention with each backend: one function for each, (query, key, value, scale) -> output.
 
-Query, key and value are [batch, heads, tokens, width] with a last stride of 1, the output is [batch, heads, tokens,
-width of value] with any strides. Uses torch and the standard library only, and nothing else of attn_doctor: this file
-also runs inside a target without attn_doctor. It never chooses a backend. If the requested kernel cannot compute a
-call, PyTorch's own choice computes it, so that a training does not stop.
+Query, key and value are [batch, heads, tokens, width] with a last stride of 1. The output is [batch, heads, tokens, width of
+value] with any strides. If the requested kernel cannot compute a call, PyTorch's own choice computes it, so that a training does
+not stop. This file chooses no backend. It uses torch and the standard library only, and nothing else of attn_doctor: it also runs
+inside a target without attn_doctor.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def only(*names: str) -> Kernel:
 
 
 def equal_widths(kernel: Kernel) -> Kernel:
-    """Wrap a kernel that needs heads of query, key and value of one width.
+    """Return a kernel for any widths, made from a kernel that needs query, key and value of one width.
 
-    The narrower ones are padded with zeros; the result is the same.
+    The narrower tensors are padded with zeros; the result is the same.
     """
 
     def padded(query: Any, key: Any, value: Any, scale: float) -> Any:
@@ -120,9 +120,9 @@ def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_
 class Activated:
     """Run PyTorch's flash operator with the kernels of flash-attn 3 or 4.
 
-    Uses torch.nn.attention.activate_flash_attention_impl. The activation acts on the whole process, and a backward pass needs the
-    kernels of its forward pass. So it lasts from `start`, or else from the first call, until `stop`, which restores the earlier
-    state. Raises Unavailable if this torch or the package cannot do it.
+    Uses torch.nn.attention.activate_flash_attention_impl, which changes the whole process. A backward pass needs the kernels of
+    its forward pass, so the change lasts from `start` (or the first call) until `stop`, which restores the earlier state. Raises
+    Unavailable if this torch or the package cannot do it.
     """
 
     def __init__(self, implementation: str) -> None:
@@ -165,7 +165,7 @@ class Activated:
 
 @contextlib.contextmanager
 def in_force(kernel: Any) -> Any:
-    """Return a context manager that makes the process settings of a kernel active; most kernels have no settings."""
+    """Return a context manager that activates the process settings of a kernel; most kernels have none."""
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):
             stack.callback(kernel.stop)

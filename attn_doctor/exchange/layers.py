@@ -28,10 +28,10 @@ NAMES = ("AAttn", "Attention")  # the class in YOLO12, and the class in YOLO10, 
 
 
 def twins(cls: Any, device: Any) -> tuple[Any, Forward, Forward] | None:
-    """Return a small input, and two functions of it: the installed forward pass, and the exchanged one with textbook attention.
+    """Return (input, installed forward, exchanged forward): both functions compute the same small layer.
 
-    Both use the same small layer, in training mode and float64. The input is one image. None if no such layer can be made. Raises
-    Refused if the class is unknown.
+    The exchanged one uses textbook attention. The layer is in training mode and float64, the input is one image. None if no such
+    layer can be made. Raises Refused if the class is unknown.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -139,7 +139,7 @@ class Exchange:
 
 
 def way_of(layer: Any) -> Callable[[Any, Any, Any], Any]:
-    """Return a function (layer, x, kernel) that computes a layer of this class; with kernel None it runs the installed forward.
+    """Return a function (layer, x, kernel) that computes a layer of this class. With kernel None it runs the installed forward.
 
     Raises RuntimeError for a class that is not exchanged now.
     """
@@ -209,9 +209,10 @@ def _forward(cls: type, original: Forward, layout: Layout) -> Forward:
 
 
 def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
-    """Return the exchange that computes a layer (None: as installed), and whether a backward pass will compute the layer once more.
+    """Return (exchange, again) for a layer. The exchange computes the layer; None: the installed forward does.
 
-    In the second computation of a checkpoint, the exchange is that of its forward pass.
+    `again`: a backward pass will compute the layer a second time. In the second computation of a checkpoint, the exchange is the
+    one of its forward pass.
     """
     made, again = checkpoints()
     if again:
@@ -223,7 +224,7 @@ def _of_checkpoint(entry: _Entry | None) -> tuple[_Entry | None, bool]:
 
 
 def _tidy() -> None:
-    """Restore the installed code of the classes that no active exchange and no backward pass needs any more."""
+    """Restore the installed code of each class that no active exchange and no coming backward pass needs."""
     needed = {cls for entry in [*_entries, *_held.values()] for cls in entry.classes}
     if not needed.issuperset(_originals):
         with _lock:

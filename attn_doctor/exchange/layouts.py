@@ -3,12 +3,12 @@
 Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without
 attn_doctor.
 
-The memory layout decides the speed. Query, key and value come out of a 1x1 convolution. In NCHW each of their vectors
-is spread over the channel planes, with a last stride of height x width; a fused kernel refuses that, or needs three
-copies. If the convolution gets its input in channels_last, its output has the channels of a pixel side by side, and
-query, key and value are views of it with a last stride of 1. That needs one copy of the input (a third of the size),
-and no copy for a model that is in channels_last anyway. Areas are runs of pixels, so they are views too. The kernel's
-output, laid out as [batch, tokens, heads, width], is already channels_last.
+The memory layout decides the speed. A 1x1 convolution computes query, key and value. In the layout NCHW the numbers of one such
+vector are height x width apart in memory. A fused kernel refuses that, or needs three copies. If the input of the convolution is
+in channels_last, so is its output: the numbers of one vector are side by side, and query, key and value are views of it with a
+last stride of 1. This needs one copy of the input (a third of the size of the output), and no copy if the model is in
+channels_last anyway. Areas are runs of pixels, so they are views too. The kernel's output, as [batch, tokens, heads, width], is
+already channels_last.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which
 
 
 class Refused(Exception):
-    """Report that the exchange does not know a class. The text is one sentence."""
+    """Report a class that the exchange does not know. The text is one sentence."""
 
 
 def _area(self: Any, x: Any, kernel: Kernel) -> Any:
-    """Compute the attention of YOLO12 in ultralytics. Channels are [head][query, key, value][width]."""
+    """Compute the attention of YOLO12 in ultralytics. The channels are in the order [head][query, key, value][width]."""
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     pixels = _pixels(self.qkv(_channels_last(x)))
@@ -40,7 +40,10 @@ def _area(self: Any, x: Any, kernel: Kernel) -> Any:
 
 
 def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
-    """Compute the attention of YOLO12 in sunsmarterjie's fork: one convolution for [query, key][head][width], one for the value."""
+    """Compute the attention of YOLO12 in sunsmarterjie's fork.
+
+    It has one convolution for [query, key][head][width], and another one for the value.
+    """
     batch, _, height, width = x.shape
     heads, head = self.num_heads, self.head_dim
     x = _channels_last(x)
@@ -55,7 +58,7 @@ def _area_split(self: Any, x: Any, kernel: Kernel) -> Any:
 def _narrow(self: Any, x: Any, kernel: Kernel) -> Any:
     """Compute the attention of YOLO10, 11 and 26.
 
-    Channels are [head][query, key, value][width]; query and key are narrower than the value.
+    The channels are in the order [head][query, key, value][width]; query and key are narrower than the value.
     """
     batch, _, height, width = x.shape
     heads, narrow, wide = self.num_heads, self.key_dim, self.head_dim

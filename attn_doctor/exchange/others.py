@@ -1,7 +1,7 @@
-"""Record the calls of attention classes of ultralytics that are not exchanged, so that the user can be told which ones ran.
+"""Record the calls of ultralytics' attention classes that are not exchanged, so that a message can name those that ran.
 
-docs/measurements/kernels.md gives for each class the reason why it stays as installed. A class is watched until its first
-call; then it gets its own `forward` back. Uses the standard library and torch only, Python 3.8.
+docs/measurements/kernels.md gives for each class the reason why it is not exchanged. A class is watched until its first call;
+then it gets its own `forward` back. Uses the standard library and torch only, Python 3.8.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which
 class Traits(NamedTuple):
     """Describe a backend, apart from its code and its requirements.
 
-    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, PyTorch can give the reason. `auto_rank`: the place of the
-    backend among the candidates of "auto", by type of device; the first is used if no other is measurably faster. `alone_rank`:
-    its place among the backends to try if the installed attention is wrong for a batch of one image; None: it is not tried.
+    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, it can give the reason. `auto_rank`: for each type of device, the rank of the
+    backend among the candidates of "auto" (the first is used unless another one is measurably faster). `alone_rank`: its rank
+    among the backends to try if the installed attention is wrong for a batch of one image; None: it is not tried.
     """
 
     family: Family

@@ -74,12 +74,19 @@ def check_names(names: Iterable[str]) -> None:
         find(name)
 
 
-@functools.cache
 def that_stop(what: Stops) -> tuple[str, ...]:
     """Return the slugs of all failure modes with this `stops`: "build" or "gpu"."""
+    return _by_stops().get(what, ())
+
+
+@functools.cache  # not on `that_stop`: mypy accepts any argument of a cached function
+def _by_stops() -> dict[Stops, tuple[str, ...]]:
     from attn_doctor.failure_modes import ALL
 
-    return tuple(module.MODE.slug for module in ALL if module.MODE.stops == what)
+    found: dict[Stops, tuple[str, ...]] = {}
+    for module in ALL:
+        found[module.MODE.stops] = (*found.get(module.MODE.stops, ()), module.MODE.slug)
+    return found
 
 
 @functools.cache

@@ -35,9 +35,9 @@ def examine(
     gpu: str | None = None,
     root: str = "/",
 ) -> Report:
-    """Examine the environment again. With `backends`, run a short trial of them too.
+    """Examine the environment again. With `backends`, also run a short trial of them.
 
-    Raises NoAnswer if the Python does not answer. `gpu`: the GPU to judge for, if the user stated one.
+    Raises NoAnswer if the Python does not answer. `gpu`: the GPU to judge for, if the user named one.
     """
     trial = bool(backends)
     options = Options(
@@ -67,8 +67,8 @@ def remaining(report: Report) -> tuple[Finding, ...]:
 def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
     """Return the reason why the way did not work; None if it worked.
 
-    A way worked if none of its causes is left, and no new error exists. An older error that the way does not treat, such as one
-    of a driver, does not count against it.
+    A way worked if all of its causes are gone and no new error appeared. An older error that the way does not treat, for example
+    of a driver, does not count.
     """
     failed = failed_flash_attn(report.facts) if way.unsigned is not None else None
     if failed is not None:
@@ -88,7 +88,7 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
 
 
 def tried(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> Report | None:
-    """Return the report of a short trial; None if it could not be made."""
+    """Return the report of a short trial; None if no trial could be run."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
         return examine(python, way.goal, environ, timeout, wanted, root=root)
@@ -102,9 +102,10 @@ def ran(report: Report | None) -> tuple[str, ...]:
 
 
 def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, str | None]:
-    """Return why flash-attn was not seen to compute right numbers, as a reason against the way, and as a remark if no GPU here could show it.
+    """Return why flash-attn was not seen to compute right numbers, as (reason against the way, remark).
 
-    Both are None if its numbers were seen to be right. `elsewhere`: the GPU is in another machine.
+    It is only a remark if there is no GPU here that could show it. Both are None if the numbers were seen to be right.
+    `elsewhere`: the GPU is in another machine.
     """
     rows = [row for row in report.trials if row.backend == "flash-attn-2"] if report else []
     wrong = next((row for row in rows if row.status == "wrong"), None)
@@ -119,7 +120,10 @@ def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, st
 
 
 def explain(log: Path, goal: Goal) -> str:
-    """Return in words why a step failed, from its output: the failure mode that the output shows, else the installer's last error line."""
+    """Return in words why a step failed.
+
+    The output shows a failure mode; if it shows none, the last error line of the installer is returned.
+    """
     try:
         logs = read_logs([str(log)])
     except AttnDoctorError:

@@ -1,4 +1,4 @@
-"""Choose the ways of a plan from the root causes: which fixes go together, in which order, and the alternatives. Pure."""
+"""Make the ways of a plan from the root causes: which fixes are combined, in which order, and which alternatives exist. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITHOUT = "Training without flash-attn needs no step: PyTorch has a fused atten
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
-    """Return the ways to cure the findings, the best first, and notes on goals that cannot be reached here."""
+    """Return the ways to cure the findings, the best first, and notes on goals that are impossible here."""
     findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:
@@ -62,10 +62,10 @@ def _bare(finding: Finding) -> Finding:
 
 
 def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
-    """Return a root cause that is a variable, with its fix: it makes Python or the loader find foreign packages first (PYTHONPATH).
+    """Return the finding about a variable such as PYTHONPATH that hides packages or libraries, and its fix; None if there is none.
 
-    Else None. All other findings were made while the variable was set. So nothing is installed before the user has examined
-    again.
+    All other findings were made while the variable was set. So the plan is only to unset it: the user then examines again, before
+    anything is installed.
     """
     for finding in findings:
         fix = finding.fixes[0] if finding.root_cause and finding.fixes else None
@@ -75,7 +75,7 @@ def _variables_first(findings: Sequence[Finding]) -> tuple[Finding, Fix] | None:
 
 
 def _hidden_gpu(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tuple[str, ...]] | None:
-    """Return the ways to a driver, for a graphics card that no driver shows.
+    """Return the ways that install a driver for a graphics card that no driver shows, and notes.
 
     None: a driver shows GPUs, or there is no card. It is not known whether flash-attn runs on that card. So nothing is installed
     for the card before the driver works.
@@ -100,7 +100,7 @@ _ASK_THE_CARD = (
 
 
 def _only_looks(fix: Fix) -> bool:
-    """Return whether a fix changes nothing and only tells the user what to look at."""
+    """Return whether a fix changes nothing and only tells the user to check something."""
     return all(isinstance(step, RunByHand) and step.changes in (None, "", "nothing") for step in fix.steps)
 
 
@@ -109,7 +109,7 @@ _LOOK_AGAIN = "Examine again after that, in the same shell: all other findings w
 
 
 def _helped(findings: Sequence[Finding], but: Intent | None) -> Helped:
-    """Return the root causes with their own fixes, and then with the fixes of their consequences.
+    """Return the root causes, each with its own fixes followed by the fixes of its consequences.
 
     Fixes of the intent `but` are left out. If a cause stops every build here, its consequences have no fix: a compiler alone does
     not make flash-attn work with an AMD GPU.
@@ -166,9 +166,10 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 
 
 def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
-    """Return the ways for a machine on which no build of flash-attn can succeed: only the fixes of that cause, and no flash-attn after them.
+    """Return the ways for a machine on which no build of flash-attn can succeed.
 
-    A fix that leaves this system is a whole way. Each other fix comes after the fixes for the other causes.
+    They have only the fixes of the cause `nowhere`, and install no flash-attn. A fix that means another system is a complete way.
+    Each other fix comes after the fixes for the other causes.
     """
     own = next(fixes for cause, fixes in helped if cause is nowhere)
     if facts.system.os != "windows":
@@ -224,12 +225,15 @@ def _of_the_installed(facts: Facts, fix: Fix) -> bool:
 
 
 def _parts(titles: Iterable[str]) -> tuple[str, ...]:
-    """Return the parts of titles that were joined from several, each part once."""
+    """Return the parts of joined titles, each part once."""
     return tuple(dict.fromkeys(part.removesuffix(_THEN) for title in titles for part in title.split("; ")))
 
 
 def _replaced(facts: Facts, cause: Finding) -> tuple[Fix, ...]:
-    """Return the fix that replaces the installed, broken flash-attn by a new build, if the only known fix is to remove it."""
+    """Return a fix that removes the installed, broken flash-attn before a new build.
+
+    Empty if no fix of this cause removes flash-attn, or if this is not Linux.
+    """
     removal = next((fix for fix in cause.fixes if intent_of(fix.steps) == WITHOUT), None)
     if removal is None or facts.system.os != "linux":
         return ()
@@ -255,7 +259,7 @@ _THEN = ", then install flash-attn"
 
 
 def _of_flash_attn(facts: Facts) -> Facts:
-    """Return the facts with flash-attn as the subject of the log, because a plan for this goal installs flash-attn."""
+    """Return the facts in which flash-attn is the subject of the log, because a plan for this goal installs flash-attn."""
     return msgspec.structs.replace(facts, subject=Subject())
 
 
@@ -280,7 +284,7 @@ def _works(facts: Facts) -> bool:
 
 
 def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
-    """Return the ways without flash-attn: remove a broken flash-attn, and fix the causes that prevent training."""
+    """Return the ways without flash-attn: they remove a broken flash-attn, and fix the causes that prevent training."""
     helped = _helped(diagnose(facts, Goal.TRAIN).findings, but=WORK)
     offered = [(f, fix) for f in findings if f.root_cause for fix in f.fixes if intent_of(fix.steps) == WITHOUT]
     removal: tuple[Step, ...] = offered[0][1].steps if offered else ()
@@ -317,9 +321,10 @@ def _without(facts: Facts, findings: Sequence[Finding]) -> list[Draft]:
 
 
 def _choose(all_causes: Helped) -> Iterator[list[Choice]]:
-    """Yield combinations with one fix for each cause: all first fixes; all second fixes; and so on.
+    """Yield combinations with one fix for each cause.
 
-    Then all first fixes with one replaced.
+    First the first fix of every cause, then the second fix of every cause, and so on. After these, all first fixes with one of
+    them replaced.
     """
     helped = [(cause, fixes) for cause, fixes in all_causes if fixes]
     if not helped:

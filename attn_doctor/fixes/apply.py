@@ -1,8 +1,8 @@
-"""Apply a way to the target: back up, write a journal, run the steps, verify.
+"""Apply a way to the target: make a backup, write a journal, run the steps, examine the result.
 
-If the environment does not work then, restore everything. The order makes this safe. No step runs before everything is backed up
-and the journal says so. Every step is written to the journal before it begins. docs/fixes.md has the reasons and the
-measurements.
+If the environment does not work afterwards, everything is restored. The order makes this safe: no step runs before the backup is
+complete and the journal contains that. Each step is written to the journal before it begins. docs/fixes.md has the reasons and
+the measurements.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def latest(places: Places) -> Path | None:
 
 
 def apply(way: Way, work: Work) -> Applied:
-    """Apply the way.
+    """Apply the way and return the outcome.
 
     Raises Cannot if that is not possible, restore.Busy if another process is changing this environment. In both cases nothing was
     changed.
@@ -145,7 +145,7 @@ def _rolled_back(home: Path, folder: Path, failed: str, left: tuple[str, ...]) -
 
 
 def _keep(folder: Path, way: Way, work: Work) -> None:
-    """Back up everything that may change. No step runs until the journal says "kept"."""
+    """Back up everything that the steps may change. No step runs before the journal contains "kept"."""
     roots = [*work.places.roots(), *_books(work)]
     restore.write_event(
         str(folder),
@@ -202,7 +202,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _carry_out(folder: Path, way: Way, work: Work, lock: int) -> tuple[str | None, tuple[str, ...]]:
-    """Run the steps and examine the result. Returns the reason of a failure, and the findings that remain."""
+    """Run the steps and examine the result. Return the reason of a failure (None: none), and the findings that are left."""
     environ = _environ(way, work)
     changed = unsigned.altered(way)
     if changed is not None:

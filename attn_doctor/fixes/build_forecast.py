@@ -1,4 +1,4 @@
-"""Forecast the source build of flash-attn in a plan: refuse a build that cannot succeed, and set variables for a build that can. Pure."""
+"""Predict the source build of flash-attn in a plan: refuse a build that cannot succeed, set variables for one that can. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 
 
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
-    """Return the way with the variables and the cost of its build, or a sentence if the build cannot succeed.
+    """Return the way with the variables and the cost of its build, or a sentence why the build cannot succeed.
 
     A way without a build is returned unchanged.
     """
@@ -65,7 +65,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
 
 
 def _same_again(facts: Facts, step: Step) -> bool:
-    """Return whether a step installs the release that is installed already. pip may still have the wheel that it found or built then."""
+    """Return whether a step installs the release that is already installed. pip may still have the wheel of that time."""
     have = facts.flash_attention.version
     return (
         isinstance(step, Install)
@@ -76,7 +76,7 @@ def _same_again(facts: Facts, step: Step) -> bool:
 
 
 def _stopped(then: Facts, draft: Draft) -> str | None:
-    """Return the cause that would stop the build when its turn comes, and that the way does not fix; None if there is none."""
+    """Return the cause that would stop the build and that the earlier steps of the way do not fix; None if there is none."""
     done = {action(step) for step in draft.steps}
     for finding in implied(then, Goal.FLASH_ATTN):
         held = any(all(action(step) in done for step in fix.steps) for fix in finding.fixes)
@@ -96,7 +96,7 @@ _JUDGED = ("flash-attn-cxx20-required", "flash-attn-newer-than-torch", "out-of-m
 
 
 def _with_tools(then: Facts, draft: Draft, place: int) -> Draft:
-    """Return the way with a step before the build: it installs the packages that setup.py imports and that are missing."""
+    """Return the way with one more step before the build: it installs missing packages that setup.py imports."""
     step, listed = draft.steps[place], then.packages.distributions
     if isinstance(listed, Unknown) or not isinstance(step, Install) or not step.no_build_isolation:
         return draft
@@ -133,10 +133,10 @@ def is_unreleased(step: Step) -> bool:
 
 
 def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | None:
-    """Return why no build of this release can succeed, whatever the steps change: torch's build, the C++ standard, the Python or the GPU.
+    """Return why no build of this release can succeed, whatever the steps change; None if one can.
 
-    `unreleased`: the main branch, which passes the C++ standard that torch's headers need (flash-attention#2879). No table says
-    which Pythons it supports. None if a build can succeed.
+    The reason can be torch's build, the C++ standard, the Python or the GPU. `unreleased`: the main branch, which passes the C++
+    standard that torch's headers need (flash-attention#2879). No table contains the Pythons that it supports.
     """
     key = key_of(facts)
     if facts.torch.cuda is None and facts.torch.hip is None and isinstance(key.torch, str):

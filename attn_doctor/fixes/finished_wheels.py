@@ -15,14 +15,14 @@ from attn_doctor.model.steps import Install, name_of
 
 
 def finished(helped: Helped) -> Iterator[list[Choice]]:
-    """Yield a way for each finished wheel. It also has fixes for the causes that harm more than a build."""
+    """Yield a way for each finished wheel. The way also has fixes for those causes that prevent more than a build."""
     ready = {fix.steps: fix for _, fixes in helped for fix in fixes if brings_wheel(fix)}
     for fix in ready.values():
         yield from _with(helped, fix)
 
 
 def _with(helped: Helped, fix: Fix) -> Iterator[list[Choice]]:
-    """Yield the way with this wheel. Nothing is yielded if a cause that harms more than a build has no other fix."""
+    """Yield the way with this wheel; nothing if a cause prevents more than a build and all its fixes are wheels."""
     others = [
         (f, fixes)
         for f, fixes in helped
@@ -34,7 +34,7 @@ def _with(helped: Helped, fix: Fix) -> Iterator[list[Choice]]:
 
 
 def compiled(helped: Helped) -> Helped:
-    """Return the same causes with their fixes for a source build; empty if one of them then has no fix."""
+    """Return the same causes without the fixes that install a wheel; empty if a cause loses all its fixes by that."""
     left = [(f, tuple(fix for fix in fixes if not brings_wheel(fix))) for f, fixes in helped]
     return [] if any(not fixes and whole for (_, fixes), (_, whole) in zip(left, helped, strict=True)) else left
 
@@ -46,9 +46,9 @@ def brings_wheel(fix: Fix) -> bool:
 
 
 def with_others(facts: Facts, helped: Helped, made: Sequence[Draft]) -> list[Draft]:
-    """Return the ways with one more: a wheel by other people, if they built one for this torch and the authors did not.
+    """Return the ways and one more: a wheel by other people, if they built one for this torch and the authors did not.
 
-    It stands behind the authors' wheels and before the builds. It is first only if there is no other way.
+    This way comes after the authors' wheels and before the builds. It is the first way only if there is no other.
     """
     fix = wheel_fixes.of_others(facts) if wheel_fixes.fitting(facts) is None else None
     if fix is None:

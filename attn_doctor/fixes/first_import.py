@@ -1,7 +1,7 @@
-"""Make the variables with which the code of a stranger is imported for the first time: no credentials, and another home.
+"""Make the variables for the first import of a stranger's code: without credentials, and with an empty home folder.
 
-This is no sandbox: the code still runs as the user, and can read every file of the user. But the usual places, such as ~/.ssh of
-the home that it sees, are empty.
+This is no sandbox: the code runs as the user, and can read every file of the user. But the usual places, such as ~/.ssh, are
+empty for it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _FOLDERS = {
 def cleared(environ: Mapping[str, str], home: Path, user_site: Sequence[str] = ()) -> dict[str, str]:
     """Return the variables for a first import, and make the folders of its home.
 
-    `home`: an empty folder, which is deleted afterwards. `user_site`: the folders of the target's user site, which stay visible
-    (the last one is that of its programs).
+    `home`: an empty folder, which is deleted afterwards. `user_site`: the folders of the target's user site, from which the code
+    can still import (the last folder is that of its programs).
     """
     made = {
         name: value

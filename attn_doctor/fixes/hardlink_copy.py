@@ -38,7 +38,7 @@ class Kept(Record, frozen=True, kw_only=True):
 def copy_tree(source: Path, copy: Path, skip: tuple[str, ...] = ()) -> Kept:
     """Copy a folder, file or link to `copy`, whose parent exists. Top-level names in `skip` are left out.
 
-    Modes, times and owners are kept; links stay links. Raises NoRoom, and OSError for a file that cannot be read.
+    Modes, times and owners are copied too; links stay links. Raises NoRoom, and OSError for a file that cannot be read.
     """
     keeper = _Keeper(shutil.disk_usage(copy.parent).free)
     keeper.take(str(source), str(copy), skip, in_place=False)

@@ -1,4 +1,4 @@
-"""Say which settings of pip and uv stop a step of a plan: constraints, and an index that may not be asked. Pure."""
+"""Find the settings of pip and uv that stop a step of a plan: constraints, and a setting that forbids the index. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def blocks(facts: Facts, step: Step) -> str | None:
 
 
 def notes(facts: Facts, steps: Iterable[Step]) -> tuple[str, ...]:
-    """Return a sentence for each installer of these steps whose settings let it find only the wheels of a few folders."""
+    """Return a sentence for each installer of these steps whose settings allow only the wheels of a few folders."""
     found = dict.fromkeys(one for step in steps if (one := _of(facts, step)) and one.no_index and one.find_links)
     return tuple(
         f"{one.no_index} keeps {one.installer} from asking any index: it finds only wheels in {', '.join(one.find_links)}"

@@ -25,7 +25,7 @@ _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
 
 
 def intent_of(steps: Iterable[Step]) -> Intent:
-    """Return the intent of a fix, from the packages that it installs and removes."""
+    """Return the intent of a fix: with flash-attn (it installs flash-attn), without (it removes it), or neither."""
     added: set[str] = set()
     removed: set[str] = set()
     for step in steps:
@@ -39,14 +39,14 @@ def intent_of(steps: Iterable[Step]) -> Intent:
 
 
 def leaves(steps: Iterable[Step]) -> bool:
-    """Return whether the steps lead to another system: "use a system with glibc", "install it in WSL"."""
+    """Return whether the user must change to another system: "use a system with glibc", "install it in WSL"."""
     return any(isinstance(step, RunByHand) and step.elsewhere for step in steps)
 
 
 def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
     """Return the fixes as one way.
 
-    If one of them leads to another system, it is the whole way: nothing else is repaired here.
+    If a fix needs another system, it is the complete way: nothing else is repaired here.
     """
     away = next((fix for _, fix in chosen if leaves(fix.steps)), None)
     if away is not None:
@@ -88,7 +88,7 @@ def _parted(choice: Choice) -> tuple[Choice, ...]:
 
 
 def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]:
-    """Return the choices without those whose cause may be gone after another torch is installed.
+    """Return the choices that are still needed: the cause of some may be gone after another torch is installed.
 
     Example: `pip install triton==2.2.0` is for the installed torch 2.2, and breaks a newer torch that an earlier step installs.
     """
@@ -105,7 +105,7 @@ def _needed(facts: Facts, ordered: Sequence[Choice], goal: Goal) -> list[Choice]
 
 
 def _lean(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Return the steps without those that another step covers. flash-attn is compiled once, at the end."""
+    """Return the steps without those that another step includes. flash-attn is compiled once, at the end."""
     made: list[Step] = []
     for step in steps:
         within = isinstance(step, Install) and any(_covers(other, step) for other in steps if other is not step)
@@ -124,13 +124,13 @@ def _covers(other: Step, step: Install) -> bool:
 
 
 def _pip_first(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Return the steps with a missing pip added once, before the steps that need it."""
+    """Return the steps; if they need a pip that is missing, its installation is added once, before them."""
     brings = [step for step in steps if isinstance(step, AddPip)]
     return (*brings[:1], *(step for step in steps if not isinstance(step, AddPip)))
 
 
 def _rank(fix: Fix) -> int:
-    """Return the place of a fix in the order: steps by hand and variables; then packages that others depend on; flash-attn last."""
+    """Return the position of a fix: steps by hand and variables first; then packages that others depend on; flash-attn last."""
     changing = [step for step in fix.steps if isinstance(step, Install | Uninstall)]
     if not changing:
         return 0

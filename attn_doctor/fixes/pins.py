@@ -19,7 +19,7 @@ Done = tuple[Sequence[Change] | None, Step]  # the changes of a step, if the ins
 
 
 def broken(facts: Facts, steps: Sequence[Done], kept: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return a sentence for each requirement that is not met after these steps, in this order.
+    """Return a sentence for each requirement that is not met after these steps.
 
     `kept`: packages whose line in the project's own files (pyproject.toml, a lock) is rewritten by the steps.
     """
@@ -77,7 +77,7 @@ def _read(text: str) -> Requirement | None:
 
 
 def _met(requirement: Requirement, version: str) -> bool:
-    """Return whether a version meets a requirement. A pin without a local part matches any: torch==2.8.0 and 2.8.0+cu128."""
+    """Return whether a version meets a requirement. Without a local part it allows any: torch==2.8.0 allows 2.8.0+cu128."""
     try:
         return requirement.specifier.contains(Version(version), prereleases=True)
     except InvalidVersion:

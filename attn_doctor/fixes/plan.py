@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from attn_doctor.commands.installers import InstallerName
 from attn_doctor.model.facts import Record
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall
@@ -128,7 +129,7 @@ class Cause(Record, frozen=True, kw_only=True):
 class Plan(Record, frozen=True, kw_only=True):
     target: str
     goal: Goal
-    installer: str
+    installer: InstallerName
     installer_why: str
     causes: tuple[Cause, ...]
     ways: tuple[Way, ...]  # best first; empty: nothing to do, or no known fix

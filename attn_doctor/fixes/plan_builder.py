@@ -10,6 +10,7 @@ from attn_doctor import commands
 from attn_doctor.commands.installers import (
     KEEPERS,
     Context,
+    InstallerName,
     chosen,
     context,
     in_order,
@@ -45,7 +46,7 @@ def make(
     findings: Sequence[Finding],
     goal: Goal,
     *,
-    installer: str | None = None,
+    installer: InstallerName | None = None,
     resolver: Resolver = unresolved,
 ) -> Plan:
     """Make the plan for the root causes of the findings."""
@@ -81,7 +82,7 @@ def make(
 
 
 def _not_unsigned_first(ways: Sequence[Way]) -> list[Way]:
-    """Return the ways with one in front that needs no stranger's wheel, if there is one, because the first way is the default."""
+    """Return the ways, with one first that needs no stranger's wheel, if there is such a way. The first way is the default."""
     first = next((way for way in ways if way.unsigned is None), None)
     return [*([first] if first else []), *(way for way in ways if way is not first)]
 
@@ -93,7 +94,10 @@ def _cause(finding: Finding) -> Cause:
 def _foreseen(
     facts: Facts, findings: Sequence[Finding], draft: Draft, build: Callable[[Draft], Way]
 ) -> tuple[Way, str | None]:
-    """Return the way, with the further steps that it needs, and the reason why it would not cure (None: no reason is known)."""
+    """Return (way, reason against it). The way has all further steps that it needs.
+
+    The reason: why it would not cure; None if no reason is known.
+    """
     way = build(draft)
     if facts.grade == "stated":
         return way, None
@@ -118,7 +122,7 @@ def _foreseen(
 
 
 def _told(way: Way) -> dict[int, dict[str, str | None]]:
-    """Return the changes that the installer predicted for each step, by the index of the step."""
+    """Return the predicted versions of packages after each step, by the index of the step."""
     asked = ((place, one.changes) for place, one in enumerate(way.steps) if one.changes is not None)
     return {place: {change.package: change.after for change in changes} for place, changes in asked}
 
@@ -154,15 +158,15 @@ def _way(facts: Facts, draft: Draft, here: Context, resolver: Resolver) -> Way:
 
 
 def unsigned_in(steps: Sequence[Step]) -> Unsigned | None:
-    """Return the wheel among the steps that other people than the authors of its package built; None if there is none."""
+    """Return the wheel among the steps that was not built by the authors of its package; None if there is none."""
     named = [step for step in steps if isinstance(step, Install) and step.built_by]
     return Unsigned(builder=str(named[0].built_by), url=named[0].requirements[0]) if named else None
 
 
 def _allowed(facts: Facts, made: PlannedStep) -> PlannedStep:
-    """Return the step, marked as impossible if the settings of pip or uv stop it.
+    """Return the step; it is marked as impossible if the settings of pip or uv stop it.
 
-    The installer itself would only say that it found nothing.
+    The installer's own message would only be that it found nothing.
     """
     reason = installer_settings.blocks(facts, made.step) if made.changes is None else None
     return msgspec.structs.replace(made, unresolved=reason, impossible=True) if reason else made

@@ -1,6 +1,6 @@
-"""Ask the target's own installer for the changes of a step: run its dry run and read the answer. Nothing is changed.
+"""Ask the target's own installer which changes a step makes: run its dry run and read the answer. Nothing is changed.
 
-The installer asks its index, as it would for the real step; attn-doctor itself opens no connection.
+The installer contacts its index, as it would for the real step; attn-doctor itself opens no connection.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Restore an environment from the backup that was made before a plan was applied. Standard library, Python 3.8 grammar.
 
-A copy of this file lies in the backup as `undo.py`: attn-doctor may be installed in the environment that a plan broke, and then
-any other Python can run the copy. It only renames, links and creates files as the backup says. It can be stopped at any moment
-and run again. docs/fixes.md explains how undoing works.
+The backup contains a copy of this file, `undo.py`. It is needed if attn-doctor is installed in the environment that a plan broke:
+any other Python can run the copy. It renames, links and creates files, and does nothing else. It can be stopped at any moment and
+run again. docs/fixes.md explains how undoing works.
 
 Because this file runs without attn-doctor, it has its own code for locks, process groups and owners; all other packages use
 `attn_doctor.system`.
@@ -81,7 +81,10 @@ def _list(path: str, name: str, found: dict[str, Entry], skip: list[str] | tuple
 
 
 def differences(before: dict[str, Entry], now: dict[str, Entry], bytecode: bool = False) -> list[str]:
-    """Return the relative paths that differ. For directories only their existence is compared; bytecode caches count only if asked for."""
+    """Return the relative paths that differ.
+
+    Of directories only the existence is compared. Bytecode caches are left out, unless `bytecode` is set.
+    """
     names = sorted(set(before) | set(now))
     return [
         n for n in names if (bytecode or "__pycache__" not in n.split("/")) and not _alike(before.get(n), now.get(n))
@@ -128,7 +131,7 @@ def started(pid: int) -> str | None:
 def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
     """End an installer that still runs although its attn-doctor has ended; then take the lock.
 
-    Raises Busy if the lock stays taken.
+    Raises Busy if another process does not release the lock.
     """
     doctor = next((event["doctor"] for event in journal if event["at"] == "begin"), None)
     if doctor and doctor[0] != os.getpid() and started(doctor[0]) == doctor[1]:
@@ -170,7 +173,7 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Restore the backup, and delete it. Returns the paths that could not be restored.
+    """Restore the backup, and delete it. Return the paths that could not be restored.
 
     `keep`: the replaced files stay in the folder `taken`.
     """
@@ -225,7 +228,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _same(kept: str, live: str) -> bool:
-    """Return whether `live` is the same file that was kept or, if the backup is a copy, has the same content."""
+    """Return whether `live` is the file of the backup itself (a hard link), or has the same content as the copy in the backup."""
     try:
         one, other = os.lstat(kept), os.lstat(live)
     except OSError:

@@ -1,7 +1,7 @@
-"""Find the commands in a saved report that attn-doctor's own rules would not print. Anybody can write into a report.
+"""Find the commands in a saved report that attn-doctor's own rules would not print. Anybody can write into a report. Pure.
 
-Pure. The facts of the report, and the lines of logs that it quotes, are judged again. A command that this judgement has too is
-trusted. So is an installation that a plan may make (`fixes.step_safety`) and whose command is the one that its requirements give.
+The facts of the report, and the log lines that it quotes, are judged again. A command is trusted if this judgement has it too. An
+installation is also trusted if a plan may contain it (`fixes.step_safety`) and its command is the usual one for its requirements.
 Every other command gets a reason.
 """
 
@@ -64,7 +64,7 @@ def _quoted(findings: list[Finding]) -> dict[str, str]:
 
 
 def _command(step: Step) -> tuple[object, ...]:
-    """Return the part of a step that a reader would carry out: its command, or its variable."""
+    """Return the part of a step that the reader would carry out: its command, or its variable."""
     return (type(step).__name__, commands.shown(step))
 
 

@@ -1,4 +1,4 @@
-"""Work out the changes that each step makes after the steps before it. The resolver sees only the present state. Pure."""
+"""Compute the changes of each step after the steps before it, because the resolver knows only the present state. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def records(facts: Facts) -> Records:
 
 
 def changes_in_order(steps: Sequence[PlannedStep], have: Records, here: Context) -> tuple[PlannedStep, ...]:
-    """Return the steps, each with the changes that it makes after the earlier ones, and the commands that undo these changes by hand."""
+    """Return the steps, each with its changes after the earlier steps, and with the commands that undo these changes by hand."""
     left: Records = {name: list(versions) for name, versions in have.items()}
     made: list[PlannedStep] = []
     for planned in steps:

@@ -1,7 +1,7 @@
-"""Check that a step contains only allowed words.
+"""Check that a step contains only allowed words. Pure.
 
-Names and paths come from files, logs and reports, so they are untrusted. Pure. Steps are rendered as argv and never reach a
-shell. Four dangers remain: an option in place of a name, an address in place of an index, a path outside of the environment, and
+Names and paths come from files, logs and reports, so they are untrusted. Steps are argv lists and never reach a shell. Four
+dangers are left: an option in the place of a name, an address in the place of an index, a path outside of the environment, and
 another program.
 """
 
@@ -99,7 +99,7 @@ def _is_requirement(text: str) -> bool:
 
 
 def _in_removal(paths: tuple[str, ...], facts: Facts) -> str | None:
-    """Return a reason against removing these paths, unless all are remains of an interrupted pip: their names begin with "~"."""
+    """Return a reason against removing these paths; None if all are remains of an interrupted pip, whose names begin with "~"."""
     packages = facts.interpreter.site_packages
     for text in paths:
         path = PurePath(text)

@@ -110,7 +110,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
     """Return normal name -> version of the installed packages.
 
-    Of two with one name the first counts, because Python imports it.
+    Of two packages with one name the first on sys.path counts, because Python imports it.
     """
     found: dict[str, str] = {}
     for item in distributions:

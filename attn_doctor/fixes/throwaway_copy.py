@@ -1,7 +1,7 @@
 """Make a throw-away copy of the target: the same interpreter, and its packages by hard links. It is deleted afterwards.
 
-Nothing in the copy leads back to the target: files that an installer rewrites in place are really copied, and scripts and path
-files name the copy. When the copy is deleted, the target is compared with its earlier state.
+Work in the copy cannot change the target: files that an installer rewrites in place are real copies, and scripts and path files
+name the copy. When the copy is deleted, the target is compared with its earlier state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mirror(Record, frozen=True, kw_only=True):
     kept: tuple[Kept, ...] = ()
 
     def word(self, word: str, python: str) -> str:
-        """Return a word of a command with the copy's paths in place of the target's.
+        """Return a word of a command in which the target's paths are replaced by the copy's.
 
         `python`: the target's interpreter.
         """
@@ -44,7 +44,7 @@ class Mirror(Record, frozen=True, kw_only=True):
         return text
 
     def word_back(self, word: str, python: str) -> str:
-        """Return a word of a command with the target's paths in place of the copy's.
+        """Return a word of a command in which the copy's paths are replaced by the target's.
 
         `python`: the target's interpreter.
         """
@@ -93,7 +93,7 @@ def _compare(before: dict[Root, dict[str, restore.Entry]]) -> None:
 def _folder(places: Places) -> Path:
     """Return a folder for the copy.
 
-    It must allow running programs, and is on the file system of the packages if possible.
+    Programs may be run in it, and if possible it is on the file system of the packages.
     """
     packages = Path(places.purelib)
     candidates = [
@@ -128,7 +128,7 @@ def _made(places: Places, folder: Path) -> Mirror:
 
 
 def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """Copy a virtual environment or a whole conda prefix, with the same layout, to another place."""
+    """Copy a virtual environment or a complete conda prefix to another place, with the same folders."""
     prefix = os.path.realpath(places.prefix)
     moved, kept = [(prefix, str(folder)), (places.prefix, str(folder))], []
     for root in places.roots():
@@ -150,7 +150,7 @@ def _of_prefix(places: Places, folder: Path) -> tuple[list[tuple[str, str]], lis
 
 
 def _bare(places: Places, folder: Path) -> tuple[list[tuple[str, str]], list[Kept]]:
-    """Copy the packages of an installed interpreter into a new virtual environment of it."""
+    """Copy the packages of an installed interpreter into a new virtual environment of that interpreter."""
     inside = folder / "lib" / f"python{places.version}" / "site-packages"
     inside.parent.mkdir(parents=True)
     (folder / "bin").mkdir()
@@ -175,7 +175,7 @@ def _python(places: Places, folder: Path) -> str:
 
 
 def _rename_inside(places: Places, mirror: Mirror) -> None:
-    """Replace the target's folders in texts that the copy owns: scripts, path files, lists of installed files."""
+    """Replace the target's folders in texts that are real copies: scripts, path files, lists of installed files."""
     old, new = os.fsencode(places.prefix), os.fsencode(mirror.prefix)
     if places.kind == "bare":
         return  # only the packages were copied: paths that begin with the prefix (/usr) still have to name the original

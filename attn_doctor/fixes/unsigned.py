@@ -1,8 +1,9 @@
-"""Take the wheel of a way that other people than the authors of its package built: ask for trust, fetch it, check it, install that very file.
+"""Install a wheel that other people than the authors of its package built, in four steps.
 
-The check (`wheels.proof`) shows that the file fits, never that it is harmless. So nothing is fetched before the user has named
-the builder. The installed file is the checked one, by its digest. At each later use the digest is compared with that of the first
-download from the address.
+The user is asked whether the builder is trusted; the file is downloaded; it is checked; exactly that file is installed. The check
+(`wheels.proof`) shows that the file fits, never that it is harmless. So nothing is downloaded before the user has named the
+builder. The digest of the installed file is compared with the digest of the checked one. At each later use it is compared with
+that of the first download from the address.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from attn_doctor.wheels.reading import proof_of
 
 
 class Proving(NamedTuple):
-    """Hold all that the check of a wheel needs besides the wheel."""
+    """Hold everything that the check of a wheel needs besides the wheel."""
 
     facts: Facts
     places: Places
@@ -54,7 +55,7 @@ def distrusted(way: Way, trusted: Sequence[str]) -> str | None:
 
 
 def proven(way: Way, proving: Proving) -> tuple[Way, str | None]:
-    """Check the wheel of a way. Returns the way with the checked file in place of the address, and None.
+    """Check the wheel of a way. Return the way with the checked file instead of the address, and None.
 
     If the file is refused: the way with the result of the check, and the reason.
     """
@@ -103,7 +104,7 @@ def _as_journals_say(url: str, digest: str, places: Places) -> str | None:
 
 
 def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
-    """Return the step with the checked file in place of the wheel's address; any other step unchanged."""
+    """Return the step with the checked file instead of the wheel's address; any other step is returned unchanged."""
     step = one.step
     if not isinstance(step, Install) or not step.built_by:
         return one
@@ -112,10 +113,7 @@ def _from_file(one: PlannedStep, wheel: Unsigned, here: Context) -> PlannedStep:
 
 
 def altered(way: Way) -> str | None:
-    """Return why the file of a way may not be used: it changed after its check.
-
-    None if it did not, or if the way has no such file.
-    """
+    """Return a sentence if the file of a way changed after its check, so that it may not be used; else None."""
     wheel = way.unsigned
     if wheel is None:
         return None

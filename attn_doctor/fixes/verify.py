@@ -46,7 +46,7 @@ class Trying(NamedTuple):
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
-    """Try the ways in order, up to the first that verifies; return the plan with this way in front."""
+    """Try the ways in order until one works; return the plan with that way first."""
     tried: list[Way] = []
     for index, way in enumerate(plan.ways):
         if tried and tried[-1].attempt and tried[-1].attempt.verified:
@@ -59,9 +59,9 @@ def verify(plan: Plan, trying: Trying) -> Plan:
 
 
 def attempt(way: Way, trying: Trying) -> Way:
-    """Return the way with the outcome of a try in a copy.
+    """Try a way in a copy, and return the way with the outcome.
 
-    If the examination afterwards asks for further steps, the way gets them.
+    If the examination afterwards suggests further steps, they are added to the way.
     """
     began = time.monotonic()
     hopeless = _not_to_be_tried(way)
@@ -152,7 +152,7 @@ def _environ(mirror: Mirror, trying: Trying, variables: Mapping[str, str | None]
 def _run(
     steps: Sequence[PlannedStep], trying: Trying, mirror: Mirror, environ: Mapping[str, str], folder: Path
 ) -> str | None:
-    """Run the steps. Returns the reason of a failure; None if all succeed."""
+    """Run the steps. Return the reason of a failure; None if all succeed."""
     project = _project(trying.here, folder)
     for step in _for_copy([one.step for one in steps], trying, mirror, project):
         said = step.changes or step.why
@@ -199,9 +199,9 @@ def _for_copy(steps: Sequence[Step], trying: Trying, mirror: Mirror, project: Pa
 
 
 def _further(way: Way, report: Report, mirror: Mirror, trying: Trying) -> list[PlannedStep]:
-    """Return the next steps that the examination of the copy asks for, with the target's own paths.
+    """Return the next steps that the examination of the copy suggests, with the target's own paths.
 
-    Steps already done are left out.
+    Steps that were already done are left out.
     """
     done = {action(planned.step) for planned in way.steps}
     for draft in drafts(report.facts, report.findings, way.goal)[0]:

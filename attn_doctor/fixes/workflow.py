@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor.commands.installers import context, keeps_books
+from attn_doctor.commands.installers import InstallerName, context, keeps_books
 from attn_doctor.examination import Options, examine
 from attn_doctor.examination.inputs import read_file
 from attn_doctor.fixes import apply as applying
@@ -48,7 +48,7 @@ class FixRequest(NamedTuple):
     report: str | None = None
     facts: str | None = None  # recorded facts of another machine
     gpu: str | None = None  # judge for this GPU, which is in another machine
-    installer: str | None = None
+    installer: InstallerName | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
     online: bool = False  # let the installer download to answer, and ask servers for sizes
@@ -123,7 +123,7 @@ def _check_name(places: Places) -> None:
 
 
 def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
-    """Return the report from which the plan is made, and whether it is of this machine."""
+    """Return the report for the plan, and whether it is about this machine."""
     if request.report is None:
         options = Options(
             target=request.target,
@@ -147,7 +147,7 @@ def _report(request: FixRequest, say: Say) -> tuple[Report, bool]:
 
 
 def _put_back(report: Report) -> Report:
-    """Return the report with this machine's home folder, user and host in place of the placeholders."""
+    """Return the report in which the placeholders are replaced by this machine's home folder, user and host."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, str):
@@ -160,7 +160,7 @@ def _put_back(report: Report) -> Report:
 
 
 def _is_of_this_machine(report: Report) -> bool:
-    """Return whether a report is of this machine: the interpreter, the packages, and the kernel or the memory agree."""
+    """Return whether a report is about this machine: the interpreter, the packages, and the kernel or the memory are the same."""
     paths = (report.target.python, report.facts.interpreter.site_packages)
     if not re.match(r"(?i)(?:python|pypy)[\d.]*(?:\.exe)?$", Path(report.target.python).name):
         return False  # a report is untrusted: the file that it names is started, so its name must be a Python's
@@ -171,7 +171,7 @@ def _is_of_this_machine(report: Report) -> bool:
 
 
 def _installed(facts: Facts, request: FixRequest) -> dict[str, str]:
-    """Return normal name -> version of the packages that are installed now: from fresh facts, else by asking the target again."""
+    """Return normal name -> version of the installed packages: from facts that are new, else by asking the target again."""
     if request.report is None:
         return versions(own(facts))
     python = str(facts.interpreter.python)
@@ -233,7 +233,7 @@ def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> Non
 def ready(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Way:
     """Return the way in the form in which it may be applied.
 
-    A way with an unsigned wheel is checked and tried in a copy first: see `attempt`.
+    A way with an unsigned wheel is first checked and tried in a copy: see `attempt`.
     """
     if way.unsigned is None or (way.attempt is not None and way.attempt.verified):
         return way
@@ -275,7 +275,7 @@ def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
 
 
 def take_back(places: Places, folder: Path, changed: Sequence[str], say: Say) -> Undone:
-    """Undo the last plan. Files that were changed later are kept in a folder beside the backup.
+    """Undo the last plan. Files that were changed later are moved to a folder beside the backup.
 
     Raises Cannot if another process is changing the environment.
     """

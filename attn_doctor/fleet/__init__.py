@@ -1,1 +1,1 @@
-"""Examine many machines at once, and say which is not like the others, and why."""
+"""Examine many machines at once, and find the machine that differs from the others, and the reason."""

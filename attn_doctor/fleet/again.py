@@ -1,4 +1,4 @@
-"""Judge the facts of a report again, if it was made by other rules than those of this attn-doctor. Equal facts are judged once. Pure."""
+"""Judge the facts of a report again, if another version of attn-doctor judged them. Equal facts are judged once. Pure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _UNREAD = frozenset(("sources", "probes"))
 
 
 class Again:
-    """Judge facts. `times`: how many reports of each version of attn-doctor were judged."""
+    """Judge facts. `times`: the number of reports of each version of attn-doctor that were judged again."""
 
     def __init__(self) -> None:
         self.times: dict[str, int] = {}
         self._known: dict[bytes, tuple[Finding, ...]] = {}
 
     def judge(self, facts: Facts, raw: Mapping[str, bytes], goal: Goal, version: str) -> tuple[Finding, ...]:
-        """Return what the rules of today find. `raw`: the sections of the facts as JSON.
+        """Return the findings of today's rules. `raw`: the sections of the facts as JSON.
 
-        Facts are equal if they differ in nothing but times, serial numbers, and bytes below a whole GiB.
+        Facts are equal if they differ only in times, serial numbers, and bytes below a complete GiB.
         """
         from attn_doctor.judging.diagnose import diagnose  # all rules: half a second, which few fleets need
 

@@ -1,4 +1,7 @@
-"""Compare the reports of a fleet: the order of the steps, the standing of each node, and one cure for each group. Pure, but for reading the answers."""
+"""Compare the reports of a fleet: the status of each node, and one fix for each group of nodes.
+
+Pure, except that it reads the answers.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _NO_ANSWER: tuple[Standing, ...] = ("died", "silent", "refused", "unreadable", "
 
 
 class Compared(NamedTuple):
-    """Hold the answer, and the reports from which the cures in it are: key of a cure -> the first report that has it."""
+    """Hold the result, and the reports that contain its fixes: key of a fix -> the first report with this fix."""
 
     fleet: Fleet
     cures: Mapping[str, Cure]
@@ -43,7 +46,7 @@ class Compared(NamedTuple):
 
 
 def compare(answers: Iterable[NodeAnswer], fail_on: FailOn = "error") -> Compared:
-    """Read the answers one after the other, and compare them. Never raises for what stands in an answer."""
+    """Read the answers one after the other, and compare them. No content of an answer raises an exception."""
     reader = Reader()
     nodes = [reader.read(answer) for answer in answers]
     twice = [name for name, times in Counter(node.name for node in nodes).items() if times > 1]
@@ -109,7 +112,7 @@ def _standing(node: Read, found: Sequence[Cause], differing: Sequence[Outlier]) 
 
 
 def _together(rows: Iterable[Row]) -> list[Row]:
-    """Return one row for each group of equal nodes, those first that need attention: a fault of few before a fault of most."""
+    """Return one row for each group of equal nodes. The groups that need attention come first: a fault of few nodes before a fault of most."""
     same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         codes = tuple((cause.code, cause.usual) for cause in row.causes)
@@ -134,7 +137,10 @@ def _together(rows: Iterable[Row]) -> list[Row]:
 
 
 def _cures(nodes: Iterable[Read], known: Mapping[str, Cure]) -> list[tuple[Cured, str]]:
-    """Return each fix of a root cause once, of warnings and errors alone, that of most nodes first."""
+    """Return each fix of a root cause once, with its key. The fix of most nodes comes first.
+
+    Only root causes that are warnings or errors count.
+    """
     having: dict[str, list[str]] = defaultdict(list)
     for node in nodes:
         for said in node.findings:
@@ -156,7 +162,10 @@ def _cures(nodes: Iterable[Read], known: Mapping[str, Cure]) -> list[tuple[Cured
 
 
 def _exit_code(counted: Mapping[Standing, int], fail_on: FailOn, answered: int) -> int:
-    """Return 3 without any report, 1 for a finding at or above `fail_on` or a node without an answer, else 0. "never": no node makes it 1."""
+    """Return the exit code: 3 if there is no report; 1 if a node fails; else 0.
+
+    A node fails if it has a finding at or above `fail_on`, or no answer. With "never" no node fails.
+    """
     if not answered:
         return NOT_EXAMINED
     if fail_on == "never":

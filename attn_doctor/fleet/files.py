@@ -26,14 +26,17 @@ _ENDINGS = (".json", *_STREAMS)
 
 
 class Place(NamedTuple):
-    """Name a file that may hold a report, and the node that it is about."""
+    """Name a file that may contain a report, and the node of the report."""
 
     path: str
     name: str
 
 
 class _Line(msgspec.Struct):
-    """Describe a line that says of which node its report is: {"node": "gpu-17", "report": {...}}. An engine's answer has such a form too."""
+    """Describe a line with a report and the name of its node: {"node": "gpu-17", "report": {...}}.
+
+    The answer of an engine has this form too.
+    """
 
     node: Node | str
     report: msgspec.Raw = msgspec.Raw()
@@ -44,9 +47,9 @@ class _Line(msgspec.Struct):
 def places(paths: Sequence[str]) -> list[Place]:
     """Return the files below these paths, each once, with the names of their nodes. "-" is standard input.
 
-    A folder is searched for names that end in .json, .jsonl or .ndjson, without following links to folders. A node is called as its
-    file is. Where several files have one name ("gpu-17/report.json"), it is called as the folder is. Raises Unreadable for a path that does not
-    exist and for more than 100,000 files, and NotExamined for a folder without a report.
+    In a folder, files are found whose names end in .json, .jsonl or .ndjson; links to folders are not followed. A node gets the
+    name of its file. If several files have one name ("gpu-17/report.json"), it gets the name of the folder. Raises Unreadable for
+    a path that does not exist and for more than 100,000 files, and NotExamined for a folder without a report.
     """
     found: dict[str, str] = {}  # path -> path from the folder that was named
     for path in paths:
@@ -104,9 +107,10 @@ def _stem(path: str) -> str:
 
 
 def answers(found: Iterable[Place], standard_input: BinaryIO | None = None) -> Iterator[NodeAnswer]:
-    """Yield an answer for each report. A file that cannot be read, is too large, or is no regular file is "unreadable", with the reason.
+    """Yield an answer for each report.
 
-    `standard_input`: what "-" stands for.
+    A file that cannot be read, is too large, or is no regular file gives an answer "unreadable", with the reason.
+    `standard_input`: the stream to read for "-".
     """
     for place in found:
         if place.path == "-":
@@ -125,10 +129,11 @@ def answers(found: Iterable[Place], standard_input: BinaryIO | None = None) -> I
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[NodeAnswer]:
-    """Yield an answer for each line of a stream. `name`: of the nodes whose lines do not say theirs: "line" makes "line-3".
+    """Yield an answer for each line of a stream.
 
-    A line is a report, or {"node": "gpu-17", "report": {...}}. A report that was written over several lines (`attn-doctor check --json -`)
-    is one answer too: it begins with a line "{" and ends with a line "}".
+    A line is a report, or {"node": "gpu-17", "report": {...}}. A report of several lines (`attn-doctor check --json -`) is one
+    answer too: its first line is "{" and its last line "}". `name`: the name for nodes of lines without a node's name: "line"
+    becomes "line-3".
     """
     for number, (place, text) in enumerate(_values(stream), 1):
         if number > _MOST:
@@ -139,7 +144,7 @@ def lines(stream: BinaryIO, name: str) -> Iterator[NodeAnswer]:
 
 
 def _values(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield (number of the first line, text) of each value that is not empty. What is too long is cut, so that it cannot be read."""
+    """Yield (number of its first line, text) for each value that is not empty. A value that is too long is cut, so it cannot be read."""
     parts: list[bytes] = []
     size = first = number = 0
     while line := stream.readline(LARGEST + 2):

@@ -1,6 +1,6 @@
-"""Turn facts into a flat table of path and text, and say in what one table differs from another. Pure.
+"""Turn facts into a flat table, path -> text, and find the differences between two tables. Pure.
 
-A fleet compares tables with the table of its first node, and keeps for every node only what differs: most nodes differ in nothing.
+A fleet compares every table with the table of its first node, and stores only the differences: most nodes have none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ITEMS_SAY = {_LISTED, "0 of them"}  # an empty list and one with items: each it
 
 
 class Leaf(NamedTuple):
-    """Hold a value in words. `inside`: the path of the list, or of its item, that the value belongs to; empty: of none."""
+    """Hold a value in words. `inside`: the path of the list, or of the list item, that contains the value; empty: it is in no list."""
 
     text: str
     inside: str
@@ -34,7 +34,7 @@ Difference = tuple[str, str | None, str | None]
 
 
 def table(section: object, name: str, places: Home) -> dict[str, Leaf]:
-    """Return the table of one section of facts. Noise is left out: fields of `NOISE`, and bytes below a whole GiB."""
+    """Return the table of one section of facts. Noise is left out: the fields in `NOISE`, and bytes below a complete GiB."""
     return dict(_leaves(section, name, "", places))
 
 
@@ -54,7 +54,7 @@ def _leaves(value: object, path: str, inside: str, places: Home) -> Iterator[tup
 
 
 def _items(items: tuple[Record, ...], path: str, inside: str, places: Home) -> Iterator[tuple[str, Leaf]]:
-    """Yield the items of a list, each by its name. Of GPUs their number is a value too."""
+    """Yield the items of a list, each by its name. For GPUs, their number is also a value."""
     counted = any(hasattr(item, "index") for item in items)
     yield path, Leaf(f"{len(items)} of them" if counted else _LISTED, inside)
     for name, item in named(items):
@@ -79,7 +79,7 @@ def _cut(text: str) -> str:
 
 
 def differences(here: Table, there: Table) -> Iterator[Difference]:
-    """Yield what differs; a missing item of a list is one difference. What one of them did not record is none."""
+    """Yield the differences of two tables. A missing list item is one difference. A value that one of them did not record is no difference."""
     for path, leaf in here.items():
         other = there.get(path)
         if other is None:
@@ -93,7 +93,7 @@ def differences(here: Table, there: Table) -> Iterator[Difference]:
 
 
 def _is_known(path: str, here: Table, there: Table) -> bool:
-    """Return whether both tables have the list or the item at a path, and all around it."""
+    """Return whether both tables have the list or list item at a path, and everything around it."""
     while path:
         some, other = here.get(path), there.get(path)
         if some is None or other is None or _UNKNOWN in (some.text, other.text):

@@ -1,4 +1,7 @@
-"""Sort nodes into kinds that are compared with each other: an A100 is no outlier among H100, it is another machine. Pure."""
+"""Sort nodes into kinds, because only nodes of one kind are compared. Pure.
+
+Example: an A100 among H100 is no outlier, but a machine of another kind.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ NO_GPU = "no GPU"
 
 
 def kinds(nodes: Sequence[Read]) -> dict[str, list[Read]]:
-    """Return the nodes that gave a report, by the name of their kind, the largest first.
+    """Return the nodes with a report, by the name of their kind, the largest kind first.
 
-    A kind is a GPU model, an architecture and a partition. A node whose GPU is not known, and one of a kind that has fewer than three nodes,
-    is of the kind with the most nodes of its partition, else of the kind from which it differs in the fewest facts. Without any kind
-    of three nodes all nodes are compared with each other.
+    A kind is a GPU model, an architecture and a partition. Some nodes have no kind of their own: those whose GPU is not known,
+    and those of a kind with fewer than three nodes. They are added to the kind with the most nodes of their partition, else to
+    the kind from which they differ in the fewest facts. If no kind has three nodes, all nodes are compared with each other.
     """
     groups: dict[tuple[str, str, str], list[Read]] = defaultdict(list)
     for node in nodes:
@@ -56,7 +59,7 @@ def _nearest(
 
 
 def _name(key: tuple[str, str, str], groups: dict[tuple[str, str, str], list[Read]], nodes: Sequence[Read]) -> str:
-    """Return the name of a kind: its GPU, and the architecture or the partition where another kind has the same GPU."""
+    """Return the name of a kind: its GPU; with the architecture or the partition, if another kind has the same GPU."""
     model, machine, partition = key
     if not any(key):
         models = Counter(node.model for node in nodes)

@@ -1,4 +1,4 @@
-"""Give every node a name that no other node has, fold names to ranges, and number them for what leaves the cluster. Pure."""
+"""Give every node a name of its own, shorten lists of names to ranges, and number the nodes for files. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LAST_NUMBER = re.compile(r"^(.*?)(\d{1,18})([^\d]*)$", re.DOTALL)
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return the key that sorts names as a person does: gpu-2 before gpu-10."""
+    """Return a sort key for names in the order of a person: gpu-2 before gpu-10."""
     parts: list[tuple[int, int, str]] = []
     at = 0
     for match in _NUMBER.finditer(name):
@@ -21,7 +21,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def apart(names: Sequence[str]) -> list[str]:
-    """Return the names, each of them once: a second "gpu-1" becomes "gpu-1 (2)"."""
+    """Return the names, each different from all others: a second "gpu-1" becomes "gpu-1 (2)"."""
     taken = set(names)
     seen: Counter[str] = Counter()
     made = []
@@ -39,7 +39,10 @@ def apart(names: Sequence[str]) -> list[str]:
 
 
 def folded(names: Iterable[str], most: int = 0) -> str:
-    """Return names as ranges: "gpu-[01-03,07], login". `most`: so many characters at the most, as in "gpu-01 and 30 more"; 0: all names."""
+    """Return names as ranges: "gpu-[01-03,07], login".
+
+    `most`: the largest number of characters; a longer text ends as in "gpu-01 and 30 more". 0: no limit.
+    """
     ordered = sorted(names, key=natural)
     parts = list(_ranges(ordered))
     whole = ", ".join(part for part, _ in parts)
@@ -58,7 +61,7 @@ def folded(names: Iterable[str], most: int = 0) -> str:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name in at most so many characters, with its beginning and its end."""
+    """Return a name with at most `most` characters: its beginning and its end."""
     most = max(most, 8)
     if len(name) <= most:
         return name
@@ -67,7 +70,10 @@ def shortened(name: str, most: int) -> str:
 
 
 def _ranges(names: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Yield (text, number of names): names that differ in their last number alone become one text. The widths of their numbers must be equal."""
+    """Yield (text, number of names). Names that differ only in their last number become one text.
+
+    Their last numbers must have equally many digits.
+    """
     groups: dict[tuple[str, str, int], list[int]] = {}
     order: list[tuple[str, str, int] | str] = []
     for name in names:
@@ -109,5 +115,5 @@ def _runs(numbers: Sequence[int], width: int) -> Iterator[str]:
 
 
 def numbered(names: Iterable[str]) -> dict[str, str]:
-    """Return name -> "node-1" and so on, in the order of the names: the same for the same set of names, in every run."""
+    """Return name -> "node-1" and so on, in the order of the names. The same set of names gives the same numbers in every run."""
     return {name: f"node-{place}" for place, name in enumerate(sorted(set(names), key=lambda n: (natural(n), n)), 1)}

@@ -1,6 +1,7 @@
-"""Find in what the nodes of one kind differ from most of them, and order it by what explains a finding. Pure.
+"""Find the facts in which nodes of one kind differ from most of them. Facts that explain a finding come first. Pure.
 
-Most means: more than half of the nodes of the kind that gave a report. Where no value is that of so many, this is said and no node is an outlier.
+Most means: more than half of the nodes of the kind that have a report. If no value of a fact is on so many nodes, the fact is
+called undecided, and no node is an outlier.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ _RANKS = {"error": 0, "warning": 1, "info": 2}
 
 
 class Usual(NamedTuple):
-    """Hold what most nodes of a kind have. `values`: of the facts that differ at all: path -> (value, nodes that have it); 0 nodes: no value is that of most."""
+    """Hold the usual facts of a kind.
+
+    `values`: for each fact that differs at all, path -> (usual value, number of nodes with it); 0 nodes: no value is on most of
+    them.
+    """
 
     kind_name: str
     nodes: int
@@ -41,7 +46,7 @@ class Usual(NamedTuple):
 
 
 def usual(kind: str, nodes: Sequence[Read], first: Mapping[str, Leaf]) -> Usual:
-    """Return what most of these nodes have. `first`: the facts from which the nodes' differences are counted."""
+    """Return the usual facts of these nodes. `first`: the facts of the first node; the nodes' differences are differences from these."""
     counts: dict[str, Counter[str | None]] = defaultdict(Counter)
     for delta, times in Counter(node.delta for node in nodes).items():
         for path, here, _ in delta:
@@ -72,7 +77,10 @@ def usual(kind: str, nodes: Sequence[Read], first: Mapping[str, Leaf]) -> Usual:
 
 
 def _telling(paths: Iterable[str], counts: Mapping[str, Counter[str | None]]) -> list[str]:
-    """Return the undecided facts, causes before effects, without GPUs that are only there or missing where their number says so."""
+    """Return the paths of the undecided facts, causes before effects.
+
+    If the number of GPUs is undecided, single GPUs that are present or missing are left out.
+    """
     return sorted(
         (path for path in paths if not (None in counts[path] and path.rpartition(".")[0] in counts)),
         key=lambda path: (_is_effect(path), _place(path)),
@@ -114,7 +122,10 @@ def _undecided(
 
 
 def causes(node: Read, most: Usual) -> tuple[Cause, ...]:
-    """Return the root causes of a node and the notes that most nodes do not have, those first that most do not have, then the gravest."""
+    """Return the root causes of a node, and the notes that most nodes do not have.
+
+    In this order: causes that most nodes do not have, then the most severe.
+    """
     found = [
         Cause(
             code=said.code,
@@ -138,15 +149,18 @@ def _gpus(number: int | None) -> str:
 
 
 def _is_about_gpus(node: Read, code: str) -> bool:
-    """Return whether an error of the node's own report has the GPUs or torch's view of them in its evidence: it says already why some are missing."""
+    """Return whether an error of the node is about its GPUs: the GPUs, or torch's list of GPUs, are in the evidence.
+
+    Then the error already explains why GPUs are missing.
+    """
     sections = ("graphics", "torch")
     return any(path.partition(".")[0] in sections for said in node.findings if said.code == code for path in said.paths)
 
 
 def outliers(node: Read, most: Usual, found: Sequence[Cause], first: Mapping[str, Leaf]) -> tuple[Outlier, ...]:
-    """Return the facts of a node that are not as in most nodes, those first that explain a finding.
+    """Return the facts of a node that differ from those of most nodes. Facts that explain a finding come first.
 
-    An undecided fact is among them only if it stands in the evidence of such a finding.
+    An undecided fact is returned only if it is evidence of such a finding.
     """
     own = {path: here for path, here, _ in node.delta}
     explaining = _explaining(node, most, found)
@@ -177,7 +191,10 @@ def outliers(node: Read, most: Usual, found: Sequence[Cause], first: Mapping[str
 def _is_counted(
     path: str, here: str | None, most: Usual, own: Mapping[str, str | None], first: Mapping[str, Leaf]
 ) -> bool:
-    """Return whether a GPU is only there or missing, and the number of GPUs, which differs too, says so."""
+    """Return whether a fact is a single GPU that is present or missing, and the number of GPUs differs too.
+
+    Then the number is enough.
+    """
     around = path.rpartition(".")[0]
     if around not in most.values or (here is not None and most.values[path][0] is not None):
         return False
@@ -188,7 +205,7 @@ def _is_counted(
 
 
 def _explaining(node: Read, most: Usual, found: Sequence[Cause]) -> list[tuple[str, str]]:
-    """Return (path, slug) of the evidence of findings that most nodes do not have: of root causes first, in the order of the causes."""
+    """Return (path, slug of the finding) for the evidence of findings that most nodes do not have. Root causes come first."""
     order = {cause.code: place for place, cause in enumerate(found)}
     saids: list[Said] = sorted(
         (said for said in node.findings if said.code not in most.codes),
@@ -201,7 +218,7 @@ def _explaining(node: Read, most: Usual, found: Sequence[Cause]) -> list[tuple[s
 
 
 def _touch(path: str, evidence: str) -> bool:
-    """Return whether a fact is that of the evidence, a part of it, or what it is a part of."""
+    """Return whether a fact is the same as the evidence, a part of it, or contains it."""
     return path == evidence or path.startswith(f"{evidence}.") or evidence.startswith(f"{path}.")
 
 

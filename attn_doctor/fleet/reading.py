@@ -1,6 +1,7 @@
-"""Read what the nodes answered: of each report what a comparison needs, and no more. Reports are read one after the other.
+"""Read the answers of nodes, one after the other: of each report only the parts that a comparison needs.
 
-Sections of facts that were read before, byte for byte, are not read again: in most fleets all nodes have the same packages.
+A section of facts whose bytes were already read in another report is not read again: in most fleets all nodes have the same
+packages.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fi
 
 
 class Said(NamedTuple):
-    """Hold what a report says of one finding. `paths`: of the facts in its evidence, with the names of items."""
+    """Hold the part of a report about one finding. `paths`: the facts in its evidence; items of lists have their names."""
 
     code: str
     slug: str
@@ -49,7 +50,7 @@ class Said(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Hold all that is kept of one node. Equal values are the same objects in all nodes."""
+    """Hold everything that is stored about one node. Equal values are the same objects in all nodes."""
 
     name: str
     labels: tuple[tuple[str, str], ...]
@@ -73,7 +74,7 @@ class Cure(NamedTuple):
 
 
 class _Header(msgspec.Struct):
-    """Read a report as far as it is needed. The rest of it is skipped."""
+    """Describe the parts of a report that are read. All other parts are skipped."""
 
     tool: Tool
     goal: Goal
@@ -93,7 +94,7 @@ _Parts = tuple[_Header, _Sections, _Findings]
 
 
 class Reader:
-    """Read answers one after the other. `first`: the facts of the first node that gave a report, by sections."""
+    """Read answers one after the other. `first`: the facts of the first node with a report, by section."""
 
     def __init__(self) -> None:
         self.first: dict[str, dict[str, Leaf]] = {}
@@ -105,7 +106,7 @@ class Reader:
         self._own = Tool(version=__version__, knowledge_date=knowledge_date())
 
     def read(self, answer: NodeAnswer) -> Read:
-        """Return what is kept of a node. A report that cannot be read becomes "unreadable", with the reason."""
+        """Return the stored parts of a node. A report that cannot be read becomes "unreadable", with the reason."""
         name = shortened(foreign_text.text(answer.node.name), _LONGEST_NAME) or "?"
         labels = self._one(tuple(sorted(answer.node.labels.items())))
         if answer.end != "answered" or answer.report is None:
@@ -143,7 +144,10 @@ class Reader:
         )
 
     def _quickly(self, data: bytes) -> _Parts | None:
-        """Return the parts of a report; None for an old report, one with values of a newer version, one that is not UTF-8, and what is no report."""
+        """Return the parts of a report; None if it must be read by `_slowly`.
+
+        That is an old report, one with values of a newer version, one that is not UTF-8, and a text that is no report.
+        """
         try:
             header = msgspec.json.decode(data, type=_Header)
             if header.schema_version != SCHEMA_VERSION:
@@ -154,14 +158,14 @@ class Reader:
             return None
 
     def _slowly(self, data: bytes) -> _Parts:
-        """Return the parts of any report that `show` reads. Raises Unreadable."""
+        """Return the parts of any report that `show` can read. Raises Unreadable for others."""
         report = decode_report(data, "it")
         header = _header_of(report)
         sections = self._facts({name: bytes(raw) for name, raw in header.facts.items()})
         return header, sections, self._told(msgspec.json.encode(report.findings))
 
     def _facts(self, raw: dict[str, bytes]) -> _Sections:
-        """Return what differs in each section, and its record."""
+        """Return the differences of each section from the first node, and the record of the section."""
         places: Home = ()
         found = {}
         fresh: dict[str, dict[str, Leaf]] = {}
@@ -185,7 +189,7 @@ class Reader:
         return found
 
     def _told(self, raw: bytes) -> _Findings:
-        """Return the findings with the key of the first fix of each."""
+        """Return the findings, each with the key of its first fix."""
         digest = hashlib.blake2b(raw, digest_size=16).digest()
         if digest not in self._findings:
             self._findings[digest] = tuple(map(_with_key, _decoded(raw, tuple[Finding, ...])))
@@ -213,7 +217,7 @@ class Reader:
         )
 
     def _again(self, header: _Header, facts: Facts, before: _Findings) -> _Findings:
-        """Return the findings by the rules of today; what a log or a trial showed is kept."""
+        """Return the findings of today's rules; findings from a log or a trial are copied from the report."""
         raw = {name: bytes(value) for name, value in header.facts.items()}
         found = self.again.judge(facts, raw, header.goal, sys.intern(header.tool.version))
         codes = {finding.code for finding in found}
@@ -221,7 +225,7 @@ class Reader:
         return tuple(map(_with_key, (*found, *seen)))
 
     def _one(self, value: T) -> T:
-        """Return the object that is kept for equal values."""
+        """Return the one object that is stored for all equal values."""
         return self._same.setdefault(value, value)  # type: ignore[no-any-return]
 
     @staticmethod
@@ -249,7 +253,7 @@ def _header_of(report: Report) -> _Header:
 
 
 def _decoded(raw: bytes, kind: Any) -> Any:
-    """Return a record of JSON. Raises msgspec.DecodeError."""
+    """Return the record in a JSON text. Raises msgspec.DecodeError."""
     return listed_values.decode(raw, kind)
 
 

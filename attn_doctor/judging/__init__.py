@@ -1,1 +1,1 @@
-"""Turn facts, logs and trials into findings, an outcome and advice. Pure."""
+"""Turn facts, logs and trials into findings, an outcome and a recommendation. Pure."""

@@ -1,7 +1,8 @@
-"""Work out the facts of a machine after steps were carried out, as far as the steps show them. Pure.
+"""Predict the facts of a machine after the steps of a fix. Pure.
 
-A fact that a step may change in an unforeseeable way becomes unknown, and a rule says nothing about unknown facts. So a failure
-that is still found in these facts really stays, and a failure that is found only in these facts really follows from the steps.
+A fact that a step may change in an unknown way becomes unknown, and no rule finds a failure in an unknown fact. So a failure that
+is found in the predicted facts and in the present ones is not repaired by the steps. A failure that is found only in the
+predicted facts is caused by the steps.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ Versions = Mapping[str, str | None]  # normal name -> version; None: removed
 
 
 class After(Record, frozen=True, kw_only=True):
-    """Hold the facts after steps, and whether the effect of some step is unknown (a command, work by hand, a variable)."""
+    """Hold the predicted facts. `vague`: some step has an effect that is not known (a command, work by hand, a variable)."""
 
     facts: Facts
     vague: bool
 
 
 def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | None = None) -> After:
-    """Return the facts after these steps. `told`: for the index of a step, the versions that the installer predicted."""
+    """Return the facts after these steps. `told`: the versions that the installer predicted, by the index of the step."""
     vague = False
     for place, step in enumerate(steps):
         if isinstance(step, Install | Uninstall):
@@ -64,7 +65,7 @@ def after(facts: Facts, steps: Iterable[Step], told: Mapping[int, Versions] | No
 
 
 def as_installed_now(facts: Facts, then: Facts) -> Facts:
-    """Return the later facts `then` with the packages of the present `facts`. The facts that the steps made unknown stay unknown."""
+    """Return the predicted facts `then`, but with the packages of the present `facts`. Facts that the steps made unknown stay unknown."""
     seen = {name: getattr(then.torch, name) for name in _SEEN_OF_TORCH}
     return msgspec.structs.replace(
         then,
@@ -135,7 +136,10 @@ def _by_conda(facts: Facts, step: Run | RunByHand) -> Facts:
 def _with_torch(
     ends: Mapping[str, str | Unknown | None], step: Install, listed: tuple[Distribution, ...]
 ) -> dict[str, str | Unknown | None]:
-    """Return the versions of the packages that an installer adds with a torch: those that torch pins, and a torchvision that fits torch."""
+    """Return the versions of the packages that an installer adds together with a torch.
+
+    These are the packages that torch pins, and a torchvision that fits torch. `ends`: the versions that are known so far.
+    """
     made: dict[str, str | Unknown | None] = {
         d.name: Unknown(LATER) for d in listed if d.name not in ends and re.fullmatch("nvidia-.*|.*triton", d.name)
     }
@@ -151,7 +155,7 @@ def _with_torch(
 def _recorded(
     facts: Facts, ends: Mapping[str, str | Unknown | None], listed: tuple[Distribution, ...], *, removal: bool
 ) -> Facts:
-    """Put the versions into the list of packages. If a package has two records, the first is removed or replaced."""
+    """Put the versions into the list of packages. If the list has a package twice, its first record is removed or replaced."""
     left = list(listed)
     for name in ends:
         first = next((d for d in left if d.name == name), None)
@@ -187,7 +191,7 @@ def _recorded(
 
 
 def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | None]) -> bool:
-    """Return whether a requirement is met after the steps. True also if that is not known."""
+    """Return whether a requirement is met after the steps; True also if that is not known. `ends`: the versions after the steps."""
     if canonicalize_name(package.split(maxsplit=1)[0]) in ends:
         return True
     name = name_of(requires)
@@ -206,7 +210,7 @@ def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | 
 
 
 def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknown | None] | None = None) -> Facts:
-    """Return the facts after packages of these names were changed: every fact that depends on one of them becomes unknown."""
+    """Return the facts after changes to these packages: every fact that depends on one of them becomes unknown."""
     touched = set(names)
     wide = any(name in ("torch", "numpy", "triton") or name.startswith("nvidia-") for name in touched)
     before = facts
@@ -228,14 +232,20 @@ def _touched(facts: Facts, names: Iterable[str], ends: Mapping[str, str | Unknow
 
 
 def _models(facts: Facts) -> tuple[ModelFile, ...] | Unknown:
-    """Return the weights files after ultralytics was changed: it is unknown which of their classes the new ultralytics lacks."""
+    """Return the weights files after ultralytics was changed.
+
+    It is unknown whether the new ultralytics has all classes that they name.
+    """
     if isinstance(facts.models, Unknown):
         return facts.models
     return tuple(msgspec.structs.replace(file, absent=Unknown(LATER)) for file in facts.models)
 
 
 def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -> Facts:
-    """Return the facts with torch's import unknown. The import stays failed if its cause is another package that no step changes."""
+    """Return the facts in which the result of importing torch is unknown, because a step changed it.
+
+    The import stays failed if its cause is another package, which no step changes.
+    """
     fault = before.torch.fault
     if before.torch.importable is False and fault is not None and _stays(before, fault, "torch", touched):
         return _with(facts, "torch", importable=False, fault=fault)
@@ -243,7 +253,7 @@ def _if_not_to_blame_elsewhere(facts: Facts, before: Facts, touched: set[str]) -
 
 
 def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
-    """Return whether the cause of the fault is an installed package that no step changes. If so, the steps do not repair the fault."""
+    """Return whether a fault remains after the steps, because an installed package that no step changes causes it."""
     blamed = culprit(facts, fault, importing)
     listed = facts.packages.distributions
     if blamed is None or blamed.distribution is None or isinstance(listed, Unknown):
@@ -253,7 +263,10 @@ def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
 
 
 def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:
-    """Return the facts with the imports unknown. A failed import stays failed if its cause is a package that no step changes."""
+    """Return the facts in which the results of imports are unknown.
+
+    A failed import stays failed if its cause is a package that no step changes.
+    """
     if isinstance(facts.imports, Unknown):
         return facts
 
@@ -267,7 +280,10 @@ def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> F
 
 
 def _torch(facts: Facts, version: str | Unknown | None) -> Torch:
-    """Return the facts in the version of a torch: "+cu128" names its CUDA. Without such a part, the tables have the CUDA of PyPI's build."""
+    """Return the facts that the version of a torch contains: "2.8.0+cu128" means CUDA 12.8.
+
+    A version without such a part is PyPI's build, whose CUDA the tables contain.
+    """
     made = all_unknown(Torch, LATER)
     if version is None:
         return msgspec.structs.replace(made, version=None, cuda=None, hip=None, shim=None, location=None)
@@ -325,7 +341,7 @@ _OF_BUILDS = ("MAX_JOBS", "NVCC_THREADS", "FLASH_ATTN_CUDA_ARCHS", "TORCH_CUDA_A
 
 
 def _variable(facts: Facts, step: SetVariable) -> tuple[Facts, bool]:
-    """Return the facts after a variable was set, and whether the effect is unknown."""
+    """Return the facts after a variable was set, and whether the effect of the variable is unknown."""
     listed = facts.environment
     if isinstance(listed, Unknown):
         return facts, True

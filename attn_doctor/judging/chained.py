@@ -1,4 +1,7 @@
-"""Find which finding caused which by the chains of exceptions in logs. Pure."""
+"""Find which finding caused which other finding, from the chains of exceptions in logs. Pure.
+
+Example of a chain: "During handling of the above exception, another exception occurred".
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from attn_doctor.logs.reader import Log
 
 
 class Met(Protocol):
-    """Describe a failure mode that was met, as `diagnose` stores it."""
+    """Describe a failure mode that was found, with the fields that this module reads."""
 
     @property
     def hit(self) -> Hit: ...
@@ -20,9 +23,9 @@ class Met(Protocol):
 
 
 def chained(logs: Sequence[Log], met: Mapping[str, Met]) -> Iterator[tuple[str, str]]:
-    """Yield (slug of the cause, slug of its effect): the cause was raised first, and the effect while it was handled.
+    """Yield pairs of slugs, (cause, effect): the exception of the cause was raised first, the other one while it was handled.
 
-    Where the failure mode of the later exception is known to cause the first one, the order in the log says nothing.
+    A pair is left out if the later failure mode is known to cause the earlier one.
     """
     for log in logs:
         lines = {

@@ -1,4 +1,4 @@
-"""Work out the version that an installer chooses for a requirement, as far as the requirement shows it. Pure."""
+"""Predict which version an installer chooses for a requirement, where the requirement alone decides that. Pure."""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ def diagnose(
 ) -> Diagnosis:
     """Return all findings, root causes first, and the failure modes that could not be judged.
 
-    If the machine was examined, `foresight` judges each fix by the facts after it, and a fix that would not cure is left out. If
-    only a log states the facts, the fixes are chosen for the machine of the log, and `foresight` does not judge them. In both
-    cases the steps are rendered for the installer of the target.
+    The facts may come from an examined machine or only from a log. On an examined machine, `foresight` predicts the result of
+    each fix, and a fix that would not cure is left out. With facts from a log, the fixes are for the machine of the log, and
+    nothing is predicted. In both cases the steps are rendered for the installer of the target.
     """
     modules, logs = tuple(modules), tuple(logs)
     rules = facts.grade != "stated" or is_environment(logs)
@@ -77,12 +77,15 @@ def diagnose(
 
 
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
-    """Return the findings that facts alone imply. Their fixes are not judged by `foresight`, and their steps have no commands yet."""
+    """Return the findings from facts alone, without logs and trials.
+
+    `foresight` does not judge their fixes, and their steps have no commands yet.
+    """
     return _diagnosis(facts, goal, (), None, tuple(modules), rules=True).findings
 
 
 def _judged_again(facts: Facts, goal: Goal, made: Diagnosis, modules: tuple[Module, ...]) -> tuple[Finding, ...]:
-    """Return the findings after `foresight` has judged their fixes by the facts: a fix that would not cure is left out."""
+    """Return the findings with only the fixes that cure, as `foresight` predicts it from the facts."""
     now = foresight.Now(
         facts=facts, findings=implied(facts, goal, modules), diagnose=lambda then: implied(then, goal, modules)
     )
@@ -102,7 +105,7 @@ def _prepared(facts: Facts, finding: Finding) -> Finding:
 
 
 def once(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
-    """Return the fixes without repetitions. Of several fixes with the same actions the first is kept, even if their titles differ."""
+    """Return the fixes without repetitions: of fixes with the same actions only the first, even if their titles differ."""
     first: dict[tuple[Step, ...], Fix] = {}
     for fix in fixes:
         first.setdefault(tuple(map(action, fix.steps)), fix)
@@ -141,9 +144,10 @@ def _diagnosis(
 
 
 def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Mapping[str, _Met]) -> tuple[Log, ...]:
-    """Return the logs that a catch-all mode may judge: those in which no finding explains the mode.
+    """Return the logs that a catch-all mode may judge: the logs without a finding that explains the mode.
 
-    If facts alone imply such a finding, it may explain any log, so no log is returned. An info explains only an info.
+    A finding from facts alone may explain every log: then no log is returned. A finding of severity info explains only findings
+    of severity info.
     """
     causes = [
         cause
@@ -157,7 +161,7 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None, *, rules: bool
 ) -> tuple[Hit | None, _Doubt | None]:
-    """Judge one failure mode by everything that is known. Every exception is caught, because a rule may have a bug."""
+    """Judge one failure mode by facts, logs and trials. Every exception is caught, because a rule may have a bug."""
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)
@@ -180,7 +184,7 @@ def _judge(
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
-    """Return the hit with the log lines that state its evidence, if the facts come from a log; else unchanged."""
+    """Return the hit with the log lines that contain its evidence, if the facts come from a log; else the hit unchanged."""
     if hit is None or facts.grade != "stated":
         return hit
     return msgspec.structs.replace(hit, evidence=tuple(_in_line(one, facts) for one in hit.evidence))
@@ -197,7 +201,10 @@ def _in_line(evidence: Evidence, facts: Facts) -> Evidence:
 
 
 def _seen_in_logs(module: Module, facts: Facts, logs: tuple[Log, ...]) -> Hit | None:
-    """Return the hit that the logs show for a failure mode, or None. Every proof line is evidence; hints alone are weak evidence."""
+    """Return the hit for a failure mode in these logs; None if there is none.
+
+    Every line of the kind "proof" is evidence. Lines of the kind "hint" alone are weak evidence.
+    """
     lines = [match for log in logs for match in log.matches if match.slug == module.MODE.slug]
     proofs = [m for m in lines if m.strength == "proof"]
     if not proofs and not any(m.strength == "hint" for m in lines):
@@ -229,11 +236,10 @@ def _observed(hit: Hit) -> Hit:
 
 
 def _join(hit: Hit, seen: Hit | None) -> Hit:
-    """Join the hits that facts and a log give for one failure mode.
+    """Join two hits of one failure mode: one from facts, one from a log.
 
-    The result counts as observed, with the evidence of both.
-
-    The variant comes from the facts, because they describe the machine to repair; from the log if the facts name none.
+    The result counts as observed, and has the evidence of both. Its variant is that of the facts, because they describe the
+    machine to repair. If the facts have no variant, it is that of the log.
     """
     if seen is None:
         return hit
@@ -253,9 +259,10 @@ def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermin
 
 
 def _explanations(met: Mapping[str, _Met], chains: Container[tuple[str, str]]) -> dict[str, str]:
-    """Map the slug of a finding to the slug of the root cause that explains it. An info explains only infos.
+    """Map the slug of each explained finding to the slug of its root cause.
 
-    `chains`: pairs of a cause and its effect that one chain of exceptions in a log shows.
+    A finding of severity info explains only findings of severity info. `chains`: pairs (cause, effect) from the chains of
+    exceptions in a log.
     """
     direct: dict[str, str] = {}
     for slug, effect in met.items():
@@ -273,7 +280,7 @@ def _explanations(met: Mapping[str, _Met], chains: Container[tuple[str, str]]) -
 
 
 def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, str]) -> dict[str, _Met]:
-    """Raise the severity of each cause to that of its gravest effect, so that no error is hidden below a warning."""
+    """Raise the severity of each cause to the highest severity of its effects, so that no error is hidden below a warning."""
     graver = dict(met)
     for effect, cause in explained.items():
         if met[effect].severity.rank > graver[cause].severity.rank > 0:
@@ -282,7 +289,10 @@ def _as_grave_as_their_effects(met: Mapping[str, _Met], explained: Mapping[str, 
 
 
 def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
-    """Return the end of the chain of explanations. In a circle that is its gravest member, because there must be one root cause."""
+    """Return the root cause of a finding: the end of its chain of explanations.
+
+    If the explanations form a circle, the most severe member counts as the root cause.
+    """
     chain = [slug]
     while chain[-1] in direct:
         following = direct[chain[-1]]
@@ -294,7 +304,11 @@ def _root(slug: str, direct: Mapping[str, str], met: Mapping[str, _Met]) -> str:
 
 
 def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
-    """Return the rank of an explanation: by severity; same kind of evidence as the effect (a log, facts); confidence; observed or not."""
+    """Return the rank of a cause among several causes of one effect.
+
+    In this order: severity; whether cause and effect have the same kind of evidence (a log, facts); confidence; whether it was
+    observed.
+    """
     together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
     return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
 
@@ -321,9 +335,8 @@ def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], f
 def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """Return the fixes of a finding.
 
-    A fix that needs an unknown fact is left out, because a wrong suggestion is worse than none.
-
-    If nothing is known of torch, or only a log states it, the usual fixes are described instead.
+    A fix that needs an unknown fact is left out, because a wrong suggestion is worse than none. If torch is unknown, or only a
+    log contains its version, the usual fixes are described in words instead.
     """
     try:
         made = module.fixes(facts, hit)
@@ -338,8 +351,9 @@ def _fixes(module: Module, facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def _order(
     finding: Finding, met: _Met, explained: Mapping[str, str]
 ) -> tuple[bool, int, int, bool, bool, int, int, int, str]:
-    """Return the sort key: root causes first; then by severity, confidence, specific mode, observed, severity for training, number of
-    explained findings, first line.
+    """Return the sort key of a finding: root causes come first.
+
+    Then by severity, confidence, specific mode, observed, severity for training, number of explained findings, first line.
     """
     for_training = met.hit.severity or met.module.MODE.severity(Goal.TRAIN)
     return (

@@ -1,7 +1,7 @@
-"""Judge a cure before anybody carries it out: the faults that it would leave, and the faults that it would cause. Pure.
+"""Predict the result of a fix before it is carried out: the faults that stay, and the faults that it would cause. Pure.
 
-Facts after the steps (`after_steps`) are diagnosed again, without logs. A cure that leaves its own cause is rejected. A cure that
-leads to a new error gets the steps that cure this error, or is rejected too.
+`after_steps` predicts the facts after the steps, and these facts are diagnosed without logs. A fix is rejected if its own cause
+stays. If a new error would appear, the fix gets the steps against that error too, or is rejected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROUNDS = 2  # how many times a cure may get further steps
 
 
 class Foreseen(Record, frozen=True, kw_only=True):
-    """Hold the facts and findings after steps were carried out."""
+    """Hold the predicted facts and findings after the steps."""
 
     facts: Facts
     left: tuple[Finding, ...] = ()  # causes that the steps should cure, but do not
@@ -32,14 +32,14 @@ class Foreseen(Record, frozen=True, kw_only=True):
 
     @property
     def against(self) -> str | None:
-        """Return why these steps would not cure: a cause stays, or a new error follows. None if there is no such reason."""
+        """Return why these steps would not cure: a cause stays, or a new error appears. None if neither happens."""
         if self.left:
             return f"{self.left[0].slug} would still be there"
         return f"{self.new[0].slug} would follow: {self.new[0].message}" if self.new else None
 
 
 class Now(Record, frozen=True, kw_only=True):
-    """Hold the present machine: its facts, the findings that they imply, and the function that diagnoses other facts."""
+    """Hold the present machine: its facts, the findings that these facts show, and a function that diagnoses other facts."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -49,10 +49,10 @@ class Now(Record, frozen=True, kw_only=True):
 def foreseen(
     now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
 ) -> Foreseen:
-    """Return the facts and findings after the steps. `slugs`: the causes to cure.
+    """Return the predicted facts and findings after the steps. `slugs`: the causes to cure.
 
-    `told`: for the index of a step, the versions that the installer predicted. An error that stops only a build is not counted,
-    because a plan has ways to flash-attn without that build.
+    `told`: the versions that the installer predicted, by the index of the step. An error that stops only a build is not counted,
+    because flash-attn can also be installed without a build.
     """
     then = after(now.facts, steps, told)
     found = now.diagnose(then.facts)
@@ -69,7 +69,7 @@ def foreseen(
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with the further steps without which it would not cure; None if no such steps are known."""
+    """Return a fix with all further steps that it needs in order to cure; None if no such steps are known."""
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))
@@ -86,12 +86,12 @@ def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
 
 
 def lower(title: str) -> str:
-    """Return a title as the second half of a joined title: "Install NumPy 1" -> "install NumPy 1"."""
+    """Return a title in the form for the second half of a joined title: "install NumPy 1" for "Install NumPy 1"."""
     return title[:1].lower() + title[1:]
 
 
 def joined(first: Sequence[Step], more: Sequence[Step]) -> tuple[Step, ...] | None:
-    """Return the steps of both lists; None if they request two versions of one package.
+    """Return the steps of both lists; None if they request two different exact versions of one package.
 
     If both request a range of versions of one package, the ranges are joined, so that it is installed once.
     """
@@ -133,7 +133,7 @@ def _narrowed(one: Step, other: Step) -> Step | None:
 
 
 def _both(one: str, other: str) -> str | None:
-    """Return one requirement that joins both: numpy>=1.23 and numpy<2 give numpy<2,>=1.23. None for two versions."""
+    """Return one requirement that joins both: numpy>=1.23 and numpy<2 give numpy<2,>=1.23. None if they name two different exact versions."""
     try:
         first, second = Requirement(one), Requirement(other)
     except InvalidRequirement:

@@ -26,9 +26,10 @@ PATTERNS = (
 
 
 def implied_by(logs: Iterable[Log]) -> Goal:
-    """Return the goal of the people who wrote these logs: flash-attn if they build or import flash-attn or another extension, else train.
+    """Return the goal of the people who wrote these logs.
 
-    A failure that stops only extensions shows the goal flash-attn, even if no line names flash-attn.
+    It is "flash-attn" if they build or import flash-attn or another extension; else "train". A failure that stops only extensions
+    shows the goal "flash-attn" too, even if no line names flash-attn.
     """
     modes = {m.MODE.slug: m.MODE for m in ALL}
     for log in logs:

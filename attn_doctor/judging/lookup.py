@@ -1,7 +1,7 @@
-"""Find failure modes by words, or by a line that somebody pasted. Pure.
+"""Find failure modes by words, or by a line of a log. Pure.
 
-The order: first the failure modes that the judging of logs finds in the text; then those with a sign in the text; then those
-whose pages have the words. A word that few pages have counts more, and a word counts more in a title than in a paragraph.
+Results are in this order: failure modes that the judging of logs finds in the text; those with a sign in the text; those whose
+pages contain the words. A rare word counts more, and a word in a title counts more than one in a paragraph.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _by_words(words: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the words that carry meaning ("the" does not), without endings: "compil" for compile, compiler and compiling."""
+    """Return the meaningful words, without endings: "compil" for compile, compiler and compiling. Words such as "the" are left out."""
     return [_ENDS.sub("", word) for word in _WORDS.findall(text.lower()) if word not in _EMPTY]
 
 
@@ -96,7 +96,7 @@ def _rarity(word: str) -> float:
 def _texts() -> dict[str, tuple[_Text, ...]]:
     """Return the texts of each failure mode, by slug.
 
-    Each text has the weight of a word in it: a title weighs more than a paragraph.
+    Each text has a weight: a title weighs more than a paragraph.
     """
 
     def text(content: str, worth: float) -> _Text:

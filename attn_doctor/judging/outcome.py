@@ -1,4 +1,4 @@
-"""Decide the outcome of an examination: healthy only if everything that the user asked for was seen to work. Pure."""
+"""Decide the outcome of an examination. It is healthy only if everything that the user requested was seen to work. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """Hold the parts of an examination that the user asked for."""
+    """Hold the parts of an examination that the user requested."""
 
     imports: bool = True  # False: files or facts alone
     trial: bool = True
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 class Seeing(NamedTuple):
-    """Hold the outcome and its reasons: `seen` lists all that was seen to work, `unexamined` all that could not be examined, in sentences."""
+    """Hold the outcome and its reasons in sentences. `seen`: the parts that work. `unexamined`: the parts that could not be examined."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]
@@ -101,7 +101,7 @@ def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
 
 
 def _has_nothing_to_try(trials: Trials) -> bool:
-    """Return whether the trial ended because the model has no attention. This is a known reason, and no failure."""
+    """Return whether the trial ended because the model has no attention. This is no failure."""
     run = trials.run
     return trials.attempted and not trials.rows and run.fault is None and run.model_fault is None
 
@@ -111,5 +111,5 @@ def _imported(facts: Facts, module: str) -> bool:
 
 
 def _may_stop_training(diagnosis: Diagnosis) -> bool:
-    """Return whether some finding may stop a training later, although all that was tried worked."""
+    """Return whether some finding may stop a training later, although everything that was tried worked."""
     return any(f.slug in _MAY_STOP and f.severity is Severity.WARNING for f in diagnosis.findings)

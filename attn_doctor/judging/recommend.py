@@ -96,10 +96,10 @@ def _backend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _stops_training(finding: Finding, trials: Trials) -> bool:
-    """Return whether a finding makes advice senseless: it is an error for the goal "train" too, and no other backend avoids it.
+    """Return whether a finding makes a recommendation useless: an error for the goal "train" that no other backend avoids.
 
-    Without a trial, the advice is for the time after the cure (for example after a driver is repaired). Then only a failure that
-    was seen counts: of an import, or of the model's code.
+    Without a trial, the recommendation is for the time after the fix, for example after a driver is repaired. Then a finding
+    counts only if it was seen: an import or the model's code failed.
     """
     if finding.severity is not Severity.ERROR or _is_about_eager(finding):
         return False
@@ -164,7 +164,7 @@ def _measured(diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _open_question(eager: Trial, other: Trial) -> str:
-    """Return a sentence with the backend that is likely faster, and the command with enough rounds to decide it."""
+    """Return a sentence for a difference that is not certain: the backend that is likely faster, and the command with more rounds."""
     gain = other.step_gain
     assert gain
     if gain.ratio < 1 + WORTH_NAMING or gain.more_rounds is None or not (eager.step_ms and other.step_ms):
@@ -179,7 +179,7 @@ def _open_question(eager: Trial, other: Trial) -> str:
 
 
 def _became(index: int, row: Trial) -> Reason:
-    """Return the result of a row that cannot be recommended, as a reason."""
+    """Return the result of a row whose backend cannot be recommended, as a reason."""
     said = (row.reason or "").partition("\n")[0]
     return Reason(text=f"{row.backend}: {row.status}{f', {said}' if said else ''}", refers_to=f"trials.{index}")
 
@@ -193,7 +193,7 @@ def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
-    """Yield the backend that needs the least memory, if it needs much less than eager."""
+    """Yield the backend with the lowest memory, if it needs much less than eager."""
     held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
     least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
     if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
@@ -214,7 +214,7 @@ def _reason(index: int, row: Trial, base: Trial | None = None) -> Reason:
 
 
 def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
-    """Return advice from facts alone. Its sentence says that nothing was measured."""
+    """Return a recommendation from facts alone. Its sentence says that nothing was measured."""
     why = trials.skipped or "no backend could be measured"
     if isinstance(facts.torch.version, Unknown) or facts.torch.version is None or facts.torch.importable is False:
         refers = "torch.importable" if facts.torch.importable is False else "torch.version"
@@ -241,7 +241,10 @@ def _unmeasured(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> _Advice:
 
 
 def _usable(facts: Facts, diagnosis: Diagnosis) -> bool:
-    """Return whether torch can be expected to run kernels on the GPU: CUDA was seen to start, or it was not tried and no error is against it."""
+    """Return whether torch can run kernels on the GPU.
+
+    True if torch has a CUDA build, did not report that CUDA is unavailable, and no error blocks all backends of GPUs.
+    """
     in_the_way = any(f.severity is Severity.ERROR and set(f.blocks) >= _ONLY_ON_A_GPU for f in diagnosis.findings)
     return isinstance(facts.torch.cuda, str) and facts.torch.available is not False and not in_the_way
 

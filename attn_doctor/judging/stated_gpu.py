@@ -1,4 +1,7 @@
-"""Replace the GPU in the facts by one that the user names with --gpu: for login nodes, CI and `docker build`. Pure."""
+"""Replace the GPU in the facts by the GPU that the user names with --gpu. Pure.
+
+This is for login nodes, CI and `docker build`, where the GPU is in another machine.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,9 @@ def accepted() -> list[str]:
 
 
 def elsewhere(facts: Facts, text: str) -> Facts:
-    """Return the facts with this GPU in place of the machine's own. All else about the GPU's machine becomes unknown.
+    """Return the facts with this GPU instead of the machine's own.
 
-    Raises Refused if `text` names no known GPU.
+    Facts that belong to the machine of the GPU (such as its driver) become unknown. Raises Refused if `text` names no known GPU.
     """
     name, capability = read(text)
     away = Unknown(ELSEWHERE)

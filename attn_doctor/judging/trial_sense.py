@@ -1,6 +1,6 @@
-"""Decide whether a trial makes sense after the diagnosis: an error may stop everything that the trial would run. Pure.
+"""Decide whether a trial can show something after the diagnosis: an error may stop everything that the trial would run. Pure.
 
-`trials.plan` refuses a trial if torch does not import. The rules here are about all that a trial needs besides torch.
+`trials.plan` refuses a trial if torch does not import. The rules here are about everything else that a trial needs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _YOLO12 = re.compile(r"yolov?12")
 
 
 def senseless(facts: Facts, diagnosis: Diagnosis, options: TrialOptions) -> str | None:
-    """Return why a trial would show nothing new beyond the findings; None if it may show something.
+    """Return why a trial would show nothing that the findings do not show; None if it may show something.
 
-    A trial is senseless in four cases. ultralytics does not import, or has no model of the requested kind. The requested weights
-    do not fit it. An error was seen to stop every backend. Or the machine has a GPU, an error keeps torch from using it, and the
-    user asked for no other device: times of the processor would say nothing about training on that GPU.
+    There are four reasons. ultralytics does not import, or has no model of the requested kind. The requested weights do not fit
+    the installed ultralytics. An error was seen to stop every backend. Or torch cannot use the GPU of the machine, and the user
+    requested no other device: times of the processor would say nothing about training on that GPU.
 
-    An error that only a log shows does not count: the log may be of another day or of another machine.
+    An error that only a log contains does not count: the log may be of another day or of another machine.
     """
     failed = next((i for i in tried(facts) if i.module == "ultralytics" and i.ok is False), None)
     if failed is not None and facts.yolo.version is not None:
@@ -61,7 +61,10 @@ def _stops(finding: Finding) -> Stops | None:
 
 
 def _stops_training(finding: Finding) -> bool:
-    """Return whether the failure mode is an error for training: a machine without a GPU is an error only for flash-attn."""
+    """Return whether the failure mode is an error for training.
+
+    Example: that a machine has no GPU is an error only for the goal flash-attn.
+    """
     mode = _mode(finding)
     return mode is not None and mode.train is Severity.ERROR
 

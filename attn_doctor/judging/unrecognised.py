@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Severity, Unrecognised
 
 
 class Met(Protocol):
-    """Describe a failure mode that was found: the part of it that this module reads."""
+    """Describe a failure mode that was found, with the fields that this module reads."""
 
     @property
     def module(self) -> Module: ...
@@ -26,7 +26,7 @@ class Met(Protocol):
 def unrecognised(logs: Iterable[Log], met: Mapping[str, Met]) -> tuple[Unrecognised, ...]:
     """Return the errors of each log that no finding explains. `met`: the failure modes that were found, by slug.
 
-    Errors after an explained error count as its consequences, until the log shows a success.
+    After an explained error, the next errors of the log count as its consequences, until a line shows a success.
     """
     named = {slug: m for slug, m in met.items() if not (m.module.MODE.catch_all and m.severity is Severity.INFO)}
     known = {*named, *(slug for m in met.values() for slug in consequences(m.module.MODE))}

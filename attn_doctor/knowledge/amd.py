@@ -11,7 +11,10 @@ from attn_doctor.knowledge.tables import load
 
 
 class AmdOverride(Row, frozen=True, kw_only=True):
-    """Describe a gfx number, the cards that have it, and the value of HSA_OVERRIDE_GFX_VERSION, if builds of torch may lack its code."""
+    """Describe a gfx number and the cards that have it.
+
+    If builds of torch may lack the code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
+    """
 
     TABLE: ClassVar[str] = "amd_overrides"
 
@@ -41,7 +44,7 @@ def gfx_of(card: str) -> str | None:
 
 
 def overrides() -> str:
-    """Return all overrides as part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
+    """Return all overrides as a part of a sentence: "gfx1031, gfx1032: 10.3.0; gfx90c: 9.0.0"."""
     of: dict[str, list[str]] = {}
     for row in load(AmdOverride):
         if row.as_version:

@@ -23,7 +23,7 @@ HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 
 
 class BuildKey(Record, frozen=True, kw_only=True):
-    """Hold the values that decide a build. None: the thing is known to be absent (no nvcc, a CPU torch)."""
+    """Hold the values on which a build depends. None: the thing is known to be absent (no nvcc, a CPU torch)."""
 
     release: str
     torch: str | Unknown | None
@@ -149,7 +149,10 @@ def _host_compiler(key: BuildKey, nvcc: str) -> Iterator[Judgement]:
 
 
 def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
-    """Yield one judgement for each GPU: a build that compiles but contains no code for the GPU fails later."""
+    """Yield one judgement for each GPU: whether the build will have code that the GPU runs.
+
+    A build without such code succeeds, and fails only when it is used.
+    """
     if isinstance(key.gpus, Unknown):
         return
     code = tuple(f"sm_{arch}" for arch in _compilable(row, key.nvcc))
@@ -166,10 +169,10 @@ def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
 
 
 def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Unknown | None) -> tuple[str, ...] | None:
-    """Return the architectures to build, as "80": the fewest that these GPUs need.
+    """Return the architectures to build, such as "80": the fewest that these GPUs need.
 
-    If no GPU is known, or the release offers no choice: all that nvcc can compile. None: one of the GPUs runs no code that this
-    release and nvcc can compile.
+    All that nvcc can compile, if no GPU is known or if the release lets nobody choose. None if some GPU cannot run any code that
+    this release and nvcc can compile.
     """
     able = _compilable(row, nvcc)
     if isinstance(gpus, Unknown) or not gpus:

@@ -1,6 +1,6 @@
-"""Answer questions about packages other than flash-attn that have CUDA code and need torch: which finished wheels exist, and what a build takes.
+"""Answer questions about packages other than flash-attn that have CUDA code and need torch.
 
-A build takes packages (ninja, packaging), memory and time.
+The questions: which finished wheels exist, and which packages, how much memory and how much time a build needs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def imports(name: str | None) -> tuple[str, ...]:
 
 
 def gigabytes(name: str | None) -> int:
-    """Return the memory that one compiler of a package's build needs at most, in GB."""
+    """Return the memory in GB that one compiler process of a package's build needs at most."""
     row = row_of(name) if name else None
     return row.gigabytes if row else _USUAL_GIGABYTES
 
@@ -54,10 +54,9 @@ def of_module(name: str) -> str | None:
 
 
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index, or the page of links, of the wheels for this torch.
+    """Return the index, or the page of links, with the wheels for this torch; None if there is none.
 
-    None: there is none, or it depends on a flavour that is not known. `flavour`: "cu124", if the version of torch does not
-    contain it.
+    `flavour`: "cu124", needed if the version of torch does not contain it. If it is needed and unknown, the result is None.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
@@ -66,7 +65,7 @@ def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | Non
 
 
 def is_page(url: str) -> bool:
-    """Return whether this address is a page of links that the table names, for some torch and CUDA."""
+    """Return whether this address is a page of links in the table, for any torch and CUDA."""
     pages = [re.escape(row.url) for row in load(BuiltPackage) if row.wheels == "links" and row.url]
     return any(
         re.fullmatch(page.replace(r"\{minor\}", r"\d+\.\d+").replace(r"\{flavour\}", r"(?:cu\d{2,3}|cpu)"), url)

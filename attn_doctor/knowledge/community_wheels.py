@@ -1,7 +1,7 @@
-"""List the wheels of FlashAttention that other people than its authors built, and judge them for a key by their names.
+"""List the wheels of FlashAttention that other people than its authors built, and judge them by their names for a key.
 
-A file name says nothing certain about the content: `attn-doctor inspect FILE` reads the content. The files are not signed, and
-the authors of attn-doctor have run none of them.
+A file name is no certain fact about the content: `attn-doctor inspect FILE` reads the content. The files are not signed, and the
+authors of attn-doctor have run none of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLASH_ATTN = "flash_attn"
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
-    """Describe files whose names differ only in the Python. In the table each is an array, because there are thousands."""
+    """Describe files whose names differ only in the Python. In the table a file is a JSON array, because there are thousands."""
 
     tag: str  # of the release on the builder's page; "" where there is none
     cuda: str  # "12.8"
@@ -145,8 +145,9 @@ def _newest(release: str) -> tuple[bool, object]:
 
 
 def _away(wheel: CommunityWheel, key: Key) -> tuple[object, ...]:
-    """Return the sort key of a file, nearest first: distance in torch, distance in CUDA, listed files first, manylinux files first,
-    newest build first.
+    """Return the sort key of a file, the best one first.
+
+    In this order: distance in torch, distance in CUDA, listed files, manylinux files, newest build.
     """
     torch = numbers(key.torch) if isinstance(key.torch, str) else None
     cuda = numbers(key.cuda) if isinstance(key.cuda, str) else None
@@ -184,7 +185,7 @@ def judge(wheel: CommunityWheel, key: Key) -> tuple[bool | None, tuple[str, ...]
 
 
 def _platform(wheel: CommunityWheel) -> str:
-    """Return the platform as keys spell it: "linux_x86_64" for each of its manylinux tags."""
+    """Return the platforms of a wheel in the spelling of keys: "linux_x86_64" for a manylinux tag."""
     if "linux" in wheel.platform:
         return "linux_aarch64" if wheel.platform.endswith("aarch64") else "linux_x86_64"
     return wheel.platform
@@ -215,9 +216,9 @@ def _of_python(wheel: CommunityWheel, python: str | Unknown) -> Judgement:
 
 
 def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
-    """Return whether the CUDA agrees.
+    """Return whether the CUDA of the wheel fits the CUDA of the key.
 
-    Within one major a wheel usually loads (minor-version compatibility); its name cannot promise that.
+    A wheel for another minor of the same major usually loads (minor-version compatibility), but its name cannot promise that.
     """
     built = f"built for CUDA {wheel.cuda}"
     if isinstance(cuda, Unknown):
@@ -232,9 +233,9 @@ def _of_cuda(wheel: CommunityWheel, cuda: str | Unknown | None) -> Judgement:
 
 
 def _of_abi(wheel: CommunityWheel, key: Key) -> Judgement:
-    """Return whether the C++ ABI agrees.
+    """Return whether the C++ ABI of the wheel fits the ABI of torch.
 
-    File names do not have it: it is the ABI of the torch with which the wheel was built.
+    File names do not contain the ABI: it is the ABI of the torch with which the wheel was built.
     """
     built = pytorch.cxx11_abi(wheel.torch, wheel.cuda, _platform(wheel))
     if isinstance(built, Unknown) or not isinstance(key.cxx11_abi, bool) or built.yes is key.cxx11_abi:
@@ -270,7 +271,7 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
 def _of_gpus(wheel: CommunityWheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
     """Return the best judgement over all GPUs.
 
-    Nobody but the builder knows the GPU code, so only GPUs that the package itself refuses get a "no".
+    A file name does not contain the GPU code, so "no" is only for GPUs that no version of the package supports.
     """
     if isinstance(gpus, Unknown):
         return Unknown(f"the GPU here is not known: {gpus.why}")

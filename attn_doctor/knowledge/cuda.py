@@ -69,7 +69,7 @@ _COMPATIBLE_FROM = 11  # the first CUDA major whose minors all run on any driver
 
 
 def driver_cuda_covers(driver_cuda: str, cuda: str) -> Judgement:
-    """Return whether a driver runs this CUDA, if only the version that the driver reports is known ("CUDA Version: 12.2")."""
+    """Return whether a driver runs this CUDA, from the CUDA version that the driver reports ("CUDA Version: 12.2")."""
     have, need = pair(driver_cuda), pair(cuda)
     if have is None or need is None:
         return Unknown(f"cannot read the CUDA versions {driver_cuda!r} and {cuda!r}")
@@ -123,7 +123,7 @@ _OF_BOARDS = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
 
 
 def newest_device_of(cuda: str, device: str) -> str | None:
-    """Return the newest compute capability for which this CUDA's nvcc compiles code that `device` runs, at least as PTX.
+    """Return the newest compute capability that this nvcc compiles for and that `device` can run, at least as PTX.
 
     None if it is not known.
     """
@@ -173,7 +173,7 @@ def _floor(cuda: str) -> Floor | Unknown:
 
 @functools.cache
 def _paired(cuda: str, os: OsName) -> str | None:
-    """Return the oldest driver that was released with any update of this CUDA minor."""
+    """Return the oldest driver of any update release of this CUDA minor."""
     version = pair(cuda)
     named = [row.windows if os == "windows" else row.linux for row in load(Driver) if pair(row.cuda) == version]
     return min((text for text in named if text is not None), key=Version, default=None)

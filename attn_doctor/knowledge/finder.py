@@ -84,9 +84,9 @@ def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
 
 
 def _same_kind(wheel: Wheel, torch: str) -> Judgement:
-    """Return whether wheel and torch are of one kind: both releases, or both nightlies.
+    """Return whether wheel and torch are of the same kind: both releases, or both nightlies.
 
-    Otherwise their symbols may differ. NGC's "2.6.0a0+..." are nightlies.
+    A nightly may have other symbols than a release. NGC's versions, such as "2.6.0a0+...", count as nightlies.
     """
     if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
         return AGREES
@@ -203,7 +203,7 @@ def _distance(wheel: Wheel, torch: Pair | None) -> tuple[int, bool, int, int]:
 
 
 def _asked(release: str, key: Key) -> Wheel | None:
-    """Return the wheel whose name setup.py would look for; None if the key lacks a part of that name."""
+    """Return the wheel whose name setup.py would request; None if the key lacks a part of that name."""
     if not (isinstance(key.torch, str) and isinstance(key.cuda, str) and isinstance(key.cxx11_abi, bool)):
         return None
     if not (isinstance(key.python, str) and isinstance(key.platform, str)):

@@ -1,4 +1,4 @@
-"""Answer what the FlashAttention packages check, compile and refuse: flash-attn 2 by release, flash-attn-3 and -4."""
+"""Answer questions about the FlashAttention packages: what each release of flash-attn 2, flash-attn-3 and -4 checks, compiles and refuses."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | Non
 
 
 def _reaches(code: Code, target: Pair) -> bool:
-    """Return whether some driver can compile PTX of this kind for the device."""
+    """Return whether some driver can compile this PTX for the device."""
     if code.variant == "a":
         return code.capability == target
     if code.variant == "f":

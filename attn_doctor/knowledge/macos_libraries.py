@@ -1,6 +1,6 @@
-"""List the libraries that are parts of macOS.
+"""List the libraries that are parts of macOS. Pure.
 
-Since macOS 11 they are only in dyld's shared cache, not in files: the path must decide. Pure.
+Since macOS 11 these libraries are not files: they exist only in dyld's shared cache. So they are recognised by their paths.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FRAMEWORK = re.compile(r"/System/Library/Frameworks/(?:.*/Frameworks/)?(\w+)\.f
 
 
 class MacosLibraries(Row, frozen=True, kw_only=True):
-    """Hold names of libraries and frameworks that macOS has since one release: "libz.1" for /usr/lib/libz.1.dylib, "Metal" for a framework."""
+    """Hold names of libraries and frameworks that exist since one release of macOS: "libz.1" (libz.1.dylib), "Metal"."""
 
     TABLE: ClassVar[str] = "macos_libraries"
 
@@ -35,7 +35,7 @@ class MacosLibraries(Row, frozen=True, kw_only=True):
 
 
 def is_apple(path: str) -> bool:
-    """Return whether only macOS may have a library of this path."""
+    """Return whether a library with this path can only be a part of macOS."""
     return path.startswith(("/usr/lib/", "/System/"))
 
 

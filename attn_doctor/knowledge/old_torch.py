@@ -23,7 +23,7 @@ _AMPERE, _HOPPER, _OLDEST = (8, 0), (9, 0), (3, 7)
 
 
 class OldBuild(Record, frozen=True, kw_only=True):
-    """Describe a CUDA build of an old torch: its release, its CUDA, and whether the version of its wheel names the CUDA."""
+    """Describe a CUDA build of an old torch: its release, its CUDA, and whether the version in its wheel's name contains the CUDA."""
 
     row: OldTorch
     cuda: str
@@ -45,7 +45,10 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
 
 def build(torch: str, machine: Machine) -> OldBuild | None:
-    """Return the CUDA build of exactly this release, "1.6.0", that the machine runs; None if there is none, or if it is newer than 1.13."""
+    """Return the CUDA build of exactly this release ("1.6.0") that the machine can run; None if there is none.
+
+    None also for releases newer than 1.13.
+    """
     bare = torch.partition("+")[0]
     return next(
         (found for row in load(OldTorch) if row.torch in (bare, f"{bare}.0") and (found := _of(row, machine))), None
@@ -61,7 +64,7 @@ def newest(machine: Machine) -> OldBuild | None:
 
 
 def for_python(machine: Machine) -> OldBuild | None:
-    """Return the newest torch before 2.0 that has wheels for this Python and runs on this GPU: for a Python that is too old for torch 2.
+    """Return the newest torch before 2.0 for a Python that is too old for torch 2: it has wheels for this Python and runs on this GPU.
 
     A system that is not known counts as Linux on x86_64. None if no release fits, or if the Python or the GPU is not known.
     """
@@ -73,7 +76,7 @@ def for_python(machine: Machine) -> OldBuild | None:
 
 
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that was built for a toolkit's CUDA and has wheels for this Python; None if none was, or not known."""
+    """Return the newest of these releases that was built for this CUDA toolkit and has wheels for this Python; None if there is none."""
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
     return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)

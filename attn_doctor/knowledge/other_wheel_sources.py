@@ -1,4 +1,4 @@
-"""List sources of FlashAttention other than the official releases, and the alternative without FlashAttention.
+"""List other sources of FlashAttention than the official releases, and an alternative to FlashAttention.
 
 They are only links: nothing about them was tried.
 """
@@ -26,7 +26,7 @@ def pointers(key: Key) -> tuple[Candidate, ...]:
 
 
 def torch_with_wheels(platform: str) -> str | None:
-    """Return the newest minor of torch, "2.8", for which every builder of flash-attn for this platform has wheels; None if there is none."""
+    """Return the newest minor of torch ("2.8") for which every builder of flash-attn for this platform has wheels; None if there is none."""
     rows = [
         row
         for row in load(Elsewhere)

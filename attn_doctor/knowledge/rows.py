@@ -232,7 +232,7 @@ class Driver(Row, frozen=True, kw_only=True):
 
 
 class OldTorch(Row, frozen=True, kw_only=True):
-    """Describe the CUDA builds of a torch before 2.0, which are on PyTorch's list of all wheels."""
+    """Describe the CUDA builds of a torch before 2.0. They are on PyTorch's list of all wheels."""
 
     TABLE: ClassVar[str] = "torch_before_2"
 
@@ -335,7 +335,7 @@ class Elsewhere(Row, frozen=True, kw_only=True):
 
 
 class Calibration(Row, frozen=True, kw_only=True):
-    """Hold the measured cost of compiling flash-attn from source."""
+    """Hold the measured costs of one compilation of flash-attn from source."""
 
     TABLE: ClassVar[str] = "build_calibration"
 

@@ -1,7 +1,7 @@
-"""Answer which kernel of PyTorch's scaled_dot_product_attention accepts which call, by the source of one torch version.
+"""Answer which kernel of PyTorch's scaled_dot_product_attention accepts which call. The answers come from the source of one torch version.
 
-This is for plans and explanations. The trial decides whether a kernel really ran, and PyTorch's own can_use_* count more than
-these tables.
+They are for plans and explanations. Whether a kernel really ran is decided by the trial, and PyTorch's own can_use_* count more
+than these tables.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def takes(name: str, call: Call) -> Judgement:
 
 
 def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
-    """Yield a "no" or an Unknown for each condition of the kernel that the call may not meet."""
+    """Yield a judgement for each condition of the kernel that the call breaks ("no") or may break (Unknown)."""
     value_dim = call.head_dim if call.value_head_dim is None else call.value_head_dim
     target = capability(call.capability)
     if row.lowest is not None and target < capability(row.lowest):

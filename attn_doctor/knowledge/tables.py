@@ -1,6 +1,6 @@
 """Load the tables. Each table is read when it is first needed, and only once.
 
-A file that breaks its schema raises an error. Judges nothing.
+A file that breaks its schema raises an error. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _read(kind: type[Row]) -> tuple[Row, ...]:
 
 @functools.cache
 def knowledge_date() -> str:
-    """Return the day up to which the tables were checked as a whole, "2026-11-20"."""
+    """Return the day on which all tables were last checked, "2026-11-20"."""
     return msgspec.json.decode((DATA / "date.json").read_bytes(), type=_Date).date
 
 

@@ -18,7 +18,7 @@ _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to 
 
 
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds that this machine runs: the newest torch first, and of its builds first the one on PyPI."""
+    """Return the CUDA builds that this machine can run: the newest torch first, and of its builds first the one on PyPI."""
     rows = [row for row in _builds(machine.platform) if all(is_yes(part) for part in _demands(row, machine))]
     return tuple(sorted(rows, key=lambda row: (row.verified, pair(row.torch), row.pypi, pair(row.cuda)), reverse=True))
 
@@ -62,5 +62,5 @@ def _builds(platform: str) -> tuple[TorchBuild, ...]:
 
 
 def is_yes(part: Judgement) -> bool:
-    """Return whether a judgement is a yes. Unknown is not."""
+    """Return whether a judgement is "yes"; False for Unknown."""
     return isinstance(part, Answer) and part.yes

@@ -92,7 +92,10 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
 
 
 def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
-    """Return exactly this release of torch ("2.5.1"), in the build that the machine runs, for another package that needs it and its `cuda`."""
+    """Return a torch of exactly this release ("2.5.1"), in a build that the machine can run; NoTorch if there is none.
+
+    `cuda`: only a build for this CUDA, because another package needs it.
+    """
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
     if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:
         minor, machine = pair(torch), msgspec.structs.replace(machine, maker="nvidia")
@@ -116,7 +119,10 @@ def neighbour_of(gfx: str) -> str | None:
 
 
 def _best(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the builds for this machine, the best first. If the driver is not known, builds that any CUDA 12 driver runs come first."""
+    """Return the builds for this machine, the best first.
+
+    If the driver is not known, builds that run with every driver of CUDA 12 come first.
+    """
     if machine.knows_driver:
         return fitting_builds(machine)
     return (
@@ -138,9 +144,10 @@ def _of_nvidia(machine: Machine, below: str | None) -> Choice | NoTorch:
 
 
 def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuild:
-    """Return the build whose index also has a torch for old Pythons that many people use: cu126 has one, cu130 begins with Python 3.10.
+    """Return the build to choose for a machine whose Python is not known: its index also has a torch for old Pythons.
 
-    For a machine whose Python is not known. The registry has a torch for each Python. A DGX Spark came with Python 3.12.
+    Example: the index cu126 has one, cu130 begins with Python 3.10. PyPI has a torch for each Python. A DGX Spark has Python
+    3.12.
     """
     newest = rows[0]
     if _of_registry(newest, machine) or machine.board == "dgx-spark":
@@ -150,9 +157,9 @@ def _for_most_pythons(machine: Machine, rows: Sequence[TorchBuild]) -> TorchBuil
 
 
 def _before(machine: Machine, rows: Sequence[_Row]) -> list[_Row]:
-    """Return the builds of a torch older than `machine.before`, because programs of that machine do not run with a newer one.
+    """Return the builds with a torch older than `machine.before`, because a program of that machine does not run with a newer torch.
 
-    The list can be empty, because a newer GPU needs a newer torch: the caller then uses all builds.
+    The list can be empty, because a newer GPU needs a newer torch. Then the caller uses all builds.
     """
     limit = pair(machine.before) if machine.before else None
     return [row for row in rows if limit is None or (pair(row.torch) or limit) < limit]
@@ -197,7 +204,7 @@ def _why(row: TorchBuild, machine: Machine) -> str:
 
 
 def _doubt(machine: Machine, row: TorchBuild) -> str | None:
-    """Return a sentence about a value of the machine that was assumed, and the reader's way to check it; None if nothing was assumed."""
+    """Return a sentence about an assumed value of the machine, and how the reader can check it; None if nothing was assumed."""
     major = (pair(row.cuda) or (12, 0))[0]
     blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
     if blackwell and major <= 12 and not machine.knows_driver:
@@ -298,7 +305,7 @@ def _of_jetson(machine: Machine) -> Choice | NoTorch:
 
 
 def _of_macos(machine: Machine) -> Choice | NoTorch:
-    """Return the registry's torch for macOS. 2.2 is the last one for Intel processors: https://github.com/pytorch/pytorch/issues/114602."""
+    """Return PyPI's torch for macOS. For Intel processors the last one is 2.2: https://github.com/pytorch/pytorch/issues/114602."""
     intel = machine.machine == "x86_64"
     why = (
         "the last torch for Macs with an Intel processor"

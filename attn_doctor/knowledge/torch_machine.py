@@ -36,7 +36,7 @@ class Machine(Record, frozen=True, kw_only=True):
 
     @property
     def platform(self) -> str:
-        """Return the platform in the names of wheels for this machine: "linux_x86_64"."""
+        """Return the platform of this machine as the names of wheels write it: "linux_x86_64"."""
         arm = (self.machine or "").lower() in ("aarch64", "arm64")
         if self.os == "windows":
             return "win_arm64" if arm else "win_amd64"
@@ -101,7 +101,7 @@ class Choice(Record, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Return the words for this torch in a title: "torch 2.14.1", or "a torch" if the installer chooses the release."""
+        """Return the words for this torch in a title: "torch 2.14.1", or "a torch" if the installer chooses the version."""
         return f"torch {self.torch}" if self.pinned and self.torch else "a torch"
 
     @property

@@ -1,4 +1,7 @@
-"""Compare the parts of a wheel's name (torch, Python, CUDA, GPU) with the key of this machine (see wheel_key), whoever built the wheel."""
+"""Compare the parts of a wheel's name (torch, Python, CUDA, GPU) with the key of this machine (see wheel_key).
+
+The rules are the same for all builders.
+"""
 
 from __future__ import annotations
 

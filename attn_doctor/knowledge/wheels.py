@@ -1,7 +1,7 @@
-"""List the official wheels of flash-attn, and work out the file name that setup.py would look for, with setup.py's errors.
+"""List the official wheels of flash-attn, and compute the file name that setup.py would look for, including setup.py's errors.
 
 A wheel "exists" if the release workflow was set to build it, or if somebody uploaded it by hand and other people use it. Release
-pages are not read here; `absent` and `verified` say how sure a row is.
+pages are not read here; the fields `absent` and `verified` of a row show how certain it is.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ def _marked(why: str, verified: bool) -> str:
 
 
 def all_of(parts: Iterable[Judgement]) -> Judgement:
-    """Combine judgements: no if any part is no, else unknown if any part is unknown, else yes.
+    """Combine judgements: "no" if any part is "no", else unknown if any part is unknown, else "yes".
 
-    The answer has the reasons of the parts that decided. Example: yes, unknown and no together are no, with the reason of
-    the no.
+    The answer has the reasons of the parts that decided. Example: "yes", unknown and "no" together are "no", with the reason of
+    that part.
     """
     answers = list(parts)
     against = [part for part in answers if isinstance(part, Answer) and not part.yes]

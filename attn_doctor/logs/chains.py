@@ -21,7 +21,7 @@ _MESSAGE = 4  # lines of a message after its first line
 
 
 class Link(NamedTuple):
-    """Hold the lines of an exception and of those before it in its chain: `first` to `joint` cause `joint` to `last`."""
+    """Describe one joint in a chain of exceptions: the exception in the lines `first` to `joint` caused the one in `joint` to `last`."""
 
     first: int
     joint: int
@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 
 def links(log: Log) -> Iterator[Link]:
-    """Yield one link for each joint in the kept end of a log."""
+    """Yield each joint in the last lines of a log, as far as the reader stored them."""
     lines = [(number, clean(text)) for number, text in log.end]
     joints = [at for at, (_, text) in enumerate(lines) if _JOINT.search(text)]
     chain = 0  # the index at which the chain of the last joint begins

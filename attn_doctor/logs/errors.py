@@ -60,7 +60,7 @@ class LogEnd(NamedTuple):
 
 
 def log_end(log: Log) -> LogEnd:
-    """Return the end of a log; an empty LogEnd if the reader did not keep the last lines."""
+    """Return the end of a log; an empty LogEnd if the reader did not store the last lines."""
     if not log.end:
         return LogEnd()
     good = [m.line for m in log.matches if m.slug == GOOD]
@@ -92,7 +92,7 @@ def log_end(log: Log) -> LogEnd:
 
 
 def _few(matches: Sequence[Match]) -> list[Match]:
-    """Return the first few and the last few errors, each once.
+    """Return the first few and the last few of these errors, each once.
 
     Two matches are the same error if their lines are equal, or differ only in numbers.
     """

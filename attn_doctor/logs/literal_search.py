@@ -47,10 +47,10 @@ class Needles:
         self._size = 0
 
     def among(self, lines: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
-        """Return the lines that may contain a needle, each with the numbers of these needles.
+        """Return the lines that may contain a needle, each with the numbers of its possible needles.
 
-        `lines`: without their digits, see `bare`. Every line that contains a needle is among them. Digits are ignored in lines
-        and needles, so the caller must check the digits.
+        `lines`: without their digits, see `bare`. No line with a needle is left out. Digits are ignored in lines and needles, so
+        the caller must check the digits.
         """
         distinct = set(lines)
         if self._size > _REMEMBERED:
@@ -103,9 +103,9 @@ def _starts(needle: bytes) -> range:
 
 
 def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
-    """Return a set of bytes such that every needle has an anchor that begins with one of them.
+    """Return a set of bytes such that every needle has an anchor (three bytes) that begins with one of them.
 
-    Few, because each byte needs its own search; rare, because the search stops at each occurrence.
+    The set is small, because each byte needs its own search. Its bytes are rare, because the search stops at each occurrence.
     """
     possible = [{needle[start] for start in _starts(needle)} for needle in needles]
     chosen = set().union(*possible)

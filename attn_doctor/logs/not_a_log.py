@@ -25,7 +25,7 @@ class NoLog(NotExamined):
 
 
 class _Begun:
-    """Give bytes that were already read from a stream once more, and then the rest of the stream."""
+    """Return bytes that were already read from a stream a second time, and then the rest of the stream."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream

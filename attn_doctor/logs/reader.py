@@ -308,7 +308,7 @@ def _numbered(end: bytes, number: int) -> tuple[tuple[int, str], ...]:
 
 
 def _left_standing(line: bytes) -> bytes:
-    """Return the text that a terminal shows at the end for a line that was overwritten again and again (a progress bar)."""
+    """Return the text that a terminal shows at last for a line that was overwritten several times (a progress bar)."""
     return next((part for part in reversed(line.split(b"\x0b")) if part.strip()), b"")
 
 

@@ -1,4 +1,4 @@
-"""Define the part of a report about the gate of a CI: its threshold, its configuration, its exceptions and its baseline."""
+"""Define the part of a report about a CI: the severity that fails it, the configuration file, the exceptions and the baseline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Setting(Record, frozen=True, kw_only=True):
 
 
 class Configured(Record, frozen=True, kw_only=True):
-    """Describe the configuration file that was used."""
+    """Describe the configuration file that was used, and its settings."""
 
     file: str
     settings: tuple[Setting, ...] = ()
@@ -45,9 +45,9 @@ class Exempt(Record, frozen=True, kw_only=True):
 
 
 class Gone(Record, frozen=True, kw_only=True):
-    """Describe a finding of the baseline that is not found today.
+    """Describe a finding of the older report (the baseline) that is not found today.
 
-    `retired`: this attn-doctor has no failure mode with that code.
+    `retired`: this version of attn-doctor has no failure mode with that code.
     """
 
     code: str
@@ -59,10 +59,10 @@ class Gone(Record, frozen=True, kw_only=True):
 class Baseline(Record, frozen=True, kw_only=True):
     """Describe the comparison with an older report, the baseline.
 
-    Each finding stands here by its code; only those in `new` fail the gate.
+    Findings are named by their codes ("AD101"). Only the findings in `new` fail the CI.
 
-    `told_today`: codes that are not in the baseline, although today's rules find them in the facts of the baseline. Only the
-    rules changed since then, not the machine. So these findings count as known.
+    `told_today`: codes of findings that today's rules find in the facts of the baseline, although the baseline does not contain
+    them. The rules changed, the machine did not. So these findings are not new.
     """
 
     file: str
@@ -75,7 +75,7 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 
 class Acceptance(Record, frozen=True, kw_only=True):
-    """Describe the gate of a CI: the lowest severity that fails it (`fail_on`), its configuration file, its exceptions and its baseline."""
+    """Describe how a CI decides: the lowest severity that fails it (`fail_on`), the configuration file, the exceptions and the baseline."""
 
     fail_on: FailOn = "error"
     configuration: Configured | None = None
@@ -91,5 +91,5 @@ class Acceptance(Record, frozen=True, kw_only=True):
         return tuple(one for one in self.exceptions if one.severity is Severity.ERROR and not one.ran_out)
 
     def is_known(self, code: str) -> bool:
-        """Return whether the failure mode with this code does not count as new against the baseline."""
+        """Return whether a failure mode was in the baseline too, so that it does not count as new."""
         return self.baseline is not None and code in (*self.baseline.known, *self.baseline.told_today)

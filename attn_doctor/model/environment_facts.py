@@ -57,7 +57,10 @@ class Interpreter(Record, frozen=True, kw_only=True):
 
 
 class InstallerSettings(Record, frozen=True, kw_only=True):
-    """Hold the settings of pip or uv that count for every installation, from variables and configuration files. The indexes are in `Interpreter`."""
+    """Hold the settings of pip or uv that apply to every installation, from variables and configuration files.
+
+    The package indexes are in `Interpreter`.
+    """
 
     installer: Literal["pip", "uv"]
     find_links: tuple[str, ...] = ()  # folders and pages of wheels, no passwords
@@ -182,7 +185,7 @@ YoloLayout = Literal["qkv", "qk+v"]  # how the projections are stored; checkpoin
 
 
 class Yolo(Record, frozen=True, kw_only=True):
-    """Describe the installed ultralytics, its YOLO12 attention class and the functions that this class calls."""
+    """Describe the installed ultralytics: its YOLO12 attention class, and the functions that this class calls."""
 
     version: Text = UNRECORDED  # None: not installed
     kind: YoloKind | Unknown | None = UNRECORDED
@@ -204,7 +207,7 @@ ModelFormat = Literal["zip", "legacy", "pickle", "torchscript", "other"]
 
 
 class ModelFile(Record, frozen=True, kw_only=True):
-    """Describe a file of weights. The file was read without importing any class that it names."""
+    """Describe a file of weights. The file is read without importing the classes that it names."""
 
     path: str  # as the user gave it, or relative to the current folder: "runs/detect/train/weights/best.pt"
     asked: bool = False  # named by --model; else it was found in the project's folders
@@ -273,7 +276,7 @@ BinaryCause = Literal[
 class Binary(Record, frozen=True, kw_only=True):
     """Describe one compiled extension.
 
-    It was not imported: the verdict comes from its file and from the torch of the target.
+    It was not imported: its file was compared with the torch of the target.
     """
 
     module: str

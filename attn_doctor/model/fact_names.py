@@ -1,6 +1,7 @@
-"""Name the facts of two machines alike, say their values in a few words, and say which values are noise. Pure.
+"""Give the facts of two machines the same names, show their values in a few words, and list the facts that are noise. Pure.
 
-An item of a list has the name by which a reader knows it: `packages.distributions.torch.version`, not `packages.distributions.3.version`.
+An item of a list is named by its own name, not by its index: `packages.distributions.torch.version`, not
+`packages.distributions.3.version`. Noise: facts that differ between healthy machines too.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ NOT_RECORDED = Unknown("not recorded")
 
 
 def home(interpreter: Interpreter) -> Home:
-    """Return the folders of the environment and their placeholders, the longest first.
+    """Return the folders of the environment, each with a placeholder for it, the longest folder first.
 
-    Different paths of these folders do not count as a difference.
+    Two machines may have the environment in different folders: with placeholders, such paths are equal.
     """
     places = ((interpreter.site_packages, "<site-packages>"), (interpreter.prefix, "<env>"))
     return tuple((place, name) for place, name in places if isinstance(place, str) and len(place) > len("/usr"))
@@ -43,12 +44,12 @@ def is_list_of_records(value: object) -> bool:
 
 
 def told_by(item: Record) -> str | None:
-    """Return the name of the field that describes an item of a list in one word; None if it has no such field."""
+    """Return the name of the field that describes an item best in one word, such as "version" for a package; None if it has no such field."""
     return next((name for name in _TELLING if isinstance(getattr(item, name, None), (str, bool))), None)
 
 
 def shown(value: object, places: Home) -> str | None:
-    """Return a value in a few words; None: the value is missing."""
+    """Return a value in a few words; None if the value is missing."""
     if value is None:
         return None
     if isinstance(value, Fault):
@@ -65,7 +66,7 @@ def shown(value: object, places: Home) -> str | None:
 
 
 def named(items: Iterable[object]) -> Iterator[tuple[str, object]]:
-    """Yield the items of a list with names that identify them, numbered if two have the same name."""
+    """Yield each item of a list with its name. Items with the same name are numbered."""
     seen: dict[str, int] = {}
     for item in items:
         key = next((str(getattr(item, name)) for name in _KEYS if hasattr(item, name)), "item")
@@ -91,7 +92,7 @@ def by_name(facts: Facts, path: str) -> str:
 
 
 def evidence_paths(facts: Facts, findings: Iterable[Finding]) -> Iterator[tuple[str, str]]:
-    """Yield (path with names, slug) of the facts that are evidence of findings."""
+    """Yield (path with names, slug of the finding) for each fact that is evidence of a finding."""
     for finding in findings:
         for evidence in finding.evidence:
             if evidence.kind == "fact" and evidence.path:

@@ -1,8 +1,8 @@
-"""Define the record types of all probed facts, and export those of a section. No function here reads the machine, judges or renders.
+"""Define the record types of all facts that probes collect. No function here reads the machine, judges or renders.
 
-A field holds a value, ``None`` if the thing is known to be absent, or ``Unknown(why)`` if it could not be found out.
-Every field has the default "not recorded", so a facts file may hold only the few facts that its author knows.
-Versions are strings as their maker writes them; ``attn_doctor.model.versions`` compares them.
+A field holds a value, ``None`` if the thing is known to be absent, or ``Unknown(why)`` if it could not be found out. Every field
+has the default "not recorded", so a facts file may hold only the few facts that its author knows. Versions are texts as their
+maker writes them; ``attn_doctor.model.versions`` compares them.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ SCHEMA_VERSION = 1
 class ProbeRun(Record, frozen=True, kw_only=True):
     """Describe one run of a probe: how it ended, and its seconds.
 
-    A reader needs this to understand why a value is unknown.
+    It explains why the facts of that probe are unknown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Define the results of judging: findings with evidence, open questions, and fixes. Values only."""
+"""Define the results of judging: findings with evidence, failure modes that could not be judged, and fixes. Values only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EvidenceKind = Literal["fact", "log", "trial"]
 
 
 class Evidence(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Describe one reason to believe a finding: a fact by its path, a line of a log, or a trial row."""
+    """Describe one reason for a finding: a fact by its path, a line of a log, or a row of the trial."""
 
     kind: EvidenceKind
     text: str
@@ -125,5 +125,5 @@ class Diagnosis(Record, frozen=True, kw_only=True):
 
 
 def to_builtins(value: object) -> Any:
-    """Return a record as plain data (dicts, lists, texts, numbers), as it stands in JSON."""
+    """Return a record as the plain data of its JSON: dicts, lists, texts, numbers."""
     return msgspec.to_builtins(value)

@@ -1,4 +1,4 @@
-"""Define the records of a fleet: what each machine answered, and how it differs from the others."""
+"""Define the records of a fleet (many machines): the answer of each machine, and its differences from the others."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NodeEnd = Literal["answered", "died", "silent", "refused", "unreadable"]
 
 
 class Node(Record, frozen=True, kw_only=True):
-    """Name a machine as its scheduler does ("gpu-17"), or as the file of its report is called."""
+    """Name a machine: as its scheduler names it ("gpu-17"), or by the file name of its report."""
 
     name: str
     labels: dict[str, str] = msgspec.field(default_factory=dict)  # what the scheduler says of it: "partition": "a100"
 
 
 class NodeAnswer(Record, frozen=True, kw_only=True):
-    """Hold what came back from one machine, not yet read."""
+    """Hold the answer of one machine as bytes that are not decoded yet."""
 
     node: Node
     end: NodeEnd
@@ -41,7 +41,7 @@ Weight = Literal["explains", "beside", "other"]
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """Describe a finding that is no consequence of another one, as the report has it."""
+    """Describe a root cause in the report of a machine: a finding that no other finding explains."""
 
     code: str
     slug: str
@@ -51,7 +51,7 @@ class Cause(Record, frozen=True, kw_only=True):
 
 
 class Outlier(Record, frozen=True, kw_only=True):
-    """Describe one fact that is not as in most nodes of the same kind."""
+    """Describe a fact whose value differs from the value on most nodes of the same kind."""
 
     path: str  # "packages.distributions.torch"
     here: str | None  # None: an item of a list that these nodes do not have
@@ -62,7 +62,7 @@ class Outlier(Record, frozen=True, kw_only=True):
 
 
 class Row(Record, frozen=True, kw_only=True):
-    """Hold a group of equal nodes, ill or not: "gpu-01" to "gpu-31"."""
+    """Hold a group of nodes with equal results: "gpu-01" to "gpu-31"."""
 
     nodes: tuple[str, ...]
     standing: Standing
@@ -73,7 +73,7 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Kind(Record, frozen=True, kw_only=True):
-    """Describe machines that are compared with each other: those with one GPU model and architecture, and in one partition."""
+    """Describe a group of machines that are compared with each other: same GPU model, same architecture, same partition."""
 
     name: str
     nodes: int
@@ -81,7 +81,7 @@ class Kind(Record, frozen=True, kw_only=True):
 
 
 class Undecided(Record, frozen=True, kw_only=True):
-    """Describe a fact of which no value is that of more than half of the nodes of a kind: none of them can be called an outlier."""
+    """Describe a fact without a majority: no value is on more than half of the nodes of a kind, so no node is an outlier."""
 
     path: str
     kind_name: str
@@ -90,7 +90,7 @@ class Undecided(Record, frozen=True, kw_only=True):
 
 
 class Cured(Record, frozen=True, kw_only=True):
-    """Hold the first fix of a root cause, once for all the nodes whose reports have this fix."""
+    """Hold the first fix of a root cause, and all nodes whose reports have this fix."""
 
     code: str
     slug: str

@@ -1,9 +1,7 @@
 """Read records that another version of attn-doctor wrote.
 
-If the list of a field lacks a value, the value becomes Unknown.
-
-This happens only in fields that may be unknown. Example: `system.os` "freebsd" in a facts file becomes Unknown("attn-doctor does
-not know the value 'freebsd'").
+Some fields accept only the values of a list. If such a field may be unknown, a value that is not on the list becomes Unknown.
+Example: `system.os` "freebsd" in a facts file becomes Unknown("attn-doctor does not know the value 'freebsd'").
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ def convert(plain: Any, kind: type[T]) -> T:
 
 
 def _forget(plain: Any, path: list[str], value: str) -> None:
-    """Replace the value by Unknown wherever it stands at the given path in plain data."""
+    """Replace a value by Unknown at each place in plain data that has the given path."""
     step, rest = path[0], path[1:]
     here: Any = int(step) if isinstance(plain, list) and step.isdigit() else step
     several = range(len(plain)) if isinstance(plain, list) else list(plain)

@@ -1,6 +1,6 @@
 """Answer questions that several packages ask about the facts: the GPU, the imports, whether flash-attn works, the goal. Pure.
 
-Only this module works these answers out. If the facts do not contain an answer, a function returns Unknown and does not raise.
+No other module works these answers out. If the facts do not contain an answer, a function returns Unknown and does not raise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def nvidia_present(facts: Facts) -> bool | Unknown:
 
 
 def only_intel(facts: Facts) -> bool:
-    """Return whether a GPU of Intel is known, in a machine or in a log, and no GPU of NVIDIA or AMD."""
+    """Return whether a GPU of Intel is known, in a machine or in a log, and neither an NVIDIA GPU nor an AMD GPU."""
     gpus, amd, bus = facts.graphics.gpus, facts.graphics.amd, facts.graphics.pci
     others = (isinstance(gpus, tuple) and gpus) or (isinstance(amd, tuple) and amd)
     vendors = {device.vendor for device in bus} if isinstance(bus, tuple) else set()
@@ -46,9 +46,9 @@ def only_intel(facts: Facts) -> bool:
 
 
 def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
-    """Return the AMD GPUs that a user may want to compute on: none if there is an NVIDIA GPU.
+    """Return the AMD GPUs of a machine without an NVIDIA GPU; empty if there is an NVIDIA GPU.
 
-    In most laptops with a Ryzen, the graphics unit of the processor is listed as an AMD GPU too.
+    With an NVIDIA GPU, the AMD GPU is usually the graphics unit of a Ryzen processor, on which nobody trains.
     """
     amd = facts.graphics.amd
     return () if isinstance(amd, Unknown) or nvidia_present(facts) is True else amd
@@ -65,8 +65,8 @@ def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
 def usable_gpus(facts: Facts) -> int | Unknown:
     """Return the number of GPUs that a program can use.
 
-    The first known of these counts: the devices that torch lists, the visible NVIDIA GPUs of the driver (NVML), the AMD GPUs. If
-    torch was not asked, a GPU that only the driver lists counts too.
+    The first number that is known: of the devices that torch lists; of the visible NVIDIA GPUs of the driver (NVML); without
+    an NVIDIA GPU, of the AMD GPUs. The driver's number is used only if torch was not asked.
     """
     if isinstance(facts.torch.devices, tuple) and facts.torch.available is not False:
         return len(facts.torch.devices)
@@ -96,15 +96,15 @@ def failed_flash_attn(facts: Facts) -> Import | None:
 def extension_tried(facts: Facts) -> bool:
     """Return whether the import of flash-attn 2's extension was tried here.
 
-    If so, its result counts, and the file name need not be judged.
+    If so, the result of the import counts, and not the judgement of the file.
     """
     return any(i.module == "flash_attn_2_cuda" and isinstance(i.ok, bool) for i in tried(facts))
 
 
 def flash_attn(facts: Facts) -> FlashAttn | Unknown:
-    """Return the state of flash-attn 2, by its import, or by its file if nothing was imported.
+    """Return the state of flash-attn 2: from its import, or from its file if nothing was imported.
 
-    The state "not tried" means: it is installed, and its file shows no fault.
+    The state "not tried" means: flash-attn is installed, and its file shows no fault.
     """
     if isinstance(facts.flash_attention.version, Unknown):
         return facts.flash_attention.version
@@ -117,16 +117,19 @@ def flash_attn(facts: Facts) -> FlashAttn | Unknown:
 
 
 def flash_attn_cannot_load(facts: Facts) -> bool:
-    """Return whether the file of flash-attn 2 alone shows that it cannot load.
+    """Return whether the file of flash-attn 2 shows that it cannot be loaded.
 
-    False if it was imported: then the import counts.
+    False if flash-attn was imported: then the result of the import counts.
     """
     files = facts.binaries if isinstance(facts.imports, Unknown) and isinstance(facts.binaries, tuple) else ()
     return any(binary.module == "flash_attn_2_cuda" and binary.verdict == "fails" for binary in files)
 
 
 def implied_goal(facts: Facts) -> tuple[Goal, str]:
-    """Return the goal that fits this machine's state, and the reason in one phrase."""
+    """Return the goal that fits the state of this machine, and the reason in one phrase.
+
+    Example: if flash-attn is installed and cannot be imported, the goal is "flash-attn".
+    """
     failed = failed_flash_attn(facts)
     if failed is not None:
         installed = isinstance(facts.flash_attention.version, str)

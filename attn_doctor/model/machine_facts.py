@@ -97,7 +97,7 @@ class PciDevice(Record, frozen=True, kw_only=True):
 class GpuProcess(Record, frozen=True, kw_only=True):
     """Describe a program that holds GPU memory.
 
-    In a container, too, NVML names it by the process number and the name on the host.
+    NVML gives its process number and its name on the host, also inside a container.
     """
 
     pid: int
@@ -199,7 +199,7 @@ class Graphics(Record, frozen=True, kw_only=True):
 
 
 class Toolkit(Record, frozen=True, kw_only=True):
-    """Describe one CUDA toolkit, counted once even if several links lead to it."""
+    """Describe one CUDA toolkit. A toolkit that several links lead to is listed once."""
 
     root: str
     found_by: tuple[str, ...] = ()  # "CUDA_HOME", "PATH", "/usr/local/cuda", "conda", "pip"
@@ -218,7 +218,7 @@ class Compiler(Record, frozen=True, kw_only=True):
 
 
 class Shadow(Record, frozen=True, kw_only=True):
-    """Describe an entry of the library search path, such as one of LD_LIBRARY_PATH, whose folder holds CUDA libraries."""
+    """Describe a folder of the library search path (for example of LD_LIBRARY_PATH) that contains CUDA libraries."""
 
     folder: str
     libraries: tuple[str, ...] = ()

@@ -1,4 +1,7 @@
-"""Define the records of `attn-doctor matrix`: what saved reports of several machines say, side by side. Times in milliseconds, memory in bytes."""
+"""Define the records of `attn-doctor matrix`: the saved reports of several machines, side by side.
+
+Times are in milliseconds, memory in bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from attn_doctor.model.trials import Dtype, Gain, Range, Status
 
 
 class Measured(Record, frozen=True, kw_only=True):
-    """Hold what one report says of one backend. None: that report does not say it."""
+    """Hold the results of one backend in one report. None: the report does not contain this result."""
 
     report: str  # the name of its file
     machine: str  # the GPU or the processor that ran it
@@ -35,7 +38,7 @@ class Measured(Record, frozen=True, kw_only=True):
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """Hold one cell of the decision matrix: the attention to use, or why none is named."""
+    """Hold one cell of the decision matrix: the recommended attention, or why none is recommended."""
 
     machine: str
     torch: str | None

@@ -1,6 +1,6 @@
-"""Convert reports of older schema versions: their plain data becomes data of today's schema. Pure.
+"""Convert reports of older schema versions to the data of today's schema. Pure.
 
-In version 1 a step was an argv, with options among the requirements, and a risk was a text such as "medium: why".
+In version 1 a step was an argv in which options stood among the requirements, and a risk was a text such as "medium: why".
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def _step(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _action(argv: Sequence[str], kind: object) -> dict[str, Any]:
-    """Return the kind and the fields of a step, from its argv.
+    """Return the kind and the fields of a step, read from its argv.
 
-    The command of an unknown installer becomes a step that the user does by hand.
+    If the installer is not known, the kind is a step that the user does by hand.
     """
     by_hand = {"kind": "by-hand", "argv": list(argv)}
     if kind == "environment" and argv:
@@ -77,7 +77,7 @@ def _removal(words: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _installation(words: Sequence[str]) -> dict[str, Any] | None:
-    """Return the fields of an installation, from the words after "install"; None if there is an option that version 1 never wrote."""
+    """Return the fields of an installation, read from the words after "install"; None if there is an option that version 1 never wrote."""
     fields: dict[str, Any] = {"requirements": []}
     rest = list(words)
     no_index = False

@@ -1,6 +1,6 @@
 """Define the records of a project file (requirements.txt, pyproject.toml, a lock file, environment.yml, a Dockerfile).
 
-They hold the packages, the Python, the build of torch and the base image that the file asks for.
+The records contain the packages, the Python, the build of torch and the base image that the file requests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Kind = Literal["requirements", "pyproject", "lock", "conda", "dockerfile"]
 
 
 class Wish(Record, frozen=True, kw_only=True):
-    """Describe one package that a project file asks for."""
+    """Describe one package that a project file requests."""
 
     name: str  # normal name: "flash-attn"
     text: str  # the text in the file: "flash-attn==2.5.8", or the address of a wheel
@@ -54,7 +54,7 @@ class Image(Record, frozen=True, kw_only=True):
 
 
 class ProjectFile(Record, frozen=True, kw_only=True):
-    """Describe one project file: the packages, the Python, the build of torch and the base image that it asks for."""
+    """Describe one project file: the packages, the Python, the build of torch and the base image that it requests."""
 
     file: str
     kind: Kind
@@ -69,12 +69,12 @@ class ProjectFile(Record, frozen=True, kw_only=True):
     variables: tuple[Variable, ...] = ()  # set by a Dockerfile
 
     def lines(self) -> set[int]:
-        """Return the numbers of the lines that ask for a package or name the base image."""
+        """Return the numbers of the lines that request a package or name the base image."""
         return {wish.line for wish in self.wishes} | ({self.image.line} if self.image else set())
 
     def wish(self, name: str) -> Wish | None:
-        """Return the last line that asks for a package; None if no line does.
+        """Return the last request for a package in this file; None if there is none.
 
-        In a Dockerfile the later command decides.
+        The last one counts, because a later command of a Dockerfile replaces the version that an earlier command installed.
         """
         return next((wish for wish in reversed(self.wishes) if wish.name == name), None)

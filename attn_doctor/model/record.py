@@ -54,9 +54,10 @@ R = TypeVar("R", bound=Record)
 
 
 def index_in(items: Sequence[object], part: str) -> int | None:
-    """Return the index that a part of a dotted path names in a list: 3 for "3". None if it names no item of this list.
+    """Return the index of a list item from a part of a dotted path: 3 for "3"; None if the list has no such item.
 
-    A path can come from a saved report: "²" is a digit for str.isdigit and no number for int, which also refuses 5,000 digits.
+    The path may come from a saved report, so it may be no number: "²" passes str.isdigit, but int refuses it. int also refuses
+    texts of more than 4,300 digits.
     """
     index = int(part) if re.fullmatch("[0-9]{1,9}", part) else len(items)
     return index if index < len(items) else None
@@ -91,9 +92,9 @@ class Fault(Record, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> str:
-        """Return the line of the message that names the cause.
+        """Return the line of the error message that names the cause.
 
-        NumPy's message, for example, has a page of advice before "Original error was: ...".
+        Example: NumPy's message has a page of advice before the line "Original error was: ...".
         """
         text = (self.message or "").strip()
         original = text.partition("Original error was:")[2].strip()

@@ -40,7 +40,7 @@ Seen = Literal["torch imported", "ultralytics imported", "flash-attn imported", 
 
 
 class LogExcerpt(Record, frozen=True, kw_only=True):
-    """Hold the last lines of a log that the user gave, from its last traceback or error on."""
+    """Hold the last lines of a log that the user gave, beginning with its last traceback or error."""
 
     file: str
     lines: tuple[str, ...]
@@ -81,7 +81,7 @@ class _Header(msgspec.Struct):
 
 
 def decode_facts(data: bytes, name: str) -> Facts:
-    """Return the facts in a facts file or in a saved report. `name`: the file, for the text of the error.
+    """Return the facts in a facts file or in a saved report. `name`: the file's name, for error messages.
 
     Raises Unreadable if `data` is no JSON or does not contain facts.
     """
@@ -96,7 +96,7 @@ def decode_facts(data: bytes, name: str) -> Facts:
 
 
 def decode_report(data: bytes, name: str) -> Report:
-    """Return a saved report of this or an older schema version. `name`: the file, for the text of the error.
+    """Return a saved report of this or an older schema version. `name`: the file's name, for error messages.
 
     Raises Unreadable if `data` is no JSON, no report, or a report of a newer schema version.
     """
@@ -160,7 +160,7 @@ STOPPED = "it was stopped"  # `trials_skipped` of an examination that a signal o
 
 
 class Stopped(KeyboardInterrupt):
-    """Report that a signal or --total-timeout ended an examination. `report` has the results up to then."""
+    """Report that a signal or --total-timeout ended an examination. `report` has the results that were complete by then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("stopped")
@@ -168,7 +168,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class Broken(AttnDoctorError):
-    """Report that attn-doctor itself failed after it had collected facts. `report` has the results up to then."""
+    """Report that attn-doctor itself failed after it had collected facts. `report` has the results that were complete by then."""
 
     def __init__(self, report: Report) -> None:
         super().__init__("attn-doctor itself failed")

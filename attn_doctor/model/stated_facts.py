@@ -1,6 +1,6 @@
-"""Define the records of the facts that a log states about the machine that wrote it. No function here reads a log.
+"""Define the records of facts that are written in a log, about the machine that wrote the log. No function here reads a log.
 
-A log states few facts. Any other field is ``Unknown("the log does not say")``, which never means "absent".
+A log contains few facts. Any other field is ``Unknown("the log does not say")``, which never means "absent".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Place(Record, frozen=True, kw_only=True):
-    """Describe a line of a log."""
+    """Describe a line of a log: the name of the log, the number of the line, its text."""
 
     file: str
     line: int  # from 1
@@ -38,7 +38,7 @@ class Place(Record, frozen=True, kw_only=True):
 
 
 class Stated(Record, Generic[T], frozen=True, kw_only=True):
-    """Describe a fact that a log states, and the line that states it."""
+    """Describe a fact that a log contains, and the line that contains it."""
 
     value: T
     place: Place
@@ -47,7 +47,7 @@ class Stated(Record, Generic[T], frozen=True, kw_only=True):
 
 
 class StatedPackage(Record, frozen=True, kw_only=True):
-    """Hold the installed version of a distribution, as a log states it."""
+    """Hold the installed version of a package, as a log gives it."""
 
     name: str  # normalised: "flash-attn"
     version: str  # empty: the package is installed, and the log does not say its version
@@ -63,7 +63,7 @@ _NOT_SAID: Any = msgspec.field(default_factory=_not_said)
 
 
 class StatedFacts(Record, frozen=True, kw_only=True):
-    """Hold the facts that logs state about their machine. A list has only the things that the logs name."""
+    """Hold the facts that logs contain about their machine. A list has only the things that the logs name."""
 
     os: Stated[OsName] | Unknown = _NOT_SAID
     os_version: Stated[str] | Unknown = _NOT_SAID  # Windows and macOS: "11", "14.5"
@@ -120,7 +120,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     )
 
     def version_of(self, package: str) -> str | None:
-        """Return the stated version of a package; None if no log states it."""
+        """Return the version of a package in these logs; None if no log contains it."""
         return next((p.version for p in self.packages if p.name == package), None)
 
 
@@ -134,7 +134,7 @@ SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 
 
 class Contradiction(Record, frozen=True, kw_only=True):
-    """Describe a fact of the examined machine, and the different value that a log states."""
+    """Describe a fact of the examined machine, and a different value of the same fact in a log."""
 
     path: str  # of the fact: "torch.version"
     name: str  # "torch"

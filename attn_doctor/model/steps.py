@@ -87,7 +87,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Return the names of the installation's fields that are set, without `requirements`: "index", "upgrade"."""
+        """Return the names of the set fields of this installation, such as "index" or "upgrade"; `requirements` is left out."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 
@@ -134,11 +134,14 @@ class SetVariable(Action, frozen=True, kw_only=True, omit_defaults=True, tag="va
 
 
 class Run(Action, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
-    """Run any other command, `argv`, without the user's help."""
+    """Run any other command, `argv`. The user does not need to do anything."""
 
 
 class RunByHand(Action, frozen=True, kw_only=True, omit_defaults=True, tag="by-hand"):
-    """Ask the user to act, in most cases as administrator or on another machine. If `argv` is empty, `why` says what to do."""
+    """Ask the user to act, in most cases as administrator or on another machine.
+
+    If `argv` is empty, there is no command, and `why` describes the action.
+    """
 
     elsewhere: bool = False  # the user continues in another system: no further step changes this system
 
@@ -147,7 +150,7 @@ Step = Union[Install, Uninstall, AddPip, Remove, SetVariable, Run, RunByHand]  #
 
 
 def bare(step: Step) -> Step:
-    """Return the step without the command that an installer's renderer made. A command that is the step itself stays."""
+    """Return the step without the command line that was rendered for an installer. The argv of a `Run` stays."""
     return step if isinstance(step, Run | RunByHand | SetVariable) else msgspec.structs.replace(step, argv=())
 
 

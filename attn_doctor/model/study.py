@@ -13,7 +13,7 @@ CellState = Literal["waiting", "running", "done", "stopped", "failed"]
 
 
 class Design(Record, frozen=True, kw_only=True):
-    """Hold what the user asked for, and everything that is needed to repeat it."""
+    """Hold the request of the user, and all other values that are needed to repeat the study."""
 
     model: str  # "yolo12n.yaml"
     data: str  # the data set's YAML file
@@ -35,7 +35,7 @@ class Design(Record, frozen=True, kw_only=True):
 
 
 class Epoch(Record, frozen=True, kw_only=True):
-    """Hold what one epoch brought. `number` begins at 1."""
+    """Hold the results of one epoch. `number` begins at 1."""
 
     number: int
     seconds: float  # of training, without validation
@@ -71,7 +71,7 @@ class Cell(Record, frozen=True, kw_only=True):
 
 
 class Study(Record, frozen=True, kw_only=True):
-    """Hold a study as far as it ran: the design, and a cell for each arm and seed, in the order of both."""
+    """Hold a study, complete or not: the design, and a cell for each arm (attention) and seed, in the order of the arms."""
 
     design: Design
     cells: tuple[Cell, ...]
@@ -80,10 +80,10 @@ class Study(Record, frozen=True, kw_only=True):
 
 
 class Event(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Hold one line of a study's journal: what happened, to which cell.
+    """Hold one line of a study's journal: an event of one cell (one training).
 
-    "design" is the first line; a later one adds seeds. "begin": a process trains the cell, from `kept` epochs on that an earlier one left. "proof": which kernels ran
-    in a step of it. "end": how the process ended; a journal without it was cut by a kill.
+    Kinds: "design" is the first line; a later "design" adds seeds. "begin": a process starts to train the cell, after `kept` epochs of an earlier process.
+    "proof": the kernels that ran in a step of the cell. "end": how the process ended; a process that was killed leaves no "end".
     """
 
     at: Literal["design", "begin", "proof", "epoch", "end"]
@@ -112,14 +112,14 @@ Outcome = Literal[
 
 
 class Unpaired(Record, frozen=True, kw_only=True):
-    """Name a seed that is left out of a comparison, and why."""
+    """Name a seed that a comparison leaves out, and the reason."""
 
     seed: int
     why: str
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """Hold what the pairs of an arm and the first arm say about one metric; a pair is one seed.
+    """Hold the comparison of one arm with the first arm (the base) by one metric. A pair is the two trainings of one seed.
 
     On the scale "difference" the estimate is the mean of arm − base; on the scale "ratio" it is the geometric mean of arm / base.
     """

@@ -51,7 +51,7 @@ class TrialOptions(Record, frozen=True, kw_only=True):
 
 
 class Interval(Record, frozen=True, kw_only=True):
-    """Hold the median of `n` samples with its confidence interval: of 100 such intervals, 100 x `coverage` contain the true median."""
+    """Hold the median of `n` samples and its confidence interval. With `coverage` 0.95, 95 of 100 such intervals contain the true median."""
 
     median: float
     low: float
@@ -61,9 +61,9 @@ class Interval(Record, frozen=True, kw_only=True):
 
 
 class Gain(Record, frozen=True, kw_only=True):
-    """Hold how many times as fast as eager a backend is in the same dtype: 1.2 is 20 % more images per second.
+    """Hold the speed of a backend relative to eager in the same dtype: 1.2 is 20 % more images per second.
 
-    Each sample is the quotient of two times from the same round.
+    Each sample is the quotient of two times of the same round.
     """
 
     ratio: float
@@ -85,7 +85,7 @@ class AttentionCalls(Record, frozen=True, kw_only=True):
 
 
 class KernelShare(Record, frozen=True, kw_only=True):
-    """Hold the share of a training step's time in one GPU kernel, or on a CPU in one operator, as torch.profiler measured it."""
+    """Hold the share of one GPU kernel in the time of a training step, from torch.profiler. On a CPU: of one operator."""
 
     name: str
     share: float  # 0..1
@@ -128,7 +128,10 @@ class Trial(Record, frozen=True, kw_only=True):
 
 
 def refused(rows: Sequence[Trial]) -> Trial | None:
-    """Return eager's row if the GPU refused even eager and no other row has run, so that nothing runs on that GPU; else None."""
+    """Return the row of eager if the GPU refused all work; else None.
+
+    The GPU refused all work if eager failed and no other row ran.
+    """
     if any(row.status in ("ok", "wrong", "other-kernel") or row.step_ms or row.forward_ms for row in rows):
         return None
     return next(
@@ -142,7 +145,10 @@ def refused(rows: Sequence[Trial]) -> Trial | None:
 
 
 class ReferenceCheck(Record, frozen=True, kw_only=True):
-    """Hold the check of the reference gradients, with which all others are compared: finite differences against autograd."""
+    """Hold the result of a check of the reference gradients: their difference from finite differences.
+
+    Every backend is compared with these gradients.
+    """
 
     ok: bool | None = None
     error: float | None = None
@@ -175,7 +181,10 @@ class OptimisedStep(Record, frozen=True, kw_only=True):
 
 
 class MemoryParts(Record, frozen=True, kw_only=True):
-    """Hold the bytes of the tensors that live at the peak of a training step, by what they are. A storage is counted once."""
+    """Hold the bytes of the tensors that exist at the peak of a training step, by their use (weights, gradients, ...).
+
+    Tensors that share a storage are counted once.
+    """
 
     weights: int
     averaged: int  # the moving average of the weights (EMA), which ultralytics' trainer holds beside them
@@ -192,7 +201,7 @@ class MemoryParts(Record, frozen=True, kw_only=True):
 
 
 class MemorySplit(Record, frozen=True, kw_only=True):
-    """Split the peak of one training step, optimiser included, for one backend, dtype and optimiser."""
+    """Split the peak memory of one training step into parts, for one backend, dtype and optimiser. The step includes the optimiser."""
 
     backend: str
     dtype: Dtype
@@ -212,7 +221,7 @@ class MemorySplit(Record, frozen=True, kw_only=True):
 
     @property
     def rest(self) -> int | None:
-        """Return what was measured and no tensor accounts for: workspace inside operators, and the heap's own need."""
+        """Return the measured bytes that belong to no tensor: workspace inside operators, and overhead of the allocator."""
         return None if self.measured is None else self.measured - self.parts.total
 
 
@@ -222,7 +231,7 @@ class Range(Record, frozen=True, kw_only=True):
 
 
 class GpuWatch(Record, frozen=True, kw_only=True):
-    """Describe the GPU during the measured rounds, by `n` readings of NVML.
+    """Describe the GPU during the measured rounds, from `n` readings of NVML.
 
     A field is None if this GPU does not report it.
     """

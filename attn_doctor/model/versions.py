@@ -17,7 +17,7 @@ _LONGEST = 1000  # characters. int() raises ValueError for more than 4,300 digit
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
-    """Return the version that a text begins with, "2.0.0.nv23.05" or "2.1.0a0+32f93b1"; None if it does not begin with a number."""
+    """Return the version at the beginning of a text: of "2.0.0.nv23.05" it is 2.0.0. None if the text does not begin with a number."""
     if len(text) > _LONGEST:
         return None
     try:
@@ -35,9 +35,9 @@ def pair(text: str) -> Pair | None:
 
 
 def local(text: str) -> str | None:
-    """Return the local part of a version (after "+"), or None: "cu132" of "2.15.0+cu132".
+    """Return the local part of a version, the text after "+": "cu132" of "2.15.0+cu132". None if there is no "+".
 
-    Case is kept: "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel.
+    Upper and lower case are not changed: "cu12torch2.8cxx11abiTRUE" of a flash-attn wheel.
     """
     return text.partition("+")[2] or None
 
@@ -82,7 +82,7 @@ def flash_build(text: str | None) -> FlashBuild | None:
 
 
 def at_least(version: str, floor: str) -> bool:
-    """Return whether a version is not older than `floor`, by major and minor: "2.8.1" and "2.8" are equal here.
+    """Return whether a version is `floor` or newer. Only major and minor count: "2.8.1" and "2.8" are equal.
 
     False if a text has no two numbers.
     """

@@ -1,1 +1,1 @@
-"""Put a faster attention into the user's own process."""
+"""Replace the attention in the user's own process by a faster one."""

@@ -1,8 +1,8 @@
-"""Make the environment in which a program finds the prescription. `attn-doctor run` then becomes that program.
+"""Make the environment variables with which a program uses the prescription. Then `attn-doctor run` becomes that program.
 
-This process becomes the program, so that its exit code and the signals sent to it are its own. Only the environment is changed: a
-folder on PYTHONPATH whose sitecustomize exchanges the attention when the program imports ultralytics (target/startup). No file is
-written.
+This process is replaced by the program, so the exit code is the program's, and signals reach the program. Only variables change:
+PYTHONPATH gets a folder whose sitecustomize exchanges the attention when the program imports ultralytics (target/startup). No
+file is written.
 """
 
 from __future__ import annotations
@@ -52,18 +52,16 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
 
 
 class Start(NamedTuple):
-    """Describe the start of a program: its environment, and the cores that it is kept to (empty: all cores)."""
+    """Describe the start of a program: its environment variables, and the cores that it may use (empty: all cores)."""
 
     environ: dict[str, str]
     cores: tuple[int, ...]
 
 
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
-    """Return how to start a program with the prescription in `path` (None: the last one).
+    """Return how to start a program with the prescription of the file `path` (None: the newest one).
 
-    `without`: names of changes to leave out.
-
-    Raises NothingToRun if the prescription cannot be used here.
+    `without`: names of changes to leave out. Raises NothingToRun if the prescription cannot be used here.
     """
     for name in without:
         if name not in CHANGES:
@@ -82,7 +80,7 @@ def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, 
 
 
 def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
-    """Raise Refused if the torch that was measured is not the torch installed now.
+    """Raise Refused if the installed torch is not the torch of the measurement.
 
     This is checked before the program starts.
     """

@@ -48,7 +48,10 @@ class Attention:
 
     @property
     def nothing(self) -> str | None:
-        """Return a sentence if the program computed attention and none of it was exchanged; it names the model's own attention."""
+        """Return a sentence if the program computed attention and none of it was exchanged; else None.
+
+        The sentence names the model's own attention.
+        """
         if self._choice.used is not None or self._choice.asked == AS_INSTALLED:
             return None
         seen = self._choice.others.seen
@@ -58,12 +61,12 @@ class Attention:
         return f"nothing was exchanged: the attention of {models} ({', '.join(seen)}) stays as installed"
 
     def watch(self) -> tuple[str, ...]:
-        """Watch other classes of attention in all modules imported by now, and return the names of the modules that have some."""
+        """Watch other classes of attention in all modules that are already imported, and return the names of the modules that have some."""
         self._choice.others.watch()
         return tuple(OTHERS)
 
     def restore(self) -> None:
-        """End the exchange. If only attention of other models than YOLO was computed, write a note."""
+        """End the exchange. If only attention of models other than YOLO was computed, a note says so."""
         if self._exchange is not None:
             self._exchange.restore()
         if not self._ended and self._choice.others.seen and self.nothing:
@@ -91,15 +94,18 @@ def prescribe(
 ) -> Attention:
     """Exchange the attention of the installed ultralytics for every thread, until `restore`.
 
-    `backend`: one of the doctor's names, or "auto": for each kind of call (device, dtype, shape, with or without gradients) the
-    fastest backend that is proven right. `device` ("cpu", "cuda:0"): the usual shapes are proven there at once, every other kind
-    at its first call. None: the CPU or an Apple GPU; a CUDA device only at its first call, because using it now would fix which
-    GPUs this process sees before a trainer does (`train(device=1)`). `now=False`: every proof waits for the first call. Results
-    are kept for the next program (see `stored_proofs`). A later failure is reported in one sentence (`say`, by default a
-    warning), and that kind of call is computed as installed.
+    `backend`: a name of attn-doctor's, or "auto": for each kind of call (device, dtype, shape, with or without gradients) the
+    fastest backend whose numbers are right.
+
+    A backend is checked before it is used for a kind of call. With `device` ("cpu", "cuda:0") the usual shapes are checked there
+    at once, and every other kind at its first call. With None this device is the CPU or an Apple GPU; a CUDA device is used only
+    at its first call, because earlier use would fix which GPUs this process sees before a trainer decides it (`train(device=1)`).
+    With `now=False` every check waits for the first call. Results are stored for the next program (see `stored_proofs`). If a
+    backend fails later, `say` gets one sentence (by default it is a warning), and the installed attention computes that kind of
+    call.
 
     Raises ValueError for an unknown name, ImportError if there is no ultralytics or the backend's package does not import,
-    `Refused` for an unknown attention class, and NotProven. In each of these cases nothing is exchanged.
+    `Refused` for an unknown attention class, and NotProven for wrong numbers. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = (
@@ -121,7 +127,7 @@ def prescribe(
 
 
 class _Choice:
-    """Choose the kernel of an exchange: each kind of call gets a proven backend, which is chosen at its first call or before."""
+    """Choose the kernel for each kind of call: a backend whose numbers were checked, at the first call of that kind or before."""
 
     def __init__(self, asked: str, say: Callable[[str], None] | None) -> None:
         self.asked = asked
@@ -197,7 +203,7 @@ class _Choice:
                     self._chosen[case, False] = self._usual[case.device, dtype, gradients] = name
 
     def _find(self, case: Case, layer: Any, x: Any, *, alone: bool) -> str:
-        """Return the backend for this case inside a running program. After an error that is the installed attention."""
+        """Return the backend for this case inside a running program. After an error the result is the installed attention."""
         with self._lock:
             if (case, alone) in self._chosen:
                 return self._chosen[case, alone]
@@ -221,7 +227,10 @@ class _Choice:
             return name
 
     def _settle(self, case: Case, layer: Any, x: Any, *, alone: bool) -> tuple[str, bool]:
-        """Return the backend for this case; True if any backend with right numbers was taken, because the installed attention is wrong."""
+        """Return (backend for this case, whether its speed did not matter).
+
+        Speed does not matter if the installed attention is wrong: then any backend with right numbers is used.
+        """
         with torch.cuda.device(case.device) if case.device.startswith("cuda") else contextlib.nullcontext():
             # The installed attention may compute wrong gradients for a batch of one, such as the last of an epoch.
             alone_only = alone and self._is_wrong_alone(case.device)
@@ -231,7 +240,7 @@ class _Choice:
         return name, alone_only
 
     def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
-        """Return the backend for this case, after a proof, and store it. Raises NotProven if there is none.
+        """Check the backends, and return and store the one for this case. Raises NotProven if none is right.
 
         `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
@@ -278,7 +287,7 @@ class _Choice:
         return self._kernels[name]
 
     def tell(self, text: str, *, warn: bool = False) -> None:
-        """Report a sentence once. Without `say` only failures are reported, as warnings."""
+        """Report a sentence, once only. If there is no `say`, failures are warnings, and other sentences are dropped."""
         if text in self._said:
             return
         self._said.add(text)

@@ -56,7 +56,7 @@ class Prescribed:
 
 
 def attention_of(prescription: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return the name of the backend to request. If training and predicting have different backends, each call uses its own fastest."""
+    """Return the name of the backend to request; "auto" if training and predicting have different backends."""
     if "attention" in without:
         return AS_INSTALLED
     named = {prescription[what].get("attention", AS_INSTALLED) for what in (TRAINING, PREDICTING)}
@@ -71,11 +71,11 @@ def apply(
     now: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> Prescribed:
-    """Apply a prescription, by default the last one of `trial --tune`, in this process until `restore`.
+    """Apply a prescription in this process until `restore`; by default the newest one of `trial --tune`.
 
     A running process cannot make every change: its allocator, its cores and the arguments of ultralytics stay. `left_out` of the
-    result lists these changes with reasons. In a model of another structure only the attention is changed, after a proof for that
-    model. `without`: names of changes to leave out.
+    result lists these changes with reasons. In a model of another structure only the attention is changed, after a check of the
+    numbers for that model. `without`: names of changes to leave out.
 
     Raises `prescription_file.Refused` for a prescription of another machine or torch, and the errors of `prescribe`.
     """

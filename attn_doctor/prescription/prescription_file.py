@@ -1,10 +1,10 @@
-"""Keep the prescription that `trial --tune` made for this machine: a JSON file in the user's cache folder.
+"""Store the prescription that `trial --tune` made for this machine: a JSON file in the user's cache folder.
 
-The standard library only, Python 3.8.
+Standard library only, Python 3.8.
 
-It names the changes for training and for predicting with one model, and the machine, torch and model of the measurement. It holds
-for these alone. Because it can name a library that is loaded into a program, a file of another user, or one that others may write
-to, is refused. So is a change that is not in the table.
+The file contains the changes for training and for predicting with one model, and the machine, torch and model of the measurement.
+The prescription is used only for these. It can name a library that is loaded into a program, so a file of another user, or a file
+that others may write to, is refused. So is a change that is not in the table.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription as a whole file that only this user may read and write, and return its path.
+    """Write a prescription to a file that only this user may read and write, and return the path of the file.
 
-    Raises OSError if it cannot be written.
+    A reader gets the old file or the new one, never a part. Raises OSError if it cannot be written.
     """
     if path is None:
         path = place()
@@ -74,7 +74,7 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
-    """Return the prescription in a file, by default the last one.
+    """Return the prescription in a file; by default the newest one.
 
     Raises Refused if it was made on another kind of machine, or cannot be used.
     """
@@ -96,9 +96,9 @@ def read(path: Path | None = None) -> dict[str, Any]:
 
 
 def forget() -> int:
-    """Remove the prescription that is kept, and return the number of files removed.
+    """Remove the stored prescription, and return the number of removed files.
 
-    Raises OSError if one cannot be removed.
+    Raises OSError if a file cannot be removed.
     """
     path = place()
     if own_folder(path.parent) is None or not path.is_file():
@@ -154,7 +154,7 @@ def of_command(argv: Iterable[str]) -> str:
 def before_start(
     prescription: Mapping[str, Any], what: str, without: Iterable[str], base: Mapping[str, str]
 ) -> tuple[dict[str, str], list[int]]:
-    """Return the settings for the start of a program: variables, and the cores that it is kept to (empty: all cores).
+    """Return the settings for the start of a program: variables, and the cores that it may use (empty: all cores).
 
     `what`: "training" or "predicting". `without`: names of changes to leave out. `base`: the variables of this process.
     """
@@ -169,9 +169,9 @@ def before_start(
 
 
 def left_out(prescription: Mapping[str, Any], environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (change, reason) for each change that a running process cannot make.
+    """Yield (change, reason) for each change that a running process cannot make.
 
-    A process that was started with the change needs none.
+    A change that was made at the start of the process is not in the list.
     """
     found: dict[str, str] = {}
     for what in PASSES:

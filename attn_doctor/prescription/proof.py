@@ -1,8 +1,8 @@
-"""Prove that a backend computes right numbers for one kind of attention call: its device, dtype, pass and shape.
+"""Check that a backend computes right numbers for one kind of attention call: its device, dtype, pass and shape.
 
 The kernel runs at the full shape, because a kernel may be wrong for one image only, or for 1,600 tokens only. The float64
-reference is computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all would not
-fit into memory. torch and `exchange` only, Python 3.8.
+reference is computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all heads would
+not fit into memory. torch and `exchange` only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _prove(name: str, kernel: Any, case: Case) -> None:
 
 
 def run(kernel: Any, call: Call, cotangent: Any, *, gradients: bool) -> Sequence[Any]:
-    """Run one call, and its backward pass if gradients are wanted; return the output and the gradients."""
+    """Run one call and, if gradients are requested, its backward pass; return the output and the gradients."""
     if gradients:
         return passes(kernel, call, cotangent)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Find and remove the saved results of proofs. The standard library only, Python 3.8: no torch is needed for this."""
+"""Find and remove the stored results of the checks of `proof`. Standard library only, Python 3.8: no torch is needed."""
 
 from __future__ import annotations
 

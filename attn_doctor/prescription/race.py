@@ -1,9 +1,9 @@
-"""Find the fastest of the proven backends for one kind of call.
+"""Find the fastest backend for one kind of call, among those whose numbers are right.
 
-The backends are measured in a copy of the user's own layer if it can be copied. Measuring the attention alone is not enough, because the layout
-that a backend needs costs time in the convolutions around it. In bfloat16 on a CPU the flash kernel alone is as quick as the textbook
-formula, and the layer with it 1.5 times as quick as installed (docs/measurements/kernels.md).
-torch and `exchange` only, Python 3.8.
+The backends are measured in a copy of the user's own layer, if the layer can be copied. Measuring the attention alone is not
+enough, because the layout that a backend needs costs time in the convolutions around it. Example: in bfloat16 on a CPU the flash
+kernel alone is as fast as the textbook formula, but the layer with it is 1.5 times as fast as the installed one
+(docs/measurements/kernels.md). torch and `exchange` only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ _WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as 
 def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
     """Return for each backend a function that runs one pass of a copy of the layer.
 
-    The kernel None means the installed attention.
-
-    Returns None if the layer cannot be copied, as a replica of DataParallel.
+    The kernel None is the installed attention. Returns None if the layer cannot be copied, for example a replica of DataParallel.
     """
     kind = case.device.partition(":")[0]
 
@@ -63,7 +61,7 @@ def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[s
 
 
 def _without_hooks(layer: Any) -> Any:
-    """Return a copy of a layer without the program's hooks, because a hook may hold any object."""
+    """Return a copy of a layer without the program's hooks. A hook may contain any object, so it cannot be copied."""
     names = [name for name in vars(layer) if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
     hooks = [vars(part)[name] for part in layer.modules() for name in names if name in vars(part)]
     return copy.deepcopy(layer, {id(found): type(found)() for found in hooks})
@@ -83,10 +81,10 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
-    """Return the name of the fastest backend, and True if it is measurably the fastest; else the first backend, and False.
+    """Return (name of the fastest backend, True) if it is measurably the fastest; else (the first backend, False).
 
-    The kernel None means the installed attention. The runs alternate, and the minimum of each counts, because a disturbance only
-    adds time. A kernel for which the memory is too small is left out.
+    The kernel None is the installed attention. The runs alternate, and the minimum of each backend counts, because a disturbance
+    can only add time. A kernel for which the memory is too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)

@@ -1,10 +1,10 @@
-"""Keep the results of proofs in the user's cache folder, so that a later program need not repeat the proofs.
+"""Store the results of `proof` in the user's cache folder, so that a later program need not repeat the checks.
 
-A result holds for one machine, torch, setting of threads and set of libraries: all of these are in the name of its file. Before
-it is used, one small call must give the stored numbers again. The folder belongs to the user alone (mode 0700); a folder of
-another owner, or one that others may write to, is not used. A torch with replaced attention functions (a test, a patch) stores
-nothing, because a changed function may have the same name and code. Errors never reach the program: without the folder each
-program proves its backends itself. torch and the standard library only, Python 3.8.
+A result is valid for one machine, torch, setting of threads and set of libraries: the name of its file contains all of these.
+Before it is used, one small call must give the stored numbers again. The folder belongs to this user alone (mode 0700); a folder
+of another owner, or one that others may write to, is not used. If a test or a patch replaced functions of torch's attention,
+nothing is stored, because a changed function may have the same name and code. Errors never reach the program: without the folder
+each program makes the checks itself. torch and the standard library only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -100,7 +100,10 @@ class StoredProofs:
             _write(self._file, entries)
 
     def layout(self, code: str) -> str | None:
-        """Return the layout of the class with this code (see `code_of`), as an earlier process recognised it; None if it is not stored."""
+        """Return the stored layout of the class with this code (see `code_of`); None if it is not stored.
+
+        An earlier process recognised it.
+        """
         found = self._read().get(f"layout {code}")
         return found if isinstance(found, str) else None
 
@@ -167,9 +170,7 @@ def _numbers(name: str, case: Case) -> list[float]:
 def code_of(cls: type) -> str | None:
     """Return a name for the code of a class: its full name, and a stamp of the files in its folder.
 
-    None for code from another place.
-
-    The files of the folder count because the class may call them.
+    None for code that does not come from the file of its module. The other files of the folder count too, because the class may call them.
     """
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     methods = [getattr(getattr(cls, name, None), "__code__", None) for name in ("__init__", "forward")]

@@ -68,8 +68,8 @@ def _jetpack(tree: Root) -> Text:
 def _notebook(environ: Mapping[str, str], hosted: Hosted | None) -> str | None:
     """Return the kind of notebook in which this command was typed; None for a terminal.
 
-    Jupyter starts each kernel with JPY_PARENT_PID (jupyter_client, launcher.py), and a kernel names its own backend of matplotlib in
-    MPLBACKEND (ipykernel, kernelapp.py); programs that a notebook starts inherit both.
+    Two variables show it: Jupyter starts each kernel with JPY_PARENT_PID (jupyter_client, launcher.py), and a kernel names its
+    own backend of matplotlib in MPLBACKEND (ipykernel, kernelapp.py). Programs that a notebook starts inherit both.
     """
     if "JPY_PARENT_PID" in environ or "_inline" in environ.get("MPLBACKEND", ""):
         return {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}.get(hosted or "", "Jupyter")

@@ -47,7 +47,7 @@ def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows:
 
 
 def with_toolkits(tree: Root, chosen: Chosen, found: tuple[Toolkit, ...]) -> Chosen:
-    """Return the choice after every nvcc was run: if the chosen nvcc does not run, this becomes the problem of the choice."""
+    """Return the choice after every nvcc was run. If the chosen nvcc does not run, the choice has that as its problem."""
     nvcc = f"{chosen.path}/bin/nvcc"
     if chosen.path is None or not tree.is_file(nvcc) or not os.access(tree.at(nvcc), os.X_OK):
         return chosen

@@ -305,7 +305,7 @@ def _settings(request: GatherRequest, itself: Interpreter) -> dict[str, Any]:
 
 
 def _behind_a_hook(name: str, answer: Answer) -> bool:
-    """Return whether a distribution is installed whose modules only a line of a .pth file could find. --static runs no such line."""
+    """Return whether an installed distribution has modules that only a line of a .pth file can find. --static runs no such line."""
     installed = answer.distributions
     found = () if isinstance(installed, Unknown) else installed.found
     return bool(answer.not_run) and any(d.name.lower() == name for d in found)

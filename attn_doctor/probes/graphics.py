@@ -101,7 +101,7 @@ def _ask(
     deadline: float,
     on_slow: nvml.OnSlow,
 ) -> _Asked:
-    """Ask NVML and libcuda at the same time. nvidia-smi is asked only if NVML failed without hanging."""
+    """Ask NVML and libcuda at the same time. nvidia-smi is asked only if NVML failed and did not hang."""
     environment = dict(environ)
     if not tree.real:  # `tree` is a folder with a simulated machine, which the loader of this machine does not use
         within = [str(tree.at(path).parent) for path in (files.libcuda, files.libnvml) if path]
@@ -180,9 +180,9 @@ def _told(
 
 
 def _first(answers: Mapping[str, Any], *, absent: bool) -> tuple[Any, str]:
-    """Return the first known answer and the name of its source.
+    """Return the first known answer, and the name of its source.
 
-    If no answer is known: None if a source says that the thing is absent, else the first Unknown.
+    If no answer is known: None if a source reports that the thing is absent, else the first Unknown.
     """
     for source, answer in answers.items():
         if answer is not None and not isinstance(answer, Unknown):

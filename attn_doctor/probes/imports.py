@@ -1,7 +1,4 @@
-"""Import torch, and then every module that has to do with attention, in a child of the target.
-
-Make records of the results.
-"""
+"""Import torch, and then every module that is about attention, in a child of the target, and make records of the results."""
 
 from __future__ import annotations
 
@@ -124,9 +121,9 @@ def _import_record(data: dict[str, Any]) -> Import:
 
 
 def behind_the_fork(yolo: Yolo, imports: tuple[Import, ...]) -> Yolo:
-    """Return the record of ultralytics with the error that the yolov12 fork hides if flash_attn cannot be imported.
+    """Return the record of ultralytics with the error that the yolov12 fork hides when flash_attn cannot be imported.
 
-    The error is that of our own import of flash_attn.
+    The error is the one of our own import of flash_attn.
     """
     if yolo.kind != "fork":
         return yolo

@@ -50,9 +50,10 @@ def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | 
 
 
 def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> InstallerSettings:
-    """Return the settings of uv. A version in its `override-dependencies` replaces every other request for the package.
+    """Return the settings of uv.
 
-    uv 0.13.9 has no variable for `no-index`.
+    A version in its `override-dependencies` replaces every other request for the package. uv 0.13.9 has no variable for
+    `no-index`.
     """
     links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
     no_index: str | None = None
@@ -85,7 +86,7 @@ def _links(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ini(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings of a pip.conf that count for `pip install`; those of the section [install] come last."""
+    """Yield (name, value) of the settings in a pip.conf that `pip install` uses. Those of the section [install] come last."""
     read = configparser.RawConfigParser(strict=False)
     try:
         read.read_string(text)

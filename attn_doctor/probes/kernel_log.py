@@ -74,7 +74,7 @@ def _tail(tree: Root, path: str) -> bytes:
 
 
 def _since_start(text: bytes) -> bytes:
-    """Return the part after the last start of the machine, if the text has one."""
+    """Return the part of a log after the last start of the machine; all of it if the log shows no start."""
     return text[max(text.rfind(_BOOT), 0) :]
 
 

@@ -51,7 +51,7 @@ def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
 
 
 def here(asked: str | None = None) -> tuple[ModelFile, ...] | Unknown:
-    """Return the files of weights of the current folder, and the one that the user named.
+    """Return the weights files of the current folder, and the one that the user named.
 
     Unknown if the current folder was deleted.
     """
@@ -231,7 +231,7 @@ def _ours(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class _Bounded(io.RawIOBase):
-    """Wrap a file and refuse reads of more than its limit, because the directory of an archive may claim any size."""
+    """Wrap a file and refuse reads of more than a limit: an archive can give any size for a member."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

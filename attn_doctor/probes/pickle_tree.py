@@ -82,7 +82,10 @@ def things(root: object) -> Iterator[Thing]:
 
 
 def _word(value: object) -> str:
-    """Return a name if the value is a text, else a placeholder. str() could run for ever: tuples may hold the next tuple twice, many levels deep."""
+    """Return a name if the value is a text, else a placeholder.
+
+    str() of other values could run for ever: a tuple may contain the next tuple twice, and so on for many levels.
+    """
     return value if isinstance(value, str) else "?"
 
 

@@ -12,7 +12,10 @@ _OF_PROGRAMS = ("bin", "scripts")
 
 
 def prefix_of(python: str) -> str:
-    r"""Return the folder of the environment or installation to which a Python belongs: /usr for /usr/bin/python3, C:\Python311 for C:\Python311\python.exe."""
+    r"""Return the folder of the environment or installation of a Python.
+
+    Examples: /usr for /usr/bin/python3, C:\Python311 for C:\Python311\python.exe.
+    """
     folder = Path(python).parent
     return str(folder.parent if folder.name.lower() in _OF_PROGRAMS else folder)
 

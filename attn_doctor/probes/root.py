@@ -28,7 +28,7 @@ class Root:
         self._outside = tuple(p for p in beside if self.name(p) == p and not os.path.exists(self._top + p))
 
     def name(self, path: str) -> str:
-        """Return the path as the machine names it."""
+        """Return a path as the machine itself writes it: without the folder of this tree at its beginning."""
         inside = path == self._top or path.startswith(self._top + os.sep)
         return path[len(self._top) :] or "/" if self._top and inside else path
 

@@ -44,9 +44,9 @@ def visible(gpus: Sequence[Identity], setting: str | None, bus_order: bool) -> l
 
 
 def _by_index(count: int, setting: str) -> list[int]:
-    """Return the indexes before the first one that names no GPU.
+    """Return the indexes in CUDA_VISIBLE_DEVICES, up to the first one that names no GPU.
 
-    From an item such as "1x" the number at its start is read. An index that is listed twice hides all GPUs.
+    Of an item such as "1x" the number at its start is read. If an index is listed twice, no GPU is visible.
     """
     chosen: list[int] = []
     for item in setting.split(","):
@@ -61,7 +61,10 @@ def _by_index(count: int, setting: str) -> list[int]:
 
 
 def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
-    """Return the visible GPUs by UUIDs, which may be abbreviated. Reading ends at a UUID that fits no GPU, or more than one."""
+    """Return which GPUs are visible by their UUIDs, which may be abbreviated.
+
+    Reading ends at a UUID that fits no GPU, or more than one.
+    """
     if any(gpu.uuid is None for gpu in gpus):
         return [Unknown("CUDA_VISIBLE_DEVICES names UUIDs, and that of a GPU is not known") for _ in gpus]
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""Read the files in which a project asks for packages, and make facts of the environment that they would install.
+"""Read the files in which a project lists its packages, and make facts of the environment that they would install.
 
 The files: requirements.txt, pyproject.toml, environment.yml, lock files of uv, poetry and PDM, and Dockerfiles.
 """
@@ -12,7 +12,7 @@ from attn_doctor.project_files.read import MOST, might_be_one, read
 
 
 def asks_for_flash_attn(files: Iterable[ProjectFile]) -> bool:
-    """Return whether one of these files asks for flash-attn."""
+    """Return whether one of these files requests flash-attn."""
     return any(file.wish(name) for file in files for name in ("flash-attn", "flash-attn-3", "flash-attn-4"))
 
 

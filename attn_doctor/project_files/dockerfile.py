@@ -1,4 +1,4 @@
-"""Read a Dockerfile: its image, and the packages that its commands install. Nothing is built."""
+"""Read a Dockerfile: its base image, and the packages that its commands install. Nothing is built."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _UV_DOCKER = "ghcr.io/astral-sh/uv:"
 
 
 class _Stage(NamedTuple):
-    """Hold one stage: a FROM, and the commands before the next FROM."""
+    """Hold one stage: a FROM instruction, and the commands before the next FROM."""
 
     image: str
     alias: str | None
@@ -61,7 +61,7 @@ class _Stage(NamedTuple):
 
 
 def read(text: str, file: str) -> ProjectFile | None:
-    """Return the last stage that installs packages, with the stages on which it builds; None if the file has no FROM."""
+    """Return the last stage that installs packages, together with the stages that it is built on; None if the file has no FROM."""
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))
     if not stages:
@@ -156,7 +156,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _chain(stages: list[_Stage], index: int) -> list[_Stage]:
-    """Return the stages on which a stage builds, and the stage itself as the last."""
+    """Return the stages that a stage is built on, and the stage itself as the last."""
     chain = [stages[index]]
     while (base := next((s for s in stages[: stages.index(chain[0])] if s.alias == chain[0].image), None)) is not None:
         chain.insert(0, base)
@@ -182,7 +182,10 @@ def _in_order(wish: Wish, *, without_torch: bool) -> Wish:
 
 
 def _may_bring_torch(command: str, wishes: list[Wish]) -> bool:
-    """Return whether a command may install torch: with a package that needs torch, or from a list that the Dockerfile does not contain."""
+    """Return whether a command may install torch.
+
+    It may if it installs a package that needs torch, or installs from a file that is not part of the Dockerfile.
+    """
     return _BRINGS_MORE.search(command) is not None or any(wish.name not in _WITHOUT_TORCH for wish in wishes)
 
 
@@ -198,7 +201,7 @@ def _system_packages(command: str) -> Iterator[str]:
 
 
 def _image(name: str, line: int) -> tuple[Image, list[Wish], Said | None, Said | None]:
-    """Return the facts in the name of an image: toolkit and compiler, packages, Python, distribution."""
+    """Return the facts that the name of an image contains: toolkit and compiler, packages, Python, distribution."""
     bare = name.partition("@")[0]
     distribution = (
         Said(value=f"{found['name']} {found['version']}", line=line) if (found := _SYSTEM.search(bare)) else None

@@ -47,7 +47,7 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64"}
 
 
 class _Tag(NamedTuple):
-    """Hold what the name of a wheel says of the machine."""
+    """Hold the facts about the machine that the name of a wheel contains."""
 
     python: Said
     file: str
@@ -56,7 +56,7 @@ class _Tag(NamedTuple):
 
 
 def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
-    """Return facts of the grade "stated": the environment that these files would make on the machine of `base`."""
+    """Return the facts of the environment that these files would install on the machine of `base`. Their grade is "stated"."""
     made = _Making(files, base)
     made.system()
     made.torch()
@@ -66,7 +66,7 @@ def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
 
 
 class _Making:
-    """Collect the facts from files. If several files ask for a package, the last file counts."""
+    """Collect the facts from files. If several files request one package, the last file counts."""
 
     def __init__(self, files: Sequence[ProjectFile], base: Facts) -> None:
         self.files = files
@@ -79,7 +79,7 @@ class _Making:
         )
 
     def wish(self, name: str) -> tuple[Wish, str] | None:
-        """Return the request for a package that counts, and its file."""
+        """Return the last request for a package, and the file that contains it."""
         return next(((w, f.file) for f in reversed(self.files) if (w := f.wish(name))), None)
 
     def said(self, name: str) -> tuple[Said, str] | None:
@@ -126,7 +126,10 @@ class _Making:
             self.put("interpreter", record, {"version": (said.line, file), "tag": (said.line, file)})
 
     def _wheel_tag(self) -> _Tag | None:
-        """Return what the names of the wheels say of the machine; None if no wheel has compiled code, or if two of them disagree."""
+        """Return the facts about the machine that the names of the wheels contain.
+
+        None if no wheel has compiled code, or if two of them disagree.
+        """
         found = [
             _Tag(
                 Said(value=f"3.{tag['minor']}", line=w.line), f.file, _SYSTEMS[tag["system"]], _MACHINES[tag["machine"]]
@@ -156,7 +159,7 @@ class _Making:
         self.put("torch", record, {"version": (wish.line, file), "cuda": (line, by), "hip": (line, by)})
 
     def _build(self, wish: Wish, version: str, file: str) -> tuple[Any, Any, int, str]:
-        """Return CUDA and ROCm of a torch, and the line that sets them."""
+        """Return the CUDA and the ROCm of a torch, and the line that decides them."""
         build = version.partition("+")[2]
         unknown = Unknown(NOT_ASKED)
         if cuda := re.fullmatch(r"cu(\d+)(\d)", build):
@@ -179,7 +182,7 @@ class _Making:
         return (default, None, wish.line, file) if isinstance(default, str) else (unknown, unknown, wish.line, file)
 
     def packages(self) -> None:
-        """Set the packages with their exact versions, flash-attn by the wheel that the file names, and all requirements."""
+        """Set three facts: the packages with their exact versions, the flash-attn of the wheel that the file names, all requirements."""
         wishes = [(w, f.file) for f in self.files for w in f.wishes]
         last = {w.name: (w, file) for w, file in wishes if w.version}
         whole = any(f.whole for f in self.files)
@@ -208,7 +211,11 @@ class _Making:
             self.put("yolo", Yolo(version=yolo[0].version), {"version": (yolo[0].line, yolo[1])})
 
     def _flash_attention(self, last: dict[str, tuple[Wish, str]], *, whole: bool) -> None:
-        """Set flash-attn. A wheel that the file names would be installed unchanged; for a release a wheel would have to be found or built."""
+        """Set the facts of flash-attn.
+
+        They are known if the file names a wheel, because that wheel would be installed as it is. For a release without a wheel's
+        name they stay unknown: the installer looks for a wheel or builds one.
+        """
         found = last.get("flash-attn")
         build = flash_build(found[0].text) if found else None
         if found and build:
@@ -226,7 +233,7 @@ class _Making:
             self.put("flash_attention", FlashAttention(version=None, fa3=None, fa4=None), {})
 
     def toolchain(self) -> None:
-        """Set the toolkit and the compiler that an image, apt or conda installs."""
+        """Set the toolkit and the compiler that an image, apt or conda would install."""
         docker = next((f for f in self.files if f.kind == "dockerfile"), None)
         kit = next(
             (k for name in ("cuda-toolkit", "cuda-nvcc", "cudatoolkit-dev") if (k := self.wish(name)) and k[0].version),

@@ -1,6 +1,6 @@
 """Express a fix as changes to lines of project files. Pure.
 
-A project file is not an environment: a changed line cures it, not a command.
+A project file is not an environment: its fix is a changed line, and not a command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attn_doctor.model.steps import Install, RunByHand, Step, Uninstall, name_of
 
 
 def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
-    """Return the diagnosis with changed steps: a step about a package of a file becomes a change of the line that asks for the package."""
+    """Return the diagnosis in which steps about a package of a file are replaced: each becomes a change of the line that requests it."""
     findings = tuple(
         msgspec.structs.replace(
             finding,
@@ -28,7 +28,7 @@ def in_files(diagnosis: Diagnosis, files: Sequence[ProjectFile]) -> Diagnosis:
 
 
 def _evidence(evidence: Evidence, files: Sequence[ProjectFile]) -> Evidence:
-    """Return the evidence with the text of its line, if that line asks for a package.
+    """Return the evidence with the text of its line, if that line requests a package.
 
     Nothing is installed yet, so no version is quoted.
     """
@@ -76,7 +76,7 @@ def _asking(name: str | None, files: Iterable[ProjectFile]) -> Iterator[tuple[Wi
 
 
 def _written(text: str, wish: Wish, file: ProjectFile) -> str:
-    """Return a requirement in the form of this file: "pytorch=2.1.2" if the file has conda's name."""
+    """Return a requirement in the syntax of this file: "pytorch=2.1.2" if the file uses conda's name of torch."""
     if wish.conda and file.kind == "conda" and "==" in text:
         name = wish.text.partition("=")[0].partition("<")[0].partition(">")[0].strip()
         return f"{name}={text.partition('==')[2]}"

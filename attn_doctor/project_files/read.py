@@ -65,7 +65,10 @@ def _is_toml(lines: list[str]) -> bool:
 
 
 def _is_dockerfile(lines: list[str]) -> bool:
-    """Return whether each line is an instruction, or a part of one. A Dockerfile followed by a log is a log."""
+    """Return whether each line is an instruction of a Dockerfile, or a part of one.
+
+    A text with other lines, such as a Dockerfile with a log behind it, is a log.
+    """
     going, marker, starts = False, None, []
     for line in lines:
         if marker is not None:
@@ -82,7 +85,10 @@ def _is_dockerfile(lines: list[str]) -> bool:
 
 
 def _is_requirements(lines: list[str]) -> bool:
-    """Return whether each line is a requirement. Many lines with "name==version" and no others are the output of `pip freeze`, and no project file."""
+    """Return whether each line is a requirement.
+
+    Many lines of the form "name==version" and no others are the output of `pip freeze`, and no project file.
+    """
     if len(lines) >= FEWEST_FROZEN and all(_FROZEN.match(line) for line in lines):
         return False
     sure = any(re.search(r"[=<>~!]=|\s@\s|^\s*-r |^\s*--(?:extra-)?index-url", line) for line in lines)

@@ -21,7 +21,10 @@ _WITH_VALUE = {
 
 
 def wish_of(text: str, line: int) -> Wish | None:
-    """Return the package that a requirement asks for, or that the name or address of a wheel contains; None for any other text."""
+    """Return the package that a requirement requests; None for any other text.
+
+    The text can also be the name or the address of a wheel.
+    """
     bare = text.strip()
     address = bare.partition(" @ ")[2].strip() or bare
     path = address.partition("#")[0].partition("?")[0]
@@ -42,7 +45,7 @@ def wish_of(text: str, line: int) -> Wish | None:
 
 
 def _may_hold(marker: str) -> bool:
-    """Return whether a marker can be true on Linux or Windows. A requirement for macOS alone is not judged."""
+    """Return whether an environment marker can be true on Linux or Windows. A requirement for macOS alone is not judged."""
     return not re.search(r"(?:sys_platform|platform_system)\s*==\s*['\"](?:darwin|Darwin)['\"]", marker)
 
 
@@ -53,7 +56,7 @@ def exact(requirement: Requirement) -> str | None:
 
 
 def flavour_of(text: str, line: int) -> Said | None:
-    """Return the flavour of torch ("cu121", "cpu") whose index a text names; None if it names no index of PyTorch."""
+    """Return the flavour of torch ("cu121", "cpu") if the text names an index of PyTorch; else None."""
     found = _INDEX.search(text)
     return Said(value=found["flavour"], line=line) if found else None
 
@@ -71,10 +74,10 @@ def read(text: str, file: str) -> ProjectFile:
 
 
 def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
-    """Yield the packages that an install command asks for.
+    """Yield the packages that an install command requests.
 
-    `words`: the words behind `pip install`, `uv pip install` or `uv add`; options and their values are skipped. `line`: the line of the
-    command in its file, from 1; each Wish gets it.
+    `words`: the words after `pip install`, `uv pip install` or `uv add`; options and their values are skipped. `line`: the line
+    of the command in its file, from 1; it is stored in each Wish.
     """
     skip, isolated = False, "--no-build-isolation" not in words
     for word in words:
@@ -86,7 +89,7 @@ def of_command(words: Sequence[str], line: int) -> Iterator[Wish]:
 
 
 def words_of(command: str) -> list[str]:
-    """Split a shell command into words; a quote that is not closed is kept as a character."""
+    """Split a shell command into words. An unclosed quote is an ordinary character."""
     try:
         return shlex.split(command, comments=False, posix=True)
     except ValueError:

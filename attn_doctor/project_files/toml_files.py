@@ -32,7 +32,7 @@ def parse(text: str, file: str) -> dict[str, Any]:
 
 
 def is_lock(document: Mapping[str, Any]) -> bool:
-    """Return whether a document is a lock file: it lists packages with their versions."""
+    """Return whether a document is a lock file: a list of packages with their versions."""
     packages = document.get("package")
     return isinstance(packages, list) and all(isinstance(p, dict) and "name" in p for p in packages)
 
@@ -99,7 +99,7 @@ def _index(document: Mapping[str, Any], text: str) -> Said | None:
 
 
 def _python(value: object, text: str) -> Said | None:
-    """Return the minor of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13"."""
+    """Return the version of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13"."""
     if not isinstance(value, str):
         return None
     try:
@@ -134,7 +134,7 @@ def line_with(lines: Sequence[str], value: str) -> int:
 
 
 def _places(text: str) -> dict[str, int]:
-    """Return, for each package in a lock file, the line of its name."""
+    """Return the line of each package's name in a lock file."""
     found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if match := re.match(r'name = "([^"]+)"', line):

@@ -1,1 +1,1 @@
-"""Show reports: redaction, one outline that decides wording and order, and a renderer for each format."""
+"""Show reports: one outline for each command decides wording and order, a renderer for each format writes it, and private data are removed."""

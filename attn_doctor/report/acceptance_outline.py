@@ -1,4 +1,4 @@
-"""Build the part of the outline about the gate: the configuration, the exceptions, the baseline. Pure."""
+"""Build the part of the outline about a CI: the configuration, the exceptions, the baseline. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from attn_doctor.report.blocks import Block, Notes, Problem
 
 
 def acceptance(report: Report) -> list[Block]:
-    """Return the block about the configuration and its exceptions, and the block about the baseline; empty without both."""
+    """Return a block about the configuration and its exceptions, and a block about the baseline.
+
+    A block is left out if there is nothing to say.
+    """
     told = report.acceptance
     if told is None:
         return []

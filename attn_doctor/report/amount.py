@@ -1,4 +1,7 @@
-"""Decide how much of an answer a screen shows. -q: the verdict, the root causes and the command. -v: the folded parts too. Pure."""
+"""Decide how much of an answer a screen shows. Pure.
+
+-q: the verdict, the root causes and the command. -v: also the folded parts.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Amount = Literal["little", "usual", "all"]
 def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
     """Return the blocks that a screen shows.
 
-    An answer of which -q would leave nothing, such as the table of `list`, is shown whole.
+    If -q would leave nothing of an answer, for example of the table of `list`, all of it is shown.
     """
     blocks = list(blocks)
     if amount == "little":
@@ -22,7 +25,7 @@ def as_much_as(amount: Amount, blocks: Iterable[Block]) -> list[Block]:
 
 
 def unfolded(blocks: Iterable[Block]) -> list[Block]:
-    """Return the blocks, with the content of each folded part in its place, under its title."""
+    """Return the blocks in which each folded part is replaced by its title and its content."""
     made: list[Block] = []
     for block in blocks:
         made += [Heading(block.title), *unfolded(block.blocks)] if isinstance(block, Details) else [block]

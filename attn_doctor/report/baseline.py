@@ -1,4 +1,4 @@
-"""Compare a report with the baseline of a gate: only new findings fail the gate. Pure."""
+"""Compare a report with an older one, the baseline. Only findings that are new since then fail a CI. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from attn_doctor.report.comparison import compare
 def against(report: Report, baseline: Report, file: str, judge: Callable[[Facts, Goal], Diagnosis]) -> Report:
     """Return the report with the comparison in it, and with its exit code: 1 if a new finding is at or above --fail-on.
 
-    A finding is known if the baseline has a finding with its code that was as grave. If another version of attn-doctor wrote the
-    baseline, `judge` judges the baseline's facts by the rules of today. A finding of that judgement is known too, because only
-    the rules changed, not the machine.
+    A finding is known if the baseline has a finding with the same code and at least the same severity. If another version of
+    attn-doctor wrote the baseline, `judge` judges the facts of the baseline by today's rules. The findings of that judgement are
+    known too, because the rules changed, and not the machine.
     """
     compared = compare(baseline, report)
     before = {finding.code: finding.severity.rank for finding in baseline.findings}

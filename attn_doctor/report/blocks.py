@@ -94,7 +94,7 @@ class Notes(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Hold lines that are shown unchanged, in letters of one width: a traceback, a list of packages."""
+    """Hold lines that are shown unchanged, in a font of one width: a traceback, a list of packages."""
 
     lines: tuple[str, ...]
 
@@ -115,9 +115,9 @@ _SLUG = re.compile(r"[a-z0-9-]{1,80}")
 
 
 def neutral(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks with foreign text made harmless: no codes of terminals, no marks of direction, no links but to our own pages.
+    """Yield the blocks with foreign text made harmless: no terminal codes, no marks of text direction, no links but to our pages.
 
-    A heading, a verdict and the like stay on one line. After a line break, foreign text could look like a line of ours.
+    A heading or a verdict is put on one line: after a line break, foreign text could look like our own next line.
     """
     for block in blocks:
         made: Block = block
@@ -158,7 +158,7 @@ def _on_one_line(cure: Cure) -> Cure:
 
 
 def each_text(value: T, clean: Callable[[str], str]) -> T:
-    """Return a block, a picture or a part of one with every text in it cleaned."""
+    """Return a block, a picture or a part of one, in which `clean` has been applied to every text."""
     made: Any = value
     if isinstance(value, str):
         made = clean(value)

@@ -1,7 +1,7 @@
-"""Make the charts of a trial: time, memory, error against float64, attention's share, growth with the image.
+"""Make the charts of a trial: time, memory, error against float64, share of attention, growth with the image size. Values only. Pure.
 
-Values only. Pure. A chart with fewer than two bars is left out, except attention's share. The lengths are those of the records;
-only texts are rounded.
+A chart with fewer than two bars is left out, except the one of attention's share. The lengths are those of the records; only
+texts are rounded.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _memory(caption: str, rows: Sequence[Trial]) -> Bars | None:
 
 
 def memory_charts(splits: Sequence[MemorySplit]) -> tuple[Stacks, ...]:
-    """Return a chart for each image size and batch: the memory of a training step at its peak, a bar for each backend, made of its parts."""
+    """Return a chart for each image size and batch: the peak memory of a training step. Each backend has a bar, made of the parts."""
     made = []
     for imgsz, batch in dict.fromkeys((split.imgsz, split.batch) for split in splits):
         mine = [split for split in splits if (split.imgsz, split.batch) == (imgsz, batch)]
@@ -127,7 +127,7 @@ _REST = "no tensor (workspace, heap)"
 
 
 def _pieces(split: MemorySplit) -> tuple[float, ...]:
-    """Return the bytes of each part, and of what no tensor accounts for."""
+    """Return the bytes of each part of the memory. The last value is the memory that belongs to no tensor."""
     return (*(getattr(split.parts, name) for name in NAMES), max(0, split.rest or 0))
 
 
@@ -221,7 +221,7 @@ def _points(rows: Sequence[Trial], backend: str, dtype: str, cost: _Cost) -> tup
 
 
 def _ticks(curves: Iterable[Curve], cost: _Cost) -> tuple[tuple[float, str], ...]:
-    """Return the marks of the cost around all values: about five at most."""
+    """Return at most about five marks on the axis of the cost, as (value, text). They surround all values."""
     values = [v for curve in curves for p in curve.points for v in (p.value, p.low, p.high) if v]
     low, high = min(values), max(values)
     powers = range(math.floor(math.log(low, cost.base)) - 1, math.ceil(math.log(high, cost.base)) + 2)

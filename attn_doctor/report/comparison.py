@@ -26,7 +26,7 @@ from attn_doctor.model.trials import Interval, Trial
 
 
 class Change(Record, frozen=True, kw_only=True):
-    """Describe one fact that differs. `None`: an item of a list that the other report does not have."""
+    """Describe one fact with two different values. `None`: an item of a list that the other report does not have."""
 
     path: str  # "packages.distributions.torch.version": items of lists by their names
     before: str | None
@@ -35,7 +35,7 @@ class Change(Record, frozen=True, kw_only=True):
 
 
 class Pace(Record, frozen=True, kw_only=True):
-    """Describe one backend on the same work in both reports. Times of a training step in milliseconds."""
+    """Describe the speed of one backend on the same work in both reports. Times of a training step in milliseconds."""
 
     backend: str
     dtype: str
@@ -91,7 +91,7 @@ def _changes(before: Facts, after: Facts, lost: tuple[Finding, ...], gained: tup
 def _differences(
     some: object, other: object, path: str, homes: tuple[Home, Home]
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield (path, shown before, shown after) of every value that differs; a missing item is one difference."""
+    """Yield (path, text before, text after) of every value that differs; a missing item is one difference."""
     if isinstance(some, Record) and type(some) is type(other) and not isinstance(some, Fault):
         for name in some.__struct_fields__:
             if name not in NOISE:

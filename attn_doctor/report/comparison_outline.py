@@ -42,7 +42,7 @@ def _about(label: str, report: Report, name: str) -> Field:
 
 
 def _alone(finding: Finding, found: Comparison) -> Finding:
-    """Return a finding without its cause, if both reports have that cause: otherwise it would not be shown."""
+    """Return a finding as a cause of its own, if both reports have its cause: as a consequence it would not be shown."""
     if finding.explained_by is None or finding.explained_by in {f.code for f in found.gained}:
         return finding
     return msgspec.structs.replace(finding, root_cause=True, explained_by=None)

@@ -1,6 +1,6 @@
 """Render a report on a terminal, with Rich.
 
-Foreign text is passed as Text, never as markup: a log may hold "[/home/x]".
+Foreign text is passed as Text, never as markup: a log may contain "[/home/x]", which is wrong markup.
 """
 
 from __future__ import annotations

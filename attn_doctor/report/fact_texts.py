@@ -46,7 +46,7 @@ def libc(facts: Facts) -> str:
 
 
 def platform(facts: Facts) -> str:
-    """Return the result of `platform.platform()` in the target. Facts without it give the same text from its parts."""
+    """Return what `platform.platform()` returns in the target. If the facts do not contain it, the text is made from its parts."""
     told = facts.interpreter.platform_name
     system = facts.system
     if isinstance(told, str) or system.os != "linux" or not isinstance(system.kernel, str):
@@ -70,7 +70,7 @@ def memory(facts: Facts) -> str:
 
 
 def disk(facts: Facts, purpose: str = "site-packages") -> str:
-    """Return used and whole size of the file system under a folder: "12.3 GiB of 40.0 GiB used"."""
+    """Return the used and the total size of the file system under a folder: "12.3 GiB of 40.0 GiB used"."""
     disks = facts.system.disks
     if isinstance(disks, Unknown):
         return said(disks)
@@ -112,7 +112,7 @@ def processor(facts: Facts) -> list[tuple[str, str]]:
 
 
 def in_a_notebook(facts: Facts) -> str:
-    """Return the kind of notebook in which the command was typed, or the words for a terminal."""
+    """Return the kind of notebook in which the command was typed; for a terminal, the words for that."""
     system = facts.system
     hosted = {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}
     if isinstance(system.notebook, str):
@@ -230,7 +230,7 @@ def variables(facts: Facts, *names: str) -> list[str]:
 
 
 def one_variable(facts: Facts, *names: str) -> str:
-    """Return the values of these variables, or the words for none of them."""
+    """Return the values of these variables as text; "not set" if none of them is set."""
     return ", ".join(variables(facts, *names)) or "not set"
 
 
@@ -247,7 +247,7 @@ def file_name(path: str) -> str:
 
 
 def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Yield three texts for each library of CUDA, ROCm or OpenMP in torch's process: name, place, and other files with its name."""
+    """Yield three texts for each library of CUDA, ROCm or OpenMP in torch's process: its name, its path, and other files with its name."""
     torch = facts.torch
     loaded = torch.loaded if isinstance(torch.loaded, tuple) else ()
     on_disk = list(_on_disk(facts))
@@ -259,7 +259,10 @@ def loaded_libraries(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 
 def only_on_disk(facts: Facts) -> list[str]:
-    """Return the paths of such libraries that were not loaded; all of them if it is not known which were loaded."""
+    """Return the paths of libraries of CUDA, ROCm or OpenMP that were not loaded.
+
+    If the loaded libraries are not known, all paths are returned.
+    """
     loaded = facts.torch.loaded if isinstance(facts.torch.loaded, tuple) else ()
     seen = {_family(file_name(path)) for path in loaded}
     return [path for path in _on_disk(facts) if _family(file_name(path)) not in seen]
@@ -271,7 +274,10 @@ def _family(name: str) -> str:
 
 
 def _on_disk(facts: Facts) -> Iterable[str]:
-    """Yield the paths of such libraries: of the packages beside torch, of LD_LIBRARY_PATH, and of the loader's cache."""
+    """Yield the paths of libraries of CUDA, ROCm or OpenMP on the disk.
+
+    They are from three places: the packages beside torch, LD_LIBRARY_PATH, and the cache of the loader.
+    """
     torch, chain, system = facts.torch, facts.toolchain, facts.system
     found = list(torch.bundled) if isinstance(torch.bundled, tuple) else []
     for shadow in chain.library_path if isinstance(chain.library_path, tuple) else ():
@@ -314,7 +320,7 @@ def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
 
 
 def install_kind(facts: Facts) -> str:
-    """Return how ultralytics was installed, in its own words ("git", "pip" or "other"), and further known details."""
+    """Return how ultralytics was installed, in ultralytics' own words ("git", "pip" or "other"), and further known details."""
     yolo = facts.yolo
     if yolo.version is None:
         return "not installed"

@@ -1,7 +1,8 @@
 """Check output files before the work starts, and write them so that nothing is lost.
 
-A regular file with one name is written under a temporary name and renamed: complete, or not at all. Other outputs (a device, a
-FIFO, a file with several names, an open descriptor such as /dev/fd/3) are opened and written directly. Links are followed.
+A regular file with one name is written under a temporary name and then renamed: a reader never sees a part of it. Other outputs
+(a device, a FIFO, a file with several names, an open descriptor such as /dev/fd/3) are opened and written directly. Links are
+followed.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _real(path: str) -> str:
 
 
 def _identity(path: str) -> object:
-    """Return the same value for two names of one file, whether or not the file exists."""
+    """Return a value that is equal for two names of the same file, whether or not the file exists."""
     if goes_to_stdout(path):
         return "stdout"
     found = _status(path)

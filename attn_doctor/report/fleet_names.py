@@ -1,4 +1,4 @@
-"""Take the names of nodes out of what leaves the cluster: `node-1` stands for the same node in every file. Pure."""
+"""Replace the names of nodes in files: `node-1` is the same node in every file of a run. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _NO_TEXT = frozenset("code slug standing severity weight risk fail_on kind_name"
 
 
 def anonymous(fleet: Fleet, numbers: Mapping[str, str]) -> Fleet:
-    """Return the answer with `numbers` for the names of nodes, also inside of texts, as in "srun: gpu-17: Killed"."""
+    """Return the answer in which the names of nodes are replaced, also inside texts such as "srun: gpu-17: Killed".
+
+    `numbers`: name -> "node-1".
+    """
     texts = _Texts(numbers)
 
     def of(nodes: Iterable[str]) -> tuple[str, ...]:
@@ -74,7 +77,10 @@ class _Texts:
         return made
 
     def _word(self, match: re.Match[str]) -> str:
-        """Return a word with the longest names in it replaced: "gpu-7" in "gpu-7.log" and "6.1.gpu-7", not in "gpu-77"."""
+        """Return a word in which the longest names are replaced.
+
+        Example: "gpu-7" is replaced in "gpu-7.log" and in "6.1.gpu-7", but not in "gpu-77".
+        """
         parts = _SIGNS.split(match[0])
         made = []
         at = 0

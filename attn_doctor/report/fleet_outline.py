@@ -1,6 +1,6 @@
 """Build the outline of `attn-doctor fleet`: wording and order, the same for every format. Pure.
 
-The ill nodes come first, one line each: the cause, and the fact that explains it. Equal nodes share a line.
+The ill nodes come first, with one line each: the cause, and the fact that explains it. Equal nodes share a line.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def outline(fleet: Fleet, doubts: Doubts) -> list[Block]:
 
 
 def names_in_files(numbers: Iterable[tuple[str, str]]) -> Details:
-    """Return the folded part of the screen that says what the nodes are called in the files."""
+    """Return the folded part of the screen with the names that the nodes have in the files."""
     rows = tuple((Cell(number, "strong"), Cell(name)) for name, number in sorted(numbers, key=lambda n: natural(n[1])))
     return Details("Names of the nodes in files", (Table("", ("in files", "node"), rows),))
 
@@ -123,7 +123,7 @@ def _verdict(fleet: Fleet) -> Verdict:
 
 
 def _untried(fleet: Fleet) -> str:
-    """Return the words for reports in which the model was not tried: their all-clear is about imports and facts alone."""
+    """Return the words for reports in which the model was not tried: they are healthy by imports and facts alone."""
     if fleet.trained == fleet.answered:
         return ""
     return (
@@ -138,7 +138,10 @@ def _count(some: int, of: int) -> str:
 
 
 def _lines(rows: Iterable[Row]) -> list[Field]:
-    """Return a line for each row that is not healthy. Healthy nodes that differ in the same facts share one, if it would be more than three."""
+    """Return a line for each group of nodes that is not healthy.
+
+    Healthy groups that differ from the others in the same facts share one line, if they would need more than three.
+    """
     alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     made = []
     for row in rows:
@@ -164,7 +167,7 @@ def _line(row: Row) -> Field:
 
 
 def _what(row: Row) -> str:
-    """Return the cause of a row and the fact that explains it, in one line."""
+    """Return the cause of a group of nodes, and the fact that explains it, in one line."""
     if row.standing in ("died", "silent", "refused", "unreadable"):
         return f"{_ENDS[row.standing]}: {row.said}"
     parts = []
@@ -209,7 +212,7 @@ def _difference(outlier: Outlier) -> str:
 
 
 def _pair(outlier: Outlier, most: int) -> tuple[str, str]:
-    """Return the value here and the usual one. Of two long lists only what the other one lacks."""
+    """Return the value of these nodes and the usual value. Of two long lists, only the items that the other list lacks are shown."""
     here, usual = outlier.here, outlier.usual
     if here and usual and len(here) > most and len(usual) > most and ", " in here and ", " in usual:
         some, other = here.split(", "), usual.split(", ")
@@ -229,7 +232,10 @@ def _lacks(row: Row) -> bool:
 
 
 def _cures(fleet: Fleet, doubts: Doubts) -> Iterable[Block]:
-    """Yield each cure once, with the nodes that it is for. The reports say so: a command that our rules would not print has its reason."""
+    """Yield each fix once, with the nodes for which it is.
+
+    The commands come from the reports. A command that our own rules would not print has the reason beside it.
+    """
     for place, cured in enumerate(fleet.cures[:_CURES]):
         yield _cure(cured, place, doubts)
     if len(fleet.cures) > _CURES:
@@ -275,7 +281,7 @@ def _divided(one: Undecided) -> str:
 
 
 def _every_fact(rows: Sequence[Row]) -> Iterable[Block]:
-    """Yield the folded part with all facts that differ, and the causes in their own words."""
+    """Yield the folded part with all facts that differ, and with the messages of the causes."""
     told = tuple(
         f"{folded(row.nodes, 60)}: {cause.code} {cause.slug}: {cause.message}"
         for row in rows[:_LINES]

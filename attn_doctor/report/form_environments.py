@@ -1,4 +1,4 @@
-"""Describe an environment in the lines of other projects' forms and programs, with their labels, in their order. Pure."""
+"""Describe an environment in the lines of other projects' forms and programs: with their labels, in their order. Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def of_collect_env(facts: Facts) -> Lines:
 
 
 def _rocm(facts: Facts) -> Lines:
-    """Return the lines of ROCm. torch 2.15 gave HIP and the ROCm SDK a line each; before it, HIP's version stood behind "ROCM"."""
+    """Return the lines of ROCm.
+
+    Since torch 2.15, HIP and the ROCm SDK have a line each; in older versions the version of HIP is in the line "ROCM".
+    """
     torch = facts.torch
     hip = text.said(torch.hip, "N/A")
     if isinstance(torch.version, str) and not at_least(torch.version, "2.15"):
@@ -66,7 +69,7 @@ def _rocm(facts: Facts) -> Lines:
 
 
 def of_yolo_checks(facts: Facts) -> Lines:
-    """Return the lines of `yolo checks`, with its labels in its order, and its requirements behind them."""
+    """Return the lines of `yolo checks`, with its labels in its order. Its requirements come last."""
     torch, graphics, packages = facts.torch, facts.graphics, facts.packages
     gpus = graphics.gpus
     wanted = packages.of_ultralytics
@@ -121,7 +124,7 @@ def _more_of_xformers(facts: Facts) -> str:
 
 
 def _imports(facts: Facts, *modules: str) -> str:
-    """Return the end of these modules' imports: "import flash_attn fails: ImportError: ..."."""
+    """Return how the imports of these modules ended: "import flash_attn fails: ImportError: ..."."""
     found = [i for i in facts.imports if i.module in modules] if isinstance(facts.imports, tuple) else []
     said = []
     for item in found:
@@ -136,7 +139,10 @@ _FLASH = ("flash_attn_2_cuda", "flash_attn", "flash_attn.cute", "flash_attn_inte
 
 
 def of_flash_attention(facts: Facts) -> Lines:
-    """Return the lines that flash-attention's maintainers ask for in threads: GPU, torch, CUDA of torch and nvcc, compiler, ninja, installation."""
+    """Return the lines that flash-attention's maintainers ask for in issues.
+
+    GPU, torch, CUDA of torch and of nvcc, compiler, ninja, installation.
+    """
     torch, chain = facts.torch, facts.toolchain
     return [
         ("GPU", "\n".join(text.gpus(facts))),
@@ -191,7 +197,10 @@ _BUILD = (
 
 
 def of_yolov12(facts: Facts) -> Lines:
-    """Return the lines that are asked for in the fork's threads: GPU architecture, CUDA, torch, flash-attn's wheel and import, packages."""
+    """Return the lines that people ask for in the fork's issues.
+
+    GPU architecture, CUDA, torch, flash-attn's wheel and import, packages.
+    """
     yolo = facts.yolo
     return [
         ("GPU", "\n".join(text.gpus(facts))),

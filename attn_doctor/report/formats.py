@@ -7,7 +7,7 @@ it renders. The terminal is not in the list, because it is always there and need
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from attn_doctor.report.blocks import Block, Details
@@ -26,13 +26,16 @@ def _no_pictures() -> tuple[Picture, ...]:
     return ()
 
 
-class Answer(NamedTuple):
-    """Hold the answer of a command, as formats accept it.
+Option = Literal["json", "markdown", "html", "junit", "sarif"]  # names of options, without the leading dashes
 
-    Private data are taken out already: a format writes all that is in it. `records`: plain data or msgspec records; for `check`
-    and `show` the whole report. `blocks`, `folded`, `paste` and `page` are functions, and a format calls the one that it needs:
-    the outline for a reader; its folded parts; the blocks of a page for an issue, if they differ; a Markdown page that is not
-    made of blocks. `pictures`: for a page of HTML; a report has its own.
+
+class Answer(NamedTuple):
+    """Hold the answer of a command in the form that all formats read.
+
+    Private data are removed already: a format writes all that the answer contains. `records`: plain data or msgspec records; for
+    `check` and `show` the complete report. `blocks`, `folded`, `paste` and `page` are functions, and a format calls the one that
+    it needs. They return: the outline for a reader; its folded parts; the blocks of a page for an issue, if they differ; a
+    Markdown page that is not made of blocks. `pictures`: for a page of HTML; a report has its own.
     """
 
     records: Any
@@ -46,11 +49,11 @@ class Answer(NamedTuple):
 
 
 class Format(Protocol):
-    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE", with WHAT from the command."""
+    """Describe a format. The help of its option is "write WHAT as NAME, redactedUSE"; the command gives WHAT."""
 
     @property
-    def option(self) -> str:
-        """Return the name of the option, without its dashes."""
+    def option(self) -> Option:
+        """Return the name of the option, without the leading dashes."""
 
     @property
     def name(self) -> str:
@@ -58,7 +61,7 @@ class Format(Protocol):
 
     @property
     def use(self) -> str:
-        """Return the end of the option's help: the use of the format, or an empty text."""
+        """Return the last part of the option's help, the use of the format; it may be empty."""
 
     def render(self, answer: Answer) -> str | bytes:
         """Return the content of the file."""
@@ -67,7 +70,7 @@ class Format(Protocol):
 class Json:
     """Write the records as JSON, indented by two spaces."""
 
-    option = "json"
+    option: Option = "json"
     name = "JSON"
     use = ""
 
@@ -78,9 +81,9 @@ class Json:
 
 
 class Markdown:
-    """Write the page of the answer if it has a page, else its outline."""
+    """Write the Markdown page of the answer if there is one, else the outline."""
 
-    option = "markdown"
+    option: Option = "markdown"
     name = "Markdown"
     use = ", to paste into an issue"
 
@@ -95,7 +98,7 @@ class Markdown:
 class Html:
     """Write the outline and its pictures as one file that needs no other."""
 
-    option = "html"
+    option: Option = "html"
     name = "one HTML page"
     use = ""
 
@@ -111,7 +114,7 @@ class Html:
 class Junit:
     """Write a report as JUnit XML."""
 
-    option = "junit"
+    option: Option = "junit"
     name = "JUnit XML"
     use = ", for the test page of a CI"
 
@@ -124,7 +127,7 @@ class Junit:
 class Sarif:
     """Write a report as SARIF 2.1.0."""
 
-    option = "sarif"
+    option: Option = "sarif"
     name = "SARIF"
     use = ", for code scanning"
 

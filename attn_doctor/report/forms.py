@@ -1,8 +1,8 @@
 """Arrange a report in the order of a project's issue form, with the form's labels. Pure.
 
-A form is a list of sections; a section has the project's own label and a function that makes its blocks. The labels of the
-environment in PyTorch's and Ultralytics' forms are those that their own programs print, so that their maintainers and bots find
-them. Projects without a form get the questions that their maintainers ask in threads.
+A form is a list of sections; a section has the project's own label and a function that makes its blocks. For the environment, the
+forms of PyTorch and Ultralytics have the labels of those projects' own programs, so that their maintainers and bots find them.
+For projects without a form, the labels are the questions that their maintainers ask in issues.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Form(NamedTuple):
 
 
 def filled(form: Form, report: Report, first_screen: Iterable[Block]) -> list[Block]:
-    """Return the report in the sections of a form, and behind them all folded parts. `first_screen`: verdict, causes, commands, trials."""
+    """Return the report in the sections of a form, followed by all folded parts. `first_screen`: verdict, causes, commands, trials."""
     given = list(first_screen)
     said = tuple(
         block
@@ -52,10 +52,7 @@ def filled(form: Form, report: Report, first_screen: Iterable[Block]) -> list[Bl
 
 
 def _with_proof(report: Report, said: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the first screen.
-
-    Behind the causes come the shortest command that shows the fault, and the last traceback.
-    """
+    """Return the first screen, with more blocks after the causes: the shortest command that shows the fault, and the last traceback."""
     end = next((number for number, block in enumerate(said) if isinstance(block, Fields)), len(said))
     return (*said[:end], *_how_to_see_it(report, said), *_log(report, said), *said[end:])
 
@@ -74,14 +71,14 @@ def _command(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
 
 
 def _log(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the last traceback, of the log or of an import; if there is none, a line that says so."""
+    """Return the last traceback of the log or of an import; without one, a line that says that there is none."""
     last: list[Block] = [Listing(log.lines) for log in report.log_ends]
     last += [Listing(tuple(lines)) for _, lines in text.tracebacks(report.facts)]
     return last[:1] or (Paragraph("No import failed, and no log was given (attn-doctor check --log FILE adds one)."),)
 
 
 def _how_to_see_it(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the shortest command that shows the fault by itself: the import that fails, or the check."""
+    """Return the shortest command that shows the fault without attn-doctor: the import that fails, or the check."""
     facts = report.facts
     python = facts.interpreter.python if isinstance(facts.interpreter.python, str) else "python"
     failed = ["torch"] if facts.torch.importable is False else []
@@ -92,7 +89,7 @@ def _how_to_see_it(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
 
 
 def _statement(name: str) -> str:
-    """Return the statement that imports a name of target/imports.py. A library of operators needs torch before it."""
+    """Return the Python statement that imports a name of target/imports.py. For a library of operators it imports torch first."""
     kind, _, what = name.partition(":")
     if kind == "from":
         module, _, wanted = what.partition(":")
@@ -110,7 +107,10 @@ def _environment(lines: Callable[[Facts], Lines]) -> Callable[[Report, tuple[Blo
 
 
 def _listed(lines: Lines) -> Iterable[str]:
-    """Yield "label: value"; a value of several lines begins on the next line, and an empty label is a line as it is."""
+    """Yield each line as "label: value".
+
+    A value with several lines begins on the line after its label. A line with an empty label is only its value.
+    """
     for label, value in lines:
         if not label:
             yield from value.splitlines() or [""]
@@ -122,7 +122,7 @@ def _listed(lines: Lines) -> Iterable[str]:
 
 
 def _component(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the component in Ultralytics' list to which the first error belongs."""
+    """Return the item of Ultralytics' list "component" to which the first error belongs."""
     first = next((f for f in report.findings if f.root_cause), None)
     installs = first is not None and (area_of(first.code) is BUILD or report.facts.torch.importable is not True)
     return (Paragraph("Install" if installs else "Train"),)
@@ -138,7 +138,7 @@ def _expected(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
 
 
 def _folded_packages(report: Report, _: tuple[Block, ...]) -> Iterable[Block]:
-    """Return the list of all packages; it is asked for in the threads, and longer than the rest."""
+    """Return the list of all packages as a folded part: maintainers ask for it, and it is long."""
     lines = text.packages(report.facts)
     return (Details(f"All {len(lines)} packages", (Listing(tuple(lines)),)),)
 

@@ -1,8 +1,8 @@
-"""Pass every file of every command through one gate: private data are taken out of the records, and the finished file is searched again.
+"""Remove private data from every file that a command writes: from its records, and once more from the finished file.
 
-The second search is only for the names of this machine. It does not depend on fields and outlines, so it also finds names that a
-new format or a new command forgot. A name that it finds is replaced and counted, and one line says so; the file is written in any
-case.
+The second search looks only for the names of this machine. It does not depend on fields and outlines, so it also finds names that
+a new format or a new command forgot. A name that it finds is replaced and counted, and one line says so. The file is written in
+any case.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Take private data out of all that one command writes."""
+    """Remove private data from everything that one command writes."""
 
     def __init__(self, own: Own | None = None) -> None:
         self._own = own or Own.of_this_machine()
@@ -53,7 +53,7 @@ class Gate:
     def typed(self, *values: tuple[Any, Any]) -> list[Any]:
         """Return values without private data, of the same types. `values`: pairs of a value and its type.
 
-        Equal texts get equal placeholders.
+        Equal texts get the same placeholder.
         """
         data = {"data": [foreign_text.plain(msgspec.to_builtins(value)) for value, _ in values]}
         kinds = [kind for _, kind in values]
@@ -66,9 +66,9 @@ class Gate:
             return [msgspec.convert(one, kind) for one, kind in zip(made, kinds, strict=True)]
 
     def blocks(self, blocks: Iterable[Block]) -> tuple[Block, ...]:
-        """Return blocks without private data, for blocks whose records cannot be made again from plain data.
+        """Return blocks without private data: for blocks that cannot be made again from clean records.
 
-        Commands in them must be clean already, because a placeholder is not quoted for a shell here.
+        Commands in these blocks must be clean already, because a placeholder is not quoted for a shell here.
         """
         return tuple(self._clean(block) for block in blocks)
 

@@ -34,9 +34,9 @@ def cell(report: Report, blocks: Iterable[Block], folded: Iterable[Details]) -> 
 
 
 def _pages(report: Report, shown: Iterable[Block]) -> tuple[Details, ...]:
-    """Return the pages of those findings in the outline that are no problem of their own: consequences and notes.
+    """Return the pages of consequences and notes: of the findings in the outline that have no problem block.
 
-    A problem has its page beside it.
+    The page of a problem is shown beside the problem.
     """
     blocks = tuple(shown)
     own = {block.code for block in blocks if isinstance(block, Problem)}

@@ -1,4 +1,4 @@
-"""Build the answer of `attn-doctor inspect` as data: for each file whether it would load, and the reasons if not. Pure."""
+"""Build the answer of `attn-doctor inspect` as data: for each file whether it can be loaded, and the reasons if not. Pure."""
 
 from __future__ import annotations
 

@@ -19,9 +19,10 @@ _HEADS: dict[BinaryVerdict | None, tuple[str, Tone]] = {
 def outline(
     choice: ChosenPython, by_file: Iterable[tuple[str, Sequence[Binary]]], gpus: Sequence[str] = ()
 ) -> list[Block]:
-    """Return all blocks: the target, then each file with its verdict, the reasons, and its needs and GPU code.
+    """Return all blocks: the target, then each file with its verdict, the reasons, its needs and its GPU code.
 
-    A wheel has one verdict, then its main extensions in full, and a line for each other one that would not load.
+    A wheel has one verdict. Below it are its main extensions in full, and one line for each other extension that cannot be
+    loaded.
     """
     blocks: list[Block] = [Fields((Field("against", f"{choice.python} ({choice.why})"),))]
     for path, records in by_file:

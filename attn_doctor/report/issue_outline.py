@@ -1,4 +1,4 @@
-"""Arrange an outline for an issue or a reply: verdict, cause, command and trial table on the first screen, all else folded. Pure."""
+"""Arrange an outline for an issue or a reply. Verdict, cause, command and trial table are at the top, everything else is folded. Pure."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> lis
 
 
 def is_source(block: Block) -> bool:
-    """Return whether a block says that the page is from a saved report. Nothing may stand before such a block."""
+    """Return whether a block says that the page is from a saved report. Such a block must be the first one."""
     return isinstance(block, Fields) and any(field.label == SAVED for field in block.items)
 
 
 def _source_apart(block: Fields) -> tuple[list[Block], list[Block]]:
-    """Return the field that names a saved report, and all other fields."""
+    """Return the fields of a block as two lists: the field that names a saved report, and all other fields."""
     source = tuple(field for field in block.items if field.label == SAVED)
     rest = tuple(field for field in block.items if field.label != SAVED)
     return [Fields(source)] if source else [], [Fields(rest)] if rest else []
@@ -81,7 +81,7 @@ _FOLDED = frozenset({"Because", "Good to know", "Could not be judged"})
 
 
 def _without_empty_headings(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks without those headings whose content was moved away."""
+    """Return the blocks without headings that have no content any more."""
     return [
         block
         for number, block in enumerate(blocks)
@@ -90,7 +90,7 @@ def _without_empty_headings(blocks: Sequence[Block]) -> list[Block]:
 
 
 def apart(problem: Problem) -> tuple[Problem, list[Details]]:
-    """Return a problem with its first cure, and its other cures, consequences and evidence as folded parts."""
+    """Return a problem with its first fix alone; its other fixes, consequences and evidence are returned as folded parts."""
     rest: list[Details] = []
     if len(problem.cures) > 1:
         count = len(problem.cures) - 1

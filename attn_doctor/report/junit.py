@@ -124,9 +124,9 @@ def _of_finding(finding: Finding, told: Acceptance, text: str) -> _Case:
 
 
 def _of_project(finding: Finding, text: str) -> _Case:
-    """Return the case of a requirement of the project that would not work here.
+    """Return the test case for a requirement of the project that would not work on this machine.
 
-    It does not fail, because it does not change the exit code.
+    The case passes, because such a requirement does not change the exit code.
     """
     place = next((f"{e.file}:{e.line}" for e in finding.evidence if e.file and e.line), finding.slug)
     return _Case(f"{place} {finding.code} {finding.slug}", text=text)

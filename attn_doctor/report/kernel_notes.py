@@ -65,7 +65,7 @@ def short(name: str) -> str:
 def by_reason(rows: Iterable[Trial]) -> list[str]:
     """Return one line for each reason why rows failed or did not run: the backends, and the reason.
 
-    A backend that did not run is named without its dtype.
+    A backend that did not run in any dtype is named without a dtype.
     """
     found: dict[tuple[bool, str], dict[str, None]] = {}
     for row in rows:
@@ -79,7 +79,7 @@ def by_reason(rows: Iterable[Trial]) -> list[str]:
 def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
     """Return a sentence for each error of torch itself that finite differences found.
 
-    For such a module a comparison with torch's gradients says little.
+    The sentence warns that a comparison with torch's gradients means little for such a module.
     """
     return tuple(
         dict.fromkeys(
@@ -91,7 +91,7 @@ def wrong_reference(checks: Iterable[ReferenceCheck | None]) -> tuple[str, ...]:
 
 
 def repeats(rows: Iterable[Trial]) -> tuple[str, ...]:
-    """Return a note on the backends whose results differ bitwise from run to run; it is not a fault."""
+    """Return a note about backends whose results are not bitwise equal in two runs; this is not a fault."""
     names = dict.fromkeys(f"{row.backend} ({row.dtype})" for row in rows if row.deterministic is False)
     if not names:
         return ()

@@ -43,7 +43,7 @@ _FLASH_ATTN = re.compile(r"(?i)flash[-_ ]?att")
 def _of_interest(diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log]) -> Sequence[Finding]:
     """Return the findings to show.
 
-    The note that a GPU is too old for flash-attn is left out if neither logs nor facts name flash-attn.
+    A note that a GPU is too old for flash-attn is left out if neither logs nor facts mention flash-attn.
     """
     version = facts.flash_attention.version
     if (
@@ -79,7 +79,7 @@ _DECISIVE = {
 
 
 def _not_stated(facts: Facts) -> str:
-    """Return a sentence with the parts that a description of an environment lacks; empty if it is complete."""
+    """Return a sentence that names the missing parts of a description of an environment; empty if nothing is missing."""
     missing = [name for path, name in _DECISIVE.items() if isinstance(lookup(facts, path), Unknown)]
     if isinstance(facts.packages.distributions, Unknown) and not facts.packages.named:
         missing.append("the other packages")

@@ -1,6 +1,6 @@
 """Draw the map of the machine: the chain from the system and the driver to the model, and the state of each link. Pure.
 
-A link has three texts: the thing itself, its needs from the links before it, and its offer to the links after it.
+A link has three texts: its name, what it needs from the links before it, and what it gives to the links after it.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def _errors(findings: Iterable[Finding], facts: Facts) -> Mapping[Place, list[Fi
 
 
 def _marked(link: Link, errors: Iterable[Finding]) -> Link:
-    """Return a link with its errors. Only an error breaks a link.
+    """Return a link with its errors.
 
-    Another link's error is the cause of any other failure, or there is no error.
+    Only an error breaks a link. Any other failure on a link is the effect of an error on another link, so it breaks nothing.
     """
     names = ", ".join(f"{finding.slug} ({finding.code})" for finding in errors)
     return link._replace(state="broken", because=names) if names else link
@@ -195,7 +195,7 @@ def _torch(facts: Facts) -> Link:
 
 
 def _extensions(facts: Facts, goal: Goal) -> Link:
-    """Return the compiled packages beside torch: torchvision, flash-attn and others that were imported."""
+    """Return the link of compiled packages other than torch: torchvision, flash-attn and others that were imported."""
     attempts, name = _of_place(facts, "extensions"), "Extensions"
     whole = [
         a for a in attempts if "." not in a.module and not a.module.endswith("_cuda")

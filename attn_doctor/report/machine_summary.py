@@ -1,4 +1,4 @@
-"""Summarise the machine in a few lines of text, from facts. Unknown facts are named. Decides no finding."""
+"""Summarise the machine in a few lines of text, from facts. Unknown facts are named. No finding is decided here."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _gpu(facts: Facts) -> tuple[str, Tone]:
 
 
 def _stated(graphics: Graphics, gpu: Gpu) -> str:
-    """Describe a GPU that was given with --gpu, and whether this machine has one of its own."""
+    """Describe a GPU that the user named with --gpu, and whether this machine has a GPU too."""
     capability = f"compute capability {gpu.compute_capability}"
     said = capability if gpu.name == NAMELESS else f"{gpu.name} ({capability})"
     cards = isinstance(graphics.pci, tuple) and any(d.vendor in (NVIDIA, AMD) for d in graphics.pci)
@@ -111,7 +111,7 @@ def _toolkit(facts: Facts) -> str:
 
 
 def _cuda_home(facts: Facts) -> str:
-    """Return the value of CUDA_HOME or CUDA_PATH, if set, with its problem."""
+    """Return the value of CUDA_HOME or CUDA_PATH with its problem, if one of them is set."""
     chain = facts.toolchain
     if chain.cuda_home_by not in ("CUDA_HOME", "CUDA_PATH") or not isinstance(chain.cuda_home, str):
         return ""
@@ -198,7 +198,7 @@ def _yolo(facts: Facts) -> tuple[str, Tone]:
 
 
 def _asked(facts: Facts) -> tuple[ModelFile, ...]:
-    """Return the weights that the user named. Other weights in the folder are shown only if they do not fit."""
+    """Return the weights that the user named. Other weights of the folder are not in the summary."""
     return tuple(file for file in facts.models if file.asked) if isinstance(facts.models, tuple) else ()
 
 

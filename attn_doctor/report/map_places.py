@@ -1,4 +1,7 @@
-"""Find the link of the machine's map to which a finding belongs: by the facts that it quotes first, else by its area. Pure."""
+"""Find the link of the machine's map to which a finding belongs. Pure.
+
+The first fact that the finding quotes decides; without one, the area of the finding.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _MARKS = {"good": "✅ ", "bad": "❌ ", "warn": "⚠️ "}
 
 
 def escape(text: str) -> str:
-    """Return text so that Markdown shows it unchanged and nobody is pinged; line breaks become spaces."""
+    """Return text that Markdown shows unchanged. No name in it notifies a user; line breaks become spaces."""
     line = " ".join(text.split())
     made, at = [], 0
     for match in _PING.finditer(line):
@@ -46,7 +46,7 @@ LONGEST = 58_000
 
 
 def render(blocks: Iterable[Block], most: int = LONGEST) -> str:
-    """Return the page, in at most `most` characters: if it is longer, folded parts are cut, and the last line says which."""
+    """Return the page in at most `most` characters. If it is longer, folded parts are cut, and the last line names them."""
     short = shortened(list(neutral(blocks)), most, lambda block: len(_text(block)))
     return "".join(map(_text, short))[:most]
 
@@ -80,7 +80,11 @@ def _lines(block: Block) -> list[str]:
 
 
 def _details(block: Details) -> list[str]:
-    """Return a folded part. The empty lines let GitHub read Markdown between the tags: https://gist.github.com/seanh/13a93686bf4c2cb16e658b3cf96807f2."""
+    """Return the lines of a folded part.
+
+    Empty lines are needed between the tags, so that GitHub reads Markdown there:
+    https://gist.github.com/seanh/13a93686bf4c2cb16e658b3cf96807f2.
+    """
     title = html.escape(" ".join(block.title.split()))
     title = _PING.sub(lambda match: f"<code>{match[0]}</code>", title)
     inner = [line for part in block.blocks for line in _lines(part)]

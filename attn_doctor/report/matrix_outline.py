@@ -1,4 +1,7 @@
-"""Build the outline and the charts of `attn-doctor matrix`: a table over machines, and a decision matrix for each kind of machine. Pure."""
+"""Build the outline and the charts of `attn-doctor matrix`. Pure.
+
+The outline has one table of all machines, and a decision matrix for each kind of machine.
+"""
 
 from __future__ import annotations
 
@@ -61,13 +64,13 @@ def _verdict(found: Matrix) -> Verdict:
 
 
 def _kind(choice: Choice) -> tuple[str, str]:
-    """Return the kind of machine and the subject: a table is of one of each."""
+    """Return (kind of machine, subject). The subject is a model or the attention alone. Each table is about one such pair."""
     threads = f", {choice.threads} thread{'' if choice.threads == 1 else 's'}" if choice.threads else ""
     return f"{choice.machine}, torch {choice.torch or 'unknown'}{threads}", choice.subject
 
 
 def _decisions(kind: tuple[str, str], choices: Sequence[Choice]) -> Table:
-    """Return the matrix of one kind of machine: a line for each number of tokens and batch, a column for each dtype."""
+    """Return the decision matrix of one kind of machine: a row for each number of tokens and batch, a column for each dtype."""
     dtypes = list(dict.fromkeys(choice.dtype for choice in choices))
     lines = sorted({(choice.tokens or 0, choice.batch) for choice in choices})
     by_place = {(choice.tokens or 0, choice.batch, choice.dtype): choice for choice in choices}
@@ -130,7 +133,10 @@ def _range(found: Range | None) -> str:
 
 
 def charts(found: Matrix) -> tuple[Bars, ...]:
-    """Return the charts of both speeds, a group of bars for each machine, model and size. A chart of fewer than two bars is left out."""
+    """Return a chart for predicting and one for training: a group of bars for each machine, model and size.
+
+    A chart with fewer than two bars is left out.
+    """
     speeds: dict[str, Callable[[Measured], float | None]] = {
         "Images a second in training": lambda row: row.trained_a_second,
         "Images a second through the model alone": lambda row: row.forward_a_second,

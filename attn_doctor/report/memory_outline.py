@@ -24,12 +24,12 @@ _PHASES = {"forward": "the forward pass", "backward": "the backward pass", "opti
 
 
 def label(split: MemorySplit) -> str:
-    """Return the name of a split among those of its size and batch: "sdpa, float32, AdamW"."""
+    """Return the name of a memory split: "sdpa, float32, AdamW". It is unique for one size and batch."""
     return f"{split.backend}, {split.dtype}, {split.optimiser}"
 
 
 def memory_outline(splits: Sequence[MemorySplit], missing: Sequence[str]) -> list[Block]:
-    """Return a table for each image size and batch, and what could not be measured."""
+    """Return a table for each image size and batch, and notes about what could not be measured."""
     blocks: list[Block] = []
     for imgsz, batch in dict.fromkeys((split.imgsz, split.batch) for split in splits):
         mine = [split for split in splits if (split.imgsz, split.batch) == (imgsz, batch)]
@@ -93,5 +93,5 @@ def _notes(splits: Sequence[MemorySplit]) -> tuple[str, ...]:
 
 
 def _between(texts: Sequence[str]) -> str:
-    """Return "9% to 12%" for texts in order; one text if they are the same."""
+    """Return the range of texts that are in order, "9% to 12%"; one text if all are the same."""
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

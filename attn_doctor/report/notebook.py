@@ -1,7 +1,7 @@
 """Define the report that `attn_doctor.examine` returns.
 
-It is the record that `check --json` writes, and it shows itself in a notebook. A notebook saves what it shows, and people send
-notebooks to others. So private data are taken out of the shown text, as out of a file.
+It has the same data as `check --json`, and shows itself in a notebook. A notebook stores what it shows, and people send notebooks
+to others. So private data are removed from the shown text, as from a file.
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ class Examination(Report, frozen=True, kw_only=True):
 
 
 def shown(report: Report) -> Examination:
-    """Return the same report as a value that shows itself."""
+    """Return the same report as a value that shows itself in a notebook."""
     return Examination(**msgspec.structs.asdict(report))

@@ -46,7 +46,8 @@ STATUS_TONE: dict[Status, Tone] = {"ok": "good", "wrong": "bad", "ruled-out": "d
 def outline(report: Report, saved: str | None = None) -> tuple[Block, ...]:
     """Return all blocks of a report, in the order in which a reader sees them.
 
-    `saved`: the name of the file from which the report was read. Its commands are then shown as the file's words, not as advice.
+    `saved`: the name of the file from which the report was read. Its commands are then shown as a part of that file, not as
+    advice.
     """
     doubt = saved_doubt(report) if saved is not None else None
     blocks: list[Block] = [*at_the_top(report, saved), verdict(report)]
@@ -99,7 +100,7 @@ def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
 
 
 def saved_doubt(report: Report) -> Doubt:
-    """Return a function from a step of a saved report to the reason against its command."""
+    """Return a function: for a step of a saved report it returns the reason why its command is not trusted, or an empty text."""
     from attn_doctor.fixes.saved_commands import doubts  # imported here: it judges, which other outlines do not need
 
     return doubts(report)
@@ -165,9 +166,9 @@ def problem(finding: Finding, consequences: list[Finding], shell: str, doubt: Do
 
 
 def _goes_with(effect: Finding, cause: Finding) -> str | None:
-    """Return the words that a consequence adds to its cause; None if its log lines are quoted for the cause already.
+    """Return the words of a consequence below its cause; None if its log lines are quoted for the cause already.
 
-    A consequence from a log is shown by its line, because its message would name a second cause.
+    A consequence from a log is shown by its log line, because its message would name a second cause.
     """
     if any(e.kind != "log" for e in effect.evidence):
         return f"{effect.code} {effect.slug}: {effect.message}"
@@ -201,7 +202,7 @@ def cure(fix: Fix, shell: str, doubt: Doubt | None = None) -> Cure:
 
 
 def _why(step: Step, shell: str) -> str:
-    """Return the reason of a step, with the difference of its command in PowerShell if there is one."""
+    """Return the reason of a step. If PowerShell needs another command, the reason says so."""
     other = commands.in_powershell(step, shell)
     return f"{step.why}; {other}" if other else step.why
 
@@ -261,7 +262,7 @@ def _row(trial: Trial) -> tuple[Cell, ...]:
 
 
 def _against_eager(trial: Trial) -> str:
-    """Return the gain over eager by paired rounds, in words. Without a significant difference no ratio is shown."""
+    """Return the gain over eager in words, from paired rounds. Without a significant difference there is no ratio."""
     gain = trial.step_gain
     if gain is None:
         return ""

@@ -14,7 +14,7 @@ _OF_ADVICE = ("Because", "To do", "The report says to do")  # the notes that sta
 
 
 class Page(NamedTuple):
-    """Hold the parts of a page, in the order in which a reader sees them. A section has a title, which may be empty."""
+    """Hold the parts of a page, in their order. A section has a title, which may be empty."""
 
     brand: str  # "attn-doctor 0.1.0"
     source: str  # that all is what a saved report says; empty for a report of this machine

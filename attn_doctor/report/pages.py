@@ -1,4 +1,4 @@
-"""Build the pages of failure modes: one page, the list of all, and the index by symptom. Blocks and Markdown."""
+"""Build the pages of failure modes: one page, the list of all pages, and the index by symptom. As blocks and as Markdown."""
 
 from __future__ import annotations
 

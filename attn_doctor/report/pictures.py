@@ -34,7 +34,7 @@ class Chain(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """Hold one measured value with its interval, and the text that stands beside the bar."""
+    """Hold one measured value with its interval, and the text beside the bar."""
 
     label: str
     value: float
@@ -77,7 +77,7 @@ class Bars(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """Hold one bar that is made of pieces: a value for each part of its chart, and the text of the whole."""
+    """Hold one bar that consists of pieces: a value for each part of its chart, and the text for the sum."""
 
     label: str
     values: tuple[float, ...]
@@ -85,7 +85,7 @@ class Stack(NamedTuple):
 
 
 class Stacks(NamedTuple):
-    """Hold a chart of bars that are made of the same parts. The bars begin at 0, and `most` is the right edge."""
+    """Hold a chart of bars that consist of the same parts. The bars begin at 0; `most` is the value at the right edge."""
 
     caption: str
     about: str
@@ -94,7 +94,7 @@ class Stacks(NamedTuple):
     most: float
 
     def pieces(self, row: Stack) -> tuple[tuple[int, float, float], ...]:
-        """Return (part, left edge, width) of each piece that can be seen, both in percent of the whole width."""
+        """Return (part, left edge, width) of each visible piece. Both numbers are percent of the chart's width."""
         found, left = [], 0.0
         for part, value in enumerate(row.values):
             width = 100 * value / self.most if self.most > 0 else 0.0
@@ -160,7 +160,7 @@ class HeatRow(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """Hold a map of nodes and facts."""
+    """Hold a map with a row for each node and a column for each fact."""
 
     caption: str
     about: str
@@ -190,21 +190,21 @@ class Learning(NamedTuple):
         return (*(mark for mark in between if last - mark >= step * 0.6), last)
 
     def across(self, x: float) -> float:
-        """Return where an epoch lies between the left edge (0) and the right edge (100), in percent. Both edges keep a margin."""
+        """Return the place of an epoch between the left edge (0) and the right edge (100), in percent. Both edges have a margin."""
         first, last = self.epochs[0], self.epochs[-1]
         return round(8 + 88 * (x - first) / (last - first), 2)
 
     def down(self, value: float) -> float:
-        """Return where a value lies between the top (0) and the bottom (100), in percent. The bottom keeps a margin for the epochs."""
+        """Return the place of a value between the top (0) and the bottom (100), in percent. The bottom has a margin for the epochs."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
         return round(6 + 82 * (high - value) / (high - low), 2)
 
     def line(self, curve: Curve) -> str:
-        """Return the corners of a curve as SVG has them, in percent of the width and of the height."""
+        """Return the points of a curve in SVG's form, in percent of the width and of the height."""
         return " ".join(f"{self.across(point.x):g},{self.down(point.value):g}" for point in curve.points)
 
     def band(self, curve: Curve) -> str:
-        """Return the corners of the band between the ends of the intervals; an empty text without intervals."""
+        """Return the outline of the band between both ends of the intervals, in SVG's form; empty without intervals."""
         ends = [
             (point.x, point.low, point.high)
             for point in curve.points
@@ -215,7 +215,7 @@ class Learning(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """Hold a chart of differences from a base, each with its interval, over the zone that counts as no difference. The middle is 0."""
+    """Hold a chart of differences from a base, with their intervals. A zone around 0 counts as no difference. The middle of the chart is 0."""
 
     caption: str
     about: str
@@ -226,7 +226,7 @@ class Differences(NamedTuple):
     ticks: tuple[tuple[float, str], ...]
 
     def place(self, value: float) -> float:
-        """Return where a difference lies between the left edge (0) and the right edge (100), in percent."""
+        """Return the place of a difference between the left edge (0) and the right edge (100), in percent."""
         return round(100 * (min(max(value, self.least), self.most) - self.least) / (self.most - self.least), 2)
 
 

@@ -59,7 +59,7 @@ def plan(made: Plan, shell: str) -> tuple[Block, ...]:
 
 
 def _not_asked(ways: Sequence[Way]) -> tuple[str, ...]:
-    """Return the reasons, each once, for which the versions before and after some steps are not known."""
+    """Return the reasons why the versions before and after some steps are not known, each reason once."""
     reasons = (s.unresolved for w in ways for s in w.steps if s.unresolved and not s.impossible)
     return tuple(
         dict.fromkeys(f"For some steps the versions before and after are not known: {reason}." for reason in reasons)
@@ -172,7 +172,7 @@ _MEANING = "A proof says that the file fits, never that it is harmless."
 
 
 def proven(one: Way) -> tuple[Block, ...]:
-    """Return the result of the check of a way's wheel; empty for a way without such a wheel."""
+    """Return the result of the check of a way's unsigned wheel; empty for a way without such a wheel."""
     wheel = one.unsigned
     if wheel is None or wheel.proof is None:
         return ()
@@ -181,7 +181,7 @@ def proven(one: Way) -> tuple[Block, ...]:
 
 
 def with_way(made: Plan, one: Way) -> Plan:
-    """Return the plan with this way in place of the way of the same name."""
+    """Return the plan in which this way replaces the way of the same name."""
     return msgspec.structs.replace(made, ways=tuple(one if w.name == one.name else w for w in made.ways))
 
 
@@ -227,7 +227,7 @@ def _changed(planned: PlannedStep) -> str:
 
 
 def listed(changes: Sequence[Change]) -> str:
-    """Return the first few changes as text, removals and updates before new packages."""
+    """Return the first few changes as text: removals and updates first, then new packages."""
     ordered = sorted(changes, key=lambda change: change.before is None)
     shown = [str(change) for change in ordered[:_MOST_CHANGES]]
     rest = len(changes) - len(shown)
@@ -311,7 +311,7 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
 
 
 def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
-    """Return the later changes that an undo would revert together with the plan."""
+    """Return the changes that were made after the plan: an undo reverts them too."""
     shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
     return (
         Verdict(
@@ -322,7 +322,7 @@ def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
 
 
 def undone(title: str, wrong: Sequence[str], kept: str | None) -> tuple[Block, ...]:
-    """Return the outcome of undoing."""
+    """Return the result of an undo."""
     if wrong:
         return (
             Verdict("Undone, except for files that were changed in place.", "bad"),

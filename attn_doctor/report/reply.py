@@ -1,4 +1,7 @@
-"""Build the reply to a person who posted a log: the cause, the lines that show it, the command; all else is folded. Pure."""
+"""Build the reply to a person who posted a log. Pure.
+
+It has the cause, the lines that show it, and the command; everything else is folded.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def reply(
 
 
 def _cause(problem: Problem, finding: Finding, logs: Sequence[Log]) -> list[Block]:
-    """Return a cause in the way of a person: the sentence, the lines, the command."""
+    """Return a cause as a person would write it: the sentence, the lines, the command."""
     blocks: list[Block] = [Verdict(f"The cause: {problem.message}", problem.tone)]
     proof = _proof(finding, logs)
     if proof:

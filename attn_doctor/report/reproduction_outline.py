@@ -1,6 +1,6 @@
-"""Describe the plan and the outcome of a reproduction: its costs, its course, and whether the doctor named the failure.
+"""Describe the plan and the result of a reproduction.
 
-Renders nothing.
+The plan: its costs and its steps. The result: whether attn-doctor named the failure. Nothing is rendered here.
 """
 
 from __future__ import annotations

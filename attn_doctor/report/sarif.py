@@ -138,7 +138,7 @@ def _location(place: Evidence) -> dict[str, Any]:
 
 
 def _machine(evidence: Iterable[Evidence]) -> dict[str, Any]:
-    """Return the location of a finding that is in no file: the paths of its facts, in an artifact that stands for the machine."""
+    """Return the location of a finding that is in no file: the paths of its facts, in an artifact that represents the machine."""
     paths = [e.path for e in evidence if e.path]
     made: dict[str, Any] = {
         "physicalLocation": {"artifactLocation": {"uri": ENVIRONMENT, "index": 0}, "region": {"startLine": 1}}
@@ -151,7 +151,7 @@ def _machine(evidence: Iterable[Evidence]) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """Return the reference of a file, relative if its path is. "C:" is no scheme, and standard input is no file."""
+    """Return the URI of a file; it is relative if the path is. "C:" is not taken for a scheme, and standard input not for a file."""
     path = _text(file).replace("\\", "/")
     if re.match(r"[A-Za-z]:/", path):
         return f"file:///{quote(path, safe='/:')}"

@@ -39,11 +39,11 @@ def opening(report: Report) -> tuple[Block, ...]:
 def closing(
     report: Report, opened: Report | None, files: Sequence[str] = (), *, folded_too: bool = False
 ) -> tuple[Block, ...]:
-    """Return the blocks after the opening: findings that the trial brought or changed, its results, the verdict, and the next step.
+    """Return the blocks after the opening: new and changed findings, the results of the trial, the verdict, and the next step.
 
-    `opened`: the report whose opening was shown; None if none was shown, so that everything is returned. `files`: the outputs
-    that were written. `folded_too`: with the folded facts, which a terminal leaves out. Of the opening only the command of the
-    first cure is repeated, as the last line that a reader sees.
+    `opened`: the report whose opening was shown; None if none was shown: then everything is returned. `files`: the outputs that
+    were written. `folded_too`: also return the folded facts, which a terminal leaves out. One line of the opening is repeated at
+    the end: the command of the first fix.
     """
     blocks: list[Block] = list(_since(report, opened)) if opened else list(opening(report))
     blocks += tried(report)
@@ -70,7 +70,7 @@ def _findings(report: Report) -> list[Block]:
 def _found(report: Report) -> Paragraph:
     """Return a sentence with the number of findings, and whether the trial follows.
 
-    It promises no health: the trial may still find something.
+    It does not say "healthy", because the trial may still find something.
     """
     roots = [f for f in report.findings if f.root_cause]
     counts = [(sum(f.severity is severity for f in roots), severity.value) for severity in Severity]
@@ -106,7 +106,7 @@ def _since(report: Report, opened: Report) -> Iterator[Block]:
 
 
 def _without(blocks: Sequence[Block], item: str) -> Iterator[Block]:
-    """Yield the blocks without a note whose content is in the last lines of the screen."""
+    """Yield the blocks without a note that the last lines of the screen repeat."""
     for block in blocks:
         if isinstance(block, Notes) and item in block.items:
             left = tuple(other for other in block.items if other != item)

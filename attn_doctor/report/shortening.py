@@ -50,7 +50,7 @@ def shortened(blocks: Sequence[Block], most: int, length: Length) -> list[Block]
 
 
 def _limits(sizes: Sequence[int], room: int) -> int:
-    """Return the greatest length for each part, so that all together have room: parts below it stay whole."""
+    """Return the greatest allowed length of a part, so that all parts together fit into `room`. Shorter parts are not cut."""
     limit = max(sizes, default=0)
     if sum(sizes) <= room:
         return limit

@@ -1,4 +1,4 @@
-"""Write the epochs of a study as CSV files in ultralytics' own columns, so that what reads its results.csv reads these too. Pure."""
+"""Write the epochs of a study as CSV files in ultralytics' own columns, for programs that read ultralytics' results.csv. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Value = int | float | str | None
 
 
 def folder_of_csv(study: Study) -> dict[str, str]:
-    """Return the files by name: `results-ARM-seedN.csv` for each training that ended an epoch, and `all.csv` with arm and seed before the columns.
+    """Return the files as name -> text: `results-ARM-seedN.csv` for each training with an epoch, and `all.csv` for all of them.
 
-    `time` is the sum of the seconds of training and validation up to that epoch. Numbers have all their digits, where ultralytics
-    writes six. What ultralytics has no column for stands in `all.csv` alone, behind its columns.
+    `all.csv` has two more columns at the left, arm and seed, and at the right the values for which ultralytics has no column.
+    `time` is the sum of the seconds of training and validation up to that epoch. Numbers have all digits; ultralytics writes six.
     """
     files = {}
     for cell in study.cells:
@@ -68,7 +68,7 @@ def _values(epoch: Epoch, passed: float) -> dict[str, Value]:
 
 
 def _plain(name: str) -> str:
-    """Return a name that can be a file's."""
+    """Return a name with only those characters that a file name may have."""
     return _NOT_IN_A_NAME.sub("-", name).strip("-.") or "arm"
 
 

@@ -32,7 +32,7 @@ _STATE_TONES: dict[str, Tone] = {"done": "good", "failed": "bad", "stopped": "wa
 
 
 def outline(study: Study, comparisons: Sequence[Comparison], shell: str = "bash") -> list[Block]:
-    """Return all blocks, in the order in which a reader sees them. `shell`: whose quoting the command has."""
+    """Return all blocks, in the order in which a reader sees them. `shell`: the shell for which the command is quoted."""
     blocks: list[Block] = [_verdict(study, comparisons), _summary(study, comparisons)]
     blocks += _comparison_table(study, comparisons, "difference")
     blocks += _comparison_table(study, comparisons, "ratio")
@@ -67,7 +67,7 @@ def _done(study: Study, arm: str) -> list[Training]:
 
 
 def _summary(study: Study, comparisons: Sequence[Comparison]) -> Table:
-    """Return the table of the arms: one row each."""
+    """Return the table of the arms, with a row for each arm."""
     design = study.design
     rows = []
     for arm in design.arms:
@@ -103,7 +103,7 @@ def _summary(study: Study, comparisons: Sequence[Comparison]) -> Table:
 
 
 def _same_weights(study: Study) -> tuple[str, ...]:
-    """Name the arms whose trainings ended with the very weights of the first arm, with every seed that both have."""
+    """Return a sentence with the arms that ended with exactly the weights of the first arm, for every seed of both."""
     base = {cell.seed: cell.weights for cell in _done(study, study.design.arms[0]) if cell.weights}
     same = []
     for arm in study.design.arms[1:]:
@@ -173,7 +173,7 @@ def _comparison_table(study: Study, comparisons: Sequence[Comparison], scale: st
 
 
 def _how(rows: Sequence[Comparison], *, ratio: bool) -> tuple[str, ...]:
-    """Return how to read the table, as far as a row was tested. docs/study.md explains it with examples."""
+    """Return how to read the table; only for the tests that were made. docs/study.md explains it with examples."""
     tested = [row for row in rows if row.p is not None]
     notes = []
     if ratio:
@@ -194,7 +194,7 @@ def _how(rows: Sequence[Comparison], *, ratio: bool) -> tuple[str, ...]:
 
 
 def _sizes(study: Study) -> list[Block]:
-    """Return mAP50-95 by the size of the objects: means over the seeds, described and not tested."""
+    """Return mAP50-95 by the size of the objects: means over the seeds. No test is made of them."""
     names = list(dict.fromkeys(name for cell in study.cells for name in cell.sizes))
     if not names:
         return []

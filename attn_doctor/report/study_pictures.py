@@ -19,7 +19,7 @@ _READ_COSTS = "The mean over the seeds; the thin line is its {:.0%} interval. {}
 
 
 def charts(study: Study, comparisons: Sequence[Comparison]) -> tuple[Picture, ...]:
-    """Return the pictures that the trainings have numbers for."""
+    """Return the pictures for which the trainings have numbers."""
     made: list[Picture | None] = [_differences(study, comparisons)]
     learned = (_learning(study, title, of, most) for title, of, most in _curves(study))
     shown = [picture for picture in learned if picture]
@@ -63,7 +63,7 @@ Of = Callable[[Epoch], float | None]
 
 
 def _curves(study: Study) -> Iterable[tuple[str, Of, float]]:
-    """Yield the title of each learning curve, how to read it, and the highest value that it can have: mAP first, then the losses."""
+    """Yield for each learning curve: the title, how to read it, and the largest possible value. mAP comes first, then the losses."""
     yield "mAP50-95 by epoch", lambda epoch: epoch.map50_95, 1.0
     yield "mAP50 by epoch", lambda epoch: epoch.map50, 1.0
     for column in dict.fromkeys(name for cell in study.cells for epoch in cell.epochs for name in epoch.losses):
@@ -97,7 +97,10 @@ def _learning(study: Study, title: str, of: Of, most: float) -> Learning | None:
 
 
 def _point(number: int, values: Sequence[float], level: float, most: float) -> Point:
-    """Return the mean over seeds. Its interval is cut where no value can be: below 0 if no value is negative, and above `most` (1 for mAP)."""
+    """Return the mean over seeds with its interval.
+
+    The interval is cut at impossible values: below 0 if no value is negative, and above `most` (1 for mAP).
+    """
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Point(number, mean, f"{mean:.4g}")
@@ -133,13 +136,13 @@ def _costs(study: Study, metric: Metric) -> Bars | None:
 
 
 def _range(low: str, high: str) -> str:
-    """Return an interval without its unit, which stands beside it, unless the two ends have different ones."""
+    """Return an interval as text. The unit is left out if it is the same at both ends, because it is shown beside the interval."""
     (first, _, unit), (last, _, other) = low.partition(" "), high.partition(" ")
     return f"({first}–{last})" if unit == other else f"({low}–{high})"
 
 
 def nice_step(length: float, parts: int) -> float:
-    """Return a step of 1, 2 or 5 times a power of ten that divides a length into about so many parts."""
+    """Return a step that divides a length into about `parts` parts: 1, 2 or 5 times a power of ten."""
     raw = length / parts
     power = _power_below(raw)
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -1,4 +1,4 @@
-"""Say in words what a comparison of a study shows, for tables, pictures and the verdict. Pure."""
+"""Describe the comparisons of a study in words, for tables, pictures and the verdict. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def seeds(count: int) -> str:
 
 
 def outcome(row: Comparison) -> str:
-    """Return what the comparison says, such as "equivalent within 0.01" or "cannot tell with 3 seeds: about 12 are needed"."""
+    """Return the result of a comparison, such as "equivalent within 0.01" or "cannot tell with 3 seeds: about 12 are needed"."""
     tried = len(row.seeds)
     if row.outcome == "equivalent":
         same = f"the same within {row.margin:.0%}" if row.scale == "ratio" else f"equivalent within {row.margin:g}"
@@ -43,7 +43,10 @@ def _certain(row: Comparison) -> bool:
 
 
 def _by(row: Comparison) -> str:
-    """Return by how much an arm is higher or lower, and whether that is certainly more than the margin. A ratio says it by itself."""
+    """Return how much higher or lower an arm is, and whether that is certainly more than the margin.
+
+    For a ratio the text is empty, because the ratio already shows it.
+    """
     if row.scale == "ratio" or row.estimate is None or row.low is None or row.high is None:
         return ""
     beyond = row.margin is not None and (row.low > row.margin or row.high < -row.margin)
@@ -56,7 +59,7 @@ def _needed(row: Comparison) -> str:
 
 
 def needed_roughly(row: Comparison) -> str:
-    """Return how rough the number of seeds is; an empty text if none is named."""
+    """Return how uncertain the number of needed seeds is; an empty text if no number is named."""
     if row.seeds_needed is None or row.seeds_between is None:
         return ""
     low, high = row.seeds_between
@@ -65,7 +68,7 @@ def needed_roughly(row: Comparison) -> str:
 
 
 def tone(row: Comparison) -> Tone:
-    """Return the tone: good and bad only for what was shown."""
+    """Return the tone of a comparison: "good" or "bad" only if the difference is certain."""
     if row.outcome in ("equivalent", "identical"):
         return "good"
     if row.outcome in ("higher", "lower"):
@@ -78,7 +81,7 @@ def title(row: Comparison) -> str:
 
 
 def change(row: Comparison) -> str:
-    """Return the estimate alone: "−0.0031", "0.91×"."""
+    """Return the estimate without its interval: "−0.0031", "0.91×"."""
     if row.estimate is None:
         return ""
     return f"{row.estimate:.3g}×" if row.scale == "ratio" else signed(row.estimate)
@@ -94,7 +97,7 @@ def between(row: Comparison) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a difference with its sign, four decimals."""
+    """Return a difference with its sign and four decimals."""
     text = f"{abs(value):.4f}"
     return text if float(text) == 0 else f"{'−' if value < 0 else '+'}{text}"
 
@@ -117,7 +120,7 @@ def value(metric: str, number: float | None) -> str:
 
 
 def kernels(cells: list[Cell]) -> str:
-    """Return what the trainings of an arm were seen to run: the kernels by name, or that it was not seen."""
+    """Return the kernels that were seen in the trainings of an arm, or that none were seen."""
     if any(cell.proven is False for cell in cells):
         return "another kernel ran"
     named = tuple(dict.fromkeys(name for cell in cells for name in cell.kernels))

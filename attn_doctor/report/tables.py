@@ -1,6 +1,6 @@
-"""Show a table on a terminal so that it is whole at any width: as columns if they fit, else each row as several lines.
+"""Show a table on a terminal without cutting it: as columns if they fit, else each row as several lines.
 
-No cell is cut. If the width is small, texts that all rows share are printed once, above the rows.
+If the terminal is narrow, texts that all rows share are printed once, above the rows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def show(block: Table, console: Console, styles: Mapping[str, str]) -> None:
 def _fitting(columns: Sequence[str], rows: Sequence[Row], width: int) -> list[int] | None:
     """Return the widths of the columns; None if the table does not fit.
 
-    It fits if every word is whole and few cells need several lines.
+    It fits if no word is divided and few cells need several lines.
     """
     texts = [[column, *(row[i].text for row in rows)] for i, column in enumerate(columns)]
     widths = [max(_broadest(text) for text in column) for column in texts]

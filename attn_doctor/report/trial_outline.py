@@ -163,7 +163,7 @@ def _mlx(study: Study) -> list[Block]:
 
 
 def _stages(study: Study) -> list[Block]:
-    """Return a table for each image size: the model's share of an image's time."""
+    """Return a table for each image size: the milliseconds of each stage of predicting one image."""
     blocks: list[Block] = []
     for run in study.runs:
         rows = tuple(
@@ -221,7 +221,7 @@ def _pipeline_notes(study: Study) -> list[Block]:
     fixed = sum(r.fixed_seconds or 0 for r in study.runs)
     measured = sum(r.measured_seconds or 0 for r in study.runs)
     if measured:
-        text = f"{fixed:.0f} s to import, build and prove, {measured:.0f} s to measure"
+        text = f"{fixed:.0f} s to import, build and check, {measured:.0f} s to measure"
         blocks.append(Fields((Field("time taken", text),)))
     notes = tuple(
         dict.fromkeys([*(watched(r.gpu) for r in study.runs if r.gpu), *(n for r in study.runs for n in r.notes)])

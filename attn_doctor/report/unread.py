@@ -1,4 +1,4 @@
-"""Name the sources that `--static` did not ask, so that a missing answer is not read as "none". Pure."""
+"""Name the sources that `--static` did not read, so that a missing answer is not taken for "none". Pure."""
 
 from __future__ import annotations
 

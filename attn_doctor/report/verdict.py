@@ -1,4 +1,7 @@
-"""Sum up a report in one sentence: healthy only if everything was seen to work. It also says if nothing was run. Pure."""
+"""Sum up a report in one sentence. Pure.
+
+The sentence says "healthy" only if everything was seen to work. It also says if nothing was run.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ UBUNTU = "http://archive.ubuntu.com/ubuntu"
 def without(bench: Bench, made: of.Without) -> None:
     """Build a PATH without these programs.
 
-    A folder that has one of them is replaced by a folder of links to its other entries.
+    A folder that contains one of them is replaced by a folder of links to all its other entries.
     """
     parts = []
     for number, part in enumerate(bench.surroundings.get("PATH", os.defpath).split(os.pathsep)):

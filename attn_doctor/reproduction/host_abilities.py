@@ -1,4 +1,4 @@
-"""Find what this machine offers for reproductions: compilers, namespaces, tools. Changes nothing."""
+"""Find out what this machine has for reproductions: compilers, namespaces, tools. Nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Train the same model with several attentions and several seeds, and compare what came out."""
+"""Train the same model with several attentions and several seeds, and compare the results."""

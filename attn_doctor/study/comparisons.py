@@ -1,4 +1,4 @@
-"""Compare each arm of a study with the first one, metric by metric, by the pairs of trainings that have the same seed. Pure."""
+"""Compare each arm (attention) of a study with the first arm, for each metric, in pairs of trainings with the same seed. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class _Pairs(msgspec.Struct):
 
 
 def compared(study: Study) -> tuple[Comparison, ...]:
-    """Return a comparison for each arm but the first and each metric that any pair tells, in the order of `METRICS`.
+    """Return a comparison for each arm except the first, and for each metric that some pair has, in the order of `METRICS`.
 
-    p-values are corrected by Holm within a family: differences of accuracy (arms × metrics), equivalence of mAP50-95 (arms),
-    differences of costs and equivalence of costs (arms × costs). In each family the probability of any false claim is at most the level.
+    p-values are corrected by Holm within a family. The families are: differences of accuracy (arms × metrics), equivalence of
+    mAP50-95 (arms), differences of costs and equivalence of costs (arms × costs). In each family the probability of any false
+    claim is at most the level.
     """
     cells = {(cell.arm, cell.seed): cell for cell in study.cells}
     rows: list[_Pairs] = []
@@ -76,7 +77,7 @@ def _pairs(study: Study, arm: str, metric: Metric, cells: dict[tuple[str, int], 
 
 
 def _not_comparable(pair: tuple[Cell | None, Cell | None], arms: tuple[str, str], metric: Metric) -> str:
-    """Return why two trainings are no pair, in the words for a table; an empty text if they are one."""
+    """Return why two trainings cannot be compared, as words for a table; an empty text if they can."""
     for cell, arm in zip(pair, arms, strict=True):
         if cell is None or cell.state == "waiting":
             return f"{arm} was not trained"
@@ -91,7 +92,7 @@ def _not_comparable(pair: tuple[Cell | None, Cell | None], arms: tuple[str, str]
 
 
 def _known(metric: Metric, cell: Cell | None) -> float | None:
-    """Return a value that can be compared: None for NaN, and for a cost of 0, which has no ratio."""
+    """Return the value of a metric; None if it cannot be compared: NaN, and a cost of 0, which has no ratio."""
     value = metric.of(cell) if cell else None
     if value is None or not math.isfinite(value) or (metric.scale == "ratio" and value <= 0):
         return None
@@ -133,7 +134,7 @@ def _measured(row: Comparison, before: Sequence[float], after: Sequence[float]) 
 
 
 def _without_test(before: Sequence[float], after: Sequence[float]) -> Outcome | None:
-    """Return the outcome of pairs that no test can judge."""
+    """Return the outcome of pairs for which no test is possible; None if a test is possible."""
     if not any(before) and not any(after):
         return "nothing learned"
     if list(before) == list(after):
@@ -142,7 +143,7 @@ def _without_test(before: Sequence[float], after: Sequence[float]) -> Outcome | 
 
 
 def _corrected(family: Sequence[_Pairs]) -> None:
-    """Correct the p-values of a family in place."""
+    """Correct the p-values of a family. The pairs are changed."""
     tested = [row for row in family if row.p is not None]
     for row, p in zip(tested, holm([row.p for row in tested if row.p is not None]), strict=True):
         row.p = p
@@ -153,9 +154,9 @@ def _corrected(family: Sequence[_Pairs]) -> None:
 
 
 def _judged(pairs: _Pairs, all_rows: Sequence[_Pairs], level: float) -> Comparison:
-    """Return the comparison with its outcome, and with the number of seeds that could tell if these cannot.
+    """Return the comparison with its outcome; if it is undecided, with the number of seeds that would decide it.
 
-    Equivalence goes first: a difference may be certain and smaller than the margin.
+    Equivalence is checked first: a difference may be certain and still smaller than the margin.
     """
     row, found = pairs.row, pairs.found
     if found is None or pairs.p is None:
@@ -173,11 +174,12 @@ def _judged(pairs: _Pairs, all_rows: Sequence[_Pairs], level: float) -> Comparis
 
 
 def seeds_needed(found: Paired, margin: float, level: float) -> tuple[int | None, tuple[int, int | None] | None]:
-    """Return about how many seeds would tell, with a probability of 80 %, and the range of that number.
+    """Return (about how many seeds would decide, range of that number), for a probability of 80 %.
 
-    If the mean is within the margin: so many that equivalence would be shown if there is no difference. Else: so many that a difference
-    as large as the margin would be found. The spread is the observed one, and for the range the ends of its 80 % interval, which is
-    wide for few seeds: with three, from two thirds to three times the observed spread.
+    If the mean is within the margin, so many seeds would show equivalence, provided that there is no difference. Otherwise so
+    many would find a difference as large as the margin. The number is computed from the observed spread; the range from the ends
+    of the 80 % interval of the spread. That interval is wide for few seeds: with three seeds, from two thirds of the observed
+    spread to three times as much.
     """
     within = abs(found.mean) < margin
 

@@ -1,4 +1,4 @@
-"""Run a study: store its design, train the cells that are left, one after the other or on a cluster, and keep what happens."""
+"""Run a study: store its design, train the cells that are not finished, one after the other or on a cluster, and store the events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STOP = "stop"  # the file that asks the trainings to stop between two epochs
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold what a study needs beside its design."""
+    """Hold the options of a study that are not part of its design."""
 
     python: tuple[str, ...]
     environ: dict[str, str]
@@ -33,26 +33,26 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Shown(Protocol):
-    """Define what a study tells while it runs. Both are called from other threads."""
+    """Define the functions that show a study while it runs. Both are called from other threads."""
 
     def happened(self, event: Event, study: Study) -> None:
-        """Show an event, which is on the disk already, and the study as it is now."""
+        """Show an event, which is already stored on the disk, and the study after it."""
 
     def alive(self, sign: Alive) -> None:
-        """Show where a training is."""
+        """Show the progress of a training."""
 
 
 class Places(Protocol):
-    """Define where cells are trained: here, or on a cluster."""
+    """Define where cells are trained: on this machine, or on a cluster."""
 
     def train(self, orders: Sequence[Order], take: Callable[[Event], object], show: Callable[[Alive], object]) -> None:
-        """Train all cells. A budget that ends leaves the rest waiting."""
+        """Train all cells. When the time budget ends, the other cells stay untrained."""
 
 
 def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places: Places | None = None) -> Study:
-    """Begin a study, or go on with it, until every cell has ended or the budget has.
+    """Begin a study, or continue it, until every cell has ended or the time budget has.
 
-    Raises Refused if the folder has another study, or one that runs.
+    Raises Refused if the folder has another study, or a study that is running.
     """
     until = None if wanted.budget is None else time.monotonic() + wanted.budget
     journal = Journal(wanted.folder)
@@ -76,7 +76,7 @@ def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places
 
 
 def _begin(journal: Journal, design: Design, folder: Path) -> None:
-    """Store the design of a new study, or compare it with the stored one; seeds may be added to that. Raises Refused."""
+    """Store the design of a new study; for an existing study, add the new seeds. Raises Refused if anything else differs."""
     if not journal.events:
         journal.append(Event(at="design", design=design))
         return
@@ -106,7 +106,7 @@ def _order(cell: Cell, design: Design, looked: Looked, wanted: Wanted, stop: Pat
 
 
 class Here:
-    """Train on this machine, one cell after the other. `until`: when the budget ends, by the monotonic clock; None: never."""
+    """Train on this machine, one cell after the other. `until`: the end of the budget by the monotonic clock; None: no end."""
 
     def __init__(self, until: float | None = None) -> None:
         self._until = until

@@ -1,4 +1,4 @@
-"""Keep what happened in a study's folder: one line an event, so that a kill at any moment loses at most the line that was being written."""
+"""Store the events of a study in its folder, one line for each event. A kill at any moment loses at most the line that was being written."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _WORDS = {"versions": "version", "hashes": "content"}
 
 
 class Journal:
-    """Hold the journal of a study's folder open for writing. No other process can hold it at the same time."""
+    """Hold the journal of a study's folder open for writing. No other process can open it for writing at the same time."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder if it is not there, lock it, and read what its journal holds. Raises Refused."""
+        """Make the folder if it does not exist, lock it, and read its journal. Raises Refused if that is not possible."""
         self.path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def append(self, event: Event) -> Event:
-        """Write one event, with its time, onto the disk before this returns. Raises Refused if the disk is full."""
+        """Write one event to the disk, with the time, and return it. Raises Refused if the disk is full."""
         timed = msgspec.structs.replace(event, when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         with self._writing:
             try:
@@ -54,7 +54,7 @@ class Journal:
         return timed
 
     def close(self) -> None:
-        """Let other processes have the folder."""
+        """Release the lock of the folder."""
         for file in (self._file, self._lock):
             if file is not None:
                 file.close()
@@ -62,7 +62,7 @@ class Journal:
 
 
 def _without_a_half_line(path: Path) -> IO[bytes]:
-    """Open a journal to write at its end, after the last line that is whole."""
+    """Open a journal to write at its end, after the last complete line."""
     file = path.open("a+b")
     file.seek(0)
     whole = file.read().rfind(b"\n") + 1
@@ -71,9 +71,9 @@ def _without_a_half_line(path: Path) -> IO[bytes]:
 
 
 def read(folder: Path) -> tuple[Event, ...]:
-    """Return the events of a study's folder; none if it has no journal. Raises Refused for a file that is no journal.
+    """Return the events in a study's folder; none if it has no journal. Raises Refused for a file that is no journal.
 
-    A half line at the end was cut by a kill, and does not count.
+    An incomplete last line was cut by a kill. It is left out.
     """
     path = folder / NAME
     try:
@@ -109,7 +109,7 @@ def is_held(folder: Path) -> bool:
 
 
 def differences(stored: Design, asked: Design) -> list[str]:
-    """Return, in words, what a command asks for that the study in the folder does not have. Empty: it is the same study, or the same with more seeds."""
+    """Return, in words, the differences between the stored design and the requested one. Empty: it is the same study, or the same study with more seeds."""
     found = []
     for name in Design.__struct_fields__:
         before, now = getattr(stored, name), getattr(asked, name)

@@ -1,4 +1,4 @@
-"""Look at the model and the data of a study before its first training, in a child of the target's Python."""
+"""Read the model and the data of a study before its first training, in a child of the target's Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPES = {"train": 200, "val": 64, "size": 160, "seed": 20251129}
 
 
 class Looked(NamedTuple):
-    """Hold what the target says of a study's model and data."""
+    """Hold what the target reported about the model and the data of a study."""
 
     model: str  # as this ultralytics spells it
     data: str  # the path of the YAML file
@@ -42,9 +42,10 @@ def look(
     environ: Mapping[str, str],
     silence: float,
 ) -> Looked:
-    """Build the model, read the data set once, and return what a repetition needs. `shapes`: the folder for the data set of --demo.
+    """Build the model, read the data set once, and return what a repetition needs.
 
-    Raises NotExamined with the reason why no training could begin, and OSError if the interpreter cannot be started.
+    `shapes`: the folder for the data set of --demo. Raises NotExamined with the reason why no training can begin, and OSError if
+    the interpreter cannot be started.
     """
     config: dict[str, Any] = {
         "model": _whole(model),
@@ -74,7 +75,7 @@ def look(
 
 
 def _whole(name: str) -> str:
-    """Return the whole path of a file that is there; any other name is one that ultralytics itself knows."""
+    """Return the absolute path of a file that exists; any other name is returned unchanged, because ultralytics may know it."""
     return str(Path(name).resolve()) if Path(name).is_file() else name
 
 

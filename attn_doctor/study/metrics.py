@@ -1,4 +1,4 @@
-"""List what a study compares: how each metric is read from a finished training, and on which scale two trainings are compared. Pure."""
+"""List the metrics that a study compares: how each is read from a finished training, and on which scale it is compared. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SAME_COST = 0.02  # a cost that differs by less than 2 % counts as the same
 
 
 class Metric(NamedTuple):
-    """Describe a metric. `of` returns None if the training does not tell it."""
+    """Describe a metric. `of` returns its value for a training; None if the training does not have it."""
 
     name: str
     title: str  # for readers, with its unit
@@ -22,12 +22,18 @@ class Metric(NamedTuple):
 
 
 def _last(value: Callable[[Epoch], float | None]) -> Callable[[Cell], float | None]:
-    """Read a metric of the last epoch. The best epoch would be chosen by the very numbers that are compared."""
+    """Return a function that reads a value from the last epoch.
+
+    The best epoch is not used: it would be chosen by the same numbers that are compared.
+    """
     return lambda cell: value(cell.epochs[-1]) if cell.epochs else None
 
 
 def _typical(value: Callable[[Epoch], float | None]) -> Callable[[Cell], float | None]:
-    """Read the median over the epochs after the first, which also starts the loader and warms up; of one epoch if there is only one."""
+    """Return a function that reads the median of all epochs except the first.
+
+    The first epoch also starts the loader and warms up. If there is only one epoch, its value is returned.
+    """
 
     def read(cell: Cell) -> float | None:
         known = [found for epoch in cell.epochs[1:] or cell.epochs if (found := value(epoch)) is not None]
@@ -42,7 +48,7 @@ def _peak(cell: Cell) -> float | None:
 
 
 def _energy(cell: Cell) -> float | None:
-    """Return the energy of the whole training, in joules; None if any epoch does not tell it."""
+    """Return the energy of all epochs in joules; None if it is not known for some epoch."""
     known = [epoch.joules for epoch in cell.epochs if epoch.joules is not None]
     return sum(known) if known and len(known) == len(cell.epochs) else None
 

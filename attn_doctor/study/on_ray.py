@@ -1,8 +1,9 @@
-"""Train the cells of a study on a Ray cluster: a task for each, with the cores or the GPU that it needs, and again if its machine is lost.
+"""Train the cells of a study on a Ray cluster: each cell is a task with the cores or the GPU that it needs.
 
-attn-doctor must be installed in the Python of every machine, and the study's folder must be one that all of them share: there a cell that
-moves to another machine finds what it had done. Ray's own retries are not used: a task that sends its results one by one would send
-them twice. https://docs.ray.io/en/latest/ray-core/ray-generators.html
+If the machine of a task is lost, the task is started again on another machine. attn-doctor must be installed in the Python of
+every machine, and all machines must share the study's folder: a cell that moves to another machine finds its earlier state there.
+Ray's own retries are not used: a task that sends its results one by one would send them twice.
+https://docs.ray.io/en/latest/ray-core/ray-generators.html
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _LOOK = 0.2  # seconds between two looks whether all threads have ended
 
 
 class OnRay:
-    """Train on the cluster at `address`; None: on the one that RAY_ADDRESS names, else on one of this machine's own. `budget`: in seconds.
+    """Train on the cluster at `address`. `budget`: seconds.
 
-    Raises Refused if Ray is not installed beside attn-doctor.
+    None: the cluster that RAY_ADDRESS names; if it is not set, a new cluster on this machine. Raises Refused if Ray is not
+    installed beside attn-doctor.
     """
 
     def __init__(self, address: str | None, budget: float | None) -> None:
@@ -77,7 +79,7 @@ class OnRay:
             raise raised[0]
 
     def _follow(self, order: Order, take: Callable[[Event], object], show: Callable[[Alive], object]) -> None:
-        """Train one cell, on another machine if its own is lost."""
+        """Train one cell; if its machine is lost, again on another machine."""
         errors = importlib.import_module("ray.exceptions")
         asked = {"num_cpus": order.design.threads or 1, "num_gpus": 1 if order.design.device.startswith("cuda") else 0}
         task = self._ray.remote(num_returns="streaming", max_retries=0, **asked)(_messages)
@@ -101,7 +103,7 @@ class OnRay:
 
 
 def _messages(encoded: bytes, until: float | None) -> Iterator[tuple[str, bytes]]:
-    """Train one cell in a process of Ray, and yield its events and signs of life as JSON. `until`: seconds since 1970."""
+    """Train one cell in a process of Ray, and yield its events and its progress as JSON. `until`: seconds since 1970."""
     order = msgspec.json.decode(encoded, type=Order)
     left = None if until is None else until - time.time()
     if left is not None and left <= 0:

@@ -1,7 +1,8 @@
-"""Compare pairs: the mean difference with its interval, the tests for a difference and for equivalence, and how many pairs would be enough.
+"""Compare pairs: the mean difference and its interval, the tests for a difference and for equivalence, and the number of pairs needed.
 
-Pure, standard library only. Differences are taken as normal; with three pairs nobody can check that, so the verdict of few pairs is rough.
-Equivalence is shown by two one-sided tests (Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987), never by a test for a difference that failed.
+Pure, standard library only. Differences are assumed to be normal. Three pairs are too few to check that, so a verdict from few
+pairs is rough. Equivalence is shown by two one-sided tests (Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987), never by a test
+that found no difference.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SAME = 1e-12  # differences that vary by less than this part of their size are 
 
 
 class Paired(NamedTuple):
-    """Hold the mean of differences with its spread (standard deviation). n ≥ 2."""
+    """Hold the mean of n differences and their spread (standard deviation). n ≥ 2."""
 
     mean: float
     spread: float
@@ -47,10 +48,10 @@ class Paired(NamedTuple):
         return max(above, below)
 
     def effect(self) -> float:
-        """Return the mean in units of the spread, times Hedges' exact correction for small samples. Needs a spread above 0.
+        """Return the mean divided by the spread, with Hedges' exact correction for small samples. Needs a spread above 0.
 
-        Uncorrected, the effect of few pairs is too large on average: J = Γ(m/2) / (√(m/2) Γ((m−1)/2)) with m = n − 1 (Hedges, J. Educ.
-        Stat. 6, 1981). For n = 2, J is 0: two pairs say nothing of the size of an effect.
+        Without the correction, the effect of few pairs is too large on average: J = Γ(m/2) / (√(m/2) Γ((m−1)/2)) with m = n − 1
+        (Hedges, J. Educ. Stat. 6, 1981). For n = 2, J is 0: two pairs do not show the size of an effect.
         """
         m = self.n - 1
         if m < 2:
@@ -60,7 +61,10 @@ class Paired(NamedTuple):
 
 
 def paired(differences: Sequence[float]) -> Paired:
-    """Return the mean and the spread. The spread is exactly 0 if the differences vary by rounding alone. Raises ValueError below two."""
+    """Return the mean and the spread of differences. Raises ValueError for fewer than two.
+
+    The spread is exactly 0 if the differences vary only by rounding.
+    """
     if len(differences) < 2:
         raise ValueError("a spread needs two pairs")
     mean = statistics.fmean(differences)
@@ -89,7 +93,7 @@ def power_of_difference(n: int, spread: float, true: float, level: float) -> flo
 
 
 def enough(power: Callable[[int], float], start: int = 2, wanted: float = POWER) -> int | None:
-    """Return the smallest number of pairs, two at least, with this power; None above 10,000. The search begins at `start`."""
+    """Return the smallest number of pairs, at least two, with this power; None above 10,000. The search begins at `start`."""
     low, high = 1, max(2, min(start, MOST))
     while high > 2 and power(high) >= wanted:
         high = max(2, high * 3 // 4)

@@ -1,4 +1,4 @@
-"""Make the state of a study from the events of its journal. Pure."""
+"""Make the state of a study from the events in its journal. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ CUT = "its process was killed; the same command goes on"
 
 
 def study_of(events: Sequence[Event], *, runs: bool = False) -> Study:
-    """Return the study that a journal tells of. `runs`: a process works on it now; otherwise a cell without an end was killed.
+    """Return the study that the events of a journal describe.
 
-    Raises ValueError for a journal without a design.
+    `runs`: a process works on it now; if not, a cell without an "end" was killed. Raises ValueError for a journal without a
+    design.
     """
     if not events or events[0].design is None:
         raise ValueError("a journal begins with its design")
@@ -66,9 +67,9 @@ def _cut(cell: Cell) -> Cell:
 
 
 def left_to_do(cells: Iterable[Cell], *, retry: bool = False) -> list[Cell]:
-    """Return the cells that are to be trained, seed by seed, so that a study that is stopped early has whole pairs.
+    """Return the cells that are not finished, seed by seed, so that a study that ends early has complete pairs.
 
-    A cell that failed stays a row, unless `retry`.
+    A cell that failed is returned only with `retry`.
     """
     ended = ("done",) if retry else ("done", "failed")
     every = list(cells)

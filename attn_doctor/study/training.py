@@ -1,4 +1,4 @@
-"""Train one cell of a study in a child of the target's Python, and make events of what it sends."""
+"""Train one cell of a study in a child of the target's Python, and make events from its messages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _GOES_ON = "the same command goes on"
 
 
 class Order(Record, frozen=True, kw_only=True):
-    """Say what one process trains. It goes to another machine as it is."""
+    """Describe the work of one process. For a cluster it is sent to another machine unchanged."""
 
     python: tuple[str, ...]  # an argv prefix
     design: Design
@@ -62,7 +62,10 @@ class Order(Record, frozen=True, kw_only=True):
 
 
 class Alive(Record, frozen=True, kw_only=True):
-    """Hold a sign of life of a training: where it is, and what it takes now. Memory in bytes; `busy`: 1.0 is one core, or the whole GPU."""
+    """Describe the progress of a training: its position, and its use of the machine now.
+
+    Memory in bytes. `busy`: 1.0 is one core, or the complete GPU.
+    """
 
     arm: str
     seed: int
@@ -76,12 +79,12 @@ class Alive(Record, frozen=True, kw_only=True):
 
 
 def trainable() -> tuple[str, ...]:
-    """Return the names of the attentions that a training can be given."""
+    """Return the names of the attentions with which a training is possible."""
     return AS_SHIPPED, *(name for name, backend in BY_NAME.items() if backend.exchanged or name == "eager")
 
 
 def check_arms(arms: tuple[str, ...]) -> None:
-    """Raise Refused for attentions that no training can be given."""
+    """Raise Refused for attentions with which no training is possible."""
     names = trainable()
     for arm in arms:
         if arm not in names:
@@ -92,14 +95,17 @@ def check_arms(arms: tuple[str, ...]) -> None:
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
-    """Raise Refused for arguments of ultralytics that a study sets itself, so that its trainings can be compared and gone on with."""
+    """Raise Refused for arguments of ultralytics that the study itself sets.
+
+    It sets them so that its trainings can be compared, and continued after a kill.
+    """
     own = next((name for name in settings if name in _OWN), None)
     if own:
         raise Refused(f"--set {own}: a study sets it itself")
 
 
 def key_of(order: Order) -> str:
-    """Return what a kept state must carry to be gone on from: the same model, data, seed and versions."""
+    """Return the key of a training: the same model, data, seed and versions. A stored state is used only if its key is equal."""
     asked = msgspec.structs.replace(order.design, command=(), arms=(), seeds=(), margin=0.0, level=0.0)
     text = msgspec.json.encode([asked, order.arm, order.seed], order="sorted")
     return hashlib.sha256(text).hexdigest()
@@ -111,9 +117,10 @@ def train(
     show: Callable[[Alive], object] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> bool:
-    """Train a cell, from where an earlier process left it. Returns False if it was asked to stop: then no other cell is to begin.
+    """Train a cell, beginning with the state of an earlier process.
 
-    `take` is called from another thread. What goes wrong is the state and the sentence of the last event; nothing is raised.
+    Return False if it was stopped by `stop`: then no other cell should begin. `take` is called from another thread. No exception
+    is raised: an error is the state and the sentence of the last event.
     """
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     listener = _Listener(order, take, show)
@@ -149,14 +156,17 @@ def script_exists(script: str) -> bool:
 
 
 def variables(folder: str, environ: Mapping[str, str], threads: int | None) -> dict[str, str]:
-    """Return the environment of a training: nothing is downloaded, and nothing that differs from run to run decides."""
+    """Return the environment variables of a training.
+
+    With them nothing is downloaded, and the result does not depend on settings that change from run to run.
+    """
     busy = waiting_policy(environ, load(), os.cpu_count())[0]
     count = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)} if threads else {}
     return {**child.harmless(folder), **busy, **count, "PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 def datasets_folder(environ: Mapping[str, str]) -> str | None:
-    """Return the folder in which the user's ultralytics keeps data sets, from its settings; None if there are none."""
+    """Return the folder of data sets in the settings of the user's ultralytics; None if there are no settings."""
     home = Path(environ.get("HOME") or environ.get("USERPROFILE") or "/")
     named = environ.get("YOLO_CONFIG_DIR")
     places = [
@@ -197,7 +207,7 @@ def _config(order: Order) -> dict[str, Any]:
 
 
 class _Listener:
-    """Make events of the messages of one process."""
+    """Make events from the messages of one process."""
 
     def __init__(self, order: Order, take: Callable[[Event], object], show: Callable[[Alive], object]) -> None:
         self._order = order
@@ -241,7 +251,7 @@ class _Listener:
             self._finished = message.data
 
     def _epoch(self, data: Mapping[str, Any]) -> Epoch:
-        """Return an epoch without the values that are no finite numbers, which JSON does not have."""
+        """Return an epoch in which values that are not finite numbers are left out, because JSON has no such numbers."""
         made = {name: _finite(value) for name, value in data.items()}
         if made != data and not self._not_finite:
             self._not_finite = data["number"]
@@ -280,5 +290,5 @@ def _finite(value: Any) -> Any:
 
 
 def forget(folder: Path) -> None:
-    """Remove what an earlier try of a cell left, so that it begins anew."""
+    """Remove the files of an earlier try of a cell, so that it begins again."""
     shutil.rmtree(folder, ignore_errors=True)

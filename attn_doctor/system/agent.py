@@ -1,4 +1,4 @@
-"""Define the name by which attn-doctor introduces itself to web servers."""
+"""Define the name of attn-doctor in its requests to web servers (User-Agent)."""
 
 from attn_doctor import __version__
 

@@ -1,8 +1,8 @@
-"""Keep every program that attn-doctor starts from running code of the current folder.
+"""Prevent every program that attn-doctor starts from running code of the current folder.
 
-`python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH
-or LD_LIBRARY_PATH means the current folder too. A json.py or a libgomp.so.1 in that folder would be run. So every child starts
-in an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
+`python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH or
+LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So every child starts in
+an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def program(argv: Sequence[str]) -> list[str]:
 
 
 def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str | None]:
-    """Return a command of a plan and the folder to start it in, changed so that its Python runs no code of the current folder.
+    """Return a command and the folder to start it in, changed so that its Python runs no code of the current folder.
 
-    pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and in the
-    user's own settings `find-links = wheels`. `ensurepip`, `venv` and `-c` have no such arguments, and start Pythons of
-    their own: they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
+    A command of pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and
+    `find-links = wheels` in the user's settings. Commands of `ensurepip`, `venv` and `-c` have no such arguments and start more
+    Pythons, so they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

@@ -22,7 +22,7 @@ _LIMITS = {
 
 
 def limit(error: BaseException) -> str | None:
-    """Return the limit of the machine that caused an error or one of the causes of the error. None if no limit was met."""
+    """Return the limit of the machine that caused an error, or caused one of its causes; None if no limit was met."""
     seen: list[BaseException] = []
     at: BaseException | None = error
     while at is not None and at not in seen:
@@ -43,7 +43,7 @@ def code(error: BaseException) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return one sentence about the error. For a failure of attn-doctor itself it contains the text to send."""
+    """Return one sentence about the error. For a failure of attn-doctor itself it contains the line to send to its authors."""
     reached = limit(error)
     if reached is not None:
         return f"could not examine: {reached}"
@@ -51,7 +51,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _whom() -> str:
-    """Return the request to send the line, with the address of the project; an empty text if the package's metadata have no address."""
+    """Return the sentence that asks the user to send the line, with the address of the project; empty if the metadata have no address."""
     try:
         from attn_doctor.system import published
 
@@ -64,7 +64,7 @@ def _whom() -> str:
 
 
 def summary(error: BaseException) -> str:
-    """Return one line: the exception, the innermost line of this package, and the versions."""
+    """Return the line to send: the exception, the innermost line of this package, and the versions."""
     from attn_doctor import __version__
 
     text = " ".join(str(error).split())[:300]
@@ -108,7 +108,7 @@ _KEPT = "ATTN_DOCTOR_KEPT_"
 def restore() -> None:
     """Set the variables again that `start_again` removed, so that the target gets them.
 
-    They do not change this process any more: its loader read them at its start.
+    They have no effect on this process: its loader read them at its start.
     """
     for name in _LIBRARY_VARIABLES:
         value = os.environ.pop(_KEPT + name, None)

@@ -1,8 +1,8 @@
-"""Leave nothing behind: mark every process that a command starts, and keep its temporary files in one folder.
+"""Leave nothing behind: mark every process that a command starts, and put its temporary files into one folder.
 
 At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended,
-and the folder is removed. If this process is killed, a helper process does both: the guard. The guard waits on a pipe that only
-this process holds open. A process that clears its environment is not found, nor is a process of another user. Uses the standard
+and the folder is removed. If this process is killed, a helper process, the guard, does both. The guard waits on a pipe that only
+this process has open. Two kinds of process are not found: those that clear their environment, and those of another user. Standard
 library only.
 """
 
@@ -118,7 +118,7 @@ def _tell(word: str, place: str = "") -> None:
 
 @contextlib.contextmanager
 def scope() -> Iterator[None]:
-    """Run `sweep` at the end of a block. Blocks in other threads may be open; then the last one of them does it.
+    """Run `sweep` at the end of a block. If blocks in other threads are open, the last block runs it.
 
     For programs that use attn-doctor as a library.
     """

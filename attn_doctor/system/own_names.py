@@ -1,4 +1,4 @@
-"""Read the names of this machine that identify its owner, and put them back into a report that was written here."""
+"""Read the names of this machine that identify its owner, and insert them again into a report that was written here."""
 
 from __future__ import annotations
 

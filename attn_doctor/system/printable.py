@@ -1,7 +1,8 @@
-r"""Make foreign text harmless for a terminal and for a page: what is no visible character becomes an escape, ESC the text "\x1b".
+r"""Make foreign text harmless for a terminal and for a page: each invisible character becomes an escape, ESC the text "\x1b".
 
-Among them are the codes of terminals (C0, C1, so CSI and OSC), the marks that turn the direction of text (https://trojansource.codes/) and
-characters without a width. A tab and a line break stay. It uses only modules that Python itself has loaded, for `failure` and `streams`.
+Invisible are terminal codes (C0 and C1, so also CSI and OSC), the marks that change the direction of text
+(https://trojansource.codes/) and characters without a width. A tab and a line break stay. The module imports only what Python
+itself has loaded, because `failure` and `streams` need it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Say where attn-doctor is published: the addresses in the metadata of its own package, and nowhere else.
+"""Return the addresses where attn-doctor is published, from the metadata of its own package and from nowhere else.
 
-As long as the metadata have no address, attn-doctor prints none. A fork that is published elsewhere changes `[project.urls]` of pyproject.toml.
-The labels are those of https://packaging.python.org/en/latest/specifications/well-known-project-urls/.
+If the metadata have no address, attn-doctor prints none. A fork that is published elsewhere changes `[project.urls]` of
+pyproject.toml. The labels are those of https://packaging.python.org/en/latest/specifications/well-known-project-urls/.
 """
 
 from __future__ import annotations

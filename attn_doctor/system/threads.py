@@ -30,7 +30,7 @@ def start(work: Callable[[], T]) -> Future[T]:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return the result of `work`. Raises its exception, or TimeoutError if `work` needs longer than `seconds`; `work` then continues in its thread."""
+    """Return the result of `work`. Raises its exception, or TimeoutError after `seconds`; then `work` continues in its thread."""
     try:
         return start(work).result(seconds)
     except LateResult as error:  # a class of its own until Python 3.11

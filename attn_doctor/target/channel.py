@@ -20,7 +20,7 @@ _deadline = time.monotonic() + float(CONFIG["deadline"])
 
 
 def _watch():
-    """Print the stack on standard error shortly before attn-doctor ends this process, to show where it hangs."""
+    """Print the stack on standard error shortly before attn-doctor ends this process. The stack shows where the process hangs."""
     seconds = min(float(CONFIG["quiet"]), _deadline - time.monotonic())
     if seconds > 0.3:
         faulthandler.dump_traceback_later(seconds - min(1.0, seconds / 4), exit=False, file=2)
@@ -39,7 +39,7 @@ def tell(section, data):
 
 
 class section:
-    """Name the current step, so that a crash or a hang can be assigned to it.
+    """Name the step that runs now, so that the report of a crash or a hang can name it.
 
     An exception inside the step is reported, and ends the step.
     """

@@ -21,7 +21,7 @@ IMPORTED_AT_START = "_collections_abc _sitebuiltins abc codecs encodings generic
 
 
 def first_of_all(name):
-    """Return whether Python never looks for a module on the path: it is built in, frozen, or imported at Python's start."""
+    """Return whether Python loads a module without searching the path: built in, frozen, or imported at Python's start."""
     if name in sys.builtin_module_names or name in IMPORTED_AT_START:
         return True
     try:
@@ -39,7 +39,7 @@ def module_name(entry):
 
 
 def hidden_here():
-    """Return the files and folders that a program started in the current folder would import instead of the real module."""
+    """Return the files and folders of the current folder that a program there would import instead of an installed module."""
     names = set(WATCHED) | set(IMPORTED_BY_ULTRALYTICS) | set(getattr(sys, "stdlib_module_names", STDLIB_OFTEN_HIDDEN))
     if HERE is None:
         return unknown("the current folder cannot be named")
@@ -87,7 +87,7 @@ def standard_hidden():
 
 
 def installed_from(entry):
-    """Return whether the installed module is this file or folder itself: a checkout that was installed with -e."""
+    """Return whether this file or folder is itself the installed module, as after `pip install -e` of a checkout."""
     name = module_name(entry) or entry
     # To find "ultralytics.egg-info", a finder would import ultralytics first.
     origin = None if "." in name else find(name).get("origin")

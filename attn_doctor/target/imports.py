@@ -14,7 +14,7 @@ import warnings
 class Caught:
     """Catch the warnings of a block, as short texts.
 
-    A library often reports a problem only in such a warning.
+    Some libraries report a problem only in a warning.
     """
 
     def __enter__(self):
@@ -57,7 +57,7 @@ REQUIREMENTS = [
 
 
 def required():
-    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires (sympy: that torch requires)."""
+    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires; sympy if torch requires it."""
     try:
         import importlib.metadata
 
@@ -75,7 +75,7 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
 
 def attempt(name, module_names):
-    """Import modules in order, until one fails, and return one record: ok, failed, path, version, warnings, loaded.
+    """Import modules in order until one fails, and return one record with the fields ok, failed, path, version, warnings, loaded.
 
     A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only if its
     files differ from its RECORD).
@@ -122,7 +122,7 @@ def attempt(name, module_names):
 def loaded():
     """Return the names of the loaded top-level modules.
 
-    If a file in the current folder has one of these names, a program there would import the file.
+    If a file in the current folder has such a name, a program that starts there would import the file instead.
     """
     return sorted({str(name).partition(".")[0] for name in list(sys.modules)})
 
@@ -237,7 +237,7 @@ def found(name):
 
 
 def extensions():
-    """Return the existing extensions to import, name -> modules or library:PATH; those that need no torch first."""
+    """Return the extensions that exist, as {name: what to import}: modules, or library:PATH. Those that need no torch come first."""
     alone = [("cv2", ["cv2"])]
     with_torch = [("flash_attn_2_cuda", ["flash_attn_2_cuda"])]
     spec = found("flash_attn")
@@ -273,7 +273,7 @@ def wanted(name):
 
 
 def start(name, module_names):
-    """Import in a fork, and wait for it at the end. On a system without fork, ask attn-doctor for a separate process."""
+    """Start an import in a fork; the caller waits for it at the end. On a system without fork, ask attn-doctor for a separate process."""
     if FORKS:
         pending.append(Fork(name, module_names))
     else:

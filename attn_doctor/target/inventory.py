@@ -41,7 +41,7 @@ def find(name, path=None):
 
 
 def editable(name):
-    """Return the file of a module that only an import hook finds, if the hook's table could be read; else None."""
+    """Return the file of a module that only an import hook can find, read from the table of the hook; None if that cannot be read."""
     place = EDITABLE.get(name) if ALONE else None  # noqa: F821
     if not isinstance(place, str):
         return None
@@ -123,9 +123,9 @@ def interpreter():
 
 
 def present_modules(found):
-    """Return those requirements of TRAINING that no distribution meets by name, although their module exists.
+    """Return the requirements of TRAINING whose module exists, although no distribution of that name is installed.
 
-    Example: conda's opencv and opencv-python-headless contain cv2 too. Each name is normalised: "opencv-python".
+    Example: conda's opencv and opencv-python-headless contain cv2 too. The names are normalised: "opencv-python".
     """
     names = {normal(item["name"]) for item in found}
     present = set()
@@ -149,7 +149,7 @@ def normal(name):
 
 
 def metadata_of(folder):
-    """Return name, version and requirements of a dist-info or egg-info, reading its header lines only."""
+    """Return name, version and requirements of a dist-info or egg-info folder. Only the header lines of its metadata are read."""
     name = version = None
     requires = []
     for file_name in ("METADATA", "PKG-INFO"):
@@ -265,7 +265,7 @@ def base_interpreter():
 
 
 def layout():
-    """Return the folders into which an installer would write in this environment."""
+    """Return the folders of this environment into which an installer writes."""
     paths = sysconfig.get_paths()
     user = [site.getusersitepackages(), os.path.join(site.getuserbase(), "bin")] if site.ENABLE_USER_SITE else []
     return {

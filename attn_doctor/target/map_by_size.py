@@ -25,7 +25,7 @@ def by_size(trainer):
 
 
 def validated(trainer):
-    """Yield each image of the validation set as arrays, see `mean_precision`. The trainer and its metrics stay as they are."""
+    """Yield each image of the validation set as arrays (see `mean_precision`). The trainer and its metrics are not changed."""
     import torch
 
     averaged = getattr(trainer, "ema", None)
@@ -69,7 +69,7 @@ def as_arrays(predictions, batch, place):
 
 
 def mean_precision(images, low=0.0, high=float("inf")):
-    """Return mAP50-95 over the objects with an area from `low` to below `high`; None if there is none.
+    """Return mAP50-95 over the objects with `low` <= area < `high`, in square pixels; None if there is no such object.
 
     images: for each image a dict of arrays: "boxes" (n, 4), "sure" (n,), "classes" (n,), "objects" (m, 4), "object_classes" (m,).
     """
@@ -101,7 +101,7 @@ def within(boxes, low, high):
 
 
 def overlaps_judged(image, low, high):
-    """Return (right, left out) of the predictions of one image, each an array of (predictions, limits)."""
+    """Return (right, left out) for the predictions of one image: two arrays [predictions, IoU limits] of booleans."""
     import numpy
 
     boxes, objects = image["boxes"], image["objects"]
@@ -137,7 +137,10 @@ def overlaps(first, second):
 
 
 def precision_area(right, count):
-    """Return the area under precision over recall, from 0 to 1. right: whether each prediction is, the surest first."""
+    """Return the area under the curve of precision over recall, from 0 to 1.
+
+    right: for each prediction whether it is right, beginning with the most confident one. count: the number of objects.
+    """
     import numpy
 
     if not right.any():

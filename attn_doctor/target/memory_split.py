@@ -15,7 +15,7 @@ NOMINAL = 64  # ultralytics' `nbs`: it adds up the gradients of so many images b
 
 
 class Storages:
-    """Count the bytes of every storage that lives, and keep those of the largest moment, by part."""
+    """Count the bytes of all existing storages by part, and store the counts of the moment with the most bytes."""
 
     def __init__(self):
         self.living = {}  # address -> (number, weak reference, bytes): the reference keeps the address from being used again
@@ -24,7 +24,7 @@ class Storages:
         self.moment, self.phase, self.at = {}, "forward", "forward"
 
     def add(self, tensor, part=None):
-        """Count a tensor's storage, once. `part`: what it is, unless that is known already."""
+        """Count the storage of a tensor, once only. `part`: the part of memory that it belongs to, unless that is known already."""
         storage = tensor.untyped_storage()
         address = storage._cdata
         if address not in self.living:
@@ -35,7 +35,7 @@ class Storages:
             self.parts.setdefault(self.living[address][0], part)
 
     def sweep(self):
-        """Forget the storages that were freed."""
+        """Stop counting the storages that were freed."""
         for address, (_, reference, count) in list(self.living.items()):
             if torch.UntypedStorage._expired(reference):
                 torch.UntypedStorage._free_weak_ref(reference)
@@ -43,7 +43,7 @@ class Storages:
                 self.total -= count
 
     def look(self):
-        """Keep this moment if more bytes live than ever before."""
+        """Store the counts of this moment if there are more bytes than ever before."""
         if self.total > self.most:
             self.sweep()
         if self.total > self.most:
@@ -51,7 +51,7 @@ class Storages:
             self.moment = {number: count for number, _, count in self.living.values()}
 
     def by_part(self):
-        """Return the bytes of each part at the largest moment."""
+        """Return the bytes of each part at the moment with the most bytes."""
         found = dict.fromkeys(PARTS, 0)
         for number, count in self.moment.items():
             found[self.parts.get(number, "others")] += count
@@ -77,7 +77,7 @@ class Counting(TorchDispatchMode):
 
 
 def tensors_in(value):
-    """Return every tensor in a value: tuples, lists and dicts are searched."""
+    """Return every tensor inside a value of tuples, lists and dicts."""
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, dict):
@@ -90,7 +90,7 @@ def bytes_of(tensors):
 
 
 def chosen_optimiser(model, iterations):
-    """Return the optimiser that ultralytics' own trainer makes for optimizer=auto, with steps too small to change weights."""
+    """Return the optimiser that ultralytics' trainer makes for optimizer=auto. Its steps are too small to change the weights."""
     from ultralytics.cfg import get_cfg
     from ultralytics.engine.trainer import BaseTrainer
 
@@ -109,7 +109,7 @@ class Split:
         self.adds_up = max(round(NOMINAL / subject.batch), 1) > 1
 
     def held(self, optimiser):
-        """Return the tensors that live between two steps, by part."""
+        """Return the tensors that exist between two steps, by part."""
         model = self.subject.model
         return {
             "weights": list(model.parameters()),
@@ -139,7 +139,7 @@ class Split:
         entered("end")
 
     def whole(self, optimiser):
-        """Run a step as it is. Returns what was measured, and on a GPU the bytes that live at the end of each phase; None: not known."""
+        """Run a step without counting. Return the measured peak, and on a GPU the bytes at the end of each phase; None: not known."""
         self.begin()
         device, ends = self.subject.device, []
         held = sum(bytes_of(tensors) for tensors in self.held(optimiser).values())
@@ -160,7 +160,7 @@ class Split:
         return found, ends
 
     def counted(self, optimiser):
-        """Run a step and count its storages. Returns the storages, and the bytes that live at the end of each phase."""
+        """Run a step and count its storages. Return the storages, and the bytes at the end of each phase."""
         self.begin()
         storages, ends = Storages(), []
         for part, tensors in self.held(optimiser).items():

@@ -3,7 +3,7 @@ FABRIC_STATES = {1: "not started", 2: "in progress", 3: "completed"}  # NVML_GPU
 
 
 def known(answer, value):
-    """Return `value(answer)`, if there is an answer; else the missing answer itself."""
+    """Return `value(answer)` if NVML gave an answer; else the answer itself, which is None or an unknown."""
     return answer if answer is None or isinstance(answer, dict) else value(answer)
 
 
@@ -46,16 +46,16 @@ MOST_PROCESSES = 64
 
 
 def retired_pages(handle):
-    """Return the number of retired pages; None if this GPU retires none."""
+    """Return the number of retired memory pages; None if this model of GPU retires no pages."""
     counts = [ask("nvmlDeviceGetRetiredPages", handle, cause) for cause in (SINGLE_BIT, DOUBLE_BIT)]
     odd = next((c for c in counts if c is None or isinstance(c, dict)), 0)
     return odd if odd is None or isinstance(odd, dict) else sum(len(c) for c in counts)
 
 
 def processes(handle):
-    """Return the programs that hold memory of a GPU, the largest first.
+    """Return the programs that hold memory of a GPU, the one with the most memory first.
 
-    Programs that use it for graphics are among them.
+    Programs that use the GPU for graphics are in the list too.
     """
     found = {}
     for name in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):

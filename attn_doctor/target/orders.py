@@ -19,7 +19,7 @@ def next_order(number):
 
 
 def serve(answer):
-    """Answer orders until the doctor ends this process. If an order raises an exception, the exception is its answer."""
+    """Answer orders until the doctor ends this process. An exception of an order is sent as its answer."""
     gc.collect()
     gc.freeze()  # keeps existing objects out of garbage collection: scanning them takes a tenth of a second
     gc.disable()

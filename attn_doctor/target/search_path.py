@@ -31,7 +31,7 @@ def settings_of_venv(python):
 
 
 def holds_text(code, text):
-    """Return whether a function, or a function inside it, has this text among its constants."""
+    """Return whether a function, or a function inside it, contains this text as a constant."""
     return any(c == text or (hasattr(c, "co_consts") and holds_text(c, text)) for c in code.co_consts)
 
 

@@ -10,7 +10,10 @@ MOST_SHAPES = 4  # on one image
 
 
 def one_image(random_numbers, size):
-    """Return (image [size, size, 3], [(shape, left, top, width, height)]) with one to four shapes that do not overlap. Boxes in pixels."""
+    """Return (image, objects) with one to four shapes that do not overlap.
+
+    image: [size, size, 3]. objects: [(shape, left, top, width, height)] in pixels.
+    """
     import cv2
     import numpy
 
@@ -41,7 +44,10 @@ def one_image(random_numbers, size):
 
 
 def write_shapes(folder, train, val, size, seed):
-    """Write the data set into a new folder, whole or not at all, and return the path of its YAML file. An existing one stays."""
+    """Write the data set into a new folder, and return the path of its YAML file. An existing folder is not changed.
+
+    If writing is interrupted, no folder of that name exists.
+    """
     import shutil
 
     import cv2

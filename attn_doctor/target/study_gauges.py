@@ -3,7 +3,7 @@ import ctypes
 
 
 class Gpu:
-    """Ask NVML, the driver's own library, about one GPU. Every answer is None where it cannot be had.
+    """Read the values of one GPU from NVML, the driver's own library. A value is None where NVML does not give it.
 
     The counter of energy exists since Volta: https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceQueries.html
     """
@@ -23,12 +23,12 @@ class Gpu:
             pass
 
     def joules(self):
-        """Return what the whole GPU has used since its driver was loaded."""
+        """Return the energy in joules that the GPU has used since its driver was loaded."""
         answer = ctypes.c_ulonglong()
         return answer.value / 1e3 if self._ask("nvmlDeviceGetTotalEnergyConsumption", answer) else None
 
     def busy(self):
-        """Return the share of the last moments in which a kernel ran."""
+        """Return the share of the last moments in which a kernel ran, from 0 to 1."""
         answer = (ctypes.c_uint * 2)()  # of the GPU, of its memory; in per cent
         return answer[0] / 100 if self._ask("nvmlDeviceGetUtilizationRates", answer) else None
 
@@ -39,7 +39,7 @@ class Gpu:
 
 
 class Gauges:
-    """Measure one epoch after the other: peak memory in bytes, joules, and how busy the device is (1.0: one core, or the whole GPU)."""
+    """Measure each epoch: peak memory in bytes, energy in joules, and the load of the device (1.0: one core, or the complete GPU)."""
 
     def __init__(self, device):
         self.device = torch.device(device)
@@ -56,7 +56,10 @@ class Gauges:
         self.before = self.gpu.joules()
 
     def peak(self):
-        """Return the peak since `begin`: of torch's allocator on a GPU, else of the process; where the system cannot begin anew, since its start."""
+        """Return the peak memory in bytes since `begin`: of torch's allocator on a GPU, else of the process.
+
+        Where the system cannot reset the peak of a process, it is the peak since the start of the process.
+        """
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         if self.resets:
@@ -73,7 +76,7 @@ class Gauges:
         return None if now is None or self.before is None else now - self.before
 
     def now(self):
-        """Return (memory in bytes, how busy) of this moment."""
+        """Return (memory in bytes, load of the device) at this moment."""
         before, self.looked = self.looked, (time.monotonic(), self._processor())
         spent = self.looked[0] - before[0]
         if self.device.type == "cuda":

@@ -33,7 +33,10 @@ def digest_of_file(path):
 
 
 def digest_of_files(paths, base):
-    """Return the SHA-256 of a list of files: their names below `base`, sizes, and contents if they are at most LARGEST_READ in all."""
+    """Return the SHA-256 of a list of files, with their names below `base`, their sizes, and their contents.
+
+    The contents are left out if they are more than LARGEST_READ bytes together.
+    """
     made = hashlib.sha256()
     sizes = [os.path.getsize(path) for path in paths]
     whole = sum(sizes) <= LARGEST_READ
@@ -44,7 +47,10 @@ def digest_of_files(paths, base):
 
 
 def data_set(data, imgsz):
-    """Return (path of the YAML file, hashes, number of images by part). Ultralytics reads the labels once here, so that no two trainings write their cache at once."""
+    """Return (path of the YAML file, hashes, number of images of each part).
+
+    Ultralytics reads the labels here once and writes its cache, so that no two trainings write the cache at the same time.
+    """
     from ultralytics.cfg import get_cfg
     from ultralytics.data.build import build_yolo_dataset
     from ultralytics.data.utils import check_det_dataset, img2label_paths

@@ -4,7 +4,10 @@
 
 
 def set_up_ultralytics():
-    """Keep ultralytics to what every arm shall have: no other augmentation by an installed package, no download, the user's data folder."""
+    """Set up ultralytics in the same way for every arm of a study.
+
+    No installed package adds augmentation, ultralytics downloads nothing, and data sets are in the user's folder.
+    """
     sys.modules["albumentations"] = (
         None  # draws from random numbers of its own, and is used only where it happens to be installed
     )

@@ -37,7 +37,10 @@ def set_random_state(state):
 
 
 def training_state(trainer, last_step):
-    """Return all that the next epoch of this trainer depends on. `last_step`: the batch of the optimiser's last step."""
+    """Return everything that the next epoch of this trainer depends on.
+
+    `last_step`: the batch after which the optimiser made its last step.
+    """
     bare = trainer.model
     criterion = getattr(bare, "criterion", None)
     numbers = None
@@ -64,7 +67,7 @@ def training_state(trainer, last_step):
 
 
 def put_back(trainer, state):
-    """Put weights, averages and the optimiser's sums into a trainer that was set up from the beginning."""
+    """Put weights, moving averages and the state of the optimiser into a new trainer."""
     bare = trainer.model
     bare.load_state_dict(state["model"])
     trainer.ema.ema.load_state_dict(state["ema"])
@@ -79,10 +82,10 @@ def put_back(trainer, state):
 
 
 def put_back_data(trainer, state):
-    """Bring the data loader to where it was: the order of the images, mosaic on or off, and the images of its buffer.
+    """Put the data loader into its earlier state: the order of the images, mosaic on or off, and the images of its buffer.
 
-    The order is drawn anew from its seed, pass by pass, without reading an image: the loader's generator is also used when an iterator
-    begins, and a pass draws once more at its end.
+    The order is drawn again from its seed, pass by pass, without reading an image. That is necessary because the loader's
+    generator is also used at the start and at the end of each pass.
     """
     loader = trainer.train_loader
     batches = len(loader)
@@ -102,7 +105,10 @@ def put_back_data(trainer, state):
 
 
 def put_back_draws(trainer, state):
-    """Put back what the beginning of an epoch must find: gradients that wait for their step, and the random numbers."""
+    """Restore the gradients that wait for the optimiser's next step, and the random generators.
+
+    An epoch begins with both.
+    """
     trainer.accumulate = state["accumulate"]
     for name, parameter in trainer.model.named_parameters():
         gradient = state["gradients"].get(name)
@@ -111,7 +117,7 @@ def put_back_draws(trainer, state):
 
 
 def keep(state, path):
-    """Write a state so that after a kill, or a power failure, the file holds this state or the one before."""
+    """Write a state to a file. After a kill or a power failure the file contains this state or the previous one."""
     beside = path + ".new"
     with open(beside, "wb") as file:
         torch.save(state, file)
@@ -121,7 +127,10 @@ def keep(state, path):
 
 
 def kept(path, key):
-    """Return the state of this very training; None if there is none, or none that can be read: the training then begins anew."""
+    """Return the stored state of the training with this `key`.
+
+    None if there is none, or if it cannot be read: then the training begins again at its first epoch.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001 - no file, or one that a full disk cut

@@ -10,15 +10,18 @@ ALONE = 60.0  # seconds to wait for an earlier process of this training to end
 
 
 class Finished(BaseException):
-    """End the trainer after its last epoch: what ultralytics does then (validate best.pt, strip the weights) is no part of a study."""
+    """End the trainer after its last epoch.
+
+    After that epoch ultralytics would validate best.pt and strip the weights, which are no part of a study.
+    """
 
 
 class Stopped(BaseException):
-    """End the trainer between two epochs; the text says why."""
+    """End the trainer between two epochs. The text is the reason."""
 
 
 class Proof:
-    """Watch one training step: the operators of every attention call, and the kernels by torch.profiler."""
+    """Record one training step: the operators of every attention call, and the kernels that torch.profiler saw."""
 
     def __init__(self, layers):
         from torch.profiler import ProfilerActivity, profile
@@ -32,7 +35,7 @@ class Proof:
         self.watch.__enter__()
 
     def end(self):
-        """Return (calls of attention, names of kernels on a GPU or of operators on a CPU, seconds that the step took)."""
+        """Return (attention calls, names, seconds of the step). The names are of kernels on a GPU, of operators on a CPU."""
         if self.on_gpu:
             torch.cuda.synchronize()
         self.watch.__exit__(None, None, None)
@@ -47,7 +50,7 @@ class Proof:
 
 
 class Run:
-    """Follow one trainer by its callbacks. `told`: what was sent of each epoch, which the state keeps too."""
+    """Follow one trainer by its callbacks. `told`: the records that were sent about each epoch; they are a part of the state."""
 
     def __init__(self):
         self.began = time.monotonic()
@@ -140,7 +143,10 @@ class Run:
         self.validation = time.monotonic() - self.validation_began
 
     def all_ends(self, trainer):
-        """Send the epoch, after the state that goes on from it was kept: so a kill loses no epoch that was told."""
+        """Send the record of an epoch, after the state for the next epoch was stored.
+
+        So a killed training loses no epoch whose record was sent.
+        """
         images = len(trainer.train_loader.dataset)
         timed = self.seconds - self.spent_on_proof
         counted = images - (trainer.batch_size if self.spent_on_proof else 0)
@@ -190,7 +196,7 @@ class Run:
 
 
 def losses_of(trainer):
-    """Return the mean losses of an epoch so far, not rounded, by ultralytics' own columns."""
+    """Return the mean losses of the epoch so far, not rounded, by the names of ultralytics' columns."""
     total = trainer.tloss
     if total is None:
         return {}
@@ -200,7 +206,10 @@ def losses_of(trainer):
 
 
 def digest(tensors):
-    """Return the SHA-256 of weights: names, kinds and bytes, in the order of the names. Not of a file, which has its date in it."""
+    """Return the SHA-256 of weights: their names, dtypes and bytes, in the order of the names.
+
+    It is not the hash of a file, because a weights file contains its date.
+    """
     made = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -210,7 +219,7 @@ def digest(tensors):
 
 
 def sizes_of(trainer):
-    """Return mAP50-95 by the size of objects; nothing if it cannot be computed for this data set."""
+    """Return mAP50-95 by the size of the objects; an empty result if it cannot be computed for this data set."""
     try:
         return {name: float(value) for name, value in by_size(trainer).items()}
     except Exception as error:  # noqa: BLE001 - the training itself is whole
@@ -219,10 +228,10 @@ def sizes_of(trainer):
 
 
 def trainer_class(base, run):
-    """Return ultralytics' trainer with two changes: the optimiser's steps are counted here, and a kept state is put back.
+    """Return ultralytics' trainer with two changes: it counts the optimiser's steps, and it restores a stored state.
 
-    The loop of ultralytics keeps the batch of the last step in a local variable, which a training that goes on would begin anew. The
-    count is the same as in the loop: one step for so many batches as `accumulate` says.
+    ultralytics counts the batches since the last step in a local variable, which a resumed training would lose. The count here is
+    the same: one step after each `accumulate` batches.
     """
 
     class StudyTrainer(base):

@@ -2,7 +2,10 @@
 
 
 def alone():
-    """Keep other processes out of this training's folder until this process ends. Raises RuntimeError if one stays in it."""
+    """Take the lock of this training's folder until this process ends.
+
+    Raises RuntimeError if another process does not release the folder.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: attn-doctor ends its trainings with itself
@@ -20,7 +23,7 @@ def alone():
 
 
 def check_versions(ultralytics):
-    """Raise RuntimeError on a machine of a cluster that has another torch or ultralytics than the study began with."""
+    """Raise RuntimeError if this machine of a cluster has another torch or ultralytics than the start of the study."""
     for name, found in (("torch", torch.__version__), ("ultralytics", ultralytics.__version__)):
         wanted = CONFIG["versions"].get(name)
         if wanted and wanted != str(found):

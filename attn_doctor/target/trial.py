@@ -13,7 +13,7 @@ SHARES = {
 
 
 def make_subject():
-    """Make the model. If that fails, report the reason, and use the attention shapes alone."""
+    """Make the model. If that fails, report the reason, and return a subject with the attention calls alone."""
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)
@@ -31,9 +31,9 @@ def make_subject():
 
 
 def check_reference(subject):
-    """Check the reference by finite differences.
+    """Check the gradients of the reference by finite differences.
 
-    Returns (outputs, gradients) of the model in float64; None if those cannot be trusted.
+    Return (outputs, gradients) of the model in float64; None if the gradients are wrong.
     """
     expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}
@@ -76,7 +76,10 @@ SUSPICIOUS = 0.01  # error of a whole model's gradients in float32 above which i
 
 
 def refuted(subject, cell, error):
-    """Return the fault in the gradients of a training step with this backend, or None. Each module is checked in its layout and batch."""
+    """Return the fault in the gradients of a training step with this backend; None if they are right.
+
+    Each module is checked with the memory layout and the batch of the step.
+    """
     if (
         subject.scope != "model"
         or not CONFIG["reference"]
@@ -101,7 +104,7 @@ def refuted(subject, cell, error):
 def slope_error(compute):
     """Return the error of this kernel by finite differences in float64; None if it does not run in float64.
 
-    Used if textbook attention itself is wrong.
+    Used if textbook attention itself is wrong on this device.
     """
     inputs, scale, cotangent = REFUTED["attention"]
     try:
@@ -246,7 +249,7 @@ def measure_all(subject, cells):
 
 
 def tell_twins(cells, subject):
-    """Report cells that were seen to run the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
+    """Report cells that ran the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
     seen = []
     for cell in cells if subject.device.type == "cpu" else ():
         twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
@@ -280,7 +283,7 @@ def prove_all(subject, cells, expected):
 
 
 def trial():
-    """Run one half of a trial: the proofs, or the measuring. Each half has a process of its own."""
+    """Run one half of a trial: the proofs, or the measuring. Each half runs in a process of its own."""
     began = time.monotonic()
     measured = 0.0
     measuring = CONFIG["phase"] == "measure"
@@ -317,7 +320,7 @@ def tell_subject(subject):
 
 
 def prove_from(subject, cells, first):
-    """Run the proofs of one subject; with the first subject also the proofs of the reference itself."""
+    """Run the proofs of one subject. `first`: also check the reference itself."""
     expected = None
     if first:
         with section("reference"):

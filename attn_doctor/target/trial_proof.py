@@ -84,9 +84,9 @@ def addresses(values):
 
 
 def pytorch_says(backend, calls):
-    """Return PyTorch's reason against this kernel for these tensors; None if PyTorch gives none.
+    """Return PyTorch's reason why it refuses this kernel for these tensors; None if it gives none.
 
-    PyTorch warns about it only if the other kernels are forbidden.
+    PyTorch prints the reason only if all other kernels are forbidden.
     """
     names = TRAITS[backend].sdp_kernels
     if not names or not calls:
@@ -158,9 +158,10 @@ class ModuleGradients:
             hook.remove()
 
     def wrong(self):
-        """Return the wrong gradients, the worst first, and the number of checked examples.
+        """Return the wrong gradients, the largest error first, and the number of checked examples.
 
-        Each is (kind of module, relative error, description of the gradient, whether a contiguous gradient gives a right result).
+        Each wrong gradient is (kind of module, relative error, description of the gradient, whether a contiguous gradient gives a
+        right result).
         """
         found = []
         for (kind, _, _), (module, x, gradient) in self.examples.items():
@@ -199,7 +200,7 @@ class ModuleGradients:
 
 
 def pattern(tensor):
-    """Return the layout of a tensor without its size: the order of dimensions, and whether it is dense."""
+    """Return the memory layout of a tensor without its size: the order of the dimensions, and whether it is dense."""
     if tensor.is_contiguous():
         exact = torch.empty(tensor.shape, device="meta").stride() == tensor.stride()
         return "contiguous" if exact else "contiguous, odd"

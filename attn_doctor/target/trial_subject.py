@@ -86,9 +86,9 @@ class ModelSubject:
         self.cotangents = {}
 
     def _settle(self):
-        """Give the batch norms the statistics of real passes.
+        """Update the statistics of the batch norms with real passes.
 
-        With the initial ones, an evaluated model computes with denormal numbers, which are slow.
+        With their initial values, a model in evaluation mode computes with denormal numbers, which are slow.
         """
         norms = [m for m in self.model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
         before = [m.momentum for m in norms]
@@ -239,7 +239,10 @@ class AttentionSubject:
 
 
 def _hold(count, what):
-    """Raise MemoryError if `count` bytes are not free. Linux would grant them, and then end other programs."""
+    """Raise MemoryError if `count` bytes are not free.
+
+    Linux would allocate them anyway, and later end other programs.
+    """
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
@@ -299,7 +302,7 @@ def build_model(name, seed):
 
 
 def boxes(batch, seed, device):
-    """Return two boxes for each image, as a data loader gives them: centre and size relative to the image."""
+    """Return two boxes for each image, as a data loader gives them: centre and size, each from 0 to 1 of the image."""
     generator = torch.Generator().manual_seed(seed)
     centre = 0.3 + 0.4 * torch.rand((2 * batch, 2), generator=generator)
     size = 0.1 + 0.3 * torch.rand((2 * batch, 2), generator=generator)

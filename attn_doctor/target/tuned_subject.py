@@ -126,10 +126,10 @@ class TunedSubject(ModelSubject):
 
 
 def compared_boxes(got, expected):
-    """Return two numbers about the boxes with the highest scores: the overlap (IoU) that 95 of 100 reach, and the largest difference of scores.
+    """Return two numbers about the boxes with the highest scores: an IoU and a difference of scores.
 
-    Both arguments hold [images, 4 + classes, places] of a head that decodes every place. For any other output the result is
-    empty.
+    95 of 100 boxes overlap at least as much as the IoU; no score differs more than the difference. Both arguments are [images, 4
+    + classes, places], the output of a head that decodes every place. For any other output the result is empty.
     """
     if got.dim() != 3 or got.shape != expected.shape or got.shape[1] < 5 or got.shape[2] < got.shape[1]:
         return {}
@@ -149,9 +149,9 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return the cores that this process may use, as one list for each physical core.
+    """Return the cores that this process may use, as lists. Each list has the hardware threads of one physical core.
 
-    If the system does not group them: one list for each.
+    If the system does not report physical cores, each list has one core.
     """
     mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     groups = {}

@@ -1,7 +1,7 @@
-"""Define the backends, one entry each: the facts that rule it out, and the names of its operators and kernels.
+"""Define the backends, one entry each: the facts that exclude a backend, and the names of its operators and kernels.
 
-Pure: questions about facts only. A requirement returns None if there is no known obstacle (then it is tried), or one sentence
-with the reason and a way to make it run. An unknown fact rules nothing out. A limit that PyTorch or a package reports itself is
+Pure: questions about facts only. A requirement returns None if no obstacle is known (then the backend is tried), or one sentence
+with the reason and a way to make it run. An unknown fact excludes nothing. A limit that PyTorch or a package reports itself is
 not checked here, because they know their limits better than a table.
 """
 
@@ -132,7 +132,7 @@ def _newer_package(name: str, version: str | Unknown | None, modules: tuple[str,
 def _package(name: str, version: str | Unknown | None, modules: tuple[str, ...], case: Case) -> str | None:
     """Return why a package of flash-attn's family cannot run here; None if no reason is known.
 
-    It needs a GPU and 16 bits, and must be installed and importable.
+    Such a package needs a GPU and a 16-bit dtype, and must be installed and importable.
     """
     return (
         _gpu_only(case)
@@ -168,7 +168,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return the part that torch.compile needs besides PyTorch and does not find; None if nothing is missing."""
+    """Return the program that torch.compile needs besides PyTorch and cannot find; None if nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
@@ -222,7 +222,7 @@ def _import_failed(modules: tuple[str, ...], case: Case) -> str | None:
 
 
 def _refusal(judged: Judgement) -> str | None:
-    """Return the reason if the answer is no and was verified; else None."""
+    """Return the reason of a judgement if it is a verified "no"; else None."""
     return judged.why if isinstance(judged, Answer) and not judged.yes and judged.verified else None
 
 

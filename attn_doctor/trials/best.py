@@ -1,7 +1,7 @@
 """Choose the best backend of a trial. `check`, `trial` and the table use this module and no other rule. Pure.
 
-Whether a backend is faster than eager was decided once, when its row was made (`step_gain.verdict`: paired rounds,
-corrected for the number of backends). Nothing here compares times with eager's again.
+The row of a backend already contains whether it is faster than eager (`step_gain.verdict`: paired rounds, corrected for the
+number of backends). This module does not compare times with eager's again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Best(NamedTuple):
 def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """Return the backend to use in this dtype. `rows`: of one model (or its attention) at one image size.
 
-    A row that did not end "ok" is never chosen. Eager is replaced by a row whose own verdict is "faster". If eager is "wrong",
-    the fastest right row is chosen, however slow it is. Rows of old reports have no verdict and never replace eager.
+    A row whose status is not "ok" is never chosen. Another backend is chosen instead of eager only if its own verdict is
+    "faster". If eager is "wrong", the fastest right row is chosen, even if it is slower. Rows of old reports have no verdict, so
+    they are never chosen instead of eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]
@@ -79,7 +80,7 @@ def _step(row: Trial) -> float:
 def _pace(row: Trial) -> tuple[bool, float]:
     """Return a sort key by speed.
 
-    Uses paired rounds with eager if there are any, because other load on the machine changes a plain median.
+    The key is made of paired rounds with eager if there are any, because other load on the machine changes a plain median.
     """
     return row.step_gain is not None, row.step_gain.ratio if row.step_gain else -_step(row)
 

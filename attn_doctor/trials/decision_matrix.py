@@ -1,6 +1,6 @@
-"""Lay the trials of several saved reports side by side, and say for each size which attention to use. Pure.
+"""Put the trials of several saved reports into one table, and name for each size the attention to use. Pure.
 
-Speeds are not compared here: a backend is named by `best`, from the verdicts that the trial's own rounds gave.
+Speeds are not compared here: `best` chooses a backend, by the verdicts of each trial.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _YOLO12 = re.compile(r"yolov?12[nsmlx](\.ya?ml|\.pt)?")
 
 
 def matrix(saved: Sequence[SavedTrial]) -> Matrix:
-    """Return both tables of these reports, in their order."""
+    """Return the two tables of these reports, in the order of the reports."""
     choices: dict[tuple[object, ...], list[Choice]] = {}
     for one in saved:
         for choice in _choices(one):
@@ -47,7 +47,7 @@ def matrix(saved: Sequence[SavedTrial]) -> Matrix:
 
 
 def _machine(saved: SavedTrial, row: Trial, run: TrialRun) -> str:
-    """Return the name of what ran a row: the GPU's or the processor's, as the report has it."""
+    """Return the name of the processor or GPU that ran a row, as the report gives it."""
     if row.device.startswith("cuda"):
         return run.gpu_name or _gpu(saved) or "a GPU without a name"
     name = run.cpu or "a processor without a name"
@@ -55,7 +55,7 @@ def _machine(saved: SavedTrial, row: Trial, run: TrialRun) -> str:
 
 
 def _gpu(saved: SavedTrial) -> str | None:
-    """Return the name of the visible GPU by the report's facts, if there is one kind of GPU alone."""
+    """Return the name of the visible GPU in the report's facts; None if there is no GPU, or if there are several kinds."""
     gpus = saved.facts.graphics.gpus if saved.facts else ()
     names = {gpu.name for gpu in gpus if gpu.visible is not False} if isinstance(gpus, tuple) else set()
     name = next(iter(names), None) if len(names) == 1 else None
@@ -70,7 +70,7 @@ def _subject(row: Trial) -> str:
 
 
 def _tokens(row: Trial) -> int | None:
-    """Return the tokens of the largest attention call; None for a model whose calls the report does not tell."""
+    """Return the tokens of the largest attention call; None if the report does not contain the calls of the model."""
     parts = _SHAPE.fullmatch(row.shape or "")
     if parts:
         return int(parts[3])
@@ -150,7 +150,7 @@ def _choices(saved: SavedTrial) -> Iterable[Choice]:
 
 
 def _decided(rows: Sequence[Trial]) -> tuple[str | None, Gain | None, str]:
-    """Return the backend to use, its gain, and why; no backend if these rows do not decide it."""
+    """Return (backend to use, its gain, reason). The backend is None if these rows do not decide."""
     found = best(rows, rows[0].dtype)
     if found.row is None:
         return (
@@ -187,7 +187,10 @@ def _question(row: Trial) -> str:
 
 
 def _agreed(found: Sequence[Choice]) -> Choice:
-    """Return the one choice of the reports of one kind of machine: what they decided, if they did not decide differently."""
+    """Return one choice for all reports of one kind of machine.
+
+    It names no backend if two reports decided differently.
+    """
     reports = tuple(dict.fromkeys(name for choice in found for name in choice.reports))
     decided = [choice for choice in found if choice.backend]
     if not decided:

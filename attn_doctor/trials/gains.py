@@ -1,6 +1,6 @@
-"""Compare every backend of a trial with eager, by the rounds in which both were measured.
+"""Compare every backend of a trial with eager, in the rounds in which both were measured. Pure.
 
-No other code compares speeds. Pure.
+No other module compares speeds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attn_doctor.trials.statistics import compare, decide, settled_by
 
 
 class Measured(NamedTuple):
-    """Describe the end of a cell's rounds."""
+    """Describe how the measuring of a cell ended."""
 
     level: float = LEVEL  # the level of the test at the last look
     lost_to: str | None = None  # the cell that was faster in every round, if this cell was dropped for that
@@ -28,10 +28,10 @@ def name_of_row(row: Trial) -> str:
 
 
 def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measured] | None = None) -> tuple[Trial, ...]:
-    """Return the rows with their gains over eager in the same dtype and shape.
+    """Return the rows, each with its gain over eager in the same dtype and shape.
 
-    All are decided together, because of the correction for their number. `measured`: the end of the rounds of each cell, by
-    (name, "forward" | "step").
+    All gains are decided together, because their number is part of the correction. `measured`: how the measuring of each cell
+    ended, by (name, "forward" | "step").
     """
     gains: dict[int, dict[str, Gain]] = {}
     for group in dict.fromkeys((row.dtype, row.shape) for row in rows):
@@ -50,7 +50,7 @@ def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measure
 def dropped(
     samples: Mapping[tuple[str, str], Sequence[float]], measured: Mapping[tuple[str, str], Measured]
 ) -> list[str]:
-    """Return one line for each cell that was measured in fewer rounds than the others."""
+    """Return one line for each cell that has fewer rounds than the others."""
     named = {"forward": "inference", "step": "training steps"}
     return [
         f"{cell}: only {len(samples.get((cell, what), ()))} rounds of {named[what]} were measured, because"
@@ -63,7 +63,7 @@ def dropped(
 def _decided(base: tuple[float, ...], others: Mapping[int, tuple[float, ...]], level: float) -> dict[int, Gain]:
     """Return the gain of each backend that was measured in the same rounds as `base`.
 
-    Dropped backends have fewer rounds.
+    A backend that was dropped early has fewer rounds.
     """
     whole = {index: times for index, times in others.items() if base and len(times) == len(base)}
     dropped = {index: times for index, times in others.items() if 0 < len(times) < len(base)}

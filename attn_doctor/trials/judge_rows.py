@@ -37,7 +37,7 @@ class CellFault(TypedDict, total=False):
 
 
 class _End(NamedTuple):
-    """Hold those fields of a row that describe the end of its cell."""
+    """Hold the fields of a row that describe how its cell ended."""
 
     status: Status
     reason: str | None = None
@@ -76,14 +76,13 @@ class Judged:
             self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
 
     def anything(self) -> bool:
-        """Return whether a cell has finished."""
+        """Return whether any cell has finished."""
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Drop all samples, because samples of two processes are not pairs.
+        """Delete all times, because times of two processes are not pairs. `left`: the cells that are left out from now on.
 
-        Returns the cells that must now be measured themselves. Before, each of them shared the samples of a cell that is left out
-        from now on.
+        Return the cells that must now be measured themselves: so far, each of them used the times of a cell in `left`.
         """
         self.samples.clear()
         self.measured.clear()
@@ -213,7 +212,7 @@ def kind_of(call: Mapping[str, Sequence[str]]) -> str:
 def other_kernel(
     backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
 ) -> str | None:
-    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that were seen."""
+    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that served them."""
     if calls is None:  # compiled code hides its operators: the profile must name its kernels
         if backend.composed or any(re.search(backend.kernels, name) for name in profile):
             return None
@@ -257,7 +256,10 @@ def other_kernel(
 
 
 def _refuted(proof: Mapping[str, Any]) -> _End | None:
-    """Return the end of a row whose gradients finite differences found wrong in a training step, with its layout and batch; else None."""
+    """Return the end of a row with wrong gradients; None if they are right.
+
+    Finite differences found them wrong in a training step; the text has the layout and the batch.
+    """
     found = proof.get("refuted")
     if not found:
         return None
@@ -266,7 +268,10 @@ def _refuted(proof: Mapping[str, Any]) -> _End | None:
 
 
 def _by_slopes(proof: Mapping[str, Any]) -> _End | None:
-    """Return the end of a row that finite differences found wrong; else None. For a device on which textbook attention in float64 is wrong."""
+    """Return the end of a row that finite differences found wrong; else None.
+
+    For a device on which textbook attention in float64 is wrong, so that it cannot be the reference.
+    """
     error = proof["slope_error"]
     if error is None:
         return _End(

@@ -1,4 +1,4 @@
-"""Run the longer trials of `trial`: several image sizes, the growth between them, and settings for training."""
+"""Run the longer trials of the command `trial`: several image sizes, the growth between them, and settings for training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FOREVER = 24 * 3600.0
 
 
 class StudyRequest(Record, frozen=True, kw_only=True):
-    """Hold the user's request. `sizes` holds the image sizes; `trial.imgsz` is not read."""
+    """Hold the user's request. The image sizes are in `sizes`; `trial.imgsz` is not read."""
 
     trial: TrialOptions = TrialOptions()
     sizes: tuple[int, ...] = (640,)
@@ -66,7 +66,7 @@ class Study(Record, frozen=True, kw_only=True):
 def grid(
     batches: Sequence[int], heads: Sequence[int], lengths: Sequence[int], widths: Sequence[int]
 ) -> tuple[Shape, ...]:
-    """Return every combination, in the order in which the values were given."""
+    """Return every combination of the four lists as a Shape. The last list changes fastest."""
     return tuple(Shape(batch=b, heads=h, tokens=n, width=d) for b, h, n, d in product(batches, heads, lengths, widths))
 
 
@@ -222,7 +222,7 @@ def _with_tuning(
     say: Say,
     environ: Mapping[str, str] | None,
 ) -> Study:
-    """Search beyond attention: for training at the batch of the request, and for predicting one image at a time."""
+    """Return the study with the search beyond attention: for training at the requested batch, and for predicting one image at a time."""
     if any(row.scope == "attention" for row in found.trials):
         return found
     device = choose_device(facts, request.trial.device)

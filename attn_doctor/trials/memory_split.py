@@ -1,6 +1,6 @@
-"""Split the peak memory of a training step into its parts, for each backend and dtype that a trial ran.
+"""Split the peak memory of a training step into parts, for each backend and dtype of a trial.
 
-Runs in a process of its own after the trial. docs/method.md says what each part is and how it is counted.
+Runs in a process of its own after the trial. docs/method.md explains each part and how it is counted.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from attn_doctor import child
 from attn_doctor.exchange.traits import TRAITS
-from attn_doctor.model.facts import Fault
 from attn_doctor.model.trials import MemoryParts, MemorySplit, Trial, TrialOptions
-from attn_doctor.trials.plan import model_file
-from attn_doctor.trials.process import in_words, run_separately
+from attn_doctor.trials.process import config_of, failures, run_separately
 
 Say = Callable[[str], None]
 
@@ -37,7 +35,7 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Split the memory of every row that ran on the model, with the optimiser of a short training and that of a long one.
+    """Split the memory of every row of the model: with the optimiser of a short training, and with that of a long one.
 
     Raises OSError if the interpreter cannot be started.
     """
@@ -52,28 +50,17 @@ def measure(
     ]
     if ran[0].device == "mps":
         return Splits((), ("on an Apple GPU, the memory of a step cannot be measured",))
-    cells = [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in watched]
-    config = {
-        "model": model_file(options.model),
-        "imgsz": options.imgsz,
-        "batch": options.batch,
-        "device": ran[0].device,
-        "seed": options.seed,
-        "iterations": [SHORT, LONG],
-        "cells": cells,
-    }
+    if not watched:
+        return Splits((), tuple(notes))
+    config = {**config_of(watched, options), "iterations": [SHORT, LONG]}
 
     def tell(message: child.Message) -> None:
-        if message.at == "begin" and message.section in {name for name, *_ in cells}:
+        if message.at == "begin" and message.section in {name for name, *_ in config["cells"]}:
             say(f"splitting the memory of a training step: {message.section}")
 
     outcome = run_separately(
         python, "target/memory_split.py", config, timeout=timeout, on_message=tell, environ=environ
     )
-    notes += [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
-    notes += [f"memory, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
-    if outcome.fault:
-        where = f" with {outcome.open_section}" if outcome.open_section else ""
-        notes.append(f"splitting the memory ended early{where}: {in_words(outcome.fault)}")
+    notes += failures(outcome, "memory", "splitting the memory")
     splits = tuple(MemorySplit(**{**found, "parts": MemoryParts(**found["parts"])}) for found in outcome.facts("split"))
     return Splits(splits, tuple(notes))

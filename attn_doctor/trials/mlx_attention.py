@@ -1,7 +1,7 @@
-"""Measure MLX's attention on shapes alone, if the target has mlx: its fused kernel against the same attention written out in MLX.
+"""Measure MLX's attention on shapes alone, if the target has mlx: the fused kernel, and the same formula written in MLX.
 
-MLX has arrays, gradients and a device of its own, so it is no backend of a torch model. The first call at a shape has a result of
-its own: it compiles, allocates and starts threads, and is many times slower than the others.
+MLX has its own arrays, gradients and device, so it cannot be a backend of a torch model. The first call at a shape is a separate
+result: it compiles, allocates and starts threads, and is many times slower than the others.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def measure(
 
 
 def rows_of(told: Mapping[str, Any]) -> tuple[MlxRow, ...]:
-    """Return the rows in one record of the target."""
+    """Return the rows that one record of the target contains."""
     batch, heads, tokens, width = told["shape"]
     shape = Shape(batch=batch, heads=heads, tokens=tokens, width=width)
     made = []

@@ -1,11 +1,11 @@
 """Compare paired times by rank, and decide how many rounds a trial measures.
 
-Pure, standard library only, Python 3.8: the trial runs this text in the target too, where the rounds are measured.
+Pure, standard library only, Python 3.8: the trial also runs this text in the target, where the rounds are measured.
 
-The planned rounds are measured if they fit into the budget of seconds. If the model is too slow for that, the budget grows to the
-time that a decision needs, and a backend that loses every round is dropped, so that the others get its time. The test looks at
-the rounds more than once. Each look uses a part of LEVEL: half of the rest, and the last look all of it. So the sum is never
-above LEVEL. docs/method.md gives the reason for each choice.
+The planned rounds are measured if they fit into the time budget. If the model is too slow for that, the budget grows to the time
+that a decision needs, and a backend that loses every round is dropped, so that the others get its time. The test is computed more
+than once. Each time it may use a part of LEVEL: half of what is left, and the last time all of it. So the parts together never
+exceed LEVEL. docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def median(values: Sequence[float]) -> float:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return (low, high, coverage): an interval of the median, and the share of such intervals that contain the true median.
+    """Return (low, high, coverage): an interval for the median, and the share of such intervals that contain the true median.
 
-    Computed from the sorted values, for any continuous distribution: the k-th smallest and the k-th largest of n values enclose the
-    median unless fewer than k values lie on one side of it, with the probability of n coin tosses (binomial). Between two
-    neighbouring k the interval is interpolated to 95 % as Hettmansperger and Sheather do (Statistics & Probability
-    Letters 4, 1986). Below six values not even the smallest and the largest have 95 %: their own coverage is returned,
-    75 % for three. Raises ValueError for no values.
+    The interval goes from the k-th smallest to the k-th largest of n values. It misses the median only if fewer than k values lie
+    on one side of it; the probability of that is the one of n coin tosses (binomial), for any continuous distribution. Between
+    two neighbouring k the interval is interpolated to 95 % as Hettmansperger and Sheather do (Statistics & Probability Letters 4,
+    1986). Below six values not even the smallest and the largest have 95 %: then their own coverage is returned, 75 % for three.
+    Raises ValueError for no values.
     """
     if not values:
         raise ValueError("no values")
@@ -75,14 +75,15 @@ def _combinations(n: int, k: int) -> int:
 
 
 def logarithms(base: Sequence[float], other: Sequence[float]) -> list[float]:
-    """Return log(base / other) of each round that both have: above zero if the other was faster."""
+    """Return log(base / other) for each round of both. It is above zero if the other was faster."""
     return [math.log(b / o) for b, o in zip(base, other)]  # noqa: B905 - Python 3.8; the shorter one was dropped earlier
 
 
 def signed_rank(values: Sequence[float]) -> float:
-    """Return the two-sided p of Wilcoxon's signed-rank test: the probability that random signs give ranks at least as unbalanced as these.
+    """Return the two-sided p of Wilcoxon's signed-rank test.
 
-    Exact up to 60 rounds, ties included. Zeros support neither side and are left out.
+    That is the probability that random signs give ranks at least as unbalanced as these. Exact up to 60 rounds, ties included.
+    Zeros are left out.
     """
     sizes = sorted(abs(value) for value in values if value)
     if not sizes:
@@ -103,7 +104,7 @@ def signed_rank(values: Sequence[float]) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's step-down correction. All of them can be compared with one level."""
+    """Return p-values after Holm's step-down correction. They can all be compared with one level."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     corrected = [0.0] * len(values)
     highest = 0.0
@@ -114,11 +115,11 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def more_rounds(values: Sequence[float], comparisons: int, level: float) -> int | None:
-    """Return about how many more rounds like these would decide a comparison; None if no number would.
+    """Return about how many more rounds like these would decide a comparison; None if no number of rounds would.
 
-    `values`: logarithms of ratios, round by round; `comparisons`: their number, for Holm's correction. The normal
-    approximation of the test grows with the square root of the rounds. Three rounds with one winner need four more for
-    two comparisons at 0.05, because fewer than seven cannot decide.
+    `values`: logarithms of ratios, one for each round. `comparisons`: their number, for Holm's correction. In the normal
+    approximation the test grows with the square root of the rounds. Example: three rounds with one winner need four more for two
+    comparisons at 0.05, because fewer than seven cannot decide.
     """
     wanted = level / max(1, comparisons)
     sizes = sorted(abs(value) for value in values if value)
@@ -157,7 +158,7 @@ class Race:
         self.times[name].append(milliseconds)
 
     def failed(self, name: str) -> None:
-        """Remove a backend that raised an exception."""
+        """Remove a backend because it raised an exception."""
         if name in self.left:
             self.left.remove(name)
         if name == self.base:
@@ -180,24 +181,30 @@ class Race:
         return self._look(seconds)
 
     def _missing(self, rounds: int) -> float:
-        """Return the seconds that the missing rounds up to this number will take."""
+        """Return the seconds that are needed to reach this number of rounds."""
         each = sum(median(self.times[name]) for name in self.left if self.times[name]) / 1e3
         return max(0, rounds - self._done) * each
 
     def _most(self) -> float:
-        """Return the seconds after which no round begins: a multiple of the budget; with a slow model, the time that a decision needs."""
+        """Return the seconds after which no new round begins.
+
+        That is a multiple of the budget; with a slow model, the time that a decision needs.
+        """
         needed = 2 * self._missing(self._done + self._deciding())
         return max(LONGEST * self.budget, min(MOST_SECONDS, needed))
 
     def _deciding(self) -> int:
-        """Return the number of rounds after which the first look can decide: 8 for two or three comparisons.
+        """Return the number of rounds after which the first test can decide: 8 for two or three comparisons.
 
         Nine rounds with one winner have p = 2 / 2**9.
         """
         return next(n for n in range(LEAST, 64) if max(1, self.comparisons) * 2.0 ** (1 - n) <= LEVEL / 2)
 
     def _drop(self) -> None:
-        """Drop each backend that was clearly slower than the fastest in every round. Eager stays: all others are compared with it."""
+        """Drop each backend that was clearly slower than the fastest one in every round.
+
+        Eager is never dropped, because all others are compared with it.
+        """
         leader = min(self.left, key=lambda name: median(self.times[name]))
         for name in list(self.left):
             pairs = list(zip(self.times[name], self.times[leader]))  # noqa: B905 - Python 3.8

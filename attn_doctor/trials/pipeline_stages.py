@@ -1,6 +1,7 @@
-"""Measure the work around the model, for the backends that ended "ok": the stages of inference, and a step with optimiser.
+"""Measure the work around the model, for the backends with the status "ok".
 
-Runs in a separate process after the trial, so that ultralytics' predictor cannot disturb the trial itself.
+That is the stages of inference, and a training step with its optimiser. It runs in a separate process after the trial, so that
+ultralytics' predictor cannot disturb the trial itself.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attn_doctor import child
-from attn_doctor.model.facts import Fault
 from attn_doctor.model.trials import OptimisedStep, Stages, Trial, TrialOptions
-from attn_doctor.trials.plan import model_file
-from attn_doctor.trials.process import in_words, run_separately
+from attn_doctor.trials.process import config_of, failures, run_separately
 from attn_doctor.trials.statistics import interval
 
 Say = Callable[[str], None]
@@ -26,7 +25,7 @@ SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with
 
 
 class PipelineTimes:
-    """Hold the measurements, and notes on missing ones."""
+    """Hold the measurements, and notes on those that are missing."""
 
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)
@@ -43,7 +42,7 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> PipelineTimes:
-    """Measure the rows that are "ok" on the model in the target.
+    """Measure the rows of the model that are "ok", in the target.
 
     Raises OSError if the interpreter cannot be started.
     """
@@ -51,17 +50,12 @@ def measure(
     if not proven:
         return PipelineTimes((), ())
     config = {
-        "model": model_file(options.model),
-        "imgsz": options.imgsz,
-        "batch": options.batch,
-        "device": proven[0].device,
-        "seed": options.seed,
+        **config_of(proven, options),
         "rounds": min(ROUNDS, options.rounds or ROUNDS),
         "seconds": SECONDS,
         "record": RECORD,
         "stages": STAGES,
         "optimiser": OPTIMISED,
-        "cells": [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in proven],
     }
 
     def tell(message: child.Message) -> None:
@@ -73,11 +67,7 @@ def measure(
     outcome = run_separately(
         python, "target/pipeline_stages.py", config, timeout=timeout, on_message=tell, environ=environ
     )
-    notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
-    notes += [f"stages and optimiser, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
-    if outcome.fault:
-        where = f" with {outcome.open_section}" if outcome.open_section else ""
-        notes.append(f"measuring the stages and the optimiser ended early{where}: {in_words(outcome.fault)}")
+    notes = failures(outcome, "stages and optimiser", "measuring the stages and the optimiser")
     return PipelineTimes(outcome.facts(RECORD), notes)
 
 

@@ -30,7 +30,7 @@ class BadRequest(Refused):
 
 
 class TrialCell(Record, frozen=True, kw_only=True):
-    """Describe one backend in one dtype: it will be run, or it is ruled out, with the reason."""
+    """Describe one backend in one dtype: it will be run, unless `ruled_out` has a reason against it."""
 
     backend: str
     dtype: Dtype
@@ -51,7 +51,7 @@ class TrialPlan(Record, frozen=True, kw_only=True):
 
 
 def plan(facts: Facts, options: TrialOptions, *, forced: bool = False) -> TrialPlan:
-    """Return the plan of a trial. `forced`: plan it although torch was seen not to import.
+    """Return the plan of a trial. `forced`: make a plan even if torch did not import.
 
     Raises BadRequest if no machine can meet the request, or if the target lacks the device.
     """

@@ -10,7 +10,9 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
+from attn_doctor.model.trials import Trial, TrialOptions
 from attn_doctor.system import leftovers, machine
+from attn_doctor.trials.plan import model_file
 
 COMMON = (
     "target/channel.py",
@@ -57,11 +59,36 @@ def run_separately(
         )
 
 
+def config_of(rows: Sequence[Trial], options: TrialOptions) -> dict[str, Any]:
+    """Return the config of a script that runs the model with the cells of these rows; at least one row."""
+    return {
+        "model": model_file(options.model),
+        "imgsz": options.imgsz,
+        "batch": options.batch,
+        "device": rows[0].device,
+        "seed": options.seed,
+        "cells": [[f"{row.backend} {row.dtype}", row.backend, row.dtype] for row in rows],
+    }
+
+
+def failures(outcome: child.Outcome, what: str, doing: str) -> list[str]:
+    """Return a note for each error that a script reported, and for its early end.
+
+    `what` and `doing`: the result and the work of the script in words, "memory" and "splitting the memory".
+    """
+    notes = [f"{m.section}: {in_words(Fault(**m.data))}" for m in outcome.messages if m.at == "raised"]
+    notes += [f"{what}, {fault['cell']}: {fault['text']}" for fault in outcome.facts("fault")]
+    if outcome.fault:
+        where = f" with {outcome.open_section}" if outcome.open_section else ""
+        notes.append(f"{doing} ended early{where}: {in_words(outcome.fault)}")
+    return notes
+
+
 def load(seconds: float = 0.4) -> float | None:
     """Return the number of cores that are busy now; None if the system does not count them.
 
-    If possible they are counted while this process sleeps. The load average also contains programs that ended a minute ago, such
-    as an earlier trial.
+    They are counted for `seconds`, while this process sleeps. Where that is impossible the load average is used: it also contains
+    programs that ended a minute ago, such as an earlier trial.
     """
     before = machine.processor_time()
     if before is None:
@@ -76,10 +103,11 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return variables that make waiting threads sleep, and notes about it, if other programs use the cores too.
+    """Return variables that make waiting threads sleep, and notes about them. Both are empty if no other program uses the cores.
 
-    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) spin: they wait at full load. With one core too few, a step of
-    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, and stays on.
+    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With one core too few, a step of
+    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, so nothing is
+    changed there.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []

@@ -151,9 +151,9 @@ class _Supervisor:
         self._run_until_done()
 
     def _run_until_done(self) -> None:
-        """Run processes until the phase ends.
+        """Run processes until the phase (proofs, or measuring) ends.
 
-        Each process ends the phase or leaves out one backend, so their number is limited.
+        Each process either ends the phase or excludes one backend, so their number is limited.
         """
         while self.left:
             self.told = {}
@@ -178,7 +178,7 @@ class _Supervisor:
                 self.unsteady = False
 
     def _leave_out(self, outcome: child.Outcome) -> bool:
-        """Leave out the cell that ended the process. Returns whether to continue: False if the cause is not known."""
+        """Exclude the cell that ended the process. Return whether to continue: False if that cell is not known."""
         culprit = self.told.get("poisoned") or outcome.open_section or ""
         said = in_words(outcome.fault)
         if self._is_refused(culprit, outcome.fault):
@@ -213,7 +213,7 @@ class _Supervisor:
         return self.skipped is None
 
     def _eager_fails(self, section: str, fault: CellFault) -> None:
-        """Rule out all backends of a dtype in which eager fails, because nothing can be compared there."""
+        """Exclude all backends of a dtype in which eager fails, because nothing can be compared there."""
         what = section.removeprefix("reference ")  # the dtype, followed by the shape if shapes are tried
         for name, cell in [(n, c) for n, c in self.left.items() if n.partition(" ")[2] == what]:
             del self.left[name]
@@ -328,7 +328,7 @@ class _Supervisor:
         )
 
     def _nothing_runs(self, fault: CellFault | None = None) -> None:
-        """Rule out all cells, because a device that refuses eager would refuse all other backends too."""
+        """Exclude all cells: a device that refuses eager would refuse all other backends too."""
         for name, cell in self.left.items():
             if cell.backend == "eager" and fault and name not in self.seen.faults:
                 self.seen.faults[name] = fault | {"cell": name, "what": "eager"}

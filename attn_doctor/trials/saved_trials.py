@@ -20,7 +20,7 @@ class SavedTrial(NamedTuple):
     skipped: str | None
 
     def run_of(self, row: Trial) -> TrialRun:
-        """Return the run that a row comes from; an empty one if the report has none."""
+        """Return the run that measured a row; an empty run if the report has none."""
         same = [run for run in self.runs if run.imgsz == row.imgsz]
         return (same or [*self.runs, TrialRun()])[0]
 
@@ -32,7 +32,7 @@ class _Kind(msgspec.Struct):
 
 
 class _Study(Record, frozen=True, kw_only=True):
-    """Hold what `trial --json` and this command share; the rest of such a file is not read."""
+    """Hold the fields of a file of `trial --json` that this module needs. Other fields of the file are not read."""
 
     trials: tuple[Trial, ...] = ()
     runs: tuple[TrialRun, ...] = ()
@@ -40,7 +40,7 @@ class _Study(Record, frozen=True, kw_only=True):
 
 
 def saved_trial(data: bytes, name: str) -> SavedTrial:
-    """Return the trial of a file. Raises Unreadable for a file that is neither kind of report."""
+    """Return the trial of a saved file. `name`: its name, for error messages. Raises Unreadable for any other file."""
     try:
         kind = msgspec.json.decode(data, type=_Kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

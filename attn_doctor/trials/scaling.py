@@ -1,4 +1,4 @@
-"""Compute from the rows of a trial the growth of a cost with the image, and the possible gain from a faster attention. Pure."""
+"""Compute the growth of costs with the image size, and the gain that a faster attention could bring, from rows of a trial. Pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class CostGrowth(Record, frozen=True, kw_only=True):
 
 
 class Ceiling(Record, frozen=True, kw_only=True):
-    """Estimate the gain on eager's step if attention took no time (Amdahl).
+    """Estimate how much faster eager's step would be if attention took no time (Amdahl's law).
 
-    An estimate, not a limit: the share is measured apart from the step, and an exchanged attention also changes the
-    memory layout around it.
+    It is no strict limit: the share is measured separately from the step, and an exchanged attention also changes the memory
+    layout around it.
     """
 
     dtype: Dtype

@@ -13,7 +13,7 @@ _WIDTH = 32
 
 
 def shapes(model: str, imgsz: int) -> list[tuple[int, int, int, int]]:
-    """Return (areas, heads, tokens in an area, width of a head) of each attention call.
+    """Return (areas, heads, tokens of an area, width of a head) for each attention call.
 
     For an unknown model: the calls of YOLO12n.
     """

@@ -1,4 +1,4 @@
-"""Describe the progress of a trial: the present step, the next one, and the share of its time that is over. Pure."""
+"""Describe the progress of a trial: the present step, the next one, and the elapsed share of its time. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Stages:
         return self._at(self._proofs + _PROOF * place, f"proving {name}", then)
 
     def round(self, text: str, what: str) -> Doing:
-        """Count a round of "forward" or of "step"."""
+        """Count a round of kind `what` ("forward" or "step")."""
         before = self._rounds_of["forward"] if what == "step" else 0.0
         all_rounds = self._rounds * self._dtypes
         over = min(self._counted[what], all_rounds) / all_rounds
@@ -59,9 +59,9 @@ class Stages:
         return self._at(self._measuring + before + over * self._rounds_of[what], text, then)
 
     def _at(self, over: float, text: str, then: str) -> Doing:
-        """Return a step.
+        """Return a step of the trial. `over`: the elapsed share of the time.
 
-        `over`: the share of the time that is over; it never decreases, even if a trial is started again without a backend.
+        The share never decreases, even if a trial is started again without a backend.
         """
         self._over = max(self._over, min(over / self._total, 1.0))
         return Doing(text, then, self._over)

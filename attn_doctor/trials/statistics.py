@@ -25,10 +25,10 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def compare(base: Sequence[float], other: Sequence[float]) -> Gain:
-    """Return how many times as fast as `base` the other is, by pairs: `base[i]` and `other[i]` are of one round.
+    """Return the speed of `other` relative to `base`, from pairs: `base[i]` and `other[i]` are times of one round.
 
-    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: see `decide`. Raises ValueError if the
-    lists are empty, or have different lengths.
+    `p` is not yet corrected for the number of comparisons, and there is no verdict yet: `decide` adds both. Raises ValueError if
+    the lists are empty, or have different lengths.
     """
     if len(base) != len(other):
         raise ValueError("pairs need lists of one length")
@@ -39,10 +39,10 @@ def compare(base: Sequence[float], other: Sequence[float]) -> Gain:
 
 
 def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> list[Gain]:
-    """Return the comparisons with p-values corrected by Holm, and a verdict each.
+    """Return the comparisons with p-values corrected by Holm, and with a verdict for each.
 
-    "undecided": too few rounds for a decision. "no difference": enough rounds, and no difference worth naming.
-    `dropped`: the number of comparisons that ended earlier; the correction counts them too.
+    "undecided": too few rounds for a decision. "no difference": enough rounds, and the difference is too small to matter.
+    `dropped`: the number of comparisons that ended earlier; they count for the correction too.
     """
     smallest = [2.0 ** (1 - gain.n) * (len(gains) + dropped) for gain in gains]
     corrected = holm([*(gain.p for gain in gains), *[1.0] * dropped])[: len(gains)]

@@ -155,7 +155,10 @@ def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> G
 
 
 def _most(states: Sequence[Mapping[str, Any]], name: str) -> int | None:
-    """Return the largest value of a field: an idle link is slower, so the largest value is that under load."""
+    """Return the largest value of a field.
+
+    For a PCIe link this is the value under load, because an idle link is slower.
+    """
     return max((s[name] for s in states if s.get(name) is not None), default=None)
 
 
@@ -165,7 +168,7 @@ def _range(values: Sequence[int | None]) -> Range | None:
 
 
 def _powers(parts: Sequence[tuple[Window, Sequence[Mapping[str, Any]]]]) -> list[tuple[Window, float]]:
-    """Return the mean power in watts of each window, between its first and its last state, by the energy counter."""
+    """Return the mean power in watts of each window, from the energy counter at its first and its last state."""
     found = []
     for window, states in parts:
         known = [(s["at"], s["millijoules"]) for s in states if s["millijoules"] is not None]

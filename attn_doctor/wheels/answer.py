@@ -24,7 +24,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed. None: the part is read from the target."""
+    """Hold the parts of the key that the user typed. None: that part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -70,7 +70,7 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 def _of_tag(platform: str) -> dict[str, str | None]:
-    """Return the C library in a platform tag: glibc 2.28 for manylinux_2_28; none for musllinux and Windows."""
+    """Return the C library that a platform tag contains: glibc 2.28 for manylinux_2_28; none for musllinux and Windows."""
     if "musl" in platform or "linux" not in platform:
         return {"glibc": None}
     found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
@@ -209,9 +209,9 @@ def answer(
 
 
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return the candidates, best first: those that fit, that may fit, that do not fit.
+    """Return the candidates, best first: those that fit, those that may fit, those that do not fit.
 
-    In each group the authors' wheels come first. Then come the wheels of other people, then links.
+    In each group the authors' wheels come first, then the wheels of other people, then links.
     """
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
@@ -247,7 +247,7 @@ def _nearest(key: Key, facts: Facts | None) -> Nearest | Answer | Unknown:
 
 
 def _asked(key: Key, release: str | None) -> tuple[Asked, ...]:
-    """Return the wheel name that setup.py would ask for, for each release; none if the key lacks a part."""
+    """Return the wheel name that setup.py would request, for each release; empty if the key lacks a part."""
     parts = (key.torch, key.cxx11_abi, key.python, key.platform)
     if any(part is None or isinstance(part, Unknown) for part in parts) or isinstance(key.cuda, Unknown):
         return ()
@@ -297,7 +297,7 @@ def _too_old(key: Key) -> str | None:
 def _newer(key: Key, release: str | None) -> tuple[str, ...]:
     """Return a note for each version of torch or flash-attn that is not in the tables.
 
-    Such a version may be too new for them: no wheel is ruled out.
+    Such a version may be newer than the tables: no wheel is excluded for it.
     """
     torch = pytorch.release(key.torch) if isinstance(key.torch, str) else None
     flash = flash_attention.release(release) if release else None
@@ -309,7 +309,7 @@ def _newer(key: Key, release: str | None) -> tuple[str, ...]:
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """Return the most that flash-attn could gain over PyTorch's fused attention, from a trial of this machine."""
+    """Return a sentence with the largest time that flash-attn could save, from a trial with PyTorch's fused attention."""
     rows = [
         row for row in trials if row.status == "ok" and row.backend == "sdpa-flash" and row.attention_share is not None
     ]

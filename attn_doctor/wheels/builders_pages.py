@@ -1,4 +1,4 @@
-"""Read the pages on which other people list the wheels of FlashAttention that they built, for files that the table does not have. Pure."""
+"""Read the pages on which other people list the FlashAttention wheels that they built: find files that the table does not have. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Fetch release pages, registry entry and file sizes of flash-attn and its builders.
+"""Fetch the release pages, the PyPI entry and the file sizes of flash-attn and of its builders.
 
-Only this module opens a connection, with --online. Answers are kept in the user's cache, so that a machine that is offline later
-still has them. Nothing about this machine is sent: the requests are the same for everybody.
+No other module opens a connection, and this one only with --online. Answers are stored in the user's cache, so that a machine
+that is offline later can use them. Nothing about this machine is sent: the requests are the same for everybody.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def _cached(url: str) -> Page | None:
 
 
 def _keep(url: str, content: Any, when: dt.datetime) -> None:
-    """Write a page to the cache. Nothing is raised if that fails."""
+    """Write a page to the cache. A failure raises nothing."""
     place = _place(url)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -174,7 +174,7 @@ def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] 
 
 
 def _own(top: str, name: str | None) -> bool:
-    """Return whether a top-level name belongs to a package, as flash_attn_2_cuda.so belongs to flash-attn."""
+    """Return whether a top-level name belongs to a package: flash_attn_2_cuda.so belongs to flash-attn."""
     plain = canonicalize_name(name or "").replace("-", "_")
     return bool(plain) and top.lower().startswith(plain.partition("_")[0])
 

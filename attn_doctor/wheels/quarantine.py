@@ -1,6 +1,6 @@
-"""Download one wheel into a folder of its own, where nothing imports it, and remember its digest.
+"""Download one wheel into a folder of its own, from which nothing is imported, and store its digest.
 
-The digest of the first file from an address is kept (`digests.jsonl`). A later file from the same address must have the same
+The digest of the first file from an address is stored (`digests.jsonl`). A later file from the same address must have the same
 digest.
 """
 
@@ -93,7 +93,7 @@ def fetch(url: str, say: Say) -> Fetched:
 
 
 def held(url: str) -> Fetched | None:
-    """Return the file of an earlier download; None if there is none, or if it is not the file that was downloaded."""
+    """Return the file of an earlier download; None if there is none, or if the file has changed since."""
     path, known = _place(url), _first(url)
     if known is None or sha256(path) != known.sha256:
         return None

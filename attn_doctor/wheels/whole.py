@@ -1,4 +1,4 @@
-"""Give one verdict for a wheel: that of its main extensions. Pure."""
+"""Decide one verdict for a wheel: the verdict of its main extensions. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class WholeWheel(Record, frozen=True, kw_only=True):
 
 
 def parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
-    """Return the main extensions, and the others. The main ones are those at the top level, and a package's _C.
+    """Return (main extensions, others). The main ones are those at the top level, and a package's _C.
 
-    If there are none of these, all are main, except for one that would not load and has a sibling that would: bitsandbytes brings
-    a library for each CUDA, and loads one of them.
+    If there are none of these, all are main. One exception: an extension that cannot be loaded is optional if it has a sibling
+    that can. Example: bitsandbytes has a library for each CUDA, and loads one of them.
     """
     main = [r for r in records if "." not in r.module or re.fullmatch(r"\w+\._C(_\w+)?", r.module)]
     if not main:
@@ -36,7 +36,10 @@ def parted(records: Sequence[Binary]) -> tuple[list[Binary], list[Binary]]:
 
 
 def _siblings(module: str) -> str:
-    """Return a key that is the same for alternative libraries, of which a program loads one: their folder, or their name without digits."""
+    """Return a key that is equal for libraries of which a program loads only one.
+
+    For a module named lib...: its folder. For any other module: its name without digits.
+    """
     folder, _, name = module.rpartition(".")
     return f"{folder}.lib" if name.startswith("lib") else re.sub(r"\d+", "", module)
 
@@ -75,7 +78,7 @@ def _of_main(main: Sequence[Binary]) -> tuple[BinaryVerdict | Unknown | None, st
 
 
 def _of_others(others: Sequence[Binary], failing: Sequence[Binary]) -> str:
-    """Return the part of the sentence about the optional extensions: "; 2 of 18 optional ones would not, and need CUDA 12"."""
+    """Return a part of a sentence about the optional extensions: "; 2 of 18 optional ones would not, and need CUDA 12"."""
     if not others:
         return ""
     unknown = sum(isinstance(record.verdict, Unknown) for record in others)
@@ -92,7 +95,7 @@ def _of_others(others: Sequence[Binary], failing: Sequence[Binary]) -> str:
 
 
 def _needs(record: Binary) -> Iterator[str]:
-    """Yield the needs of an extension that would not load, in one or two words each: "CUDA 12", "libav.so.61", "torch 2.7"."""
+    """Yield what an extension needs that cannot be loaded, in one or two words each: "CUDA 12", "libav.so.61", "torch 2.7"."""
     for need in () if isinstance(record.needs, Unknown) else record.needs:
         if need.found is None:
             cuda = re.search(r"-cu(\d\d)$", need.package) if isinstance(need.package, str) else None

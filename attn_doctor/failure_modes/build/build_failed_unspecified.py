@@ -57,12 +57,12 @@ from attn_doctor.model.steps import Install
 
 
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that a failed build prints, whatever the cause is."""
+    """Return a sign for a line of a failed build that does not show the cause."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
 
 
 def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that shows that the log is about a build. It is not a failure by itself; other rules ask for it."""
+    """Return a sign for a line that shows that the log is about a build. It shows no failure; other rules read it."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 

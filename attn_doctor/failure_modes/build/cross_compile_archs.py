@@ -147,7 +147,7 @@ class Refused(Variant, frozen=True, kw_only=True):
 
 
 class TorchKnowsNot(Variant, frozen=True, kw_only=True):
-    """Hold the architecture that torch's list does not contain, as the log writes it: "12.0", "Ampere2"."""
+    """Hold the architecture that torch's list does not contain, in the spelling of the log: "12.0", "Ampere2"."""
 
     arch: str
 
@@ -245,9 +245,10 @@ def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
 
 
 def _that_torch_knows(facts: Facts, device: str, here: str | None) -> Fix:
-    """Return the fix that keeps this torch: an older architecture from torch's list, with PTX, which the driver compiles for the newer GPU.
+    """Return the fix without another torch: compile for an older architecture of torch's list, with PTX.
 
-    The list has contained 8.9 and 9.0 since torch 2.0, and newer architectures since 2.7.
+    The driver compiles the PTX for the newer GPU. The list has contained 8.9 and 9.0 since torch 2.0, and newer architectures
+    since 2.7.
     """
     older = "9.0" if capability(device) > (9, 0) else "8.6"
     of_nvcc = cuda.newest_device_of(here, device) if here else None
@@ -314,7 +315,7 @@ def _devices(facts: Facts) -> list[str]:
 
 
 def _older(facts: Facts, refused: str, here: str | None, *, cmake: bool = False) -> Fix:
-    """Return the fix that keeps this nvcc: compile for the older GPU that is here, or make PTX, which the driver compiles for a newer GPU."""
+    """Return the fix without another nvcc: compile for the older GPU of this machine, or make PTX, which the driver compiles for a newer GPU."""
     fine = [device for device in _devices(facts) if capability(device) < capability(refused)]
     newest = cuda.newest_device_of(here, refused) if here else None
     if fine and len(fine) == len(_devices(facts)):
@@ -334,7 +335,7 @@ def _older(facts: Facts, refused: str, here: str | None, *, cmake: bool = False)
 
 
 def _asked_for(devices: list[str], why: str, cmake: bool) -> tuple[Step, ...]:
-    """Return the variables that name the architectures. CMake reads its own where the project sets none.
+    """Return the variables with which the user chose the architectures. CMake reads its variable if the project sets none.
 
     https://cmake.org/cmake/help/latest/envvar/CUDAARCHS.html
     """

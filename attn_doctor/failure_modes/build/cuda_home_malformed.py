@@ -141,7 +141,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Return whether the folder comes from the variable CUDA_HOME or CUDA_PATH. If this folder is wrong, every program that reads the variable is harmed."""
+    """Return whether the folder comes from the variable CUDA_HOME or CUDA_PATH.
+
+    A wrong value of the variable harms every program that reads it.
+    """
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 

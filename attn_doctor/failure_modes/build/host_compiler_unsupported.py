@@ -266,7 +266,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _installed(steps: tuple[Step, ...]) -> int | None:
-    """Return the gcc version in the compiler's name that the steps set: 12 for "/usr/bin/g++-12"; None if the name has no number."""
+    """Return the gcc version in the name of the compiler that the steps set: 12 for "/usr/bin/g++-12". None if the name has no number."""
     named = (step.value for step in steps if isinstance(step, SetVariable) and step.name == "CXX")
     found = re.search(r"g\+\+-(\d+)$", next(named, None) or "")
     return int(found[1]) if found else None

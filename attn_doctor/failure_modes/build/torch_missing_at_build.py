@@ -208,7 +208,7 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
 def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str]:
     """Return the arguments of `pip install` that install torch before the package, and the reason.
 
-    It is the torch that the file asks for, else one for which the package has wheels.
+    It is the torch that the file requires; without one, a torch for which the package has wheels.
     """
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     own = [
@@ -272,9 +272,9 @@ class CutInHook(Variant, frozen=True):
 
 
 def _in_hook(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a log that ends in the frames of pip's hook, which asks a setup.py for its requirements; None for other logs.
+    """Return the hit for a log that ends in the frames of pip's hook; None for other logs.
 
-    In all known logs that end so, the import of torch failed.
+    The hook asks a setup.py for its requirements. In all known logs with this end, the import of torch failed.
     """
     hooks = [m for m in seen.matches if "hook" in m.groups]
     name = subject.stated(facts)

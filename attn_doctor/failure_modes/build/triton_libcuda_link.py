@@ -121,7 +121,7 @@ _EXTENDED = re.compile(r"'\\{4}\?\\{2}\w:")
 
 
 class NoLink(Variant, frozen=True, kw_only=True):
-    """Name the folder in which triton saw libcuda.so.1; None: the log does not tell."""
+    """Hold the folder in which triton found libcuda.so.1; None if the log does not contain it."""
 
     folder: str | None
 
@@ -181,7 +181,10 @@ _FOLDER = "$HOME/.local/lib/libcuda"
 
 
 def _linked(facts: Facts, folder: str | None) -> Fix:
-    """Return the fix that links libcuda.so to the driver's library in a folder of the user, which needs no root. `folder`: that of libcuda.so.1."""
+    """Return the fix that links libcuda.so to the driver's library. The link is in a folder of the user, so root is not needed.
+
+    `folder`: the folder of libcuda.so.1.
+    """
     usual = "/usr/lib/wsl/lib" if places.wsl(facts) == 2 else None
     find = (
         f"f={folder or usual}/libcuda.so.1"
@@ -212,7 +215,7 @@ _ALONE = "import triton; print(triton.__version__, triton.runtime.driver.active.
 
 
 def _on_windows(facts: Facts, *, extended: bool) -> tuple[Fix, ...]:
-    """Return the fixes for Windows, where triton-windows brings a compiler of its own (tcc).
+    """Return the fixes for Windows. There triton-windows contains its own compiler (tcc).
 
     https://github.com/woct0rdho/triton-windows#8-special-notes-for-comfyui-with-embeded-python
     """

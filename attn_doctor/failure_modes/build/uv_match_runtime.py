@@ -67,7 +67,7 @@ MODE = FailureMode(
 
 
 class Undeclared(Variant, frozen=True, kw_only=True):
-    """Hold the package that states no metadata, and its version; None if the log does not name it."""
+    """Hold the package without metadata, and its version; None if the log does not name it."""
 
     package: str | None
     version: str | None

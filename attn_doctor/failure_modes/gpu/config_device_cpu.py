@@ -163,7 +163,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Cause(Variant, frozen=True, kw_only=True):
-    """Hold the reason why the program did not see the GPU that it asked for."""
+    """Hold the reason why the program did not see the GPU that it requested."""
 
     why: Literal["hidden", "number", "other", "unknown"]  # by a variable; no GPU has this number; it is no NVIDIA GPU
     count: int | None = None  # the GPUs that torch saw
@@ -225,7 +225,7 @@ _DLA_SINCE = "8.3.39"
 
 
 def _other(seen: Seen, device: str) -> tuple[Cause, str]:
-    """Return cause and message of a device that is no GPU of NVIDIA: Ultralytics there took its name for a number of CUDA."""
+    """Return cause and message for a device that is no GPU of NVIDIA: Ultralytics took its name for a CUDA device number."""
     met = OTHER_DEVICES.match(device)
     kind = met["kind"].lower() if met else ""
     release = seen.group("release")

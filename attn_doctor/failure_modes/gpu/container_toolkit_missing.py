@@ -120,7 +120,10 @@ def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
 
 
 def _of_the_host(facts: Facts) -> Facts:
-    """Return the facts of a log without a container: the engine printed this error on its host, before any container started."""
+    """Return the facts of a log as facts of the host, without the container.
+
+    The engine printed this error on its host, before any container started.
+    """
     if facts.grade != "stated":
         return facts
     return msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))

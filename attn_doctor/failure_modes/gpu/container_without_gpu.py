@@ -193,7 +193,7 @@ class Inside(Variant, frozen=True, kw_only=True):
 
 
 class Composed(Variant, frozen=True):
-    """Mark the case that docker compose started the container. Then its file must ask for the GPU, and not a command."""
+    """Mark the case that docker compose started the container. Then its file must request the GPU, because there is no command to change."""
 
 
 class Started(Variant, frozen=True, kw_only=True):
@@ -281,7 +281,7 @@ _RESERVED = "deploy: {resources: {reservations: {devices: [{driver: nvidia, coun
 
 
 def _in_compose(facts: Facts) -> Fix:
-    """Return the fix for a service of docker compose, which gets a GPU by its file alone."""
+    """Return the fix for a service of docker compose: only its file can give it a GPU."""
     look = commands.by_hand(
         ("nvidia-smi",),
         "on the host: must list the GPU. If it fails, install the driver on the host first",
@@ -306,7 +306,7 @@ _GPUS = re.compile(r"--gpus(?:=|$)")
 
 
 def _again(typed: str) -> tuple[str, ...] | None:
-    """Return the command of the log with all GPUs added; None if it has them already, or cannot be split into words."""
+    """Return the command of the log with all GPUs added; None if it already has them, or cannot be split into words."""
     try:
         words = shlex.split(typed)
     except ValueError:

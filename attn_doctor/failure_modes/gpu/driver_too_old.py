@@ -166,7 +166,11 @@ def _why_not(facts: Facts) -> str | None:
 
 
 def _os(facts: Facts) -> OsName:
-    """Return the system that the driver is for. If that may be WSL: Linux, if the tables of both systems agree about the driver; else raises Unsure."""
+    """Return the system that the driver is for.
+
+    If this may be WSL, it is not known. Then the result is Linux if the tables of both systems give the same answer about the
+    driver. Raises Unsure if they do not.
+    """
     try:
         return cuda_start.driver_os(facts)
     except Unsure:

@@ -205,9 +205,10 @@ def _own(facts: Facts) -> Fix:
 
 
 def _of_vllm(facts: Facts, *, with_xformers: bool) -> Fix:
-    """Return the fix for vLLM: another of its attention backends. The installed flash-attn is not the one that refused.
+    """Return the fix for vLLM: another of its attention backends.
 
-    https://github.com/vllm-project/vllm/pull/4686 (vLLM's own copy of flash-attn), https://docs.vllm.ai/en/latest/design/attention_backends/
+    vLLM refused with its own copy of flash-attn, and not with the installed one: https://github.com/vllm-project/vllm/pull/4686,
+    https://docs.vllm.ai/en/latest/design/attention_backends/
     """
     other = "XFORMERS" if with_xformers else "TRITON_ATTN"
     step = commands.variable(

@@ -124,7 +124,7 @@ def _in_a_job(facts: Facts) -> bool:
 
 
 def _seen(facts: Facts) -> Iterator[Evidence]:
-    """Yield what each part of the machine shows, from the bus up to torch."""
+    """Yield the number of GPUs that each part of the machine shows, from the PCI bus up to torch."""
     graphics = facts.graphics
     if isinstance(graphics.pci, tuple):
         yield fact(facts, "graphics.pci", f"on the PCI bus: {_cards(facts)} NVIDIA")

@@ -89,7 +89,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _explained(facts: Facts) -> tuple[str, ...]:
-    """Return the consequences: the repair that waits, and the lines of the kernel log, but no failed repair and no other error of a GPU."""
+    """Return the failure modes that are consequences: the waiting repair, and the lines of the kernel log.
+
+    A failed repair, and any other error of a GPU, are no consequences.
+    """
     reported = facts.graphics.xids if isinstance(facts.graphics.xids, tuple) else ()
     failed = any(gpu.health.remap_failed is True for _, gpu in gpu_health.judged(facts))
     others = {"gpu-xid"} if any(xids.kind(x.number) == "gpu" for x in reported) else set()

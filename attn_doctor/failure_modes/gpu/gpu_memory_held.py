@@ -72,7 +72,7 @@ def _free(gpu: Gpu) -> float:
 
 
 def _programs(gpu: Gpu) -> list[str]:
-    """Return the programs that hold more than a little, with their numbers: "python (process 4711, 20.1 GB)"."""
+    """Return the programs that hold much memory, with their process numbers: "python (process 4711, 20.1 GB)"."""
     listed = gpu.health.processes if isinstance(gpu.health.processes, tuple) else ()
     total = gpu.memory_bytes if isinstance(gpu.memory_bytes, int) else 0
     told = []

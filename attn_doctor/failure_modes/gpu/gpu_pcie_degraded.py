@@ -83,7 +83,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def _less(generation: object, width: object, gpu: Gpu) -> bool:
-    """Return whether a link is narrower, or of an older generation, than GPU and slot allow together."""
+    """Return whether a link is slower than GPU and slot allow: it is narrower, or of an older generation."""
     pairs = ((generation, gpu.health.pcie_generation_most), (width, gpu.health.pcie_width_most))
     return any(0 < gpu_health.positive(now) < gpu_health.positive(most) for now, most in pairs)
 

@@ -337,7 +337,10 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
-    """Return whether torch is NVIDIA's own for a Jetson, which has code for the board: then another library has none."""
+    """Return whether torch is NVIDIA's own for a Jetson.
+
+    Such a torch has code for the board, so another library lacks the code.
+    """
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

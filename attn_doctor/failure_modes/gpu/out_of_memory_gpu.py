@@ -116,7 +116,7 @@ _ATTENTION = re.compile(r"attention|softmax")
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Report that the memory was full, and whether an attention matrix filled it (a fused kernel never makes one).
+    """Report that the memory was full, and whether an attention matrix filled it. A fused kernel never makes such a matrix.
 
     `several`: the training ran on more than one GPU.
     """

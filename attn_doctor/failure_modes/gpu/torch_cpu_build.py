@@ -207,7 +207,7 @@ class NoHome(Variant, frozen=True, kw_only=True):
 
 
 class Elsewhere(Variant, frozen=True, kw_only=True):
-    """Hold the device on which the program was told to compute, if it is no GPU of NVIDIA: "xpu:0"."""
+    """Hold the device that the program was told to use, if it is no GPU of NVIDIA: "xpu:0"."""
 
     device: str
 
@@ -325,7 +325,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_mac(facts: Facts) -> Fix:
-    """Return the fix for a program that asks for CUDA on a Mac: https://docs.pytorch.org/docs/stable/notes/mps.html."""
+    """Return the fix for a program that requests CUDA on a Mac: https://docs.pytorch.org/docs/stable/notes/mps.html."""
     step = commands.by_hand(
         (),
         'no torch for macOS has CUDA: write "mps" (the GPU of a Mac with an Apple chip) or "cpu" where the program says "cuda"; for yolo: device=mps',

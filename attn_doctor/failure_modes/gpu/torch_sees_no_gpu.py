@@ -210,7 +210,7 @@ MODE = FailureMode(
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
-    """Hold the causes that the log rules out: a CPU build of torch ("torch"), that and a driver that is too old ("driver"), or "nothing"."""
+    """Hold the causes that the log excludes: "torch" (a CPU build of torch), "driver" (also a driver that is too old), or "nothing"."""
 
     fits: Literal["nothing", "torch", "driver"]
     amd: bool = False  # the words of the log say that the GPU is of AMD
@@ -275,14 +275,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _asked_for(seen: Seen) -> str | None:
-    """Return the device that Ultralytics refused, "0", where it says that torch sees no GPU and that no variable hides one."""
+    """Return the device that Ultralytics refused, "0".
+
+    Only from a message that torch sees no GPU and that no variable hides one; else None.
+    """
     if seen.group("none") is None or seen.group("unset") is None:
         return None
     return seen.group("device")
 
 
 def _after(seen: Seen, match: Match, group: str) -> bool:
-    """Return whether the match is close below a match of this group: an answer below its question, an error below its source line."""
+    """Return whether the match is close below a match of this group, as an answer is below its question."""
     return any(group in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 

@@ -139,7 +139,7 @@ MODE = FailureMode(
 
 
 class Sources(Variant, frozen=True, kw_only=True):
-    """Hold the folder of the sources that Python imported in place of the installed package.
+    """Hold the folder of sources that Python imported instead of the installed package.
 
     Sources contain no compiled library.
     """

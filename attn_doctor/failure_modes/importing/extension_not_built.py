@@ -209,7 +209,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build that is told to compile for CUDA."""
+    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build with CUDA turned on."""
     if name is not None:
         asked = facts.subject.asked if release is None else release
         of = msgspec.structs.replace(facts.subject, package=name, asked=asked)
@@ -234,7 +234,7 @@ def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix
 
 
 def _compiles(fix: Fix) -> bool:
-    """Say whether a fix builds the package: it names no finished wheel."""
+    """Return whether a fix builds the package, because it names no finished wheel."""
     return fix.title.startswith(("Build ", "Install that package again"))
 
 

@@ -124,7 +124,7 @@ _NAME = re.compile(r"cannot import name '(\w+)' from '(flash_attn[\w.]*)' \(/")
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find the failed import of the YOLO12 fork. The facts do not contain what other programs import."""
+    """Find the failed import of the YOLO12 fork. For other programs, the facts do not contain the names that they import."""
     error = facts.yolo.flash_error
     found = _NAME.search(error) if isinstance(error, str) else None
     if found is None:

@@ -236,7 +236,7 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
 
 
 def _older(facts: Facts, needed: str | None) -> Facts:
-    """Return the facts with a glibc: the stated one, else the newest that the error leaves possible (2.31, if 2.32 is not found)."""
+    """Return the facts with a glibc: the known one, else the newest one that the error allows (2.31, if 2.32 was not found)."""
     found = pair(needed) if needed else None
     if found is None or isinstance(facts.system.glibc, str):
         return facts
@@ -259,7 +259,7 @@ _FIRST_WITHOUT = (2, 7)  # the first torch for which that release has no wheel
 
 
 def _without_old_wheels(facts: Facts, hit: Hit) -> bool:
-    """Return whether the torch there, or the one that the name of the wheel shows, is too new for the wheels of the older release."""
+    """Return whether torch is too new for the wheels of the older release: the torch on that machine, or the one in the wheel's name."""
     named = hit.variant.torch if isinstance(hit.variant, Needed) else None
     torch = facts.torch.version if isinstance(facts.torch.version, str) else named
     found = pair(torch) if torch else None

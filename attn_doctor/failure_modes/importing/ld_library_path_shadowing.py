@@ -243,8 +243,8 @@ def detect(facts: Facts) -> Hit | None:
 def _may_be_in_front(facts: Facts, library: str) -> bool:
     """Return whether a folder of LD_LIBRARY_PATH may contain this library ("": any library of CUDA).
 
-    False if the variable is not set: the library then came with a package, such as an nvidia-nvjitlink of another release than torch
-    asks for.
+    False if the variable is not set. Then a package installed the library, for example an nvidia-nvjitlink of another release
+    than torch requires.
     """
     entries = facts.toolchain.library_path
     if isinstance(entries, tuple) and entries:

@@ -111,7 +111,7 @@ _OWNERS = (
 
 
 def _importing(seen: Seen) -> str | None:
-    """Return the module whose import failed: the last import above the error, or the package that brings the library."""
+    """Return the module whose import failed: the last import above the error, or the package that contains the library."""
     error = next(m for m in seen.matches if m.strength == "proof")
     above = [
         m.groups["imports"]

@@ -273,7 +273,7 @@ def _built_beside_torch(facts: Facts) -> str | None:
 
 
 def _ends(seen: Seen, matches: list[Match]) -> bool:
-    """Return whether a log ends with one of these lines. Else the program continued, and the line was only a warning."""
+    """Return whether a log ends with one of these lines. If not, the program continued, and the line was only a warning."""
     lines = {(m.file, m.line) for m in matches}
     return any((log.file, e.line) in lines for log in seen.logs for e in log_end(log).errors)
 
@@ -314,12 +314,12 @@ _NEAR = 8  # lines from the frame in torch/__init__.py to its error: the frames 
 
 
 def _at_the_start_of_torch(seen: Seen, match: Match) -> bool:
-    """Return whether an error that names no file is of torch, which was loading its own libraries."""
+    """Return whether an error without a file name is about torch, because torch was loading its own libraries."""
     return any("start" in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
 
 
 def _untold(match: Match) -> bool:
-    """Return whether the line is cut before the name of what was not found."""
+    """Return whether the line is cut before the name of the missing file."""
     return "dll load failed" in match.text.lower() and not (match.groups.get("said") or "").strip(" .…")
 
 
@@ -344,7 +344,7 @@ def _lacks_libomp(match: Match) -> bool:
 
 
 def _without_the_mend(facts: Facts) -> bool:
-    """Return whether torch may be one whose fbgemm.dll needs libomp140.x86_64.dll."""
+    """Return whether this torch may be a release whose fbgemm.dll needs libomp140.x86_64.dll."""
     version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
     return version is None or version.release < _FIXED
 

@@ -215,7 +215,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _while_it_downloads(seen: Seen) -> bool:
-    """Return whether a download of pip was not whole when the disk was full: the line with its progress is close above."""
+    """Return whether pip was downloading a file when the disk was full: a line of its progress is close above the error."""
     full = next(m for m in seen.matches if m.strength == "proof")
     bars = [m for m in seen.matches if "bar" in m.groups and m.file == full.file and 0 <= full.line - m.line <= _NEAR]
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
@@ -288,7 +288,7 @@ def _of_the_host(facts: Facts) -> Fix:
 
 
 def _without_cache(facts: Facts) -> bool:
-    """Return whether the command keeps no cache (--no-cache-dir, usual in image builds), so that there is nothing to clear."""
+    """Return whether the command uses no cache (--no-cache-dir, usual in image builds), so that there is nothing to clear."""
     command = facts.subject.command
     return isinstance(command, str) and "--no-cache" in command
 

@@ -356,7 +356,7 @@ def _doubled(facts: Facts) -> Part:
 
 
 def _imported(facts: Facts, name: str) -> str | None:
-    """Return the version that the code of a package states; the records of its installation may name others."""
+    """Return the version in the code of a package; the records of its installation may contain others."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
     found = next((i.version for i in tried(facts) if i.module == name), None)

@@ -200,7 +200,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _by_its_files(facts: Facts) -> Hit | None:
-    """Find a library of torch that the loader would refuse; only if no import of torch was tried."""
+    """Find a library of torch that the loader would refuse, from its file. Only used if no import of torch was tried."""
     if isinstance(facts.torch.importable, bool):
         return None
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
@@ -313,7 +313,7 @@ _START = re.compile(r"[\\/]torch[\\/]__init__\.py")
 
 
 def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
-    """Return the lines of the traceback before a match; with `group`, only those that have this group."""
+    """Return the matches in the traceback before this match. `group`: only matches with this named group."""
     around = [
         m for m in seen.matches if m.strength == "context" and m.file == match.file and 0 <= match.line - m.line <= 12
     ]

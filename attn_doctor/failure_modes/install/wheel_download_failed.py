@@ -248,7 +248,7 @@ def _ended_it(match: Match, seen: Seen) -> bool:
 
 
 def _asked_for_ever(seen: Seen) -> list[Match]:
-    """Return the line that asks for a wheel if it is the last line of a log: urlretrieve waits for ever."""
+    """Return the line that requests a wheel, if it is the last line of a log. Then urlretrieve still waits, without a time limit."""
     asked: list[Match] = []
     for log in seen.logs:
         rest = [line for line in log.tail if not line.startswith("[exit code")]
@@ -287,7 +287,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _from_elsewhere(facts: Facts, *, lfs: bool) -> tuple[Fix, ...]:
-    """Return the fixes for a flash-attn wheel that did not come: wheels of the community, for Windows too, and the content that Git LFS keeps.
+    """Return the fixes for a flash-attn wheel that could not be downloaded: wheels of other people, also for Windows, and the real file behind a Git LFS pointer.
 
     flash-attn's authors publish wheels for Linux only: https://github.com/Dao-AILab/flash-attention/releases
     """
@@ -313,7 +313,7 @@ def _from_elsewhere(facts: Facts, *, lfs: bool) -> tuple[Fix, ...]:
 
 
 def _of_file(name: str, url: str | None, why: str, changes: str) -> Step:
-    """Return the step that installs the copied file: by the file name in its address, else any wheel of the package in this folder."""
+    """Return the step that installs the copied file: by the file name in its address; without one, any wheel of the package in this folder."""
     if url is None:
         return commands.install(name, no_deps=True, from_folder=".", why=why, changes=changes)
     return commands.install("./" + url.rpartition("/")[2].replace("%2B", "+"), no_deps=True, why=why, changes=changes)

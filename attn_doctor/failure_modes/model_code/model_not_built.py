@@ -152,7 +152,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_the_fork(facts: Facts, model: str, verify: tuple[str, ...]) -> tuple[Fix, ...]:
-    """Return the fixes for a name that only the fork has. The fork's package contains the YAML files; its weights have to be downloaded."""
+    """Return the fixes for a model name that only the fork has. The fork's package contains the YAML files; its weights have to be downloaded."""
     weights = model.endswith(".pt")
     fetch = f"download {yolo12_code.download(model)} into the folder of your program: the fork does not fetch it itself"
     fetched = (commands.by_hand((), fetch, "adds a file", "none"),) if weights else ()

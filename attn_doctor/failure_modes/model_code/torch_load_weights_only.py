@@ -192,7 +192,7 @@ _OF_A_PACKAGE = re.compile(r"(?:site|dist)-packages[\\/]")
 
 
 def _with_weights_only_false(line: str) -> str | None:
-    """Return a source line in which torch.load says weights_only=False; None where its call ends on another line."""
+    """Return a source line in which torch.load has weights_only=False; None if the call ends on another line."""
     if "weights_only" in line:
         return re.sub(r"weights_only\s*=\s*\w+", "weights_only=False", line).partition("  #")[0].rstrip()
     start = line.find("torch.load(") + len("torch.load(")
@@ -205,9 +205,10 @@ def _with_weights_only_false(line: str) -> str | None:
 
 
 def _call(facts: Facts, seen: Seen, name: str | None) -> Literal["ultralytics", "own", "unknown"]:
-    """Return in whose code the failed call of torch.load is.
+    """Return whose code contains the failed call of torch.load.
 
-    "ultralytics": the log shows a frame of its loader, or torch refused one of its classes and the installed ultralytics is too old.
+    "ultralytics": the log shows a frame of its loader, or torch refused one of its classes and the installed ultralytics is too
+    old.
     """
     installed = facts.yolo.version
     if installed is None or (isinstance(installed, str) and not _older(installed, SAYS_SO_ITSELF)):

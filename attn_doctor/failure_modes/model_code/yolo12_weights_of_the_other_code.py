@@ -199,7 +199,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def _lacking(asked: str, file: str | None, evidence: tuple[Evidence, ...]) -> Hit:
-    """Return the hit for an attribute that the code asked for and the weights lack."""
+    """Return the hit for an attribute that the code uses and the weights do not contain."""
     named = f"the weights {file}" if file else "the weights"
     if asked not in ("qkv", "qk", "v"):
         return Hit(

@@ -1,4 +1,4 @@
-"""Build the cures for a CUDA library of which the loader finds another copy before torch's own."""
+"""Build the fixes for a CUDA library of which the loader finds another copy before torch's own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OF_CONDA = ("libcublas", "libcufft", "libcurand", "libcusolver", "libcusparse", 
 
 
 def of_conda(facts: Facts, cuda: str, package: str) -> Fix:
-    """Return the fix that puts the library of torch's own CUDA into the conda environment.
+    """Return the fix that installs the library of torch's own CUDA into the conda environment.
 
-    It names the release, because conda would keep the installed one if only the name were given.
+    The command has a version, because with the name alone conda would leave the installed one.
     """
     label = f"nvidia/label/cuda-{LABELS[cuda]}"
     step = commands.by_hand(
@@ -44,7 +44,7 @@ _REMOVE: dict[Manager, Argv] = {
 
 
 def without_the_systems(facts: Facts, folder: str) -> Fix:
-    """Return the fix that removes the system's cuDNN, which the loader finds without a variable. torch brings a complete cuDNN."""
+    """Return the fix that removes the system's cuDNN, which the loader finds without a variable. torch contains a complete cuDNN."""
     manager = places.manager(facts) or (
         "apt-get" if "linux-gnu" in folder else "pacman" if folder == "/usr/lib" else "dnf"
     )
@@ -66,7 +66,7 @@ def without_the_systems(facts: Facts, folder: str) -> Fix:
 
 
 def newer_cudnn(facts: Facts) -> Fix:
-    """Return the fix that needs no root: install a cuDNN that also has the part which is now loaded from the system."""
+    """Return the fix without root: install a cuDNN that contains the part which is now loaded from the system."""
     cuda = facts.torch.cuda
     name = f"nvidia-cudnn-cu{cuda.partition('.')[0]}" if isinstance(cuda, str) else "nvidia-cudnn-cu12"
     step = commands.install(
@@ -83,7 +83,7 @@ def newer_cudnn(facts: Facts) -> Fix:
 
 
 def one_index(facts: Facts) -> Fix:
-    """Return the fix for an unset LD_LIBRARY_PATH: there are nvidia-* packages of other releases than torch needs."""
+    """Return the fix if LD_LIBRARY_PATH is not set: some nvidia-* packages are of other releases than torch needs."""
     steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
         facts,
         "if LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",

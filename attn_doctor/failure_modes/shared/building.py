@@ -219,7 +219,10 @@ def build_key(facts: Facts, release: str) -> BuildKey:
 
 
 def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
-    """Return the predicted time and memory of a build here; None if too little is known. `release`: None means the one that would be built."""
+    """Return the predicted time and memory of a build here; None if too little is known.
+
+    `release`: the release of flash-attn; None: the release that would be built here.
+    """
     try:
         return predict(build_key(facts, release or wanted_release(facts)))
     except Unsure:

@@ -1,7 +1,7 @@
 """Judge logs that are cut: they contain the last frame of a traceback, but not the line with the error. Pure.
 
 The last frame shows the work of the program at that moment. This gives only a probable cause: all hits of this module have low
-confidence, and their messages give the word with which the missing line begins.
+confidence, and their messages contain the word with which the missing line would begin.
 """
 
 from __future__ import annotations

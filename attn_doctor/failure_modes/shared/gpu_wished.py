@@ -1,6 +1,6 @@
-"""Define the signs of a person who asks in a log why the GPU is not used.
+"""Define the signs of a person who asks in a log why the GPU is not used. Pure.
 
-The group `wish` of each pattern holds the words. Pure.
+The words are in the group `wish` of each pattern.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ CONSEQUENCES = (
 
 
 def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
-    """Return the hit for a module that imports only without one of `names` ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
+    """Return the hit for a module that can be imported only without one of `names` ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
 
     If the import works only without several settings together, the first of them must be in `names`.
     """

@@ -22,7 +22,7 @@ _PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.
 def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[Fix, ...]:
     """Return the fixes for a library that was not found.
 
-    `library`: "cublasLt64_12.dll", or empty. `provider`: the file that needs it. `cuda`: the CUDA that this ONNX Runtime asks for.
+    `library`: "cublasLt64_12.dll", or empty. `provider`: the file that needs it. `cuda`: the CUDA that this ONNX Runtime needs.
     """
     verify = commands.check(facts)
     if "nvinfer" in library or "tensorrt" in provider.lower():

@@ -1,4 +1,4 @@
-"""Make the fixes for a program that was told to compute on a device that is none of CUDA, such as a GPU of Intel. Pure."""
+"""Make the fixes for a program with a device that is not a CUDA device, such as a GPU of Intel. Pure."""
 
 from __future__ import annotations
 

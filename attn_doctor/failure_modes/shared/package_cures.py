@@ -137,7 +137,7 @@ def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = Fa
 
 
 def _likely_has_torch(facts: Facts, *missing: str) -> bool:
-    """Return whether a torch of unknown version is probably installed: the user turned isolation off, which is done for an installed torch."""
+    """Return whether a torch of unknown version is probably installed: the user turned build isolation off, which only makes sense with an installed torch."""
     command, version = facts.subject.command, facts.torch.version
     off = isinstance(command, str) and "--no-build-isolation" in command.split()
     return off and isinstance(version, Unknown) and "torch" not in missing

@@ -103,7 +103,7 @@ def requirement(facts: Facts) -> str | None:
 
 
 def release(facts: Facts) -> str | None:
-    """Return the exact release of the package that the log asks for: "2.7.3"; None if it asks for none, or for a range."""
+    """Return the exact release of the package that the log requests: "2.7.3"; None if it requests none, or a range."""
     found = re.fullmatch(r"[\w.-]+==(\d[\w.]*)", requirement(facts) or "")
     return found[1] if found else None
 

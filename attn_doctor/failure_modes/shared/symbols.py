@@ -1,6 +1,6 @@
-"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch for which the extension was compiled.
+"""Explain a message of the dynamic loader: the library that lacks a symbol, and the torch for which the extension was compiled. Pure.
 
-Pure. This module has the rules by which C++ names are made. The table of torch's symbols says which torch exports which name.
+This module has the rules for C++ names. The table of torch's symbols contains which torch exports which name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _LONGEST = 100  # a longer name is cut to this many characters in a sentence
 
 
 class Explanation(NamedTuple):
-    """Describe one symbol that could not be resolved."""
+    """Describe one symbol that the loader did not find."""
 
     name: str  # as a person would write it
     library: str | None  # the library that should have it
@@ -65,7 +65,7 @@ _LIBRARY = re.compile(
 
 
 def package_of(text: str) -> str | None:
-    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so; None if it names no extension."""
+    """Return the package of the extension in an error of the loader: "flash-attn" for .../flash_attn_2_cuda.so; None if there is no extension."""
     found = _LIBRARY.search(text)
     if found is None:
         return None

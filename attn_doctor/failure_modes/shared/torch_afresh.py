@@ -15,7 +15,7 @@ from attn_doctor.model.versions import pair
 
 
 def which(facts: Facts) -> Step:
-    """Return the step that prints the file which Python imports as torch, with advice on it."""
+    """Return the step that prints the path of the file that Python imports as torch. The step explains how to read that path."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__path__)")
     words = (
         "prints the folder that Python imports as torch. If it is a folder or file of your own, rename it; else delete it: pip did not remove it, "
@@ -41,9 +41,9 @@ def afresh(facts: Facts) -> tuple[Fix, ...]:
 
 
 def for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
-    """Return the fixes with a torch that has wheels for this Python, and whether the tables say that the installed torch has none.
+    """Return (fixes, whether the installed torch has no wheels for this Python, by the tables).
 
-    None: no other torch is needed.
+    The fixes install a torch with wheels for this Python. None: no other torch is needed.
     """
     python = key_of(facts).python
     found = torch_install.choice(facts)

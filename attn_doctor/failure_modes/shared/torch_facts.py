@@ -29,7 +29,10 @@ _MIRRORS = (
 
 
 def machine_of(facts: Facts) -> Machine:
-    """Return what decides which torch can run here; None or "unknown" for what is not known. Never raises."""
+    """Return the properties of this machine that decide which torch can run here. Never raises.
+
+    A property that is not known is None or "unknown".
+    """
     system, graphics = facts.system, facts.graphics
     key = key_of(facts)
     wsl = isinstance(system.wsl, int)

@@ -207,11 +207,11 @@ def together(facts: Facts, name: str) -> tuple[Step, ...]:
 
 
 def where_none_is(facts: Facts, why: str, *, flash_attn: bool = False, release: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that install torch if there is none, for a machine of which it is not known whether it has torch.
+    """Return the steps that install torch if there is none, for a machine on which it is not known whether torch is installed.
 
-    The requirement has no version, so pip keeps an installed torch. For flash-attn it has an upper bound, such as "torch<2.9", because
-    flash-attn has no finished wheel for newer torch. A tool that manages a project (uv, poetry) would write the requirement into the
-    project's file: there a sentence tells the reader to leave the step out if torch is installed.
+    The requirement has no version, so pip does not replace an installed torch. For flash-attn it has an upper bound, such as
+    "torch<2.9", because flash-attn has no finished wheel for newer torch. A tool that manages a project (uv, poetry) would write
+    the requirement into the project's file: there a sentence tells the reader to leave the step out if torch is installed.
     """
     found, reason = _for_flash_attn(facts, release) if flash_attn else (choice(facts), None)
     if isinstance(found, NoTorch) or found.torch is None or keeps_books(context(facts, chosen(facts)[0])):

@@ -26,7 +26,7 @@ from attn_doctor.model.versions import pair
 def torch_abi(facts: Facts) -> bool:
     """Return whether torch has the new C++ ABI: as torch itself reported, else by the table of its releases.
 
-    Raises Unsure if neither tells.
+    Raises Unsure if neither of the two contains it.
     """
     if isinstance(facts.torch.cxx11_abi, bool):
         return facts.torch.cxx11_abi
@@ -52,7 +52,7 @@ def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
 
 
 def _unfit(facts: Facts) -> bool:
-    """Say whether the name of the installed flash-attn wheel says another torch or another C++ ABI than those of the installed torch."""
+    """Return whether the installed flash-attn wheel was built for another torch or another C++ ABI, by its name."""
     flash, torch, abi = facts.flash_attention, facts.torch.version, torch_abi_or_none(facts)
     other = isinstance(flash.wheel_torch, str) and isinstance(torch, str) and pair(flash.wheel_torch) != pair(torch)
     return other or (isinstance(flash.wheel_abi, bool) and abi is not None and flash.wheel_abi is not abi)
@@ -199,9 +199,9 @@ def _elsewhere(facts: Facts) -> Fix:
 
 
 def by_others(facts: Facts) -> Candidate | None:
-    """Return the wheel that somebody other than the authors of flash-attn built for this machine, by its name; None where none is known.
+    """Return the wheel for this machine that somebody other than the authors of flash-attn built, chosen by its name; None if none is known.
 
-    Within one CUDA major a wheel mostly loads, so one for another minor is named where none is for the same.
+    If there is no wheel for the same CUDA minor, one for another minor of the same major is returned: such a wheel usually loads.
     """
     key = key_of(facts)
     if facts.system.board == "jetson" or machine_of(facts).maker == "amd":
@@ -223,7 +223,10 @@ def by_others(facts: Facts) -> Candidate | None:
 
 
 def _with_a_cuda(key: Key) -> list[Key]:
-    """Return the key of a torch whose CUDA nobody names, with the CUDAs that it may have: PyPI's for Linux first, which is the usual one, then CUDA 12."""
+    """Return keys for a torch whose CUDA is not known, one for each likely CUDA.
+
+    The CUDA of PyPI's Linux wheel is first, because it is the usual one; then CUDA 12.
+    """
     if not isinstance(key.torch, str) or not isinstance(key.platform, str) or key.torch.endswith("+cpu"):
         return []
     usual = pytorch.pypi_cuda(key.torch)
@@ -233,9 +236,10 @@ def _with_a_cuda(key: Key) -> list[Key]:
 
 
 def of_others(facts: Facts) -> Fix | None:
-    """Return the fix that installs a wheel which somebody other than the authors of flash-attn built; None where none is known.
+    """Return the fix that installs a wheel by somebody other than the authors of flash-attn; None if no such wheel is known.
 
-    The list of requirements in such a wheel is not followed: a stranger could name any package in it. flash-attn needs torch and einops.
+    The requirements in the metadata of such a wheel are not installed: a stranger could name any package there. flash-attn needs
+    torch and einops.
     """
     wheel = by_others(facts)
     if wheel is None:

@@ -9,7 +9,7 @@ from attn_doctor.model.findings import Fix
 
 
 def torch_again(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a DLL of torch itself that is not there: an installation that was cut short, or a virus scanner that took it away."""
+    """Return the fix for a missing DLL of torch itself: an installation was interrupted, or a virus scanner removed the DLL."""
     verify = commands.check(facts)
     again = torch_here.again(facts)
     if again:
@@ -19,7 +19,7 @@ def torch_again(facts: Facts) -> tuple[Fix, ...]:
 
 
 def in_wsl(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for flash-attn 0.x and 1.x, which was made for Linux: nobody has wheels of it for Windows.
+    """Return the fixes for flash-attn 0.x and 1.x, which is only for Linux: there are no wheels for Windows.
 
     https://github.com/Dao-AILab/flash-attention/tree/v1.0.9#installation-and-features
     """
@@ -102,7 +102,7 @@ def of_libomp(facts: Facts) -> tuple[Fix, ...]:
 
 
 def one_copy(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for libraries of two CUDA releases: https://github.com/ultralytics/yolov5/issues/10706."""
+    """Return the fix for libraries of two CUDA releases in one process: https://github.com/ultralytics/yolov5/issues/10706."""
     look = commands.by_hand(
         ("where.exe", "cublas64_*.dll", "cublasLt64_*.dll", "cudnn64_*.dll"),
         "lists the copies on PATH in their order: Windows loads the first copy of each DLL",

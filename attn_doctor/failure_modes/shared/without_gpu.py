@@ -1,4 +1,4 @@
-"""Judge a program that asks for a GPU on a machine that was looked at and has none: no driver and no build of torch is its cure. Pure."""
+"""Judge a program that requests a GPU on a machine that has none. Neither a driver nor another build of torch can help. Pure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 
 def absent(facts: Facts) -> bool:
-    """Return whether the machine itself was looked at, and has no GPU of NVIDIA or AMD. A log alone never shows that."""
+    """Return whether this machine was examined and has no GPU of NVIDIA or AMD. A log alone never shows that."""
     away = nvidia_present(facts) is False and facts.graphics.amd == ()
     return away and facts.system.dxg is not True and facts.system.os == "linux"
 
 
 def hit(facts: Facts, asked: str, proofs: Sequence[Match], explains: tuple[str, ...] | None = None) -> Hit:
-    """Return the hit. `asked`: what the program wanted, such as "device 0"."""
+    """Return the hit. `asked`: the device that the program requested, such as "device 0"."""
     none = fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus")
     return Hit(
         message=f"The program asked for {asked}, and this machine has no GPU that torch can use.",
@@ -39,7 +39,7 @@ def hit(facts: Facts, asked: str, proofs: Sequence[Match], explains: tuple[str, 
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes: compute on the CPU, or where there is a GPU."""
+    """Return the fixes: compute on the CPU, or on a machine with a GPU."""
     words = f"tell the program to use the CPU ({ON_THE_CPU}): it is many times slower, and some programs refuse it"
     if only_intel(facts):
         words += (

@@ -1,4 +1,4 @@
-"""Tell the meaning of the errors that the NVIDIA driver reports by numbers (Xid). Pure.
+"""Explain the errors that the NVIDIA driver reports by numbers (Xid). Pure.
 
 From NVIDIA's catalogue: https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html
 """
@@ -11,7 +11,7 @@ Kind = Literal["program", "memory", "gpu"]
 
 
 class Meaning(NamedTuple):
-    """Hold whose fault an error is, and what it means. "gpu": of the chip, its firmware or its link."""
+    """Hold the cause and the meaning of an error. The cause "gpu": the chip, its firmware or its link."""
 
     kind: Kind
     text: str
@@ -40,5 +40,5 @@ MEANINGS: dict[int, Meaning] = {
 
 
 def kind(number: int) -> Kind:
-    """Return whose fault an error is; "program" for a number that is not in the table, which is told as a notice."""
+    """Return the cause of an error; "program" for a number that is not in the table, which is reported as a note only."""
     return MEANINGS[number].kind if number in MEANINGS else "program"

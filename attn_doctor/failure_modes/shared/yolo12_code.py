@@ -128,7 +128,7 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
 
 
 def _without_copy(copy: str) -> tuple[Step, ...]:
-    """Return the step that stops Python from importing the project's own copy instead of the new release."""
+    """Return the step after which Python no longer imports the project's own copy, but the new release."""
     why = f"rename the folder {copy}, or start your program from another folder: Python finds this copy before the release that pip installs"
     return (commands.by_hand((), why, "the project's own copy of ultralytics"),)
 

@@ -1,15 +1,20 @@
-"""Run `attn-doctor check` on many machines, by the scheduler that is there: `answers` is the only function that other packages call."""
+"""Run `attn-doctor check` on many machines through the scheduler of the cluster.
+
+Other packages call only `answers`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal, get_args
 
 from attn_doctor.errors import Refused
 from attn_doctor.fleet.engines.asked import Asked
 from attn_doctor.model.fleet import NodeAnswer
 
-__all__ = ["SPELLINGS", "Asked", "answers"]
+__all__ = ["SPELLINGS", "Asked", "Engine", "answers", "named"]
 
+Engine = Literal["ray", "slurm", "kubernetes", "ssh"]
 SPELLINGS = (
     "ray[:ADDRESS], slurm[:PARTITION], kubernetes[:NAMESPACE][@IMAGE], or ssh:HOSTS (names with commas between them, ranges "
     "such as gpu[01-04], or @FILE with a host a line)"
@@ -17,12 +22,12 @@ SPELLINGS = (
 
 
 def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what each node of the engine `on` answers, as soon as it does; the order is that of the answers.
+    """Yield the answer of each node of the engine `on`, as soon as it comes. The order is that of the answers.
 
-    `say` receives sentences about the progress. A node that does not answer is an answer too, with its end. Raises Refused for a
-    spelling that is not one of SPELLINGS, for an extra or a program that is missing, and for a scheduler that does not answer.
+    `say` gets sentences about the progress. A node without a report has an answer too: how its check ended. Raises Refused for a
+    spelling that is not one of SPELLINGS, for a missing extra or program, and for a scheduler that does not answer.
     """
-    engine, _, rest = on.partition(":")
+    engine, rest = named(on)
     if engine == "ray":
         from attn_doctor.fleet.engines.ray import answers as begun
     elif engine == "slurm":
@@ -34,3 +39,10 @@ def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeA
     else:
         raise Refused(f"--on {on}: no such engine; it is one of {SPELLINGS}")
     return begun(rest, asked, say)
+
+
+def named(on: str) -> tuple[Engine | None, str]:
+    """Return the engine of a spelling, and the text after its colon: ("slurm", "gpu") for "slurm:gpu"; None for any other word."""
+    word, _, rest = on.partition(":")
+    engine: Engine | None = next((one for one in get_args(Engine) if one == word), None)
+    return engine, rest

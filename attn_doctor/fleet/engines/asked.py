@@ -1,4 +1,4 @@
-"""Say what is asked of every node of a fleet."""
+"""Define the request to all nodes of a fleet."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Asked(NamedTuple):
-    """Hold what each node is asked to do. `nodes`: only these, by the scheduler's names; empty: all of them."""
+    """Hold the request to each node. `nodes`: only these, by the scheduler's names; empty: all nodes."""
 
     check: tuple[str, ...] = ()  # arguments for `attn-doctor check` on each node: ("--no-trial",)
     target_from: str | None = None  # the scheduler's label that holds the path of the node's target Python
@@ -15,5 +15,5 @@ class Asked(NamedTuple):
 
     @property
     def tries(self) -> bool:
-        """Return whether the check runs a model, for which it needs the GPU to itself."""
+        """Return whether the check runs a model. Then it needs a GPU that nobody else uses."""
         return not {"--no-trial", "--static"} & set(self.check)

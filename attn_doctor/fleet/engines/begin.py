@@ -1,8 +1,8 @@
 """Unpack the parcel on a node, find a Python there that can run it, and become that Python. The `__main__.py` of the parcel.
 
-Runs under any Python from 3.6 on, so that a node with an old one can say so; standard library only. `node` does the rest.
-Arguments: a word that frames the answer, the seconds for the check, "hold" if the standard input stays open as long as somebody waits for
-the answer (else "free"), the target's Python or an empty text, then the arguments of `attn-doctor check`.
+Runs under any Python from 3.6 on, so that a node with an old Python can report it; standard library only. `node` does the rest.
+Arguments: a word that marks the answer; the seconds for the check; "hold" if the standard input stays open while somebody waits
+for the answer (else "free"); the target's Python or an empty text; then the arguments of `attn-doctor check`.
 """
 # typing.List, because Python 3.6 to 3.8 have no list of str in brackets.
 # ruff: noqa: PTH108, PTH123, PTH207, UP006, UP030, UP035
@@ -39,7 +39,7 @@ _LINE = 8000  # characters: a line of a pod's log is cut into parts above 16 KiB
 
 
 def frame(word: str, end: str, said: str = "", seconds: float = 0.0, report: bytes = b"") -> bytes:
-    """Return the answer of a node as lines of ASCII, between two lines that hold the word."""
+    """Return the answer of a node as lines of ASCII. The first and the last line contain the word."""
     text = json.dumps({"end": end, "said": said, "seconds": seconds, "report": report.decode("utf-8", "replace")})
     packed = base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
     lines = [packed[place : place + _LINE] for place in range(0, len(packed), _LINE)]
@@ -49,13 +49,16 @@ def frame(word: str, end: str, said: str = "", seconds: float = 0.0, report: byt
 
 
 def _places() -> List[str]:
-    """Return the folders in which the parcel may be unpacked: the system's own first, then those that are rarely mounted noexec."""
+    """Return the folders into which the parcel may be unpacked. The system's own temporary folder is first.
+
+    The others are folders that are rarely mounted with noexec.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return [place for place in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", runtime) if os.path.isdir(place)]  # noqa: S108
 
 
 def _pythons(target: str) -> List[str]:
-    """Return the Pythons to try, best first: the one that runs this, those on PATH and in the usual folders, then the target."""
+    """Return the Pythons to try, the best first: the running one, those on PATH and in the usual folders, then the target."""
     names = [f"python3.{minor}" for minor in range(_NEWEST, _OLDEST - 1, -1)]
     found = [shutil.which(name) for name in names]
     for name in names:
@@ -66,7 +69,7 @@ def _pythons(target: str) -> List[str]:
 
 
 def _works(python: str, folder: str, options: List[str]) -> str:
-    """Return an empty text if this Python runs the doctor from the folder, else why not."""
+    """Return an empty text if this Python can run attn-doctor from the folder; else the reason."""
     try:
         done = subprocess.run(
             [python, "-I", "-B", *options, "-c", _TEST, folder],
@@ -85,7 +88,7 @@ def _works(python: str, folder: str, options: List[str]) -> str:
 
 
 def main(arguments: List[str]) -> int:
-    """Become the Python that runs `node`. Returns only if no Python of the node can."""
+    """Become the Python that runs `node`. Returns only if no Python of the node can run it."""
     word, target = arguments[0], arguments[3]
     with open(sys.argv[0], "rb") as file:
         data = file.read()

@@ -1,4 +1,7 @@
-"""Send the parcel to nodes through the standard input of a program (ssh, srun), and read what each node answers. Bounded in time, number and memory."""
+"""Send the parcel to nodes through the standard input of a program (ssh, srun), and read the answer of each node.
+
+Time, number and memory have limits.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 
 class Failed(NamedTuple):
-    """Say what a node's end is if its program ended without an answer."""
+    """Describe how a node ended whose program ended without an answer."""
 
     end: NodeEnd
     said: str
@@ -65,7 +68,7 @@ def arguments(word: str, asked: Asked, target: str, *, hold: bool) -> list[str]:
 
 
 def read(node: Node, word: str, output: str) -> NodeAnswer | None:
-    """Return the answer between the two lines that hold the word. None: there is no whole answer."""
+    """Return the answer between the two lines that contain the word. None: there is no complete answer."""
     found = re.search(
         rf"^attn-doctor-answer {word} begin$(.*?)^attn-doctor-answer {word} end$", output, re.MULTILINE | re.DOTALL
     )
@@ -83,7 +86,7 @@ def read(node: Node, word: str, output: str) -> NodeAnswer | None:
 
 
 def _unpacked(packed: str) -> bytes:
-    """Return what was packed, at most MOST_ANSWER bytes of it: a few bytes can be packed from gigabytes."""
+    """Return the unpacked bytes, at most MOST_ANSWER: a few packed bytes can become gigabytes."""
     unpacking = zlib.decompressobj()
     data = unpacking.decompress(base64.b64decode(packed, validate=True), MOST_ANSWER)
     if not unpacking.eof:
@@ -102,8 +105,8 @@ def over_stdin(
 ) -> NodeAnswer:
     """Run a program that runs COMMAND on a node, and return the node's answer.
 
-    `failed`: what an exit code and the program's last words mean, where no answer came. `wait`: seconds that the program may need before
-    the check begins. The standard input stays open until the end: if it closes, the node ends its check.
+    `failed`: if no answer came, it returns the meaning of an exit code and of the program's last words. `wait`: seconds that the
+    program may need before the check begins. The standard input stays open until the end: if it closes, the node ends its check.
     """
     word, target = secrets.token_hex(8), node.labels.get(asked.target_from or "", "")
     data = parcel()
@@ -146,7 +149,10 @@ def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
 
 
 def all_at_once(jobs: Sequence[Callable[[threading.Event], NodeAnswer]]) -> Iterator[NodeAnswer]:
-    """Yield what the jobs return, as soon as each does; AT_ONCE of them run at the same time. All end if nobody asks for more."""
+    """Yield the result of each job as soon as it ends. At most AT_ONCE jobs run at the same time.
+
+    If the caller stops early, all jobs end.
+    """
     stop = threading.Event()
     answers: queue.Queue[NodeAnswer | BaseException] = queue.Queue()
 
@@ -171,13 +177,13 @@ def all_at_once(jobs: Sequence[Callable[[threading.Event], NodeAnswer]]) -> Iter
 
 
 def last_words(chatter: str) -> str:
-    """Return the last line that says something."""
+    """Return the last line that is not empty."""
     lines = [line.strip() for line in chatter.strip().splitlines() if line.strip()]
     return lines[-1][-300:] if lines else ""
 
 
 def known(asked: Asked, names: Sequence[str], scheduler: str) -> Iterator[NodeAnswer]:
-    """Yield a row for every node that was asked for and that the scheduler does not have."""
+    """Yield an answer for every requested node that the scheduler does not have."""
     for name in asked.nodes:
         if name not in names:
             yield NodeAnswer(node=Node(name=name), end="refused", said=f"{scheduler} has no node of this name")

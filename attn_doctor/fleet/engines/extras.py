@@ -1,4 +1,4 @@
-"""Say how a package that only one engine needs comes into attn-doctor's own environment."""
+"""Name the command that installs a package into attn-doctor's own environment, for a package that only one engine needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read lists of hosts as clusters write them: gpu[01-04,7], node-a, @FILE."""
+"""Read lists of hosts in the spelling of clusters: gpu[01-04,7], node-a, @FILE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_][\w.+-]*@)?(?:[A-Za-z0-9_][\w.-]*|\[?[0-9A-F
 
 
 def expanded(written: str) -> list[str]:
-    """Return the hosts of a list: "a,gpu[08-10],n[1,3]" has six. Each once, in this order. Raises Refused. Pure."""
+    """Return the hosts of a list, each once, in their order: "a,gpu[08-10],n[1,3]" has six. Raises Refused for a wrong list. Pure."""
     names: list[str] = []
     for item in _split(written):
         names += itertools.islice(_one(item), MOST + 1 - len(names))

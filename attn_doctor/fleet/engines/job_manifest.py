@@ -1,4 +1,4 @@
-"""Write the Kubernetes manifest of a check: ConfigMaps that hold the parcel, and a Job for each node. Validated before anybody sees it."""
+"""Write the Kubernetes manifest of a check: ConfigMaps with the parcel, and a Job for each node. It is validated before it is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RUN = (
 
 
 def documents(namespace: str, image: str, asked: Asked, nodes: Sequence[tuple[Node, bool]]) -> list[dict[str, Any]]:
-    """Return the documents; `nodes`: each with whether it offers GPUs, of which its pod then asks for one."""
+    """Return the documents. `nodes`: (node, whether it has GPUs). The pod of a node with GPUs requests one GPU."""
     word = secrets.token_hex(8)
     key, _, value = LABEL.partition("=")
     labels = {key: value, WORD: word}
@@ -75,7 +75,7 @@ def documents(namespace: str, image: str, asked: Asked, nodes: Sequence[tuple[No
 
 
 def _job_name(node: str, word: str) -> str:
-    """Return the name of a node's Job: at most 63 letters, and no two nodes or runs share one."""
+    """Return the name of a node's Job: at most 63 letters, different for each node and each run."""
     plain = re.sub(r"[^a-z0-9-]+", "-", node.lower())[:34].strip("-")
     return f"attn-doctor-{plain}-{hashlib.sha256((node + word).encode()).hexdigest()[:8]}"
 

@@ -1,4 +1,4 @@
-"""Check the nodes of a Kubernetes cluster: write a manifest of one Job a node, and read the answers in the logs of its pods.
+"""Check the nodes of a Kubernetes cluster: write a manifest with a Job for each node, and read the answers in the logs of the pods.
 
 Nothing is created in the cluster here: the user does that with `kubectl create`, after reading the manifest.
 """
@@ -41,7 +41,7 @@ class _Where(NamedTuple):
 
 
 def _where(written: str) -> _Where:
-    """Read NAMESPACE@IMAGE, of which each half may be missing. Raises Refused for a namespace that kubectl could take for an option."""
+    """Split NAMESPACE@IMAGE; either half may be missing. Raises Refused for a namespace that kubectl could take for an option."""
     namespace, _, image = written.partition("@")
     if namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", namespace):
         raise Refused(f"--on kubernetes:{written}: {namespace!r} is no name of a namespace")
@@ -49,10 +49,10 @@ def _where(written: str) -> _Where:
 
 
 def manifest(where: str, asked: Asked) -> str:
-    """Return the manifest for `kubectl create -f`: the parcel as ConfigMaps, and a Job for each node that takes pods.
+    """Return the manifest for `kubectl create -f`: the parcel as ConfigMaps, and a Job for each node that accepts pods.
 
-    `where`: NAMESPACE@IMAGE, as it stands behind "kubernetes:". The nodes are those that kubectl names. Every document was validated against
-    the schema of the API. Raises Refused for a missing extra, image or node, NotExamined if kubectl does not answer.
+    `where`: NAMESPACE@IMAGE, the text after "kubernetes:". kubectl names the nodes. Every document is validated with the schema
+    of the API. Raises Refused for a missing extra, image or node, NotExamined if kubectl does not answer.
     """
     extras.need("kubernetes")
     place = _where(where)
@@ -73,7 +73,7 @@ def manifest(where: str, asked: Asked) -> str:
 
 
 def _asked_of(kubectl: str, *words: str) -> Any:
-    """Return the JSON that kubectl prints. Raises NotExamined."""
+    """Return the JSON that kubectl prints. Raises NotExamined if it does not answer."""
     told = child.command([kubectl, *words], deadline=_LONG, most=256 << 20)
     why = last_words(told.stderr) or told.fault.kind if told.fault else ""
     try:
@@ -86,7 +86,7 @@ def _asked_of(kubectl: str, *words: str) -> Any:
 
 
 def _nodes(listed: Any) -> Iterator[tuple[Node, str, int]]:
-    """Yield each node, why it takes no pod (empty: it does), and how many GPUs it offers. Pure."""
+    """Yield (node, reason why it accepts no pod, number of its GPUs). The reason is empty if it accepts pods. Pure."""
     for item in listed.get("items", []):
         meta, status = item["metadata"], item.get("status", {})
         labels = {**meta.get("annotations", {}), **meta.get("labels", {})}
@@ -103,7 +103,7 @@ def _nodes(listed: Any) -> Iterator[tuple[Node, str, int]]:
 
 
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what the pods of the manifest answer, as soon as each has ended.
+    """Yield the answer of each pod of the manifest, as soon as the pod has ended.
 
     Raises NotExamined if kubectl is missing or does not answer, Refused if no pod of a manifest is in the namespace.
     """
@@ -154,7 +154,7 @@ def _newest(listed: Any) -> dict[str, Any]:
 
 
 def _node_of(pod: Any) -> str:
-    """Return the node of a pod; one that was not scheduled yet says in its affinity where it has to run."""
+    """Return the node of a pod. For a pod that was not scheduled yet it is the node in the pod's affinity."""
     name: str = pod["spec"].get("nodeName") or pod["metadata"].get("annotations", {}).get("attn-doctor/node", "")
     return name
 
@@ -166,7 +166,7 @@ def _container(pod: Any) -> dict[str, Any]:
 
 
 def _has_ended(pod: Any) -> bool:
-    """Return whether nothing more can come from a pod."""
+    """Return whether a pod has ended, so that it writes no more output."""
     phase = pod.get("status", {}).get("phase")
     return phase in {"Succeeded", "Failed"} or _container(pod).get("waiting", {}).get("reason") in _HOPELESS
 
@@ -174,7 +174,7 @@ def _has_ended(pod: Any) -> bool:
 def _answer(
     stop: threading.Event, *, kubectl: str, space: tuple[str, ...], node: Node, pod: Any, asked: Asked
 ) -> NodeAnswer:
-    """Read the answer in the log of a pod. Without one, its state says how it ended."""
+    """Return the answer in the log of a pod. If the log has none, the state of the pod shows how it ended."""
     status, state = pod.get("status", {}), _container(pod)
     word = pod["metadata"].get("labels", {}).get(WORD, "")
     if state.get("running") or state.get("terminated"):

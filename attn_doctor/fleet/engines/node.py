@@ -1,7 +1,8 @@
-"""Run the check on a node, and write its answer on standard output: `begin` becomes this, under a Python from 3.10 on.
+"""Run the check on a node, and write its answer on standard output. `begin` becomes this program, under a Python from 3.10 on.
 
-Nothing of the node's is changed: the parcel lies in one temporary folder, which is removed, also if this process is killed. The check runs in
-a process group of its own, which ends when the time is over, when nobody waits any more, or when the scheduler stops this process.
+Nothing of the node is changed: the parcel is in one temporary folder, which is removed, even if this process is killed. The check
+runs in a process group of its own. It ends when the time is over, when nobody waits any more, or when the scheduler stops this
+process.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class _Ended(NamedTuple):
 
 
 def main(arguments: list[str]) -> int:
-    """Check this node. `arguments`: the folder of the parcel, then those of `begin`. Returns the exit code."""
+    """Check this node, and return the exit code. `arguments`: the folder of the parcel, then the arguments of `begin`."""
     folder, word, seconds, hold, target, *check = arguments
     leftovers.watch(folder)
     try:
@@ -77,7 +78,7 @@ def _answer(folder: str, argv: list[str], seconds: float, hold: bool) -> tuple[s
 
 
 def _watched(child: subprocess.Popen[bytes], seconds: float, hold: bool) -> _Ended:
-    """Wait for the check, and end it if it must not go on."""
+    """Wait for the check; end it when its time is over or nobody waits for it."""
     asked_to_stop = threading.Event()
     for number in processes.STOPS:
         signal.signal(number, lambda *_: asked_to_stop.set())
@@ -101,13 +102,13 @@ def _watched(child: subprocess.Popen[bytes], seconds: float, hold: bool) -> _End
 
 
 def _nobody_waits() -> bool:
-    """Return whether the other end of the standard input was closed: the connection is gone, or who asked has ended."""
+    """Return whether the other end of the standard input was closed: the connection broke, or the caller has ended."""
     ready, _, _ = select.select([0], [], [], 0)
     return bool(ready) and not os.read(0, 4096)
 
 
 def _judged(ended: _Ended, report: bytes, words: str, seconds: float) -> tuple[str, str, float, bytes]:
-    """Return the end of the node (`model.fleet.NodeEnd`), the sentence about it, the seconds, and the report."""
+    """Return (end of the node, sentence about it, seconds, report). The end is a `model.fleet.NodeEnd`."""
     if ended.why == "time":
         return "silent", f"the check was ended there after {seconds:g} s, and had written nothing", ended.seconds, b""
     if ended.why:

@@ -1,7 +1,8 @@
-"""Make the parcel: attn-doctor and the packages that `check` imports, as one zipapp for nodes that have no attn-doctor.
+"""Make the parcel: attn-doctor and the packages that `check` imports, as one zipapp for nodes without attn-doctor.
 
-msgspec has compiled code, which no Python can import from a zip: `begin` unpacks the parcel into a temporary folder of the node. The parcel
-brings the msgspec of this environment, and that of every wheel of the same version in `wheels_folder()`: one for each other Python or processor.
+msgspec has compiled code, which no Python can import from a zip: `begin` unpacks the parcel into a temporary folder of the node.
+The parcel contains the msgspec of this environment, and every wheel of the same version in `wheels_folder()`: one for each other
+Python or processor.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def how_to_add(version: str = "3.12", system: str = "manylinux2014_x86_64") -> s
 
 @functools.cache
 def parcel() -> bytes:
-    """Return the zipapp, about 2 MB. Raises NotExamined if a package of this environment is not made of files."""
+    """Return the zipapp, about 2 MB. Raises NotExamined if a package of this environment is not stored as files."""
     stored: dict[str, bytes] = {}
     for name in (*_PACKAGES, *_IF_HERE):
         files = dict(_files(name))
@@ -60,7 +61,7 @@ def parcel() -> bytes:
 
 
 def _files(package: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a package or of a module of one file, by their names below the folder that is on sys.path."""
+    """Yield (name, bytes) of each file of a package, or of a module with one file. The name begins below the folder on sys.path."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return
@@ -75,7 +76,7 @@ def _files(package: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _other_cores() -> dict[str, bytes]:
-    """Return the compiled files of the wheels in `wheels_folder()` that have the version of this environment's msgspec."""
+    """Return the compiled files in the wheels of `wheels_folder()` that have the version of this environment's msgspec."""
     found: dict[str, bytes] = {}
     version = importlib.metadata.version("msgspec")
     for wheel in sorted(wheels_folder().glob(f"msgspec-{version}-*.whl")):

@@ -1,4 +1,4 @@
-"""Check nodes by Ray: `ray_driver` runs in a process of its own, this reads what it says."""
+"""Check nodes by Ray. `ray_driver` runs in a process of its own; this module reads its output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCRIPTS = ("target/channel.py", "fleet/engines/ray_driver.py")
 
 
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what the nodes of the cluster at the address answer; `where` is empty for the cluster of this machine.
+    """Yield the answers of the nodes of a cluster. `where`: its address; empty: the cluster of this machine.
 
     Raises Refused if Ray is not in this environment, NotExamined if no cluster answers.
     """
@@ -129,7 +129,7 @@ def _read(said: queue.Queue[Any], word: str, asked: Asked, say: Callable[[str], 
 
 
 def _last(outcome: child.Outcome) -> str:
-    """Return why the driver ended, in a few words."""
+    """Return in a few words how the driver ended."""
     failed = outcome.facts("failed")
     if failed:
         return text(f"{failed[0]['type']}: {failed[0]['words']}")

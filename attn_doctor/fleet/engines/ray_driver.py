@@ -1,7 +1,8 @@
-"""Start one task on each node of a Ray cluster, and report what comes back. A program: `ray` sends it to a Python of its own.
+"""Start one task on each node of a Ray cluster, and report the results. A program: `ray` starts it in a Python of its own.
 
-Ray writes to the screen as it likes, and ends the whole process if it loses its cluster: so it is never imported into attn-doctor's own process.
-The variables of the program are those of `CONFIG`: address, folder, parcel, check, target_from, seconds, nodes, tries, queue, slack.
+Ray prints to the screen, and ends its whole process if it loses its cluster. So it is never imported into attn-doctor's own
+process. The variables of the program are those of `CONFIG`: address, folder, parcel, check, target_from, seconds, nodes, tries,
+queue, slack.
 """
 
 import json
@@ -16,7 +17,10 @@ from attn_doctor.target.channel import CONFIG, tell
 
 
 def _check(parcel: bytes, arguments: Sequence[str], seconds: float) -> Iterator[bytes]:
-    """Run the parcel on this node. Yields once when it begins, then its output. Ray sends this function to the node, without the module."""
+    """Run the parcel on this node. Yield once when it begins, then yield its output.
+
+    Ray sends this function to the node without its module.
+    """
     import os
     import subprocess
     import sys
@@ -61,7 +65,7 @@ def _check(parcel: bytes, arguments: Sequence[str], seconds: float) -> Iterator[
 
 
 def _named(nodes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the nodes by names that no two of them share."""
+    """Return the nodes by name, each name once."""
     named: dict[str, list[dict[str, Any]]] = {}
     for node in nodes:
         name = node.get("NodeName") or ""
@@ -76,7 +80,10 @@ def _named(nodes: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _labels(node: dict[str, Any]) -> dict[str, str]:
-    """Return the labels of a node. Before Ray had labels, people wrote them as custom resources: {"target=/opt/yolo/bin/python": 1}."""
+    """Return the labels of a node.
+
+    In Ray versions without labels, they are custom resources: {"target=/opt/yolo/bin/python": 1}.
+    """
     written = dict(name.partition("=")[::2] for name in node.get("Resources", {}) if "=" in name)
     given = {name: str(value) for name, value in (node.get("Labels") or {}).items() if name != "ray.io/node-id"}
     return {**written, **given}
@@ -90,7 +97,7 @@ class _Pending:
         self.begun: float | None = None
 
     def late(self) -> str:
-        """Return why it is waited for no longer; an empty text: it is still waited for."""
+        """Return why nobody waits for this task any more; an empty text while somebody waits."""
         now = time.monotonic()
         if self.begun is None:
             late = now - self.asked > CONFIG["queue"]
@@ -104,7 +111,7 @@ class _Pending:
 
 
 def _end(error: Exception) -> tuple[str, str]:
-    """Return the end and the sentence for an exception of Ray."""
+    """Return (end of the node, sentence) for an exception of Ray."""
     words = re.split(r" lease_id=|\. Node IP: |\. This can happen", " ".join(str(error).split()))[0]
     if "heartbeat" in words or "health check" in words:
         return "silent", "Ray lost the connection to it while the check ran: the node is cut off, or hangs"
@@ -159,7 +166,7 @@ def main() -> None:
 
 
 def _took(ray: Any, one: _Pending) -> bool:
-    """Take what a task has yielded. Returns whether it was the last."""
+    """Read the results of a task so far. Return whether the task has ended."""
     try:
         output = ray.get(next(one.stream), timeout=30)
     except StopIteration:

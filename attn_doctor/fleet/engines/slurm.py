@@ -1,4 +1,4 @@
-"""Check nodes by Slurm: one srun for each node, so that a node that dies takes no other answer with it."""
+"""Check nodes by Slurm, with an srun for each node: if a node dies, the answers of the others are not lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _USABLE = {"idle", "mixed", "allocated", "completing", "planned"}
 
 
 class Listed(NamedTuple):
-    """Hold a node as Slurm sees it. `why_not`: why no job can start there; empty: one can."""
+    """Hold a node as Slurm lists it. `why_not`: why no job can start there; empty: a job can start."""
 
     node: Node
     why_not: str
@@ -42,7 +42,7 @@ class Listed(NamedTuple):
 
 
 def listed(said: str) -> list[Listed]:
-    """Read what `sinfo -N -h -o FORMAT` prints: a line for each node and partition. Pure."""
+    """Return the nodes in the output of `sinfo -N -h -o FORMAT`: it has a line for each node and partition. Pure."""
     found: dict[str, Listed] = {}
     for line in said.splitlines():
         if line.count("|") < _FORMAT.count("|"):
@@ -77,7 +77,7 @@ def _why_not(state: str, reason: str) -> str:
 
 
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what the nodes of a partition answer; `where` is empty for all partitions.
+    """Yield the answers of the nodes of a partition. `where`: its name; empty: all partitions.
 
     Raises NotExamined if Slurm's programs are missing or do not answer, Refused if the partition has no node.
     """
@@ -115,8 +115,8 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
 def _argv(srun: str, one: Listed, partition: str, asked: Asked) -> list[str]:
     """Return the argv of one srun.
 
-    A GPU is asked for where Slurm knows of one: where a site keeps jobs to their devices, a job without it sees none. Inside of an
-    allocation srun would take a part of that: SLURM_JOB_ID is removed, so that each check is a job of its own.
+    It requests a GPU if Slurm lists one: some sites show a job only the devices that it requested. SLURM_JOB_ID is removed,
+    because inside of an allocation srun would use a part of that allocation: so each check is a job of its own.
     """
     outer = {name: os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP", leftovers.MARK)}
     given = [f"{name}={value}" for name, value in outer.items() if value is not None]
@@ -132,7 +132,7 @@ def _argv(srun: str, one: Listed, partition: str, asked: Asked) -> list[str]:
 
 
 def _failed(code: int | None, chatter: str) -> Failed:
-    """Say what srun's words mean. Slurm's own reason is kept."""
+    """Return the meaning of srun's words. Slurm's own reason is a part of it."""
     lines = [
         line.removeprefix("srun: ").removeprefix("error: ")
         for line in chatter.splitlines()

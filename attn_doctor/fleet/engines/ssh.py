@@ -1,4 +1,4 @@
-"""Check nodes by the system's ssh: without questions, without a terminal, without forwarding anything."""
+"""Check nodes by the system's ssh: without questions, without a terminal, without forwarding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_SSH = 255  # the exit code of ssh itself; every other one is that of the com
 
 
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield what the hosts answer. Raises Refused for a wrong list, NotExamined if there is no ssh."""
+    """Yield the answers of the hosts. Raises Refused for a wrong list, NotExamined if there is no ssh."""
     listed = nodes(where)
     ssh = program("ssh", "install the OpenSSH client of this system")
     yield from known(asked, [node.name for node in listed], "the list of hosts")

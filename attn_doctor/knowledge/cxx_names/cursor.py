@@ -1,4 +1,4 @@
-"""Keep the position in a mangled name, and the earlier parts that the grammar can refer to. Pure."""
+"""Store the position in a mangled name, and the earlier parts that the grammar can refer to. Pure."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Union
 
 
 class Text(NamedTuple):
-    """Hold a text that is finished already: a builtin type, an expression."""
+    """Hold a text that needs no further work: a builtin type, an expression."""
 
     shown: str
 
@@ -36,7 +36,7 @@ class Pack(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """Describe the use of a parameter pack. It stands for all items, or for one item if it is inside an expansion."""
+    """Describe the use of a parameter pack: all items of the pack, or one item inside an expansion."""
 
     items: list[Node]
 
@@ -78,7 +78,7 @@ class Array(NamedTuple):
 
 
 class Function(NamedTuple):
-    """Describe a function type, or, with a name, a function."""
+    """Describe a function type; with a name, a function."""
 
     returns: Node | None
     parameters: list[Node]
@@ -135,7 +135,7 @@ def text(node: Node, index: int | None = None) -> str:
 
 
 def _halves(node: Node, index: int | None) -> tuple[str, str]:
-    """Return the texts before and after the place where a declared name would be written."""
+    """Return the two texts of a type around the name that is declared with it: "int (*" and ")(float)"."""
     if isinstance(node, (Text, Name)):
         return node.shown, ""
     if isinstance(node, Auto):
@@ -181,7 +181,7 @@ def _expanded(node: Expand, index: int | None) -> str:
 
 
 def _parameters(node: object) -> list[Parameter]:
-    """Return the packs that an expansion iterates over, without those of expansions inside it."""
+    """Return the parameter packs over which an expansion iterates. Packs of an expansion inside it are left out."""
     if isinstance(node, Parameter):
         return [node]
     if isinstance(node, (tuple, list)) and not isinstance(node, Expand):
@@ -235,5 +235,5 @@ def _pointer(node: Pointer | Member, index: int | None) -> tuple[str, str]:
 
 
 def _plain(node: Node, index: int | None) -> Node:
-    """Return the item of a pack to use at this position, or the node itself."""
+    """Return the item of a pack for this index; a node that is no pack is returned unchanged."""
     return node.items[index] if isinstance(node, Parameter) and index is not None else node

@@ -1,4 +1,4 @@
-"""Fill the unknown facts of a machine with the facts that a log states, and find the facts on which the two disagree. Pure."""
+"""Fill the unknown facts of a machine with facts from a log, and find the facts that have other values in the log. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _PACKAGES = {
 
 
 class Filled(NamedTuple):
-    """Hold the facts after a log filled the unknown ones, and the facts for which the log states another value."""
+    """Hold the facts whose unknown values a log filled, and the facts with a different value in the log."""
 
     facts: Facts
     contradictions: tuple[Contradiction, ...]

@@ -61,7 +61,7 @@ _DLL = "DLL load failed while importing"
 
 
 class _Claim(NamedTuple):
-    """Hold one fact that one line of a log states."""
+    """Hold one fact from one line of a log."""
 
     fact: str
     value: str
@@ -158,7 +158,10 @@ def _of_lines(log: Log) -> Iterator[_Claim]:
 
 
 def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield the facts of a program in a Docker image "python", if the log shows no typed command. Changes then belong into the Dockerfile."""
+    """Yield the facts of a program in a Docker image "python", if the log shows no typed command.
+
+    Changes must then be made in the Dockerfile.
+    """
     found = programs.app_of_an_image(log.end)
     if found is None or any(c.fact in ("command", "shell") for c in claims):
         return
@@ -350,7 +353,10 @@ def _surest(claims: Sequence[_Claim]) -> _Claim:
 
 
 def _frame(frames: Sequence[_Claim]) -> _Claim:
-    """Return the innermost frame of the last traceback. A frame of torch counts only if torch's own import fails, or if there is no other."""
+    """Return the innermost frame of the last traceback.
+
+    A frame of torch counts only if torch's own import fails, or if there is no other frame.
+    """
     last = frames[-1]
     if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
         return last._replace(doing="importing")

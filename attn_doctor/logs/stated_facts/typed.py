@@ -98,7 +98,7 @@ def _code(text: str) -> tuple[str | None, bool]:
 
 
 def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], str]:
-    """Return a pattern for each line that these statements print, and the answer in a comment after them ("# 2.6.0+cu124")."""
+    """Return a pattern for each line that these statements print, and the answer in the comment after them ("# 2.6.0+cu124")."""
     code, _, comment = code.partition("  #") if "  #" in code else code.partition(" # ")
     try:
         with warnings.catch_warnings():

@@ -33,7 +33,7 @@ class Applied:
     """Hold changes that are active from `start` to `stop`, for the models that `fits` accepts.
 
     `training` and `predicting` map names of changes to values: {"threads": 8, "channels-last": True}. Each forward pass uses one
-    of the two: `training` if gradients are on. Several objects may be active; the newest decides.
+    of the two: `training` if gradients are on. If several objects are active, the newest decides.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Applied:
         self.stop()
 
     def fits(self, model: Any) -> bool:
-        """Return whether these changes are for this model. The answer is kept for each model."""
+        """Return whether these changes are for this model. The answer is stored for each model."""
         if model not in self._known:
             self._known[model] = self._fits is None or self._fits(model)
         return bool(self._known[model])
@@ -95,7 +95,10 @@ def _process_settings() -> dict[str, Any]:
 
 
 def _set_process(settings: Mapping[str, Any]) -> None:
-    """Set the settings of the whole process if they have other values, because ultralytics sets the number of threads at each training's start."""
+    """Set the settings of the whole process, such as the number of threads, if they have other values.
+
+    It is called more than once: ultralytics sets the number of threads at the start of each training.
+    """
     threads = settings.get("threads")
     if threads and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
@@ -197,8 +200,8 @@ def _is_exported() -> bool:
 def structure_of(model: Any) -> str | None:
     """Return a name for the structure of an ultralytics model; None for an unknown kind of model.
 
-    The name is made of the layers in the model's own description, which a checkpoint keeps. Weights and the number of classes do
-    not matter.
+    The name is computed from the layers in the model's own description, which a checkpoint contains too. Weights and the number
+    of classes do not matter.
     """
     import hashlib
 

@@ -79,7 +79,7 @@ PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/ma
 
 
 def is_allowed(name: str, level: str) -> bool:
-    """Return whether a change is allowed. `level`: how much the user lets the numbers change (see NUMBERS)."""
+    """Return whether a change is allowed. `level`: how far the user allows the numbers to change (see NUMBERS)."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 
 

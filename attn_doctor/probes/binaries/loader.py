@@ -41,7 +41,10 @@ class Library:
 
 
 class Missing(NamedTuple):
-    """Describe a needed library that does not exist. `other_kind`: a file of that name for another machine, which the loader skips."""
+    """Describe a needed library that does not exist.
+
+    `other_kind`: a file of that name for another machine, which the loader skips.
+    """
 
     name: str
     wanted_by: str
@@ -137,11 +140,11 @@ class Process:
         return place
 
     def known(self, name: str) -> Library | None:
-        """Return the library that is mapped under this name, which the loader takes before it searches any folder; or None."""
+        """Return the mapped library with this name, which the loader uses before it searches any folder; None if there is none."""
         return self._names.get(name)
 
     def branch(self) -> Process:
-        """Return a copy of this process, to load a further file in."""
+        """Return a copy of this process, into which a further file can be loaded."""
         twin = Process(self.files, {}, None, self.machine)
         twin.libraries, twin._names, twin.program = list(self.libraries), dict(self._names), self.program
         twin._global_scope, twin._folders = list(self._global_scope), self._folders

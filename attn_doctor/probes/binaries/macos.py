@@ -138,7 +138,7 @@ class _Name(NamedTuple):
 
 
 class _Around(NamedTuple):
-    """Hold the files that count for a verdict.
+    """Hold the files that can change a verdict.
 
     `beside`: folders whose libraries the process has loaded already. `near`: the libraries of the same package.
     """
@@ -182,7 +182,10 @@ def _judged(image: Image, around: _Around, target: Target | None, name: _Name) -
 
 
 def _machine_of(image: Image, loaded: Sequence[Image]) -> str:
-    """Return the architecture to simulate for a process on another machine: one that the file has, and if possible the libraries beside it too."""
+    """Return the architecture of a simulated process on another machine.
+
+    The file has code for it; if possible the libraries beside the file have too.
+    """
     own = sorted(image.file.slices, key=lambda name: (not name.startswith("arm64"), name))
     for other in loaded:
         try:

@@ -258,7 +258,10 @@ class Process:
             troubles.append(NoSymbol(symbol.name, there.name, image.name))
 
     def _anywhere(self, name: str) -> bool:
-        """Return whether something in the process defines a name: a library, Python's program, or the runtime of Objective-C, which is always there."""
+        """Return whether anything in the process defines a name: a library, Python's program, or the runtime of Objective-C.
+
+        That runtime is in every process.
+        """
         return name.startswith(("_Py", "__Py", "_objc_", "_OBJC_")) or any(
             self._exports(image, name) for image in list(self.loaded.values())
         )

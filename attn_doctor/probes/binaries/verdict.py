@@ -246,7 +246,7 @@ def _exports(library: Library, trouble: Unresolved) -> bool:
 
 
 def _dating(target: Target, binary: Binary | None) -> str | None:
-    """Return the torch for which an extension was compiled, as the end of a sentence; None if its symbols do not show it."""
+    """Return the end of a sentence with the torch for which an extension was compiled; None if its symbols do not show it."""
     names = (_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak) if binary else ()
     fits = torch_symbols.fitting(names)
     if not fits:
@@ -255,7 +255,7 @@ def _dating(target: Target, binary: Binary | None) -> str | None:
 
 
 def _held(blank: Record, binary: Binary) -> Judged:
-    """Return the record with the values that the file alone shows: GPU code, C library, C++ ABI, torch."""
+    """Return the record, filled with the values that the file alone shows: GPU code, C library, C++ ABI, torch."""
     record = replace(blank, **_gpu_code(binary))
     try:
         names = [_text(symbol.name) for symbol in binary.symbols.undefined if not symbol.weak]

@@ -87,7 +87,7 @@ class WheelFile:
         return partial(self._read, member)
 
     def laid_over(self, site_packages: str) -> dict[str, Callable[[], Mapped]]:
-        """Return every shared object and every Python source, by the path at which it would be installed."""
+        """Return every shared object and Python source of the wheel, by the path that it would have after an installation."""
         shared = (m for m in self._members if m.endswith((".so", ".py")) or ".so." in m)
         return {self.place(member, site_packages): partial(self._read, member) for member in shared}
 

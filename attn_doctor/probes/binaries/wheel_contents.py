@@ -85,7 +85,7 @@ def _of(archive: zipfile.ZipFile, path: Path, sha256: str) -> WheelContents:
 def _required(text: str) -> str:
     """Return the name of a required package.
 
-    A requirement with an address stays whole, because an installer would download from there.
+    A requirement with an address is returned unchanged, because an installer would download from that address.
     """
     name = name_of(text)
     return text if name is None or "@" in text else name

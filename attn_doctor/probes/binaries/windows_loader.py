@@ -118,7 +118,7 @@ class Process:
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)
 
     def brought(self, name: str) -> bool:
-        """Return whether a library that is in no folder is assumed to exist, because Windows or Python brings it."""
+        """Return whether a library that is in no folder is assumed to exist, because it is a part of Windows or Python."""
         known = windows_dlls.owner(name) in (windows_dlls.WINDOWS, windows_dlls.PYTHON)
         return windows_dlls.is_api_set(name) or (known and not self._has_system)
 

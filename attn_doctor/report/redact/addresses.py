@@ -1,4 +1,4 @@
-"""Tell IPv4 addresses from versions: NVIDIA's libraries have versions of four numbers, such as 12.6.85.1."""
+"""Distinguish IPv4 addresses from versions: NVIDIA's libraries have versions of four numbers, such as 12.6.85.1."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _VERSION = re.compile(
 
 
 def is_version(text: str) -> bool:
-    """Return whether a whole text is a version."""
+    """Return whether a text is nothing but a version."""
     return len(text) <= 120 and _VERSION.fullmatch(text) is not None
 
 

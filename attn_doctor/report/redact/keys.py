@@ -95,7 +95,7 @@ _NAME_HINTS = (
 
 
 def secrets(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of values that a name, a header or an option calls secret."""
+    """Yield the places of values whose name, header or option shows that they are secret."""
     lowered = text.lower()
     if any(hint in lowered for hint in _NAME_HINTS):
         done = 0
@@ -128,7 +128,7 @@ def is_secret_option(word: str) -> bool:
 
 
 def _certainty(match: re.Match[str]) -> str:
-    """Return "name" if the whole name shows a secret, "maybe" if the value decides, "no" if the name is of another thing."""
+    """Return "name" if the name alone shows a secret, "maybe" if the value must decide, "no" if the name means something else."""
     rest = match["rest"]
     if not rest or re.fullmatch(
         r"[-_.]?(?:\d{1,3}|value|text|plain|plaintext|base|prod|dev|test|ro|rw|b64|base64|raw|key|id)\d*|s",
@@ -207,7 +207,7 @@ def _header(text: str, start: int, at: int) -> tuple[int, int] | None:
 def _is_option(text: str, match: re.Match[str]) -> bool:
     """Return whether a name is an option, a variable that a command sets, or a word of ~/.netrc.
 
-    Then a space stands before the value.
+    After such a name, a space separates name and value.
     """
     return _OPTION.search(text, max(match.start() - 160, 0), match.start()) is not None
 

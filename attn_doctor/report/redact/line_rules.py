@@ -1,4 +1,7 @@
-"""Find secrets by their line: a command of a program that takes a password, an address with a signature, a file of passwords."""
+"""Find secrets by the line that contains them.
+
+Examples: the command of a program that accepts a password, an address with a signature, a file of passwords.
+"""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ _SEPARATORS = re.compile(r"[ ._+-]+")
 
 
 class Found(NamedTuple):
-    """Describe a name in a text. `placeholder`: of a name of this machine, written exactly as it is there."""
+    """Describe a name in a text. `placeholder`: for a name of this machine that is written in exactly its own spelling."""
 
     start: int
     end: int
@@ -206,7 +206,11 @@ def is_common(name: str) -> bool:
 
 
 def _pattern(name: str) -> str:
-    """Return the pattern of a name: with other signs between its words, and for a long name also the short form of Windows (FIRSTS~1)."""
+    """Return the pattern of a name.
+
+    It allows other characters between the words of the name. For a long name it also matches the short form of Windows
+    (FIRSTS~1).
+    """
     joined = r"[ ._+-]{0,2}".join(re.escape(part) for part in _SEPARATORS.split(name) if part)
     compact = _SEPARATORS.sub("", name)
     short = rf"|{re.escape(compact[:6])}~\d" if len(compact) > 8 else ""

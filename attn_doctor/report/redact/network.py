@@ -1,4 +1,4 @@
-"""Find names of a machine, of a part of it or of a person: addresses of networks and of mail, identifiers and serial numbers."""
+"""Find network and mail addresses, identifiers and serial numbers: they name a machine, a part of it or a person."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _serials(text: str) -> Iterator[_Found]:
 
 
 def _in_columns(text: str) -> Iterator[_Found]:
-    """Yield the values below a private heading in a table with commas, as `nvidia-smi --query-gpu=name,serial --format=csv` prints it."""
+    """Yield the values below a private heading in a table with commas, for example of `nvidia-smi --query-gpu=name,serial --format=csv`."""
     wanted: list[int] = []
     at, width, sign = 0, 0, ","
     for line in text.split("\n"):

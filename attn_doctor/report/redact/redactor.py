@@ -42,8 +42,8 @@ class Redactor:
     def __init__(self, own: Own | None = None, versions: Iterable[str] = (), words: Iterable[str] = ()) -> None:
         """Prepare for one report.
 
-        `versions`: texts with four numbers that are no addresses. `words`: words of the records themselves; as a user's name they
-        count only in paths.
+        `versions`: texts with four numbers that are no addresses. `words`: words that the records themselves contain; if a user
+        has such a name, it is replaced only in paths.
         """
         self._names = Names(own or Own.of_this_machine(), words)
         self._versions = frozenset(versions)
@@ -53,7 +53,7 @@ class Redactor:
         self.count: Counter[str] = Counter()
 
     def reserve(self, value: Any) -> None:
-        """Reserve the numbers of the placeholders in these plain data, because the data are redacted a second time."""
+        """Reserve the placeholders in these plain data, which are redacted a second time: new values get higher numbers."""
         for text in _texts(value):
             for match in _PLACEHOLDER.finditer(text) if "<" in text else ():
                 if match[1]:
@@ -72,7 +72,7 @@ class Redactor:
         return found[0]
 
     def whole(self, text: str, kind: str = "secret") -> str:
-        """Return the placeholder of a text that is private as a whole."""
+        """Return the placeholder for a text that is completely private."""
         if not text or _PLACEHOLDER.fullmatch(text):
             return text
         self.count[kind] += 1
@@ -113,9 +113,9 @@ class Redactor:
     def _parts(
         self, text: str, original: str, place: Callable[[int, int], tuple[int, int]], *, version: bool
     ) -> Iterator[_Part]:
-        """Yield the private parts of `text`, which is one view of the original.
+        """Yield the private parts of `text`, which is the original with some escapes undone.
 
-        If two have one place, the first decides the kind.
+        Of two parts at one place, the first decides the kind.
         """
 
         def part(kind: str, start: int, end: int, placeholder: str | None = None) -> _Part:
@@ -153,7 +153,7 @@ class Redactor:
         return self._known[known]
 
     def value(self, value: Any, name: str = "") -> Any:
-        """Return plain data without private data. `name`: the name of the field that holds the value."""
+        """Return plain data without private data. `name`: the name of the field with this value."""
         if isinstance(value, str):
             if value and name and keys.is_secret_name(name):
                 return self.whole(value)
@@ -204,7 +204,10 @@ class Redactor:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a long text in pieces that end with a line or a word, because a search needs fifty times the memory of its text."""
+    """Yield the pieces of a long text. A piece ends at a line or a word.
+
+    A search needs fifty times the memory of its text, so a long text is not searched at once.
+    """
     at = 0
     while len(text) - at > _LONGEST:
         limit = at + _LONGEST
@@ -217,7 +220,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _is_within(start: int, end: int, places: Sequence[tuple[int, int]]) -> bool:
-    """Return whether a place is inside of one of these places, which are in order."""
+    """Return whether a place is inside one of these places, which are sorted."""
     at = bisect.bisect_right(places, start, key=lambda place: place[0]) - 1
     return at >= 0 and end <= places[at][1]
 
@@ -235,9 +238,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _apart(parts: list[_Part]) -> list[_Part]:
-    """Return the parts without overlaps, in order.
+    """Return the parts without overlaps, sorted.
 
-    Parts that overlap are replaced as one; the longest decides the kind.
+    Overlapping parts become one part; the longest decides its kind.
     """
     order = {id(part): number for number, part in enumerate(parts)}
     made: list[_Part] = []
@@ -252,7 +255,10 @@ def _apart(parts: list[_Part]) -> list[_Part]:
 
 
 def _quoted_anew(cleaned: dict[str, Any]) -> dict[str, Any]:
-    """Return a planned step with its lines for shells made again from its redacted words, because a shell reads a bare <home> as redirections."""
+    """Return a planned step whose lines for shells are made again from its redacted words.
+
+    The lines cannot be redacted as text: a shell would read an unquoted <home> as redirections.
+    """
     shown, step = cleaned.get("shown"), cleaned.get("step")
     if not isinstance(shown, dict) or not isinstance(step, dict):
         return cleaned

@@ -1,7 +1,7 @@
-"""List the secrets that are known by their shape: a prefix, an alphabet and a length.
+"""List the secrets that can be recognised by their shape: a prefix, an alphabet and a length.
 
 Each row has the source of its fact. The lengths are lower bounds, below those of the sources, because a token that is cut off is
-a secret too. If the prefix is short, or also a word, the row needs the full length of its source.
+a secret too. If the prefix is short, or is also a word, the row requires the full length of its source.
 
 Sources: "gitleaks: ID" is the rule of that name in https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml,
 "detect-secrets: NAME" the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins. Other rows have
@@ -211,9 +211,9 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def private_keys(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of private keys, to their last line.
+    """Yield the places of private keys, up to their last line.
 
-    If that line is missing: to the end of the lines that can be a key.
+    If the last line is missing, up to the last of the following lines that can belong to a key.
     """
     done, ended = 0, True
     for begin in _BEGIN.finditer(text) if any(hint in text for hint in _BEGINNINGS) else ():
@@ -227,10 +227,10 @@ def private_keys(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_random(text: str) -> bool:
-    """Return whether letters and digits change their kind as often as chance makes it.
+    """Return whether a text changes between small letters, capitals and digits as often as a random text.
 
-    Of two neighbours in base 62, 64 of 100 pairs are of two kinds (small letter, capital, digit). Names have fewer: a mangled C++ name of
-    torch, as "_ZN3c105ErrorC2ENS_14SourceLocationE", has 35.
+    In random base 62, 64 of 100 neighbouring characters are of different kinds. Names have fewer: a mangled C++ name of torch,
+    such as "_ZN3c105ErrorC2ENS_14SourceLocationE", has 35.
     """
     kinds = ["d" if one.isdigit() else "u" if one.isupper() else "l" for one in text]
     changes = sum(one != other for one, other in itertools.pairwise(kinds))
@@ -238,8 +238,8 @@ def _is_random(text: str) -> bool:
 
 
 def _is_mixed(text: str) -> bool:
-    """Return whether a text mixes small letters, capitals and digits, as a token does.
+    """Return whether a text contains small letters, capitals and digits, as most tokens do.
 
-    Few words and paths do, and no hexadecimal hash.
+    Few words and paths do, and no hexadecimal hash does.
     """
     return any(map(str.islower, text)) and any(map(str.isupper, text)) and any(map(str.isdigit, text))

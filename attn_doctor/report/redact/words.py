@@ -1,4 +1,4 @@
-"""List the words that every report has. If a user's name is such a word, it is looked for only in paths."""
+"""List the words that every report contains. If a user has such a name, the name is replaced only in paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attn_doctor.model.report import Report
 
 
 def words_of_records() -> frozenset[str]:
-    """Return the names of all fields, and the words of all listed values."""
+    """Return the names of all fields, and the words of all values that fields are limited to."""
     return frozenset(
         word.lower() for text in _texts(msgspec.json.schema(Report)) for word in re.findall(r"[A-Za-z]+", text)
     )

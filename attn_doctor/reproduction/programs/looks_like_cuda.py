@@ -13,7 +13,7 @@ _CUDA = os.environ.get("ATTN_DOCTOR_TORCH_CUDA", "")
 
 
 class _Finder:
-    """Change torch just before torch.utils.cpp_extension is imported, because that module searches for a toolkit during its import."""
+    """Change torch just before torch.utils.cpp_extension is imported: at its import, that module searches for a toolkit."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name != "torch.utils.cpp_extension":

@@ -95,9 +95,9 @@ class _Run:
         self._keyboard = self._master is not None
 
     def _outputs(self) -> dict[int, int]:
-        """Return the descriptors that the program gets in place of our standard output (1) and error (2).
+        """Return {1: descriptor, 2: descriptor}: the standard output and error that the program gets.
 
-        An unchanged one is left out.
+        An output is left out if the program gets ours unchanged.
         """
         outputs: dict[int, int] = {}
         made: dict[tuple[int, int, int], int] = {}
@@ -163,7 +163,7 @@ class _Run:
         )
 
     def close(self) -> None:
-        """Close all descriptors and give the terminal back, also after a failure."""
+        """Close all descriptors and return the terminal to the foreground of the shell, also after a failure."""
         self._give_terminal_back()
         self._passing.end()
         for copy in self._copies:

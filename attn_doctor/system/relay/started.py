@@ -44,11 +44,10 @@ def report(pipe: int, kind: int, value: int = 0) -> None:
 
 
 def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> None:
-    """Start the program as a child. `outputs`: its number of an output -> the descriptor to use.
+    """Start the program as a child of this process.
 
-    A thread reports its changes to `news`.
-
-    Raises OSError if the program cannot be started.
+    `outputs`: number of an output of the program (1, 2) -> the descriptor to use for it. `news`: a pipe; a thread writes every
+    change of the program (stopped, continued, ended) to it. Raises OSError if the program cannot be started.
     """
     process = _start(program, {1: outputs.get(1), 2: outputs.get(2)}, lambda: None)
     report(news, STARTED, process.pid)

@@ -67,7 +67,7 @@ def apply_prescription():
 
 
 def tell_if_unused(attention, process):
-    """Print at the end of a program that it never computed the replaced attention, because its model has another attention."""
+    """Print a message at the end of a program that never used the replaced attention, because its model has another attention."""
     if attention.nothing and os.getpid() == process:
         say(attention.nothing)
 
@@ -88,7 +88,7 @@ def load_package():
 
 
 class Finder(object):
-    """Wait for the import of certain modules: let the other finders find each, and act after it has been executed."""
+    """Wait for the import of certain modules. The other finders find each module; this one acts after the module has been executed."""
 
     def find_spec(self, name, path=None, target=None):
         if name not in ACTIONS:
@@ -102,7 +102,7 @@ class Finder(object):
 
 
 def watch(loader, act):
-    """Make a loader call `act` after it has executed its module. The type of the loader does not change."""
+    """Make a loader call `act` after it has executed its module. The loader keeps its type."""
     execute = getattr(loader, "exec_module", None)
     if execute is None:
         return
@@ -119,7 +119,7 @@ def watch(loader, act):
 
 
 def others():
-    """Run the sitecustomize that this file hides, if there is one."""
+    """Run another sitecustomize, if there is one: Python imports only the first on the path, and that is this file."""
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != HERE]
     mine = sys.modules.pop("sitecustomize", None)
     try:

@@ -56,7 +56,7 @@ def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
 
 
 def needs_run(found: Pass | None) -> bool:
-    """Return whether a change has no argument of ultralytics, so that only `attn-doctor run` can make it."""
+    """Return whether some change cannot be an argument of ultralytics. Only `attn-doctor run` can make such a change."""
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
@@ -99,7 +99,7 @@ def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list
 
 
 def beyond(found: Pass) -> list[Row]:
-    """Return the rows that are right and measured, but change numbers more than the user allowed.
+    """Return the measured rows with right numbers that change the numbers more than the user allowed.
 
     They are not prescribed.
     """
@@ -129,7 +129,7 @@ def caveats(found: Pass, names: Sequence[str]) -> list[str]:
 
 
 def summary(found: Pass) -> Mapping[str, Any]:
-    """Return the chosen changes in a form for readers: {"threads": "2", "heap": ""}."""
+    """Return the chosen changes as texts for readers: {"threads": "2", "heap": ""}."""
     shown = {}
     for name, value in changes(found).items():
         shown[name] = "" if value is True else str(value)

@@ -1,7 +1,7 @@
-"""Run several processes of the target side by side, because some changes, as that of the allocator, need a new process.
+"""Run several processes of the target, because some changes need a new process. Example: another allocator.
 
-One works at a time. Each process reads its orders as numbered files from its own folder, waits for the next file, and answers on
-its channel. So two environments can be compared round by round, and a crash or a hang ends only one process.
+Only one process works at a time. Each process reads its orders as numbered files from its own folder, waits for the next file,
+and answers on its channel. So two environments can be compared round by round, and a crash or a hang ends only one process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ended(Exception):
 
 
 class Worker:
-    """Control one process of the target. It has environment variables of its own."""
+    """Control one process of the target, with its own environment variables."""
 
     def __init__(
         self,

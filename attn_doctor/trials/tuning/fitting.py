@@ -38,8 +38,8 @@ def fitting(
     """Return the changes that fit this machine for one kind of pass, in the order of the table.
 
     `what`: "training" or "predicting". `about`: the properties that a process of the target reported (target/tuning_worker.py).
-    `attention`: the backend that a trial found best. `level`: how much the result may change the numbers; changes of "precision"
-    are always measured, but combined only if allowed. `asked`: the slow changes that the user named.
+    `attention`: the best backend of a trial. `level`: how far the numbers may change; changes of the kind "precision" are always
+    measured, but combined only if the level allows it. `asked`: the slow changes that the user named.
     """
     values: dict[str, Any] = {}
     missing: list[NotTried] = []

@@ -31,7 +31,7 @@ def limits(changes: Sequence[str]) -> Limits:
 def judged(
     changes: Sequence[str], told: Mapping[str, Any], shipped: Checked | None, most: Limits | None = None
 ) -> Checked:
-    """Return the verdict on the numbers of one pass, which a worker reported in `told`.
+    """Return the verdict on the numbers of one pass. `told`: the errors that a worker reported.
 
     `shipped`: the verdict on the program without changes; None: this pass is that program. `most`: other limits, for a device on
     which the program without changes computes in 16 bits.

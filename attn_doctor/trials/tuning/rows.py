@@ -16,7 +16,10 @@ Status = Literal["ok", "wrong", "failed"]
 
 
 class Checked(Record, frozen=True, kw_only=True):
-    """Hold whether the numbers of a combination are right: of one forward pass, and in training of one step, against float64."""
+    """Hold whether the numbers of a combination are right, compared with float64.
+
+    Of one forward pass, and in training of one step.
+    """
 
     status: Status = "ok"
     reason: str | None = None
@@ -41,7 +44,7 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Step(Record, frozen=True, kw_only=True):
-    """Hold one comparison of the search: a change added to the combination `on`, in `n` rounds."""
+    """Hold one comparison of the search, in `n` rounds: the combination `on`, with and without one more change."""
 
     change: str
     on: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""Combine changes, the most helpful one first, and compare the result with the program without changes.
+"""Combine changes, beginning with the most helpful one, and compare the result with the program without changes.
 
-Pure: a `Meter` measures. Successive halving: each round of the search measures every candidate together with the best combination
-so far. A candidate that loses is not measured again, and the others get its time. Separate paired rounds, with the rules of the
-trial, judge the final combination.
+Pure: a `Meter` measures. The method is successive halving: each round measures every candidate together with the best combination
+so far. A candidate that loses is not measured again, and the others get its time. At the end, separate paired rounds with the
+rules of the trial judge the final combination.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ class Found(NamedTuple):
 
 
 def added(combination: Combination, change: str) -> Combination:
-    """Return the combination with a change, in the order of the table, without the changes that it excludes."""
+    """Return the combination with one more change, in the order of the table. Changes that the new one excludes are left out."""
     instead = CHANGES[change].instead
     kept = {name for name in combination if not instead or CHANGES[name].instead != instead}
     return tuple(name for name in CHANGES if name in kept or name == change)
 
 
 def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float) -> Found:
-    """Return the best combination, with all measurements. `level`: how much the result may change the numbers.
+    """Return the best combination, with all measurements. `level`: how far the numbers may change. `budget`: seconds.
 
-    `budget`: seconds. Changes beyond `level` are measured on top of the result, and not taken.
+    Changes that the level does not allow are measured together with the result, but are not part of it.
     """
     run = _Search(meter, budget)
     start: Combination = ()
@@ -102,7 +102,7 @@ def _with_applied(rows: Sequence[Row], allowed_: set[Combination]) -> tuple[Row,
 
 
 def _ratio(own: Sequence[float], taken: Sequence[float]) -> float:
-    """Return the ratio of the fastest passes. Only these count, because other programs can make a pass only slower."""
+    """Return the ratio of the fastest passes. Slower passes say less, because other programs can only make a pass slower."""
     return min(own) / min(taken)
 
 
@@ -123,7 +123,7 @@ class _Search:
     def known(self, changes: Combination) -> Checked:
         """Return whether the numbers of a combination are right.
 
-        Each combination is checked once; this pass also warms it up.
+        Each combination is checked once. The check is also its warm-up.
         """
         if changes not in self.checked:
             self.checked[changes] = self.meter.check(changes)
@@ -139,7 +139,7 @@ class _Search:
         return self.known(changes).status == "ok"
 
     def extend(self, best: Combination, candidates: list[str]) -> tuple[Combination, list[str], bool]:
-        """Add the candidate that helps most. Returns (combination, remaining candidates, whether to continue)."""
+        """Add the most helpful candidate. Return (combination, remaining candidates, whether to continue)."""
         limit = SHARE_OF_SEARCH * self.budget
         running: list[str] = []
         times: dict[str, list[float]] = {}
@@ -210,10 +210,10 @@ class _Search:
     def compare(
         self, needed: Sequence[Combination], wished: Sequence[Combination], share: float = 1.0
     ) -> tuple[Row, ...]:
-        """Measure the program without changes and the `needed` combinations in rounds, and return a row for each.
+        """Measure rounds of the program without changes and of the `needed` combinations, and return a row for each.
 
-        `wished`: more combinations, measured if the remaining time is enough for a decision. The rounds of a slow program may need more
-        than the remaining time: up to `share` of the time of the whole search.
+        `wished`: more combinations, which are measured if the remaining time is enough for a decision. The rounds of a slow
+        program may need more than the remaining time: at most `share` of the time of the complete search.
         """
         left = max(0.0, self.budget - self.meter.seconds())
         wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]

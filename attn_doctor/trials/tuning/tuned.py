@@ -108,9 +108,9 @@ def tuned(
 
 
 def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[dict[str, Any], list[NotTried]]:
-    """Return the changes whose processes fit into memory together, and the changes whose processes do not.
+    """Return (changes, not tried): the changes whose processes fit into memory together, and all others.
 
-    `peak`: bytes of one process. Each environment has its own process, which keeps its memory until the end.
+    `peak`: bytes of one process. Each environment has its own process, which holds its memory until the end.
     """
     room = room_on_cpu(facts)
     own = [name for name in values if CHANGES[name].how == "environment"]
@@ -174,9 +174,9 @@ class _Meter:
             return {"failed": f"the process ended: {error}"}
 
     def check(self, changes: Combination) -> Checked:
-        """Return whether the numbers of a combination are right, checked once.
+        """Return whether the numbers of a combination are right.
 
-        A combination that differs from a checked one only in environment variables has the same numbers.
+        Each combination is checked once. Two combinations that differ only in environment variables have the same numbers.
         """
         if changes in self._checked:
             return self._checked[changes]
