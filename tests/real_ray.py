@@ -54,7 +54,7 @@ def main() -> None:
     cluster.wait_for_nodes(240)
     raylets = {name: one.all_processes["raylet"][0].process.pid for name, one in made.items()}
     raylets |= {name: process.pid for name, process in apart.items()}
-    wait_for(cluster, set(raylets))
+    wait_for(cluster, set(raylets), apart)
     os.write(real, (json.dumps({"address": cluster.address, "raylets": raylets}) + "\n").encode())
     for line in sys.stdin:
         word, _, name = line.strip().partition(" ")
@@ -69,19 +69,19 @@ def joined(address: str, node: dict) -> subprocess.Popen[bytes]:
     """Start a raylet by `ray start` in another network namespace."""
     argv = [*node["within"], sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
     argv += ["--address", address, "--node-ip-address", node["ip"], "--node-name", node["name"], "--num-cpus", "1"]
-    labels = ",".join(f"{name}={value}" for name, value in node.get("labels", {}).items())
-    argv += ["--object-store-memory", str(80 << 20), *(["--labels", labels] if labels else [])]
+    argv += ["--object-store-memory", str(80 << 20), "--resources", json.dumps(node.get("resources", {}))]
     return subprocess.Popen(
         argv, stdout=2, stderr=2, stdin=subprocess.DEVNULL, env={**os.environ, **node.get("env", {})}
     )
 
 
-def wait_for(cluster: Any, names: set[str]) -> None:
+def wait_for(cluster: Any, names: set[str], apart: dict[str, subprocess.Popen[bytes]]) -> None:
     until = time.monotonic() + 120
     while True:
         known = {node["NodeName"] for node in cluster.global_state.node_table() if node["Alive"]}
         if names <= known:
             return
+        assert not any(process.poll() for process in apart.values()), "ray start failed"
         assert time.monotonic() < until, f"only {known} of {names} joined"
         time.sleep(0.5)
 
