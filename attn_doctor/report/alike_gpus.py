@@ -23,8 +23,9 @@ def _merged(row: Row) -> tuple[Outlier, ...]:
     alike: dict[tuple[object, ...], list[tuple[Outlier, int]]] = defaultdict(list)
     for outlier in row.outliers:
         found = _OF_A_GPU.fullmatch(outlier.path)
-        where = (found[1], found[3]) if found else (outlier.path,)
-        alike[(*where, outlier.here, outlier.usual)].append((outlier, int(found[2]) if found else 0))
+        where = (found[1], found[3]) if found else (outlier.path, "")
+        key = (*where, outlier.here, outlier.usual)
+        alike[key].append((outlier, int(found[2]) if found else 0))
     return tuple(_one(group) for group in alike.values())
 
 
