@@ -32,8 +32,13 @@ def running(*words: str) -> list[int]:
 
 
 def checks(target: str) -> list[int]:
-    """The processes of a check of this target, and of the target itself. A raylet has its labels in its command line too."""
-    return [pid for pid in running(target) if "raylet" not in Path(f"/proc/{pid}/cmdline").read_text()]
+    """The processes of a check of this target, and of the target itself. A raylet, and `ray start`, have its labels in their command lines too."""
+    found = []
+    for pid in running(target):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{pid}/cmdline").read_text()
+            found += [pid] if not any(word in line for word in ("raylet", "ray.scripts")) else []
+    return found
 
 
 def family(pid: int) -> list[int]:

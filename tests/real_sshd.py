@@ -1,4 +1,4 @@
-"""A real sshd on 127.0.0.1: own port, own keys, own configuration, in a temporary folder; and a `ssh` on PATH that uses them."""
+"""A real sshd on 127.0.0.1, or in a network namespace: own port, own keys, own configuration, in a temporary folder; and a `ssh` on PATH that uses them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/sbin:" + os.environ.get("PATH", ""))
@@ -21,8 +21,9 @@ def free_port() -> int:
 
 
 class Sshd:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.address = address
         self.port = free_port()
         self.hosts: dict[str, dict[str, str]] = {}
         for name in ("host", "user"):
@@ -33,23 +34,23 @@ class Sshd:
             )
         shutil.copy(folder / "user.pub", folder / "authorized")
         (folder / "sshd.conf").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+            f"Port {self.port}\nListenAddress {address}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
             f"PidFile {folder}/sshd.pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
             "PermitUserEnvironment no\nAcceptEnv NODE_*\n"
         )
         Path("/run/sshd").mkdir(exist_ok=True)
         with (folder / "log").open("wb") as log:
-            argv = [SSHD, "-D", "-e", "-f", folder / "sshd.conf"]
+            argv = [*within, SSHD, "-D", "-e", "-f", folder / "sshd.conf"]
             self.daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((address, self.port), 1):
                 break
             time.sleep(0.05)
 
     def host(self, name: str, **options: str) -> None:
         """Add a host of this name to the ssh_config: it is this sshd, unless `options` say otherwise."""
-        self.hosts[name] = {"HostName": "127.0.0.1", "Port": str(self.port), **options}
+        self.hosts[name] = {"HostName": self.address, "Port": str(self.port), **options}
 
     def path(self) -> str:
         """Write the ssh_config, and a `ssh` that reads it. Returns a PATH."""
@@ -68,8 +69,9 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def sshd(folder: Path) -> Iterator[Sshd]:
-    made = Sshd(folder)
+def sshd(folder: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> Iterator[Sshd]:
+    """Start an sshd. `within`: the beginning of a command line that runs in a network namespace, where `address` is."""
+    made = Sshd(folder, address, within)
     try:
         yield made
     finally:

@@ -14,9 +14,10 @@ import threading
 import time
 from pathlib import Path
 
+import network_namespace
 import pytest
 import real_slurm
-from real_nodes import CHECK, by_name, ends, ill_targets, running, until
+from real_nodes import CHECK, by_name, ends, ill_targets, left_behind, running, until
 from real_sshd import SSHD, sshd
 from targets import make_target
 
@@ -86,6 +87,49 @@ def test_the_far_side_ends_too(how, tmp_path, ill, monkeypatch):
             [ssh] = running("ssh.conf", "gpu01", "exec(sys.stdin")
             os.kill(ssh, signal.SIGKILL)
         until(lambda: not running(ill["hung torch"]), 20)
+
+
+@pytest.mark.skipif(not SSHD, reason="no sshd here")
+@pytest.mark.parametrize("deadline", [15, 200])
+def test_a_host_whose_network_is_cut_is_silent(deadline, tmp_path, ill, monkeypatch):
+    """With 15 s the deadline comes first; with 200 s ssh notices it, after three questions without an answer."""
+    if why := network_namespace.missing():
+        pytest.skip(why)
+    own = tmp_path / "far"
+    own.mkdir()
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"near target={ill['as the others']}\nfar target={ill['hung torch']}\n")
+    check = (*CHECK, "--timeout", "100", "--total-timeout", "100")
+    (tmp_path / "near").mkdir()
+    (tmp_path / "cut").mkdir()
+    monkeypatch.setenv("TMPDIR", str(own))  # of both sshd, and so of their checks
+    with (
+        network_namespace.namespace(f"adssh{os.getpid() % 100000}") as apart,
+        sshd(tmp_path / "near") as near,
+        sshd(tmp_path / "cut", apart.there, apart.within) as far,
+    ):
+        near.host("near")
+        near.host("far", HostName=apart.there, Port=str(far.port), IdentityFile=str(tmp_path / "cut" / "user"))
+        monkeypatch.setenv("PATH", near.path())
+        asked = Asked(check=check, target_from="target", deadline=deadline)
+
+        def pull() -> None:
+            until(lambda: running(ill["hung torch"], "--total-timeout"), 60)
+            pulled.append(time.monotonic())
+            apart.cut()
+
+        pulled: list[float] = []
+        thread = threading.Thread(target=pull, daemon=True)
+        thread.start()
+        rows = by_name(answers(f"ssh:@{hosts}", asked, print))
+        took = time.monotonic() - pulled[0]
+        print("figures: cut off, deadline", deadline, round(took, 1), "s after the cable was pulled", rows["far"].said)
+        assert ends(rows) == {"near": "answered", "far": "silent"}
+        assert took < (15 + 15 + 20 + 10 if deadline == 15 else 45 + 20)
+        assert ("cut off" in rows["far"].said) == (deadline == 200)
+        if deadline == 15:  # and the far side ends by its own deadline
+            until(lambda: not running(ill["hung torch"], "--total-timeout"), 60)
+            until(lambda: not left_behind(own), 20)
 
 
 # -- Slurm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import msgspec
@@ -10,7 +11,7 @@ from planted_fleets import A100, H100, ILLS, RULES, facts, healthy, noisy, old_d
 from whole_machines import changed, packages, without_driver
 
 from attn_doctor.fleet.compare import Compared, compare
-from attn_doctor.model.facts import Facts, Shadow
+from attn_doctor.model.facts import Facts, GpuClocks, Shadow
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.fleet import Fleet, Node, NodeAnswer, Row
 from attn_doctor.model.report import Tool, encode
@@ -90,6 +91,43 @@ def test_noise_alone_makes_no_outlier():
     assert [(row.standing, len(row.nodes), row.outliers) for row in found.rows] == [("healthy", 20, ())]
     assert found.undecided == ()
     assert found.exit_code == 0
+
+
+def clocked(given: Facts, watts: float = 700.0, application: int = 1980, now: int = 345) -> Facts:
+    """Facts whose GPUs have these clocks and power limit."""
+    gpus = given.graphics.gpus
+    assert isinstance(gpus, tuple)
+    told = GpuClocks(sm_megahertz=now, sm_megahertz_most=1980, application_megahertz=application, lowered_by=("idle",))
+    return changed(
+        given,
+        graphics__gpus=tuple(msgspec.structs.replace(gpu, power_limit_watts=watts, clocks=told) for gpu in gpus),
+    )
+
+
+def test_clocks_of_a_moment_are_noise_and_those_that_somebody_set_are_not():
+    fleet = {name: clocked(given, now=345 + 15 * place) for place, (name, given) in enumerate(healthy(4).items())}
+    assert [(row.standing, len(row.nodes)) for row in compared(fleet).rows] == [("healthy", 4)]
+    fleet["gpu-02"] = clocked(fleet["gpu-02"], watts=500.0, application=1410)
+    row = first(compared(fleet))
+    assert (row.nodes, row.standing) == (("gpu-02",), "differs")
+    assert {(o.path.rpartition(".")[2], o.here, o.usual) for o in row.outliers} == {
+        ("power_limit_watts", "500.0", "700.0"),
+        ("application_megahertz", "1410", "1980"),
+    }
+    text = " ".join(str(outline(compared(fleet), lambda *_: "")).split())
+    assert "gpus.0 to 7.power_limit_watts" in text
+    assert "gpus.3.power_limit_watts" not in text
+
+
+def test_a_report_of_an_older_version_that_has_no_clocks_is_no_outlier():
+    fleet = {name: clocked(given) for name, given in healthy(4).items()}
+    fleet["gpu-02"] = healthy(4)["gpu-02"]
+    answers = [answer(name, given) for name, given in fleet.items()]
+    old = json.loads(answers[1].report or b"")
+    for gpu in old["facts"]["graphics"]["gpus"]:
+        del gpu["clocks"], gpu["power_limit_watts"], gpu["power_limit_watts_default"]
+    answers[1] = msgspec.structs.replace(answers[1], report=json.dumps(old).encode())
+    assert [(row.standing, len(row.nodes)) for row in compare(answers).fleet.rows] == [("healthy", 4)]
 
 
 def test_facts_that_explain_come_before_facts_beside_them_and_these_before_the_rest():

@@ -7,14 +7,17 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import msgspec
+import network_namespace
 import pytest
 import real_ray
-from real_nodes import CHECK, by_name, checks, ends, family, ill_targets, running, until
+from real_nodes import CHECK, by_name, checks, ends, family, ill_targets, left_behind, running, until
 
 from attn_doctor.fleet.compare import compare
 from attn_doctor.fleet.engines import Asked, answers
@@ -164,6 +167,62 @@ def test_a_killed_node_a_node_that_is_cut_off_and_one_whose_torch_hangs(ill, sho
         assert [cause.slug for cause in named["n4"].causes][:1] == ["import-hang"]
         assert [named[name].standing for name in ("n2", "n3")] == ["died", "silent"]
         until(lambda: not checks(ill["hung torch"]), 30)
+    assert running("raylet", str(short)) == []
+
+
+def test_a_node_whose_network_is_cut_is_named_first(tmp_path, ill, short):
+    """The node is in a network namespace of its own, and its cable is pulled in mid-check."""
+    pytest.importorskip("ray")
+    if why := network_namespace.missing():
+        pytest.skip(why)
+    own_temporary = tmp_path / "far"
+    own_temporary.mkdir()
+    with network_namespace.namespace(f"adray{os.getpid() % 100000}") as apart:
+        nodes = [
+            {"name": "head", "ip": apart.here},
+            *({"name": name, "labels": {"target": ill["as the others"]}} for name in ("n1", "n2", "n3")),
+            {"name": "far", "resources": {f"target={ill['hung torch']}": 1}, "env": {"TMPDIR": str(own_temporary)},
+             "within": apart.within, "ip": apart.there},
+        ]  # fmt: skip
+        with real_ray.cluster(short, nodes) as (address, _, _):
+            argv = [sys.executable, "-m", "attn_doctor", "fleet", "--on", f"ray:{address}", "--target-from", "target"]
+            argv += ["--node", "n1", "--node", "n2", "--node", "n3", "--node", "far", "--deadline", "90"]
+            argv += [
+                "--check-options=--no-trial --timeout 80 --total-timeout 85",
+                "--json",
+                str(tmp_path / "fleet.json"),
+            ]
+            began = time.monotonic()
+            command = subprocess.Popen(
+                argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "RAY_TMPDIR": str(short)},
+            )  # fmt: skip
+            try:
+                until(lambda: running("engines.node", ill["hung torch"]), 120)
+                cut = time.monotonic()
+                apart.cut()
+                screen, said = command.communicate(timeout=240)
+            finally:
+                command.kill()
+            took = time.monotonic() - cut
+            print("figures: cut", round(cut - began, 1), "s after the start; the answer", round(took, 1), "s later")
+            print(screen, said)
+            assert command.returncode == 1, said
+            fleet = json.loads((tmp_path / "fleet.json").read_text())
+            assert [row["standing"] for row in fleet["rows"]] == [
+                "silent",
+                "sick",
+            ]  # the target of the others is no real torch
+            assert fleet["rows"][0]["said"] == (
+                "Ray lost the connection to it while the check ran: the node is cut off, or hangs"
+            )
+            lines = screen.splitlines()
+            at = next(place for place, line in enumerate(lines) if line.startswith("Nodes, the ill ones first"))
+            assert "far" in lines[at + 1]
+            assert took < 90 + 20 + 10  # the deadline of the node, the slack, and the end of the command
+            # The node itself still runs: its check ends by its own deadline, and takes all that it brought with it.
+            until(lambda: not checks(ill["hung torch"]), 120)
+            until(lambda: not left_behind(own_temporary), 20)
     assert running("raylet", str(short)) == []
 
 

@@ -125,6 +125,19 @@ def test_an_ignored_error_passes_the_gate_and_is_no_health(project, check):
         assert "ignored by the configuration" in done.stdout
 
 
+def test_the_last_line_about_an_ignored_error_has_a_command(project, check):
+    (project / "facts.json").write_text('{"torch": {"version": null}, "system": {"os": "linux"}}')
+    (project / "attn-doctor.toml").write_text(
+        "[[ignore]]\nslug = 'torch-missing'\nreason = 'a later step installs it'\n"
+    )
+    done = check(project, WELL, "--facts", str(project / "facts.json"))
+    assert "One thing stands in the way of training here, ignored by the configuration." in done.stdout
+    last = done.stdout[done.stdout.index("ignored by the configuration.") :].split()
+    assert " ".join(last[last.index("do:") :][:11]).startswith(
+        "do: read about torch-missing, which the configuration ignores attn-doctor explain AD216"
+    )
+
+
 def test_a_wrong_configuration_ends_before_anything_is_examined(project, check):
     (project / "attn-doctor.toml").write_text("imgz = 96\n")
     done = check(project, WELL)

@@ -14,14 +14,25 @@ from kit import Gpu, Machine, ubuntu
 from one_rule import found, told
 from whole_machines import RTX_4090
 
-from attn_doctor.failure_modes.recipe import StubHealth
+from attn_doctor.failure_modes.recipe import StubClocks, StubHealth
 from attn_doctor.failure_modes.shared.xids import MEANINGS
-from attn_doctor.model.facts import Facts, GpuHealth, GpuProcess, PciDevice, TorchDevice, Unknown, Variable, Xid
+from attn_doctor.model.facts import (
+    Facts,
+    GpuClocks,
+    GpuHealth,
+    GpuProcess,
+    PciDevice,
+    TorchDevice,
+    Unknown,
+    Variable,
+    Xid,
+)
 from attn_doctor.model.findings import Goal, Severity
 from attn_doctor.model.trials import GpuWatch, Range, TrialRun, Trials
 from attn_doctor.probes.graphics import graphics
 from attn_doctor.probes.kernel_log import xids
 from attn_doctor.probes.root import Root
+from attn_doctor.report.machine_summary import clocks
 from attn_doctor.trials.watch import Window, summary
 
 stubs = pytest.mark.skipif(
@@ -108,6 +119,44 @@ def test_an_nvml_that_has_none_of_the_newer_calls_answers_all_the_same(machine):
     (gpu,) = graphics(machine.root, machine.environ, 20.0)[0].gpus
     assert gpu.name == "Tesla K80"
     assert gpu.health.remapped_rows is None
+
+
+@stubs
+def test_the_clocks_and_limits_that_nvml_says_and_those_that_a_gpu_does_not_have(machine):
+    lowered = StubClocks(sm=1005, application=1005, application_default=1095)
+    busy = StubHealth(reasons=0x2 | 0x4, busy=99)
+    machine.stub_drivers(
+        [
+            Gpu("NVIDIA A100-SXM4-80GB", "8.0", 81920, power_watts=300, health=busy, clocks=lowered),
+            Gpu("NVIDIA GeForce RTX 4090", "8.9", 24564, power_watts=450, health=StubHealth(),
+                clocks=StubClocks(sm_most=3105, application=-1, application_memory=-1, application_default=-1,
+                                  application_memory_default=-1, default_milliwatts=450000)),
+            Gpu("Tesla K80", "3.7", 11441, power_watts=None),
+        ]
+    )  # fmt: skip
+    first, second, third = graphics(machine.root, machine.environ, 20.0)[0].gpus
+    assert first.clocks == GpuClocks(
+        sm_megahertz=1005,
+        memory_megahertz=1215,
+        lowered_by=("application clocks", "power cap"),
+        sm_megahertz_most=1410,
+        memory_megahertz_most=1215,
+        application_megahertz=1005,
+        application_memory_megahertz=1215,
+        application_megahertz_default=1095,
+        application_memory_megahertz_default=1215,
+    )
+    assert (first.power_limit_watts, first.power_limit_watts_default) == (300.0, 400.0)
+    assert first.health.slowed_by == ()  # neither of the two makes it slower than it was set
+    assert (second.clocks.application_megahertz, second.clocks.sm_megahertz_most) == (None, 3105)
+    assert second.clocks.lowered_by == ("idle",)
+    assert (third.clocks.sm_megahertz, third.clocks.sm_megahertz_most, third.power_limit_watts_default) == (None,) * 3
+    assert clocks(first) == (
+        "SM 1005 MHz now, 1410 MHz at most, application clock 1005 MHz (default 1095); "
+        "memory 1215 MHz now, 1215 MHz at most, application clock 1215 MHz; power limit 300 W (default 400); "
+        "clocks lowered now by: application clocks, power cap"
+    )
+    assert clocks(third) == ""
 
 
 KMSG = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -240,6 +241,39 @@ def test_a_known_failure_is_explained_after_the_programs_own_lines():
     assert (done.returncode, done.stdout) == (1, b"")
     assert "libcudart.so.11.0" in ours
     assert "\x1b" not in ours
+
+
+MISSING = "import sys; sys.stderr.write(\"ModuleNotFoundError: No module named 'ultralytics'\\n\"); sys.exit(1)"
+
+
+@pytest.mark.parametrize(
+    ("after", "explained"),
+    [
+        ("", [b"why python failed"]),
+        # What `make` says of its own end is no second failure.
+        ("echo 'make: *** [all] Error 1' >&2; exit 2", [b"why python failed"]),
+        (
+            "echo 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB' >&2; exit 2",
+            [b"why python failed", b"why sh failed"],
+        ),
+    ],
+)
+def test_a_run_inside_of_another_explains_once(after, explained):
+    inner = shlex.join(python(MISSING))
+    done = run([*RUN, "--", "sh", "-c", f"{inner}; {after}"])
+    assert done.returncode == (2 if after else 1)
+    lines = [line for line in done.stderr.splitlines() if line.startswith(b"attn-doctor:")]
+    assert [line[len(b"attn-doctor: ") :].partition(b" (the lines")[0] for line in lines] == explained
+    if len(explained) == 2:  # and the second explanation is of what came after the first
+        second = done.stderr.partition(b"why sh failed")[2]
+        assert b"out-of-memory" in second
+        assert b"ultralytics" not in second
+
+
+def test_a_run_inside_of_another_that_knows_no_cause_says_so_once():
+    inner = shlex.join(python("raise RuntimeError('nobody knows')"))
+    done = run([*RUN, "--", "sh", "-c", f"{inner}; exit 7"])
+    assert (done.returncode, done.stderr.count(b"knows no cause")) == (7, 1)
 
 
 def test_an_installer_is_explained_and_gets_no_attention(tmp_path):

@@ -91,6 +91,13 @@ def test_without_a_trial_only_what_was_seen_to_fail_in_the_code_leaves_no_backen
     assert (made.backend is None) is stops
 
 
+def test_an_error_that_comes_first_and_prevents_a_backend_is_one_reason():
+    made = recommend(RTX_4090, Diagnosis(findings=(error("torch-missing", "AD216"),)), NOT_TRIED)
+    assert [reason.text for reason in made.because if reason.refers_to == "AD216"] == [
+        "torch-missing comes first: a title"
+    ]
+
+
 def test_the_first_error_that_can_be_cured_is_named_first():
     first, second = error("one", "AD998"), error("two", "AD999")
     made = advice(findings=(first, second))

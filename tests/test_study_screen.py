@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 from study_kit import small_design
 
-from attn_doctor.cli.study_screen import line_of, seconds_left, table
-from attn_doctor.model.study import Epoch, Event
+from attn_doctor.cli.study_screen import line_of, seconds_left
+from attn_doctor.cli.study_table import StudyTable
+from attn_doctor.model.study import Epoch, Event, Study
 from attn_doctor.study.journal import Journal
 from attn_doctor.study.state import study_of
 from attn_doctor.study.training import Alive
@@ -60,30 +62,68 @@ def test_a_line_for_each_event():
     assert line_of(failed, study) == "eager, seed 1: failed (after epoch 1: SIGSEGV)"
 
 
-def test_the_live_table():
-    study = study_of(EVENTS, runs=True)
-    sign = Alive(
-        arm="sdpa-flash",
-        seed=0,
-        doing="training",
-        epoch=2,
-        done=3,
-        of=4,
-        losses={"train/box_loss": 1.25},
-        memory=1 << 30,
-        busy=0.96,
-    )
+SIGN = Alive(
+    arm="sdpa-flash",
+    seed=0,
+    doing="training",
+    epoch=2,
+    done=3,
+    of=4,
+    losses={"train/box_loss": 1.25, "train/cls_loss": 2.5},
+    memory=1 << 30,
+    busy=0.96,
+)
+
+
+def lines_of(study: Study, *, width: int = 120, height: int = 40, signs: tuple[Alive, ...] = (SIGN,)) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=120).print(table(study, {("sdpa-flash", 0): sign}, 150.0))
-    head, *rows, rest = (line.split() for line in out.getvalue().splitlines())
-    assert head == ["attention", "seed", "state", "epoch", "losses", "mAP50", "mAP50-95", "memory", "busy"]
+    screen = StudyTable(study, {(sign.arm, sign.seed): sign for sign in signs}, 150.0)
+    Console(file=out, width=width, height=height).print(screen)
+    return out.getvalue().splitlines()
+
+
+def test_the_live_table():
+    head, *rows, about, rest = (line.split() for line in lines_of(study_of(EVENTS, runs=True)))
+    assert head == ["attention", "seed", "state", "epoch", "box", "cls", "mAP50", "mAP50-95", "memory", "busy"]
     assert rows == [
         ["eager", "0", "done", "3/3", "0.500", "0.400", "0.250", "1.50", "GiB"],
         ["eager", "1", "waiting", "0/3", "-", "-"],
-        ["sdpa-flash", "0", "training", "75", "%", "2/3", "1.250", "0.400", "0.250", "1.00", "GiB", "96", "%"],
+        ["sdpa-flash", "0", "training", "75", "%", "2/3", "1.250", "2.500", "0.400", "0.250", "1.00", "GiB", "1.0", "cores"],
         ["sdpa-flash", "1", "waiting", "0/3", "-", "-"],
+    ]  # fmt: skip
+    assert " ".join(about) == "box, cls: training loss; mAP: of the validation after the last epoch"
+    assert " ".join(rest) == "1 of 4 trainings have ended, about 2 min left"
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"), [(120, []), (80, ["busy", "memory"]), (60, ["busy", "memory", "mAP50", "cls"])]
+)
+def test_a_narrow_terminal_loses_whole_columns_and_never_a_part_of_a_number(width, gone):
+    losses = {"train/box_loss": 1.25, "train/cls_loss": 2.5}
+    sign = msgspec.structs.replace(SIGN, doing="validating", losses=losses)
+    lines = lines_of(study_of(EVENTS, runs=True), width=width, signs=(sign,))
+    titles = ["attention", "seed", "state", "epoch", "box", "cls", "mAP50", "mAP50-95", "memory", "busy"]
+    assert lines[0].split() == [title for title in titles if title not in gone]
+    assert not any("\u2026" in line for line in lines[:5])
+    assert max(map(len, lines[:5])) <= width
+
+
+def test_what_trains_and_what_failed_is_on_a_screen_that_has_no_room_for_all():
+    failed = [
+        Event(at="begin", arm="eager", seed=1),
+        Event(at="end", arm="eager", seed=1, state="failed", said="after epoch 1: SIGSEGV"),
     ]
-    assert " ".join(rest) == "1 of 4 trainings ended, about 2 min left"
+    design = Event(at="design", design=small_design(seeds=tuple(range(30))))
+    study = study_of([design, *EVENTS[1:7], *failed, *EVENTS[7:]], runs=True)
+    lines = lines_of(study, height=13)
+    assert len(lines) < 13
+    assert [line.split()[:2] for line in lines[1:7] if line.split()[2] in ("training", "failed", "done")] == [
+        ["eager", "0"],
+        ["eager", "1"],
+        ["sdpa-flash", "0"],
+    ]
+    assert "not shown: 54 waiting" in lines
+    assert "eager, seed 1, failed: after epoch 1: SIGSEGV" in lines
 
 
 def test_the_time_that_is_left():

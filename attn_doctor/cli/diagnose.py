@@ -19,8 +19,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         "names the root cause first, its consequences beneath it, and the lines that show it. It also judges a description of an "
         "environment (pip list, conda list, collect_env, yolo checks, nvidia-smi), and what a project file would install "
         "(requirements.txt, pyproject.toml, environment.yml, a lock file, a Dockerfile).",
-        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage; 3 an error is not recognised, or a "
-        "file is no log or cannot be read.",
+        epilog="Exit codes: 0 nothing found at or above --fail-on; 1 something was; 2 wrong usage, or there is no such file; 3 an error is "
+        "not recognised, or a file is no log or cannot be read.",
         formatter_class=formatter,
     )
     parser.add_argument(
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli.output import Progress, check_outputs, on_terminal, show_blocks, write
     from attn_doctor.errors import NotExamined
     from attn_doctor.examination import exit_code, facts_of, with_pages
-    from attn_doctor.examination.inputs import read_texts
+    from attn_doctor.examination.inputs import check_there, read_texts
     from attn_doctor.judging.diagnose import diagnose
     from attn_doctor.judging.goals import implied_by
     from attn_doctor.logs.reader import Log
@@ -79,6 +79,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
         raise Refused("--follow copies standard input: give - in place of a file, or leave --follow out")
     check_outputs(arguments)
+    for path in (*arguments.log, arguments.facts or "-"):
+        if path != "-":
+            check_there(path)
     try:
         logs, files = read_texts(arguments.log, follow=arguments.follow)
     except Unreadable as error:

@@ -5,6 +5,7 @@ The explanation is written to standard error, after the program's own lines.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +21,13 @@ _CONTROL_C = 0xC000013A  # the exit code of a program of Windows that Ctrl-C end
 _OUTPUT = "output"  # how the output is called where its lines are quoted
 
 
+# The lines that `attn-doctor run` writes about a failure, and all lines of an explanation behind the first one.
+_EXPLAINED = re.compile(
+    rb"^attn-doctor: (?:why [^\n]{1,300} failed \(the lines are those of its output\):|knows no cause for this failure of |the kernel ended )[^\n]*\n?",
+    re.MULTILINE,
+)
+_ITS_LINES = re.compile(rb"(?:(?:\x1b\[[0-9;]*m)*(?:[ \t\r!?\x80-\xff][^\n]*)?(?:\n|$))*")
+
 # Signals by which the system ends a program that has crashed. A shell writes a line about it, and the output has none.
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE")
 
@@ -31,24 +39,40 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
     output has ended. `oom_kills`: the number of processes that the kernel had ended for lack of memory when the program started.
     Raises no Exception.
     """
-    printed = _with_crash(ended)
     if _was_asked_to_end(ended):
         return
     from attn_doctor.system import failure
     from attn_doctor.system.streams import tell
 
+    later = after_an_explanation(ended.printed)
+    printed = _with_crash(ended) if later is None else later
     try:
-        if _memory_ran_out(ended, oom_kills):
+        if later is None and _memory_ran_out(ended, oom_kills):
             tell(
                 f"attn-doctor: the kernel ended {_name(argv)} with SIGKILL because memory ran out (its counter oom_kill rose): use fewer "
                 "workers, a smaller batch or cache=False; attn-doctor explain out-of-memory-host"
             )
         elif printed:
-            _explain(printed, argv, environ)
+            _explain(printed, argv, environ, only_known=later is not None)
     except TimeoutError:
         tell(f"attn-doctor: the output of {_name(argv)} was not diagnosed within {_MOST:.0f} s")
     except Exception as error:  # noqa: BLE001 - the program has ended as it has ended, and its exit code counts
         tell(f"attn-doctor: the output could not be diagnosed: {failure.summary(error)}")
+
+
+def after_an_explanation(printed: Sequence[bytes]) -> tuple[bytes, ...] | None:
+    """Return what a program printed after an `attn-doctor run` inside of it had explained a failure; None: none has.
+
+    Empty lines stand for all before, so that line numbers stay right.
+    """
+    for text in printed:
+        if said := list(_EXPLAINED.finditer(text)):
+            found = said[-1]
+            # The explanation goes on in lines that begin with a space, a frame or a mark, with colours or without.
+            its = _ITS_LINES.match(text, found.end())
+            end = its.end() if its else found.end()
+            return (b"\n" * text.count(b"\n", 0, end) + text[end:],)
+    return None
 
 
 def _with_crash(ended: Ended) -> tuple[bytes, ...]:
@@ -88,7 +112,8 @@ def _was_asked_to_end(ended: Ended) -> bool:
     return any(b"KeyboardInterrupt" in text[-2000:].rstrip().rpartition(b"\n")[2] for text in ended.printed)
 
 
-def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str, str]) -> None:
+def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str, str], *, only_known: bool) -> None:
+    """Explain a failure. `only_known`: an error that attn-doctor does not know is not worth a line."""
     import io
 
     from attn_doctor.examination.inputs import log_reader
@@ -112,7 +137,8 @@ def _explain(printed: Sequence[bytes], argv: Sequence[str], environ: Mapping[str
         _MOST, lambda: judged(None)
     )  # of the output alone: the machine is examined only if there is a cause to cure
     if not _causes(diagnosis):
-        _tell_unknown(diagnosis, argv)
+        if not only_known:
+            _tell_unknown(diagnosis, argv)
         return
     own = _facts(argv, environ)
     if own is not None:

@@ -20,8 +20,8 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
         description="Reads extension modules (.so, .pyd) and wheels (.whl) without executing or installing them, and says "
         "whether the target could load each of them after `import torch`, and if not, why. A wheel gets one verdict, that of its main "
         "extension; what is said of each extension comes after it.",
-        epilog="Exit codes: 0 nothing would fail (of a wheel: its main extension); 1 something would; 2 wrong usage; 3 none of the files "
-        "could be read; 130 interrupted.",
+        epilog="Exit codes: 0 nothing would fail (of a wheel: its main extension); 1 something would; 2 wrong usage, or there is no such file; 3 none of "
+        "the files could be read; 130 interrupted.",
         formatter_class=formatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="an extension module or a wheel")
@@ -56,6 +56,7 @@ def capability(text: str) -> str:
 def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.cli import FINDINGS, NOT_EXAMINED, OK
     from attn_doctor.cli.output import check_outputs, on_terminal, show_blocks, write
+    from attn_doctor.examination.inputs import check_there
     from attn_doctor.model.facts import Binary, ChosenPython, Unknown
     from attn_doctor.probes.binaries.inspection import inspect, place_of
     from attn_doctor.probes.choose import choose
@@ -65,6 +66,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.wheels.whole import whole
 
     check_outputs(arguments)
+    for path in arguments.files:
+        check_there(path)
     options = examination(arguments)
     choice = choose(options.target, options.surroundings)
     place = place_of(choice.python, options.surroundings, options.timeout)

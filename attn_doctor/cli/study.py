@@ -170,6 +170,10 @@ def _trained(arguments: argparse.Namespace) -> Study:
             setattr(arguments, name, value)
     check_arms(tuple(arguments.arms))
     check_settings(dict(arguments.set))
+    for name in ("data", "model"):
+        path = Path(getattr(arguments, name) or ".")
+        if path.parent != Path() and not path.is_file():  # a name without a folder may be one of ultralytics' own
+            raise Refused(f"--{name} {path}: there is no such file")
     if "," in arguments.device:
         raise Refused("--device: a training of a study runs on one device")
     places = _places(arguments)

@@ -8,12 +8,10 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from attn_doctor.model.study import Cell, Event, Study
+from attn_doctor.cli.study_table import StudyTable, training_losses
+from attn_doctor.model.study import Event, Study
 from attn_doctor.study.training import Alive
 from attn_doctor.system.streams import tell
 
@@ -82,7 +80,7 @@ class Screen:
             return
         self._drawn = time.monotonic()
         left = seconds_left(self._study, self._before, time.monotonic() - self._began)
-        shown = table(self._study, self._signs, left)
+        shown = StudyTable(self._study, self._signs, left, all_rows=self._watch)
         if self._watch:
             if now:
                 self._console.print(shown)
@@ -121,7 +119,7 @@ def line_of(event: Event, study: Study) -> str | None:
         return f"{name}: proven, {ran}" if event.proven else f"{name}: NOT PROVEN, {event.said}"
     if event.at == "epoch" and event.epoch:
         epoch = event.epoch
-        losses = " ".join(f"{_short(key)} {value:.3f}" for key, value in _training(epoch.losses))
+        losses = " ".join(f"{name} {value:.3f}" for name, value in training_losses(epoch.losses).items())
         return (
             f"{name}: epoch {epoch.number} of {study.design.epochs}, {losses}, mAP50 {_number(epoch.map50)}, "
             f"mAP50-95 {_number(epoch.map50_95)}, {epoch.seconds:.1f} s"
@@ -131,75 +129,5 @@ def line_of(event: Event, study: Study) -> str | None:
     return None
 
 
-def table(study: Study, signs: dict[tuple[str, int], Alive], left: float | None) -> Group:
-    """Return the table that is shown while the study runs: a row for each training, and a line about the time that is left."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("attention", "seed", "state", "epoch", "losses", "mAP50", "mAP50-95", "memory", "busy"):
-        made.add_column(title, justify="left" if title in ("attention", "state", "losses") else "right", no_wrap=True)
-    for cell in study.cells:
-        made.add_row(*(Text(text) for text in _row(cell, study, signs.get((cell.arm, cell.seed)))))
-    ended = sum(cell.state in ("done", "failed") for cell in study.cells)
-    about = "" if left is None else f", about {_time(left)} left"
-    return Group(made, Text(f"{ended} of {len(study.cells)} trainings ended{about}", style="dim"))
-
-
-def _row(cell: Cell, study: Study, sign: Alive | None) -> list[str]:
-    last = cell.epochs[-1] if cell.epochs else None
-    state = cell.state
-    at = f"{len(cell.epochs)}/{study.design.epochs}"
-    losses = last.losses if last else {}
-    memory = last.peak_memory if last else None
-    if cell.state == "running" and sign:
-        losses = sign.losses or losses
-        memory = sign.memory or memory
-        at = f"{sign.epoch}/{study.design.epochs}"
-        share = 100 * sign.done // max(sign.of, 1)
-        return [
-            cell.arm,
-            str(cell.seed),
-            f"{sign.doing} {share} %",
-            at,
-            _losses(losses),
-            _number(last.map50 if last else None),
-            _number(last.map50_95 if last else None),
-            _bytes(memory),
-            "" if sign.busy is None else f"{100 * sign.busy:.0f} %",
-        ]
-    proven = {True: "", False: ", not proven", None: ""}[cell.proven]
-    return [
-        cell.arm,
-        str(cell.seed),
-        f"{state}{proven}",
-        at,
-        _losses(losses),
-        _number(last.map50 if last else None),
-        _number(last.map50_95 if last else None),
-        _bytes(memory),
-        "",
-    ]
-
-
-def _training(losses: dict[str, float]) -> list[tuple[str, float]]:
-    return [(key, value) for key, value in losses.items() if key.startswith("train/")]
-
-
-def _short(key: str) -> str:
-    return key.removeprefix("train/").removesuffix("_loss")
-
-
-def _losses(losses: dict[str, float]) -> str:
-    return " ".join(f"{value:.3f}" for _, value in _training(losses))
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _bytes(value: int | None) -> str:
-    return "" if value is None else f"{value / 2**30:.2f} GiB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -174,6 +174,20 @@ class StubHealth(Record, frozen=True, kw_only=True):
     processes: tuple[tuple[int, int], ...] = ()
 
 
+class StubClocks(Record, frozen=True, kw_only=True):
+    """Describe the clocks of a GPU of a stand-in driver in MHz, those of an idle A100. -1: this model does not have the value."""
+
+    sm: int = 210
+    memory: int = 1215
+    sm_most: int = 1410
+    memory_most: int = 1215
+    application: int = 1095
+    application_memory: int = 1215
+    application_default: int = 1095
+    application_memory_default: int = 1215
+    default_milliwatts: int = 400000
+
+
 class StubGpu(Record, frozen=True):
     """Describe one GPU of a stand-in driver. A field that is None is a feature that this model does not have."""
 
@@ -189,6 +203,7 @@ class StubGpu(Record, frozen=True):
     error: int = 0  # NVML's error code for this GPU; 15: the GPU is lost
     fabric: int = 0  # 1 not started, 2 in progress, 3 completed
     health: StubHealth | None = None  # None: the driver answers no question about it
+    clocks: StubClocks | None = None  # the same
 
 
 class StubDriver(Record, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendat
         summary=f"{first}{advice.said}{tail}",
         because=(
             *(Reason(text=f"{f.slug} comes first: {f.title}", refers_to=f.code) for f in blocked[:1]),
-            *advice.because,
+            *(reason for reason in advice.because if reason.refers_to not in {f.code for f in blocked[:1]}),
             *install_reasons,
         ),
         do=do,

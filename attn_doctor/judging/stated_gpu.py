@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from attn_doctor.errors import Refused
-from attn_doctor.model.facts import Facts, Gpu, GpuHealth, Unknown, all_unknown
+from attn_doctor.model.facts import Facts, Gpu, GpuClocks, GpuHealth, Unknown, all_unknown
 from attn_doctor.model.machine import NAMELESS
 
 ELSEWHERE = "the GPU is elsewhere"
@@ -74,6 +74,7 @@ def elsewhere(facts: Facts, text: str) -> Facts:
         visible=True,
         bus_id=None,
         health=all_unknown(GpuHealth, ELSEWHERE),
+        clocks=all_unknown(GpuClocks, ELSEWHERE),
     )
     # The driver of this machine says nothing about the machine with the GPU.
     judged = msgspec.structs.replace(

@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Finding, show
 from attn_doctor.model.record import index_in
 
 # Noise: fields whose values differ between two machines, or two moments, without meaning anything.
-_OF_A_MOMENT = "seconds seconds_ago available_bytes free_bytes used_bytes free celsius watts busy_percent pcie_generation processes pid traceback"
+_OF_A_MOMENT = "seconds seconds_ago available_bytes free_bytes used_bytes free celsius watts busy_percent pcie_generation sm_megahertz memory_megahertz lowered_by processes pid traceback"
 _OF_ONE_MACHINE = "uuid device bus_id"
 _OF_THE_EXAMINATION = "why installer line sources probes schema_version"
 _REPEATED = "of_ultralytics bundled build platform_name"  # other facts say the same

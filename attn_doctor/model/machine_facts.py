@@ -132,6 +132,26 @@ class GpuHealth(Record, frozen=True, kw_only=True):
     processes: tuple[GpuProcess, ...] | Unknown = UNRECORDED
 
 
+class GpuClocks(Record, frozen=True, kw_only=True):
+    """Describe the clocks of an NVIDIA GPU in MHz, as NVML reports them (https://docs.nvidia.com/deploy/nvml-api/).
+
+    A field is None if this model of GPU does not report it: GeForce has no application clocks. Clocks that were locked by
+    `nvidia-smi -lgc` cannot be read back: NVML has no call for them.
+    """
+
+    sm_megahertz: Number = UNRECORDED  # at this moment, as the next two
+    memory_megahertz: Number = UNRECORDED
+    lowered_by: tuple[str, ...] | Unknown = (
+        UNRECORDED  # why it is not higher: "idle", "application clocks", "power cap"
+    )
+    sm_megahertz_most: Number = UNRECORDED
+    memory_megahertz_most: Number = UNRECORDED
+    application_megahertz: Number = UNRECORDED  # of the SMs under load, as `nvidia-smi -ac` set it
+    application_memory_megahertz: Number = UNRECORDED
+    application_megahertz_default: Number = UNRECORDED
+    application_memory_megahertz_default: Number = UNRECORDED
+
+
 class Gpu(Record, frozen=True, kw_only=True):
     index: int
     name: Text = UNRECORDED
@@ -142,10 +162,12 @@ class Gpu(Record, frozen=True, kw_only=True):
     mig: Flag = UNRECORDED  # MIG mode on
     mig_slices: Number = UNRECORDED
     ecc: Flag = UNRECORDED
-    power_limit_watts: Real = UNRECORDED
+    power_limit_watts: Real = UNRECORDED  # the one in force
+    power_limit_watts_default: Real = UNRECORDED
     visible: Flag = UNRECORDED  # False: hidden by CUDA_VISIBLE_DEVICES
     bus_id: Text = UNRECORDED  # "0000:65:00"
     health: GpuHealth = msgspec.field(default_factory=GpuHealth)
+    clocks: GpuClocks = msgspec.field(default_factory=GpuClocks)
 
 
 class AmdGpu(Record, frozen=True, kw_only=True):

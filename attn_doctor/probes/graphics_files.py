@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from attn_doctor.model.facts import NOT_ASKED, Gpu, GpuHealth, Text, Unknown, all_unknown
+from attn_doctor.model.facts import NOT_ASKED, Gpu, GpuClocks, GpuHealth, Text, Unknown, all_unknown
 from attn_doctor.probes.driver_files import DriverFiles, version_in_name
 from attn_doctor.probes.root import Root
 
@@ -45,4 +45,11 @@ def _gpu(tree: Root, index: int, folder: str) -> Gpu:
     text = tree.text(f"{_GPUS}/{folder}/information") or ""
     read = {m[1]: m[2] for m in re.finditer(r"^([A-Za-z ]+):[ \t]+(\S.*?)\s*$", text, re.MULTILINE)}
     known = {name: read[label] for name, label in (("name", "Model"), ("uuid", "GPU UUID")) if label in read}
-    return all_unknown(Gpu, NOT_ASKED, index=index, health=all_unknown(GpuHealth, NOT_ASKED), **known)
+    return all_unknown(
+        Gpu,
+        NOT_ASKED,
+        index=index,
+        health=all_unknown(GpuHealth, NOT_ASKED),
+        clocks=all_unknown(GpuClocks, NOT_ASKED),
+        **known,
+    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from attn_doctor import child
-from attn_doctor.model.facts import Flag, Gpu, GpuHealth, Number, Real, Text, Unknown, all_unknown
+from attn_doctor.model.facts import Flag, Gpu, GpuClocks, GpuHealth, Number, Real, Text, Unknown, all_unknown
 from attn_doctor.probes.nvml import NO_HEALTH, ended
 
 # Old drivers lack the last fields, and then refuse the whole query.
@@ -112,4 +112,5 @@ def _gpu(row: Mapping[str, str]) -> Gpu:
         power_limit_watts=number("power.limit"),
         bus_id=Unknown(NO_HEALTH),
         health=all_unknown(GpuHealth, NO_HEALTH),
+        clocks=all_unknown(GpuClocks, NO_HEALTH),
     )

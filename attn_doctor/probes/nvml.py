@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from attn_doctor import child
-from attn_doctor.model.facts import Fault, Gpu, GpuHealth, Text, Unknown, all_unknown
+from attn_doctor.model.facts import Fault, Gpu, GpuClocks, GpuHealth, Text, Unknown, all_unknown
 from attn_doctor.system import own_path
 
 OnSlow = Callable[[str], None] | None  # a function that is called with the name of a slow source
@@ -21,7 +21,16 @@ _LIBRARY_NOT_FOUND = 12
 _DRIVER_NOT_LOADED = 9
 _ONLY_NVML_TELLS = {
     name: {"unknown": "only NVML reports it"}
-    for name in ("free_bytes", "uuid", "mig", "mig_slices", "ecc", "power_limit_watts", "bus_id")
+    for name in (
+        "free_bytes",
+        "uuid",
+        "mig",
+        "mig_slices",
+        "ecc",
+        "power_limit_watts",
+        "power_limit_watts_default",
+        "bus_id",
+    )
 }
 NO_HEALTH = "only NVML reports it"
 
@@ -169,16 +178,17 @@ def _gpu(told: Mapping[str, Any]) -> Gpu:
     """Return the record of one GPU; for a GPU that NVML has lost, a record with the reason in every field."""
     if "error" in told:
         why = f"NVML: {told['error']}"
-        return all_unknown(Gpu, why, index=told["index"], health=all_unknown(GpuHealth, why))
+        parts = {"health": all_unknown(GpuHealth, why), "clocks": all_unknown(GpuClocks, why)}
+        return all_unknown(Gpu, why, index=told["index"], **parts)
     known = {name: value for name, value in told.items() if name in Gpu.__struct_fields__}
     slices = told.get("mig_uuids", {})
     if not isinstance(slices, dict):
         known["mig_slices"] = None if slices is None else len(slices)
-    if "health" not in known:
-        return msgspec.convert(
-            {**_ONLY_NVML_TELLS, **known, "health": msgspec.to_builtins(all_unknown(GpuHealth, NO_HEALTH))}, Gpu
-        )
-    return msgspec.convert({**_ONLY_NVML_TELLS, **known}, Gpu)
+    nothing = {
+        "health": msgspec.to_builtins(all_unknown(GpuHealth, NO_HEALTH)),
+        "clocks": msgspec.to_builtins(all_unknown(GpuClocks, NO_HEALTH)),
+    }
+    return msgspec.convert({**_ONLY_NVML_TELLS, **nothing, **known}, Gpu)
 
 
 def _text(told: Any) -> Text:

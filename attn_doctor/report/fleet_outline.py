@@ -13,6 +13,7 @@ from attn_doctor.fleet.names import folded, natural, shortened
 from attn_doctor.fleet.outliers import COUNT_CODE
 from attn_doctor.model.fleet import Cured, Fleet, Outlier, Row, Standing, Undecided
 from attn_doctor.model.steps import RunByHand, Step
+from attn_doctor.report import alike_gpus
 from attn_doctor.report.blocks import (
     Block,
     Cell,
@@ -61,6 +62,7 @@ _COLUMNS, _ROWS = 24, 150  # of the picture
 
 def outline(fleet: Fleet, doubts: Doubts) -> list[Block]:
     """Return all blocks, in the order in which a reader sees them."""
+    fleet = alike_gpus.once(fleet)
     blocks: list[Block] = [Heading("attn-doctor fleet"), Fields(tuple(_summary(fleet))), _verdict(fleet)]
     lines = _lines(fleet.rows)
     well = [_line(row) for row in fleet.rows if row.standing == "healthy"]
@@ -311,6 +313,7 @@ def _every_fact(rows: Sequence[Row]) -> Iterable[Block]:
 
 def picture(fleet: Fleet) -> tuple[Heat, ...]:
     """Return the map of nodes and differing facts; nothing if no fact differs."""
+    fleet = alike_gpus.once(fleet)
     rows = [row for row in fleet.rows if row.outliers or row.standing != "healthy"]
     rank: dict[str, tuple[int, int]] = {}
     weights = ("explains", "beside", "other")

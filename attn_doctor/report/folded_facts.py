@@ -12,6 +12,7 @@ from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.report import Report
 from attn_doctor.report import fact_texts as text
 from attn_doctor.report.blocks import Block, Cell, Details, Field, Fields, Listing, Notes, Paragraph, Table
+from attn_doctor.report.machine_summary import clocks
 
 
 def folded(report: Report) -> tuple[Details, ...]:
@@ -98,11 +99,14 @@ ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC
 def _gpus(facts: Facts) -> Details:
     graphics = facts.graphics
     topology = graphics.topology
+    listed = graphics.gpus if isinstance(graphics.gpus, tuple) else ()
+    paced = tuple(f"GPU {gpu.index}: {said}" for gpu in listed if (said := clocks(gpu)))
     connected: tuple[Block, ...] = (Listing(topology),) if isinstance(topology, tuple) and topology else ()
     return Details(
         "GPUs, driver, and how they are connected",
         (
             Listing(tuple(text.gpus(facts))),
+            *((Paragraph("Clocks and power limits:"), Listing(paced)) if paced else ()),
             *_fields(
                 ("NVIDIA driver", text.said(graphics.driver)),
                 ("newest CUDA of the driver", text.said(graphics.driver_cuda)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from attn_doctor.model.facts import Facts, Gpu, Graphics, ModelFile, Unknown
+from attn_doctor.model.facts import Facts, Gpu, Graphics, ModelFile, Number, Unknown
 from attn_doctor.model.machine import AMD, NAMELESS, NVIDIA, amd_gpus, failed_flash_attn, flash_attn
 from attn_doctor.model.trials import GpuWatch, Range
 from attn_doctor.report.blocks import Field, Tone
@@ -211,6 +211,35 @@ def _weights(file: ModelFile) -> tuple[str, Tone]:
     if file.layout is None and file.classes:
         return f"{file.path}: a model without YOLO12's attention", ""
     return f"{file.path}: no class of ultralytics in it", ""
+
+
+def clocks(gpu: Gpu) -> str:
+    """Return the clocks of a GPU and its power limit: "SM 210 MHz now, 1410 MHz at most, application clock 1095 MHz (default 1275); …".
+
+    Empty: none of them is known.
+    """
+    told = gpu.clocks
+    parts = [
+        _clock("SM", told.sm_megahertz, told.sm_megahertz_most, told.application_megahertz, told.application_megahertz_default),
+        _clock("memory", told.memory_megahertz, told.memory_megahertz_most, told.application_memory_megahertz,
+               told.application_memory_megahertz_default),
+    ]  # fmt: skip
+    if isinstance(gpu.power_limit_watts, (int, float)):
+        usual = gpu.power_limit_watts_default
+        other = isinstance(usual, (int, float)) and usual != gpu.power_limit_watts
+        parts.append(f"power limit {gpu.power_limit_watts:g} W" + (f" (default {usual:g})" if other else ""))
+    if isinstance(told.lowered_by, tuple) and told.lowered_by:
+        parts.append(f"clocks lowered now by: {', '.join(told.lowered_by)}")
+    return "; ".join(filter(None, parts))
+
+
+def _clock(of: str, now: Number, most: Number, under_load: Number, usual: Number) -> str:
+    parts = [f"{now} MHz now"] if isinstance(now, int) else []
+    parts += [f"{most} MHz at most"] if isinstance(most, int) else []
+    if isinstance(under_load, int):
+        other = isinstance(usual, int) and usual != under_load
+        parts.append(f"application clock {under_load} MHz" + (f" (default {usual})" if other else ""))
+    return f"{of} {', '.join(parts)}" if parts else ""
 
 
 def watched(gpu: GpuWatch) -> str:

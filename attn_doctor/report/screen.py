@@ -127,6 +127,9 @@ def _next(report: Report) -> Cure:
     if roots and roots[0].severity is Severity.ERROR:
         explain = commands.quoted(("attn-doctor", "explain", roots[0].code), shell)
         return Cure(f"read about {roots[0].slug}", (Command(explain, ""),))
+    if report.acceptance and (ignored := report.acceptance.ignored_errors):
+        explain = commands.quoted(("attn-doctor", "explain", ignored[0].code), shell)
+        return Cure(f"read about {ignored[0].slug}, which the configuration ignores", (Command(explain, ""),))
     left_out = [word for word in report.command if word in _WITHOUT_TRIAL]
     elsewhere = any(word.partition("=")[0] in _ELSEWHERE for word in report.command)
     if (left_out and not elsewhere) or report.trials_skipped == STOPPED:

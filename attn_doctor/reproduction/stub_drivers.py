@@ -73,7 +73,7 @@ def put(
     lines += [f"{key}={value}" for key, value in (("hang", hang), ("crash", crash)) if value]
     lines += ["working=" + "|".join(map(str, working))] if working else []
     for number, gpu in enumerate(gpus):
-        lines += [_line(gpu, number), *_health(gpu, number)]
+        lines += [_line(gpu, number), *_health(gpu, number), *_clocks(gpu, number)]
     (folder / "machine.conf").write_text("\n".join(lines) + "\n")
     environ = {"LD_LIBRARY_PATH": str(folder)}
     if runtime:
@@ -100,6 +100,12 @@ def _health(gpu: StubGpu, number: int) -> list[str]:
     values = [getattr(gpu.health, name) for name in gpu.health.__struct_fields__ if name != "processes"]
     lines = [f"health={number}|" + "|".join(map(str, values))]
     return lines + [f"process={number}|{pid}|{mib}" for pid, mib in gpu.health.processes]
+
+
+def _clocks(gpu: StubGpu, number: int) -> list[str]:
+    if gpu.clocks is None:
+        return []
+    return [f"clocks={number}|" + "|".join(str(getattr(gpu.clocks, name)) for name in gpu.clocks.__struct_fields__)]
 
 
 def _three(flag: bool | None) -> int:

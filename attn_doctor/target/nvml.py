@@ -78,6 +78,35 @@ def program(pid):
     return os.path.basename(name.split(" ")[0].replace("\\", "/").rstrip("/"))[:64] or None
 
 
+# All nvmlClocksThrottleReasons, in the words of the trial (trials/watch.py).
+LOWERED_BY = {
+    0x01: "idle",
+    0x02: "application clocks",
+    0x04: "power cap",
+    0x10: "sync boost",
+    **SLOWED_BY,
+    0x100: "display clock",
+}
+GRAPHICS, SM, MEMORY = 0, 1, 2  # NVML_CLOCK_*; application clocks are set for the first and the last
+
+
+def clocks(handle):
+    reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
+    return {
+        "sm_megahertz": ask("nvmlDeviceGetClockInfo", handle, SM),
+        "memory_megahertz": ask("nvmlDeviceGetClockInfo", handle, MEMORY),
+        "lowered_by": known(reasons, lambda bits: [text for bit, text in LOWERED_BY.items() if bits & bit])
+        if reasons is not None
+        else unknown("NVML: this GPU does not report it"),
+        "sm_megahertz_most": ask("nvmlDeviceGetMaxClockInfo", handle, SM),
+        "memory_megahertz_most": ask("nvmlDeviceGetMaxClockInfo", handle, MEMORY),
+        "application_megahertz": ask("nvmlDeviceGetApplicationsClock", handle, GRAPHICS),
+        "application_memory_megahertz": ask("nvmlDeviceGetApplicationsClock", handle, MEMORY),
+        "application_megahertz_default": ask("nvmlDeviceGetDefaultApplicationsClock", handle, GRAPHICS),
+        "application_memory_megahertz_default": ask("nvmlDeviceGetDefaultApplicationsClock", handle, MEMORY),
+    }
+
+
 def health(handle):
     rows = ask("nvmlDeviceGetRemappedRows", handle)  # corrected, uncorrected, pending, failed
     reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)
@@ -132,9 +161,13 @@ def gpu(index):
         "mig_uuids": mig_uuids(handle),
         "ecc": known(ask("nvmlDeviceGetEccMode", handle), lambda m: bool(m[0])),
         "power_limit_watts": known(ask("nvmlDeviceGetEnforcedPowerLimit", handle), lambda m: m / 1000.0),
+        "power_limit_watts_default": known(
+            ask("nvmlDeviceGetPowerManagementDefaultLimit", handle), lambda m: m / 1000.0
+        ),
         "fabric": fabric_state(handle),
         "bus_id": bus_id(handle),
         "health": health(handle),
+        "clocks": clocks(handle),
     }
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from attn_doctor.target.channel import CONFIG, tell
 
+_LOOK = 5.0  # seconds between two looks at which nodes Ray counts as dead
+
 
 def _check(parcel: bytes, arguments: Sequence[str], seconds: float) -> Iterator[bytes]:
     """Run the parcel on this node. Yield once when it begins, then yield its output.
@@ -90,11 +92,13 @@ def _labels(node: dict[str, Any]) -> dict[str, str]:
 
 
 class _Pending:
-    def __init__(self, name: str, stream: Any) -> None:
+    def __init__(self, name: str, node: str, stream: Any) -> None:
         self.name = name
+        self.node = node  # its number in Ray
         self.stream = stream
         self.asked = time.monotonic()
         self.begun: float | None = None
+        self.lost: float | None = None  # since when Ray counts the node as dead
 
     def late(self) -> str:
         """Return why nobody waits for this task any more; an empty text while somebody waits."""
@@ -110,13 +114,31 @@ class _Pending:
         return f"nothing came from it within {now - self.begun:.0f} s" if late else ""
 
 
-def _end(error: Exception) -> tuple[str, str]:
-    """Return (end of the node, sentence) for an exception of Ray."""
+def _deaths(ray: Any) -> dict[str, str]:
+    """Return why Ray counts nodes as dead, by their numbers."""
+    return {node["NodeID"]: node.get("DeathReasonMessage") or "" for node in ray.nodes() if not node.get("Alive")}
+
+
+def _is_lost(words: str) -> bool:
+    """Return whether Ray ended the node because it did not answer: it is cut off, hangs, or has no power."""
+    return "heartbeat" in words or "health check" in words
+
+
+def _dead(death: str, begun: bool) -> tuple[str, str]:
+    """Return the end and the sentence for a node that Ray counts as dead, for this reason."""
+    when = "while the check ran" if begun else "before the check began there"
+    if _is_lost(death):
+        return "silent", f"Ray lost the connection to it {when}: the node is cut off, or hangs"
+    return "died", f"it left the Ray cluster {when}"
+
+
+def _end(error: Exception, death: str) -> tuple[str, str]:
+    """Return the end and the sentence for an exception of Ray. `death`: why Ray counts the node as dead."""
     words = re.split(r" lease_id=|\. Node IP: |\. This can happen", " ".join(str(error).split()))[0]
-    if "heartbeat" in words or "health check" in words:
-        return "silent", "Ray lost the connection to it while the check ran: the node is cut off, or hangs"
+    if _is_lost(words):
+        return _dead(words, begun=True)
     if "exist any more" in words:
-        return "died", "it left the Ray cluster before the check began there"
+        return _dead(death, begun=False)
     if type(error).__name__ in ("TaskUnschedulableError", "RuntimeEnvSetupError"):
         return "refused", f"Ray could not start the check there: {words[:300]}"
     return "died", f"{type(error).__name__} of Ray: {words[:300]}"
@@ -152,17 +174,34 @@ def main() -> None:
         target = labels.get(CONFIG["target_from"] or "", "")
         arguments = [CONFIG["word"], f"{CONFIG['seconds']:g}", "hold", target, *CONFIG["check"]]
         stream = check.options(**options).remote(parcel, arguments, CONFIG["seconds"] + CONFIG["slack"] / 2)
-        pending.append(_Pending(name, stream))
+        pending.append(_Pending(name, node["NodeID"], stream))
+    looked = time.monotonic()
+    deaths: dict[str, str] = {}
     while pending:
+        if time.monotonic() - looked > _LOOK:
+            looked, deaths = time.monotonic(), _deaths(ray)
         ready, _ = ray.wait([one.stream for one in pending], num_returns=1, timeout=0.2, fetch_local=False)
         for one in list(pending):
             if any(one.stream is stream for stream in ready) and _took(ray, one):
                 pending.remove(one)
-            elif why := one.late():
-                tell("end", {"name": one.name, "end": "silent", "said": why})
+            elif end := _given_up(one, deaths):
+                tell("end", {"name": one.name, "end": end[0], "said": end[1]})
                 ray.cancel(one.stream, force=True, recursive=True)
                 pending.remove(one)
     ray.shutdown()
+
+
+def _given_up(one: _Pending, deaths: dict[str, str]) -> tuple[str, str] | None:
+    """Return the end and the sentence of a node that is waited for no longer; None: it is still waited for.
+
+    A task on a node whose network is gone does not end by itself: Ray counts the node as dead after a minute, and says nothing of the task.
+    """
+    if one.node in deaths:
+        one.lost = one.lost or time.monotonic()
+        if time.monotonic() - one.lost > _LOOK:  # what the task itself says of its end comes first
+            return _dead(deaths[one.node], begun=one.begun is not None)
+    late = one.late()
+    return ("silent", late) if late else None
 
 
 def _took(ray: Any, one: _Pending) -> bool:
@@ -173,7 +212,7 @@ def _took(ray: Any, one: _Pending) -> bool:
         tell("end", {"name": one.name, "end": "died", "said": "its task ended without an answer"})
         return True
     except Exception as error:  # noqa: BLE001 - whatever Ray says of one node is that node's row
-        end, said = _end(error)
+        end, said = _end(error, _deaths(ray).get(one.node, ""))
         tell("end", {"name": one.name, "end": end, "said": said})
         return True
     if one.begun is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 
 from attn_doctor.fleet.engines.asked import Asked
@@ -22,7 +23,7 @@ _OPTIONS = {
     "RequestTTY": "no",
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "3",
-    "LogLevel": "ERROR",
+    "LogLevel": "INFO",  # with ERROR it does not say that a connection was lost
 }
 _OF_SSH = 255  # the exit code of ssh itself; every other one is that of the command on the node
 
@@ -52,10 +53,10 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
 
 def _failed(code: int | None, chatter: str) -> Failed:
     words = last_words(chatter)
+    if code == _OF_SSH and re.search(r"^Timeout, server .* not responding", chatter, re.MULTILINE):
+        return Failed("silent", "ssh lost the connection to it while the check ran: the host is cut off, or hangs")
     if code == _OF_SSH:
-        gone = any(
-            sign in chatter for sign in ("closed by remote host", "Broken pipe", "not responding", "Connection reset")
-        )
+        gone = any(sign in chatter for sign in ("closed by remote host", "Broken pipe", "Connection reset"))
         return Failed("died" if gone else "refused", f"ssh: {words.removeprefix('ssh: ') or 'no connection'}")
     if code == 127:
         return Failed("refused", "it has no python3 on the PATH of a login by ssh")

@@ -117,8 +117,25 @@ int nvmlDeviceGetTotalEnergyConsumption(struct gpu *g, unsigned long long *out) 
     *out = 5000000 + (unsigned long long)((now.tv_sec + now.tv_nsec / 1e9) * machine.milliwatts);
     return machine.milliwatts ? SUCCESS : NOT_SUPPORTED;
 }
+static int clock_of(struct gpu *g, const int *clocks, int kind, unsigned *out) {
+    if (!g->timed || kind < GRAPHICS || kind > MEMORY || clocks[kind] < 0)
+        return NOT_SUPPORTED;
+    *out = clocks[kind];
+    return SUCCESS;
+}
+int nvmlDeviceGetMaxClockInfo(struct gpu *g, int kind, unsigned *out) { return clock_of(g, g->clock_most, kind, out); }
+int nvmlDeviceGetApplicationsClock(struct gpu *g, int kind, unsigned *out) { return clock_of(g, g->clock_set, kind, out); }
+int nvmlDeviceGetDefaultApplicationsClock(struct gpu *g, int kind, unsigned *out) {
+    return clock_of(g, g->clock_default, kind, out);
+}
+int nvmlDeviceGetPowerManagementDefaultLimit(struct gpu *g, unsigned *out) {
+    *out = g->power_default;
+    return g->timed && g->power_default >= 0 ? SUCCESS : NOT_SUPPORTED;
+}
 int nvmlDeviceGetClockInfo(struct gpu *g, int kind, unsigned *out) {
     static int looks;
+    if (!machine.clock_high)
+        return clock_of(g, g->clock, kind, out);
     *out = looks++ % 2 ? machine.clock_high : machine.clock_low;
     return kind == 1 && machine.clock_high ? SUCCESS : NOT_SUPPORTED;
 }

@@ -26,6 +26,8 @@ struct gpu {
     long long ecc_now, ecc_ever;
     int rows, rows_pending, rows_failed, pages, pages_pending;
     int generation, generation_most, width, width_most, busy, celsius, slowdown, milliwatts, reasons, persistence;
+    int timed;       /* the line of its clocks was read: MHz, by enum clock; -1: not supported */
+    int clock[3], clock_most[3], clock_set[3], clock_default[3], power_default;
     int processes;
     unsigned pids[8];
     unsigned long long held[8]; /* MiB */
@@ -67,6 +69,27 @@ static void read_health(char *line) {
     }
 }
 
+enum clock { GRAPHICS, SM, MEMORY };
+
+static void read_clocks(char *line) {
+    struct gpu g;
+    unsigned number;
+    int fields = sscanf(line, "clocks=%u|%d|%d|%d|%d|%d|%d|%d|%d|%d", &number, &g.clock[SM], &g.clock[MEMORY], &g.clock_most[SM],
+                        &g.clock_most[MEMORY], &g.clock_set[GRAPHICS], &g.clock_set[MEMORY], &g.clock_default[GRAPHICS],
+                        &g.clock_default[MEMORY], &g.power_default);
+    if (fields != 10 || number >= MOST_GPUS)
+        return;
+    struct gpu *to = &machine.gpus[number];
+    to->timed = 1;
+    g.clock[GRAPHICS] = g.clock[SM], g.clock_most[GRAPHICS] = g.clock_most[SM];
+    g.clock_set[SM] = g.clock_set[GRAPHICS], g.clock_default[SM] = g.clock_default[GRAPHICS];
+    memcpy(to->clock, g.clock, sizeof g.clock);
+    memcpy(to->clock_most, g.clock_most, sizeof g.clock);
+    memcpy(to->clock_set, g.clock_set, sizeof g.clock);
+    memcpy(to->clock_default, g.clock_default, sizeof g.clock);
+    to->power_default = g.power_default;
+}
+
 static void read_line(char *line) {
     struct gpu *g = &machine.gpus[machine.count];
     int fields = sscanf(line, "gpu=%95[^|]|%d|%d|%llu|%llu|%63[^|]|%d|%d|%d|%d|%d|%d", g->name, &g->major, &g->minor,
@@ -74,6 +97,7 @@ static void read_line(char *line) {
     if (fields == 12 && machine.count < MOST_GPUS - 1)
         machine.count++;
     read_health(line);
+    read_clocks(line);
     sscanf(line, "driver=%31s", machine.driver);
     sscanf(line, "cuda=%d", &machine.cuda);
     sscanf(line, "nvml_error=%d", &machine.nvml_error);
