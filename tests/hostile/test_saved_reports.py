@@ -11,7 +11,7 @@ from pathlib import Path
 import full_report
 import pytest
 from little_studies import training
-from report_fuzz import cases, faults, said_of
+from report_fuzz import cases, faults, replaced, said_of
 from study_kit import small_design
 
 from attn_doctor.model.report import encode
@@ -19,7 +19,7 @@ from attn_doctor.model.study import Event
 from attn_doctor.study.journal import NAME, Journal
 
 MACHINES = Path(__file__).parents[2] / "fixtures/machines"
-QUICK = ("a100-hpc-modules-cuda-11.8", "laptop-old-ultralytics-torch-2.6", "jetson-orin")
+QUICK = "a100-hpc-modules-cuda-11.8"
 LOG = "RuntimeError: CUDA error: no kernel image is available for execution on the device\n"
 
 
@@ -63,13 +63,12 @@ def fuzzed(report, folder, seed, most):
     return faults(report, file, chosen, lambda number: commands(str(file), folder, str(other), number + seed))
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_no_value_of_a_report_ends_a_command(name, tmp_path):
-    assert fuzzed(of_machine(name, tmp_path), tmp_path / "f", 1, 25) == []
+def test_no_value_of_a_report_ends_a_command(tmp_path):
+    assert fuzzed(of_machine(QUICK, tmp_path), tmp_path / "f", 1, 12) == []
 
 
 def test_no_value_of_a_report_with_a_trial_ends_a_command(tmp_path):
-    assert fuzzed(with_a_trial(), tmp_path / "f", 2, 40) == []
+    assert fuzzed(with_a_trial(), tmp_path / "f", 2, 12) == []
 
 
 FOUND = [
@@ -88,13 +87,13 @@ FOUND = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(len(FOUND)))
-def test_what_once_ended_a_command_does_not(number, tmp_path):
-    report = of_machine(QUICK[number % len(QUICK)], tmp_path)
+def test_what_once_ended_a_command_does_not(tmp_path):
+    report = of_machine(QUICK, tmp_path)
     file, other = tmp_path / "r.json", tmp_path / "other.json"
     other.write_text(json.dumps(report))
-    every = [argv for place in (0, 3, 6, 9) for argv in commands(str(file), tmp_path, str(other), place // 3)]
-    assert faults(report, file, [FOUND[number]], lambda _: every) == []
+    all_of_them = {argv[0]: argv for number in range(4) for argv in commands(str(file), tmp_path, str(other), number)}
+    every = [all_of_them[name] for name in ("show", "check", "diagnose", "fix")]
+    assert faults(report, file, FOUND, lambda number: every[number % 2 :: 2]) == []
 
 
 @pytest.mark.heavy
@@ -122,13 +121,11 @@ def journal(folder):
     return [json.loads(line) for line in (folder / NAME).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("most", [pytest.param(60, id="some"), pytest.param(None, id="all", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("most", [pytest.param(15, id="some"), pytest.param(None, id="all", marks=pytest.mark.heavy)])
 def test_no_value_of_a_journal_ends_study(most, tmp_path):
     lines = journal(tmp_path / "study")
     outputs = ["--json", str(tmp_path / "o.json"), "--html", str(tmp_path / "o.html"), "--csv", str(tmp_path / "csv")]
     found = []
-    from report_fuzz import replaced
-
     for path, value in cases(lines, 3, most):
         changed = replaced(lines, path, value)
         (tmp_path / "study" / NAME).write_text("".join(json.dumps(line) + "\n" for line in changed))
