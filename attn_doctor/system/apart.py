@@ -21,6 +21,7 @@ from attn_doctor.system import processes
 
 POSSIBLE: bool = sys.platform != "win32"  # Windows has no fork, and no way to end a parent by its number alone
 _PARENT = Path(__file__).with_name("parent.py")
+_KILL = 9  # SIGKILL has no name on Windows, where none of this is called
 _PATIENCE = 20.0  # seconds until the parent must have started, on a busy machine
 
 
@@ -56,9 +57,9 @@ class Apart:
 
     def kill(self) -> None:
         """Kill the program."""
-        self._send_signal(signal.SIGKILL)
+        self._send_signal(_KILL)
 
-    def _send_signal(self, number: signal.Signals) -> None:
+    def _send_signal(self, number: int) -> None:
         if not self.orphaned:  # else its number can be another process's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, number)
@@ -77,7 +78,7 @@ class Apart:
         if self.returncode is None and _readable(self._link, seconds):
             word, number = _line(self._link)
             self.orphaned = word not in ("exit", "signal")
-            self.returncode = number if word == "exit" else -number if word == "signal" else -signal.SIGKILL
+            self.returncode = number if word == "exit" else -number if word == "signal" else -_KILL
         return self.returncode
 
 

@@ -11,6 +11,7 @@ import sys
 
 
 def main(link: int) -> None:
+    assert sys.platform != "win32"
     os.set_inheritable(link, False)
     given = b""
     while block := os.read(link, 1 << 20):
@@ -36,6 +37,7 @@ def main(link: int) -> None:
 
 def _become(programs: list[bytes], argv: list[bytes], variables: list[bytes], told: int) -> None:
     """Replace this process by the first of the programs that can be started. Writes the number of the error if there is none."""
+    assert sys.platform != "win32"
     error = 0
     try:
         os.setsid()
