@@ -9,9 +9,10 @@ import _signal  # type: ignore[import-not-found] # `signal` imports enum, which 
 import os
 import sys
 
+assert sys.platform != "win32"  # `apart` does not start it there
+
 
 def main(link: int) -> None:
-    assert sys.platform != "win32"
     os.set_inheritable(link, False)
     given = b""
     while block := os.read(link, 1 << 20):
@@ -37,7 +38,6 @@ def main(link: int) -> None:
 
 def _become(programs: list[bytes], argv: list[bytes], variables: list[bytes], told: int) -> None:
     """Replace this process by the first of the programs that can be started. Writes the number of the error if there is none."""
-    assert sys.platform != "win32"
     error = 0
     try:
         os.setsid()
