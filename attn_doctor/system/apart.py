@@ -107,11 +107,14 @@ def start(
             raise
     try:
         _send(ours, argv, env)
-        word, number = _line(ours) if _readable(ours, _PATIENCE) else ("", 0)
+        _, number = _line(ours) if _readable(ours, _PATIENCE) else ("", 0)
     except OSError:
-        word, number = "", 0
+        number = 0
     made = Apart(parent, ours, number)
-    if word == "started":
+    word, error = _line(ours) if number else ("", 0)
+    if number and word != "failed":
+        if word != "running":  # the program runs, and has ended its parent already
+            made.orphaned, made.returncode = True, -_KILL
         return made
     for stream in (parent.stdin, parent.stdout, parent.stderr):
         _close(stream)
@@ -119,7 +122,7 @@ def start(
         parent.kill()
     made.forget()
     if word == "failed":
-        raise OSError(number, os.strerror(number), os.fsdecode(argv[0]))
+        raise OSError(error, os.strerror(error), os.fsdecode(argv[0]))
     return None
 
 

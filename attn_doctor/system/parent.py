@@ -2,7 +2,7 @@
 
 A program that ends its parent, as `os.kill(os.getppid(), 9)` does, ends this process and not attn-doctor. The descriptor named by the first
 argument is a socket. It brings the program: one line "PROGRAMS WORDS VARIABLES" with three numbers, and so many texts, each ended by a NUL.
-It takes the answer: "started PID" or "failed ERRNO", then "exit CODE" or "signal NUMBER". Only modules that start fast are imported.
+It takes the answers: "started PID", before the program can do anything, "running 0" or "failed ERRNO", then "exit CODE" or "signal NUMBER". Only modules that start fast are imported.
 """
 
 import _signal  # type: ignore[import-not-found] # `signal` imports enum, which takes as long as Python itself
@@ -21,18 +21,23 @@ def main(link: int) -> None:
     programs, words, _ = map(int, head.split())
     argv, variables = texts[programs : programs + words], texts[programs + words : -1]
     readable, writable = os.pipe()
+    waits, begins = os.pipe()
     number = os.fork()
     if number == 0:
+        os.close(begins)
+        os.read(waits, 1)  # until the number is told
         _become(texts[:programs], argv, variables, writable)
     os.close(writable)
     for one in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT, _signal.SIGUSR1, _signal.SIGUSR2):
         _signal.signal(one, _signal.SIG_IGN)
     os.closerange(0, 3)  # the pipes end when the program closes them
+    os.write(link, b"started %d\n" % number)
+    os.close(begins)
     failed = os.read(readable, 16)
     if failed:
         os.write(link, b"failed " + failed + b"\n")
         return
-    os.write(link, b"started %d\n" % number)
+    os.write(link, b"running 0\n")
     _wait(number, link)
 
 
