@@ -5,6 +5,7 @@ import sys
 
 
 def main() -> int:
+    _end_at_once_by_ctrl_c()
     try:
         code = _main()
     except KeyboardInterrupt:  # before `run` catches it
@@ -17,6 +18,17 @@ def main() -> int:
         return failure.tell(error)
     _leave_waiting_threads(code)
     return code
+
+
+def _end_at_once_by_ctrl_c() -> None:
+    """Let Ctrl-C end this process without a word until `run` handles it: nothing is started yet.
+
+    Python's own handler raises KeyboardInterrupt in the middle of an import. That shows a traceback, and can crash a compiled module.
+    """
+    import _signal  # type: ignore[import-not-found] # compiled into Python: no file can stand in its place
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def _leave_waiting_threads(code: int) -> None:

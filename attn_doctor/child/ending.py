@@ -29,6 +29,16 @@ def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_sectio
     return Fault(kind="exited", exit_code=returncode, where=where, message=tail, seconds=seconds)
 
 
+def ended_its_parent(chatter: str, open_section: str | None, seconds: float) -> Fault:
+    """Return the fault of a child whose parent was ended before the child was. Nothing but the child itself knows that process.
+
+    `chatter`, `open_section`, `seconds`: as for `how_it_ended`.
+    """
+    tail = chatter.strip()[-_MOST_TEXT:]
+    message = f"it ended the process that started it, and was ended{f': {tail}' if tail else ''}"
+    return Fault(kind="raised", type="ParentEnded", message=message, where=open_section, seconds=round(seconds, 1))
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name

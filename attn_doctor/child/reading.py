@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from attn_doctor.child.starting import GRACE, Started, reaped
+from attn_doctor.child.starting import GRACE, Started, end_group, reaped
 from attn_doctor.model.facts import Fault
-from attn_doctor.system import processes
 
 _KEEP = 64 * 1024  # bytes of the child's other output that are kept, half from its start and half from its end
 _SEPARATOR = b"\x1e"
@@ -206,13 +205,15 @@ class Reader:
 
     def finish(self) -> None:
         """End all processes that the child left running, wait for their last output, and remove its temporary files."""
-        processes.end_group(self.process)
+        end_group(self.started)
         reaped(self.process, GRACE)
         self._join(_SOON)
         if any(thread.is_alive() for thread in self._threads):  # a process outside of the group holds a pipe open
             self.started.end_the_rest()
             self._join(GRACE)
         self.started.forget()
+        if self.started.orphaned:
+            self._take_err(b"attn-doctor: this program ended the process that started it\n")
 
     def _join(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.child.ending import how_it_ended
+from attn_doctor.child.ending import ended_its_parent, how_it_ended
 from attn_doctor.child.program_text import program
 from attn_doctor.child.reading import MOST_OUTPUT, Message, Reader
 from attn_doctor.child.starting import start
@@ -81,12 +81,11 @@ def run(
     limit = min(deadline, quiet) if quiet else deadline
     text = program(scripts, {"deadline": deadline, "quiet": limit, **(config or {})}, nonce)
     started = time.monotonic()
-    begun = start([*python, "-"], environ, changes, largest_file=LARGEST_FILE)
+    begun = start([*python, "-"], environ, changes, largest_file=LARGEST_FILE, below=True)
     process = begun.process
     reader = Reader(begun, nonce.encode(), on_message)
     reader.feed(text.encode("ascii"))
-    killed = False
-    told = False
+    killed = too_late = told = False
     while not reader.ended.wait(0.05) and not begun.ended():
         now = time.monotonic()
         if on_slow and not told and now - reader.heard > SLOW_AFTER and now - started > SLOW_AFTER:
@@ -94,7 +93,7 @@ def run(
             on_slow(reader.open_sections[-1] if reader.open_sections else "")
         too_long = now - started > deadline or (quiet and now - reader.heard > quiet)
         if too_long or reader.trouble or (stop and stop.is_set()):
-            killed = True
+            killed = too_late = True
             begun.end()
             break
     if not killed and (reader.flooded or not begun.ends_within(started + deadline - time.monotonic())):
@@ -109,6 +108,8 @@ def run(
         fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
     elif reader.flooded:
         fault = Fault(kind="flooded", where=open_section, message=reader.chatter[-200:] or None, seconds=seconds)
+    elif begun.orphaned and not too_late and not reader.done:
+        fault = ended_its_parent(reader.chatter, open_section, seconds)
     elif killed or not reader.done:
         fault = how_it_ended(process.returncode, killed, reader.chatter, open_section, seconds)
     return Outcome(reader.messages, fault, reader.chatter, open_section, seconds, process.returncode)
@@ -149,7 +150,7 @@ def command(
     """
     started = time.monotonic()
     try:
-        begun = start(argv, environ, changes, stdin=subprocess.DEVNULL, cwd=cwd, largest_file=largest_file)
+        begun = start(argv, environ, changes, stdin=subprocess.DEVNULL, cwd=cwd, largest_file=largest_file, below=True)
     except OSError as error:
         kind = Fault(kind="raised", type=type(error).__name__, message=str(error))
         return Finished("", "", None, kind)
@@ -161,6 +162,8 @@ def command(
             break
         # The end of the output comes just before the end of most programs.
         if reader.ended.wait(0.05):
+            if begun.orphaned:
+                break
             time.sleep(0.002)
     if killed or reader.flooded:
         begun.end()
@@ -170,6 +173,8 @@ def command(
     fault = None
     if reader.flooded:
         fault = Fault(kind="flooded", message=reader.output[:200] or None, seconds=round(seconds, 1))
+    elif begun.orphaned and not killed:
+        fault = ended_its_parent(reader.chatter, None, seconds)
     elif killed or returncode != 0:
         fault = how_it_ended(returncode, killed, reader.chatter, None, seconds)
     return Finished(reader.output, reader.chatter, returncode, fault)

@@ -10,13 +10,14 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
 from attn_doctor.model.foreign_text import raw
-from attn_doctor.system import current_folder, leftovers, processes
+from attn_doctor.system import apart, current_folder, leftovers, processes
 
 GRACE = 2.0  # seconds to wait for a killed process, and for pipes that grandchildren keep open
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
@@ -28,19 +29,25 @@ _stopping = threading.Event()
 class Started:
     """Hold a child that was started: the process, its mark and its folder for temporary files (None: no place is writable)."""
 
-    def __init__(self, process: subprocess.Popen[bytes], mark: str, temporary: str | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | apart.Apart, mark: str, temporary: str | None) -> None:
         self.process = process
         self.mark = mark
         self.temporary = temporary
 
     def ended(self) -> bool:
-        return processes.has_ended(self.process)
+        """Return whether the program has ended. Always False if it ended its parent: nothing tells how it ends then, but its output."""
+        return processes.has_ended(self.process) and not self.orphaned
+
+    @property
+    def orphaned(self) -> bool:
+        """Return whether the program ended its parent process, which attn-doctor put between itself and the program."""
+        return isinstance(self.process, apart.Apart) and self.process.orphaned
 
     def ends_within(self, seconds: float) -> bool:
         """Wait until the child ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
         until, pause = time.monotonic() + max(0.05, min(seconds, GRACE)), 0.001
         while not self.ended():
-            if time.monotonic() > until:
+            if self.orphaned or time.monotonic() > until:
                 return False
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
@@ -48,7 +55,7 @@ class Started:
 
     def end(self) -> None:
         """End the child and its process group. Gives up after two seconds, because a process that waits in the kernel does not end."""
-        processes.end_group(self.process)
+        end_group(self)
         reaped(self.process, GRACE)
 
     def end_the_rest(self) -> None:
@@ -56,8 +63,10 @@ class Started:
         processes.end_marked(leftovers.MARK, self.mark)
 
     def forget(self) -> None:
-        """Remove the folder for temporary files."""
+        """Remove the folder for temporary files, and end the parent of the program if it has one."""
         _running.discard(self)
+        if isinstance(self.process, apart.Apart):
+            self.process.forget()
         if self.temporary:
             shutil.rmtree(self.temporary, ignore_errors=True)
 
@@ -70,10 +79,12 @@ def start(
     stdin: int = subprocess.PIPE,
     cwd: str | None = None,
     largest_file: int | None = None,
+    below: bool = False,
 ) -> Started:
     """Start a program with pipes for its output. Raises OSError if it cannot be started.
 
     `changes`: made to `environ`; None removes a variable. `largest_file`: the most bytes of one file that the program may write.
+    `below`: give the program a parent of its own, where the system can (Linux and macOS), so that it cannot end attn-doctor as its parent.
     """
     if _stopping.is_set():
         raise OSError(errno.ECANCELED, "attn-doctor was interrupted")
@@ -86,17 +97,23 @@ def start(
     temporary = _temporary(given)
     if temporary:
         env |= dict.fromkeys(_TEMPORARY, temporary)
+    words = [raw(word) for word in current_folder.program(argv)]
+    process: subprocess.Popen[bytes] | apart.Apart | None = None
     try:
-        process = subprocess.Popen(
-            [raw(word) for word in current_folder.program(argv)],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-            cwd=cwd,
-            start_new_session=processes.NEW_SESSION,
-            creationflags=processes.CREATION_FLAGS,
-        )
+        if below and apart.POSSIBLE and sys.executable:
+            marks = {leftovers.MARK: env[leftovers.MARK]}
+            process = apart.start(words, env, cwd=cwd, stdin=stdin, marks=marks)
+        if process is None:
+            process = subprocess.Popen(
+                words,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                start_new_session=processes.NEW_SESSION,
+                creationflags=processes.CREATION_FLAGS,
+            )
     except BaseException:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -139,10 +156,18 @@ def stop() -> None:
 def end_all() -> None:
     """End every child that still runs."""
     for started in list(_running):
+        end_group(started)
+
+
+def end_group(started: Started) -> None:
+    """Kill a child and its group. The number of a child whose parent was ended may be another process's: then the mark shows the child."""
+    if started.orphaned:
+        started.end_the_rest()
+    else:
         processes.end_group(started.process)
 
 
-def reaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def reaped(process: subprocess.Popen[bytes] | apart.Apart, seconds: float) -> bool:
     """Wait until a process ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
     try:
         process.wait(max(0.05, min(seconds, GRACE)))

@@ -166,9 +166,9 @@ def elsewhere(facts: Facts) -> Fix | None:
 
 def to_wsl_2(facts: Facts) -> Step:
     """Return the step that converts this distribution from WSL 1 to WSL 2."""
-    title = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else None
+    title = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else ""
     known = facts.system.distribution
-    name = title.split()[0] if title else known.capitalize() if isinstance(known, str) else "Ubuntu"
+    name = title.partition(" ")[0] or (known.capitalize() if isinstance(known, str) else "Ubuntu")
     return commands.by_hand(
         ("wsl.exe", "--set-version", name, "2"),
         f"run this in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",

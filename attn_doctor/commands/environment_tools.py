@@ -12,10 +12,10 @@ from pathlib import PureWindowsPath
 from typing import ClassVar, Literal
 
 import msgspec
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor.model.facts import Record
+from attn_doctor.model.requirements import read_requirement
 from attn_doctor.model.steps import OPTIONS, AddPip, Install, Remove, Run, RunByHand, Step, Uninstall, name_of
 
 Argv = tuple[str, ...]
@@ -284,7 +284,9 @@ class Conda(Installer):
 
 
 def _conda_name(text: str) -> str:
-    requirement = Requirement(text)
+    requirement = read_requirement(text)
+    if requirement is None:
+        return text
     name = canonicalize_name(requirement.name)
     return _CONDA_NAMES.get(name, name) + str(requirement.specifier)
 

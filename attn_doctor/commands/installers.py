@@ -94,7 +94,7 @@ def kept_by_project(here: Context, step: Step) -> frozenset[str]:
 
 def _tools(facts: Facts) -> tuple[str, ...]:
     tools = facts.interpreter.installers
-    return () if isinstance(tools, Unknown) else tuple(tool.split()[0] for tool in tools)
+    return () if isinstance(tools, Unknown) else tuple(tool.partition(" ")[0] for tool in tools)
 
 
 def _has_pip(facts: Facts) -> bool:

@@ -114,7 +114,7 @@ def environment_tool(facts: Facts) -> EnvironmentTool | None:
         return "pixi"
     if kind != "conda":
         return None
-    names = () if isinstance(found, Unknown) else tuple(text.split()[0] for text in found)
+    names = () if isinstance(found, Unknown) else tuple(text.partition(" ")[0] for text in found)
     known: tuple[EnvironmentTool, ...] = ("mamba", "micromamba")
     return next((name for name in known if name in names), "conda")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from attn_doctor.fixes.plan import Change
 from attn_doctor.fixes.resolve import wanted
 from attn_doctor.model.facts import Facts, Pin, Unknown
+from attn_doctor.model.requirements import Requirement, allows, read_requirement
 from attn_doctor.model.steps import Install, Step, Uninstall, name_of
 
 _LOCAL = re.compile(r"\+[A-Za-z0-9._-]+")
@@ -48,11 +47,11 @@ def _ends(changes: Sequence[Change] | None, step: Step) -> dict[str, str | Requi
         return dict.fromkeys(step.names())
     if not isinstance(step, Install):
         return {}
-    return {name: asked for name, text in wanted(step).items() if (asked := _read(text)) is not None}
+    return {name: asked for name, text in wanted(step).items() if (asked := read_requirement(text)) is not None}
 
 
 def _against(pin: Pin, ends: dict[str, str | Requirement | None], says: str = "asks for") -> Iterator[str]:
-    requirement = _read(pin.requirement)
+    requirement = read_requirement(pin.requirement)
     name = canonicalize_name(requirement.name) if requirement else name_of(pin.requirement)
     if name is None or name not in ends:
         return
@@ -69,26 +68,18 @@ def _against(pin: Pin, ends: dict[str, str | Requirement | None], says: str = "a
         yield f"{where}, and this asks for {end}"
 
 
-def _read(text: str) -> Requirement | None:
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
-
-
 def _met(requirement: Requirement, version: str) -> bool:
     """Return whether a version meets a requirement. Without a local part it allows any: torch==2.8.0 allows 2.8.0+cu128."""
-    try:
-        return requirement.specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return True
+    return allows(requirement.specifier, version) is not False
 
 
 def _exclude(one: Requirement, other: Requirement) -> bool:
     """Return whether two requirements allow no common version. Only exact versions are compared."""
     for first, second in ((one, other), (other, one)):
         exact = [s.version for s in first.specifier if s.operator == "==" and "*" not in s.version]
-        bare = Requirement(f"{second.name}{_LOCAL.sub('', str(second.specifier))}")  # torch==2.5.1 accepts 2.5.1+cu124
-        if any(not _met(second if "+" in version else bare, version) for version in exact):
+        bare = read_requirement(
+            f"{second.name}{_LOCAL.sub('', str(second.specifier))}"
+        )  # torch==2.5.1 accepts 2.5.1+cu124
+        if any(not _met(second if "+" in version or bare is None else bare, version) for version in exact):
             return True
     return False

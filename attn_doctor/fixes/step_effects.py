@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor.commands.installers import Context
 from attn_doctor.fixes.plan import Change, PlannedStep
 from attn_doctor.fixes.resolve import by_hand, wanted
 from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.requirements import read_requirement
 from attn_doctor.model.steps import Install, Uninstall
 
 Records = dict[str, list[str]]  # normal name -> versions of all its records, in the order in which Python finds them
@@ -64,9 +64,8 @@ def _installed(said: Sequence[Change], step: Install, left: Records, have: Recor
 
 
 def _exactly(requirement: str | None) -> str | None:
-    try:
-        listed = list(Requirement(requirement or "").specifier)
-    except InvalidRequirement:
+    asked = read_requirement(requirement or "")
+    if asked is None:
         return None
-    exact = [s.version for s in listed if s.operator == "==" and "*" not in s.version]
+    exact = [s.version for s in asked.specifier if s.operator == "==" and "*" not in s.version]
     return exact[0] if len(exact) == 1 else None

@@ -10,12 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-
 from attn_doctor import commands
 from attn_doctor.knowledge import built_packages
 from attn_doctor.model.facts import Facts
+from attn_doctor.model.requirements import read_requirement, read_wheel_name
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, SetVariable, Step, Uninstall
 
 # PyTorch's own, and NVIDIA's for the Jetson.
@@ -85,17 +83,11 @@ def _in_options(step: Install) -> str | None:
 
 def _is_requirement(text: str) -> bool:
     if text.endswith(".whl"):
-        try:
-            parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))
-        except InvalidWheelFilename:
-            return False
-        return bool(_WHEEL.fullmatch(text))
+        return read_wheel_name(text) is not None and bool(_WHEEL.fullmatch(text))
     if _SOURCE.fullmatch(text):
         return True
-    try:
-        return Requirement(text).url is None
-    except InvalidRequirement:
-        return False
+    asked = read_requirement(text)
+    return asked is not None and asked.url is None
 
 
 def _in_removal(paths: tuple[str, ...], facts: Facts) -> str | None:

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor.failure_modes.shared.culprit import culprit
-from attn_doctor.judging.chosen_versions import LATER, have, meets, version_of
+from attn_doctor.judging.chosen_versions import LATER, have, version_of
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.model.facts import (
@@ -32,6 +31,7 @@ from attn_doctor.model.facts import (
     Yolo,
     all_unknown,
 )
+from attn_doctor.model.requirements import allows, read_requirement
 from attn_doctor.model.steps import AddPip, Install, Remove, Run, RunByHand, SetVariable, Step, Uninstall, name_of
 
 Versions = Mapping[str, str | None]  # normal name -> version; None: removed
@@ -169,7 +169,7 @@ def _recorded(
     packages = facts.packages
     doubled = packages.duplicates
     if removal and isinstance(doubled, tuple):
-        doubled = tuple(text for text in doubled if text.split()[0] not in ends)
+        doubled = tuple(text for text in doubled if text.partition(" ")[0] not in ends)
     conflicts = packages.conflicts
     if isinstance(conflicts, tuple):
         conflicts = tuple(
@@ -192,13 +192,14 @@ def _recorded(
 
 def _settled(package: str, requires: str, ends: Mapping[str, str | Unknown | None]) -> bool:
     """Return whether a requirement is met after the steps; True also if that is not known. `ends`: the versions after the steps."""
-    if canonicalize_name(package.split(maxsplit=1)[0]) in ends:
+    if canonicalize_name(package.partition(" ")[0]) in ends:
         return True
+    asked = read_requirement(requires)
     name = name_of(requires)
-    if name is None or name not in ends:
+    if asked is None or name is None or name not in ends:
         return False
     end = ends[name]
-    return isinstance(end, Unknown) or (end is not None and meets(Requirement(requires), end))
+    return isinstance(end, Unknown) or (end is not None and allows(asked.specifier, end) is True)
 
 
 def _found(requires: str, found: str | None, ends: Mapping[str, str | Unknown | None]) -> str | None:

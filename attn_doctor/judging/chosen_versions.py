@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name
 
 from attn_doctor.model.facts import Distribution, Unknown
+from attn_doctor.model.requirements import allows, read_requirement, read_wheel_name
 from attn_doctor.model.steps import Install
 
 LATER = "known once the steps are carried out"
@@ -26,17 +25,17 @@ def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
     `had`: the installed version.
     """
     if text.endswith(".whl"):
-        return str(parse_wheel_filename(text.rpartition("/")[2].replace("%2B", "+"))[1])
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
+        wheel = read_wheel_name(text)
+        return str(wheel.version) if wheel else Unknown(LATER)
+    requirement = read_requirement(text)
+    if requirement is None:
         return Unknown(LATER)
     exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
     if exact:
         flavour = step.index_url.rstrip("/").rpartition("/")[2] if step.index_url else ""
         return f"{exact[0]}+{flavour}" if flavour and "+" not in exact[0] else exact[0]
     stays = not step.upgrade and not step.reinstall  # a reinstalled package becomes the newest of its index
-    if had is not None and stays and requirement.url is None and meets(requirement, had):
+    if had is not None and stays and requirement.url is None and allows(requirement.specifier, had):
         return had
     bounds = [s for s in requirement.specifier if s.operator in ("<", "<=", "~=", "==", "===")]
     at_most = [s.version for s in bounds if s.operator == "<="]
@@ -45,11 +44,3 @@ def version_of(text: str, step: Install, had: str | None) -> str | Unknown:
     if canonicalize_name(requirement.name) == "numpy" and not bounds:
         return _NUMPY_2
     return Unknown(LATER)
-
-
-def meets(requirement: Requirement, version: str) -> bool:
-    """Return whether this version satisfies the requirement; False if the version cannot be read."""
-    try:
-        return requirement.specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return False

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import Version
 
 from attn_doctor.failure_modes import that_stop
 from attn_doctor.judging.after_steps import Versions, after, as_installed_now
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Finding, Fix
+from attn_doctor.model.requirements import both_of, oldest, read_requirement
 from attn_doctor.model.steps import Install, RunByHand, Step, action
 
 # Return the findings that facts alone imply; their fixes are not judged again.
@@ -134,14 +133,13 @@ def _narrowed(one: Step, other: Step) -> Step | None:
 
 def _both(one: str, other: str) -> str | None:
     """Return one requirement that joins both: numpy>=1.23 and numpy<2 give numpy<2,>=1.23. None if they name two different exact versions."""
-    try:
-        first, second = Requirement(one), Requirement(other)
-    except InvalidRequirement:
+    first, second = read_requirement(one), read_requirement(other)
+    both = both_of(first.specifier, second.specifier) if first and second else None
+    if first is None or both is None:
         return other
-    both = first.specifier & second.specifier
     exact = {s.version for s in both if s.operator == "=="}
     if len(exact) > 1:
         return None
-    lowest = max((s.version for s in both if s.operator == ">="), key=Version, default=None)
-    kept = [str(s) for s in both if s.operator != ">=" or s.version == lowest]
+    lowest = oldest(both)
+    kept = [str(s) for s in both if s.operator != ">=" or (lowest is not None and s.version == lowest.version)]
     return first.name + ",".join(sorted(kept))

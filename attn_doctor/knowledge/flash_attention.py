@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from attn_doctor.knowledge import gpu, pytorch
@@ -12,6 +11,7 @@ from attn_doctor.knowledge.rows import BackwardLimit, FlashPackage, FlashRelease
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
 from attn_doctor.model.facts import Unknown
+from attn_doctor.model.requirements import allowed
 from attn_doctor.model.versions import capability, parse
 
 FLASH_ATTN = "flash-attn"
@@ -49,7 +49,10 @@ def supports_python(version: str, python: str) -> Judgement:
     row = release(version)
     if isinstance(row, Unknown):
         return row
-    if SpecifierSet(row.requires_python).contains(python):
+    fits = allowed(row.requires_python, python)
+    if fits is None:
+        return Unknown(f"cannot read the version {python!r}")
+    if fits:
         return yes(f"flash-attn {row.release} accepts Python {row.requires_python}")
     return no(f"flash-attn {row.release} needs Python {row.requires_python}, here {python}")
 

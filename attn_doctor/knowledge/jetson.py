@@ -5,7 +5,7 @@ https://developer.nvidia.com/embedded/jetpack-archive
 
 from __future__ import annotations
 
-from attn_doctor.model.versions import pair
+from attn_doctor.model.versions import parse
 
 # First release of Jetson Linux in each JetPack, newest first. Example: 36.4.3 is the first of JetPack 6.2, and 36.4.4 belongs to 6.2 too.
 _FIRST = (
@@ -48,7 +48,8 @@ def jetpack_of_kernel(kernel: str) -> str | None:
 
 def jetpack_of(l4t: str) -> str | None:
     """Return the JetPack to which a release of Jetson Linux belongs: "6.2" for "36.4.4"; None if it is not known."""
-    if pair(l4t) is None:
+    version = parse(l4t)
+    if version is None:
         return None
-    have = tuple(int(part) for part in l4t.split(".") if part.isdigit())
+    have = version.release
     return next((name for first, name in _FIRST if have[: len(first)] >= first and have[0] == first[0]), None)

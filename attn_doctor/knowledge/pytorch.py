@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 
-from packaging.specifiers import SpecifierSet
-
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge.rows import NumpyPair, TorchAbi, TorchBuild, TorchRelease, Torchvision
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
 from attn_doctor.model.facts import OsName, Unknown
+from attn_doctor.model.requirements import allowed
 from attn_doctor.model.versions import Pair, dotted, local, pair, parse
 
 LINUX = "linux_x86_64"
@@ -128,9 +127,8 @@ def torchvision_fits(torch: str, torchvision: str) -> Judgement:
     row = next((row for row in load(Torchvision) if parse(row.torchvision) == parse(wanted.base_version)), None)
     if row is None:
         return unlisted(f"torchvision {torchvision}")
-    demand = SpecifierSet(row.torch)
     built = pair(row.torch.lstrip("=>"))
-    if demand.contains(have.base_version) or (row.torch.startswith("==") and built == pair(torch)):
+    if allowed(row.torch, have.base_version) or (row.torch.startswith("==") and built == pair(torch)):
         return yes(f"torchvision {row.torchvision} needs torch {row.torch.lstrip('=')}")
     return no(f"torchvision {row.torchvision} was built for torch {row.torch.lstrip('=')}, you have {torch}")
 
@@ -157,7 +155,7 @@ def torchvision_for(torch: str) -> str | Unknown:
     rows = [row for row in load(Torchvision) if pair(row.built_for) == pair(torch)]
     if not rows or version is None:
         return unlisted(f"the torchvision of torch {torch}")
-    exact = [row for row in rows if SpecifierSet(row.torch).contains(version.base_version)]
+    exact = [row for row in rows if allowed(row.torch, version.base_version)]
     return (exact or rows)[-1].torchvision
 
 

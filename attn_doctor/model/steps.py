@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, Literal, Union
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from attn_doctor.model.facts import Record
+from attn_doctor.model.requirements import read_requirement, read_wheel_name
 
 Risk = Literal["none", "low", "medium", "high"]
 RISKS: tuple[Risk, ...] = ("none", "low", "medium", "high")
@@ -25,14 +25,10 @@ def name_of(requirement: str) -> str | None:
     `requirement`: a requirement ("flash_attn==2.8.3"), the address of a wheel, or the file name of a wheel.
     """
     if requirement.endswith(".whl"):
-        try:
-            return parse_wheel_filename(requirement.rpartition("/")[2].replace("%2B", "+"))[0]
-        except InvalidWheelFilename:
-            return None
-    try:
-        return canonicalize_name(Requirement(requirement).name)
-    except InvalidRequirement:
-        return None
+        wheel = read_wheel_name(requirement)
+        return wheel.name if wheel else None
+    asked = read_requirement(requirement)
+    return canonicalize_name(asked.name) if asked else None
 
 
 def _names(requirements: tuple[str, ...]) -> tuple[str, ...]:

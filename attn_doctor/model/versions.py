@@ -12,19 +12,27 @@ from typing import NamedTuple
 from packaging.version import InvalidVersion, Version
 
 Pair = tuple[int, int]
-_LONGEST = 1000  # characters. int() raises ValueError for more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+LONGEST = 1000  # characters of a version or a requirement. int() raises ValueError for more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 
 
 @functools.lru_cache(maxsize=4096)
 def parse(text: str) -> Version | None:
     """Return the version at the beginning of a text: of "2.0.0.nv23.05" it is 2.0.0. None if the text does not begin with a number."""
-    if len(text) > _LONGEST:
+    version = strict(text)
+    if version is None and len(text) <= LONGEST:
+        leading = re.match(r"\s*v?([0-9]+(?:\.[0-9]+)*)", text)
+        return Version(leading[1]) if leading else None
+    return version
+
+
+def strict(text: str) -> Version | None:
+    """Return the version that a text is, by PEP 440; None for any other text."""
+    if len(text) > LONGEST:
         return None
     try:
         return Version(text)
     except InvalidVersion:
-        leading = re.match(r"\s*v?(\d+(?:\.\d+)*)", text)
-        return Version(leading[1]) if leading else None
+        return None
 
 
 @functools.lru_cache(maxsize=4096)

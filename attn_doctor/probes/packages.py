@@ -6,13 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from packaging.markers import InvalidMarker, UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from attn_doctor.model.facts import Conflict, Distribution, Packages, Wanted
+from attn_doctor.model.requirements import allows, holds, read_requirement
 from attn_doctor.probes.ask import Installed, Metadata
 
 
@@ -87,12 +84,8 @@ def _wanted(
 ) -> Iterator[Wanted]:
     """Yield the requirements of ultralytics without its extras, in its own order, as `yolo checks` lists them."""
     for text in by_name["ultralytics"][0].requires if "ultralytics" in by_name else ():
-        try:
-            requirement = Requirement(text)
-            counts = requirement.marker is None or requirement.marker.evaluate({**markers, "extra": ""})
-        except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName):
-            continue
-        if counts:
+        requirement = read_requirement(text)
+        if requirement and holds(requirement, markers):
             found = by_name.get(canonicalize_name(requirement.name))
             met, _ = _met(text, by_name, markers, present)
             yield Wanted(requires=text.partition(";")[0].strip(), found=found[0].version if found else None, met=met)
@@ -102,15 +95,12 @@ def _met(
     text: str, by_name: Mapping[str, list[Metadata]], markers: Mapping[str, str], present: frozenset[str]
 ) -> tuple[bool, str | None]:
     """Return whether a requirement is met, and the installed version."""
-    try:
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate({**markers, "extra": ""}):
-            return True, None
-        name = canonicalize_name(requirement.name)
-        if name not in by_name:
-            return name in present, None
-        found = by_name[name][0].version
-        met = requirement.specifier.contains(Version(found), prereleases=True)
-    except (InvalidRequirement, InvalidMarker, InvalidSpecifier, InvalidVersion, UndefinedEnvironmentName):
+    requirement = read_requirement(text)
+    if requirement is None or not holds(requirement, markers):
         return True, None  # unreadable metadata shows no conflict
-    return met, found
+    name = canonicalize_name(requirement.name)
+    if name not in by_name:
+        return name in present, None
+    found = by_name[name][0].version
+    met = allows(requirement.specifier, found)
+    return (True, None) if met is None else (met, found)

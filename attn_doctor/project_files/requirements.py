@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
+from attn_doctor.model.requirements import Requirement, read_requirement, read_wheel_name
 
 _INDEX = re.compile(r"download\.pytorch\.org/whl/(?:nightly/)?(?P<flavour>cu\d{2,3}|cpu|xpu|rocm\d+\.\d+(?:\.\d+)?)\b")
 _WITH_VALUE = {
@@ -29,15 +29,13 @@ def wish_of(text: str, line: int) -> Wish | None:
     address = bare.partition(" @ ")[2].strip() or bare
     path = address.partition("#")[0].partition("?")[0]
     if path.endswith(".whl"):
-        try:
-            file = path.rpartition("/")[2].replace("%2B", "+")
-            name = parse_wheel_filename(file)[0]
-        except InvalidWheelFilename:
+        wheel = read_wheel_name(path)
+        if wheel is None:
             return None
-        return Wish(name=name, text=address, line=line, version=file.split("-")[1])
-    try:
-        requirement = Requirement(bare)
-    except InvalidRequirement:
+        version = path.rpartition("/")[2].replace("%2B", "+").split("-")[1]
+        return Wish(name=wheel.name, text=address, line=line, version=version)
+    requirement = read_requirement(bare)
+    if requirement is None:
         return None
     if requirement.marker is not None and not _may_hold(str(requirement.marker)):
         return None

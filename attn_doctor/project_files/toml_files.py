@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from attn_doctor.errors import NotExamined
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
+from attn_doctor.model.requirements import allowed
 from attn_doctor.project_files.requirements import flavour_of, wish_of
 
 if sys.version_info >= (3, 11):
@@ -102,11 +102,10 @@ def _python(value: object, text: str) -> Said | None:
     """Return the version of Python if a specifier allows only one: "3.12" for "==3.12.*" and for ">=3.12,<3.13"."""
     if not isinstance(value, str):
         return None
-    try:
-        allowed = SpecifierSet(re.sub(r"^[~^](?=\d)", "~=", value) if value[:1] in "~^" else value)
-    except InvalidSpecifier:
-        return None
-    minors = [f"3.{minor}" for minor in range(6, 21) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 9, 99))]
+    asked = re.sub(r"^[~^](?=\d)", "~=", value) if value[:1] in "~^" else value
+    minors = [
+        f"3.{minor}" for minor in range(6, 21) if any(allowed(asked, f"3.{minor}.{patch}") for patch in (0, 9, 99))
+    ]
     return Said(value=minors[0], line=line_with(text.splitlines(), value)) if len(minors) == 1 else None
 
 

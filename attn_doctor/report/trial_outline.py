@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import Gain, GainVerdict, Interval, Trial
@@ -14,6 +16,7 @@ from attn_doctor.report.tuning_outline import tuning_outline
 from attn_doctor.trials.long_trial import Study
 from attn_doctor.trials.tuning.loader_settings import LoaderSettings
 
+_SHAPE = re.compile(r"(?P<batch>[0-9]{1,9})x[0-9]{1,9}x(?P<tokens>[0-9]{1,9})x[0-9]{1,9}")
 _GAIN_TONES: dict[GainVerdict, Tone] = {"faster": "good", "slower": "bad"}
 
 
@@ -124,10 +127,10 @@ def _gain(gain: Gain | None) -> Cell:
 
 
 def _tokens(row: Trial) -> str:
-    if row.step_ms is None or row.shape is None:
+    shape = _SHAPE.fullmatch(row.shape or "")
+    if shape is None or row.step_ms is None or row.step_ms.median <= 0:
         return ""
-    batch, _, tokens, _ = (int(part) for part in row.shape.split("x"))
-    return f"{batch * tokens / row.step_ms.median * 1e3:,.0f}"
+    return f"{int(shape['batch']) * int(shape['tokens']) / row.step_ms.median * 1e3:,.0f}"
 
 
 def _milliseconds(interval: Interval | None) -> str:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
-from packaging.specifiers import SpecifierSet
-
 from attn_doctor.errors import Refused
 from attn_doctor.failure_modes import recipe as of
 from attn_doctor.failure_modes.mode import FailureMode
 from attn_doctor.failure_modes.recipe import Recipe
+from attn_doctor.model.requirements import allowed
 from attn_doctor.reproduction import host_abilities, target_torch
 from attn_doctor.system import platforms
 
@@ -61,7 +60,7 @@ class ReproductionPlan(NamedTuple):
         torch = self.lender.torch if self.lender else None
         if torch is None or made.build not in ("any", torch.build):
             return None
-        return torch if SpecifierSet(made.versions).contains(torch.version, prereleases=True) else None
+        return torch if allowed(made.versions, torch.version) else None
 
 
 class NotConfirmed(Refused):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 if sys.platform == "win32":
     import _thread
@@ -28,7 +29,18 @@ else:
     STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
+class Process(Protocol):
+    """Describe a child: `subprocess.Popen`, or `apart.Apart`."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+
+
+def end_group(process: Process) -> None:
     """Kill a child that was started in a group of its own, and all that it started. Does not wait for them.
 
     Linux and macOS: SIGKILL to the group. Windows has no such groups: `taskkill /T` ends the child and its descendants, as long as each
@@ -54,14 +66,14 @@ def _end_tree(number: int) -> None:
 _PATIENCE = 10.0  # seconds
 
 
-def has_ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: Process) -> bool:
     """Return whether a child has ended. Linux: the child is not reaped, so its number, and that of its group, still belong to it.
 
     macOS and Windows: the child is reaped, because Python has no waitid(2) on macOS before 3.13, and Windows has none.
     """
     if process.returncode is not None:
         return True
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not isinstance(process, subprocess.Popen):
         return process.poll() is not None
     try:
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -69,7 +81,7 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def limit_file_size(process: subprocess.Popen[bytes], most: int) -> None:
+def limit_file_size(process: Process, most: int) -> None:
     """Limit the size of each file that a child writes, in bytes; what the child starts later inherits the limit.
 
     Linux: prlimit(2); a lower limit that is already set is kept. macOS and Windows: nothing is done.

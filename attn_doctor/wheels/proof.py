@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from attn_doctor.knowledge import gpu as question
 from attn_doctor.model.facts import Binary, Record, Unknown
+from attn_doctor.model.requirements import read_wheel_name
 from attn_doctor.model.versions import FlashBuild, flash_build, parse
 from attn_doctor.model.wheel_file import WheelContents
 from attn_doctor.wheels.whole import parted
@@ -86,18 +87,17 @@ def _dangers(seen: WheelContents) -> list[str]:
 
 def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> list[str]:
     """Return the differences between the file's name and its content."""
-    try:
-        name, version, _, tags = parse_wheel_filename(file)
-    except InvalidWheelFilename:
+    wheel = read_wheel_name(file)
+    if wheel is None:
         return ["its name is not the name of a wheel, so no installer accepts it"]
     found = []
-    if seen.name is None or canonicalize_name(seen.name) != name:
-        found.append(f"its name says {name}, its METADATA {seen.name or 'nothing'}")
+    if seen.name is None or canonicalize_name(seen.name) != wheel.name:
+        found.append(f"its name says {wheel.name}, its METADATA {seen.name or 'nothing'}")
     inside = parse(seen.version or "")
     # Builds by others are often renamed: "2.8.3" inside of "2.8.3+cu128torch2.8".
-    if inside is None or (inside.public != version.public):
-        found.append(f"its name says version {version.public}, its METADATA {seen.version or 'nothing'}")
-    pythons = {f"{tag.interpreter}-{tag.abi}" for tag in tags}
+    if inside is None or (inside.public != wheel.version.public):
+        found.append(f"its name says version {wheel.version.public}, its METADATA {seen.version or 'nothing'}")
+    pythons = {f"{tag.interpreter}-{tag.abi}" for tag in wheel.tags}
     inside_tags = {text.rpartition("-")[0] for text in seen.tags}
     # The platform of a file is often renamed, "linux_x86_64" to "manylinux_2_28_x86_64".
     if inside_tags and not inside_tags & pythons:

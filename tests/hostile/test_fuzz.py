@@ -320,3 +320,24 @@ def test_the_whole_command_survives_a_machine_of_random_bytes(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, env=environ, cwd=Path(__file__).parents[2], timeout=120)
     assert done.returncode in (0, 1, 3), done.stderr
     assert "please report" not in (tmp_path / "r.json").read_text()
+
+
+CORPUS = Path(__file__).with_name("corpus")
+READERS = {
+    "log": lambda data, name: reader().read(checked(io.BytesIO(data), name), name),
+    "nvidia_smi": lambda data, _: nvidia_smi.table(SMI, data.decode("utf-8", "replace")),
+    "loader_cache": lambda data, _: list(read_cache(data)),
+    "project_file": lambda data, name: read_project_file(data.decode(), name),
+    "report": lambda data, name: (decode_report(data, name), decode_facts(data, name)),
+}
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_what_is_kept_is_read_or_refused(path):
+    """Files that once ended a reader, or nearly: a new one is added for each fault that the tests above, or a user, find."""
+    with contextlib.suppress(NoLog, AttnDoctorError, Unreadable):
+        READERS[path.parent.name](path.read_bytes(), path.name.removesuffix(".kept"))  # ruff reads each pyproject.toml
+
+
+def test_each_reader_has_kept_files():
+    assert {path.parent.name for path in CORPUS.glob("*/*")} == set(READERS)

@@ -45,10 +45,12 @@ def test_a_command_that_is_stopped_leaves_nothing(name, tmp_path):
                 limit=LIMIT,
                 stdin=b"ImportError: x\n",
                 signals=[(moment + later, number) for later, number in numbers],
+                ready=moment > 1,
             )
-            # Before its first line the command has no handler, and Python ends by the signal.
-            codes = CODES.get(stop, (130, 3, *([-n for _, n in numbers] if moment < 1 else [])))
+            # Before its first line the command has no handler, and Python ends by the signal, or with 1 while it starts itself.
+            codes = CODES.get(stop, (130, 3, *([1, *(-n for _, n in numbers)] if moment < 1 else [])))
             codes = (*codes, 0) if name == "list" else codes  # it imports nothing, and may have ended before
+            # A Ctrl-C while Python itself starts shows Python's own traceback.
             faults = [f for f in found.faults(limit=moment + 6.0, codes=codes) if not (moment < 1 and "Traceback" in f)]
             if faults:
                 shown[f"{stop} after {moment} s"] = faults

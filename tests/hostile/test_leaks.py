@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import second_secret_list as second
+import third_secret_list as third
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from secret_kinds import HARMLESS, IDENTITIES, KEYED, KEYED_SECRET, LETTERS, OTHERS, OWN, SHAPES
@@ -82,6 +83,20 @@ def test_the_second_list(quoting):
     assert passed == []
 
 
+@pytest.mark.parametrize("quoting", QUOTINGS.values(), ids=QUOTINGS)
+def test_the_third_list(quoting):
+    """Each token in one of twelve sentences that do not call it a secret; each password in a command, a file or a language."""
+    passed = []
+    for number, (name, (prefix, secret, end, _)) in enumerate(third.SHAPES.items()):
+        dress = third.DRESSES[number % len(third.DRESSES)]
+        if left(quoting(dress.format(prefix + secret + end)), secret):
+            passed.append(name)
+    for name, text in third.KEYED.items():
+        if quoting is not QUOTINGS["escaped"] and left(quoting(text.format(third.PASSWORD)), third.PASSWORD):
+            passed.append(name)
+    assert passed == []
+
+
 @pytest.mark.parametrize("letters", ["base 62 of 32", "base 62 of 44"])
 def test_a_token_of_a_service_that_no_row_names(letters):
     """Nine of ten, at least: by chance a few tokens look like a name."""
@@ -108,11 +123,14 @@ def test_names_of_this_machine_and_of_others(quoting):
 
 @pytest.mark.parametrize("quoting", [QUOTINGS["alone"], QUOTINGS["after a colon"], QUOTINGS["in parentheses"]])
 def test_what_is_harmless_is_kept_whole(quoting):
-    assert [text for text in (*HARMLESS, *second.HARMLESS) if cleaned(quoting(text)) != quoting(text)] == []
+    assert [
+        text for text in (*HARMLESS, *second.HARMLESS, *third.HARMLESS) if cleaned(quoting(text)) != quoting(text)
+    ] == []
 
 
 def test_there_are_enough_kinds():
     assert len(SHAPES) + len(KEYED) + len(IDENTITIES) + len(OWN) + len(OTHERS) > 200
+    assert len(third.SHAPES) + len(third.KEYED) > 250
     assert len(HARMLESS) > 40
 
 

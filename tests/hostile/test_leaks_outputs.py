@@ -9,6 +9,7 @@ import re
 import pytest
 import second_secret_list as second
 import secret_kinds as first
+import third_secret_list as third
 from attack import doctor
 from targets import add_metadata, torch_of
 
@@ -144,7 +145,22 @@ PLANTED = {
         name: (text.format(secret := second.KEYED_SECRET.get(name, second.PASSWORD)), secret)
         for name, text in second.KEYED.items()
     },
+    **{
+        f"third, {name}": (third.DRESSES[number % len(third.DRESSES)].format(prefix + secret + end), secret)
+        for number, (name, (prefix, secret, end, _)) in enumerate(third.SHAPES.items())
+    },
+    **{f"third, {name}": (text.format(third.PASSWORD), third.PASSWORD) for name, text in third.KEYED.items()},
 }
+
+
+def secrets_left(files):
+    """Return (kind, file) for each secret of which twelve letters stand in a file."""
+    written = {name: html.unescape(content.decode()) for name, content in files.items()}
+    pieces = {
+        name: [p for line in secret.split("\n") if "-----" not in line and len(p := line[:12]) > 7]
+        for name, (_, secret) in PLANTED.items()
+    }
+    return [(n, f) for n, p in pieces.items() for f, text in written.items() if any(piece in text for piece in p)]
 
 
 def test_each_kind_of_secret_in_each_format(run, checked, place):
@@ -160,15 +176,39 @@ def test_each_kind_of_secret_in_each_format(run, checked, place):
     files, _ = run("show", "planted.json", *outputs, files=names)
     for form in ("pytorch", "flash-attn", "ultralytics", "xformers", "yolov12"):
         files |= run("show", "planted.json", "--markdown", f"{form}.md", "--for", form, files=[f"{form}.md"])[0]
-    written = {name: html.unescape(content.decode()) for name, content in files.items()}
-    pieces = {
-        name: [p for line in secret.split("\n") if "-----" not in line and len(p := line[:12]) > 7]
-        for name, (_, secret) in PLANTED.items()
-    }
-    found = [(n, f) for n, p in pieces.items() for f, text in written.items() if any(piece in text for piece in p)]
-    assert found == []
+    assert secrets_left(files) == []
 
 
+@pytest.mark.heavy
+def test_each_kind_of_secret_in_the_files_of_other_commands(run, checked, place):
+    """Each kind in a log, in facts and in the error of an import: the files of the other commands that read them."""
+    home = place[0]
+    raw = json.loads(checked["check.json"])
+    texts = [text for text, _ in PLANTED.values()]
+    raw["log_ends"] = [{"file": "build.log", "lines": texts}]
+    raw["facts"]["torch"]["chatter"] = "\n".join(texts)
+    raw["facts"]["torch"]["fault"] = {"kind": "raised", "type": "ImportError", "message": "\n".join(texts)[:19000]}
+    raw["facts"]["environment"] += [{"name": f"NCCL_{number}", "value": text} for number, text in enumerate(texts)]
+    (home / "all.json").write_text(json.dumps(raw))
+    (home / "all.log").write_text("\n".join(f"RuntimeError: zork {text}" for text in texts))
+    files = {}
+    for name, argv, kinds in (
+        ("compare", ["compare", "check.json", "all.json"], ("json", "markdown")),
+        ("diagnose", ["diagnose", "all.log"], ("json", "markdown")),
+        ("diagnose-facts", ["diagnose", "all.log", "--facts", "all.json"], ("json", "markdown")),
+        ("fix", ["fix", "--suggest", "--offline", "--report", "all.json"], ("json", "markdown")),
+        ("check-facts", ["check", "--facts", "all.json", "--log", "all.log"], [one.option for one in FORMATS]),
+        ("fleet", ["fleet", "check.json", "all.json"], ("json", "markdown", "html")),
+        ("matrix", ["matrix", "check.json", "all.json"], ("json", "markdown", "html")),
+    ):
+        outputs = [word for kind in kinds for word in (f"--{kind}", f"{name}.{kind}")]
+        made, _ = run(*argv, *outputs, files=[f"{name}.{kind}" for kind in kinds if (name, kind) not in NOT_WRITTEN])
+        files |= made
+    assert len(files) >= 16
+    assert secrets_left(files) == []
+
+
+NOT_WRITTEN = {("matrix", kind) for kind in ("json", "markdown", "html")}  # no report has a measurement: exit code 3
 COMMANDS = {
     "diagnose": (["diagnose", "zquser.log"], False),
     "inspect": (["inspect", "zquser.so", "--target", "{python}"], False),

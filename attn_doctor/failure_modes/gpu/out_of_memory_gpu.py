@@ -228,7 +228,7 @@ def _smaller(*, several: bool) -> str:
 
 
 _PLAIN = re.compile(r"[\w ./=,:@+\\-]+")
-_BATCH = re.compile(r"(?<= )(?P<option>batch=|--batch(?:-size)?[ =])(?P<size>-?[\d.]+)(?= |$)")
+_BATCH = re.compile(r"(?<= )(?P<option>batch=|--batch(?:-size)?[ =])(?P<size>-?[0-9.]{1,9})(?= |$)")
 _DEFAULT = 16  # the default batch of Ultralytics, https://docs.ultralytics.com/usage/cfg/
 
 

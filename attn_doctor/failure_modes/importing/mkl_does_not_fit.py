@@ -193,7 +193,7 @@ def _mkl(facts: Facts, want: Wanted) -> Step:
 
 def _tool(facts: Facts) -> str:
     tools = facts.interpreter.installers
-    names = [tool.split()[0] for tool in tools] if isinstance(tools, tuple) else []
+    names = [tool.partition(" ")[0] for tool in tools] if isinstance(tools, tuple) else []
     return next((name for name in ("mamba", "micromamba", "conda") if name in names), "conda")
 
 

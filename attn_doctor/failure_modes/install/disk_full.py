@@ -301,7 +301,7 @@ def _purge(facts: Facts, hit: Hit) -> Step:
         return commands.run(("pixi", "clean", "cache"), why, "empties pixi's cache")
     if of == "conda":
         tools = facts.interpreter.installers if isinstance(facts.interpreter.installers, tuple) else ()
-        tool = next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
+        tool = next((name for t in tools if (name := t.partition(" ")[0]) in ("mamba", "micromamba")), "conda")
         return commands.run((tool, "clean", "--all", "--yes"), why, f"empties {tool}'s cache of packages")
     if of == "uv" or own(facts) == "uv":
         return commands.run(("uv", "cache", "clean"), why, "empties uv's cache")

@@ -32,7 +32,6 @@ import os
 import re
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
@@ -46,7 +45,8 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Conflict, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
-from attn_doctor.model.steps import Install, Remove, Step
+from attn_doctor.model.requirements import Requirement, read_requirement
+from attn_doctor.model.steps import Install, Remove, Step, name_of
 
 MODE = FailureMode(
     code="AD212",
@@ -198,13 +198,9 @@ def _all_import(facts: Facts) -> bool:
 
 
 def _ours(conflict: Conflict) -> bool:
-    try:
-        name = canonicalize_name(Requirement(conflict.requires).name)
-    except InvalidRequirement:
-        return False
-    return (
-        bool(_OURS.match(name)) and conflict.found is not None
-    )  # a missing package is reported by requirements-missing
+    name = name_of(conflict.requires)
+    # A missing package is reported by requirements-missing.
+    return name is not None and bool(_OURS.match(name)) and conflict.found is not None
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -275,9 +271,10 @@ def _asked_for(facts: Facts) -> Part:
     torch = facts.torch.version
     vision, rest, steps = False, dict[str, None](), list[Step]()
     for conflict in known(facts.packages.conflicts):
-        if not _ours(conflict):
+        requirement = read_requirement(conflict.requires)
+        if requirement is None or not _ours(conflict):
             continue
-        dependent, requirement = conflict.package.split()[0], Requirement(conflict.requires)
+        dependent = conflict.package.partition(" ")[0]
         name = canonicalize_name(requirement.name)
         if dependent == "torchvision" and name == "torch" and isinstance(torch, str):
             vision = True  # torchvision is changed to fit torch, not torch to fit torchvision
@@ -331,6 +328,12 @@ def _strangers(facts: Facts) -> Part:
     return "Leave the user site out", (without,)
 
 
+def _records(duplicate: str) -> tuple[str, tuple[str, ...]]:
+    """Return the package and the versions of its records: ("torch", ("2.5.1", "2.6.0")) for "torch 2.5.1 and 2.6.0"."""
+    name, _, versions = duplicate.partition(" ")
+    return name, tuple(version for version in versions.split(" and ") if version)
+
+
 def _doubled(facts: Facts) -> Part:
     """Return one removal for each record (dist-info folder) of a package, then the installation of the version that is imported.
 
@@ -338,7 +341,9 @@ def _doubled(facts: Facts) -> Part:
     """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
-        name, *versions = text.replace(" and ", " ").split()
+        name, versions = _records(text)
+        if not versions:
+            continue
         why = f"{len(versions)} versions of it are recorded as installed, and each removal removes only one"
         steps += [commands.uninstall(name, why=why)] * len(versions)
         have = _imported(facts, name) or versions[-1]
@@ -351,7 +356,7 @@ def _doubled(facts: Facts) -> Part:
                 no_deps=True,
             )
         )
-    names = [text.split()[0] for text in known(facts.packages.duplicates)]
+    names = [_records(text)[0] for text in known(facts.packages.duplicates)]
     return (f"Install {', '.join(names)} afresh", tuple(steps)) if steps else ("", ())
 
 

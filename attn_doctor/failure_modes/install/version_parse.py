@@ -29,8 +29,6 @@ References
 
 from __future__ import annotations
 
-from packaging.version import InvalidVersion, Version
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import Recipe
@@ -39,6 +37,7 @@ from attn_doctor.failure_modes.shared.fact_queries import version as version_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import strict
 
 MODE = FailureMode(
     code="AD208",
@@ -83,9 +82,7 @@ def detect(facts: Facts) -> Hit | None:
     torch = known(facts.torch.version)
     if torch is None:
         return None
-    try:
-        Version(torch)
-    except InvalidVersion:
+    if strict(torch) is None:
         packaging = version_of(facts, "packaging")
         beside = f" packaging {packaging} refuses it." if packaging else ""
         return Hit(

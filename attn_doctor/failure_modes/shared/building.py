@@ -6,7 +6,6 @@ Pure. Each function raises Unsure if the facts do not have the answer.
 from __future__ import annotations
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign, Unsure, every, known, present
@@ -23,6 +22,7 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model import machine
 from attn_doctor.model.facts import Compiler, Facts, Toolkit, Unknown
 from attn_doctor.model.findings import Evidence, Fix
+from attn_doctor.model.requirements import read_requirement
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
@@ -70,9 +70,8 @@ def wanted_release(facts: Facts) -> str:
 
 
 def _exactly(text: str) -> str | None:
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
+    requirement = read_requirement(text)
+    if requirement is None:
         return None
     if requirement.name.lower().replace("_", "-") != FLASH_ATTN or requirement.url:
         return None

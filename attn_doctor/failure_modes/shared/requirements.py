@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
@@ -16,6 +15,7 @@ from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, NOT_NEEDED_TO_TRAIN, OF_TRAINING, TRAINING, module_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Severity
+from attn_doctor.model.requirements import read_requirement
 from attn_doctor.model.steps import Step
 
 
@@ -33,12 +33,11 @@ def missing(facts: Facts) -> tuple[Missing, ...]:
     conflicts = facts.packages.conflicts
     found: dict[str, Missing] = {}
     for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
-        asked_by = canonicalize_name(conflict.package.split()[0])
+        asked_by = canonicalize_name(conflict.package.partition(" ")[0])
         if conflict.found is not None or not (asked_by in TRAINING or module_of(asked_by) in OF_TRAINING):
             continue
-        try:
-            requirement = Requirement(conflict.requires)
-        except InvalidRequirement:
+        requirement = read_requirement(conflict.requires)
+        if requirement is None:
             continue
         name = canonicalize_name(requirement.name)
         if name != "torch":  # torch-missing reports it

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
@@ -20,6 +18,7 @@ from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.requirements import Requirement, SpecifierSet, both_of, read_requirement
 from attn_doctor.model.steps import Step
 
 _FAMILY = ("torchvision", "torchaudio", "torchtext")
@@ -34,10 +33,7 @@ class Pair(Record, frozen=True, kw_only=True):
 
     @property
     def requirement(self) -> Requirement | None:
-        try:
-            return Requirement(self.requires.partition(";")[0])
-        except InvalidRequirement:
-            return None
+        return read_requirement(self.requires.partition(";")[0])
 
 
 class Conflicting(Variant, frozen=True, kw_only=True):
@@ -115,10 +111,10 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
     for pair in pairs:
         if (asked := pair.requirement) is not None:
             name = canonicalize_name(asked.name)
-            try:
-                wanted[name] = wanted.get(name, SpecifierSet()) & asked.specifier
-            except ValueError:  # one of them allows pre-releases, the other does not
+            both = both_of(wanted.get(name, SpecifierSet()), asked.specifier)
+            if both is None:
                 return ()
+            wanted[name] = both
     if not wanted:
         return ()
     vision = torch_here.vision(facts, reinstall=False) if "torchvision" in wanted else None

@@ -135,7 +135,7 @@ def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = 
     prefix = text(facts.interpreter.prefix)
     tools = facts.interpreter.installers
     tool = (
-        next((t.split()[0] for t in tools if t.split()[0] in ("mamba", "micromamba")), "conda")
+        next((name for t in tools if (name := t.partition(" ")[0]) in ("mamba", "micromamba")), "conda")
         if isinstance(tools, tuple)
         else "conda"
     )

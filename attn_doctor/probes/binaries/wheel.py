@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from attn_doctor.model.facts import Interpreter
+from attn_doctor.model.requirements import read_wheel_name
 from attn_doctor.model.versions import Pair, pair
 from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
 
@@ -124,13 +124,12 @@ def refused(name: str, interpreter: Interpreter, machine: str, glibc: str | None
     """
     if not isinstance(interpreter.tag, str) or not interpreter.tag.startswith("cp"):
         return None
-    try:
-        _, _, _, tags = parse_wheel_filename(name)
-    except InvalidWheelFilename:
+    wheel = read_wheel_name(name)
+    if wheel is None:
         return "its name is not the name of a wheel, so no installer accepts it"
-    for_python = [tag for tag in tags if tag in _supported(interpreter.tag, tag.platform)]
+    for_python = [tag for tag in wheel.tags if tag in _supported(interpreter.tag, tag.platform)]
     if not for_python:
-        made_for = ", ".join(sorted({f"{tag.interpreter}-{tag.abi}" for tag in tags}))
+        made_for = ", ".join(sorted({f"{tag.interpreter}-{tag.abi}" for tag in wheel.tags}))
         return f"its name says {made_for}, and the target is {interpreter.tag}: an installer refuses it"
     doubts = [_platform_refused(tag.platform, machine, glibc) for tag in for_python]
     return None if None in doubts else doubts[0]
@@ -157,13 +156,14 @@ def refused_on_macos(name: str, interpreter: Interpreter, machine: str, macos: s
 def _refused(name: str, interpreter: Interpreter, platforms: set[str], here: str) -> str | None:
     if not isinstance(interpreter.tag, str) or not interpreter.tag.startswith("cp"):
         return None
-    try:
-        _, _, _, tags = parse_wheel_filename(name)
-    except InvalidWheelFilename:
+    wheel = read_wheel_name(name)
+    if wheel is None:
         return "its name is not the name of a wheel, so no installer accepts it"
-    if any(tag in _supported(interpreter.tag, tag.platform) and tag.platform in {"any", *platforms} for tag in tags):
+    if any(
+        tag in _supported(interpreter.tag, tag.platform) and tag.platform in {"any", *platforms} for tag in wheel.tags
+    ):
         return None
-    made_for = ", ".join(sorted(map(str, tags)))
+    made_for = ", ".join(sorted(map(str, wheel.tags)))
     return f"its name says {made_for}, and the target is {interpreter.tag} on {here}: an installer refuses it"
 
 

@@ -17,7 +17,9 @@ _AT_ONCE = 400  # without quotes; a longer value is read in parts
 
 # Names that are secrets with anything in front of them: "mypassword", "PGPASSWORD", "wandb_api_key".
 _ANYWHERE = (
-    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|(?:ssh|my|user|db|root|admin|smtp|mail|ftp|ldap|sudo)pass(?![a-z])|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|senha|has[lł]o|wachtwoord|l[öo]senord|пароль|密码|密碼|口令|パスワード|비밀번호|secret|token|credential|"
+    r"pass[-_]?(?:word|wd|phrase|code|wort)|passwd|(?:ssh|my|user|db|root|admin|smtp|mail|ftp|ldap|sudo|store|key|trust|new|old)pass(?![a-z])|kennwort|mot[-_ ]de[-_ ]passe|contrase(?:ñ|n)a|senha|has[lł]o|wachtwoord|l[öo]senord|пароль(?: [а-яіїє]{4,20})?|密码|密碼|口令|パスワード|비밀번호|"
+    r"[sş]ifre|parola|mật[ _]khẩu|adgangskode|salasana|heslo|jelszó|kata[ _]sandi|كلمة المرور|كلمة السر|סיסמה|รหัสผ่าน|पासवर्ड|κωδικός|رمز عبور|"
+    r"令牌|密钥|密鑰|토큰|clave|secret|token|credential|"
     r"(?:api|access|account|auth|private|priv|storage|signing|signature|encryption|encrypt|encoded|master|service|licen[sc]e|product|activation|client|"
     r"subscription|session|deploy|database|shared|ssh|ingest|admin|application|app|consumer|rsa|hmac|webhook|registry|host|user|hub|wandb|comet|"
     r"ngc|kaggle|aes|cipher|crypt|decryption|jwt|root|server|gpg|pgp|tls|ssl|data|ingestion|integration|team|bot)[-_. ]?key(?![-_. ]?padding)|"
@@ -32,7 +34,7 @@ _NAME = re.compile(
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -71,7 +73,7 @@ _WORDS = frozenset(
     "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
 )
 _STRONG = re.compile(
-    r"(?i)pass|passwd|pwd|kennwort|contrase|senha|has[lł]o|wachtwoord|senord|пароль|密|口令|パスワード|비밀|pw|psk|pin|otp|phrase|secret|credential|cred"
+    r"(?i)pass|passwd|pwd|kennwort|contrase|senha|has[lł]o|wachtwoord|senord|пароль|密|口令|パスワード|비밀|pw|psk|pin|otp|phrase|secret|credential|cred|ifre|parola|khẩu|adgangskode|salasana|heslo|jelszó|sandi|كلمة|סיסמה|รหัส|पासवर्ड|κωδικός|رمز"
 )
 _SMALL = re.compile(r"\d{1,3}|\d*\.\d+(?:e[-+]?\d+)?")
 _VERSION = re.compile(r"[vV]?\d+(?:\.\d+)+(?:[-+.]?[a-z]+\d*)*")
@@ -90,7 +92,8 @@ _IN_LIST = re.compile(r"--?[A-Za-z][\w-]*")
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
     "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa", "sk", "senha", "has", "wachtwoord", "senord",
-    "пароль", "密", "口令", "パスワード", "비밀번호",
+    "пароль", "密", "口令", "パスワード", "비밀번호", "ifre", "parola", "khẩu", "adgangskode", "salasana", "heslo", "jelszó", "sandi", "كلمة", "סיסמה",
+    "รหัสผ่าน", "पासवर्ड", "κωδικός", "رمز", "令牌", "토큰", "clave",
 )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         (" -p", " -P", " -a"),
         (
-            r"\b(?:mysql|mysqldump|mariadb|sshpass|docker login|podman login|twine|redis-cli|smbclient|oc login|plink|pscp|7z|zip|unzip|openssl)\b"
+            r"\b(?:mysql|mysqldump|mariadb|sshpass|docker login|podman login|twine|redis-cli|smbclient|oc login|plink|pscp|7z|zip|unzip|openssl|"
+            r"mongo(?:sh|dump|restore)?|cqlsh|helm|az login|crane|oras|hatch|rdesktop|psexec|useradd|usermod|skopeo|p4)\b"
             r"[^\n]{0,200}?\s-(?:p|P|a|pw|pass)[ =]?[\"']?(?:pass:)?([^\s\"'-][^\s\"']{2,200})"
         ),
     ),
@@ -41,9 +42,49 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("login", "signin"),
         (
             r"\b(?:wandb|hf|huggingface-cli|roboflow|comet|neptune|clearml|ultralytics|yolo|ngc|kaggle|npm|docker|gh|hub)\b[ .](?:hub |auth )?"
-            r"(?:login|signin)[( ]\s?(?:--relogin )?[\"']?(?!-)([\w.-]{16,200})"
+            r"(?:login|signin)[( ]\s?(?:--relogin )?[\"']?(?!-)([\w.-]{16,200}|(?=[^\s\"')]{0,40}\d)[^\s\"')]{8,200})"
         ),
     ),
+    # cargo-login(1), `cloudflared service install`, `rclone obscure`, wpa_passphrase(8)
+    (
+        ("cargo login", "service install", "rclone obscure", "wpa_passphrase"),
+        r"\b(?:cargo login|cloudflared service install|rclone obscure|wpa_passphrase [^\s]{1,64}) +[\"']?(?!-)([^\s\"'|;]{8,400})",
+    ),
+    # htpasswd(1), `openssl enc -k`, unrar(1), schtasks and xfreerdp of Windows' kind: /rp PASSWORD, /p:PASSWORD
+    (("htpasswd",), r"\bhtpasswd\s+-\w{0,6}b\w{0,6}\s+\S{1,200}\s+\S{1,100}\s+[\"']?([^\s\"']{4,200})"),
+    (("openssl",), r"\bopenssl enc\b[^\n]{0,200}?\s-k[ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
+    (("rar ",), r"\b(?:un)?rar\b[^\n]{0,200}?\s-(?:hp|p)([^\s\"'-][^\s\"']{3,200})"),
+    (("/rp", "/p:"), r"\s/(?:rp\s+|p:)[\"']?([^\s\"'/][^\s\"']{3,200})"),
+    # httpie: https://httpie.io/docs/cli/basic-auth
+    ((" -a",), r"\bhttps?\s[^\n]{0,200}?-a[ =]?[\"']?[^\s\"':]{1,100}:([^\s\"']{3,200})"),
+    # A user, and behind it the letter of most programs for the password. A number is the port or the process.
+    (
+        (" -p", " -P", " -a"),
+        (
+            r"\s(?:-u|-U|--user(?:name)?)[ =][\"']?[\w.@\\-]{1,60}[\"']?\s(?:[^\n]{0,100}?\s)?-(?:p|P|a|pw)[ =][\"']?"
+            r"(?=[^\s\"']{0,40}[A-Za-z])(?=[^\s\"']{0,40}[\d!$%&*#?^])(?![/.~])([^\s\"'-][^\s\"']{5,200})"
+        ),
+    ),
+    # Standard input of a program that asks for a secret: cryptsetup(8), chpasswd(8), passwd(1), sshfs(1), `docker secret create`.
+    (
+        ("echo", "printf"),
+        (
+            r"\b(?:echo|printf)(?: -\w)? [\"']?([^\s\"'|]{4,400})[\"']?\s{0,4}\|\s{0,4}"
+            r"[^\n|]{0,60}(?:passwd|password|luks|secret|stdin|login|gpg|token)"
+        ),
+    ),
+    (
+        ("<<<",),
+        r"\b[^\n<]{0,200}(?:passw|luks|secret|stdin|login|token|auth)[^\n<]{0,200}<<<\s{0,4}[\"']?([^\s\"']{4,400})",
+    ),
+    # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#set-passwords
+    (("chpasswd",), r"\bchpasswd:[\s\w:|\\-]{0,80}\s[\w.-]{1,40}:([^\s\"']{4,200})"),
+    # SQL: https://dev.mysql.com/doc/refman/8.4/en/create-user.html
+    (("IDENTIFIED", "identified"), r"(?i:\bidentified (?:with \w{1,40} )?by )(?:password )?[\"']?([^\s\"';]{4,200})"),
+    # https://docs.python.org/3/library/smtplib.html#smtplib.SMTP.login
+    (("login(",), r"\.login\(\s?[\"'][^\"'\n]{1,100}[\"']\s?,\s?[\"']([^\"'\n]{3,400})[\"']"),
+    # https://developer.hashicorp.com/vault/docs/commands/operator/init
+    (("nseal",), r"(?i:\bunseal key(?: \d{1,2})?\s?[:=]\s?)[\"']?([^\s\"']{8,200})"),
     (("login(",), r"\blogin\(\s?(?:\w{1,20}\s?=\s?)?[\"']([^\"'\n]{8,200})[\"']"),
     # https://requests.readthedocs.io/en/latest/user/authentication/
     (

@@ -4,16 +4,18 @@ Each row has the source of its fact. The lengths are lower bounds, below those o
 a secret too. If the prefix is short, or is also a word, the row requires the full length of its source.
 
 Sources: "gitleaks: ID" is the rule of that name in https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml,
-"detect-secrets: NAME" the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins. Other rows have
-the page of the service.
+"detect-secrets: NAME" the module in https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins, "trufflehog: NAME" the folder
+in https://github.com/trufflesecurity/trufflehog/tree/main/pkg/detectors. Other rows have the page of the service. What no row names is
+searched by `unnamed_tokens`.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from attn_doctor.report.redact import unnamed_tokens
 
 
 class Shape(NamedTuple):
@@ -156,6 +158,31 @@ SHAPES: tuple[Shape, ...] = (
     Shape("Discord, two factors", "mfa.", r"mfa\.[\w-]{60,}", "https://discord.com/developers/docs/reference#authentication"),
     Shape("Firebase", ":APA91b", r"[\w-]{11,}:APA91b[\w-]{60,}", "https://firebase.google.com/docs/cloud-messaging/manage-tokens"),
     Shape("Oracle cloud", "ocid1.", r"ocid1\.[a-z0-9]{2,30}\.oc\d[\w.-]{10,}", "https://docs.oracle.com/iaas/Content/General/Concepts/identifiers.htm"),
+    Shape("Authress", ".acc", r"(?:sc|ext|scauth|authress)_[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{8,}\.[\w+/=-]{20,}", "gitleaks: authress-service-client-access-key"),
+    Shape("Close", "api_", r"api_[A-Za-z0-9]{20,}\.[A-Za-z0-9]{20,}", "trufflehog: closecrm"),
+    Shape("Defined networking", "dnkey-", r"dnkey-[\w=-]{20,}", "gitleaks: defined-networking-api-token"),
+    Shape("Facebook, app", "|", r"\d{15,16}\|[\w-]{20,}", "gitleaks: facebook-access-token"),
+    Shape("Finage", "API_KEY", r"API_KEY[0-9A-Z]{28,}", "trufflehog: finage"),
+    Shape("Flutterwave", "FLW", r"FLW(?:SECK|PUBK)(?:_TEST)?-[0-9a-z]{12,}(?:-X)?", "gitleaks: flutterwave-secret-key"),
+    Shape("Frame.io", "fio-u-", r"fio-u-[\w=-]{30,}", "gitleaks: frameio-api-token"),
+    Shape("Intra 42", "s-s4t2", r"s-s4t2(?:ud|af)-[a-f0-9]{30,}", "gitleaks: intra42-client-secret"),
+    Shape("Klaviyo", "pk_", r"pk_[0-9a-f]{34}", "trufflehog: klaviyo"),
+    Shape("Lob", "_", r"(?:live|test)_(?:pub_)?[a-f0-9]{31,35}", "gitleaks: lob-api-key"),
+    Shape("Mailgun, signing", "-", r"[a-h0-9]{32}-[a-h0-9]{8}-[a-h0-9]{8}", "gitleaks: mailgun-signing-key"),
+    Shape("New Relic, query", "NRIQ-", r"NRIQ-[\w-]{16,}", "trufflehog: newrelicinsightsquerykey"),
+    Shape("Neon", "npg_", r"npg_[A-Za-z0-9]{12,}", "https://neon.com/docs/manage/roles"),
+    Shape("Square, production", "EAAA", r"EAAA[\w-]{50,}", "gitleaks: square-access-token"),
+    Shape("Zhipu", ".", r"[0-9a-f]{32}\.[A-Za-z0-9]{16}", "https://docs.bigmodel.cn/cn/guide/develop/http/introduction"),
+    Shape("Jenkins", "11", r"11[0-9a-f]{32}(?![0-9a-zA-Z])", "https://www.jenkins.io/doc/book/system-administration/authenticating-scripted-clients/"),
+    Shape("key of 32 bytes", "=", r"(?<![+/=_:-])(?=[+/A-Z0-9]{0,42}[a-z])(?=[+/a-z0-9]{0,42}[A-Z])(?=[+/A-Za-z]{0,42}\d)[A-Za-z0-9+/]{43}=(?![=A-Za-z0-9])", "https://learn.microsoft.com/azure/event-grid/get-access-keys"),
+    Shape("hash of a password, of PostgreSQL", "SCRAM-SHA-", r"SCRAM-SHA-\d{1,3}\$\d{1,9}:[A-Za-z0-9+/=]{8,}\$[A-Za-z0-9+/=:]{20,}", "https://www.postgresql.org/docs/current/catalog-pg-authid.html"),
+    Shape("hash of a password, of LDAP", "{S", r"\{S?SHA\d{0,3}\}[A-Za-z0-9+/]{20,}={0,2}", "https://www.openldap.org/doc/admin26/security.html#Password%20Storage", loose=True),
+    Shape("hash of a password, of MySQL", "*", r"\*(?=[0-9A-F]{0,39}[A-F])(?=[0-9A-F]{0,39}[1-9])[0-9A-F]{40}(?![0-9A-Za-z])", "https://dev.mysql.com/doc/refman/8.4/en/password-hashing.html"),
+    Shape("Rootly", "rootly_", r"rootly_[a-f0-9]{40,}", "trufflehog: rootly"),
+    Shape("Sourcegraph, Cody", "slk_", r"slk_[a-f0-9]{40,}", "trufflehog: sourcegraphcody"),
+    Shape("E2B", "e2b_", r"e2b_[a-f0-9]{40}", "https://e2b.dev/docs/api-key"),
+    Shape("Fireworks", "fw_", r"fw_[A-Za-z0-9]{22,}", "https://docs.fireworks.ai/api-reference/introduction"),
+    Shape("Resend", "re_", r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}", "https://resend.com/docs/dashboard/api-keys/introduction"),
     Shape("licence key", "-", r"(?=[A-Z-]{0,28}\d)[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}(?![\w-])", "https://support.microsoft.com/windows/find-your-windows-product-key-aaa2bf69-7b2b-9f13-f581-a806abf0a886"),
     Shape("Windows account", "S-1-5-21-", r"S-1-5-21(?:-\d{3,}){3,}", "https://learn.microsoft.com/windows-server/identity/ad-ds/manage/understand-security-identifiers"),
     Shape("AWS account", "arn:", r"(?<=:)\d{12}(?=:)", _AWS, loose=True),
@@ -175,10 +202,6 @@ _COMPILED = tuple((shape.hint, _compiled(shape)) for shape in SHAPES)
 _REST = re.compile(r"[\w-]*(?:[.+/=~%]+[\w-]+)*=*")  # of a token that is longer than its pattern
 # 40 letters of base64 in both cases, with a digit and a slash or plus: https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds-programmatic-access.html
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9/+=._-])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=._-])")
-# The token of a service that no row names: "rf_", and 28 letters and digits as chance puts them. uv names its folders by 21 such letters.
-_RANDOM = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9]{28,400}(?![A-Za-z0-9])")
-_PREFIX = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9]{1,14}(?:[-_.:][a-z]{1,8})?[-_.]$")
-_CHANGES = 0.48
 # A line of a private key without its first line, as a log quotes it: https://www.rfc-editor.org/rfc/rfc7468#section-2
 _KEY_LINE = re.compile(r"(?m)^[ \t]{0,8}([A-Za-z0-9+/]{64}|[A-Za-z0-9+/]{70}|[A-Za-z0-9+/]{76})[ \t\r]{0,8}$")
 _BEGIN = re.compile(
@@ -199,15 +222,12 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
                 done = rest.end() if rest else match.end()
                 yield match.start(), done
     for match in _AWS_SECRET.finditer(text):
-        if _is_mixed(match[0]) and ("+" in match[0] or "/" in match[0]) and match[0].count("/") < 4:
+        if unnamed_tokens.is_mixed(match[0]) and ("+" in match[0] or "/" in match[0]) and match[0].count("/") < 4:
             yield match.span()
     for match in _KEY_LINE.finditer(text):
-        if _is_mixed(match[1]):
+        if unnamed_tokens.is_mixed(match[1]):
             yield match.span(1)
-    for match in _RANDOM.finditer(text):
-        if _is_mixed(match[0]) and _is_random(match[0]):
-            before = _PREFIX.search(text, max(match.start() - 24, 0), match.start())
-            yield (before.start() if before else match.start()), match.end()
+    yield from unnamed_tokens.tokens(text)
 
 
 def private_keys(text: str) -> Iterator[tuple[int, int]]:
@@ -224,22 +244,3 @@ def private_keys(text: str) -> Iterator[tuple[int, int]]:
         body = _BODY.match(text, begin.end())
         done = end.end() if end else body.end() if body else begin.end()
         yield begin.start(), done
-
-
-def _is_random(text: str) -> bool:
-    """Return whether a text changes between small letters, capitals and digits as often as a random text.
-
-    In random base 62, 64 of 100 neighbouring characters are of different kinds. Names have fewer: a mangled C++ name of torch,
-    such as "_ZN3c105ErrorC2ENS_14SourceLocationE", has 35.
-    """
-    kinds = ["d" if one.isdigit() else "u" if one.isupper() else "l" for one in text]
-    changes = sum(one != other for one, other in itertools.pairwise(kinds))
-    return changes >= _CHANGES * (len(text) - 1)
-
-
-def _is_mixed(text: str) -> bool:
-    """Return whether a text contains small letters, capitals and digits, as most tokens do.
-
-    Few words and paths do, and no hexadecimal hash does.
-    """
-    return any(map(str.islower, text)) and any(map(str.isupper, text)) and any(map(str.isdigit, text))
