@@ -72,7 +72,7 @@ def prove(
         verdict=verdict,
         against=tuple(dict.fromkeys(against)),
         open_questions=tuple(doubts),
-        notices=(*_notices(seen, others, gpus), *beside),
+        notices=(*_notices(seen, parted(records), gpus), *beside),
         main=tuple(record.module for record in main),
         loads=sum(record.verdict == "loads" for record in others),
         others=len(others),
@@ -183,13 +183,17 @@ def _no_code(main: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]
     return found
 
 
-def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] | Unknown) -> list[str]:
+def _notices(
+    seen: WheelContents, parts: tuple[Sequence[Binary], Sequence[Binary]], gpus: Sequence[str] | Unknown
+) -> list[str]:
     found = []
+    main, others = parts
     failing = [record for record in others if record.verdict == "fails"]
     if failing:
         found.append(
             f"{len(failing)} of {len(others)} other extensions would not load, and may not be needed: {names([r.module for r in failing])}"
         )
+    found += _signatures(main)
     if seen.scripts:
         found.append(f"it installs programs: {names(seen.scripts)}")
     if seen.elsewhere:
@@ -211,6 +215,16 @@ def _notices(seen: WheelContents, others: Sequence[Binary], gpus: Sequence[str] 
     if isinstance(gpus, Unknown) or not gpus:
         found.append("which GPU will run it is not known here, so its GPU code was not judged (--gpu CC names one)")
     return found
+
+
+def _signatures(main: Sequence[Binary]) -> Iterator[str]:
+    """Yield a sentence about the code signatures of the main extensions, which files of Windows and macOS may have."""
+    kinds = {kind: [r.module for r in main if r.signature == kind] for kind in ("none", "ad hoc", "of a certificate")}
+    unsigned = kinds["none"] + kinds["ad hoc"]
+    if unsigned:
+        yield f"no signature names who built {names(unsigned)}"
+    if kinds["of a certificate"]:
+        yield f"the code signature of {names(kinds['of a certificate'])} was not checked"
 
 
 def _own(top: str, name: str | None) -> bool:
