@@ -15,7 +15,7 @@ from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.binaries import macos
 from attn_doctor.probes.binaries.macho import MAGICS, MachFile
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]  # hundreds of megabytes, and every file is read twice
 lief = pytest.importorskip("lief", reason="the extra `heavy` has it, which the default tests do not need")
 
 # Two draws: versions of torch for arm64, packages for arm64 or both, and packages for x86_64, for which torch 2.2 was the last.

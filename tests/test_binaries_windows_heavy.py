@@ -13,7 +13,7 @@ from attn_doctor.knowledge import windows_dlls
 from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.binaries import windows
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]  # hundreds of megabytes, and every file is read twice
 lief = pytest.importorskip("lief", reason="the extra `heavy` has it, which the default tests do not need")
 
 # Two draws: versions of torch, and packages.
