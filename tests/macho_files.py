@@ -87,10 +87,12 @@ def thin(
     with_trie: bool = True,
     bound: str | None = "instructions",
     flags: int = 0x80,
+    signed: str = "ad hoc",
 ) -> bytes:
     """Return a library. `loads`: name and kind; `undefined`: name, number of the library, and flags (0x40 may be missing, 0x80 shared).
 
     `bound`: how dyld is told of undefined names: by "instructions", by "imports", or by the symbol table alone (None).
+    `signed`: "ad hoc", "of a certificate" or "none".
     """
     exported = dict(exports) if isinstance(exports, Mapping) else dict.fromkeys(exports)
     commands = [_command(0x19, struct.pack("<16sQQQQIIII", b"__LINKEDIT", 0, 0, 0, 0, 1, 1, 0, 0))]
@@ -113,7 +115,15 @@ def thin(
     tree = trie(exported) if with_trie and exported else b""
     wanted = [(one, library, extra[0] if extra else 0) for one, library, *extra in undefined]
     told = imports(wanted) if bound == "imports" else instructions(wanted) if bound else b""
-    held = sum(map(len, commands)) + 24 + 80 + 16 + {"imports": 16, "instructions": 48, None: 0}[bound]
+    name_of_signer = b"" if signed == "none" else signature(with_certificate=signed != "ad hoc")
+    held = (
+        sum(map(len, commands))
+        + 24
+        + 80
+        + 16
+        + 16 * bool(name_of_signer)
+        + {"imports": 16, "instructions": 48, None: 0}[bound]
+    )
     at = 32 + held
     commands.append(_command(0x2, struct.pack("<IIII", at, len(exported) + len(undefined), at + len(rows), len(texts))))
     places = (0, 0, 0, len(exported), len(exported), len(undefined))
@@ -125,11 +135,24 @@ def thin(
         commands.append(_command(0x80000034, struct.pack("<II", told_at, len(told))))
     elif bound:
         commands.append(_command(0x80000022, struct.pack("<10I", 0, 0, told_at, len(told), 0, 0, 0, 0, 0, 0)))
+    signed_at = told_at + len(told)
+    if name_of_signer:
+        commands.append(_command(0x1D, struct.pack("<II", signed_at, len(name_of_signer))))
     assert sum(map(len, commands)) == held
-    size = told_at + len(told)
+    size = signed_at + len(name_of_signer)
     commands[0] = _command(0x19, struct.pack("<16sQQQQIIII", b"__LINKEDIT", 0, size, 0, size, 1, 1, 0, 0))
     head = struct.pack("<IiiIIIII", 0xFEEDFACF, *CODES[machine], 6, len(commands), held, flags, 0)
-    return head + b"".join(commands) + rows + texts + tree + told
+    return head + b"".join(commands) + rows + texts + tree + told + name_of_signer
+
+
+def signature(*, with_certificate: bool) -> bytes:
+    """Write a code signature as `codesign` lays it out: a list, the directory of pages, and the certificates."""
+    directory = struct.pack(">IIII", 0xFADE0C02, 44, 0x20400, 0 if with_certificate else 0x20002) + b"\0" * 28
+    certificates = struct.pack(">II", 0xFADE0B01, 8 + 4 * with_certificate) + b"cert" * with_certificate
+    at = 12 + 2 * 8
+    places = struct.pack(">IIII", 0, at, 0x10000, at + len(directory))
+    blob = places + directory + certificates
+    return struct.pack(">III", 0xFADE0CC0, 12 + len(blob), 2) + blob
 
 
 def instructions(wanted: Sequence[tuple[str, int, int]]) -> bytes:

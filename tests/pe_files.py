@@ -34,6 +34,7 @@ def dll(
     machine: int = 0x8664,
     numbers_from: int = 1,
     sections: Mapping[str, bytes] | None = None,
+    signed: bool = False,
 ) -> Path:
     """Write a library. `imports`: names, or "#17" for a number. `exports`: name -> None, or "OTHER.name" for a forwarded one."""
     section = _Section()
@@ -42,6 +43,7 @@ def dll(
     exported = _exports(section, path.name, exports or {}, numbers_from)
     directories = [(0, 0)] * 16
     directories[0], directories[1], directories[13] = exported, imported, late
+    directories[4] = (0x10000, 8) if signed else (0, 0)
     extra = dict(sections or {})
     size = -(-len(section.data) // 0x200) * 0x200
     head = b"MZ" + b"\0" * 58 + struct.pack("<I", 64) + b"PE\0\0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import sys
 import tempfile
 import zipfile
@@ -49,10 +51,13 @@ def wheel(
     seen: Path | None = None,
     asks: tuple[str, ...] = (),
     tag: str = f"{TAG}-{TAG}",
+    platform: str = "linux_x86_64",
+    altered: str | None = None,
 ) -> bytes:
     """The content of a wheel of flash-attn 2.8.3. `seen`: a file to which its first import writes what it sees of its user.
 
-    `asks`: symbols that its extension refers to. `tag`: what WHEEL says of the Python.
+    `asks`: symbols that its extension refers to. `tag`, `platform`: what WHEEL says of the Python and the system.
+    `altered`: a member that was changed after RECORD was written.
     """
     spy = (
         "import json, os\n"
@@ -66,16 +71,21 @@ def wheel(
         "flash_attn/flash_attn_interface.py": f"{spy}import flash_attn_2_cuda\ndef flash_attn_func(q, k, v):\n    return q\n".encode(),
         f"flash_attn_2_cuda{SUFFIX}": extension(*asks),
         "flash_attn-2.8.3.dist-info/METADATA": b"Metadata-Version: 2.1\nName: flash-attn\nVersion: 2.8.3\nRequires-Dist: torch\nRequires-Dist: einops\n",
-        "flash_attn-2.8.3.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}-linux_x86_64\n".encode(),
+        "flash_attn-2.8.3.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}-{platform}\n".encode(),
         **(files or {}),
     }
     path = Path(tempfile.mkdtemp(dir=_BUILDS.name), "x.whl")
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(name, content + b"\n" if name == altered else content)
         info = "flash_attn-2.8.3.dist-info/RECORD"
-        archive.writestr(info, "".join(f"{name},,\n" for name in (*members, info)))
+        lines = [f"{name},sha256={_digest(content)},{len(content)}\n" for name, content in members.items()]
+        archive.writestr(info, "".join([*lines, f"{info},,\n"]))
     return path.read_bytes()
+
+
+def _digest(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def patient(folder: Path, *, card: bool = False) -> Patient:

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import posixpath
-import subprocess
-import sys
 import zipfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+from foreign_wheels import download, kept_wheels
 
 from attn_doctor.knowledge import macos_libraries
 from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.binaries import macos
 from attn_doctor.probes.binaries.macho import MAGICS, MachFile
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]  # hundreds of megabytes, and every file is read twice
 lief = pytest.importorskip("lief", reason="the extra `heavy` has it, which the default tests do not need")
 
-TORCHES = ("2.14.1", "2.6.0")
-PACKAGES = (
-    "torchvision==0.29.1", "torchvision==0.21.0", "torchaudio==2.6.0", "numpy", "scipy", "pillow", "onnxruntime", "opencv-python-headless",
-    "matplotlib", "lxml", "safetensors",
-)  # fmt: skip
-TAGS = "--python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none".split()
+# Two draws: versions of torch for arm64, packages for arm64 or both, and packages for x86_64, for which torch 2.2 was the last.
+DRAWS = {
+    "first": (("2.14.1", "2.6.0"), (
+        "torchvision==0.29.1", "torchvision==0.21.0", "torchaudio==2.6.0", "numpy", "scipy", "pillow", "onnxruntime", "opencv-python-headless",
+        "matplotlib", "lxml", "safetensors",
+    ), ("numpy==1.26.4", "torch==2.2.2", "torchvision==0.17.2")),
+    "second": (("2.10.0", "2.3.1"), (
+        "torchvision==0.25.0", "torchvision==0.18.1", "torchaudio==2.10.0", "torchaudio==2.3.1", "shapely", "h5py", "scikit-learn", "pandas", "av",
+        "sentencepiece", "tokenizers", "faiss-cpu", "onnx", "lightgbm", "pyzmq", "numba", "llvmlite", "cryptography", "pyproj", "ctranslate2",
+        "mlx",
+    ), ("scipy==1.11.4", "torch==2.1.2", "torchaudio==2.1.2")),
+}  # fmt: skip
 PLATFORMS = [f"macosx_{major}_0_{arch}" for major in (11, 12, 13, 14) for arch in ("arm64", "universal2")]
-INTEL = ("numpy==1.26.4", "torch==2.2.2", "torchvision==0.17.2")  # the last torch for x86_64
-
-
-def download(place: Path, requirement: str, platforms: list[str]) -> None:
-    wanted = [word for platform in platforms for word in ("--platform", platform)]
-    argv = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", *TAGS, *wanted]
-    subprocess.run([*argv, "--dest", str(place), requirement], check=True)
 
 
 def unpacked(wheel: Path) -> Path:
@@ -53,13 +51,14 @@ def machos(place: Path) -> list[Path]:
     return found
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("macos")
-    for requirement in (*(f"torch=={version}" for version in TORCHES), *PACKAGES):
+@pytest.fixture(scope="module", params=DRAWS)
+def folder(request, tmp_path_factory):
+    torches, packages, intel = DRAWS[request.param]
+    place = kept_wheels(tmp_path_factory, f"macos-{request.param}")
+    for requirement in (*(f"torch=={version}" for version in torches), *packages):
         download(place, requirement, PLATFORMS)
-    for requirement in INTEL:
-        download(place, requirement, ["macosx_10_9_x86_64", "macosx_10_13_x86_64"])
+    for requirement in intel:
+        download(place, requirement, [f"macosx_{release}_x86_64" for release in ("10_9", "10_12", "10_13", "11_0")])
     return place
 
 
@@ -92,8 +91,21 @@ def exports(path: str, machine: str) -> dict[str, tuple[str, str] | None]:
     return found
 
 
-def test_the_reader_agrees_with_lief_on_every_file(folder):
+def signature_of(binary) -> str:
+    """By the sizes that LIEF gives: the bytes of the signature, read by hand."""
+    if not binary.has_code_signature:
+        return "none"
+    blob = bytes(binary.code_signature.content)
+    count = int.from_bytes(blob[8:12], "big")
+    places = {int.from_bytes(blob[at : at + 4], "big"): int.from_bytes(blob[at + 4 : at + 8], "big") for at in range(12, 12 + 8 * count, 8)}  # fmt: skip
+    certificates = places.get(0x10000)
+    held = int.from_bytes(blob[certificates + 4 : certificates + 8], "big") if certificates else 0
+    return "of a certificate" if held > 8 else "ad hoc"
+
+
+def test_the_reader_agrees_with_lief_on_every_file(folder, capsys):
     count = 0
+    signatures: dict[tuple[str, str], int] = {}
     for wheel in sorted(folder.glob("*.whl")):
         for path in machos(unpacked(wheel)):
             ours = MachFile.open(path).slices
@@ -106,6 +118,9 @@ def test_the_reader_agrees_with_lief_on_every_file(folder):
                 assert list(code.rpaths) == [one.path for one in binary.rpaths], path
                 own = next((c.name for c in binary.commands if c.command.name == "ID_DYLIB"), None)
                 assert code.install_name == own, path
+                assert code.signature == signature_of(binary), path
+                kind = machine, code.signature
+                signatures[kind] = signatures.get(kind, 0) + 1
                 if binary.has_build_version:
                     oldest = list(binary.build_version.minos)
                     assert code.oldest_macos == ".".join(map(str, oldest if oldest[2] else oldest[:2])), path
@@ -118,7 +133,10 @@ def test_the_reader_agrees_with_lief_on_every_file(folder):
                 assert numbered == bound, (path, sorted(numbered ^ bound)[:5])
         parsed.cache_clear()
         exports.cache_clear()
+    with capsys.disabled():
+        print(f"\n{count} files; signatures: {signatures}")
     assert count >= 150
+    assert ("arm64", "none") not in signatures  # they would not load
 
 
 def bindings(path: str, machine: str) -> dict[tuple[str, str], bool]:
@@ -173,13 +191,15 @@ def resolved(member: Path, torch: dict[str, str], own: dict[str, str], machine: 
     return "unknown" if doubts else "loads"
 
 
-def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
+def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path, capsys):
+    pairs = 0
     counted: dict[str, int] = {}
     wheels = [w for w in sorted(folder.glob("*.whl")) if not w.name.startswith("torch-")]
     torches = {w.name: unpacked(w) / "torch" / "lib" for w in folder.glob("torch-*.whl")}
     for wheel in wheels:
         place = unpacked(wheel)
         for name, lib in {**torches, "none": tmp_path / "nothing"}.items():
+            pairs += 1
             table: dict[str, str] = {}
             for path in machos(lib) if lib.is_dir() else ():
                 for binary in slices(str(path)).values():
@@ -199,5 +219,8 @@ def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
                 stray = isinstance(record.verdict, Unknown) and "from any library of the process" in record.verdict.why
                 assert got == expected or (stray and expected == "loads"), (wheel.name, name, record.module, expected, record.verdict, record.because[:3])  # fmt: skip
                 counted[got] = counted.get(got, 0) + 1
+    with capsys.disabled():
+        print(f"\n{pairs} pairs of a wheel and a folder of libraries, {sum(counted.values())} extensions: {counted}")
+    assert pairs >= 40
     assert sum(counted.values()) >= 100
     assert {"loads", "fails"} <= set(counted)

@@ -2,62 +2,46 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+from foreign_wheels import download, kept_wheels
 
 from attn_doctor.knowledge import windows_dlls
 from attn_doctor.model.facts import Unknown
 from attn_doctor.probes.binaries import windows
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]  # hundreds of megabytes, and every file is read twice
 lief = pytest.importorskip("lief", reason="the extra `heavy` has it, which the default tests do not need")
 
-TORCHES = ("2.14.1", "2.6.0")
-PACKAGES = (
-    "torchvision==0.29.1", "torchvision==0.21.0", "torchaudio==2.6.0", "numpy", "scipy", "pillow", "onnxruntime", "xformers==0.0.35",
-    "bitsandbytes", "triton-windows", "opencv-python-headless", "matplotlib", "lxml",
-)  # fmt: skip
+# Two draws: versions of torch, and packages.
+DRAWS = {
+    "first": (("2.14.1", "2.6.0"), (
+        "torchvision==0.29.1", "torchvision==0.21.0", "torchaudio==2.6.0", "numpy", "scipy", "pillow", "onnxruntime", "xformers==0.0.35",
+        "bitsandbytes", "triton-windows", "opencv-python-headless", "matplotlib", "lxml",
+    )),
+    "second": (("2.9.1", "2.3.1"), (
+        "torchvision==0.24.1", "torchvision==0.18.1", "torchaudio==2.9.1", "torchaudio==2.3.1", "xformers==0.0.26.post1", "shapely", "h5py",
+        "scikit-learn", "pandas", "av", "sentencepiece", "tokenizers", "faiss-cpu", "onnx", "lightgbm", "pyzmq",
+    )),
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("windows")
-    for requirement in (*(f"torch=={version}" for version in TORCHES), *PACKAGES):
-        argv = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--platform",
-            "win_amd64",
-        ]
-        tags = [
-            "--python-version",
-            "3.11",
-            "--implementation",
-            "cp",
-            "--abi",
-            "cp311",
-            "--abi",
-            "abi3",
-            "--abi",
-            "none",
-        ]
-        subprocess.run([*argv, *tags, "--dest", str(place), requirement], check=True)
-    for version in TORCHES:
+@pytest.fixture(scope="module", params=DRAWS)
+def drawn(request, tmp_path_factory):
+    """The folder of the wheels of a draw, and its versions of torch."""
+    torches, packages = DRAWS[request.param]
+    place = kept_wheels(tmp_path_factory, f"windows-{request.param}")
+    for requirement in (*(f"torch=={version}" for version in torches), *packages):
+        download(place, requirement, ["win_amd64"])
+    for version in torches:
         with zipfile.ZipFile(next(place.glob(f"torch-{version}-*.whl"))) as archive:
             for member in archive.namelist():
                 if member.startswith("torch/lib/") and member.endswith(".dll"):
                     archive.extract(member, place / version)
-    return place
+    return place, torches
 
 
 @cache
@@ -104,7 +88,9 @@ def shelf(paths) -> dict[str, str]:
     return {Path(path).name.lower(): str(path) for path in paths}
 
 
-def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
+def test_verdicts_agree_with_an_independent_resolver(drawn, tmp_path, capsys):
+    folder, torches = drawn
+    pairs = 0
     counted: dict[str, int] = {}
     for path in sorted(folder.glob("*.whl")):
         if path.name.startswith("torch-"):
@@ -113,7 +99,8 @@ def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
             archive.extractall(tmp_path / path.stem)
         root = tmp_path / path.stem
         dlls = [p for p in root.rglob("*") if p.suffix.lower() in (".dll", ".pyd")]
-        for version in (*TORCHES, None):
+        for version in (*torches, None):
+            pairs += 1
             beside = [str(folder / version / "torch" / "lib")] if version else [str(tmp_path / "nothing")]
             torch = shelf(Path(beside[0]).glob("*.dll"))
             for record in windows.members(str(path), beside):
@@ -125,5 +112,8 @@ def test_verdicts_agree_with_an_independent_resolver(folder, tmp_path):
                 got = "unknown" if isinstance(record.verdict, Unknown) else record.verdict
                 assert got == expected, (path.name, version, record.module, record.because[:3])
                 counted[got] = counted.get(got, 0) + 1
+    with capsys.disabled():
+        print(f"\n{pairs} pairs of a wheel and a folder of libraries, {sum(counted.values())} extensions: {counted}")
+    assert pairs >= 36
     assert sum(counted.values()) >= 40
     assert {"loads", "fails", "unknown"} <= set(counted)

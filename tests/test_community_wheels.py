@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from attn_doctor.knowledge.community_wheels import candidates, community, judge
 from attn_doctor.knowledge.wheel_key import Key
-from attn_doctor.model.facts import Unknown
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.report.blocks import Problem
 from attn_doctor.report.wheels_outline import outline
 from attn_doctor.wheels.answer import Wanted, answer
 
@@ -238,6 +241,59 @@ def test_the_screen_never_calls_a_strangers_wheel_proven():
     )
     assert "nobody guarantees its content" in said
     assert said.index("attn-doctor wheels --prove https://") < said.index("pip install https://")
+
+
+@pytest.mark.parametrize(
+    ("parts", "there"),
+    [
+        ({}, "the wheels of flash-attn's authors: none of the 29 releases has one for win_amd64 (--json gives each reason)"),
+        ({"release": "2.8.3"}, "the wheels of flash-attn's authors: release 2.8.3 has none for win_amd64 (--json gives each reason)"),
+        ({"platform": "linux_x86_64", "glibc": "2.35"}, None),
+    ],
+)  # fmt: skip
+def test_a_platform_for_which_the_authors_build_nothing_is_told_in_one_sentence(parts, there):
+    said = shown(asked(**{**THERE, **parts}))
+    assert ("the nearest wheel of each release" in said) is (there is None)
+    assert there is None or there in said
+
+
+def test_the_command_that_reads_a_wheel_names_the_target_and_a_gpu_that_was_typed():
+    facts = facts_of("windows-11-rtx-4070")
+    file = "https://github.com/mjun0812/flash-attention-prebuild-wheels/releases/download/v0.4.19/flash_attn-2.8.3%2Bcu126torch2.6-cp311-cp311-win_amd64.whl"
+    target = r"--target C:\Users\user\project\.venv\Scripts\python.exe"
+    for parts, line, elsewhere in (
+        ({}, f"attn-doctor wheels --prove {file} {target}", False),
+        ({"gpus": ("8.6", "RTX 4090")}, f"attn-doctor wheels --prove {file} {target} --gpu 8.6 --gpu 8.9", False),
+        ({"cuda": "12.6"}, f"attn-doctor wheels --prove {file} {target}", True),
+    ):
+        commands = [
+            command
+            for block in outline(answer(Wanted(**parts), facts), facts)
+            if isinstance(block, Problem)
+            for cure in block.cures
+            for command in cure.commands
+        ]
+        assert commands[0].line == line
+        assert ("Run it in the environment that has the torch and the Python above" in commands[0].note) is elsewhere
+
+
+def test_a_path_with_a_space_is_quoted_for_powershell():
+    facts = facts_of("windows-11-rtx-4070")
+    python = r"C:\Users\Ana Ruiz\yolo\.venv\Scripts\python.exe"
+    facts = msgspec.structs.replace(facts, interpreter=msgspec.structs.replace(facts.interpreter, python=python))
+    said = shown_with(facts)
+    assert f'--target "{python}"' in said
+    assert f'& "{python}" -m pip install https://' in said
+
+
+def shown_with(facts: Facts) -> str:
+    blocks = outline(answer(Wanted(), facts), facts)
+    return "\n".join(str(c.line) for b in blocks if isinstance(b, Problem) for cure in b.cures for c in cure.commands)
+
+
+def facts_of(machine: str) -> Facts:
+    path = Path(__file__).parents[1] / "fixtures" / "machines" / machine / "facts.json"
+    return msgspec.json.decode(path.read_bytes(), type=Facts)
 
 
 def test_an_old_card_is_told_at_once():

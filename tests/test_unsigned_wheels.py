@@ -39,6 +39,7 @@ pytestmark = pytest.mark.skipif(
 )
 WHEEL = strangers.listed()
 BUILDER = "mjun0812"
+INFO = "flash_attn-2.8.3.dist-info"
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +258,47 @@ def test_a_file_that_changed_after_the_proof_is_not_installed(asked, proving, ne
         ({"files": {"numpy/__init__.py": b""}}, "it would replace files of other packages: numpy/__init__.py"),
         ({"files": {"flash_attn-2.8.3.data/scripts/python": b""}}, "it would replace files of other packages: python"),
         ({"files": {"../evil.py": b""}}, "members leave the folder of the archive, or are links: ../evil.py"),
+        (
+            {"files": {f"{INFO}/entry_points.txt": b"[console_scripts]\npython = flash_attn:main\n"}},
+            "it would replace files of other packages: python",
+        ),
+        (
+            {"files": {"flash_attn-2.8.3.data/data/bin/python": b""}},
+            "it would replace files of other packages: bin/python",
+        ),
+        (
+            {"files": {f"flash_attn-2.8.3.data/data/lib/python{strangers.PYTHON}/site-packages/evil.pth": b""}},
+            "it brings code that runs whenever Python starts: ",
+        ),
+        (
+            {"files": {"sitecustomize/__init__.py": b""}},
+            "it brings code that runs whenever Python starts: sitecustomize/__init__.py",
+        ),
+        ({"platform": "win_amd64"}, "its name says "),
+        (
+            {"altered": "flash_attn/__init__.py"},
+            "its RECORD gives another digest or size for flash_attn/__init__.py: changed after it was built",
+        ),
+        (
+            {"files": {"numpy-9.9.dist-info/METADATA": b"Name: numpy\nVersion: 9.9\n"}},
+            "it has more than one .dist-info folder: ",
+        ),
     ],
-    ids=["missing symbol", "pth", "wrong abi in its name", "over numpy", "over python", "outside"],
+    ids=[
+        "missing symbol",
+        "pth",
+        "wrong abi in its name",
+        "over numpy",
+        "over python",
+        "outside",
+        "entry point over python",
+        "data over python",
+        "pth as data",
+        "sitecustomize package",
+        "wrong platform",
+        "altered",
+        "second metadata",
+    ],
 )
 def test_a_planted_file_is_refused_with_the_proof(asked, proving, net, content, why):
     net.pages[WHEEL.url] = strangers.wheel(**content)
@@ -269,6 +309,25 @@ def test_a_planted_file_is_refused_with_the_proof(asked, proving, net, content, 
     assert proof.verdict == "refused"
     assert any(why in reason for reason in proof.against)
     assert way.steps == asked.way.steps
+
+
+@pytest.mark.parametrize(
+    ("files", "notice"),
+    [
+        ({f"{INFO}/entry_points.txt": b"[torch.backends]\nx = flash_attn:go\n"}, "it registers code that other programs run by themselves: torch.backends: x = flash_attn:go"),
+        ({f"{INFO}/entry_points.txt": b"[console_scripts]\nls = flash_attn:main\n"}, "its programs have the names of others on your PATH, and may hide them: "),
+        ({"flash_attn-2.8.3.data/scripts/flash-bench": b"#!python"}, "it installs programs: flash_attn-2.8.3.data/scripts/flash-bench"),
+        ({"flash_attn-2.8.3.data/data/etc/flash.conf": b""}, "it puts files outside of site-packages: flash_attn-2.8.3.data/data/etc/flash.conf"),
+        ({"numpy/more.py": b""}, "it puts files into the folders of installed packages: numpy/more.py"),
+        ({"hopper/__init__.py": b""}, "it installs more than its own package: hopper"),
+    ],
+    ids=["hook of torch", "program of another name", "script", "data", "among numpy", "more packages"],
+)  # fmt: skip
+def test_what_a_wheel_brings_beside_its_package_is_listed(asked, proving, net, files, notice):
+    net.pages[WHEEL.url] = strangers.wheel(files)
+    way, against = unsigned.proven(asked.way, proving)
+    assert against is None
+    assert [text for text in way.unsigned.proof.notices if text.startswith(notice)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import stat
@@ -17,7 +18,7 @@ from extensions import SUFFIX, build, module
 from attn_doctor.model.facts import Binary, Needed, Unknown
 from attn_doctor.model.wheel_file import WheelContents
 from attn_doctor.probes.binaries.mapped import DamagedFile
-from attn_doctor.probes.binaries.wheel_contents import contents, overwritten
+from attn_doctor.probes.binaries.wheel_contents import Folders, Meetings, contents, meetings
 from attn_doctor.wheels.proof import MEANING, prove
 
 TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
@@ -34,9 +35,14 @@ def packed(
     with zipfile.ZipFile(path, "w") as archive:
         for member, content in members.items():
             archive.writestr(member, content)
-        lines = [f"{member},sha256=x,1" for member in members] if listed else []
+        lines = [record_line(member, content) for member, content in members.items()] if listed else []
         archive.writestr(f"{info}/RECORD", "".join(f"{line}\n" for line in (*lines, f"{info}/RECORD,,")))
     return path
+
+
+def record_line(member: str, content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"{member},sha256={digest},{len(content)}"
 
 
 def seen(tmp_path: Path, files: dict[str, bytes], **how) -> WheelContents:
@@ -65,7 +71,19 @@ def test_the_archive_is_described(tmp_path):
     assert found.packages == ("probe_attn", "probe_attn_cuda.so", "probe_more", "stranger")
     assert found.scripts == ("probe_attn-1.0.data/scripts/run-probe", "probe", "window")
     assert found.elsewhere == ("probe_attn-1.0.data/data/etc/x.conf",)
-    assert (found.leaving, found.at_startup, found.unlisted) == ((), (), ())
+    assert found.hooks == ("other: no = x:y",)
+    assert found.infos == ("probe_attn-1.0.dist-info",)
+    assert found.compiled == ("probe_attn_cuda.so",)
+    nothing = (
+        found.leaving,
+        found.at_startup,
+        found.twice,
+        found.altered,
+        found.unlisted,
+        found.unhashed,
+        found.absent,
+    )
+    assert nothing == ((),) * 7
 
 
 @pytest.mark.parametrize(
@@ -91,10 +109,18 @@ def test_a_link_counts_as_leaving(tmp_path):
     ("member", "counts"),
     [
         ("evil.pth", True),
-        ("probe_attn/evil.pth", True),
+        ("evil.start", True),  # from Python 3.15 on
         ("sitecustomize.py", True),
         ("usercustomize.py", True),
-        ("probe_attn/weights.pth.txt", False),
+        ("sitecustomize/__init__.py", True),
+        ("usercustomize.cpython-311-x86_64-linux-gnu.so", True),
+        ("sitecustomize.pyd", True),
+        ("probe_attn-1.0.data/purelib/evil.pth", True),
+        ("probe_attn-1.0.data/data/lib/python3.11/site-packages/evil.pth", True),
+        ("probe_attn-1.0.data/data/lib/python3.11/sitecustomize.py", True),
+        ("probe_attn/weights.pth", False),  # weights of a model: site reads the folder of packages alone
+        ("probe_attn/sitecustomize.py", False),
+        ("evil.pth.txt", False),
         ("mysitecustomize.py", False),
     ],
 )
@@ -107,6 +133,99 @@ def test_a_member_that_record_does_not_list(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("probe_attn/late.py", b"")
     assert contents(path).unlisted == ("probe_attn/late.py",)
+    assert contents(path).altered == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ("probe_attn/__init__.py,sha256=AAAA,3", "altered"),
+        ("probe_attn/__init__.py,sha256=LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564,4", "altered"),
+        ("probe_attn/__init__.py,md5=rL0Y20zC-Fzt72VPzMSk2A,3", "altered"),  # the right one, of a kind that RECORD may not have
+        ("probe_attn/__init__.py,,", "unhashed"),
+        ('"probe_attn/__init__.py",sha256=LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564,3', None),
+        ("probe_attn/__init__.py,sha512=9_u6bgY2-JDlb7vzKD5STG-jIErimDgtYkdB0NxmODJuKCxBvl5CVNiCB3LFUYosWowMf37aGVlKfrU5RT4e1w==,3", None),
+    ],
+    ids=["digest", "size", "weak digest", "no digest", "quoted", "sha512"],
+)  # fmt: skip
+def test_a_member_is_compared_with_its_row_of_record(tmp_path, changed, field):
+    """The content is "foo"."""
+    path = tmp_path / NAME
+    info = "probe_attn-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("probe_attn/__init__.py", b"foo")
+        archive.writestr(f"{info}/METADATA", "")
+        archive.writestr(f"{info}/RECORD", f"{changed}\n{record_line(f'{info}/METADATA', b'')}\n{info}/RECORD,,\n")
+    found = contents(path)
+    expected = {"altered": (), "unhashed": (), "unlisted": (), "absent": ()}
+    assert {name: getattr(found, name) for name in expected} == {
+        **expected,
+        **({field: ("probe_attn/__init__.py",)} if field else {}),
+    }
+
+
+def test_a_file_that_record_lists_and_the_archive_lacks(tmp_path):
+    path = tmp_path / NAME
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("p-1.dist-info/RECORD", 'p/gone.py,sha256=x,1\np-1.dist-info/RECORD,,\n"torn\n')
+    found = contents(path)
+    assert (found.absent, found.unlisted, found.unhashed) == (("p/gone.py", "torn"), (), ())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("p/__init__.py", "")
+    assert contents(path).unhashed == ("p/__init__.py",)
+
+
+def test_two_members_of_one_name(tmp_path):
+    path = packed(tmp_path / NAME, {"probe_attn/__init__.py": b""})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("probe_attn/__init__.py", b"import os")
+    found = contents(path)
+    assert (found.twice, found.altered) == (("probe_attn/__init__.py",), ("probe_attn/__init__.py",))
+
+
+def test_a_member_that_cannot_be_unpacked_is_no_readable_wheel(tmp_path):
+    path = packed(tmp_path / NAME, {"probe_attn/__init__.py": b"foo bar"})
+    torn = path.read_bytes().replace(b"foo bar", b"foo baz", 1)
+    path.write_bytes(torn)
+    with pytest.raises(DamagedFile, match="is no readable wheel"):
+        contents(path)
+
+
+def test_a_program_whose_name_is_a_path_leaves_the_folder_of_programs(tmp_path):
+    entry = {"probe_attn-1.0.dist-info/entry_points.txt": b"[console_scripts]\n../../evil = x:y\n# no = z:z\n"}
+    found = seen(tmp_path, entry)
+    assert (found.leaving, found.scripts) == (("../../evil",), ("../../evil",))
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "replaced"),
+    [
+        ("probe_attn-1.0.dist-info/entry_points.txt", b"[console_scripts]\npython = probe_attn:main\n", ("python",)),
+        ("probe_attn-1.0.dist-info/entry_points.txt", b"[gui_scripts]\npip3=probe_attn:main\n", ("pip3.exe",)),
+        ("probe_attn-1.0.dist-info/entry_points.txt", b"[other]\npython = probe_attn:main\n", ()),
+        ("probe_attn-1.0.data/data/bin/python", b"", ("bin/python",)),
+        ("probe_attn-1.0.data/data/pyvenv.cfg", b"", ("pyvenv.cfg",)),
+        ("probe_attn-1.0.data/data/lib/python3.11/site-packages/numpy/__init__.py", b"", ("lib/python3.11/site-packages/numpy/__init__.py",)),
+        ("probe_attn-1.0.data/data/share/probe.conf", b"", ()),
+    ],
+)  # fmt: skip
+def test_programs_and_data_may_replace_files_too(tmp_path, member, content, replaced):
+    """In an environment with Python, pip on Windows, a configuration and numpy."""
+    site = tmp_path / "lib/python3.11/site-packages"
+    for path in (tmp_path / "bin/python", tmp_path / "bin/pip3.exe", tmp_path / "pyvenv.cfg", site / "numpy/__init__.py"):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    path = packed(tmp_path / NAME, {member: content})
+    assert meetings(path, Folders(site, tmp_path / "bin", tmp_path), "probe-attn").replaced == replaced
+
+
+def test_a_folder_that_packages_share_belongs_to_none_of_them(tmp_path):
+    for name in ("nvidia/cublas/__init__.py", "torch/__init__.py"):
+        (tmp_path / "site" / name).parent.mkdir(parents=True)
+        (tmp_path / "site" / name).write_text("")
+    path = packed(tmp_path / NAME, {"nvidia/more/__init__.py": b"", "torch/more.py": b"", "new.py": b""})
+    found = meetings(path, Folders(tmp_path / "site", tmp_path / "bin", tmp_path), "probe-attn")
+    assert found == Meetings((), ("torch/more.py",))
 
 
 def test_the_packages_that_it_asks_for(tmp_path):
@@ -140,8 +259,10 @@ def test_files_of_other_packages_that_it_would_replace(tmp_path):
             "probe_attn-1.0.data/data/numpy/__init__.py": b"",
         },
     )
-    assert overwritten(path, site, scripts, "probe-attn") == ("numpy/__init__.py", "tool")
-    assert overwritten(path, site, scripts, None) == ("numpy/__init__.py", "probe_attn/__init__.py", "tool", "probe")
+    places = Folders(site, scripts, tmp_path)
+    assert meetings(path, places, "probe-attn") == Meetings(("numpy/__init__.py", "tool"), ("numpy/new.py",))
+    replaced = ("numpy/__init__.py", "probe_attn/__init__.py", "tool", "probe")
+    assert meetings(path, places, None).replaced == replaced
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 torn"])
@@ -202,6 +323,12 @@ def test_a_file_that_fits():
         ({}, {"at_startup": ("evil.pth",)}, ("8.9",), "it brings code that runs whenever Python starts: evil.pth"),
         ({}, {"leaving": ("../a", "../b")}, ("8.9",), "members leave the folder of the archive, or are links: ../a, ../b"),
         ({}, {"unpacked": 17 << 30}, ("8.9",), "its members unpack to 17 GB"),
+        ({}, {"twice": ("a",)}, ("8.9",), "two of its members have one name, and installers may take either: a"),
+        ({}, {"altered": ("a", "b")}, ("8.9",), "its RECORD gives another digest or size for a, b: changed after it was built"),
+        ({}, {"infos": ("a-1.dist-info", "b-1.dist-info")}, ("8.9",), "it has more than one .dist-info folder: a-1.dist-info, b-1.dist-info"),
+        ({}, {"tags": ("cp312-cp312-win_amd64",)}, ("8.9",), "its name says linux_x86_64, its WHEEL win_amd64"),
+        ({}, {"tags": ("cp312-cp312-manylinux_2_28_aarch64",)}, ("8.9",), "its name says linux_x86_64, its WHEEL manylinux_2_28_aarch64"),
+        ({}, {"compiled": ("a.pyd", "b.DLL")}, ("8.9",), "its name says linux_x86_64, and its libraries are for another system: a.pyd, b.DLL"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_refused_with_the_proof(record, inside, gpus, why):
@@ -227,6 +354,30 @@ def test_a_file_that_is_refused_with_the_proof(record, inside, gpus, why):
         ({"sm": Unknown("x")}, {}, ("12.0",)),
         ({"ptx": ("8.0",)}, {}, ("12.0",)),
         ({}, {"unpacked": 16 << 30}, ("8.9",)),
+        ({}, {"infos": ("flash_attn-2.8.3.dist-info",)}, ("8.9",)),
+        ({}, {"tags": ("cp312-cp312-manylinux2014_x86_64", "cp312-cp312-manylinux_2_17_x86_64")}, ("8.9",)),
+        ({}, {"tags": ("cp312-cp312-any",)}, ("8.9",)),
+        ({}, {"compiled": ("a.so", "b.dll")}, ("8.9",)),
+        ({}, {"compiled": ("a.so.1",)}, ("8.9",)),
+        (
+            {},
+            {
+                "compiled": ("a.pyd",),
+                "path": "flash_attn-2.8.3+cu128torch2.8-cp312-cp312-win_amd64.whl",
+                "tags": ("cp312-cp312-win_amd64",),
+            },
+            ("8.9",),
+        ),
+        (
+            {},
+            {
+                "compiled": ("a.dylib",),
+                "path": "flash_attn-2.8.3-cp312-cp312-macosx_11_0_arm64.whl",
+                "tags": ("cp312-cp312-macosx_12_0_universal2",),
+            },
+            ("8.9",),
+        ),
+        ({}, {"compiled": ("a.dll",), "path": "flash_attn-2.8.3-py3-none-any.whl"}, ("8.9",)),
     ],
 )
 def test_what_refuses_nothing(record, inside, gpus):
@@ -236,11 +387,10 @@ def test_what_refuses_nothing(record, inside, gpus):
 def test_what_cannot_be_told():
     found = prove(INSIDE, [changed(GOOD, verdict=Unknown("musl"))], ("8.9",))
     assert (found.verdict, found.open_questions) == ("cannot be told", ("flash_attn_2_cuda: musl",))
-    found = prove(INSIDE, [], ("8.9",))
-    assert (found.verdict, found.open_questions) == (
-        "cannot be told",
-        ("it contains no compiled extension that could be read",),
-    )
+    nothing = "it contains no compiled extension, so nothing in it could be compared with this machine"
+    for records in ([], [Binary(module=FLASH, path="x", verdict=None, because=("it holds no compiled extension",))]):
+        found = prove(INSIDE, records, ("8.9",))
+        assert (found.verdict, found.open_questions) == ("cannot be told", (nothing,))
 
 
 def test_other_extensions_that_fail_are_a_notice():
@@ -255,13 +405,19 @@ def test_other_extensions_that_fail_are_a_notice():
 
 def test_what_should_be_known_before_it_is_installed():
     many = tuple(f"p{number}" for number in range(7))
-    found = prove(changed(INSIDE, scripts=("x",), elsewhere=("y",), unlisted=("z",), packages=many), [GOOD], ())
+    more = {"hooks": ("torch.backends: a = b:c",), "absent": ("gone",), "unhashed": ("u", "v")}
+    inside = changed(INSIDE, scripts=("x",), elsewhere=("y",), unlisted=("z",), packages=many, **more)
+    found = prove(inside, [GOOD], (), beside=("one more",))
     assert found.notices == (
         "it installs programs: x",
         "it puts files outside of site-packages: y",
+        "it registers code that other programs run by themselves: torch.backends: a = b:c",
         "its RECORD does not list z",
+        "its RECORD lists files that it does not contain: gone",
+        "its RECORD has no digest of 2 of its files, so these could not be compared",
         "it installs more than its own package: p0, p1, p2, p3, p4 and 2 more",
         "which GPU will run it is not known here, so its GPU code was not judged (--gpu CC names one)",
+        "one more",
     )
 
 

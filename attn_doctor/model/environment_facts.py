@@ -265,6 +265,7 @@ BinaryCause = Literal[
     "no-entry",
     "not-linked",
     "python-abi",
+    "signature",
     "symbol",
     "torch",
     "torch-missing",
@@ -293,3 +294,5 @@ class Binary(Record, frozen=True, kw_only=True):
     ptx: tuple[str, ...] | Unknown = UNRECORDED
     cxx11_abi: Flag = UNRECORDED
     macos: Text = None  # oldest macOS for which it was built; None for a file of another system
+    # "none", "ad hoc" or "of a certificate": nothing of it is checked. None for a file of Linux, where files have none
+    signature: Text = None

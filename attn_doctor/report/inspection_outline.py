@@ -80,6 +80,7 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
             ("needs glibc", record.glibc),
             ("needs GLIBCXX", record.glibcxx),
             ("was built for macOS", record.macos),
+            ("code signature", _signed(record)),
             ("machine code for", _joined("sm_", record.sm)),
             ("PTX for", _joined("compute_", record.ptx)),
         )
@@ -91,6 +92,11 @@ def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:
         yield Paragraph("contains no GPU code")
     elif gpus:
         yield Notes("on a GPU of compute capability", tuple(_on(record, gpu) for gpu in gpus))
+
+
+def _signed(record: Binary) -> str | None:
+    words = {"none": "none", "ad hoc": "names no signer (ad hoc)", "of a certificate": "of a certificate; not checked"}
+    return words.get(record.signature) if isinstance(record.signature, str) else None
 
 
 def _needs(record: Binary) -> Iterator[str]:

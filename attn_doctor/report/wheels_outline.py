@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from attn_doctor import commands
@@ -14,7 +13,7 @@ from attn_doctor.knowledge.wheel_key import Candidate
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import show
 from attn_doctor.report.blocks import Block, Cell, Command, Cure, Field, Fields, Heading, Notes, Problem, Table, Verdict
-from attn_doctor.wheels.answer import Answered, Asked
+from attn_doctor.wheels.answer import COMMAND_LINE, Answered, Asked
 
 _MOST, _ASKED, _FEW = 8, 4, 4  # releases in a list
 _LABELS = (
@@ -40,7 +39,7 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
         _verdict(found, fitting, open_ones),
     ]
     if fitting:
-        blocks.append(_install(fitting[0], facts, found.key.gpus))
+        blocks.append(_install(fitting[0], facts, found))
     if len(ours) > 1:
         blocks.append(Notes("Older releases that fit too", tuple(str(c.filename) for c in ours[1:_MOST])))
     others = theirs if ours else theirs[1:]
@@ -55,7 +54,9 @@ def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
         blocks.append(
             Notes("Not known to fit", tuple(f"{_named(c)}: {'; '.join(c.reasons)}" for c in open_ones[:_MOST]))
         )
-    if refused:
+    if refused and all(_elsewhere(c, found.key.platform) for c in refused):
+        blocks.append(Notes("Also not these", (_none_of_the_authors(refused, found.key.platform),)))
+    elif refused:
         blocks.append(_refused(refused))
     if not theirs:
         nearest = [c for c in named if c.fits is False and c.kind == "community"]
@@ -119,9 +120,10 @@ def _verdict(found: Answered, fitting: Sequence[Candidate], open_ones: Sequence[
     return Verdict("No official wheel in the tables fits.", "bad")
 
 
-def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unknown) -> Problem:
+def _install(best: Candidate, facts: Facts | None, found: Answered) -> Problem:
     step = commands.rendered(facts or Facts(), commands.install(best.url, why="", changes=""))
-    line = commands.shown(step, commands.shell_of(facts) if facts else "bash")
+    shell = _shell(facts, found)
+    line = commands.shown(step, shell)
     official = best.kind == "official"
     by_address = Cure(
         "install it by its address", (Command(line, "not by name: setup.py may ask for another file, and compile"),)
@@ -132,12 +134,12 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
         slug=str(best.filename),
         code=best.source,
         qualifiers=f"release {best.release}",
-        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if gpus != () else ' and C++ ABI'}: nothing is compiled."
+        message=f"Built for this Python, torch, CUDA{', C++ ABI and GPU' if found.key.gpus != () else ' and C++ ABI'}: nothing is compiled."
         if official
         else _UNSIGNED,
         evidence=(),
         consequences=(),
-        cures=(by_address,) if official else (_read_first(best), by_address),
+        cures=(by_address,) if official else (_read_first(best, facts, found), by_address),
         docs="",
     )
 
@@ -145,11 +147,39 @@ def _install(best: Candidate, facts: Facts | None, gpus: tuple[str, ...] | Unkno
 _UNSIGNED = "Only its name was judged: nobody guarantees its content, and an import runs it. PyTorch's own attention (SDPA) needs no such file."
 
 
-def _read_first(wheel: Candidate) -> Cure:
+def _shell(facts: Facts | None, found: Answered) -> str:
+    """Return the shell for which the commands are written: that of the target's machine, else one of the stated platform."""
+    if facts is not None:
+        return commands.shell_of(facts)
+    return "windows" if isinstance(found.key.platform, str) and found.key.platform.startswith("win") else "bash"
+
+
+def _read_first(wheel: Candidate, facts: Facts | None, found: Answered) -> Cure:
     """Return the command that downloads a wheel and inspects it before any of its code runs."""
-    line = shlex.join(("attn-doctor", "wheels", "--prove", wheel.url))
+    argv = ["attn-doctor", "wheels", "--prove", wheel.url]
+    typed = {name for name, source in found.sources.items() if source == COMMAND_LINE}
+    if facts is not None and isinstance(facts.interpreter.python, str):
+        argv += ["--target", facts.interpreter.python]
+    if "gpus" in typed and isinstance(found.key.gpus, tuple):
+        argv += [word for gpu in found.key.gpus for word in ("--gpu", gpu)]
     note = "downloads it and installs nothing: shows whether its content fits; it cannot show that the file is harmless"
-    return Cure("inspect it before any of its code runs", (Command(line, note),))
+    if typed - {"gpus"}:
+        note += ". Run it in the environment that has the torch and the Python above"
+    return Cure(
+        "inspect it before any of its code runs", (Command(commands.quoted(tuple(argv), _shell(facts, found)), note),)
+    )
+
+
+def _elsewhere(candidate: Candidate, platform: str | Unknown) -> bool:
+    """Return whether a wheel is for another platform, so that its other parts do not matter."""
+    return isinstance(platform, str) and any(reason.endswith(f", you have {platform}") for reason in candidate.reasons)
+
+
+def _none_of_the_authors(refused: Sequence[Candidate], platform: str | Unknown) -> str:
+    releases = {candidate.release for candidate in refused}
+    which = f"none of the {len(releases)} releases" if len(releases) > 1 else f"release {releases.pop()}"
+    has = "has one" if which.startswith("none") else "has none"
+    return f"the wheels of flash-attn's authors: {which} {has} for {platform} (--json gives each reason)"
 
 
 def _refused(refused: Sequence[Candidate]) -> Table:

@@ -77,7 +77,7 @@ def _of_tag(platform: str) -> dict[str, str | None]:
     return {"glibc": f"{found[1]}.{found[2]}"} if found else {}
 
 
-_OPTION, _HERE = "the command line", "the target"
+COMMAND_LINE, _HERE = "the command line", "the target"  # where a part of the key was read
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
@@ -112,7 +112,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if wanted.platform and wanted.glibc is None:
         given |= _of_tag(wanted.platform)
-    sources = {name: _OPTION if name in given else _HERE for name in named}
+    sources = {name: COMMAND_LINE if name in given else _HERE for name in named}
     key = msgspec.structs.replace(here, **given)
     if wanted.torch and wanted.cuda is None:
         key = msgspec.structs.replace(key, cuda=_cuda_of(wanted.torch, key.platform))

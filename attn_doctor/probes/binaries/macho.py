@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from attn_doctor.probes.binaries import code_signature
 from attn_doctor.probes.binaries.exports_trie import Exported, ExportsTrie
 from attn_doctor.probes.binaries.macho_bindings import (
     FLAT,
@@ -39,7 +40,7 @@ _PLACE = struct.Struct("<II")
 _LONG, _BIG_LONG = struct.Struct("<I"), struct.Struct(">I")
 _ARCH, _ARCH_64 = struct.Struct(">iiIII"), struct.Struct(">iiQQII")
 
-_SEGMENT_64, _SYMTAB, _DYSYMTAB, _ID, _RPATH = 0x19, 0x2, 0xB, 0xD, 0x8000001C
+_SEGMENT_64, _SYMTAB, _DYSYMTAB, _ID, _RPATH, _SIGNATURE = 0x19, 0x2, 0xB, 0xD, 0x8000001C, 0x1D
 _LOAD, _WEAK, _REEXPORT, _LAZY, _UPWARD = 0xC, 0x80000018, 0x8000001F, 0x20, 0x80000023
 _INFO, _INFO_ONLY, _TRIE, _CHAINED, _BUILD, _OLD_BUILD = 0x22, 0x80000022, 0x80000033, 0x80000034, 0x32, 0x24
 _BINDINGS_AT, _EXPORTS_AT, _INFO_SIZE = (
@@ -133,6 +134,17 @@ class MachO:
             elif kind == _OLD_BUILD and size >= 12:
                 return _version(self.file.unpack(_LONG, place + 8)[0])
         return None
+
+    @cached_property
+    def signature(self) -> code_signature.Signature:
+        """Return the kind of the code signature. Raises DamagedFile if a load command names one that is not there."""
+        for kind, place, size in self._commands:
+            if kind == _SIGNATURE and size >= _COMMAND.size + _PLACE.size:
+                start, length = self.file.unpack(_PLACE, place + _COMMAND.size)
+                if start + length > self._size:
+                    raise DamagedFile("refers to bytes after its end")
+                return code_signature.of_macos(self.file, self._start + start)
+        return "none"
 
     @property
     def two_level(self) -> bool:

@@ -26,6 +26,7 @@ from attn_doctor.probes.binaries.macos_loader import (
     OtherMachine,
     Process,
     Trouble,
+    Unsigned,
 )
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 from attn_doctor.probes.binaries.verdict import Reason, sentences
@@ -178,6 +179,7 @@ def _judged(image: Image, around: _Around, target: Target | None, name: _Name) -
         sm=(),
         ptx=(),
         macos=oldest,
+        signature=_signature(image, machine),
     )
 
 
@@ -194,6 +196,13 @@ def _machine_of(image: Image, loaded: Sequence[Image]) -> str:
             continue
         return shared[0] if shared else own[0]
     return own[0]
+
+
+def _signature(image: Image, machine: str) -> str | Unknown:
+    try:
+        return (image.code(machine) or next(iter(image.file.slices.values()))).signature
+    except (OSError, DamagedFile) as error:
+        return Unknown(f"it {error}")
 
 
 def _of_file(image: Image, machine: str, process: Process) -> tuple[str | None, tuple[Needed, ...] | Unknown]:
@@ -243,6 +252,12 @@ def _reason(trouble: Trouble) -> Reason:
             tail = "; on Apple silicon an x86_64 Python runs under Rosetta, and needs x86_64 libraries only"
         return Reason(
             "machine", f"{text}{tail} (macOS says: incompatible architecture (have '{have}', need '{trouble.need}'))"
+        )
+    if isinstance(trouble, Unsigned):
+        return Reason(
+            "signature",
+            f"{trouble.name} has no code signature, and Apple silicon runs signed code alone (macOS says: mapped file has no cdhash, completely "
+            "unsigned? Code has to be at least ad-hoc signed)",
         )
     return Reason("damaged", f"{trouble.name} {trouble.why}")
 

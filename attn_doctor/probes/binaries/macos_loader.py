@@ -41,6 +41,12 @@ class OtherMachine(NamedTuple):
     need: str
 
 
+class Unsigned(NamedTuple):
+    """Report a library without a code signature, in a process of Apple silicon. The kernel does not map its code."""
+
+    name: str
+
+
 class Damaged(NamedTuple):
     """Report a library that dyld cannot read."""
 
@@ -48,7 +54,7 @@ class Damaged(NamedTuple):
     why: str
 
 
-Trouble = Missing | NoSymbol | OtherMachine | Damaged
+Trouble = Missing | NoSymbol | OtherMachine | Unsigned | Damaged
 MOST_REEXPORTS = 16  # libraries one after the other
 
 
@@ -140,6 +146,9 @@ class Process:
                 troubles.append(OtherMachine(image.name, tuple(image.file.slices), self.machine))
                 return None
             _ = code.dylibs, code.rpaths, code.install_name
+            if self.machine.startswith("arm64") and image.path not in self._before and code.signature == "none":
+                troubles.append(Unsigned(image.name))
+                return None
         except OSError as error:
             troubles.append(Damaged(image.name, f"cannot be read ({error.strerror or error})"))
         except DamagedFile as error:

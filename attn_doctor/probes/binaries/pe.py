@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from attn_doctor.probes.binaries.code_signature import Signature
 from attn_doctor.probes.binaries.elf import Section
 from attn_doctor.probes.binaries.mapped import DamagedFile, ForeignFile, Mapped
 
@@ -26,7 +27,7 @@ _WORD, _LONG, _QUAD = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<
 
 _PE32_PLUS = 0x20B
 _DIRECTORIES_AT = 112  # in the optional header of a 64-bit file
-_EXPORTS, _IMPORTS, _DELAYED_IMPORTS = 0, 1, 13  # numbers of directories
+_EXPORTS, _IMPORTS, _CERTIFICATES, _DELAYED_IMPORTS = 0, 1, 4, 13  # numbers of directories
 _BY_ADDRESS = 1  # the fields of a delayed import are addresses within the image; files from before 2002 have 0 here
 _BY_NUMBER = 1 << 63
 _MOST_LIBRARIES, _MOST_NAMES, _LONGEST_NAME = 4096, 1 << 20, 1 << 14
@@ -122,6 +123,11 @@ class Pe:
                 raise DamagedFile("has a table of exports that refers to no function")
             found[self._text(at)] = targets[number]
         return found
+
+    @property
+    def signature(self) -> Signature:
+        """Return whether the file has a signature of Authenticode. It is not checked, and System32's own files have theirs elsewhere (catalogues)."""
+        return "of a certificate" if self._directory(_CERTIFICATES) and self._size(_CERTIFICATES) else "none"
 
     def _functions(self, address: int) -> tuple[str, ...]:
         found: list[str] = []

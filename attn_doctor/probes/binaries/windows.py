@@ -152,6 +152,7 @@ def _judged(found: Library, own: Folder, process: Process, path: str, module: st
         glibcxx=None,
         cxx11_abi=None,
         macos=None,
+        signature=_signature(found),
         **_gpu_code(found),
     )
 
@@ -201,6 +202,13 @@ def _needed(name: str, there: Library | None, process: Process) -> Needed:
             package=None,
         )
     return Needed(name=name, found=None, package=windows_dlls.package_of(name))
+
+
+def _signature(found: Library) -> str | Unknown:
+    try:
+        return found.pe.signature
+    except (OSError, DamagedFile) as error:
+        return Unknown(f"it {error}")
 
 
 def _gpu_code(found: Library) -> dict[str, tuple[str, ...] | Unknown]:
