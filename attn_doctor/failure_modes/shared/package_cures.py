@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import checkout, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -69,6 +69,9 @@ def build(
         why = f"{why}, and {SDPA}"
     elif not forced and package_wheels.taken_by_setup(facts, row):
         why += f"; its setup installs a finished wheel of {name} for this torch if there is one"
+    own = checkout.of(facts)
+    if own is not None and not again:
+        return checkout.install(facts, own, f"your own sources: {why}", _takes(name), verbose=verbose)
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
