@@ -12,7 +12,9 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Install, Step
 
 # A folder as pip and uv read it: ".", "./src/x", "../x[extra]", "/home/me/x", "~/x", "D:\\x", "file:///home/me/x", "submodules/x".
-_FOLDER = re.compile(r"(?:file://)?(?P<path>(?:\.{1,2}|~|/|[A-Za-z]:[\\/]|[\w.-]+[\\/])[^\s\[\]@:;,]*)(?P<extra>\[[\w,-]+\])?")
+_FOLDER = re.compile(
+    r"(?:file://)?(?P<path>(?:\.{1,2}|~|/|[A-Za-z]:[\\/]|[\w.-]+[\\/])[^\s\[\]@:;,]*)(?P<extra>\[[\w,-]+\])?"
+)
 _ARCHIVE = re.compile(r"\.(?:whl|zip|tar\.\w+|tgz|txt|toml)$")
 # Endings of the names of checkouts and forks: "vllm-main", "detectron2-0.6", "apex_23.05".
 _ENDING = re.compile(r"[-_.](?:main|master|src|fork|dev|repo|v?\d[\w.+-]*)$")

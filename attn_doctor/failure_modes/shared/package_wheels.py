@@ -51,7 +51,11 @@ def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = 
         title = f"Install {name}'s finished wheel" if row.wheels != "pypi" or not again else f"Upgrade {name}"
         return (Fix(title=title, steps=made, verify=subject.verify(facts)),)
     if row.setup_takes_wheel is not None:
-        return () if again or began or facts.torch.version is None else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+        return (
+            ()
+            if again or began or facts.torch.version is None
+            else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+        )
     return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
 
 
