@@ -39,7 +39,7 @@ ROWS = (
     Row("transformers.utils.import_utils", ("is_torch_fx_available",), "transformers", "<5"),
     Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.56"),
     # https://pytorch.org/docs/stable/index.html: the first release whose documentation has the name.
-    Row("torch.library", ("custom_op", "register_fake", "register_autograd"), "torch", ">=2.4"),
+    Row("torch.library", ("custom_op", "register_autograd"), "torch", ">=2.4"),
     Row("torch.amp", ("GradScaler",), "torch", ">=2.3"),
     Row("torch.amp", ("custom_fwd", "custom_bwd"), "torch", ">=2.4"),
     Row("torch", ("xpu", "uint16", "uint32", "uint64", "get_default_device"), "torch", ">=2.3"),
@@ -112,7 +112,7 @@ def forms(row: Row) -> tuple[Form, ...]:
     made: list[Form] = []
     for name in row.names:
         if row.whole:
-            pattern = rf"No module named '?(?P<of>{module})\.(?P<moved>{re.escape(name)})(?=['.\s]|$)"
+            pattern = rf"No module named '?(?P<of>{module})\.(?P<moved>{re.escape(name)})(?=['\s]|$)"
             made.append(
                 Form(pattern, f"{row.module}.{name}", f"ModuleNotFoundError: No module named '{row.module}.{name}'")
             )
