@@ -129,6 +129,11 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
+            pattern=r"Using `bitsandbytes` \d-bit quantization requires (?:the latest version of bitsandbytes|`?bitsandbytes`?)",
+            literal="Using `bitsandbytes`",
+            sample="ImportError: Using `bitsandbytes` 8-bit quantization requires the latest version of bitsandbytes: `pip install -U bitsandbytes`",
+        ),
+        Sign(
             pattern=r"'NoneType' object has no attribute 'c(?:quantize_blockwise|dequantize_blockwise|adam|lion|momentum|rmsprop|adagrad|get_)\w*'",
             literal="'NoneType' object has no attribute 'c",
             sample="AttributeError: 'NoneType' object has no attribute 'cadam32bit_grad_fp32'",
@@ -154,10 +159,19 @@ class Old(Variant, frozen=True, kw_only=True):
     lacks: str | None  # "libcuda.so", which is a part of the driver, or "libcudart.so"
 
 
+class OnMac(Variant, frozen=True):
+    """Mark a Mac: bitsandbytes computes there on the processor at most."""
+
+
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if facts.system.os == "darwin":
+        message = (
+            "bitsandbytes has no library for the GPU of a Mac: its releases before 0.49 have none for a Mac at all."
+        )
+        return Hit(message=message, evidence=evidence, variant=OnMac())
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
     old = _of_old_release(facts, seen, evidence)
     if old is not None:
@@ -254,6 +268,11 @@ def _arm(facts: Facts) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, OnMac):
+        words = "where the program loads the model: leave load_in_8bit, load_in_4bit and quantization_config out. A quantized model for a Mac: mlx-lm or llama.cpp"
+        step = commands.by_hand((), words, "the program that loads the model", "none")
+        gone = commands.uninstall("bitsandbytes", why="transformers, peft and diffusers then do not try to use it")
+        return (Fix(title="Do without bitsandbytes on a Mac", steps=(gone, step), verify=verify),)
     if isinstance(hit.variant, Old):
         return _newer(facts, hit.variant)
     upgrade = commands.install(
