@@ -160,7 +160,7 @@ class Old(Variant, frozen=True, kw_only=True):
 
 
 class OnMac(Variant, frozen=True):
-    """Mark a Mac: bitsandbytes computes there on the processor at most."""
+    """Mark a Mac. https://pypi.org/project/bitsandbytes/0.49.0/#files has the first wheel for macOS."""
 
 
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
@@ -168,9 +168,7 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if facts.system.os == "darwin":
-        message = (
-            "bitsandbytes has no library for the GPU of a Mac: its releases before 0.49 have none for a Mac at all."
-        )
+        message = "The installed bitsandbytes has no library for a Mac: 0.49 was the first release with one (Apple silicon, macOS 14)."
         return Hit(message=message, evidence=evidence, variant=OnMac())
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
     old = _of_old_release(facts, seen, evidence)
@@ -179,6 +177,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     own = next((place for place in places if not place.endswith(("site-packages", "dist-packages"))), None)
     if all(m.strength != "proof" for m in seen.matches):
         return _searching(seen, evidence)
+    if all("Using `bitsandbytes`" in m.text for m in seen.matches if m.strength == "proof"):
+        message = "transformers finds no bitsandbytes that works: it is missing or too old, or torch sees no GPU."
+        return Hit(
+            message=message, evidence=evidence, variant=Old(on="linux", lacks=None), confidence=Confidence.MEDIUM
+        )
     if own is None:
         return Hit(
             message="bitsandbytes contains no compiled library for the CUDA version of the installed torch.",
@@ -272,7 +275,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = "where the program loads the model: leave load_in_8bit, load_in_4bit and quantization_config out. A quantized model for a Mac: mlx-lm or llama.cpp"
         step = commands.by_hand((), words, "the program that loads the model", "none")
         gone = commands.uninstall("bitsandbytes", why="transformers, peft and diffusers then do not try to use it")
-        return (Fix(title="Do without bitsandbytes on a Mac", steps=(gone, step), verify=verify),)
+        newer = commands.install(
+            "bitsandbytes>=0.49", upgrade=True, why="for Apple silicon with macOS 14 or newer", changes="bitsandbytes"
+        )
+        return (
+            Fix(title="Do without bitsandbytes on a Mac", steps=(gone, step), verify=verify),
+            Fix(title="Install bitsandbytes 0.49 or newer", steps=(newer,), verify=verify),
+        )
     if isinstance(hit.variant, Old):
         return _newer(facts, hit.variant)
     upgrade = commands.install(

@@ -223,7 +223,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not any(m.strength != "context" for m in seen.matches):
         return None
     if "hub" in said:
-        message = f"torch.hub imported the torchvision in its folder {said['hub']}, which is not built: it needs an installed torchvision of that release, or none of it."
+        message = f"torch.hub imported the torchvision in its folder {said['hub']}, and the compiled part of the installed torchvision does not fit these old sources."
         return Hit(message=message, evidence=evidence, variant=OfHub(folder=said["hub"]))
     torch = said.get("torch")
     message = "The installed torchvision was built for another torch than the installed torch."
