@@ -36,7 +36,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_facts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -49,6 +49,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import BinaryCause, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import local
 
 MODE = FailureMode(
@@ -296,7 +297,20 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts)
-    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),) if step else ()
+    if step is None:
+        return ()
+    gone = _of_pip_beside_conda(facts)
+    return (Fix(title=_title(facts, wanted, torch), steps=(*gone, step), verify=commands.check(facts)),)
+
+
+def _of_pip_beside_conda(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that removes pip's torchvision beside conda's torch: conda would install a second one over it."""
+    found = torch_facts.distribution(facts, "torchvision")
+    if not torch_facts.of_conda(facts, "torch") or found is None or found.installer != "pip":
+        return ()
+    return (
+        commands.uninstall("torchvision", why="pip installed it, and torch is conda's: the next line installs conda's"),
+    )
 
 
 def _installed_models(facts: Facts) -> Fix:

@@ -35,7 +35,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, checkout, package_cures, package_wheels, torch_steps
+from attn_doctor.failure_modes.shared import building, checkout, package_cures, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -48,6 +48,14 @@ from attn_doctor.model.versions import parse
 BINARY = re.compile(
     r"^(?:torch|torchvision|torchaudio|numpy|scipy|xformers|triton|ultralytics|opencv-[\w-]+|nvidia-[\w-]+)(?![\w-])",
     re.IGNORECASE,
+)
+
+# Only one index was asked, and it has torch and little else.
+ONE_INDEX = Sign(
+    pattern=r"^Looking in indexes: (?P<only>https://download\.pytorch\.org/whl/[\w./]+)$",
+    literal="Looking in indexes: ",
+    sample="Looking in indexes: https://download.pytorch.org/whl/cu121",
+    strength="context",
 )
 
 MODE = FailureMode(
@@ -86,13 +94,7 @@ MODE = FailureMode(
             literal="has inconsistent name",
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
-        # Only one index was asked, and it has torch and little else.
-        Sign(
-            pattern=r"^Looking in indexes: (?P<only>https://download\.pytorch\.org/whl/[\w./]+)$",
-            literal="Looking in indexes: ",
-            sample="Looking in indexes: https://download.pytorch.org/whl/cu121",
-            strength="context",
-        ),
+        ONE_INDEX,
         Sign(
             pattern=r"^- (?P<of_conda>(?:pytorch-cuda|pytorch|torchvision|torchaudio|cudatoolkit|cuda-toolkit|cuda-nvcc|xformers|faiss-gpu)(?:[=<>]=?[\w.*]+)*)$",
             literal="- ",
@@ -306,12 +308,13 @@ def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda | OtherBui
         made = torch_steps.release(facts, found.torch, "from the index that has this build", found.cuda)
         return (Fix(title=f"Take torch {found.torch} from PyTorch's index", steps=made, verify=verify),)
     if isinstance(found, OnlyTorch):
+        asked = tuple(text for text in subject.installed_by_command(facts) if name_of(text) in _TORCHS)
         torch = commands.install(
-            *torch_steps.bare(), index_url=found.index, why="torch from that index", changes="torch"
+            *(asked or torch_steps.bare()), index_url=found.index, why="torch from that index", changes="torch"
         )
         words = "your command without that index: PyPI has the rest, and torch stays"
-        rest = commands.by_hand(tuple(found.command.split()), words, "the packages of that command")
-        return (Fix(title="Take only torch from that index", steps=(torch, rest), verify=verify),)
+        rest = () if asked else (commands.by_hand(tuple(found.command.split()), words, "the packages of that command"),)
+        return (Fix(title="Take only torch from that index", steps=(torch, *rest), verify=verify),)
     prefix = facts.interpreter.prefix
     place = ("--prefix", prefix) if isinstance(prefix, str) else ()
     channels = ("-c", "pytorch", "-c", "nvidia", "-c", "conda-forge")

@@ -35,7 +35,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
-from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, only_torchs_index, other_index
+from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, ONE_INDEX, only_torchs_index, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
@@ -139,6 +139,7 @@ MODE = FailureMode(
             sample="error: can't find Rust compiler",
         ),
         *building.ISOLATED,
+        ONE_INDEX,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",

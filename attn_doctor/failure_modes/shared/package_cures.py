@@ -246,7 +246,16 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is installed now; compiling may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
-    steps = (tools(facts), fewer_jobs(facts), step)
+    own: tuple[Step, ...] = ()
+    if name == "vllm":
+        # https://docs.vllm.ai/en/latest/getting_started/installation/gpu/#use-an-existing-pytorch-installation
+        take = commands.by_hand(
+            (*commands.starting(facts), f"{folder}/use_existing_torch.py"),
+            f"run it in {folder}: takes torch out of vLLM's requirements, so that pip keeps the torch that is installed",
+            "the requirements files of the checkout",
+        )
+        own = (commands.by_hand(("cd", folder), "the next line is for this folder", "nothing", "none"), take)
+    steps = (*own, tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
 
 
