@@ -35,7 +35,15 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, checkout, package_cures, package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    checkout,
+    one_index,
+    package_cures,
+    package_wheels,
+    subject,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -48,14 +56,6 @@ from attn_doctor.model.versions import parse
 BINARY = re.compile(
     r"^(?:torch|torchvision|torchaudio|numpy|scipy|xformers|triton|ultralytics|opencv-[\w-]+|nvidia-[\w-]+)(?![\w-])",
     re.IGNORECASE,
-)
-
-# Only one index was asked, and it has torch and little else.
-ONE_INDEX = Sign(
-    pattern=r"^Looking in indexes: (?P<only>https://download\.pytorch\.org/whl/[\w./]+)$",
-    literal="Looking in indexes: ",
-    sample="Looking in indexes: https://download.pytorch.org/whl/cu121",
-    strength="context",
 )
 
 MODE = FailureMode(
@@ -94,7 +94,7 @@ MODE = FailureMode(
             literal="has inconsistent name",
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
-        ONE_INDEX,
+        *one_index.SIGNS,
         Sign(
             pattern=r"^- (?P<of_conda>(?:pytorch-cuda|pytorch|torchvision|torchaudio|cudatoolkit|cuda-toolkit|cuda-nvcc|xformers|faiss-gpu)(?:[=<>]=?[\w.*]+)*)$",
             literal="- ",
@@ -187,30 +187,26 @@ class OtherBuild(Variant, frozen=True, kw_only=True):
     cuda: str
 
 
-_TORCHS = ("torch", "torchvision", "torchaudio", "triton", "xformers")
 _BUILD = re.compile(r"torch==(?P<torch>\d[\d.]*)\+cu(?P<cuda>\d+)(?P<minor>\d)")
-_ONE_INDEX = re.compile(r"\s(?:--index-url|--default-index|-i)[ =](?P<index>https://download\.pytorch\.org/whl/\S+)")
 
 
 def _special(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit for a requirement that exists, and was asked for in the wrong way or the wrong place; None otherwise."""
     lines = building.lines([m for m in seen.matches if m.strength != "context"])
-    asked = [m for m in seen.matches if m.groups.get("requirement")]
-    wanted = asked[0].groups["requirement"].rstrip(".,") if asked else ""
+    wanted = one_index.wanted(seen)
     command = facts.subject.command if isinstance(facts.subject.command, str) else ""
     typed = next((word for word in command.split() if "\\" in word and word.replace("\\", "") == wanted), None)
     if typed is not None:
         folder = typed.replace("\\", "/")
         message = f"The shell removed the backslash of {typed}, so pip looked for a package of that name on the index: a path has a slash here."
         return Hit(message=message, evidence=lines, variant=Backslash(folder=folder))
-    name = name_of(re.split(r"[<>=!~\[(]", wanted)[0]) if wanted else None
-    only = seen.group("only") or (found["index"] if (found := _ONE_INDEX.search(command)) else None)
-    if only and name and name not in _TORCHS and not name.startswith("nvidia-"):
-        rest = _ONE_INDEX.sub("", command)
+    only = one_index.asked_alone(facts, seen)
+    if only is not None:
+        name = re.split(r"[<>=!~\[(]", wanted)[0]
         message = f"{name} is not on {only}, and no other index was asked: that index has torch and what torch needs, and little else."
-        return Hit(message=message, evidence=lines, variant=OnlyTorch(index=only, command=rest))
+        return Hit(message=message, evidence=lines, variant=OnlyTorch(index=only, command=one_index.without(command)))
     built = _BUILD.fullmatch(wanted)
-    if built is not None and any(m.strength == "proof" for m in asked):
+    if built is not None and any(m.strength == "proof" and m.groups.get("requirement") for m in seen.matches):
         cuda = f"{built['cuda']}.{built['minor']}"
         message = f"{wanted} is not on the index that was asked: builds for one CUDA are on PyTorch's own index."
         return Hit(message=message, evidence=lines, variant=OtherBuild(torch=built["torch"], cuda=cuda))
@@ -219,12 +215,6 @@ def _special(facts: Facts, seen: Seen) -> Hit | None:
         message = f"None of the channels that conda searched has {', '.join(dict.fromkeys(conda))}."
         return Hit(message=message, evidence=lines, variant=OfConda(names=tuple(dict.fromkeys(conda))))
     return None
-
-
-def only_torchs_index(facts: Facts, seen: Seen) -> bool:
-    """Return whether only PyTorch's index was asked for something that PyPI has."""
-    found = _special(facts, seen)
-    return found is not None and isinstance(found.variant, OnlyTorch)
 
 
 def other_index(match: Match) -> bool:
@@ -308,7 +298,7 @@ def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda | OtherBui
         made = torch_steps.release(facts, found.torch, "from the index that has this build", found.cuda)
         return (Fix(title=f"Take torch {found.torch} from PyTorch's index", steps=made, verify=verify),)
     if isinstance(found, OnlyTorch):
-        asked = tuple(text for text in subject.installed_by_command(facts) if name_of(text) in _TORCHS)
+        asked = tuple(text for text in subject.installed_by_command(facts) if name_of(text) in one_index.TORCHS)
         torch = commands.install(
             *(asked or torch_steps.bare()), index_url=found.index, why="torch from that index", changes="torch"
         )

@@ -35,10 +35,10 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
-from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, ONE_INDEX, only_torchs_index, other_index
+from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import building, one_index, torch_install, torch_steps, uv_lock
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -139,7 +139,7 @@ MODE = FailureMode(
             sample="error: can't find Rust compiler",
         ),
         *building.ISOLATED,
-        ONE_INDEX,
+        *one_index.SIGNS,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",
@@ -191,7 +191,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
         )
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
-    if any(other_index(m) for m in seen.matches) or only_torchs_index(facts, seen):
+    if any(other_index(m) for m in seen.matches) or one_index.asked_alone(facts, seen):
         return None  # it exists for this Python, on another index
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
