@@ -21,6 +21,7 @@ ALLOWED = {
     "failure_modes/shared/torch_here.py",
     "failure_modes/shared/torch_install.py",
     "failure_modes/shared/torch_steps.py",
+    "failure_modes/shared/one_index.py",  # an index that a log names
     "failure_modes/shared/uv_lock.py",  # the last torch for Intel Macs, from a table
     "fixes/step_safety.py",
     "project_files/dockerfile.py",  # reads the tag of an image as a wish

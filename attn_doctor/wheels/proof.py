@@ -113,7 +113,7 @@ def _disagreements(file: str, seen: WheelContents, main: Sequence[Binary]) -> li
     inside_tags = {text.rpartition("-")[0] for text in seen.tags}
     if inside_tags and not inside_tags & pythons:
         found.append(f"its name says {', '.join(sorted(pythons))}, its WHEEL {', '.join(sorted(inside_tags))}")
-    found.extend(_of_another_system({tag.platform for tag in tags}, seen))
+    found.extend(_of_another_system({tag.platform for tag in wheel.tags}, seen))
     build = flash_build(file)
     for record in main:
         found.extend(_of_another_cuda(record, build))

@@ -199,7 +199,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         need = cuda_toolkits.torch_cuda(facts)
         if need and (pair(first) or need)[0] > need[0]:
             return (
-                *building.without_compiling(facts),
+                *building.without_compiling(facts, began=True),
                 _older(facts, refused, here, cmake=cmake),
                 _newer_torch(facts, first),
             )

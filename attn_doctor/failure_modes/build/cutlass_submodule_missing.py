@@ -29,7 +29,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import building, subject
 from attn_doctor.logs.reader import Seen
@@ -73,6 +73,34 @@ MODE = FailureMode(
                 ('"cute/', 'utils.h(13): catastrophic error: cannot open source file "cute/tensor.hpp"'),
             )
         ),
+        # Sources of a third party in other projects: glm of diff-gaussian-rasterization, json and fmt of tiny-cuda-nn.
+        *(
+            Sign(
+                pattern=building.missing_header(r"(?:glm/glm|json/json|nlohmann/json|fmt/\w+|cmrc/cmrc)\.(?:h|hpp)"),
+                literal=literal,
+                sample=sample,
+            )
+            for literal, sample in (
+                (
+                    "glm/glm.hpp",
+                    "cuda_rasterizer/auxiliary.h:16:10: fatal error: glm/glm.hpp: No such file or directory",
+                ),
+                (
+                    "json/json.hpp",
+                    "include/tiny-cuda-nn/common.h:33:10: fatal error: json/json.hpp: No such file or directory",
+                ),
+                (
+                    "fmt/",
+                    "include/tiny-cuda-nn/common_host.h:37:10: fatal error: fmt/format.h: No such file or directory",
+                ),
+            )
+        ),
+        # An empty folder of a submodule has no setup.py.
+        Sign(
+            pattern=r"(?:Directory|File) '?(?P<empty>\S*(?:submodules|third_party|thirdparty|extern)[\\/][\w./\\-]+?)'? is not installable\. Neither 'setup\.py' nor",
+            literal=" is not installable. Neither",
+            sample="ERROR: Directory 'submodules/simple-knn' is not installable. Neither 'setup.py' nor 'pyproject.toml' found.",
+        ),
         # The same for AMD's Composable Kernel. clang writes: 'fmha_bwd.hpp' file not found.
         Sign(
             pattern=r"fatal error: '(?P<header>(?:fmha_\w+|(?:ck|ck_tile)/[\w/.]+)\.hpp)' file not found",
@@ -112,10 +140,22 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class OfOthers(Variant, frozen=True):
+    """Mark the sources of another project than flash-attn."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     header = seen.group("header")
     submodule = seen.group("submodule")
     of = "Composable Kernel (csrc/composable_kernel)" if header and header.startswith(("fmha", "ck")) else "CUTLASS"
+    if header and not header.startswith(("fmha", "ck", "cutlass", "cute")):
+        message = (
+            f"{header} is missing: it belongs to a submodule, and the source was downloaded without its submodules."
+        )
+        return Hit(message=message, evidence=evidence, variant=OfOthers())
+    if (empty := seen.group("empty")) is not None:
+        message = f"The folder {empty} is empty: the source was downloaded without its submodules."
+        return Hit(message=message, evidence=evidence, variant=OfOthers())
     what = f"{header} of {of} is missing" if header else "csrc/cutlass is empty"
     if submodule and not header:
         what = f"The submodule {submodule} is missing"
@@ -123,6 +163,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfOthers):
+        return _of_others(facts)
     fetch = commands.run(
         ("git", "submodule", "update", "--init", "--recursive"),
         why=f"run this in the folder of the checkout of {subject.words(facts)}",
@@ -135,3 +177,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (fetched,)
     whole = Fix(title="Build from PyPI instead", steps=(building.build(facts),), verify=building.verify(facts))
     return (*building.without_compiling(facts), fetched) if not subject.is_flash_attn(facts) else (fetched, whole)
+
+
+def _of_others(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for the sources of a project that keeps other projects as submodules."""
+    fetch = commands.by_hand(
+        ("git", "submodule", "update", "--init", "--recursive"),
+        "in the folder that `git clone` made. A folder from GitHub's 'Download ZIP' has no submodules: clone the project instead, with `git clone --recursive` and its address",
+        "fills the folders of the submodules",
+        takes="minutes",
+    )
+    built = building.build(facts, "builds it again, with all sources")
+    return (Fix(title="Fetch the submodules", steps=(fetch, built), verify=building.verify(facts)),)

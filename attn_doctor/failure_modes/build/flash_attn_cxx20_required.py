@@ -114,7 +114,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         words = f"install a newer release of {subject.words(facts)}, which passes the C++ standard that torch's headers need, or an older torch"
         step = commands.by_hand((), words, "that package")
         newer = Fix(title="Install a newer release of that package", steps=(step,), verify=building.verify(facts))
-        return (*building.without_compiling(facts), newer)
+        return (*building.without_compiling(facts, began=True), newer)
     source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,
@@ -125,4 +125,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         risk_text="it compiles for hours, and this code is not a release",
     )
     main = Fix(title="Build from flash-attn's main branch", steps=(step,), verify=building.verify(facts))
-    return (*building.without_compiling(facts), main)
+    return (*building.without_compiling(facts, began=True), main)

@@ -161,6 +161,11 @@ MODE = FailureMode(
             sample="torch._inductor.exc.InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx: (None, 'g++')",
         ),
         Sign(
+            pattern=r"CMake Error: CMAKE_(?:CXX|C)_COMPILER not set, after EnableLanguage",
+            literal="_COMPILER not set, after EnableLanguage",
+            sample="CMake Error: CMAKE_CXX_COMPILER not set, after EnableLanguage",
+        ),
+        Sign(
             pattern=r"No CMAKE_(?:CXX|C)_COMPILER could be found",
             literal="_COMPILER could be found",
             sample="CMake Error at CMakeLists.txt:2 (project): No CMAKE_CXX_COMPILER could be found.",

@@ -162,6 +162,6 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
+    made = list(building.without_compiling(facts, began=True))
     steps = host_compilers.newer(facts)
     return (*made, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))

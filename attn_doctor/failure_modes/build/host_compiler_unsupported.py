@@ -249,7 +249,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts))
+    made = list(building.without_compiling(facts, began=True))
     look = (wheel_fixes.look_it_up(facts),) if facts.subject.package == subject.FLASH_ATTN and not made else ()
     if isinstance(hit.variant, Words):
         return (*made, *look, _with_words(facts))

@@ -30,6 +30,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import (
     BUILD_TOOLS,
@@ -120,6 +121,18 @@ MODE = FailureMode(
             literal="nvcc\xa0:",
             sample="bash: nvcc\xa0: commande introuvable",
         ),
+        # CMake's words, in the builds of vLLM, llama-cpp-python, tiny-cuda-nn and NATTEN.
+        Sign(
+            pattern=r"CMAKE_CUDA_COMPILER not set, after EnableLanguage|No CMAKE_CUDA_COMPILER could be found|Could NOT find CUDA(?:Toolkit)? \(missing:",
+            literal="CUDA",
+            sample="CMake Error: CMAKE_CUDA_COMPILER not set, after EnableLanguage",
+        ),
+        # MSBuild compiles CUDA only with the part of the toolkit that is put into Visual Studio.
+        Sign(
+            pattern=r"(?P<studio>No CUDA toolset found)",
+            literal="No CUDA toolset found",
+            sample="  No CUDA toolset found.",
+        ),
         *building.unknown_to_windows("nvcc", "nvcc"),
         # flash-attn, apex, mamba and causal-conv1d ask nvcc for its version in this function of their setup.py.
         cut_logs.frame(
@@ -206,6 +219,10 @@ class Called(Variant, frozen=True, kw_only=True):
     home: str | None
 
 
+class InStudio(Variant, frozen=True):
+    """Mark the case that CMake's generator is Visual Studio, which finds CUDA only by files that the toolkit's installer copies into it."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         called = _in_call(seen)
@@ -215,6 +232,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             Seen(tuple(m for m in seen.matches if "cut" not in m.groups or not _starts(m)), seen.logs),
             "In that function setup.py asks nvcc for its version. Probably the CUDA folder has no nvcc, or no CUDA folder was found.",
             "FileNotFoundError, PermissionError, TypeError or subprocess.CalledProcessError",
+        )
+    if seen.group("studio"):
+        message = (
+            "Visual Studio does not know CUDA: the toolkit is not installed, or was installed before Visual Studio."
+        )
+        return Hit(message=message, evidence=evidence, variant=InStudio())
+    if any("CMAKE_CUDA" in m.text or "NOT find CUDA" in m.text for m in seen.matches):
+        return Hit(
+            message="CMake found no nvcc: no CUDA toolkit is installed, or its folder bin is not on PATH.",
+            evidence=evidence,
         )
     nvcc = (seen.group("nvcc") or "").replace("\\\\", "\\")  # a path of Windows, as Python's repr writes it
     if nvcc:
@@ -255,6 +282,15 @@ def _in_call(seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, InStudio):
+        ninja = commands.install("ninja", why="compiles without Visual Studio's project files", changes="adds ninja")
+        generator = commands.variable(
+            "CMAKE_GENERATOR",
+            "Ninja",
+            "CMake then calls nvcc from PATH, and needs no CUDA files in Visual Studio; repeat the build in that prompt",
+        )
+        steps = (ninja, system_tools.native_prompt(facts), generator)
+        return (Fix(title="Build with ninja", steps=steps, verify=building.verify(facts)), *toolkits.cures(facts))
     if not isinstance(hit.variant, Called):
         return toolkits.cures(facts)
     return (_another_folder(facts, hit.variant.home), *toolkits.cures(facts))

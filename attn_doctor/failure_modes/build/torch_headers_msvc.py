@@ -99,7 +99,7 @@ def _of_the_rest(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
 def _by_the_first_error(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for an unknown first error: find that error; use a finished wheel; use another MSVC."""
     verify = building.verify(facts)
-    ready = building.without_compiling(facts)
+    ready = building.without_compiling(facts, began=True)
     if not ready:
         words = (
             "look for a finished wheel of the package for your torch, CUDA and Python: it needs no compiler. The wheels of xformers and torchvision are on "
@@ -144,5 +144,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (
         Fix(title="Define USE_CUDA for the build", steps=(define,), verify=verify),
         *(() if _is_new(facts) else (Fix(title="Build with a newer MSVC", steps=(newer,), verify=verify),)),
-        *building.without_compiling(facts),
+        *building.without_compiling(facts, began=True),
     )

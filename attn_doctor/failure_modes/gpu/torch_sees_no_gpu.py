@@ -309,6 +309,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if amd_gpus(facts):
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
     build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
+    if facts.system.board == "jetson" and isinstance(facts.torch.version, str) and ".nv" not in facts.torch.version:
+        # PyPI's torch has no code for a Jetson's GPU.
+        return (*_titled(build, "Install the torch for this Jetson"), ask)
     # The driver's own titles are for a driver that is known to be missing, so others are used here.
     driver = nvidia_drivers.install(facts) if not isinstance(facts.graphics.driver, str) else ()
     return (

@@ -129,6 +129,11 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
+            pattern=r"Using `bitsandbytes` \d-bit quantization requires (?:the latest version of bitsandbytes|`?bitsandbytes`?)",
+            literal="Using `bitsandbytes`",
+            sample="ImportError: Using `bitsandbytes` 8-bit quantization requires the latest version of bitsandbytes: `pip install -U bitsandbytes`",
+        ),
+        Sign(
             pattern=r"'NoneType' object has no attribute 'c(?:quantize_blockwise|dequantize_blockwise|adam|lion|momentum|rmsprop|adagrad|get_)\w*'",
             literal="'NoneType' object has no attribute 'c",
             sample="AttributeError: 'NoneType' object has no attribute 'cadam32bit_grad_fp32'",
@@ -154,10 +159,17 @@ class Old(Variant, frozen=True, kw_only=True):
     lacks: str | None  # "libcuda.so", which is a part of the driver, or "libcudart.so"
 
 
+class OnMac(Variant, frozen=True):
+    """Mark a Mac. https://pypi.org/project/bitsandbytes/0.49.0/#files has the first wheel for macOS."""
+
+
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if facts.system.os == "darwin":
+        message = "The installed bitsandbytes has no library for a Mac: 0.49 was the first release with one (Apple silicon, macOS 14)."
+        return Hit(message=message, evidence=evidence, variant=OnMac())
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
     old = _of_old_release(facts, seen, evidence)
     if old is not None:
@@ -165,6 +177,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     own = next((place for place in places if not place.endswith(("site-packages", "dist-packages"))), None)
     if all(m.strength != "proof" for m in seen.matches):
         return _searching(seen, evidence)
+    if all("Using `bitsandbytes`" in m.text for m in seen.matches if m.strength == "proof"):
+        message = "transformers finds no bitsandbytes that works: it is missing or too old, or torch sees no GPU."
+        return Hit(
+            message=message, evidence=evidence, variant=Old(on="linux", lacks=None), confidence=Confidence.MEDIUM
+        )
     if own is None:
         return Hit(
             message="bitsandbytes contains no compiled library for the CUDA version of the installed torch.",
@@ -254,6 +271,17 @@ def _arm(facts: Facts) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, OnMac):
+        words = "where the program loads the model: leave load_in_8bit, load_in_4bit and quantization_config out. A quantized model for a Mac: mlx-lm or llama.cpp"
+        step = commands.by_hand((), words, "the program that loads the model", "none")
+        gone = commands.uninstall("bitsandbytes", why="transformers, peft and diffusers then do not try to use it")
+        newer = commands.install(
+            "bitsandbytes>=0.49", upgrade=True, why="for Apple silicon with macOS 14 or newer", changes="bitsandbytes"
+        )
+        return (
+            Fix(title="Do without bitsandbytes on a Mac", steps=(gone, step), verify=verify),
+            Fix(title="Install bitsandbytes 0.49 or newer", steps=(newer,), verify=verify),
+        )
     if isinstance(hit.variant, Old):
         return _newer(facts, hit.variant)
     upgrade = commands.install(

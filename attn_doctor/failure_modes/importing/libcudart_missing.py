@@ -33,9 +33,10 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import nvidia_wheels, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import nvidia_wheels, subject, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
+from attn_doctor.failure_modes.shared.torch_facts import SERVERS
 from attn_doctor.knowledge import wheels
 from attn_doctor.knowledge.wheel_key import key_of
 from attn_doctor.logs.reader import Seen
@@ -238,7 +239,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     runtime = (
         _runtime(facts, hit.variant) if isinstance(hit.variant, Missing) and subject.package(facts) is None else ()
     )
-    return (*first, *runtime, *made)
+    return (*first, *_torch_of(facts, hit), *runtime, *made)
+
+
+def _torch_of(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    """Return the fix for a server that was built for another CUDA than torch: the same torch for that CUDA; empty for other packages."""
+    version, server = facts.torch.version, subject.package(facts)
+    if not isinstance(hit.variant, Missing) or server not in SERVERS or not isinstance(version, str):
+        return ()
+    found = next((match for name in hit.variant.libraries if (match := _RUNTIME.match(name))), None)
+    flavours = {"13": "13.0", "12": "12.8"}
+    if found is None or found[1] not in flavours or f"+cu{found[1]}" in version:
+        return ()
+    why = f"{server} was built for CUDA {found[1]}: the same torch for that CUDA; CUDA 13 needs driver 580 or newer"
+    steps = torch_steps.release(facts, version.partition("+")[0], why, flavours[found[1]], reinstall=True)
+    return (
+        Fix(
+            title=f"Install torch {version.partition('+')[0]} for CUDA {found[1]}",
+            steps=steps,
+            verify=subject.verify(facts),
+        ),
+    )
 
 
 def _runtime(facts: Facts, missing: Missing) -> tuple[Fix, ...]:

@@ -36,7 +36,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_facts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -49,6 +49,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import BinaryCause, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import local
 
 MODE = FailureMode(
@@ -117,6 +118,19 @@ MODE = FailureMode(
             literal="to fix torchvision",
             sample="Run 'pip install torchvision==0.24' to fix torchvision or 'pip install -U torch torchvision' to update both.",
         ),
+        # torchvision/extension.py (_check_cuda_version)
+        Sign(
+            pattern=r"PyTorch and torchvision were compiled with different CUDA (?:major )?versions\. PyTorch has CUDA [Vv]ersion ?=? ?(?P<torch_cuda>[\d.]+\d) and torchvision",
+            literal="PyTorch and torchvision were compiled with different CUDA",
+            sample="RuntimeError: Detected that PyTorch and torchvision were compiled with different CUDA versions. PyTorch has CUDA Version=12.1 and torchvision has",
+        ),
+        # torch.hub imports the torchvision of the repository that it has downloaded, and not the installed one.
+        Sign(
+            pattern=r"[\\/]hub[\\/](?P<hub>pytorch_vision_\w[\w.-]*)[\\/]torchvision[\\/]",
+            literal="pytorch_vision_",
+            sample='  File "/home/me/.cache/torch/hub/pytorch_vision_v0.10.0/torchvision/extension.py", line 60, in _has_ops',
+            strength="context",
+        ),
         Sign(
             pattern=r"For a full compatibility table see (?:PyTorch|https://github\.com/pytorch/vision)",
             literal="For a full compatibility table see",
@@ -142,6 +156,12 @@ class OfRelease(Variant, frozen=True, kw_only=True):
     """Hold the release of torch, as a log names it, for which torchvision is needed: "2.9"."""
 
     torch: str
+
+
+class OfHub(Variant, frozen=True, kw_only=True):
+    """Hold the folder into which torch.hub downloaded the sources of torchvision."""
+
+    folder: str
 
 
 class WithoutCuda(Variant, frozen=True, kw_only=True):
@@ -201,6 +221,11 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
+    if not any(m.strength != "context" for m in seen.matches):
+        return None
+    if "hub" in said:
+        message = f"torch.hub imported the torchvision in its folder {said['hub']}, and the compiled part of the installed torchvision does not fit these old sources."
+        return Hit(message=message, evidence=evidence, variant=OfHub(folder=said["hub"]))
     torch = said.get("torch")
     message = "The installed torchvision was built for another torch than the installed torch."
     if torch is not None:
@@ -261,6 +286,8 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OfHub):
+        return (_installed_models(facts),)
     stated = hit.variant.torch if isinstance(hit.variant, OfRelease) else None
     if stated is not None and isinstance(facts.torch.version, Unknown):
         return _for_release(facts, stated)
@@ -270,7 +297,33 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts)
-    return (Fix(title=_title(facts, wanted, torch), steps=(step,), verify=commands.check(facts)),) if step else ()
+    if step is None:
+        return ()
+    gone = _of_pip_beside_conda(facts)
+    return (Fix(title=_title(facts, wanted, torch), steps=(*gone, step), verify=commands.check(facts)),)
+
+
+def _of_pip_beside_conda(facts: Facts) -> tuple[Step, ...]:
+    """Return the step that removes pip's torchvision beside conda's torch: conda would install a second one over it."""
+    found = torch_facts.distribution(facts, "torchvision")
+    if not torch_facts.of_conda(facts, "torch") or found is None or found.installer != "pip":
+        return ()
+    return (
+        commands.uninstall("torchvision", why="pip installed it, and torch is conda's: the next line installs conda's"),
+    )
+
+
+def _installed_models(facts: Facts) -> Fix:
+    """Return the fix for sources of torchvision from torch.hub: the installed torchvision has the same models.
+
+    https://docs.pytorch.org/vision/stable/models.html
+    """
+    words = (
+        'in the program: write `torchvision.models.NAME(weights="DEFAULT")` in place of `torch.hub.load("pytorch/vision:...", "NAME", ...)`, with `import '
+        "torchvision`: the installed torchvision has the same models, and fits the installed torch"
+    )
+    step = commands.by_hand((), words, "the program", "none")
+    return Fix(title="Take the model from the installed torchvision", steps=(step,), verify=commands.check(facts))
 
 
 def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:

@@ -157,4 +157,5 @@ def _of_the_models_file(facts: Facts) -> tuple[Fix, ...]:
         '"flash_attn"]):`, with attn_implementation="sdpa". A node of ComfyUI may have a newer version that does so'
     )
     without = commands.by_hand((), words, "the program that loads the model", "none")
-    return (*wheel[:1], Fix(title="Load the model without that import", steps=(without,), verify=commands.check(facts)))
+    plain = Fix(title="Load the model without that import", steps=(without,), verify=commands.check(facts))
+    return (plain,) if facts.system.os == "darwin" else (*wheel[:1], plain)

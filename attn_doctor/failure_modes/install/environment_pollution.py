@@ -37,7 +37,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import moved_torch, stated_conflicts, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import asked_pairs, moved_torch, stated_conflicts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting
@@ -103,6 +103,7 @@ MODE = FailureMode(
             literal="UnsatisfiableError",
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
+        *asked_pairs.SIGNS,
     ),
     recipe=Recipe(
         does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs",
@@ -230,7 +231,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
             variant=stated_conflicts.reported(ours),
         )
-    sure = any(m.strength == "proof" for m in seen.matches)
+    told = [m for m in seen.matches if m.strength != "context"]
+    if not told:
+        return None
+    evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4])
+    if (asked := asked_pairs.read(seen, evidence)) is not None:
+        return asked
+    sure = any(m.strength == "proof" for m in told)
     return Hit(
         message="The requirements, or the installed packages, do not fit together.",
         evidence=evidence,
@@ -245,6 +252,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """
     if isinstance(hit.variant, moved_torch.Moved):
         return moved_torch.fixes(facts, hit.variant)
+    if isinstance(hit.variant, asked_pairs.Pair):
+        return asked_pairs.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)
@@ -397,6 +406,8 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     if commands.shell_of(facts) == "notebook":
         title = "Install everything in one command"
         return (*torch_steps.fresh_runtime(facts), Fix(title=title, steps=(told, once), verify=commands.check(facts)))
+    if stated_conflicts.of_conda_alone(facts):
+        return (stated_conflicts.fresh_of_conda(facts),)
     fresh = commands.by_hand(
         (*commands.starting(facts), "-m", "venv", "fresh"),
         "creates a new, empty environment",

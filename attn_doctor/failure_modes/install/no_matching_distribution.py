@@ -35,7 +35,15 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, package_cures, package_wheels
+from attn_doctor.failure_modes.shared import (
+    building,
+    checkout,
+    one_index,
+    package_cures,
+    package_wheels,
+    subject,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -86,6 +94,13 @@ MODE = FailureMode(
             literal="has inconsistent name",
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
+        *one_index.SIGNS,
+        Sign(
+            pattern=r"^- (?P<of_conda>(?:pytorch-cuda|pytorch|torchvision|torchaudio|cudatoolkit|cuda-toolkit|cuda-nvcc|xformers|faiss-gpu)(?:[=<>]=?[\w.*]+)*)$",
+            literal="- ",
+            sample="  - pytorch-cuda=12.4",
+            strength="context",
+        ),
         Sign(
             pattern=r"PackagesNotFoundError|ResolvePackageNotFound",
             literal="NotFound",
@@ -114,6 +129,9 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    special = _special(facts, seen)
+    if special is not None:
+        return special
     proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _of_python(m))
     if proofs:
         wanted = next((m.groups["requirement"] for m in proofs if m.groups.get("requirement")), None)
@@ -141,6 +159,62 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=_asked(wanted, seen.group("versions") or ""),
         confidence=Confidence.HIGH if listed else Confidence.MEDIUM,
     )
+
+
+class Backslash(Variant, frozen=True, kw_only=True):
+    """Hold a folder that was typed with a backslash in a POSIX shell, which removed it: "submodules/simple-knn"."""
+
+    folder: str
+
+
+class OnlyTorch(Variant, frozen=True, kw_only=True):
+    """Hold the index that was asked alone, and the typed command without it."""
+
+    index: str
+    command: str
+
+
+class OfConda(Variant, frozen=True, kw_only=True):
+    """Hold the packages that no channel of the command has."""
+
+    names: tuple[str, ...]
+
+
+class OtherBuild(Variant, frozen=True, kw_only=True):
+    """Hold a torch whose build only PyTorch's index has: "2.7.0" and "12.6"."""
+
+    torch: str
+    cuda: str
+
+
+_BUILD = re.compile(r"torch==(?P<torch>\d[\d.]*)\+cu(?P<cuda>\d+)(?P<minor>\d)")
+
+
+def _special(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a requirement that exists, and was asked for in the wrong way or the wrong place; None otherwise."""
+    lines = building.lines([m for m in seen.matches if m.strength != "context"])
+    wanted = one_index.wanted(seen)
+    command = facts.subject.command if isinstance(facts.subject.command, str) else ""
+    typed = next((word for word in command.split() if "\\" in word and word.replace("\\", "") == wanted), None)
+    if typed is not None:
+        folder = typed.replace("\\", "/")
+        message = f"The shell removed the backslash of {typed}, so pip looked for a package of that name on the index: a path has a slash here."
+        return Hit(message=message, evidence=lines, variant=Backslash(folder=folder))
+    only = one_index.asked_alone(facts, seen)
+    if only is not None:
+        name = re.split(r"[<>=!~\[(]", wanted)[0]
+        message = f"{name} is not on {only}, and no other index was asked: that index has torch and what torch needs, and little else."
+        return Hit(message=message, evidence=lines, variant=OnlyTorch(index=only, command=one_index.without(command)))
+    built = _BUILD.fullmatch(wanted)
+    if built is not None and any(m.strength == "proof" and m.groups.get("requirement") for m in seen.matches):
+        cuda = f"{built['cuda']}.{built['minor']}"
+        message = f"{wanted} is not on the index that was asked: builds for one CUDA are on PyTorch's own index."
+        return Hit(message=message, evidence=lines, variant=OtherBuild(torch=built["torch"], cuda=cuda))
+    conda = tuple(m.groups["of_conda"] for m in seen.matches if m.groups.get("of_conda"))
+    if conda and any("NotFound" in m.text for m in seen.matches):
+        message = f"None of the channels that conda searched has {', '.join(dict.fromkeys(conda))}."
+        return Hit(message=message, evidence=lines, variant=OfConda(names=tuple(dict.fromkeys(conda))))
+    return None
 
 
 def other_index(match: Match) -> bool:
@@ -174,6 +248,8 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Backslash | OnlyTorch | OfConda | OtherBuild):
+        return _for_special(facts, hit.variant)
     asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)
     name = asked.package
     row = built_packages.row_of(name) if name else None
@@ -209,3 +285,33 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     listed = Fix(title=f"Install a version of {name} that exists", steps=steps, verify=building.verify(facts))
     ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
     return (*ready, listed)
+
+
+def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda | OtherBuild) -> tuple[Fix, ...]:
+    """Return the fix for a requirement that was asked for in the wrong way or the wrong place."""
+    verify = commands.check(facts)
+    if isinstance(found, Backslash):
+        where = checkout.Checkout(found.folder, editable=False)
+        step = checkout.install(facts, where, "the same folder, with a slash", None)
+        return (Fix(title="Write the path with a slash", steps=(step,), verify=verify),)
+    if isinstance(found, OtherBuild):
+        made = torch_steps.release(facts, found.torch, "from the index that has this build", found.cuda)
+        return (Fix(title=f"Take torch {found.torch} from PyTorch's index", steps=made, verify=verify),)
+    if isinstance(found, OnlyTorch):
+        asked = tuple(text for text in subject.installed_by_command(facts) if name_of(text) in one_index.TORCHS)
+        torch = commands.install(
+            *(asked or torch_steps.bare()), index_url=found.index, why="torch from that index", changes="torch"
+        )
+        words = "your command without that index: PyPI has the rest, and torch stays"
+        rest = () if asked else (commands.by_hand(tuple(found.command.split()), words, "the packages of that command"),)
+        return (Fix(title="Take only torch from that index", steps=(torch, *rest), verify=verify),)
+    prefix = facts.interpreter.prefix
+    place = ("--prefix", prefix) if isinstance(prefix, str) else ()
+    channels = ("-c", "pytorch", "-c", "nvidia", "-c", "conda-forge")
+    step = commands.by_hand(
+        ("conda", "install", *place, *channels, *found.names),
+        "pytorch-cuda and PyTorch's own builds are in the channels pytorch and nvidia, which end with torch 2.5; a newer torch is in conda-forge (pytorch-gpu)",
+        "packages of conda",
+        takes="up to 3 GB",
+    )
+    return (Fix(title="Name the channels that have it", steps=(step,), verify=verify),)

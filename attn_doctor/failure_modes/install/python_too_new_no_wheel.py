@@ -31,13 +31,14 @@ References
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import building, one_index, torch_install, torch_steps, uv_lock
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -126,6 +127,19 @@ MODE = FailureMode(
             literal="Because the current Python version (",
             sample="  ╰─▶ Because the current Python version (3.8.18) does not satisfy Python>=3.9 and flash-attn==2.8.3 depends on",
         ),
+        # Sources that are older than this Python, or that need Rust, where a wheel was expected.
+        Sign(
+            pattern=r"module 'pkgutil' has no attribute '(?P<importer>ImpImporter)'",
+            literal="'ImpImporter'",
+            sample="AttributeError: module 'pkgutil' has no attribute 'ImpImporter'. Did you mean: 'zipimporter'?",
+        ),
+        Sign(
+            pattern=r"(?P<rust>can't find Rust compiler|Cargo, the Rust package manager, is not installed)",
+            literal="Rust ",
+            sample="error: can't find Rust compiler",
+        ),
+        *building.ISOLATED,
+        *one_index.SIGNS,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",
@@ -168,6 +182,8 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if uv_lock.told(seen.matches) is not None:
         return None  # the lock file is for other systems: wheel-platform-mismatch reports it
+    if (other := _old_tools(seen)) is not None:
+        return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
@@ -175,7 +191,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
         )
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
-    if any(other_index(m) for m in seen.matches):
+    if any(other_index(m) for m in seen.matches) or one_index.asked_alone(facts, seen):
         return None  # it exists for this Python, on another index
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
@@ -209,6 +225,27 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=sure,
         variant=Asked(torch=torch[1]) if torch else None,
     )
+
+
+class OldTools(Variant, frozen=True, kw_only=True):
+    """Hold what an old source needs that is not there: a setuptools that knows this Python, or Rust."""
+
+    lacks: Literal["setuptools", "rust"]
+    isolated: bool
+
+
+def _old_tools(seen: Seen) -> Hit | None:
+    """Return the hit for a source that this Python can no longer build, and for which there is no wheel; None for other logs."""
+    old = [m for m in seen.matches if m.groups.get("importer")]
+    if old:
+        message = "The setuptools that ran is older than Python 3.12, which removed pkgutil.ImpImporter: what was to be installed is older than this Python."
+        variant = OldTools(lacks="setuptools", isolated=seen.group("isolated") is not None)
+        return Hit(message=message, evidence=building.lines(old), variant=variant)
+    rust = [m for m in seen.matches if m.groups.get("rust")]
+    if rust:
+        message = "There is no Rust compiler. Such packages have finished wheels: this release has none for that Python, or this pip is too old to know them."
+        return Hit(message=message, evidence=building.lines(rust), variant=OldTools(lacks="rust", isolated=True))
+    return None
 
 
 class WalkedBack(Variant, frozen=True):
@@ -258,6 +295,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
+    if isinstance(hit.variant, OldTools):
+        return _without_old_tools(facts, hit.variant)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
@@ -280,6 +319,28 @@ _USUAL = (
     3,
     12,
 )  # flash-attn, mamba-ssm, xformers, detectron2 and all torch releases of the last two years have wheels, or can be built, for it
+
+
+def _without_old_tools(facts: Facts, old: OldTools) -> tuple[Fix, ...]:
+    """Return the fixes for a source that is too old for this Python: a newer release, which has a wheel, or an older Python."""
+    verify, name = commands.check(facts), facts.subject.package
+    if old.lacks == "setuptools" and not old.isolated:
+        step = commands.install("setuptools<81", upgrade=True, why="supports Python 3.12", changes="setuptools")
+        return (Fix(title="Upgrade setuptools", steps=(step,), verify=verify),)
+    made: list[Fix] = []
+    if old.lacks == "rust":
+        pip = commands.install("pip", upgrade=True, why="an old pip does not know the wheels of today", changes="pip")
+        names = (name,) if isinstance(name, str) else ()
+        get = tuple(
+            commands.install(one, upgrade=True, why="its newest release, which has a wheel", changes=one)
+            for one in names
+        )
+        made.append(Fix(title="Upgrade pip, and take the newest release", steps=(pip, *get), verify=verify))
+    here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
+    older = "3.10" if here == (3, 11) else "3.11"
+    why = "an older Python, for which this release was made; or, in this Python, ask for a newer release of the package"
+    made.append(Fix(title="Use an older Python", steps=new_pythons.another(facts, older, why), verify=verify))
+    return tuple(made)
 
 
 def _python(facts: Facts, torch: str | None) -> tuple[str, str]:

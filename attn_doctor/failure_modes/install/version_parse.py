@@ -30,7 +30,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import version as version_of
@@ -45,7 +45,12 @@ MODE = FailureMode(
     title="A version number that Python's packaging tools reject",
     train=Severity.WARNING,
     flash_attn=Severity.ERROR,
-    explains=(building.FAILED, "transformers-flash-attn-2-not-installed"),
+    explains=(
+        building.FAILED,
+        "no-matching-distribution",
+        "python-too-new-no-wheel",
+        "transformers-flash-attn-2-not-installed",
+    ),
     signs=(
         Sign(
             pattern=r"Invalid version: '(?P<version>(?!None')[^']{0,120})'",
@@ -61,6 +66,16 @@ MODE = FailureMode(
             pattern=r"invalid literal for int\(\) with base 10: '(?P<version>\d{0,9}(?:post|dev|nv|rc|a|b)\d{0,9}(?:\+[\w.]{0,40})?)'",
             literal="invalid literal for int() with base 10",
             sample="ValueError: invalid literal for int() with base 10: 'post2'",
+        ),
+        Sign(
+            pattern=r"Please use pip<(?P<pip>[\d.]+) if you need to use this version",
+            literal="Please use pip<",
+            sample="Please use pip<24.1 if you need to use this version.",
+        ),
+        Sign(
+            pattern=r"Ignoring version \S{1,40} of (?P<package>[\w.-]{1,60}) since it has invalid metadata",
+            literal="since it has invalid metadata",
+            sample="WARNING: Ignoring version 2.0.5 of omegaconf since it has invalid metadata:",
         ),
         Sign(
             pattern=r"Metadata field Version [^:]{0,40}: ?'?(?P<version>[^'\s]{1,80})|The wheel version does not match the metadata",
@@ -93,11 +108,21 @@ def detect(facts: Facts) -> Hit | None:
     return None
 
 
+class OldMetadata(Variant, frozen=True):
+    """Mark the case that pip refuses the metadata of an old release."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if not proofs:
         return None
     version, have = seen.group("version"), seen.group("have")
+    if version is None and (seen.group("pip") or seen.group("package")):
+        name = seen.group("package") or "a package"
+        message = (
+            f"pip 24.1 and newer refuse this old release of {name}, because its metadata does not follow today's rules."
+        )
+        return Hit(message=message, evidence=building.lines(proofs), variant=OldMetadata())
     if have:
         message = f"The version in the file name is {version}, and in the metadata {have}."
     else:
@@ -106,6 +131,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OldMetadata):
+        older = commands.install(
+            "pip<24.1", why="the last pip that accepts such metadata", changes="pip, to an older release"
+        )
+        again = commands.by_hand((), "then repeat the installation that failed", "the packages of that command", "none")
+        return (Fix(title="Install an older pip", steps=(older, again), verify=commands.check(facts)),)
     step = commands.install(
         "packaging<22", why="packaging before 22 accepts such versions", changes="packaging, to an older release"
     )

@@ -37,12 +37,13 @@ from typing import Literal
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
 from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step, name_of
 from attn_doctor.model.versions import dotted, pair
@@ -363,6 +364,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_with_glibc(facts),)
     refused = hit.variant if isinstance(hit.variant, Refused) else None
     asks = (_which(facts, refused),) if refused is not None and refused.differs == "unknown" else ()
+    return (*_older_python(facts, refused), *_file_that_fits(facts, asks))
+
+
+def _older_python(facts: Facts, refused: Refused | None) -> tuple[Fix, ...]:
+    """Return the fix for a file of requirements that names a wheel for another Python: an environment with that Python; empty for others."""
+    command = facts.subject.command
+    if refused is None or refused.differs != "python" or refused.python is None:
+        return ()
+    if not isinstance(command, str) or "-r" not in command.split():
+        return ()
+    python = refused.python.partition(" ")[0]
+    if "linux" in refused.wheel and isinstance(facts.system.os, Unknown):
+        facts = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os="linux"))
+    why = f"the file of requirements names a wheel for Python {python}, so it was made for this Python"
+    steps = new_pythons.another(facts, python, why)
+    return (Fix(title=f"Use Python {python}", steps=steps, verify=building.verify(facts)),)
+
+
+def _file_that_fits(facts: Facts, asks: tuple[Step, ...]) -> tuple[Fix, ...]:
+    """Return the fixes that install the wheel for the Python that is there."""
     if not subject.is_flash_attn(facts):
         key = key_of(facts)
         python = f"cp{key.python.replace('.', '')}" if isinstance(key.python, str) else "the cpXY of your Python"

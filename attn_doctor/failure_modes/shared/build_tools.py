@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.failure_modes.shared import building, package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import package
@@ -35,6 +36,12 @@ class Missing(Variant, frozen=True, kw_only=True):
     packages: tuple[str, ...]
 
 
+class AtRunTime(Variant, frozen=True, kw_only=True):
+    """Hold the package without which the program does not start: no build is concerned."""
+
+    package: str
+
+
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     """Return the hit for a build in a log that stopped because a build tool was missing.
 
@@ -45,6 +52,18 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     sure = any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches)
     if not sure and module in _RARE:
         return None
+    if not sure and facts.subject.doing in ("importing", "running"):
+        gone = {
+            "distutils": "Python 3.12 and newer do not have it",
+            "pkg_resources": "setuptools 82 and newer do not have it",
+        }
+        why = f": {gone[module]}, and an older setuptools has it" if module in gone else ""
+        return Hit(
+            message=f"{module} is missing in the environment in which the program runs{why}.",
+            evidence=building.lines(seen.matches),
+            variant=AtRunTime(package="setuptools<81" if name.startswith("setuptools") else name),
+            confidence=Confidence.MEDIUM,
+        )
     package = subject.words(facts)
     others = [n.partition("<")[0] for n in built_packages.imports(subject.package(facts)) if n != name]
     message = f"{module} was missing in the environment that built {package}."
@@ -77,6 +96,9 @@ _RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm",
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """Return the fixes: install all that the setup imports, and torch if it is missing; then build."""
+    if isinstance(hit.variant, AtRunTime):
+        step = commands.install(hit.variant.package, why="contains the module that is missing", changes="setuptools")
+        return (Fix(title=f"Install {hit.variant.package}", steps=(step,), verify=commands.check(facts)),)
     missing = hit.variant.packages if isinstance(hit.variant, Missing) else ()
     tools = package_cures.built_here(
         facts,

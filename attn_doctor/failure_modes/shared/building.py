@@ -296,13 +296,16 @@ def build(facts: Facts, why: str = "built here, against this torch", release: st
     return package_cures.build(facts, why, release=release)
 
 
-def without_compiling(facts: Facts) -> tuple[Fix, ...]:
+def without_compiling(facts: Facts, *, began: bool = False) -> tuple[Fix, ...]:
     """Return the fixes that install, without compiling, the package that failed; empty if no such fix is known.
 
-    For flash-attn: a wheel for this torch, or another torch that has a wheel.
+    For flash-attn: a wheel for this torch, or another torch that has a wheel. `began`: the build had begun to compile, so a setup
+    that downloads a finished wheel first had found none.
     """
     name = subject.package(facts)
-    return flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
+    if name == FLASH_ATTN:
+        return flash_attn_without_compiling(facts)
+    return package_wheels.ready(facts, name, began=began)
 
 
 def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
@@ -310,7 +313,7 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
 
     A wheel for the installed torch comes before the build. A fix that would replace a working or unknown torch comes after it.
     """
-    ready = without_compiling(facts)
+    ready = without_compiling(facts, began=True)
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None
     if name == FLASH_ATTN:

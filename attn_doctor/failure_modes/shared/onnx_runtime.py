@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
@@ -33,11 +34,39 @@ def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[
                 verify=verify,
             ),
         )
-    if _IN_PYTHON.search(provider) or isinstance(facts.interpreter.version, str):
+    if _in_an_environment(facts, provider):
         return (Fix(title="Install CUDA and cuDNN beside ONNX Runtime", steps=_in_python(facts), verify=verify),)
     return (
         Fix(title="Let the loader find CUDA and cuDNN", steps=_on_the_system(library, provider, cuda), verify=verify),
     )
+
+
+def _in_an_environment(facts: Facts, provider: str) -> bool:
+    """Return whether this ONNX Runtime was installed by pip: by its path, or because the log names Python or packages."""
+    named = distribution(facts, "onnxruntime-gpu") is not None or isinstance(facts.torch.version, str)
+    return named or _IN_PYTHON.search(provider) is not None or isinstance(facts.interpreter.version, str)
+
+
+def gpu_alone(facts: Facts, exact: str | None) -> Fix:
+    """Return the fix that leaves onnxruntime-gpu as the only ONNX Runtime. `exact`: its release, if the log lists it."""
+    verify = (*commands.starting(facts), "-c", "import onnxruntime; print(onnxruntime.get_available_providers())")
+    gone = commands.uninstall(
+        "onnxruntime", "onnxruntime-gpu", why="both write into one folder: to remove one deletes files of the other"
+    )
+    title = "Install onnxruntime-gpu alone"
+    if facts.system.board == "jetson":
+        words = (
+            "PyPI has no onnxruntime-gpu for a Jetson: install the wheel for this JetPack and Python from "
+            "https://elinux.org/Jetson_Zoo#ONNX_Runtime or https://pypi.jetson-ai-lab.io"
+        )
+        return Fix(title=title, steps=(gone, commands.by_hand((), words, "onnxruntime-gpu")), verify=verify)
+    get = commands.install(
+        f"onnxruntime-gpu=={exact}" if exact else "onnxruntime-gpu",
+        why="has the CUDA provider, and the one for processors too. A later installation of a package that requires onnxruntime adds that again: then repeat these two lines",
+        changes="onnxruntime-gpu",
+        takes="300 MB",
+    )
+    return Fix(title=title, steps=(gone, get), verify=verify)
 
 
 def _in_python(facts: Facts) -> tuple[Step, ...]:
@@ -57,7 +86,7 @@ def _in_python(facts: Facts) -> tuple[Step, ...]:
 def _without_tensorrt(facts: Facts, provider: str) -> tuple[Step, ...]:
     words = 'name "CUDAExecutionProvider" and not "TensorrtExecutionProvider" in the list of providers of your program: it needs no TensorRT'
     steps: tuple[Step, ...] = (commands.by_hand((), words, "your program", "none"),)
-    if _IN_PYTHON.search(provider) or isinstance(facts.interpreter.version, str):
+    if _in_an_environment(facts, provider):
         brings = commands.install("tensorrt-cu12", why="only to use TensorRT, with CUDA 12", changes="adds TensorRT")
         return (*steps, brings)
     return steps

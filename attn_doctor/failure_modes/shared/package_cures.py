@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import checkout, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -69,6 +69,9 @@ def build(
         why = f"{why}, and {SDPA}"
     elif not forced and package_wheels.taken_by_setup(facts, row):
         why += f"; its setup installs a finished wheel of {name} for this torch if there is one"
+    own = checkout.of(facts)
+    if own is not None and not again:
+        return checkout.install(facts, own, f"your own sources: {why}", _takes(name), verbose=verbose)
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"
@@ -243,7 +246,16 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     why = f"{name} runs from a checkout of its sources, and {because}: this compiles it for the torch that is installed now; compiling may take hours"
     step = commands.by_hand(argv, why, f"{name}'s compiled files", takes=_takes(name))
-    steps = (tools(facts), fewer_jobs(facts), step)
+    own: tuple[Step, ...] = ()
+    if name == "vllm":
+        # https://docs.vllm.ai/en/latest/getting_started/installation/gpu/#use-an-existing-pytorch-installation
+        take = commands.by_hand(
+            (*commands.starting(facts), f"{folder}/use_existing_torch.py"),
+            f"run it in {folder}: takes torch out of vLLM's requirements, so that pip keeps the torch that is installed",
+            "the requirements files of the checkout",
+        )
+        own = (commands.by_hand(("cd", folder), "the next line is for this folder", "nothing", "none"), take)
+    steps = (*own, tools(facts), fewer_jobs(facts), step)
     return Fix(title=f"Build the checkout of {name} again", steps=steps, verify=subject.verify(facts))
 
 

@@ -18,10 +18,10 @@ from attn_doctor.model.steps import Install, Step, name_of
 from attn_doctor.model.versions import flash_build
 
 
-def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, ...]:
+def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = False) -> tuple[Fix, ...]:
     """Return the fixes that install a finished wheel of this package. Empty if none is known. Not for flash-attn.
 
-    `again`: the package is installed and does not fit.
+    `again`: the package is installed and does not fit. `began`: a build had begun to compile: a setup that downloads a wheel first had found none.
     """
     row = built_packages.row_of(name) if name else None
     if name is None or row is None:
@@ -51,7 +51,11 @@ def ready(facts: Facts, name: str | None, *, again: bool = False) -> tuple[Fix, 
         title = f"Install {name}'s finished wheel" if row.wheels != "pypi" or not again else f"Upgrade {name}"
         return (Fix(title=title, steps=made, verify=subject.verify(facts)),)
     if row.setup_takes_wheel is not None:
-        return () if again or facts.torch.version is None else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+        return (
+            ()
+            if again or began or facts.torch.version is None
+            else (_by_setup(facts, name, row, row.setup_takes_wheel),)
+        )
     return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
 
 

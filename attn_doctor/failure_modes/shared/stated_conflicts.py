@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
@@ -16,10 +17,10 @@ from attn_doctor.failure_modes.shared import torch_here, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import SERVERS, distribution, machine_of, text
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match
-from attn_doctor.model.facts import Facts, Record
+from attn_doctor.model.facts import Facts, Record, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.requirements import Requirement, SpecifierSet, both_of, read_requirement
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 
 _FAMILY = ("torchvision", "torchaudio", "torchtext")
 
@@ -133,6 +134,56 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
         risk_text="if no versions satisfy all packages, pip reports it before it changes anything",
     )
     return (*((vision,) if vision else ()), *((step,) if names else ()))
+
+
+def of_conda_alone(facts: Facts) -> bool:
+    """Return whether conda or mamba ran last in the log: its solver found no environment."""
+    tools = facts.interpreter.installers
+    return isinstance(tools, tuple) and tools[:1] in (("conda",), ("mamba",), ("micromamba",))
+
+
+def fresh_of_conda(facts: Facts) -> Fix:
+    """Return the fix for packages that conda's solver cannot put together: a new environment, with torch by pip.
+
+    PyTorch's own conda channel ended with torch 2.5: https://github.com/pytorch/pytorch/issues/138506
+    """
+    tools = facts.interpreter.installers
+    tool = tools[0] if isinstance(tools, tuple) and tools else "conda"
+    python = facts.interpreter.version
+    label = ".".join(python.split(".")[:2]) if isinstance(python, str) else "3.12"
+    make = commands.by_hand(
+        (tool, "create", "-y", "-n", "fresh", f"python={label}", "pip"),
+        "creates a new, empty environment",
+        "an environment",
+    )
+    enter = commands.by_hand(
+        (tool, "activate", "fresh"), "the next lines are for this environment", "this shell", "none"
+    )
+    plain = msgspec.structs.replace(
+        facts,
+        interpreter=msgspec.structs.replace(
+            facts.interpreter, installers=("pip",), kind=Unknown("not made"), prefix=Unknown("not made")
+        ),
+    )
+    torch = tuple(
+        commands.by_own_tool(plain, step) if isinstance(step, Install) else step
+        for step in torch_steps.newest_steps(plain, "pip brings CUDA with torch, so that conda has to solve nothing")
+    )
+    return Fix(
+        title="Make a new environment, and install torch there by pip",
+        steps=(make, enter, *_typed(torch)),
+        verify=commands.check(facts),
+    )
+
+
+def _typed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return installations as commands to type: they are for the new environment, and not for the target."""
+    return tuple(
+        commands.by_hand(step.argv, step.why, step.changes, step.risk, takes=step.takes)
+        if isinstance(step, Install)
+        else step
+        for step in steps
+    )
 
 
 def reported(matches: Sequence[Match]) -> Conflicting:

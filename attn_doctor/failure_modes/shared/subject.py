@@ -56,18 +56,23 @@ _WITH_VALUE = (
 
 def _asked_for(facts: Facts) -> str | None:
     """Return the package that the typed command installs, by its name or its repository; None if it installs several, or a folder."""
-    found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
-    words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
-    asked = [
-        word
-        for at, word in enumerate(words)
-        if not word.startswith("-") and (at == 0 or words[at - 1] not in _WITH_VALUE)
-    ]
+    asked = installed_by_command(facts)
     if len(asked) != 1:
         return None
     if _REPOSITORY.fullmatch(asked[0]):
         return _of_repository(asked[0])
     return name_of(asked[0])
+
+
+def installed_by_command(facts: Facts) -> tuple[str, ...]:
+    """Return what the typed command installs, without its options: names, addresses, folders. Empty if it is no such command."""
+    found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
+    words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
+    return tuple(
+        word
+        for at, word in enumerate(words)
+        if not word.startswith("-") and (at == 0 or words[at - 1] not in _WITH_VALUE)
+    )
 
 
 def is_flash_attn(facts: Facts) -> bool:

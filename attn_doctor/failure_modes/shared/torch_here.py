@@ -7,7 +7,14 @@ from urllib.parse import urlsplit
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared import torch_asked, torch_install
-from attn_doctor.failure_modes.shared.torch_facts import machine_of, of_conda, own_index, text, version_here
+from attn_doctor.failure_modes.shared.torch_facts import (
+    distribution,
+    machine_of,
+    of_conda,
+    own_index,
+    text,
+    version_here,
+)
 from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
 from attn_doctor.failure_modes.shared.torch_steps import release
 from attn_doctor.knowledge import pytorch, torch_choice
@@ -125,7 +132,11 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
         return commands.by_hand((), _of_others(wanted, version, machine), "torchvision")
     if of_conda(facts, "torch"):
         why = f"the torchvision for torch {version}, from the same place as torch"
-        return conda_step(facts, (conda_name(wanted),), why)
+        # Only PyTorch's own channel, which ended with torch 2.5, has a package pytorch-cuda.
+        own = distribution(facts, "pytorch-cuda") is not None
+        return conda_step(
+            facts, (conda_name(wanted),), why, channels=("pytorch", "nvidia") if own else ("conda-forge",)
+        )
     flavour = local(version) or (None if of else _flavour(facts, version, machine))
     index = torch_choice.index_of_build(f"{version.partition('+')[0]}+{flavour}" if flavour else version, machine)
     doubt = ""

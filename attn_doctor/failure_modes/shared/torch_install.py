@@ -130,8 +130,10 @@ def by_conda(facts: Facts, found: Choice) -> Step | None:
     )
 
 
-def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False) -> Step:
-    """Return the command, for the user to run, that installs packages from conda-forge into the target's environment."""
+def conda_step(
+    facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False, channels: tuple[str, ...] = ("conda-forge",)
+) -> Step:
+    """Return the command, for the user to run, that installs packages of conda into the target's environment."""
     prefix = text(facts.interpreter.prefix)
     tools = facts.interpreter.installers
     tool = (
@@ -142,7 +144,10 @@ def conda_step(facts: Facts, names: tuple[str, ...], why: str, *, again: bool = 
     where = ("--prefix", prefix) if prefix else ()
     force = ("--force-reinstall",) if again else ()
     return commands.by_hand(
-        (tool, "install", *where, *force, "-c", "conda-forge", *names), why, "packages of conda", takes="up to 3 GB"
+        (tool, "install", *where, *force, *(word for name in channels for word in ("-c", name)), *names),
+        why,
+        "packages of conda",
+        takes="up to 3 GB",
     )
 
 

@@ -45,8 +45,8 @@ _DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
 _LAST, _SEVERAL = 100, 3  # last lines that are searched for docker's prefix; how many of them must have it
 # An isolated build: its setup.py prints the torch of the build environment, not the user's torch.
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
-# The duration that BuildKit prints at the end of a step's line: "RUN pip install flash-attn      1420.1s".
-_BUILDKIT_SECONDS = re.compile(r" {2,}\d+\.\ds$")
+# What BuildKit prints after a step: the duration, "RUN pip install flash-attn      1420.1s"; a colon, "> [4/5] RUN pip install flash-attn:".
+_END_OF_BUILDKIT = re.compile(r" {2,}\d+\.\ds$|(?<=\w):$")
 _COMPOSE = re.compile(
     r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
 )
@@ -131,7 +131,7 @@ def _claims(log: Log) -> Iterator[_Claim]:
         doing = said.pop("doing", "")
         if "command" in said:  # the pattern captures only its first word
             typed = match.text[max(0, match.text.find(said["command"])) :]
-            said["command"] = _NEXT_LINE.split(_BUILDKIT_SECONDS.sub("", typed))[0]
+            said["command"] = _NEXT_LINE.split(_END_OF_BUILDKIT.sub("", typed))[0]
             if tool := installer_of(said["command"]):
                 yield _Claim("installer", tool, place, sign.how)
         for fact, value in values(said):

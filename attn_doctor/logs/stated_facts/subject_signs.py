@@ -59,6 +59,8 @@ _SUBJECTS = (
     Sign(("' extension",), r"^building '(?P<package>[A-Za-z]\w*(?=\.)|flash_attn_2_cuda|causal_conv1d_cuda|selective_scan_cuda|amp_C|MultiScaleDeformableAttention)(?:\.[\w.]+)?' extension$", _BUILDING, "implied", TRIED),
     # The command alone in a line, without a prompt, as people write what they did.
     Sign(("pip install ", "pip3 install "), r"^[`!%]?(?:pip3?|uv pip|python3? -m pip) install (?:--?[a-z-]+ )*(?P<package>flash[-_]attn|xformers|mamba[-_]ssm|causal[-_]conv1d|natten|apex|pytorch3d|detectron2)(?:==\d[\w.]*)?(?: --?[a-z-]+){0,4}[`.]?$", _BUILDING, "implied"),
+    # The command inside a sentence, with a version: "error: 'pip install causal-conv1d==1.1.1' fails".
+    Sign(("pip install ", "pip3 install "), r"(?:pip3?|uv pip|python3? -m pip) install (?:--?[a-z-]+ )*(?P<package>flash[-_]attn|xformers|mamba[-_]ssm|causal[-_]conv1d|natten|bitsandbytes|deepspeed|auto[-_]gptq|mmcv|mmcv-full)==(?P<asked>\d[\w.]*)(?=$|[\s`'\"’”」])", _BUILDING, "implied"),
     # An extension that does not load, or a frame of the traceback.
     Sign((".so: ", ".so](http"), rf"(?:^|[\s('\"])\S{{0,250}}[\\/](?:site|dist)-packages[\\/]\[?(?P<package>\w+?){_SO}", _IMPORTING, weight=TRIED),
     Sign(("undefined symbol",), rf"(?<![\w.])(?P<package>{_EXTENSIONS})(?:\.so)?[`'\"]{{0,2}}[:,]? (?:with |has |had |- )?(?:an )?undefined symbols?\b", _IMPORTING, weight=TRIED),
@@ -127,7 +129,7 @@ _COMMAND = (
     Sign(("!pip", "%pip", "!uv", "!python", "!yolo", "%conda", "!conda"), r"^[!%](?P<command>(?:pip|uv|python|yolo|conda)\d?) "),
     Sign(_COMMANDS, rf"^[#>] (?P<command>{_TYPED})", {}, "implied"),
     Sign(_COMMANDS, rf"\A(?P<command>{_TYPED})", {}, "implied"),
-    Sign(("] RUN ", " : RUN ", "RUN "), rf"^(?:=> )?(?:ERROR )?(?:\[(?:[\w.-]+ )?\d+/\d+\] |Step \d+/\d+ : |>>> |\d+ \| >>> )?RUN (?P<command>(?!--mount){_ANY})"),
+    Sign(("] RUN ", " : RUN ", "RUN "), rf"^(?:=?> )?(?:ERROR )?(?:\[(?:[\w.-]+ )?\d+/\d+\] |Step \d+/\d+ : |>>> |\d+ \| >>> )?RUN (?P<command>(?!--mount){_ANY})"),
 )  # fmt: skip
 
 _OF_YOLO = Sign(
@@ -142,6 +144,8 @@ _UNPACKED = r"(?![^\"]{0,250}(?:pip-install-|pip-req-build-|pip-build-|pip-moder
 _PATH = r"(?:/|[A-Za-z]:[\\/])"
 _FOLDER = (
     Sign(("setup.py", ), rf"^File \"{_UNPACKED}(?P<folder>{_PATH}[^\"]{{1,250}}?)[\\/]setup\.py\", line \d", {}, "implied"),
+    # uv names the package and its folder: "Failed to build `detectron2 @ file:///app/src/detectron2`".
+    Sign((" @ file:///",), r"`(?P<package>[A-Za-z][\w.-]*) @ file://(?:/(?=[A-Za-z]:))?(?P<folder>/[^\s`]{1,250}|[A-Za-z]:[\\/][^\s`]{1,250})`", _BUILDING, weight=FAILED),
     Sign(("Obtaining file://",), rf"^Obtaining file://(?:/(?=[A-Za-z]:))?(?P<folder>{_PATH}\S{{0,250}}[^\s/])"),
     Sign(("Processing ",), rf"^Processing (?P<folder>{_PATH}(?!\S*\.(?:whl|zip|gz|bz2)\b)\S{{0,250}}[^\s/])(?: \(from |$)"),
     Sign(("ninja: Entering directory",), rf"^ninja: Entering directory [`']{_UNPACKED}(?P<folder>{_PATH}[^`']{{1,250}}?)[\\/]build[\\/]temp\.", {}, "implied"),

@@ -82,6 +82,7 @@ SIGNS = (
     Sign(("Apple M",), r"\bApple M[1-9](?: (?:Pro|Max|Ultra))?\b", {**_MAC, "machine": "arm64"}, "implied"),
     # In the words of a person: "on a MacBook Pro M3", "我在Mac M1上", "M2 Max Mac Studio".
     Sign(("Mac M", "mac M", "MAC M", "mac m", "MacBook", "Macbook", "macbook", "Mac mini", "Mac Mini", "Mac Studio"), r"(?<![A-Za-z0-9./_@-])(?:[Mm]ac|MAC)(?: ?[Bb]ook)?(?: ?(?:Pro|Air|[Mm]ini|Studio|pro|air))?,?(?: \(?(?:with )?(?:an? |the )?(?:Apple )?)?[Mm][1-5](?: ?(?:Pro|Max|Ultra|pro|max))?(?![A-Za-z0-9])|\bM[1-5](?: (?:Pro|Max|Ultra))? Mac(?:Book|book| [Mm]ini| Studio)\b", {**_MAC, "machine": "arm64"}, "implied", -1),
+    Sign(("Mac",), r"^(?:\([^()\s]{1,60}\) ?)*[\w-]*(?:MacBook|iMac|Mac-[Mm]ini|Mac-Studio)[\w-]*:\S{1,80} [\w.-]{1,40}[%$] ", _MAC, "implied"),
     Sign(("Mac",), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@[\w-]*(?:MacBook|Mac-?[Mm]ini|Mac-Studio|iMac|Mac)[\w.-]* \S{1,80} [%$] ", _MAC, "implied"),
     Sign(("/Users/",), r"(?<![\w:./\\])/Users/(?!runner/)[\w.-]+/", _MAC, "implied"),
     Sign(("/opt/homebrew/",), r"(?<![\w.])/opt/homebrew/", {**_MAC, "machine": "arm64"}, "implied"),

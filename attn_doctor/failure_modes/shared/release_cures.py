@@ -1,0 +1,207 @@
+"""Make the fixes for a package whose installed release does not fit the package that uses it. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
+
+# Packages of which a newer release exists that fits a newer torch, transformers or huggingface-hub.
+_MAINTAINED = frozenset(
+    "transformers diffusers peft accelerate trl timm datasets sentence-transformers optimum deepspeed lightning pytorch-lightning torchao "
+    "safetensors gradio speechbrain pyannote-audio gptqmodel vllm xformers ultralytics monai kornia torchmetrics bitsandbytes mmengine".split()
+)
+# Texts of a package's files that can be replaced where no release fits: the module is there under another name.
+_RENAMED = {
+    "torchvision.transforms.functional_tensor": "torchvision.transforms._functional_tensor",
+    "torchvision.models.utils": "torch.hub",
+}
+_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
+_NUMPY_OF_312 = (3, 12)  # the first Python for which NumPy 1.26 is the oldest release with wheels
+
+
+class Needed(NamedTuple):
+    """Hold a package and the releases of it that fit, "<0.26"."""
+
+    package: str
+    has: str
+
+
+def caller(facts: Facts, callee: str | None) -> str | None:
+    """Return the installed package whose import or call failed; None if the log does not name one, or if it is `callee` itself."""
+    name = facts.subject.package
+    doing = facts.subject.doing in ("importing", "running")
+    return name if isinstance(name, str) and doing and name not in (callee, "google") else None
+
+
+def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -> tuple[Fix, ...]:
+    """Return the fixes where the releases that fit are known.
+
+    `module` and `name`: what was missing.
+    """
+    package, has = needed
+    user = caller(facts, package)
+    whole = f"{module}.{name}"
+    if whole in _RENAMED:
+        return (_rewritten(facts, user, whole),)
+    newer = (_upgraded(facts, user),) if user in _MAINTAINED else ()
+    if package in ("torch", "torchvision", "torchaudio"):
+        return _of_torch(facts, needed, user, module, newer)
+    if package == "mmcv":
+        return _of_mmcv(facts, has)
+    pinned = (_pinned(facts, needed, user),)
+    if package == "numpy" and has == "<1.24" and _python(facts) >= _NUMPY_OF_312:
+        words = (
+            f"in the code that uses it: write {name} in place of np.{name} (or np.{name}_). NumPy has releases with that name only for Python 3.11 and "
+            "older"
+        )
+        step = commands.by_hand((), words, "the program", "none")
+        return (*newer, Fix(title="Change the name in the program", steps=(step,), verify=commands.check(facts)))
+    return (*newer, *pinned) if package == "transformers" and has == "<5" else (*pinned, *newer)
+
+
+def _python(facts: Facts) -> tuple[int, int]:
+    version = facts.interpreter.version
+    return (pair(version) if isinstance(version, str) else None) or (0, 0)
+
+
+def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
+    package, has = needed
+    of = f"what {user} was written for" if user else "the releases that fit"
+    step = commands.install(
+        f"{package}{has}",
+        why=f"{of}; pip names other packages that need another {package}, if there are any",
+        changes=package,
+    )
+    return Fix(title=f"Install {package}{has}", steps=(step,), verify=commands.check(facts))
+
+
+def _upgraded(facts: Facts, user: str | None, *beside: str) -> Fix:
+    names = tuple(dict.fromkeys((*((user,) if user else ()), *beside)))
+    step = commands.install(
+        *names,
+        upgrade=True,
+        why="their newest releases fit together" if len(names) > 1 else "its newest release uses the newer names",
+        changes=" and ".join(names),
+    )
+    return Fix(title=f"Upgrade {' and '.join(names)}", steps=(step,), verify=commands.check(facts))
+
+
+def _of_torch(
+    facts: Facts, needed: Needed, user: str | None, module: str | None, newer: tuple[Fix, ...]
+) -> tuple[Fix, ...]:
+    """Return the fixes for a name of torch: a newer torch, or a newer release of the package that uses a name which torch lost."""
+    package, has = needed
+    if has.startswith(">="):
+        why = f"{package} {has.removeprefix('>=')} and newer have this name"
+        made = torch_steps.newest(facts, "Install a newer torch", why=why)
+        older = (_without(facts),) if user == "torchao" else ()
+        return (*older, *made)
+    if newer:
+        return newer
+    if module is not None and "elastic" in module:
+        return (_upgraded(facts, "deepspeed"),)  # the only package that imports this
+    if package == "torchaudio":
+        steps = torch_steps.release(facts, "2.8.0", "the last torch whose torchaudio has this name", None)
+        return (Fix(title="Install the torch before 2.9", steps=steps, verify=commands.check(facts)),) if steps else ()
+    if user == "apex":
+        step = commands.install(
+            "apex @ git+https://github.com/NVIDIA/apex.git",
+            reinstall=True,
+            no_deps=True,
+            no_build_isolation=True,
+            no_cache=True,
+            why="its newest sources are for newer releases of torch",
+            changes="apex",
+        )
+        return (Fix(title="Install the newest apex", steps=(step,), verify=commands.check(facts)),)
+    words = (
+        f"install a newer release of {user or 'the package or program that uses this name'}; or, in its file that the traceback names: torch._six.inf is "
+        "torch.inf now, string_classes is str, and container_abcs is collections.abc"
+    )
+    step = commands.by_hand((), words, user or "the program", "low")
+    return (Fix(title="Take a newer release of what uses this name", steps=(step,), verify=commands.check(facts)),)
+
+
+def _without(facts: Facts) -> Fix:
+    step = commands.uninstall(
+        "torchao", why="programs import torchao only if it is installed, and it is newer than this torch"
+    )
+    return Fix(title="Remove torchao", steps=(step,), verify=commands.check(facts))
+
+
+def _of_mmcv(facts: Facts, has: str) -> tuple[Fix, ...]:
+    """Return the fixes for a program that takes other releases of mmcv. mmcv 1.x with operators has the name mmcv-full.
+
+    https://mmcv.readthedocs.io/en/latest/get_started/installation.html
+    """
+    verify = commands.check(facts)
+    name = "mmcv-full" if has == "<2" else "mmcv"
+    gone = commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why="these packages write into the same folder")
+    tool = commands.install(
+        "openmim", "setuptools<81", why="finds the finished wheel for the installed torch", changes="adds openmim"
+    )
+    argv = (*commands.starting(facts), "-m", "mim", "install", f"{name}{has}")
+    why = "takes OpenMMLab's wheel for the installed torch and CUDA; if there is none, pip compiles, which takes minutes to an hour and needs nvcc"
+    get = commands.by_hand(argv, why, name)
+    steps: tuple[Step, ...] = (gone, tool, get)
+    return (Fix(title=f"Install {name}{has}", steps=steps, verify=verify),)
+
+
+def _rewritten(facts: Facts, user: str | None, old: str) -> Fix:
+    """Return the fix that replaces the name of a module in all files of the package that imports it."""
+    new, of = _RENAMED[old], user or "basicsr"
+    program = (
+        f"import pathlib, importlib.util as u; a, b = '{old}', '{new}'; "
+        f"[p.write_text(t.replace(a, b), 'utf-8') for p in pathlib.Path(u.find_spec('{of.replace('-', '_')}').submodule_search_locations[0]).rglob('*.py') "
+        "if a in (t := p.read_text('utf-8'))]"
+    )
+    why = f"writes {new} in place of {old} in the files of the installed {of}, of which no newer release exists"
+    if user is None:
+        why += "; if another package imports it, write its name in place of basicsr"
+    step = commands.by_hand((*commands.starting(facts), "-c", program), why, f"the files of {of}")
+    return Fix(title=f"Change the name in {of}", steps=(step,), verify=subject.verify(facts))
+
+
+def unlisted(facts: Facts, module: str, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a name that the table does not have: it may be too new or too old for the installed release."""
+    root = module.partition(".")[0].replace("_", "-")
+    user, verify = caller(facts, root), commands.check(facts)
+    if root in ("torch", "torchvision", "torchaudio"):
+        if user is None or user not in _MAINTAINED:
+            return torch_steps.newest(
+                facts,
+                "Install a newer torch",
+                why=f"newer releases have more names; if {name} is an old name, take an older one",
+            )
+        return (_upgraded(facts, user),)
+    if user is not None and user != root:
+        return (_upgraded(facts, user, root),)
+    step = commands.install(
+        root,
+        upgrade=True,
+        why=f"newer releases have more names. If the newest one lacks {name} too, the program was written for an older {root}, which its requirements file names",
+        changes=root,
+    )
+    return (Fix(title=f"Upgrade {root}", steps=(step,), verify=verify),)
+
+
+def one_opencv(facts: Facts) -> Fix:
+    """Return the fix that leaves one OpenCV package of the four.
+
+    https://pypi.org/project/opencv-python/ ("you should always use only one of them")
+    """
+    gone = commands.uninstall(*_OPENCV, why="each of them writes into the folder cv2")
+    get = commands.install(
+        "opencv-python",
+        why="one OpenCV alone; on a server without a display opencv-python-headless",
+        changes="opencv-python",
+    )
+    return Fix(
+        title="Install one OpenCV package", steps=(gone, get), verify=(*commands.starting(facts), "-c", "import cv2")
+    )
