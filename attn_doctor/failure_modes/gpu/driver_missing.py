@@ -293,7 +293,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return without_gpu.fixes(facts)
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
-        return (session,)
+        return (session, *(nvidia_drivers.install(facts) if places.on_cluster(facts) else ()))
     if only_intel(facts):
         return (nvidia_drivers.no_nvidia_gpu(facts),)
     made = nvidia_drivers.install(facts)
