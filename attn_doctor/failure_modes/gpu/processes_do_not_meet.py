@@ -91,6 +91,11 @@ MODE = FailureMode(
                     "DistNetworkError: The client socket has timed out after 60000ms while trying to connect to (10.0.0.4, 29500).",
                 ),
                 (
+                    r"Failed to recv, got 0 bytes\. Connection was likely closed",
+                    "Failed to recv, got ",
+                    "torch.distributed.DistNetworkError: Failed to recv, got 0 bytes. Connection was likely closed. Did the remote server shutdown or crash?",
+                ),
+                (
                     "RendezvousTimeoutError",
                     "RendezvousTimeoutError",
                     "torch.distributed.elastic.rendezvous.api.RendezvousTimeoutError",

@@ -131,6 +131,13 @@ MODE = FailureMode(
             sample="Unexpected error from cudaGetDeviceCount(). Error 304: OS call failed or operation not supported on this OS",
             strength="hint",
         ),
+        # Ubuntu's advice to install a driver's package, which would hide the Windows driver; nvidia-smi is in WSL's own folder.
+        Sign(
+            pattern=r"Command 'nvidia-smi' not found",
+            literal="Command 'nvidia-smi' not found",
+            sample="Command 'nvidia-smi' not found, but can be installed with:",
+            strength="hint",
+        ),
         # The name without .1 is what cuDNN 8 and bitsandbytes before 0.43 look for. https://github.com/microsoft/WSL/issues/8587
         Sign(
             pattern=r"(?P<unfound>libcuda\.so(?:\.1)?'?(?:: cannot open shared object file|; dlerror: | not found))",

@@ -198,7 +198,7 @@ SIGNS = (
     Sign(("L4T",), r"\bL4T(?: version)?\s?[:=]?\s?R?(?P<l4t>3\d(?:\.\d+){1,2})\b", _JETSON),
     Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d \(release\), REVISION: \d+(?:\.\d+)?)", _JETSON),
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
-    Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
+    Sign(("@jetson", "@nano", "@orin", "@xavier", "@tegra"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier|tegra)[\w-]*:", _JETSON, "implied"),
     Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),
     # The processor, as ultralytics prints it for a CPU build of torch: the Orin has a Cortex-A78AE, the Xavier has a Carmel.
     Sign(("Cortex-A78AE", "Carmel"), r"\bCPU \((?:Cortex-A78AE|.{0,30}Carmel)", _JETSON, "implied"),
