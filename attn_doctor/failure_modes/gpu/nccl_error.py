@@ -187,6 +187,7 @@ class Failed(Variant, frozen=True, kw_only=True):
     by: Kind
     packages: tuple[tuple[str, str], ...] = ()
     logged: bool = False
+    bridged: bool = False  # the address that NCCL could not reach is one of Docker's own network
     op: str | None = None  # the operation for which a process waited
 
 
@@ -244,7 +245,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=building.lines(
             [m for m in seen.matches if m.strength != "context" or (kind == "two" and "package" in m.groups)][:4]
         ),
-        variant=Failed(by=kind, packages=packages if two else (), logged="logged" in said, op=said.get("op")),
+        variant=Failed(
+            by=kind,
+            packages=packages if two else (),
+            logged="logged" in said,
+            op=said.get("op"),
+            bridged=said.get("address", "").startswith("172.1"),
+        ),
         confidence=Confidence.HIGH if kind in ("duplicate", "network", "two", "peer") else Confidence.MEDIUM,
         explains=("ld-library-path-shadowing",) if kind == "two" else None,
     )
@@ -258,7 +265,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if failed.by == "two":
         return nccl_cures.one_package(facts, failed.packages)
     if failed.by == "network":
-        return (nccl_cures.interface(facts), *asked)
+        return (nccl_cures.interface(facts, bridged=failed.bridged), *asked)
     if failed.by == "peer":
         return (nccl_cures.without_peers(facts),)
     if failed.by == "waits":

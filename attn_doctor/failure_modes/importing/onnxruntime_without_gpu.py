@@ -133,7 +133,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
     after = commands.by_hand(
         (),
-        "a later installation of another package may bring onnxruntime again: then repeat both commands",
+        "where a project's file lists onnxruntime (requirements.txt, pyproject.toml), take it out there too (uv remove onnxruntime), and list onnxruntime-gpu: another installation may "
+        "bring onnxruntime again",
         "nothing",
         "none",
     )

@@ -80,7 +80,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"(?:ImportError|OSError): (?P<library>lib(?:cudart|cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|"
-            r"cupti|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
+            r"cupti|cudss|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
             literal="cannot open shared object",
             sample="ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory",
             strength="hint",

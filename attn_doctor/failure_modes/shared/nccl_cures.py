@@ -41,10 +41,13 @@ def memory(facts: Facts) -> tuple[Fix, ...]:
     return (Fix(title="Give the container shared and locked memory", steps=(larger,), verify=commands.check(facts)),)
 
 
-def interface(facts: Facts) -> Fix:
-    """Return the fix that lets NCCL use the network which reaches the other processes: the host's, and an interface by name."""
+def interface(facts: Facts, *, bridged: bool = False) -> Fix:
+    """Return the fix that lets NCCL use the network which reaches the other processes: the host's, and an interface by name.
+
+    `bridged`: the address is one of Docker's own network.
+    """
     steps: list[Step] = []
-    if places.container(facts):
+    if places.container(facts) or bridged:
         host = commands.by_hand(
             container_starts.start(facts, "--network", "host", "--ipc=host", "--gpus", "all"),
             "on each machine: the container then uses the network of its host. Behind Docker's own network (172.17.x.x) no other machine reaches it",
