@@ -183,7 +183,7 @@ class Cause(Variant, frozen=True, kw_only=True):
     """Hold the reason why the program did not see the GPU that it asked for."""
 
     why: Literal[
-        "hidden", "number", "other", "unknown", "export"
+        "hidden", "number", "other", "unknown", "export", "mac"
     ]  # by a variable; no GPU has this number; it is no NVIDIA GPU
     count: int | None = None  # the GPUs that torch saw
     device: str | None = None  # with "other": "dla:1"
@@ -203,7 +203,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     unset = any("unset" in m.groups for m in seen.matches)
     other = OTHER_DEVICES.match(device or "")
     named = device is None or _NUMBERS.fullmatch(device) is not None
-    if count == "0" and unset and other is None and named and all("device" in m.groups for m in proven):
+    if (
+        count == "0"
+        and unset
+        and facts.system.os != "darwin"
+        and other is None
+        and named
+        and all("device" in m.groups for m in proven)
+    ):
         return None  # nothing is hidden: torch-sees-no-gpu names the causes
     if seen.group("export"):
         return Hit(
@@ -211,6 +218,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             severity=Severity.ERROR,
             variant=Cause(why="export"),
+        )
+    if facts.system.os == "darwin" and device is not None:
+        return Hit(
+            message=f"The program was told to use the CUDA device {device} on a Mac: no torch for macOS has CUDA.",
+            evidence=evidence,
+            severity=Severity.ERROR,
+            variant=Cause(why="mac"),
         )
     if other is not None and device is not None:
         cause, message = _other(seen, device)
@@ -273,6 +287,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     unhide = Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts))
     if cause.why == "other" and cause.device is not None:
         return _for_another(facts, cause.device, old=cause.old)
+    if cause.why == "mac":
+        return (_on_a_mac(facts),)
     if cause.why == "export":
         return (_export(facts),)
     if cause.why != "number":
@@ -322,3 +338,13 @@ def _export(facts: Facts) -> Fix:
         takes="5 to 20 minutes",
     )
     return Fix(title="Export on the GPU", steps=(again,), verify=commands.check(facts))
+
+
+def _on_a_mac(facts: Facts) -> Fix:
+    """Return the fix for a Mac. https://docs.ultralytics.com/modes/train/#apple-silicon-mps-training."""
+    words = (
+        'write device=mps in place of the number (Python: device="mps"): the GPU of a Mac with an Apple chip. On a Mac with an Intel processor write device=cpu; both are slower than an '
+        "NVIDIA GPU"
+    )
+    step = commands.by_hand((), words, "the command or the program", "none")
+    return Fix(title="Compute on the Mac's own GPU, or on its CPU", steps=(step,), verify=commands.check(facts))
