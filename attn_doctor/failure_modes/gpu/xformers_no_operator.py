@@ -42,7 +42,7 @@ MODE = FailureMode(
     title="xformers has no kernel for this call",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("gpu-arch-unsupported-by-flash-attn", "dtype-unsupported", "head-dim-unsupported"),
+    explains=("gpu-arch-unsupported-by-flash-attn", "dtype-unsupported", "head-dim-unsupported", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"No operator found for `memory_efficient_attention",

@@ -109,7 +109,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if library is not None:
         number = library.partition(".so.")[2].partition(".")[0]
         rocm = f", of ROCm {number}" if library.startswith("libamdhip64") and number else ", a part of ROCm"
-        message = f"{library}{rocm}, is not found, and {what} was built for it."
+        message = f"{library}{rocm}, is not found, and {what[0].lower() + what[1:]} was built for it."
     elif "version" in said:
         message = (
             f"{what} was built for a newer ROCm than the {said['old']} that is loaded: it has no {said['version']}."

@@ -48,6 +48,7 @@ MODE = FailureMode(
     title="A TensorRT engine was made for another TensorRT or another GPU",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("segfault",),
     signs=(
         Sign(
             pattern=r"engine plan file is not compatible with this version of TensorRT(?:, expecting library version (?P<one>\d[\d.]+) got (?P<other>\d[\d.]*\d))?",
