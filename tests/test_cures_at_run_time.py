@@ -120,7 +120,6 @@ def test_in_wsl_torch_is_given_the_runtime_of_the_system() -> None:
     "text",
     [
         "user@Studio tune % python tune.py\nRuntimeError: No GPU found. A GPU is needed for quantization.\n",
-        '  File "/Users/user/t/.venv/lib/python3.11/site-packages/transformers/quantizers/quantizer_bnb_4bit.py", line 62, in validate_environment\n'
         "ImportError: Using `bitsandbytes` 4-bit quantization requires the latest version of bitsandbytes: `pip install -U bitsandbytes`\n",
     ],
 )
@@ -157,7 +156,7 @@ def test_the_same_library_on_a_server_is_torchs_own() -> None:
 
 def test_windows_does_without_libuv_in_its_own_words() -> None:
     text = "PS C:\\work> torchrun tune.py\ntorch.distributed.DistStoreError: use_libuv was requested but PyTorch was build without libuv support\n"
-    assert _lines(text) == ["$Env:USE_LIBUV='0'"]
+    assert _lines(text) == ["$Env:USE_LIBUV = '0'"]
 
 
 def test_a_wrong_cublas_is_left_out_of_the_path() -> None:

@@ -192,7 +192,8 @@ class Cause(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     hidden = any("hidden" in m.groups for m in seen.matches)
-    proven = [m for m in seen.matches if m.strength == "proof"]
+    none = seen.group("have") is None  # Lightning: torch-sees-no-gpu is for a machine without any GPU
+    proven = [m for m in seen.matches if m.strength == "proof" and not (none and "You requested gpu" in m.text)]
     none_seen = any("No CUDA GPUs" in m.text for m in seen.matches)
     if not proven and not (hidden and none_seen):
         return None

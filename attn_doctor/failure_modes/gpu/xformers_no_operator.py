@@ -34,7 +34,6 @@ from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
-from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD458",
@@ -42,7 +41,7 @@ MODE = FailureMode(
     title="xformers has no kernel for this call",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("gpu-arch-unsupported-by-flash-attn", "dtype-unsupported", "head-dim-unsupported", "extension-not-built"),
+    explains=("gpu-arch-unsupported-by-flash-attn", "dtype-unsupported", "head-dim-unsupported"),
     signs=(
         Sign(
             pattern=r"No operator found for `memory_efficient_attention",
@@ -87,7 +86,7 @@ MODE = FailureMode(
 class Refused(Variant, frozen=True, kw_only=True):
     """Hold the reason that all kernels share, as far as the log shows it."""
 
-    why: Literal["built", "cpu", "gpu", "other"]
+    why: Literal["cpu", "gpu", "other"]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -95,12 +94,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     said = seen.captured()
-    why: Literal["built", "cpu", "gpu", "other"] = (
-        "cpu" if "cpu" in said else "built" if "built" in said else "gpu" if "gpu" in said else "other"
-    )
+    if ("built" in said and "cpu" not in said) or any("(too old)" in m.text for m in seen.matches):
+        return None  # extension-not-built and gpu-arch-unsupported-by-flash-attn name these causes
+    why: Literal["cpu", "gpu", "other"] = "cpu" if "cpu" in said else "gpu" if "gpu" in said else "other"
     message = {
         "cpu": "xformers has no kernel for the CPU, and the model is on the CPU: torch sees no GPU, or the model was not moved to it.",
-        "built": "xformers has no kernel that runs here: its compiled part does not belong to this torch, or was built without CUDA.",
         "gpu": "xformers has no kernel for this GPU.",
         "other": "xformers has no kernel for this call: the lines below say for each kernel why not.",
     }[why]
@@ -130,22 +128,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "none",
         )
         return (Fix(title="See whether torch sees the GPU", steps=(look,), verify=verify), without)
-    version, cuda = facts.torch.version, facts.torch.cuda
-    if why == "built" and isinstance(version, str) and isinstance(cuda, str):
-        return (
-            Fix(title="Install the xformers of this torch", steps=(_of_torch(version, cuda),), verify=verify),
-            without,
-        )
     return (without,)
-
-
-def _of_torch(version: str, cuda: str) -> Step:
-    release = version.partition("+")[0]
-    return commands.install(
-        "xformers",
-        f"torch=={release}",
-        index_url=f"https://download.pytorch.org/whl/cu{cuda.replace('.', '')}",
-        upgrade=True,
-        why="pip chooses the release of xformers that was built for this torch",
-        changes="xformers",
-    )

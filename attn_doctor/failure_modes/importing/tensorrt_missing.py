@@ -73,8 +73,10 @@ class Lacks(Variant, frozen=True, kw_only=True):
     what: Literal["package", "library"]
 
 
-def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library = seen.group("library")
+    if not places.jetson(facts) and all("export failure" in m.text for m in seen.matches):
+        return None  # ultralytics' own sentence about an export: requirements-missing
     return Hit(
         message=f"The library {library} of TensorRT is not found: TensorRT is not installed, or another release of it is."
         if library

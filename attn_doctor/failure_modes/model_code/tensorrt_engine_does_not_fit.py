@@ -90,7 +90,7 @@ MODE = FailureMode(
         ),
         *(
             Sign(
-                pattern=rf"(?<![\w/\\:.-])(?P<engine>[\w./\\:-]{{0,200}}?[\w-])\.{kind}(?![\w/])",
+                pattern=rf"(?<![\w/\\.-])(?P<engine>(?:[A-Za-z]:)?[\w./\\-]{{0,200}}?[\w-])\.{kind}(?![\w/])",
                 literal=f".{kind}",
                 sample=f"Loading yolo12n.{kind} for TensorRT inference...",
                 strength="context",
