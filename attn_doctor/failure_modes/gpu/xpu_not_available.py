@@ -36,7 +36,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
@@ -153,16 +153,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _build(facts: Facts) -> tuple[Step, ...]:
-    return (
-        commands.install(
-            "torch",
-            "torchvision",
-            index_url="https://download.pytorch.org/whl/xpu",
-            reinstall=True,
-            why="PyTorch's build for Intel Arc and for the graphics of a Core Ultra",
-            changes="torch and torchvision",
-            takes="several GB",
-        ),
+    return torch_steps.newest_steps(
+        facts, "PyTorch's build for Intel Arc and for the graphics of a Core Ultra", reinstall=True, maker="intel"
     )
 
 
