@@ -272,7 +272,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (nccl_cures.without_peers(facts), nccl_cures.longer(facts), *asked)
     if failed.by == "system":
         larger = nccl_cures.memory(facts) if facts.system.container is not None else ()
-        return (*asked, *larger, *((nccl_cures.interface(facts),) if failed.logged or not larger else ()))
+        return (*asked, *larger, *((nccl_cures.interface(facts),) if failed.logged else ()))
     if failed.by == "cuda":
         return (*asked, nccl_cures.without_peers(facts))
     return asked or (nccl_cures.interface(facts),)
