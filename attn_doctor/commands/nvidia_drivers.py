@@ -196,7 +196,10 @@ def _before_turing(facts: Facts) -> bool:
 
 
 def session_with_gpu(facts: Facts) -> Fix | None:
-    """Return the fix that starts a session with a GPU, on Colab and Kaggle; None elsewhere."""
+    """Return the fix that starts a session with a GPU, on Colab, Kaggle and a cluster; None elsewhere."""
+    gpus = facts.graphics.gpus
+    if places.on_cluster(facts) and not (isinstance(gpus, tuple) and gpus):
+        return _job_with_gpu(facts)
     where = {"colab": "Runtime > Change runtime type > T4 GPU", "kaggle": "Session options > Accelerator"}.get(
         places.hosted(facts) or ""
     )
@@ -204,6 +207,27 @@ def session_with_gpu(facts: Facts) -> Fix | None:
         return None
     step = commands.by_hand((), f"choose a GPU: {where}; the session starts again", "another session", "none")
     return Fix(title="Choose a session with a GPU", steps=(step,), verify=commands.check(facts))
+
+
+def _job_with_gpu(facts: Facts) -> Fix:
+    """Return the fix that starts a job with a GPU: login nodes have none, and a job sees only the GPUs that it asked for.
+
+    https://slurm.schedmd.com/gres.html#Running_Jobs
+    """
+    look = commands.by_hand(
+        ("sinfo", "-o", "%P %G"),
+        "lists the partitions of Slurm and their GPUs (gpu:a100:4): choose one with a GPU",
+        "nothing",
+        "none",
+    )
+    job = commands.by_hand(
+        ("srun", "--partition=PARTITION", "--gres=gpu:1", "--pty", "bash"),
+        "opens a shell on a node with a GPU, with the partition that you chose: start the program there. For sbatch, add the line `#SBATCH --gres=gpu:1` to "
+        "the script. A login node has no GPU, and a job sees only the GPUs that it asked for. Some clusters also want --account; PBS: qsub -I -l ngpus=1",
+        "a job of the cluster",
+        "none",
+    )
+    return Fix(title="Run the program in a job that asks for a GPU", steps=(look, job), verify=commands.check(facts))
 
 
 def no_nvidia_gpu(facts: Facts) -> Fix:

@@ -15,7 +15,7 @@ NOT_SAID = "the log does not say"
 FEWEST_FROZEN = 8  # fewer lines "name==version" in a row are pins, and not the list of an environment
 
 Wsl = Literal[1, 2]
-Surroundings = Literal["docker", "docker build"] | Hosted
+Surroundings = Literal["docker", "docker build", "kubernetes"] | Hosted
 Shell = Literal["powershell", "cmd", "bash", "notebook", "dockerfile"]
 Installer = Literal["pip", "uv", "conda", "mamba", "micromamba", "pixi", "poetry", "pdm", "pipx"]
 # "user": packages of one user for the system's Python, in ~/.local/lib/python3.10.

@@ -69,6 +69,23 @@ MODE = FailureMode(
             literal="Invalid CUDA ",
             sample="ValueError: Invalid CUDA 'device=1' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
         ),
+        # ultralytics' export to TensorRT, and Lightning
+        Sign(
+            pattern=r"export running on (?P<export>CPU) but must be on GPU",
+            literal="export running on CPU but must be on GPU",
+            sample="AssertionError: export running on CPU but must be on GPU, i.e. use 'device=0'",
+        ),
+        Sign(
+            pattern=r"You requested gpu: \[(?P<device>[\d, ]+)\]",
+            literal="You requested gpu: [",
+            sample="MisconfigurationException: You requested gpu: [0, 1]",
+        ),
+        Sign(
+            pattern=r"But your machine only has: \[(?P<have>\d[\d, ]*)\]",
+            literal="But your machine only has: [",
+            sample=" But your machine only has: [0]",
+            strength="context",
+        ),
         Sign(
             pattern=r"CUDA error: invalid device ordinal",
             literal="invalid device ordinal",
@@ -165,7 +182,9 @@ def detect(facts: Facts) -> Hit | None:
 class Cause(Variant, frozen=True, kw_only=True):
     """Hold the reason why the program did not see the GPU that it requested."""
 
-    why: Literal["hidden", "number", "other", "unknown"]  # by a variable; no GPU has this number; it is no NVIDIA GPU
+    why: Literal[
+        "hidden", "number", "other", "unknown", "export", "mac"
+    ]  # by a variable; no GPU has this number; it is no NVIDIA GPU
     count: int | None = None  # the GPUs that torch saw
     device: str | None = None  # with "other": "dla:1"
     old: bool = False  # with "other": the Ultralytics there is older than its support of this device
@@ -173,17 +192,41 @@ class Cause(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     hidden = any("hidden" in m.groups for m in seen.matches)
-    proven = [m for m in seen.matches if m.strength == "proof"]
+    none = seen.group("have") is None  # Lightning: torch-sees-no-gpu is for a machine without any GPU
+    proven = [m for m in seen.matches if m.strength == "proof" and not (none and "You requested gpu" in m.text)]
     none_seen = any("No CUDA GPUs" in m.text for m in seen.matches)
     if not proven and not (hidden and none_seen):
         return None
     device, count = seen.group("device"), seen.group("count")
+    if have := seen.group("have"):
+        count = str(len(have.split(",")))
     confidence = Confidence.HIGH
     unset = any("unset" in m.groups for m in seen.matches)
     other = OTHER_DEVICES.match(device or "")
     named = device is None or _NUMBERS.fullmatch(device) is not None
-    if count == "0" and unset and other is None and named and all("device" in m.groups for m in proven):
+    if (
+        count == "0"
+        and unset
+        and facts.system.os != "darwin"
+        and other is None
+        and named
+        and all("device" in m.groups for m in proven)
+    ):
         return None  # nothing is hidden: torch-sees-no-gpu names the causes
+    if seen.group("export"):
+        return Hit(
+            message="The export to TensorRT ran on the CPU: TensorRT makes an engine only on the GPU for which it is.",
+            evidence=evidence,
+            severity=Severity.ERROR,
+            variant=Cause(why="export"),
+        )
+    if facts.system.os == "darwin" and device is not None:
+        return Hit(
+            message=f"The program was told to use the CUDA device {device} on a Mac: no torch for macOS has CUDA.",
+            evidence=evidence,
+            severity=Severity.ERROR,
+            variant=Cause(why="mac"),
+        )
     if other is not None and device is not None:
         cause, message = _other(seen, device)
         confidence = Confidence.MEDIUM
@@ -245,6 +288,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     unhide = Fix(title=f"Unset {_VARIABLE}", steps=(unset,), verify=commands.check(facts))
     if cause.why == "other" and cause.device is not None:
         return _for_another(facts, cause.device, old=cause.old)
+    if cause.why == "mac":
+        return (_on_a_mac(facts),)
+    if cause.why == "export":
+        return (_export(facts),)
     if cause.why != "number":
         return (unhide,)
     last = None if cause.count is None else cause.count - 1
@@ -280,3 +327,25 @@ def _for_another(facts: Facts, device: str, *, old: bool) -> tuple[Fix, ...]:
     newer = commands.install(f"ultralytics>={_DLA_SINCE}", upgrade=True, why=why, changes="upgrades ultralytics")
     title = "Let torch see the Jetson's GPU, and upgrade Ultralytics"
     return (Fix(title=title, steps=(look, newer), verify=verify),)
+
+
+def _export(facts: Facts) -> Fix:
+    """Return the fix for an export to TensorRT without a device: ultralytics exports on the CPU by default."""
+    again = commands.by_hand(
+        (commands.yolo(facts), "export", "model=yolo12n.pt", "format=engine", "device=0"),
+        'with your model in place of yolo12n.pt; in Python: model.export(format="engine", device=0). If torch then sees no GPU, its build or the driver is at fault: `attn-doctor check` '
+        "names the fault",
+        "adds an engine",
+        takes="5 to 20 minutes",
+    )
+    return Fix(title="Export on the GPU", steps=(again,), verify=commands.check(facts))
+
+
+def _on_a_mac(facts: Facts) -> Fix:
+    """Return the fix for a Mac. https://docs.ultralytics.com/modes/train/#apple-silicon-mps-training."""
+    words = (
+        'write device=mps in place of the number (Python: device="mps"): the GPU of a Mac with an Apple chip. On a Mac with an Intel processor write device=cpu; both are slower than an '
+        "NVIDIA GPU"
+    )
+    step = commands.by_hand((), words, "the command or the program", "none")
+    return Fix(title="Compute on the Mac's own GPU, or on its CPU", steps=(step,), verify=commands.check(facts))

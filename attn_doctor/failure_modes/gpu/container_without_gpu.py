@@ -36,6 +36,7 @@ from attn_doctor import commands
 from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
+from attn_doctor.failure_modes.shared import gpu_sentences
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -89,6 +90,28 @@ MODE = FailureMode(
             literal="libcuda.so.1: cannot open",
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
+        ),
+        # Any program's words count where the log shows that the container was started without a GPU.
+        *(
+            Sign(
+                pattern=rf"(?P<sentence>{re.escape(words)})",
+                literal=words,
+                sample=f"RuntimeError: {words}.",
+                strength="hint",
+            )
+            for words in gpu_sentences.SENTENCES
+        ),
+        Sign(
+            pattern=r"Invalid CUDA '?(?P<sentence>device)=",
+            literal="Invalid CUDA ",
+            sample="ValueError: Invalid CUDA 'device=0' requested. Use 'device=cpu' or pass valid CUDA device(s) if available",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"torch\.cuda\.device_count\(\): (?P<count>[1-9])",
+            literal="torch.cuda.device_count()",
+            sample="torch.cuda.device_count(): 1",
+            strength="context",
         ),
         # A person describes it.
         Sign(
@@ -238,9 +261,12 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     composed = seen.group("compose") is not None or _of_compose(facts)
-    inside = composed or any(m.strength == "context" for m in seen.matches)
+    pod = places.container(facts) == "kubernetes"
+    inside = composed or pod or any(m.strength == "context" and "count" not in m.groups for m in seen.matches)
     if not proven and not inside:
         return None  # without a sign of a container, a missing driver is more likely
+    if seen.group("count") or not (proven or _told_enough(facts, seen, composed=composed, pod=pod)):
+        return None
     build = any("build" in m.groups for m in seen.matches)
     asked = any("--gpus" in m.text or "--runtime" in m.text or " --nv" in m.text for m in seen.matches)
     message = (
@@ -268,6 +294,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.HIGH if proven else Confidence.LOW if asked and not none else Confidence.MEDIUM,
         variant=None if build else started,
     )
+
+
+def _told_enough(facts: Facts, seen: Seen, *, composed: bool, pod: bool) -> bool:
+    """Return whether the log shows that the container was started without a GPU, or that no driver is there.
+
+    A program that only says that it sees no GPU may have a CPU build of torch.
+    """
+    if any(m.strength == "hint" and "sentence" not in m.groups for m in seen.matches):
+        return True
+    typed, engine = seen.group("run"), seen.group("engine")
+    if typed is not None:
+        return not _ASKS.search(typed) or _NONE.search(typed) is not None
+    return composed or pod or (engine is not None and not any(" --nv" in m.text for m in seen.matches))
 
 
 def _of_compose(facts: Facts) -> bool:
@@ -301,6 +340,7 @@ def _in_compose(facts: Facts) -> Fix:
     )
 
 
+_ASKS = re.compile(r"--gpus|--runtime[= ]nvidia|nvidia\.com/gpu|/dev/(?:nvidia|kfd|dri)")
 _NONE = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
 _GPUS = re.compile(r"--gpus(?:=|$)")
 
@@ -354,9 +394,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Composed):
         return (_in_compose(facts),)
     if kind == "kubernetes":
-        step = commands.by_hand(
-            (), "add resources.limits: nvidia.com/gpu: 1 to the pod's container", "the pod's specification"
+        words = (
+            "add to the container in the pod's specification, beside its image, the line  resources: {limits: {nvidia.com/gpu: 1}}  and create the pod again: a pod "
+            "gets a GPU only if it asks for one. The last column of `kubectl get nodes -o custom-columns=NAME:.metadata.name,GPU:.status.allocatable.nvidia\\.com/gpu` "
+            "shows which nodes offer one"
         )
+        step = commands.by_hand((), words, "the pod's specification")
     elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
         step = commands.by_hand(
             again, "your command with all GPUs of the host, to run on the host", "a new container", "none"

@@ -36,9 +36,9 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import another_copy, torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
@@ -78,6 +78,22 @@ MODE = FailureMode(
             sample="RuntimeError: GET was unable to find an engine to execute this computation",
         ),
         Sign(
+            pattern=r"(?P<solver>cusolver error: CUSOLVER_STATUS_\w+)",
+            literal="cusolver error: ",
+            sample="RuntimeError: cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`",
+        ),
+        # cuBLAS refused the arguments that torch gave: nearly always it is not the cuBLAS of this torch.
+        Sign(
+            pattern=r"(?P<another>CUBLAS_STATUS_(?:INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)) when calling",
+            literal="CUBLAS_STATUS_",
+            sample="RuntimeError: CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasGemmEx( handle, opa, opb, m, n, k)`",
+        ),
+        Sign(
+            pattern=r"CUDNN_FE failure \d+: CUDNN_\w+",
+            literal="CUDNN_FE failure",
+            sample="[ONNXRuntimeError] : 1 : FAIL : CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED ; GPU=0 ; hostname=box",
+        ),
+        Sign(
             pattern=r"device-side assert|Assertion `.{1,120}` failed",
             literal="ssert",
             sample="../aten/src/ATen/native/cuda/Loss.cu:250: Assertion `t >= 0 && t < n_classes` failed.",
@@ -105,10 +121,21 @@ MODE = FailureMode(
 )
 
 
+class Refused(Variant, frozen=True):
+    """Mark the case that cuBLAS refused the arguments of a call, as a cuBLAS of another release does."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs or any(m.strength == "context" and m.line < proofs[0].line for m in seen.matches):
         return None  # an assertion in a kernel failed before: that is the error, and its cause is the program's data
+    if all("another" in m.groups for m in proofs):
+        return Hit(
+            message=f"cuBLAS refused a call of torch ({seen.group('another')}): most often the loader found another cuBLAS than the one of this torch.",
+            evidence=evidence,
+            variant=Refused(),
+            confidence=Confidence.MEDIUM,
+        )
     how = "failed at a call" if all("call" in m.groups for m in proofs) else "could not start"
     return Hit(
         message=f"cuBLAS or cuDNN {how} on the GPU. In most cases the GPU's memory is full; else an earlier kernel failed.",
@@ -119,6 +146,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Refused):
+        return _own_cublas(facts)
     smaller = commands.by_hand(
         ("nvidia-smi",),
         "shows which programs use the GPU's memory: end those that you do not need, and try batch=1",
@@ -142,6 +171,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
     return tuple(made)
+
+
+def _own_cublas(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a cuBLAS of another release than torch's. https://github.com/vllm-project/vllm/issues/35608, pytorch/pytorch#174320."""
+    if facts.system.os == "windows":
+        return (another_copy.on_windows(facts),)
+    unset = commands.without_library_path(
+        facts, "torch finds its own cuBLAS without this variable, and start the program again in the same shell"
+    )
+    first = Fix(title="Let torch load its own cuBLAS", steps=(unset,), verify=commands.check(facts))
+    return (first, another_copy.one_index(facts))
 
 
 def _old_for_gtx_16(facts: Facts) -> bool:

@@ -98,6 +98,13 @@ MODE = FailureMode(
             sample="pynvml.NVMLError_LibraryNotFound: NVML Shared Library Not Found",
             strength="hint",
         ),
+        # nvidia-smi: the driver runs and no GPU works with it, or this job was given none.
+        Sign(
+            pattern=r"^(?P<nodevices>No devices were found)$",
+            literal="No devices were found",
+            sample="No devices were found",
+            strength="hint",
+        ),
         Sign(
             pattern=r"No CUDA GPUs are available",
             literal="No CUDA GPUs are available",
@@ -203,6 +210,10 @@ class Unlinked(Variant, frozen=True):
     """Mark the case that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
 
 
+class NoDevices(Variant, frozen=True):
+    """Mark the case that the driver runs, and nvidia-smi lists no GPU."""
+
+
 class Unsigned(Variant, frozen=True):
     """Mark the case that Secure Boot refused the kernel module, because its key is not enrolled."""
 
@@ -264,6 +275,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
         )
+    if not proofs and any("nodevices" in m.groups for m in seen.matches):
+        return Hit(
+            message="The NVIDIA driver runs and shows no GPU: this job or virtual machine was given none, or the driver could not start the GPU (the kernel's log says why)."
+            if places.on_cluster(facts)
+            else "The NVIDIA driver runs and shows no GPU: it could not start the GPU, and the kernel's log says why. An RTX 50 needs the open kernel modules.",
+            evidence=building.lines([m for m in seen.matches if "nodevices" in m.groups]),
+            variant=NoDevices(),
+            confidence=Confidence.MEDIUM,
+        )
     if without_gpu.absent(facts) and (proofs or none_seen):
         return without_gpu.hit(facts, "CUDA", seen.matches)
     message = (
@@ -293,10 +313,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return without_gpu.fixes(facts)
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
-        return (session,)
+        return (session, *(nvidia_drivers.install(facts) if places.on_cluster(facts) else ()))
     if only_intel(facts):
         return (nvidia_drivers.no_nvidia_gpu(facts),)
     made = nvidia_drivers.install(facts)
+    if isinstance(hit.variant, NoDevices) and not nvidia_drivers.not_here(facts):
+        return (_kernel_log(facts), *made)
     if isinstance(hit.variant, Unread):
         return (_look(facts), *made)
     if isinstance(hit.variant, Unlinked):
@@ -318,6 +340,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     return (*made, Fix(title="See why an installed driver is not loaded", steps=(look,), verify=commands.check(facts)))
+
+
+def _kernel_log(facts: Facts) -> Fix:
+    """Return the fix that shows why the driver did not start the GPU. https://forums.developer.nvidia.com/t/nvidia-smi-no-devices-were-found/241107."""
+    log = commands.by_hand(
+        ("sh", "-c", "sudo dmesg | grep -iE 'nvrm|nvidia' | tail -n 20"),
+        "'requires use of the NVIDIA open kernel modules': install the driver's package whose name ends in -open. 'RmInitAdapter failed' or 'fallen off the bus': switch the machine "
+        "off and on; if it stays, the power cable, the slot or the card is at fault",
+        "nothing",
+        "none",
+    )
+    return Fix(title="See why the driver does not start the GPU", steps=(log,), verify=commands.check(facts))
 
 
 def _look(facts: Facts) -> Fix:

@@ -28,7 +28,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, Torch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -79,6 +79,22 @@ MODE = FailureMode(
             literal="support",
             sample="ValueError: Your setup doesn't support bf16/gpu. You need torch>=1.10, using Ampere GPU with cuda>=11.0",
         ),
+        # In the attention of the fork, after flash-attn or before it: the rest of the model is in another dtype.
+        Sign(
+            pattern=r"(?P<mixed>expected scalar type (?:Half|Float|BFloat16) but found (?:Half|Float|BFloat16))",
+            literal="expected scalar type ",
+            sample="RuntimeError: expected scalar type Half but found Float",
+        ),
+        Sign(
+            pattern=r"(?P<mixed>mat1 and mat2 must have the same dtype, but got)",
+            literal="mat1 and mat2 must have the same dtype",
+            sample="RuntimeError: mat1 and mat2 must have the same dtype, but got Half and Float",
+        ),
+        Sign(
+            pattern=r"(?P<mixed>Input type \([\w.]{4,40}\) and (?:bias|weight) type \([\w.]{4,40}\) should be the same)",
+            literal="should be the same",
+            sample="RuntimeError: Input type (torch.cuda.FloatTensor) and weight type (torch.cuda.HalfTensor) should be the same",
+        ),
         Sign(
             pattern=r"only supports torch\.float16 and torch\.bfloat16 dtypes",
             literal="only supports torch.float16",
@@ -113,12 +129,22 @@ MODE = FailureMode(
 # There is no `detect`: no fact says the dtype of a program's tensors.
 
 
+class Mixed(Variant, frozen=True):
+    """Mark the case that a layer got numbers of another dtype than its weights."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" for m in seen.matches):
         return Hit(
             message="transformers warns that the model is not in half precision; the program continues.",
             evidence=evidence,
             severity=Severity.INFO,
+        )
+    if seen.group("mixed") and all("mixed" in m.groups for m in seen.matches if m.strength == "proof"):
+        return Hit(
+            message="A layer got numbers of another dtype than its weights: one part of the model runs in half precision, and another in float32.",
+            evidence=evidence,
+            variant=Mixed(),
         )
     if seen.group("card"):
         return Hit(
@@ -132,6 +158,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Mixed):
+        words = (
+            "use one dtype throughout: for training amp=True (the default of Ultralytics) or amp=False, not half() on a model that is trained; for predicting half=True or half=False on "
+            "model and images alike (model.half() and image.half()); in other programs, run the call under torch.autocast"
+        )
+        same = commands.by_hand((), words, "your command or program", "none")
+        return (Fix(title="Use one dtype for the whole model", steps=(same,), verify=commands.check(facts)),)
     step = commands.by_hand(
         (),
         "train with amp=True (Ultralytics), bf16=True (transformers) or under torch.autocast",

@@ -54,6 +54,23 @@ MODE = FailureMode(
             literal="NVRM: Xid (",
             sample="NVRM: Xid (PCI:0000:65:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
         ),
+        # nvidia-smi and NVML say the same without the number. https://docs.nvidia.com/deploy/xid-errors/
+        *(
+            Sign(pattern=rf"(?P<lost>{pattern})", literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"GPU is lost\.",
+                    "GPU is lost.",
+                    "Unable to determine the device handle for GPU 0000:65:00.0: GPU is lost.  Reboot the system to recover this GPU",
+                ),
+                ("NVMLError_GpuIsLost", "NVMLError_GpuIsLost", "pynvml.NVMLError_GpuIsLost: GPU is lost"),
+                (
+                    r"Unable to determine the device handle for .{4,40}: (?:Unknown Error|Not Found)",
+                    "Unable to determine the device handle",
+                    "Unable to determine the device handle for GPU1: 0000:65:00.0: Unknown Error",
+                ),
+            )
+        ),
     ),
 )
 
@@ -90,6 +107,13 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     numbers = [int(m.groups["number"]) for m in seen.matches if "number" in m.groups]
+    if not numbers and seen.group("lost"):
+        return Hit(
+            message="A GPU does not answer its driver any more: it has fallen off the bus (Xid 79), by heat, by its power supply, or by a fault of the card or its slot.",
+            evidence=evidence,
+            variant=Reported(kind="gpu"),
+            severity=Severity.ERROR,
+        )
     if not numbers:
         return None
     numbers = sorted(dict.fromkeys(numbers), key=_rank)

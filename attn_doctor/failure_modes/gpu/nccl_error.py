@@ -32,10 +32,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attn_doctor import commands
-from attn_doctor.commands import container_starts
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, StubDriver, StubGpu, Torch
+from attn_doctor.failure_modes.shared import building, nccl_cures
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
@@ -98,6 +97,65 @@ MODE = FailureMode(
             literal="DistBackendError: NCCL error",
             sample="torch.distributed.DistBackendError: NCCL error in: ../torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp:1970",
         ),
+        *(
+            Sign(pattern=rf"(?P<network>{pattern})", literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"Connect to (?P<address>[\d.]{7,15}|[\da-f:]{4,40})<\d+> (?:failed|returned)",
+                    "Connect to ",
+                    "NCCL WARN socketStartConnect: Connect to 172.17.0.2<41173> failed : Software caused connection abort",
+                ),
+                (
+                    r"NCCL WARN Call to connect (?:to \S+ )?(?:failed|timeout|returned|refused)",
+                    "NCCL WARN Call to connect",
+                    "include/socket.h:403 NCCL WARN Call to connect failed : Connection timed out",
+                ),
+                (
+                    r"(?:No usable listening interface found|no socket interface found|No interface found in the same subnet)",
+                    "nterface found",
+                    "bootstrap.cc:39 NCCL WARN NET/Socket : No usable listening interface found",
+                ),
+            )
+        ),
+        Sign(
+            pattern=r"(?P<older>Invalid config blocking attribute value)",
+            literal="Invalid config blocking attribute",
+            sample="Invalid config blocking attribute value -2147483648",
+        ),
+        Sign(
+            pattern=r"(?P<peer>peer access is not supported between these two devices)",
+            literal="peer access is not supported",
+            sample="RuntimeError: CUDA error: peer access is not supported between these two devices",
+        ),
+        Sign(
+            pattern=r"(?P<peer>doesn't support faster communication broadband via P2P)",
+            literal="faster communication broadband",
+            sample="NotImplementedError: Using RTX 4000 series doesn't support faster communication broadband via P2P or IB.",
+        ),
+        Sign(
+            pattern=r"(?P<waits>Watchdog caught collective operation timeout): \w+\(.{0,80}?OpType=(?P<op>\w+)",
+            literal="collective operation timeout",
+            sample="[Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=131, OpType=ALLREDUCE, Timeout(ms)=600000) ran for 600012 milliseconds",
+        ),
+        Sign(
+            pattern=r"undefined symbol: (?P<missing>nccl\w+)",
+            literal="undefined symbol: nccl",
+            sample="ImportError: /v/torch/lib/libtorch_cuda.so: undefined symbol: ncclCommWindowRegister",
+            strength="hint",
+        ),
+        # The packages of an environment, as pip, uv and conda list them, or as pip installs them.
+        Sign(
+            pattern=r"(?P<package>nvidia-nccl-cu\d\d)(?:==|[\s│|-]{1,40})(?P<version>\d+\.\d+[\d.]*)",
+            literal="nvidia-nccl-cu",
+            sample="nvidia-nccl-cu12         2.27.3",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<logged>\bNCCL (?:INFO|WARN) )",
+            literal="NCCL ",
+            sample="host:4533:4667 [0] NCCL INFO NET/Socket : Using [0]eth0:172.17.0.3<0>",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="reduces a tensor by NCCL on a stand-in GPU, on which it cannot start",
@@ -120,61 +178,101 @@ MODE = FailureMode(
 )
 
 
-Kind = Literal["duplicate", "system", "cuda", "other"]
+Kind = Literal["duplicate", "network", "two", "peer", "waits", "system", "cuda", "other"]
 
 
 class Failed(Variant, frozen=True, kw_only=True):
-    """Hold the kind of call that failed."""
+    """Hold the kind of call that failed, the NCCL packages of the environment (name and version), and whether NCCL's own log is there."""
 
     by: Kind
+    packages: tuple[tuple[str, str], ...] = ()
+    logged: bool = False
+    bridged: bool = False  # the address that NCCL could not reach is one of Docker's own network
+    op: str | None = None  # the operation for which a process waited
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    text = " ".join(m.text for m in seen.matches)
+    told = [m for m in seen.matches if m.strength == "proof"]
+    packages = tuple(
+        dict.fromkeys((m.groups["package"], m.groups["version"]) for m in seen.matches if "package" in m.groups)
+    )
+    two = len({name for name, _ in packages}) > 1
+    if not told and not (two and any(m.strength == "hint" for m in seen.matches)):
+        return None
+    said = seen.captured()
+    text = " ".join(m.text for m in told)
     kind: Kind
-    if seen.group("duplicate"):
+    if "duplicate" in said:
         kind, message = (
             "duplicate",
             "Two processes of the training were given the same GPU: NCCL needs a separate GPU for each process.",
         )
-    elif "ncclSystemError" in text or seen.group("system"):
+    elif two:
+        names = " and ".join(f"{name} {version}" for name, version in packages[:2])
+        kind, message = (
+            "two",
+            f"Two packages of NCCL are in this environment, {names}. Both write the same file, and torch loads the one that was written last.",
+        )
+    elif "older" in said:
+        kind, message = (
+            "two",
+            "torch loaded another NCCL than the one it was built for: this NCCL does not know a setting that torch makes.",
+        )
+    elif "network" in said:
+        to = f" to {said['address']}" if "address" in said else ""
+        kind, message = (
+            "network",
+            f"NCCL cannot connect{to}: it uses a network interface that does not reach the other process, or a firewall is in between.",
+        )
+    elif "peer" in said:
+        kind, message = "peer", "These GPUs cannot read each other's memory (P2P), and NCCL tried to."
+    elif "waits" in said:
+        kind, message = (
+            "waits",
+            f"A process waited too long for the others, in {said['op']}: one of them died, does other work, or the GPUs cannot reach each other.",
+        )
+    elif "ncclSystemError" in text or "system" in said:
         kind, message = (
             "system",
             "A system call of NCCL failed: shared or locked memory, or the network between the processes.",
         )
-    elif seen.group("cuda"):
+    elif "cuda" in said:
         kind, message = "cuda", "A CUDA call of NCCL failed; the first error of the other ranks is often the cause."
     else:
         kind, message = "other", "NCCL reports an error; the reason is in NCCL's own log, which is off by default."
     return Hit(
         message=message,
-        evidence=evidence,
-        variant=Failed(by=kind),
-        confidence=Confidence.HIGH if kind == "duplicate" else Confidence.MEDIUM,
+        evidence=building.lines(
+            [m for m in seen.matches if m.strength != "context" or (kind == "two" and "package" in m.groups)][:4]
+        ),
+        variant=Failed(
+            by=kind,
+            packages=packages if two else (),
+            logged="logged" in said,
+            op=said.get("op"),
+            bridged=said.get("address", "").startswith("172.1"),
+        ),
+        confidence=Confidence.HIGH if kind in ("duplicate", "network", "two", "peer") else Confidence.MEDIUM,
+        explains=("ld-library-path-shadowing",) if kind == "two" else None,
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    ask = commands.variable(
-        "NCCL_DEBUG", "INFO", "start the training again: the line with WARN names the call that failed and why"
-    )
-    asked = Fix(title="Make NCCL print the reason", steps=(ask,), verify=verify)
-    kind = hit.variant.by if isinstance(hit.variant, Failed) else "other"
-    if kind == "duplicate":
-        fewer = commands.by_hand(
-            (),
-            "start as many processes as there are GPUs (torchrun --nproc-per-node N, ultralytics device=0,1), and let CUDA_VISIBLE_DEVICES "
-            "name each GPU once",
-            "how the training is started",
-            "none",
-        )
-        return (Fix(title="Give each process its own GPU", steps=(fewer,), verify=verify), asked)
-    if kind == "system" and (isinstance(facts.system.container, str) or facts.system.container is not None):
-        larger = commands.by_hand(
-            container_starts.start(facts, "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all"),
-            "if this ran in a container: NCCL shares memory between its processes in /dev/shm, and a container has only 64 MB of it",
-            "how the container is started",
-        )
-        return (asked, Fix(title="Give the container shared and locked memory", steps=(larger,), verify=verify))
-    return (asked,)
+    failed = hit.variant if isinstance(hit.variant, Failed) else Failed(by="other")
+    asked = () if failed.logged else (nccl_cures.ask(facts),)
+    if failed.by == "duplicate":
+        return (nccl_cures.one_each(facts), *asked)
+    if failed.by == "two":
+        return nccl_cures.one_package(facts, failed.packages)
+    if failed.by == "network":
+        return (nccl_cures.interface(facts, bridged=failed.bridged), *asked)
+    if failed.by == "peer":
+        return (nccl_cures.without_peers(facts),)
+    if failed.by == "waits":
+        return (nccl_cures.without_peers(facts), nccl_cures.longer(facts), *asked)
+    if failed.by == "system":
+        larger = nccl_cures.memory(facts) if facts.system.container is not None else ()
+        return (*asked, *larger, *((nccl_cures.interface(facts),) if failed.logged else ()))
+    if failed.by == "cuda":
+        return (*asked, nccl_cures.without_peers(facts))
+    return asked or (nccl_cures.interface(facts),)

@@ -32,6 +32,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
+from attn_doctor.failure_modes.shared import memory_cures
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -64,6 +65,53 @@ MODE = FailureMode(
             pattern=r"CUBLAS_STATUS_ALLOC_FAILED",
             literal="CUBLAS_STATUS_ALLOC_FAILED",
             sample="RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        ),
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (
+                    r"(?P<mps>MPS) backend out of memory",
+                    "MPS backend out of memory",
+                    "RuntimeError: MPS backend out of memory (MPS allocated: 17.98 GB, other allocations: 448.00 KB, max allowed: 18.13 GB).",
+                ),
+                (
+                    r"XPU out of memory\.(?: Tried to allocate (?P<size>[\d.]+) (?P<unit>[KMG]i?B))?",
+                    "XPU out of memory",
+                    "torch.OutOfMemoryError: XPU out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 15.56 GiB.",
+                ),
+                (
+                    r"There is not enough GPU video memory available",
+                    "not enough GPU video memory",
+                    "RuntimeError: Could not allocate tensor with 67108864 bytes. There is not enough GPU video memory available!",
+                ),
+                # torch asks NVML only to describe that memory is full. Where NVML does not answer (Jetson, MIG, some virtual GPUs), it stops there.
+                (
+                    r"NVML_SUCCESS == \w+ INTERNAL ASSERT FAILED",
+                    "NVML_SUCCESS == ",
+                    'RuntimeError: NVML_SUCCESS == r INTERNAL ASSERT FAILED at "../c10/cuda/CUDACachingAllocator.cpp":838',
+                ),
+                (
+                    r"NvMapMemAlloc\w* ?: ?\d* ?error 12",
+                    "NvMapMemAlloc",
+                    "NvMapMemAllocInternalTagged: 1075072515 error 12",
+                ),
+                # vLLM, which takes a share of the memory at its start. https://docs.vllm.ai/en/latest/configuration/conserving_memory.html
+                (
+                    r"(?P<vllm>No available memory for the cache blocks)",
+                    "No available memory for the cache blocks",
+                    "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine.",
+                ),
+                (
+                    r"(?P<vllm>Free memory on device).{0,80}less than desired GPU memory utilization",
+                    "less than desired GPU memory utilization",
+                    "ValueError: Free memory on device (11.2/23.64 GiB) on startup is less than desired GPU memory utilization (0.9, 21.28 GiB).",
+                ),
+                (
+                    r"(?P<vllm>max seq len \(\d+\)).{0,120}larger than the (?:available KV cache memory|maximum number of tokens)",
+                    "larger than the ",
+                    "To serve at least one request with the models's max seq len (131072), (16.00 GiB KV cache is needed, which is larger than the available KV cache memory (4.81 GiB).",
+                ),
+            )
         ),
         Sign(
             pattern=r"\bbatch=(?P<batch>\d+)\b.{0,600}?\bimgsz=(?P<imgsz>\d+)",
@@ -123,6 +171,8 @@ class Full(Variant, frozen=True, kw_only=True):
 
     by_attention: bool
     several: bool = False
+    vllm: bool = False  # vLLM's own sentence
+    mps: bool = False  # the GPU of a Mac
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -172,6 +222,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Full(
             by_attention=bool(heads) or near or any(_ATTENTION.search(m.text) for m in proofs),
             several=seen.group("gpus") is not None,
+            vllm=seen.group("vllm") is not None,
+            mps=seen.group("mps") is not None,
         ),
         confidence=Confidence.HIGH,
     )
@@ -201,6 +253,10 @@ def _bytes(match: Match) -> float:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Full) and hit.variant.vllm:
+        return memory_cures.of_vllm(facts)
+    if isinstance(hit.variant, Full) and hit.variant.mps:
+        return memory_cures.of_mps(facts)
     made = []
     by_attention = isinstance(hit.variant, Full) and hit.variant.by_attention
     if by_attention or facts.yolo.calls == ("eager",):

@@ -75,6 +75,13 @@ MODE = FailureMode(
             sample="ROCk module version 6.7.0 is loaded",
             strength="context",
         ),
+        # rocminfo lists the GPU: then the driver works, and torch loads another runtime than rocminfo.
+        Sign(
+            pattern=r"^\s*Name:\s+(?P<listed>gfx\w{3,5})",
+            literal="gfx",
+            sample="  Name:                    gfx1100",
+            strength="context",
+        ),
         Sign(
             pattern=r'adding custom device "/dev/(?P<host>kfd|dri)": no such file',
             literal="adding custom device ",
@@ -93,6 +100,7 @@ class Stands(Variant, frozen=True, kw_only=True):
 
     by: Literal["missing", "refused"]
     of_host: bool = False
+    listed: bool = False  # rocminfo lists the GPU
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -102,10 +110,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     refused = seen.group("refused") is not None or seen.group("group") is not None or loaded
     missing = (any(not m.groups for m in seen.matches) and not loaded) or seen.group("host") is not None
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
-    if all("torch" in m.groups for m in seen.matches):
+    listed = seen.group("listed")
+    if listed and any("torch" in m.groups for m in seen.matches) and _wsl(facts):
+        return Hit(
+            message=f"rocminfo sees the AMD GPU ({listed}), and torch does not: the libhsa-runtime64.so in torch's own folder knows no WSL.",
+            evidence=building.lines([m for m in seen.matches if "torch" in m.groups or "listed" in m.groups][:4]),
+            variant=Stands(by="missing", listed=True),
+        )
+    if all("torch" in m.groups or "listed" in m.groups for m in seen.matches):
         return Hit(
             message="The torch for AMD GPUs sees no GPU: the driver or its devices are missing, or this user may not open them.",
-            evidence=building.lines(seen.matches),
+            evidence=building.lines([m for m in seen.matches if "torch" in m.groups]),
             variant=Stands(by="missing"),
             confidence=Confidence.MEDIUM,
         )
@@ -124,6 +139,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     variant = hit.variant if isinstance(hit.variant, Stands) else Stands(by="missing")
+    if _wsl(facts) and facts.system.os != "windows" and variant.listed:
+        return (_own_runtime(facts),)
     if _wsl(facts):
         step = commands.by_hand(
             (),
@@ -133,7 +150,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "the driver of Windows, and ROCm in WSL",
             "medium",
         )
-        return (Fix(title="Use AMD's Windows driver and ROCm for WSL", steps=(step,), verify=verify),)
+        made = Fix(title="Use AMD's Windows driver and ROCm for WSL", steps=(step,), verify=verify)
+        return (made,) if facts.system.os == "windows" else (made, _own_runtime(facts))
     if variant.by == "refused":
         return (
             (_groups(facts), _devices(facts)) if in_container(facts) is not True else (_devices(facts), _groups(facts))
@@ -152,6 +170,35 @@ def _wsl(facts: Facts) -> bool:
         return facts.system.os == "windows" or under_wsl(facts)
     except Unsure:
         return False
+
+
+def _own_runtime(facts: Facts) -> Fix:
+    """Return the fix for WSL: torch's own copy of ROCm's runtime goes, so that the system's copy, which knows WSL, is loaded.
+
+    https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/wsl/install-pytorch.html, https://github.com/ROCm/librocdxg
+    """
+    script = (
+        "import glob, os, sysconfig; "
+        "[os.remove(f) for f in glob.glob(sysconfig.get_paths()['purelib'] + '/torch/lib/libhsa-runtime64.so*')]"
+    )
+    gone = commands.by_hand(
+        (*commands.starting(facts), "-c", script),
+        "deletes torch's copy of libhsa-runtime64.so, which knows no WSL: torch then loads that of /opt/rocm. If torch does not import after it: cp "
+        "/opt/rocm/lib/libhsa-runtime64.so.1 into that folder, as libhsa-runtime64.so",
+        "one library of torch",
+        "medium",
+    )
+    detection = commands.variable(
+        "HSA_ENABLE_DXG_DETECTION",
+        "1",
+        "only ROCm 7.2 and newer, whose bridge to Windows is librocdxg (https://github.com/ROCm/librocdxg/releases): switches it on",
+    )
+    old = commands.by_hand(
+        ("sudo", "apt-get", "remove", "-y", "libhsa-runtime64-1", "libhsakmt1"),
+        "only if rocminfo fails in WSL: Ubuntu's own old copies, which the loader finds before those of /opt/rocm",
+        "packages of Ubuntu",
+    )
+    return Fix(title="Let torch load WSL's ROCm runtime", steps=(gone, detection, old), verify=commands.check(facts))
 
 
 def _module(facts: Facts, where: str) -> Fix:

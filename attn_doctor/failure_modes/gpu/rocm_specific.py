@@ -83,6 +83,28 @@ MODE = FailureMode(
             literal="supported",
             sample="RuntimeError: gfx1100 is invalid or not supported by Flash-Attention",
         ),
+        # flash-attn's setup.py prints the list of PYTORCH_ROCM_ARCH or GPU_ARCHS, or of the GPUs that are there.
+        Sign(
+            pattern=r"One of GPU archs of \['(?P<gfx>gfx\w{3,5})'.{0,80} is invalid or not supported",
+            literal="One of GPU archs of ",
+            sample="AssertionError: One of GPU archs of ['gfx1201'] is invalid or not supported by Flash-Attention",
+        ),
+        Sign(
+            pattern=r"(?P<hip>HSA_STATUS_ERROR\w*)",
+            literal="HSA_STATUS_ERROR",
+            sample="Queue 0x7f aborting with error : HSA_STATUS_ERROR_EXCEPTION: An HSAIL operation resulted in a hardware exception. code: 0x1016",
+        ),
+        *(
+            Sign(pattern=rf"(?P<miopen>{pattern})", literal=literal, sample=sample)
+            for pattern, literal, sample in (
+                (r"miopenStatus(?!Success)\w+", "miopenStatus", "RuntimeError: miopenStatusUnknownError"),
+                (
+                    "MIOpen Error: ",
+                    "MIOpen Error: ",
+                    "MIOpen Error: MIOpen/src/sqlite_db.cpp:220: Internal error while accessing SQLite database: locking protocol",
+                ),
+            )
+        ),
         Sign(
             pattern=r"[Uu]nsupported GPU arch\w*:? (?P<gfx>gfx\d+)",
             literal="nsupported GPU arch",
@@ -186,7 +208,7 @@ class Met(Variant, frozen=True, kw_only=True):
     "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
     """
 
-    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package"]
+    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -239,6 +261,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message="ROCm's compiler, hipcc, is missing: a torch for ROCm does not contain it, and an extension cannot be built without it.",
             evidence=evidence,
             variant=Met(what="hipcc"),
+        )
+    if seen.group("miopen") and hip is None:
+        return Hit(
+            message="MIOpen, ROCm's library for convolutions, failed: its cache of kernels is damaged or cannot be written, or it has no kernel for this GPU.",
+            evidence=building.lines([m for m in seen.matches if "miopen" in m.groups][:3]),
+            variant=Met(what="miopen"),
+            confidence=Confidence.MEDIUM,
+            severity=Severity.ERROR,
         )
     package = facts.subject.package
     if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
@@ -305,6 +335,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
     if met == "package":
         return (_another_package(facts),)
+    if met == "miopen":
+        return rocm_steps.of_miopen(facts)
     if met == "hipcc":
         return (_compiler(facts), *rocm_steps.of_flash_attn(facts))
     if met == "build":

@@ -106,6 +106,18 @@ MODE = FailureMode(
             sample="PermissionError: [Errno 13] Permission denied: '/dev/shm/sem.mp-x1'",
         ),
         Sign(
+            pattern=r"OSError: \[Errno 24\] (?P<files>Too many open files)",
+            literal="[Errno 24]",
+            sample="OSError: [Errno 24] Too many open files",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"torch/(?:multiprocessing|utils/data)/",
+            literal="torch/",
+            sample='  File "/v/lib/python3.11/site-packages/torch/multiprocessing/reductions.py", line 370, in reduce_storage',
+            strength="context",
+        ),
+        Sign(
             pattern=r"OSError: \[Errno 28\]",
             literal="[Errno 28]",
             sample="OSError: [Errno 28] No space left on device",

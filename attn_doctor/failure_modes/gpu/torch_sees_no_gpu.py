@@ -39,7 +39,15 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, cuda_start, other_devices, torch_facts, torch_steps, without_gpu
+from attn_doctor.failure_modes.shared import (
+    building,
+    cuda_start,
+    gpu_sentences,
+    other_devices,
+    torch_facts,
+    torch_steps,
+    without_gpu,
+)
 from attn_doctor.knowledge import cuda as cuda_rules
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
@@ -50,21 +58,6 @@ from attn_doctor.model.steps import Step
 
 _SAID = r"(?:Error|Exception|ERROR|CRITICAL|FATAL)\b.{0,60}?(?<![\w-])"  # the sentence ends a program: an exception, or a line of its log
 
-# Sentences that have no other meaning, as the programs print them.
-_SENTENCES = (
-    "Torch is not able to use GPU",
-    "Your device does not support the current version of Torch/CUDA",
-    "on a CUDA device but torch.cuda.is_available() is False",
-    "But your machine only has: []",
-    "No supported gpu backend found",
-    "`CUDAAccelerator` can not run on your system",
-    "can only be used on CUDA devices",
-    "fp16 mixed precision requires a GPU",
-    "Failed to infer device type",
-    "Cannot access accelerator device when none is available",
-    "Expected a cuda device, but got: cpu",
-    "cannot find any torch accelerator",
-)
 # Words that count only if they end a program.
 _WORDS = (
     "GPU found",
@@ -97,7 +90,10 @@ MODE = FailureMode(
     stops="gpu",
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
-        *(Sign(pattern=re.escape(words), literal=words, sample=f"RuntimeError: {words}.") for words in _SENTENCES),
+        *(
+            Sign(pattern=re.escape(words), literal=words, sample=f"RuntimeError: {words}.")
+            for words in gpu_sentences.SENTENCES
+        ),
         Sign(
             pattern=r"CUDA unavailable, invalid device '?(?:cuda:)?\d[\d,]*'? requested",
             literal="CUDA unavailable, invalid device",
@@ -306,9 +302,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return without_gpu.fixes(facts)
     verify = commands.check(facts)
     ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
+    session = nvidia_drivers.session_with_gpu(facts)
+    if session is not None:
+        return (session, ask, *_titled(_build(facts, fits), _IF_CPU))
     if amd_gpus(facts):
         return (ask, *torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True))
-    build = torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
+    build = _build(facts, fits)
     if facts.system.board == "jetson" and isinstance(facts.torch.version, str) and ".nv" not in facts.torch.version:
         # PyPI's torch has no code for a Jetson's GPU.
         return (*_titled(build, "Install the torch for this Jetson"), ask)
@@ -316,10 +315,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     driver = nvidia_drivers.install(facts) if not isinstance(facts.graphics.driver, str) else ()
     return (
         ask,
-        *_titled(build, "If that torch is a CPU build: install a CUDA build"),
+        *_titled(build, _IF_CPU),
         *_titled(driver, "If nvidia-smi fails or shows an older CUDA: install the driver"),
         *(() if nvidia_present(facts) is True else (_on_the_cpu(facts),)),
     )
+
+
+_IF_CPU = "If that torch is a CPU build: install a CUDA build"
+
+
+def _build(facts: Facts, fits: str) -> tuple[Fix, ...]:
+    """Return the fixes that install a CUDA build of torch, unless the log shows that torch is one."""
+    return torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
 
 
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:

@@ -131,6 +131,13 @@ MODE = FailureMode(
             sample="Unexpected error from cudaGetDeviceCount(). Error 304: OS call failed or operation not supported on this OS",
             strength="hint",
         ),
+        # Ubuntu's advice to install a driver's package, which would hide the Windows driver; nvidia-smi is in WSL's own folder.
+        Sign(
+            pattern=r"(?P<command>Command 'nvidia-smi' not found)",
+            literal="Command 'nvidia-smi' not found",
+            sample="Command 'nvidia-smi' not found, but can be installed with:",
+            strength="hint",
+        ),
         # The name without .1 is what cuDNN 8 and bitsandbytes before 0.43 look for. https://github.com/microsoft/WSL/issues/8587
         Sign(
             pattern=r"(?P<unfound>libcuda\.so(?:\.1)?'?(?:: cannot open shared object file|; dlerror: | not found))",
@@ -226,6 +233,10 @@ class Unfound(Variant, frozen=True):
     """Mark the case that the loader did not find libcuda.so, which is in WSL's own folder."""
 
 
+class Command(Variant, frozen=True):
+    """Mark the case that only the command nvidia-smi was not found."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
     named = any(m.strength == "context" for m in seen.matches)
@@ -239,6 +250,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Unfound(),
             confidence=Confidence.MEDIUM,
             explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
+        )
+    command = [m for m in seen.matches if "command" in m.groups]
+    if command and not proven:
+        return Hit(
+            message=f"nvidia-smi is not on the path of this WSL: it comes with the Windows driver, in {_WSL_FOLDER}lib. Ubuntu's packages of it would hide that driver.",
+            evidence=building.lines(command[:1]),
+            variant=Command(),
         )
     reached = isinstance(facts.graphics.driver, str) or places.container(facts) is not None
     if not proven and not named and reached:
@@ -256,6 +274,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Convert it to WSL2", steps=(cuda_toolkits.to_wsl_2(facts),), verify=verify),)
     inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
     newer = Fix(title="Update the driver in Windows", steps=nvidia_drivers.not_here(inside), verify=verify)
+    if isinstance(hit.variant, Command):
+        ask = commands.by_hand(
+            (f"{_WSL_FOLDER}lib/nvidia-smi",),
+            "must list the GPU. If it does, all is well, and torch needs no more; the line below lets the shell find it. If the file is missing: update the driver in Windows. Never "
+            "install nvidia-utils or another Linux driver inside WSL",
+            "nothing",
+            "none",
+        )
+        path = commands.in_front(
+            facts, "PATH", f"{_WSL_FOLDER}lib", "the folder of the commands of the Windows driver, for this shell"
+        )
+        return (Fix(title="Use the nvidia-smi of the Windows driver", steps=(ask, path), verify=verify), newer)
     if isinstance(hit.variant, Unfound):
         return (_on_the_path(facts), newer)
     libcuda = facts.graphics.libcuda

@@ -46,6 +46,23 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     explains=("libcudart-missing", "torch-cpu-build", "driver-missing"),
     signs=(
+        # transformers, where bitsandbytes is missing or too old, and bitsandbytes' own refusal on a machine without a GPU that it supports.
+        Sign(
+            pattern=r"(?P<absent>Using `bitsandbytes` \d-bit quantization requires|`bitsandbytes` 8-bit quantization requires)",
+            literal="bitsandbytes` ",
+            sample="ImportError: Using `bitsandbytes` 4-bit quantization requires the latest version of bitsandbytes: `pip install -U bitsandbytes`",
+        ),
+        Sign(
+            pattern=r"(?P<nogpu>No GPU found\. A GPU is needed for quantization)",
+            literal="A GPU is needed for quantization",
+            sample="RuntimeError: No GPU found. A GPU is needed for quantization.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<dlopen>dlopen\(\S{1,300}libbitsandbytes_\w+\.(?:so|dylib))",
+            literal="dlopen(",
+            sample="dlopen(/Users/me/v/bitsandbytes/libbitsandbytes_cpu.so, 0x0006): tried: '/Users/me/v/bitsandbytes/libbitsandbytes_cpu.so' (not a mach-o file)",
+        ),
         Sign(
             pattern=r"CUDA Setup failed despite (?:CUDA|GPU) being available",
             literal="CUDA Setup failed despite ",
@@ -167,9 +184,12 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    if facts.system.os == "darwin":
-        message = "The installed bitsandbytes has no library for a Mac: 0.49 was the first release with one (Apple silicon, macOS 14)."
-        return Hit(message=message, evidence=evidence, variant=OnMac())
+    if facts.system.os == "darwin" and any(m.strength == "proof" or "nogpu" in m.groups for m in seen.matches):
+        return Hit(
+            message="bitsandbytes has no code for the GPU of a Mac: on a Mac it computes on the CPU at most, and older releases are for Linux and CUDA only.",
+            evidence=evidence,
+            variant=OnMac(),
+        )
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
     old = _of_old_release(facts, seen, evidence)
     if old is not None:
@@ -178,7 +198,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if all(m.strength != "proof" for m in seen.matches):
         return _searching(seen, evidence)
     if all("Using `bitsandbytes`" in m.text for m in seen.matches if m.strength == "proof"):
-        message = "transformers finds no bitsandbytes that works: it is missing or too old, or torch sees no GPU."
+        message = "transformers needs bitsandbytes for this model, and it is missing, too old, or does not import."
         return Hit(
             message=message, evidence=evidence, variant=Old(on="linux", lacks=None), confidence=Confidence.MEDIUM
         )
@@ -269,19 +289,32 @@ def _arm(facts: Facts) -> bool:
     return facts.system.board == "jetson" or facts.system.machine in ("aarch64", "arm64")
 
 
+def _without(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a Mac. https://huggingface.co/docs/bitsandbytes/main/en/installation lists the systems and what each supports."""
+    verify = commands.check(facts)
+    plain = commands.by_hand(
+        (),
+        'load the model without load_in_4bit, load_in_8bit and BitsAndBytesConfig, with torch_dtype=torch.float16 and device_map="mps"; a training: optim="adamw_torch" in place of '
+        "an 8-bit optimizer, and no QLoRA. For a quantised model on a Mac take GGUF (llama.cpp) or MLX (mlx-lm)",
+        "your program",
+        "none",
+    )
+    newer = commands.install(
+        "bitsandbytes>=0.49",
+        upgrade=True,
+        why="newer releases have a wheel for macOS, so that importing it does not fail; it does not use the GPU of a Mac",
+        changes="bitsandbytes",
+    )
+    return (
+        Fix(title="Do without bitsandbytes on the Mac", steps=(plain,), verify=verify),
+        Fix(title="If a package only imports it: install a newer release", steps=(newer,), verify=verify),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, OnMac):
-        words = "where the program loads the model: leave load_in_8bit, load_in_4bit and quantization_config out. A quantized model for a Mac: mlx-lm or llama.cpp"
-        step = commands.by_hand((), words, "the program that loads the model", "none")
-        gone = commands.uninstall("bitsandbytes", why="transformers, peft and diffusers then do not try to use it")
-        newer = commands.install(
-            "bitsandbytes>=0.49", upgrade=True, why="for Apple silicon with macOS 14 or newer", changes="bitsandbytes"
-        )
-        return (
-            Fix(title="Do without bitsandbytes on a Mac", steps=(gone, step), verify=verify),
-            Fix(title="Install bitsandbytes 0.49 or newer", steps=(newer,), verify=verify),
-        )
+        return _without(facts)
     if isinstance(hit.variant, Old):
         return _newer(facts, hit.variant)
     upgrade = commands.install(

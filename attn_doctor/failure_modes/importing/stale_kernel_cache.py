@@ -96,6 +96,19 @@ MODE = FailureMode(
             literal=".so: ",
             sample="ImportError: /home/user/.cache/torch_extensions/py311_cu124/cpu_adam/cpu_adam.so: undefined symbol: curandCreateGenerator",
         ),
+        # A file of the cache that was cut, by a full disk or by two programs that wrote at once.
+        Sign(
+            pattern=r"(?P<damaged>json\.decoder\.JSONDecodeError: |EOFError: Ran out of input|_pickle\.UnpicklingError: )",
+            literal="Error: ",
+            sample="json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<compiling>[\\/]triton[\\/](?:compiler|runtime)[\\/]\w+\.py\", line \d+, in (?:compile|__init__|run|get_metadata|<dictcomp>|_do_compile))",
+            literal="triton",
+            sample='  File "/v/lib/python3.10/site-packages/triton/compiler/compiler.py", line 320, in compile',
+            strength="context",
+        ),
         # The library was linked in this log, so it is not from a cache.
         Sign(
             pattern=r"(?P<linked>^\[(?P<last>\d+)/(?P=last)\] .{1,2000}-shared\b)",
@@ -127,6 +140,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=told,
             variant=Stale(cache=cache, folder=folder),
         )
+    damaged = [m for m in seen.matches if "damaged" in m.groups]
+    if damaged and not seen.group("python"):
+        frames = [
+            m
+            for m in seen.matches
+            if "compiling" in m.groups and m.file == damaged[-1].file and 0 < damaged[-1].line - m.line <= _NEAR
+        ]
+        if not frames:
+            return None
+        return Hit(
+            message="A file in triton's cache is damaged: it was cut when it was written.",
+            evidence=building.lines([damaged[-1], frames[-1]]),
+            variant=Stale(cache="triton", folder=None),
+            confidence=Confidence.MEDIUM,
+        )
     if not seen.group("python"):
         return None
     sure = seen.group("triton") is not None
@@ -138,6 +166,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Stale(cache="triton", folder=None),
         confidence=Confidence.HIGH if sure else Confidence.LOW,
     )
+
+
+_NEAR = 12  # lines from a frame of triton to the error of json below it
 
 
 def _cache_of(folder: str) -> Cache:

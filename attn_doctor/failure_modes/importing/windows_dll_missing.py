@@ -134,6 +134,17 @@ MODE = FailureMode(
             for name in ("zluda", "Zluda", "ZLUDA")
         ),
         Sign(
+            pattern=r"\[WinError (?P<blocked>225|4551)\]",
+            literal="[WinError ",
+            sample="OSError: [WinError 225] Operation did not complete successfully because the file contains a virus or potentially unwanted software",
+        ),
+        # cuDNN 8 on Windows loads zlibwapi.dll, which it does not contain; cuDNN 9 does not need it.
+        Sign(
+            pattern=r"Could not locate (?P<zlib>zlibwapi\.dll)",
+            literal="zlibwapi.dll",
+            sample="Could not locate zlibwapi.dll. Please make sure it is in your library path!",
+        ),
+        Sign(
             # The text in a window of Windows itself, and in the output of tools that list libraries.
             pattern=r"(?P<omp>libomp140\.x86_64\.dll).{0,60}(?:not found|missing|无法|nicht gefunden|introuvable)"
             r"|(?:not find|missing|找不到|because|manque) ?:? ?.{0,40}(?P<lost>libomp140\.x86_64\.dll)",
@@ -148,6 +159,10 @@ MODE = FailureMode(
 )
 
 _PROCEDURE = re.compile(symbols.PROCEDURE)
+# Smart App Control, AppLocker and virus scanners refuse a file that is there.
+_BLOCKED = re.compile(
+    r"Application Control policy has blocked|应用程序控制策略已阻止|WinError (?:225|1260|4551)|contains a virus or potentially unwanted"
+)
 _MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
 # Modules that are compiled for one torch, or that attention needs. About other modules less is known.
 _OURS = re.compile(
@@ -162,7 +177,7 @@ class Missing(Variant, frozen=True, kw_only=True):
     "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
     """
 
-    of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "hip", "tensorrt"]
+    of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "hip", "tensorrt", "blocked", "zlib"]
     package: str | None = (
         None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
     )
@@ -215,6 +230,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return _of_an_export(seen)
     # Report a known module before an unknown one.
     matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
+    blocked = [m for m in matches if _BLOCKED.search(m.text)]
+    if blocked or any("zlib" in m.groups for m in matches):
+        return _refused(seen, blocked)
     first = matches[0]
     lines = {m.line for m in matches}
     old = first.groups.get("module") == "flash_attn_cuda"
@@ -256,6 +274,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         ),
         confidence=_confidence(first, sure=libomp or not torch, ours=ours),
         severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
+    )
+
+
+def _refused(seen: Seen, blocked: list[Match]) -> Hit:
+    """Return the hit for a file that Windows refuses to load, or for cuDNN 8 without its zlib."""
+    lines = blocked or [m for m in seen.matches if "zlib" in m.groups]
+    return Hit(
+        message="Windows refused to load a file that is there: Smart App Control, a policy of the company, or a virus scanner blocked it."
+        if blocked
+        else "cuDNN 8 needs zlibwapi.dll, which Windows does not have, and cuDNN does not contain.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:2]),
+        variant=Missing(of="blocked" if blocked else "zlib"),
+        severity=Severity.ERROR,
     )
 
 
@@ -324,6 +355,8 @@ def _untold(match: Match) -> bool:
 
 
 def _counts(match: Match) -> bool:
+    if _BLOCKED.search(match.text):
+        return True
     if _PROCEDURE.search(match.text) and match.groups.get("error") != "126" and "nameless" not in match.groups:
         return False
     module = match.groups.get("module")
@@ -352,6 +385,8 @@ def _without_the_mend(facts: Facts) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
         return windows_dll_cures.of_libomp(facts)
+    if isinstance(hit.variant, Missing) and hit.variant.of in ("blocked", "zlib"):
+        return windows_dll_cures.refused(facts) if hit.variant.of == "blocked" else windows_dll_cures.of_zlib(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
         return rocm_steps.hip_sdk(facts)
     if isinstance(hit.variant, Missing) and hit.variant.of == "tensorrt":

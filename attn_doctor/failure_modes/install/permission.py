@@ -27,8 +27,10 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, some
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import PIP, ReadOnly, Recipe, Wheel
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
@@ -122,12 +124,54 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+class OfCache(Variant, frozen=True, kw_only=True):
+    """Hold the variable that moves the cache or the settings which could not be written, and the name of the new folder."""
+
+    variable: str
+    folder: str
+
+
+class NotRunnable(Variant, frozen=True, kw_only=True):
+    """Hold the program of a package that may not be run: its files were copied without their permissions."""
+
+    program: str
+
+
+# A part of the path -> the variable that moves the folder. The program runs as a user whose home is missing or belongs to another.
+_MOVED = (
+    (".triton", "TRITON_CACHE_DIR", "triton"),
+    ("torchinductor", "TORCHINDUCTOR_CACHE_DIR", "torchinductor"),
+    ("torch_extensions", "TORCH_EXTENSIONS_DIR", "torch_extensions"),
+    ("huggingface", "HF_HOME", "huggingface"),
+    (".cache/torch", "TORCH_HOME", "torch"),
+    (".cache/vllm", "VLLM_CACHE_ROOT", "vllm"),
+    ("Ultralytics", "YOLO_CONFIG_DIR", "ultralytics"),
+    ("matplotlib", "MPLCONFIGDIR", "matplotlib"),
+    ("/.cache'", "XDG_CACHE_HOME", "cache"),
+    ("/.config'", "XDG_CONFIG_HOME", "config"),
+)
+_RUN = re.compile(r"/(?:ptxas(?:-blackwell)?|cuobjdump|nvdisasm|ninja|gcc)$")
+
+
+def _of_use(path: str, quoted: str) -> Variant | None:
+    """Return the variant for a cache that a running program writes, or a program that may not be run; None for an installation."""
+    if _RUN.search(path):
+        return NotRunnable(program=path)
+    found = next(((name, folder) for part, name, folder in _MOVED if part in quoted), None)
+    return OfCache(variable=found[0], folder=found[1]) if found else None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any("map segment" in m.text for m in seen.matches):
         return Hit(message="A library could not be loaded: its disk is mounted noexec.", evidence=evidence)
     path = seen.group("path")
     if path:
-        return Hit(message=f"There was no permission to use {path}.", evidence=evidence)
+        return Hit(
+            message=f"There was no permission to use {path}.",
+            evidence=evidence,
+            variant=_of_use(path, f"{path}'"),
+            severity=_severity(path),
+        )
     if any("externally" in m.text for m in seen.matches):
         return Hit(message="pip refused to change the system's Python.", evidence=evidence)
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
@@ -135,7 +179,27 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message="There was no permission to write to a folder or file.", evidence=evidence)
 
 
+def _severity(path: str) -> Severity | None:
+    """Return the severity of a program that stopped in use; None for an installation, which MODE decides."""
+    return Severity.ERROR if _of_use(path, f"{path}'") is not None else None
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, NotRunnable):
+        allowed = commands.by_hand(
+            ("chmod", "+x", hit.variant.program), "it was copied or unpacked without its permission to run", "one file"
+        )
+        return (Fix(title="Allow the program to run", steps=(allowed,), verify=commands.check(facts)),)
+    if isinstance(hit.variant, OfCache):
+        elsewhere = commands.variable(
+            hit.variant.variable,
+            f"/tmp/{hit.variant.folder}",  # noqa: S108 - a path for a command
+            "a folder that every user may make; it is set before the program starts (docker: -e, compose: environment). The old folder belongs to another user: `sudo chown -R $USER FOLDER` "
+            "gives it back",
+        )
+        return (
+            Fix(title="Put the folder where this user may write", steps=(elsewhere,), verify=commands.check(facts)),
+        )
     windows = facts.system.os == "windows"
     make = commands.run(
         (*commands.starting(facts), "-m", "venv", ".venv"),

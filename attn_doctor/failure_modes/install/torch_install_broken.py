@@ -32,9 +32,10 @@ import re
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_afresh
+from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_afresh, torch_here
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Match, Seen
@@ -80,7 +81,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"(?:ImportError|OSError): (?P<library>lib(?:cudart|cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|"
-            r"cupti|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
+            r"cupti|cudss|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
             literal="cannot open shared object",
             sample="ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory",
             strength="hint",
@@ -163,6 +164,12 @@ MODE = FailureMode(
         seconds=2,
     ),
 )
+
+
+class BesideJetPack(Variant, frozen=True, kw_only=True):
+    """Hold the package of a library that NVIDIA's torch for a Jetson needs, and JetPack does not contain."""
+
+    package: str
 
 
 class Remnant(Variant, frozen=True, kw_only=True):
@@ -275,7 +282,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else:
             message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
         lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
-        return Hit(message=message, evidence=(lines,), confidence=confidence)
+        beside = places.jetson(facts) and match.groups.get("library", "").startswith(("libcusparseLt", "libcudss"))
+        return Hit(
+            message=message,
+            evidence=(lines,),
+            confidence=confidence,
+            variant=BesideJetPack(package="cudss" if "cudss" in match.groups["library"] else "libcusparselt0")
+            if beside
+            else None,
+        )
     return None
 
 
@@ -337,6 +352,8 @@ _OF_CUDA = re.compile(
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, BesideJetPack):
+        return (torch_here.beside_jetpack(facts, hit.variant.package),)
     here = facts.interpreter.shadowed_here
     made = []
     if isinstance(here, tuple) and any(name.split(".")[0].rstrip("/") == "torch" for name in here):

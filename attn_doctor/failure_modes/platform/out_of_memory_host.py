@@ -86,6 +86,12 @@ MODE = FailureMode(
             sample="slurmstepd: error: Detected 1 oom-kill event(s) in step 4711.batch cgroup. Some of your processes may have been killed by the "
             "cgroup out-of-memory handler.",
         ),
+        # torchrun's report of a process that SIGKILL ended: on Linux that is nearly always the kernel, out of memory.
+        Sign(
+            pattern=r"Signal 9 \(SIGKILL\) received by PID \d+",
+            literal="Signal 9 (SIGKILL) received by PID",
+            sample="  traceback : Signal 9 (SIGKILL) received by PID 4120",
+        ),
         Sign(
             pattern=r"\b(?P<pod>OOMKilled)\b",
             literal="OOMKilled",

@@ -63,6 +63,13 @@ MODE = FailureMode(
             literal="Filename longer than 260 characters",
             sample="ninja: error: Stat(C:/Users/user/AppData/Local/Temp/pip-install-u0/x.obj): Filename longer than 260 characters",
         ),
+        # A file that pip could not write, because its path is longer than 260 characters: torch's headers in the Python of the Microsoft Store.
+        Sign(
+            pattern=r"No such file or directory: '(?P<long>[A-Za-z]:[\\/][^']{250,600})'",
+            literal="No such file or directory: '",
+            sample="No such file or directory: 'C:\\Users\\someone\\AppData\\Local\\Packages\\PythonSoftwareFoundation.Python.3.11_qbz5n2kfra8p0\\LocalCache\\"
+            "local-packages\\Python311\\site-packages\\torch\\include\\ATen\\ops\\_fake_quantize_learnable_per_tensor_affine_backward_cuda_dispatch_and_a_longer_name_still.h'",
+        ),
         Sign(
             pattern=r"\[WinError 206\]",
             literal="[WinError 206]",

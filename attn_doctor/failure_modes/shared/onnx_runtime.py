@@ -47,28 +47,6 @@ def _in_an_environment(facts: Facts, provider: str) -> bool:
     return named or _IN_PYTHON.search(provider) is not None or isinstance(facts.interpreter.version, str)
 
 
-def gpu_alone(facts: Facts, exact: str | None) -> Fix:
-    """Return the fix that leaves onnxruntime-gpu as the only ONNX Runtime. `exact`: its release, if the log lists it."""
-    verify = (*commands.starting(facts), "-c", "import onnxruntime; print(onnxruntime.get_available_providers())")
-    gone = commands.uninstall(
-        "onnxruntime", "onnxruntime-gpu", why="both write into one folder: to remove one deletes files of the other"
-    )
-    title = "Install onnxruntime-gpu alone"
-    if facts.system.board == "jetson":
-        words = (
-            "PyPI has no onnxruntime-gpu for a Jetson: install the wheel for this JetPack and Python from "
-            "https://elinux.org/Jetson_Zoo#ONNX_Runtime or https://pypi.jetson-ai-lab.io"
-        )
-        return Fix(title=title, steps=(gone, commands.by_hand((), words, "onnxruntime-gpu")), verify=verify)
-    get = commands.install(
-        f"onnxruntime-gpu=={exact}" if exact else "onnxruntime-gpu",
-        why="has the CUDA provider, and the one for processors too. A later installation of a package that requires onnxruntime adds that again: then repeat these two lines",
-        changes="onnxruntime-gpu",
-        takes="300 MB",
-    )
-    return Fix(title=title, steps=(gone, get), verify=verify)
-
-
 def _in_python(facts: Facts) -> tuple[Step, ...]:
     get = commands.install(
         f"onnxruntime-gpu[cuda,cudnn]>={_PRELOADS}",

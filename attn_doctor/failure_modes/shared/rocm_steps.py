@@ -95,6 +95,44 @@ def newer(facts: Facts) -> tuple[Fix, ...]:
     return (Fix(title="Use a container image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
 
 
+def of_miopen(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a failure of MIOpen. https://rocm.docs.amd.com/projects/MIOpen/en/latest/how-to/find-and-immediate.html."""
+    verify = commands.check(facts)
+    if facts.system.os == "windows":
+        gone = commands.by_hand(
+            (
+                *commands.starting(facts),
+                "-c",
+                r"import os, shutil; shutil.rmtree(os.path.expanduser(r'~\.miopen'), ignore_errors=True)",
+            ),
+            "deletes MIOpen's cache: its kernels are compiled again at their next use (minutes)",
+            "MIOpen's cache",
+        )
+    else:
+        gone = commands.by_hand(
+            ("sh", "-c", "rm -rf ~/.cache/miopen ~/.config/miopen"),
+            "deletes MIOpen's cache: its kernels are compiled again at their next use (minutes). End all programs that use the GPU first",
+            "MIOpen's cache",
+        )
+    local = commands.variable(
+        "MIOPEN_USER_DB_PATH",
+        "%TEMP%\\miopen" if facts.system.os == "windows" else "/tmp/miopen",  # noqa: S108 - a path for a command
+        "on a cluster or a network drive: MIOpen then writes its database to a local disk, where locks work",
+    )
+    off = commands.by_hand(
+        (),
+        "write  torch.backends.cudnn.enabled = False  below  import torch  in your program: torch then computes convolutions without MIOpen, slower (ComfyUI: a custom node, or "
+        "the same line in main.py)",
+        "your program",
+        "none",
+    )
+    return (
+        Fix(title="Delete MIOpen's cache", steps=(gone, local), verify=verify),
+        Fix(title="Do without MIOpen", steps=(off,), verify=verify),
+        Fix(title="See whether this torch is for the GPU", steps=look(facts), verify=verify),
+    )
+
+
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"
 # The GPUs for which AMD's HIP SDK contains the libraries. https://rocm.docs.amd.com/projects/install-on-windows/en/latest/reference/system-requirements.html
 _OF_THE_SDK = ("gfx1030", "gfx1100", "gfx1101", "gfx1102")

@@ -121,3 +121,45 @@ def one_copy(facts: Facts) -> tuple[Fix, ...]:
             verify=commands.check(facts),
         ),
     )
+
+
+def refused(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a file that Smart App Control, a policy or a virus scanner blocks.
+
+    https://support.microsoft.com/windows/smart-app-control-frequently-asked-questions-285ea03d-fa88-4d56-882e-6698afdb7003
+    """
+    verify = commands.check(facts)
+    shield = commands.by_hand(
+        ("cmd", "/c", "start", "windowsdefender://smartapp"),
+        "opens Windows Security: Smart App Control, Off (it can be switched on again only by a reset of Windows before 25H2). On a PC of a company, ask its operator to allow the folder",
+        "a setting of Windows",
+        "medium",
+        risk_text="Windows then checks fewer programs",
+    )
+    allowed = commands.by_hand(
+        (),
+        "if a virus scanner took the file away: allow the folder of the environment in the scanner (Windows Security, Virus and threat protection, Exclusions), and install the package "
+        "again, if you trust where it is from",
+        "a setting of the virus scanner",
+        "medium",
+    )
+    return (
+        Fix(title="Let Windows load the file: switch Smart App Control off", steps=(shield,), verify=verify),
+        Fix(title="Allow the folder in the virus scanner", steps=(allowed,), verify=verify),
+    )
+
+
+def of_zlib(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for cuDNN 8 without zlibwapi.dll. https://docs.nvidia.com/deeplearning/cudnn/archives/cudnn-890/install-guide/index.html#install-zlib-windows."""
+    verify = commands.check(facts)
+    found = commands.by_hand(
+        ("where.exe", "cudnn64_8.dll", "cudnn_ops_infer64_8.dll", "zlibwapi.dll"),
+        "lists the copies on PATH. torch\\lib has its own cuDNN and zlibwapi.dll: take other folders with cuDNN from PATH, or copy zlibwapi.dll from torch\\lib beside the cuDNN that the "
+        "program uses",
+        "nothing",
+        "none",
+    )
+    newer = torch_steps.newest(
+        facts, "Install a torch with cuDNN 9", why="torch 2.4 and newer have cuDNN 9, which does not need this file"
+    )
+    return (Fix(title="Give cuDNN its zlibwapi.dll", steps=(found,), verify=verify), *newer)

@@ -109,7 +109,7 @@ def as_facts(stated: StatedFacts, base: Facts) -> Filled:
     if isinstance(stated.torch_flavour, Stated):
         _flavour(made, stated.torch_flavour)
     if isinstance(stated.surroundings, Stated):
-        inside = stated.surroundings.value in ("docker", "docker build")
+        inside = stated.surroundings.value in ("docker", "docker build", "kubernetes")
         made.put("system.container" if inside else "system.hosted", stated.surroundings)
     if isinstance(stated.os, Stated) and isinstance(stated.machine, Stated):
         made.set("interpreter.platform", _platform(stated.os.value, stated.machine.value), stated.machine)

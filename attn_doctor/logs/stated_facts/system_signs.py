@@ -7,6 +7,7 @@ from attn_doctor.logs.stated_facts.sign import Sign
 _MACHINE = r"(?P<machine>x86_64|aarch64|arm64|AMD64|amd64|ARM64)"
 _DOCKER = {"os": "linux", "surroundings": "docker"}
 _BUILD = {"os": "linux", "surroundings": "docker build"}
+_POD = {"os": "linux", "surroundings": "kubernetes"}
 _CLUSTER = {"os": "linux", "modules": "yes"}
 _JETSON = {"os": "linux", "machine": "aarch64", "board": "jetson"}
 _LINUX, _WINDOWS, _MAC = {"os": "linux"}, {"os": "windows"}, {"os": "darwin"}
@@ -158,6 +159,8 @@ SIGNS = (
     Sign(("---> Running in",), r"^ ?---> Running in [0-9a-f]{12}$", _BUILD),
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
+    Sign(("kubectl ", "kubernetes.io/"), r"^(?:[^$#>]{0,80}[$#>] ?)?kubectl (?:-n \S+ )?(?:logs|exec|describe|get|apply|create|delete|run)\b|/var/run/secrets/kubernetes\.io/", _POD),
+    Sign(("[pod/",), r"^\[pod/[\w./-]{1,200}\] ", _POD, "implied"),
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
@@ -182,6 +185,9 @@ SIGNS = (
     Sign(("module load", "module avail", "module purge", "module swap", "module add", "module spider"), r"(?:^|[$#>;&] ?)module (?:load|avail|purge|swap|add|spider)\b", _CLUSTER),
     Sign(("Lmod ", "module(s)"), r"^Lmod (?:has detected|Warning|is automatically)|^The following (?:have been reloaded|module\(s\) are unknown)", _CLUSTER),
     Sign(("slurmstepd:", "srun: ", "sbatch: ", "Submitted batch job"), r"^(?:slurmstepd|srun|sbatch): |^Submitted batch job \d", _CLUSTER, "implied"),
+    # Slurm's own lists, and its commands as they were typed. Computers with one user have no Slurm.
+    Sign(("JOBID ", "PARTITION "), r"^\s*(?:JOBID\s+PARTITION\s+NAME\b|PARTITION\s+(?:AVAIL|GRES|NODES|TIMELIMIT)\b)", _CLUSTER, "implied"),
+    Sign(("sinfo", "squeue", "srun ", "sbatch ", "salloc "), r"^(?:\([^()\s]{1,60}\) ?)*\[?[\w.-]+@[\w.-]+[^$#%]{0,80}[$#%] ?(?:sinfo|squeue|srun|sbatch|salloc)\b", _CLUSTER, "implied"),
     Sign(("#SBATCH", "#PBS", "salloc: ", "SLURM_JOB_", "slurm-"), r"^#(?:SBATCH|PBS) -|^salloc: |\bSLURM_JOB_\w+=|\bslurm-\d+\.out\b", _CLUSTER, "implied"),
     Sign(("@login", "@hpc", "@node", "@cn", "@compute", "@slurm", "@gpu", "@head"), r"^(?:\([^()\s]{1,60}\) ?)*\[(?!root@)[\w.-]+@(?:login|hpc|node|cn|compute|slurm|gpu|head)[\w.-]*\d [^\]]{1,80}\] ?\$", _CLUSTER, "implied"),
     Sign(("/gpfs/", "/lustre/", "/beegfs/", "/scratch/", "/nobackup/", "/glade/"), r"(?<![\w.-])/(?:gpfs|lustre|beegfs|glade|nobackup|scratch/(?:users?|[a-z]\w+/\w+))/", _CLUSTER, "implied"),
@@ -193,7 +199,7 @@ SIGNS = (
     Sign(("L4T",), r"\bL4T(?: version)?\s?[:=]?\s?R?(?P<l4t>3\d(?:\.\d+){1,2})\b", _JETSON),
     Sign((" (release), REVISION",), r"\bR(?P<l4t>3\d \(release\), REVISION: \d+(?:\.\d+)?)", _JETSON),
     Sign(("Jetson ",), r"\b(?:NVIDIA )?Jetson (?:AGX |Orin|Xavier|Nano|TX[12]|Thor)", _JETSON, "implied"),
-    Sign(("@jetson", "@nano", "@orin", "@xavier"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier)[\w-]*:", _JETSON, "implied"),
+    Sign(("@jetson", "@nano", "@orin", "@xavier", "@tegra"), r"^(?:\([^()\s]{1,60}\) ?)*[\w.-]+@(?:jetson|nano|orin|xavier|tegra)[\w-]*:", _JETSON, "implied"),
     Sign(("(nvgpu)",), r"\b(?:Orin|Xavier|Thor) \(nvgpu\)", _JETSON),
     # The processor, as ultralytics prints it for a CPU build of torch: the Orin has a Cortex-A78AE, the Xavier has a Carmel.
     Sign(("Cortex-A78AE", "Carmel"), r"\bCPU \((?:Cortex-A78AE|.{0,30}Carmel)", _JETSON, "implied"),
