@@ -63,7 +63,7 @@ MODE = FailureMode(
             sample="docker: Error response from daemon: unknown or invalid runtime name: nvidia.",
         ),
         Sign(
-            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error: (?!unsatisfied condition: cuda)|ldcache error|mount error|detection error)",
+            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error: (?!unsatisfied condition: cuda)|ldcache error|mount error(?!: file creation failed: .{0,500}: file exists)|detection error)",
             literal="nvidia-container-cli",
             sample="nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file",
         ),

@@ -40,6 +40,7 @@ SIGNS = (
         _WINDOWS,
         "implied",
     ),
+    Sign(("file:///",), r"\bfile:///[A-Za-z]:/", _WINDOWS, "implied"),
     Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
     Sign(("\\Lib\\", "\\lib\\site-packages", "\\lib\\\\site-packages", "\\Lib\\\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
     # A path without its beginning, in a traceback or in an error of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
