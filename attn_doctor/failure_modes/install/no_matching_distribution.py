@@ -35,7 +35,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, package_cures, package_wheels
+from attn_doctor.failure_modes.shared import building, package_cures, package_wheels, uv_index
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -114,6 +114,8 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (other := uv_index.told(seen)) is not None:
+        return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof" and not _of_python(m))
     if proofs:
         wanted = next((m.groups["requirement"] for m in proofs if m.groups.get("requirement")), None)
@@ -174,6 +176,8 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, uv_index.OnAnotherIndex):
+        return uv_index.fixes(facts, hit.variant)
     asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)
     name = asked.package
     row = built_packages.row_of(name) if name else None
