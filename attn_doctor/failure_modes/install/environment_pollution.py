@@ -38,7 +38,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import moved_torch, stated_conflicts, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import contradicting_pins, moved_torch, stated_conflicts, torch_here, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting
@@ -103,6 +103,7 @@ MODE = FailureMode(
             literal="UnsatisfiableError",
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
+        *contradicting_pins.SIGNS,
     ),
     recipe=Recipe(
         does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs",
@@ -234,6 +235,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4]),
             variant=stated_conflicts.reported(ours),
         )
+    if (contradiction := contradicting_pins.told(seen)) is not None:
+        return contradiction
     sure = any(m.strength == "proof" for m in seen.matches)
     return Hit(
         message="The requirements, or the installed packages, do not fit together.",
@@ -249,6 +252,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """
     if isinstance(hit.variant, moved_torch.Moved):
         return moved_torch.fixes(facts, hit.variant)
+    if isinstance(hit.variant, contradicting_pins.Contradicting):
+        return contradicting_pins.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)
