@@ -33,6 +33,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import old_windows
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -72,6 +73,7 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        *old_windows.SIGNS,
     ),
 )
 # There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
@@ -84,6 +86,15 @@ class Engine(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    if facts.system.os != "darwin" and (old := old_windows.told(seen)) is not None:
+        lines = tuple(
+            m for m in seen.matches if m.strength == "proof" or m.groups.get("build") or m.groups.get("named")
+        )
+        return Hit(
+            message=old_windows.message(old),
+            evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
+            variant=old,
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -100,6 +111,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, old_windows.TooOld):
+        return old_windows.fixes(facts)
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = nvidia_drivers.container_toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()

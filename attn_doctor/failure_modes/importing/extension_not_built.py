@@ -89,6 +89,28 @@ MODE = FailureMode(
             sample="ImportError: cannot import name '_C' from 'detectron2' (/home/user/detectron2/detectron2/__init__.py)",
         ),
         Sign(
+            pattern=rf"ImportError: cannot import name '(?P<module>{_MODULES})' from (?:partially initialized module )?'(?P<package>(?!{_OTHERS})[A-Za-z]\w*)'",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'libnatten' from 'natten' (/venv/lib/python3.11/site-packages/natten/__init__.py)",
+        ),
+        # In the package's own words.
+        Sign(
+            pattern=r"(?:Error|Exception)\b.{0,20}(?P<own>(?:Failed|Unable) to (?:import|load) (?:the )?(?:compiled |CUDA |C\+\+ )?(?:extensions?|kernels?|ops|operators|lib\w+|_C)\b.{0,200})",
+            literal=" to ",
+            sample="ImportError: Failed to import libnatten. This could be due to an invalid/incomplete install.",
+        ),
+        Sign(
+            pattern=r"(?P<own>\b(?:CUDA|C\+\+|[Cc]ustom) (?:extensions?|kernels?|ops) (?:(?:is|are|was|were|has|have) )?not (?:been )?(?:installed|compiled|built)\b.{0,120})",
+            literal=" not ",
+            sample="WARNING - CUDA extension not installed.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:Error|Exception)\b.{0,160}?(?P<own>[Pp]lease (?:re-?)?(?:compile|build) (?:the|it|them|this|its|CUDA|C\+\+|custom|extensions?|ops|kernels?|and install)\b.{0,120})",
+            literal="lease ",
+            sample="RuntimeError: DCN is not available, please compile the extension first: cd ops && python setup.py install",
+        ),
+        Sign(
             pattern=r"NameError: name '(?P<part>_C)' is not defined",
             literal="name '_C' is not defined",
             sample="NameError: name '_C' is not defined",
@@ -147,6 +169,8 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     part, module = seen.group("part"), seen.group("module")
+    if seen.group("own") and not (part or module or seen.group("without")):
+        return _in_its_own_words(facts, seen, evidence)
     if seen.group("without") and not (part or module):
         return _without_cuda(facts, seen, evidence)
     project = next((of for start, of in _OF_PROJECTS.items() if (module or "").startswith(start)), None)
@@ -172,6 +196,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
         variant=Lacking(folder=folder or None),
+    )
+
+
+def _in_its_own_words(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for a package that says itself that its compiled part is missing. After a mere warning the program goes on."""
+    name = subject.stated(facts)
+    ended = any(m.strength == "proof" for m in seen.matches)
+    if name is not None and re.match(_OTHERS, name.replace("-", "_")):
+        return None
+    whose = f"The compiled part of {name}" if name else "The compiled part of a package"
+    return Hit(
+        message=f"{whose} is missing: the package was installed without it, or where no CUDA toolkit was found.",
+        evidence=evidence,
+        confidence=Confidence.HIGH if name and ended else Confidence.MEDIUM,
+        severity=None if ended else Severity.WARNING,
+        variant=Lacking(folder=None),
     )
 
 

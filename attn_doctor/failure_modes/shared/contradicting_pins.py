@@ -196,7 +196,7 @@ def _of_conda(seen: Seen) -> Hit | None:
 
 
 def _bare(spec: str) -> str:
-    return spec.lstrip("=<>~").removesuffix("*").rstrip(".")
+    return spec.lstrip("=<>~").rstrip("*.")
 
 
 def fixes(facts: Facts, found: Contradicting) -> tuple[Fix, ...]:
