@@ -35,7 +35,7 @@ from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import old_windows
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Interpreter
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.machine import AMD, nvidia_on_bus, nvidia_present
 
@@ -136,7 +136,10 @@ def _of_the_host(facts: Facts) -> Facts:
     """Return the facts of a log without a container: the engine printed this error on its host, before any container started."""
     if facts.grade != "stated":
         return facts
-    return msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
+    system = msgspec.structs.replace(facts.system, container=None)
+    # The Python of the log ran in the container, perhaps as root: that says nothing of the user on the host.
+    inside = facts.interpreter if places.container(facts) is None else Interpreter()
+    return msgspec.structs.replace(facts, system=system, interpreter=inside)
 
 
 def _has_none(facts: Facts) -> bool:

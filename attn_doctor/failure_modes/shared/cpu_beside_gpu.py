@@ -127,7 +127,7 @@ def fixes(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
     if found.kind == "cpu-build":
         return torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True)
     return (
-        *_image(facts, found.image),
+        *_image(facts, found),
         *torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True),
     )
 
