@@ -98,7 +98,7 @@ class _Making:
         fields: dict[str, Any] = {}
         where: dict[str, tuple[int, str]] = {}
         if docker and docker.image:
-            fields = {"os": "linux", "wsl": None, "container": "docker"}
+            fields = {"os": "linux", "wsl": None, "container": "docker build"}
             where = dict.fromkeys(fields, (docker.image.line, docker.file))
             self.facts = msgspec.structs.replace(self.facts, environment=docker.variables)
             if docker.musl:

@@ -142,6 +142,13 @@ MODE = FailureMode(
             literal="xFormers wasn't build with CUDA",
             sample="    xFormers wasn't build with CUDA support",
         ),
+        # mmcv 1.x with operators: the name and the major stay, because a program for it does not run with mmcv 2.
+        Sign(
+            pattern=r"\b(?:mmcv[-_]full(?:==|-)(?P<full>1\.\d+\.\d+)|mmcv-full\s{2,}(?P<listed>1\.\d+\.\d+))",
+            literal="mmcv",
+            sample="Successfully installed mmcv-full-1.3.0",
+            strength="context",
+        ),
         # Each release of NATTEN is for some releases of torch, so the same release is built again.
         Sign(
             pattern=r"^natten(?:==|\s+)(?P<release>\d[\d.]{1,20})$",
@@ -195,7 +202,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=f"{what}, {whose}, is missing{end}.",
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
-        variant=Lacking(folder=folder or None),
+        variant=Lacking(
+            folder=folder or None, release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None
+        ),
     )
 
 
@@ -235,6 +244,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_project(facts, *hit.variant.of_project)
     if isinstance(hit.variant, Lacking) and hit.variant.only_cuda:
         return _with_cuda(facts, hit.variant.package, hit.variant.release)
+    if isinstance(hit.variant, Lacking) and hit.variant.release is not None and hit.variant.folder is None:
+        return (_mmcv_full(facts, hit.variant.release),)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
     if folder is None:
@@ -296,6 +307,30 @@ def _of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
         takes="several GB",
     )
     return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
+
+
+def _mmcv_full(facts: Facts, release: str) -> Fix:
+    """Return the fix that builds the release of mmcv-full that the program asked for.
+
+    https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html
+    """
+    steps = (
+        commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why="all three are installed into the same folder"),
+        commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"),
+        commands.variable("FORCE_CUDA", "1", "its setup then compiles for CUDA also where no GPU is visible"),
+        commands.install(
+            f"mmcv-full=={release}",
+            why="the release that was asked for: a program for mmcv 1.x does not run with mmcv 2. It needs an nvcc of torch's CUDA, and a torch of its time (1.x). "
+            "Finished files for such a torch: https://mmcv.readthedocs.io/en/v1.7.0/get_started/installation.html",
+            changes="mmcv-full",
+            takes="up to an hour",
+            no_build_isolation=True,
+            no_cache=True,
+            reinstall=True,
+            no_deps=True,
+        ),
+    )
+    return Fix(title=f"Build mmcv-full {release} with its operators", steps=steps, verify=subject.verify(facts))
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
