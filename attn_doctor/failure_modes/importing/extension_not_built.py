@@ -95,7 +95,8 @@ MODE = FailureMode(
         ),
         # In the package's own words.
         Sign(
-            pattern=r"(?:Error|Exception)\b.{0,20}(?P<own>(?:Failed|Unable) to (?:import|load) (?:the )?(?:compiled |CUDA |C\+\+ )?(?:extensions?|kernels?|ops|operators|lib\w+|_C)\b.{0,200})",
+            pattern=r"(?:Error|Exception)\b.{0,20}(?P<own>(?:Failed|Unable) to (?:import (?:the )?(?:compiled |CUDA |C\+\+ )?(?:extensions?|kernels?|ops|operators|lib\w+|_C)"
+            r"|load (?:the )?(?:compiled |CUDA |C\+\+ )(?:extensions?|kernels?|ops|operators))\b(?!\.so).{0,200})",
             literal=" to ",
             sample="ImportError: Failed to import libnatten. This could be due to an invalid/incomplete install.",
         ),
