@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from whole_machines import RTX_4090, changed, packages, with_flash_attn
 
-from attn_doctor.model.facts import Binary, Facts, Fault, FlashAttention, Import, Needed, Pin, Shadow, Unknown
+from attn_doctor.model.facts import (
+    Binary,
+    Distribution,
+    Facts,
+    Fault,
+    FlashAttention,
+    Import,
+    Needed,
+    Pin,
+    Shadow,
+    Unknown,
+)
 
 H = RTX_4090
 LINUX_SUFFIX = "flash_attn_2_cuda.cpython-312-x86_64-linux-gnu.so"
@@ -260,6 +271,18 @@ PRESENT = [
         "flash-attn-4-namespace",
         changed(with_flash_attn(H), flash_attention__fa4="4.0.0b36"),
         "share the folder flash_attn/cute",
+    ),
+    (
+        "environment-file-of-another-platform",
+        changed(
+            H,
+            grade="stated",
+            packages__named=(
+                Distribution(name="vc", version="14.2", installer="conda"),
+                Distribution(name="ucrt", version="10.0.22621.0", installer="conda"),
+            ),
+        ),
+        "The environment file is from Windows: conda on Linux has no vc",
     ),
 ]
 

@@ -12,7 +12,7 @@ from attn_doctor.model.facts import Facts
 
 Argv = tuple[str, ...]
 IMAGE = "IMAGE"  # stands for the container image if a log does not name it
-_TYPED = re.compile(r"(?:sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
+_TYPED = re.compile(r"(?P<sudo>sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
 
 
 def image(facts: Facts) -> str:
@@ -25,15 +25,14 @@ def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
 
     It is the typed command with the options added, if the log shows the whole command; else a new one.
     """
-    typed = _typed(facts)
+    typed = _typed(facts.subject.command)
     if typed is None:
         return (program, "run", *options, image(facts))
     words, rest = typed
     return (*words, *options, *_without(rest, options))
 
 
-def _typed(facts: Facts) -> tuple[Argv, Argv] | None:
-    command = facts.subject.command
+def _typed(command: object) -> tuple[Argv, Argv] | None:
     found = _TYPED.match(command) if isinstance(command, str) and "..." not in command else None
     if found is None:
         return None
@@ -41,7 +40,16 @@ def _typed(facts: Facts) -> tuple[Argv, Argv] | None:
         rest = tuple(shlex.split(found["rest"]))
     except ValueError:
         return None
-    return (found["program"], "run"), rest
+    return ((*(("sudo",) if found["sudo"] else ()), found["program"], "run"), rest)
+
+
+def with_image(command: str | None, own: str, other: str) -> Argv:
+    """Return a typed `docker run` with another image in the place of its own; a new command if it does not name its own."""
+    typed = _typed(command)
+    if typed is None or own not in typed[1]:
+        return ("docker", "run", "-it", "--rm", "--runtime", "nvidia", other)
+    words, rest = typed
+    return (*words, *(other if word == own else word for word in rest))
 
 
 def _without(words: Argv, options: Argv) -> Argv:

@@ -60,7 +60,8 @@ _OF_2022 = _Msvc(
     (19, 40),
 )
 # No prompt of Visual Studio has this script on PATH. https://learn.microsoft.com/en-us/cpp/build/building-on-the-command-line
-_VCVARSALL = r"C:\Program Files (x86)\Microsoft Visual Studio\2022\BuildTools\VC\Auxiliary\Build\vcvarsall.bat"
+_TOOLS = r"C:\Program Files (x86)\Microsoft Visual Studio\2022\BuildTools"
+_VCVARSALL = rf"{_TOOLS}\VC\Auxiliary\Build\vcvarsall.bat"
 _FIRST_WITH_2022, _FIRST_WITH_NEWEST = (11, 6), (12, 4)
 
 
@@ -218,7 +219,7 @@ def _msvc(facts: Facts, studio: int | None) -> tuple[Step, ...]:
         if version or chosen is _OF_2019
         else f". For CUDA 11.5 or older write {_OF_2019.component} and {_OF_2019.version} instead"
     )
-    return _older_msvc(chosen, other)
+    return _older_msvc(facts, chosen, other)
 
 
 def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
@@ -231,10 +232,10 @@ def studio(facts: Facts, cuda: tuple[int, int]) -> tuple[Step, ...]:
         return ()
     if chosen is None:
         return compiler(facts)
-    return _older_msvc(chosen, "", "--wait --passive " if there else f"{WORKLOAD} ")
+    return _older_msvc(facts, chosen, "", "--wait --passive " if there else f"{WORKLOAD} ")
 
 
-def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") -> tuple[Step, ...]:
+def _older_msvc(facts: Facts, chosen: _Msvc, other: str, before: str = "--wait --passive ") -> tuple[Step, ...]:
     """Return the steps that add a toolset of MSVC and open its prompt.
 
     `other`: the advice for another CUDA. `before`: the first options for Visual Studio's installer.
@@ -247,15 +248,37 @@ def _older_msvc(chosen: _Msvc, other: str, before: str = "--wait --passive ") ->
             "adds an older MSVC; the present MSVC is kept",
             takes="about 1 GB",
         ),
-        commands.by_hand(
-            ("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"),
-            "run this in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH only in that prompt; activate your environment in the same prompt",
-            "this prompt",
-            "none",
-        ),
+        *_prompt(facts, chosen),
         commands.variable(
             "DISTUTILS_USE_SDK",
             "1",
-            "run this in the Command Prompt of the line above: the build then uses the compiler of this prompt",
+            "run this in the same prompt: the build then uses the compiler of this prompt",
+        ),
+    )
+
+
+def _prompt(facts: Facts, chosen: _Msvc) -> tuple[Step, ...]:
+    """Return the steps that put this cl.exe on PATH, in the shell that the log shows: PowerShell, else cmd.
+
+    https://learn.microsoft.com/visualstudio/ide/reference/command-prompt-powershell
+    """
+    if commands.shell_of(facts) != "powershell":
+        why = "run this in a Command Prompt (cmd, not PowerShell): this cl.exe is first on PATH only in that prompt; activate your environment in the same prompt"
+        return (
+            commands.by_hand(("call", _VCVARSALL, "x64", f"-vcvars_ver={chosen.version}"), why, "this prompt", "none"),
+        )
+    options = f"-arch=x64 -host_arch=x64 -vcvars_ver={chosen.version}"
+    return (
+        commands.by_hand(
+            ("Import-Module", rf"{_TOOLS}\Common7\Tools\Microsoft.VisualStudio.DevShell.dll"),
+            "the module of Visual Studio for PowerShell",
+            "this prompt",
+            "none",
+        ),
+        commands.by_hand(
+            ("Enter-VsDevShell", "-VsInstallPath", _TOOLS, "-SkipAutomaticLocation", "-DevCmdArguments", options),
+            "this cl.exe is then first on PATH in this prompt alone; activate your environment in the same prompt",
+            "this prompt",
+            "none",
         ),
     )

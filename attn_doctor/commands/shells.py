@@ -85,8 +85,15 @@ def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
     return " ".join(map(_posix, argv))
 
 
+# What a person's own line leaves to the shell, such as the folders in `docker run -v $(pwd):/work`: these and no others are expanded.
+_EXPANDED = re.compile(r"\$\(pwd\)|\$\{?(?:PWD|HOME|USER)\b\}?|\$\(id -[ug]\)")
+
+
 def _posix(word: str) -> str:
     plain = shlex.quote(word)
+    rest = _EXPANDED.sub("", word)
+    if rest != word and (not rest or _IN_DOUBLE_QUOTES.fullmatch(rest)):
+        return f'"{word}"'
     return plain if plain == word or not _IN_DOUBLE_QUOTES.fullmatch(word) else f'"{word}"'
 
 
@@ -108,6 +115,8 @@ def _for_powershell(word: str) -> str:
     """
     if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
         return word
+    if (rest := re.sub(r"\$\{?(?:PWD|HOME)\b\}?", "", word)) != word and (not rest or _NO_SIGNS.fullmatch(rest)):
+        return f'"{word}"'
     return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from attn_doctor import project_files
+from attn_doctor.errors import NotExamined
 from attn_doctor.failure_modes import patterns
 from attn_doctor.judging import goals
 from attn_doctor.logs.decode import BLOCK, as_text
@@ -63,12 +64,12 @@ def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
             check_there(path)
     reader = log_reader()
 
-    def read(stream: BinaryIO, name: str) -> Log | ProjectFile:
+    def read(stream: BinaryIO, name: str) -> tuple[Log | ProjectFile, ...]:
         if follow and stream is sys.stdin.buffer:
             stream = cast(BinaryIO, _Followed(stream))
-        return _log_or_file(reader, stream, name)
+        return _logs_or_files(reader, stream, name)
 
-    found = [_read(path, read) for path in paths]
+    found = [one for path in paths for one in _read(path, read)]
     return Texts(
         tuple(one for one in found if isinstance(one, Log)), tuple(one for one in found if not isinstance(one, Log))
     )
@@ -91,13 +92,30 @@ class _Followed:
         return b"".join(parts)
 
 
-def _log_or_file(reader: Reader, stream: BinaryIO, name: str) -> Log | ProjectFile:
+def _logs_or_files(reader: Reader, stream: BinaryIO, name: str) -> tuple[Log | ProjectFile, ...]:
+    """Read a stream: a log, a project file, or a project file with output pasted below it, which makes both."""
     head = stream.read(BLOCK)
-    if project_files.might_be_one(as_text(head), name):
+    text = as_text(head)
+    both = project_files.apart(text)
+    if both is not None and project_files.might_be_one(both.file, name):
+        head += stream.read(project_files.MOST)
+        both = project_files.apart(as_text(head))
+        if both is not None and (file := _file_above(both.file, name)) is not None:
+            return file, reader.read(io.BytesIO(both.log.encode("utf-8", "replace")), name)
+    elif project_files.might_be_one(text, name):
         head += stream.read(project_files.MOST)
         if (found := project_files.read(as_text(head), name)) is not None:
-            return found
-    return reader.read(checked(begun(head, stream), name), name)
+            return (found,)
+    return (reader.read(checked(begun(head, stream), name), name),)
+
+
+def _file_above(text: str, name: str) -> ProjectFile | None:
+    """Return the record of the project file that stands above output; None if the text is none. A Dockerfile above its build is a part of the log."""
+    try:
+        found = project_files.read(text, name)
+    except NotExamined:
+        return None
+    return found if found is not None and found.kind != "dockerfile" and found.wishes else None
 
 
 def log_reader() -> Reader:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from attn_doctor.errors import NotExamined
+from attn_doctor.model.facts import OsName
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.project_files.requirements import flavour_of, wish_of
 
@@ -73,7 +74,17 @@ def read(document: dict[str, Any], file: str) -> ProjectFile:
         wishes=tuple(w for w in wishes if w.name != "python"),
         python=Said(value=python.version, line=python.line) if python and python.version else None,
         flavour=flavour,
+        os=_system(document.get("prefix")),
     )
+
+
+def _system(prefix: Any) -> OsName | None:
+    r"""Return the system on which the file was exported, by the folder of its environment: "C:\Users\..." or "/home/..."; None if it names none."""
+    if not isinstance(prefix, str):
+        return None
+    if re.match(r"[A-Za-z]:[\\/]", prefix):
+        return "windows"
+    return "darwin" if prefix.startswith("/Users/") else "linux" if prefix.startswith(("/home/", "/root/")) else None
 
 
 def _items(listed: Any) -> Iterator[tuple[Any, int]]:

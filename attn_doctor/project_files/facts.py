@@ -98,7 +98,7 @@ class _Making:
         fields: dict[str, Any] = {}
         where: dict[str, tuple[int, str]] = {}
         if docker and docker.image:
-            fields = {"os": "linux", "wsl": None, "container": "docker"}
+            fields = {"os": "linux", "wsl": None, "container": "docker build"}
             where = dict.fromkeys(fields, (docker.image.line, docker.file))
             self.facts = msgspec.structs.replace(self.facts, environment=docker.variables)
             if docker.musl:
@@ -110,6 +110,12 @@ class _Making:
                     "distribution_version": version,
                 }
             self.put("subject", Subject(image=docker.image.name), {"image": (docker.image.line, docker.file)})
+        exported = next((f for f in self.files if f.kind == "conda" and f.os), None)
+        if exported and isinstance(self.facts.system.os, Unknown):
+            fields["os"] = exported.os  # the line `prefix:`, the last of the file
+            where["os"] = (max(exported.lines(), default=0) + 1, exported.file)
+            if exported.os == "windows":  # conda's packages for Windows are for x86-64
+                self.put("interpreter", Interpreter(platform="win-amd64"), {"platform": where["os"]})
         if (wheel := self._wheel_tag()) and isinstance(self.facts.system.os, Unknown):
             fields.setdefault("os", wheel.os)
             fields.setdefault("machine", wheel.machine)

@@ -275,6 +275,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if not any(m.strength == "proof" or building.in_build(seen, m) for m in seen.matches):
         return None
+    if _built_without(seen):
+        return None
     if all(_ONLY_CHECKED in m.text for m in seen.matches):
         return Hit(
             message="PyTorch did not find cl on PATH. If the build ended at that line, this is the cause. If the build continued, it is not the cause: setuptools finds an "
@@ -293,6 +295,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=AtRunTime() if running else None,
         confidence=sure,
     )
+
+
+def _built_without(seen: Seen) -> bool:
+    """Return whether only cl was missing on PATH, and a build or an installation succeeded after that in the same log."""
+    last = seen.matches[-1]
+    if any(m.groups.get("compiler", "") not in ("cl", "cl.exe") for m in seen.matches):
+        return False
+    log = next(log for log in seen.logs if log.file == last.file)
+    return any(m.line > last.line for m in log.about("installation ended well"))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

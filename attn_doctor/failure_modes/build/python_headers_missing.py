@@ -61,6 +61,8 @@ MODE = FailureMode(
                     "'Python.h'",
                     "main.c(7): fatal error C1083: Cannot open include file: 'Python.h': No such file or directory",
                 ),
+                # MSVC writes in the language of Visual Studio, with the quotation marks of that language.
+                ("C1083: ", "main.c(7): fatal error C1083: 无法打开包括文件: “Python.h”: No such file or directory"),
                 ('"Python.h"', 'python_headers.h(13): catastrophic error: cannot open source file "Python.h"'),
             )
         ),

@@ -33,9 +33,10 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject, torch_line, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -329,6 +330,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "torch",
         ask=cut,
     )
+    if not cut and not missing and places.container(facts) == places.BUILD:
+        built = torch_line.before(facts, built)
     ready = building.without_compiling(facts)
     # flash-attn compiles for hours, and on Windows it rarely succeeds: there the wheel is the first fix.
     windows = facts.system.os == "windows" and subject.is_flash_attn(facts)

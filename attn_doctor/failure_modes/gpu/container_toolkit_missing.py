@@ -33,8 +33,9 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import old_windows
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts
+from attn_doctor.model.facts import Facts, Interpreter
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.machine import AMD, nvidia_on_bus, nvidia_present
 
@@ -63,7 +64,7 @@ MODE = FailureMode(
             sample="docker: Error response from daemon: unknown or invalid runtime name: nvidia.",
         ),
         Sign(
-            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error: (?!unsatisfied condition: cuda)|ldcache error|mount error|detection error)",
+            pattern=r"nvidia-container-cli(?:\.real)?: (?:initialization error|requirement error: (?!unsatisfied condition: cuda)|ldcache error|mount error(?!: file creation failed: .{0,500}: file exists)|detection error)",
             literal="nvidia-container-cli",
             sample="nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file",
         ),
@@ -72,6 +73,7 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        *old_windows.SIGNS,
     ),
 )
 # There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
@@ -84,6 +86,15 @@ class Engine(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    if facts.system.os != "darwin" and (old := old_windows.told(seen)) is not None:
+        lines = tuple(
+            m for m in seen.matches if m.strength == "proof" or m.groups.get("build") or m.groups.get("named")
+        )
+        return Hit(
+            message=old_windows.message(old),
+            evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
+            variant=old,
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -100,6 +111,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, old_windows.TooOld):
+        return old_windows.fixes(facts)
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = nvidia_drivers.container_toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()
@@ -126,7 +139,10 @@ def _of_the_host(facts: Facts) -> Facts:
     """
     if facts.grade != "stated":
         return facts
-    return msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, container=None))
+    system = msgspec.structs.replace(facts.system, container=None)
+    # The Python of the log ran in the container, perhaps as root: that says nothing of the user on the host.
+    inside = facts.interpreter if places.container(facts) is None else Interpreter()
+    return msgspec.structs.replace(facts, system=system, interpreter=inside)
 
 
 def _has_none(facts: Facts) -> bool:

@@ -44,7 +44,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, rocm_steps
+from attn_doctor.failure_modes.shared import building, integrated_amd, rocm_steps
 from attn_doctor.knowledge import amd
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -69,6 +69,7 @@ MODE = FailureMode(
         "no-kernel-image",
     ),
     signs=(
+        *integrated_amd.SIGNS,
         Sign(
             pattern=rf"HIP error: {_HIP}",
             literal="HIP error: ",
@@ -147,6 +148,7 @@ class Lacks(Variant, frozen=True, kw_only=True):
     extension: str | None = (
         None  # the package whose library has no code for the GPU, if the error names it; torch may have the code
     )
+    card: int | None = None  # HIP's number of the card, if the graphics unit of the processor stands before it
 
 
 # There is no `detect`: torch's list of AMD GPUs is not among the facts.
@@ -159,7 +161,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     told = _names(facts) or (", ".join(row.cards.split(", ")[:3]) if row else None)
     card = f"{gfx} ({told})" if gfx and told else gfx or "this AMD GPU"
     inside = said.get("inside")
-    crashed = all(m.strength == "hint" for m in seen.matches)
+    crashed = all(m.strength == "hint" for m in seen.matches if "agent" not in m.groups)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
         return None  # only a stack frame: no line says that the process crashed
     dropped = row.dropped if row else None
@@ -179,8 +181,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     }[case]
     return Hit(
         message=message,
-        evidence=building.lines(seen.matches),
-        variant=Lacks(gfx=gfx, case=case, extension=own),
+        evidence=building.lines([m for m in seen.matches if "agent" not in m.groups]),
+        variant=Lacks(gfx=gfx, case=case, extension=own, card=integrated_amd.index(seen)),
         confidence=Confidence.LOW if case == "crash" else Confidence.MEDIUM if crashed else Confidence.HIGH,
     )
 
@@ -251,7 +253,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "the GPUs that the build has code for",
     )
     compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
-    return (*_override(facts, gfx), another, compiled)
+    number = hit.variant.card if isinstance(hit.variant, Lacks) else None
+    override = _override(facts, gfx)
+    if number is not None:
+        steps = (integrated_amd.hide(number), *(override[0].steps if override else ()))
+        override = (Fix(title="Hide the graphics unit of the processor", steps=steps, verify=verify), *override[1:])
+    return (*override, another, compiled)
 
 
 def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fix, ...]:

@@ -41,6 +41,7 @@ from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import (
     building,
+    cpu_beside_gpu,
     cuda_start,
     gpu_sentences,
     other_devices,
@@ -200,6 +201,7 @@ MODE = FailureMode(
             sample="False",
             strength="hint",
         ),
+        *cpu_beside_gpu.SIGNS,
     ),
 )
 # There is no `detect`: on a machine that is examined and has a GPU, another failure mode finds the cause.
@@ -216,6 +218,8 @@ _NEAR = 3  # lines between a question that was typed and its answer, or a source
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if facts.system.os != "darwin" and (on_cpu := cpu_beside_gpu.told(facts, seen)) is not None:
+        return on_cpu
     if cuda_start.works(facts) or facts.system.os == "darwin":
         return None
     device = _asked_for(seen)
@@ -230,7 +234,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         m
         for m in seen.matches
         if m.strength == "hint"
-        and not {"failed", "device"} & set(m.groups)
+        and not {"failed", "device", "answer", "computes"} & set(m.groups)
         and ("answered" not in m.groups or _after(seen, m, "asked"))
     )
     if not proofs and not (hints and torch_facts.wants_gpu(facts)):
@@ -300,6 +304,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return other_devices.on_amd(facts)
     if isinstance(hit.variant, without_gpu.Absent):
         return without_gpu.fixes(facts)
+    if isinstance(hit.variant, cpu_beside_gpu.OnCpu):
+        return cpu_beside_gpu.fixes(facts, hit.variant)
     verify = commands.check(facts)
     ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
     session = nvidia_drivers.session_with_gpu(facts)

@@ -89,6 +89,29 @@ MODE = FailureMode(
             sample="ImportError: cannot import name '_C' from 'detectron2' (/home/user/detectron2/detectron2/__init__.py)",
         ),
         Sign(
+            pattern=rf"ImportError: cannot import name '(?P<module>{_MODULES})' from (?:partially initialized module )?'(?P<package>(?!{_OTHERS})[A-Za-z]\w*)'",
+            literal="cannot import name '",
+            sample="ImportError: cannot import name 'libnatten' from 'natten' (/venv/lib/python3.11/site-packages/natten/__init__.py)",
+        ),
+        # In the package's own words.
+        Sign(
+            pattern=r"(?:Error|Exception)\b.{0,20}(?P<own>(?:Failed|Unable) to (?:import (?:the )?(?:compiled |CUDA |C\+\+ )?(?:extensions?|kernels?|ops|operators|lib\w+|_C)"
+            r"|load (?:the )?(?:compiled |CUDA |C\+\+ )(?:extensions?|kernels?|ops|operators))\b(?!\.so).{0,200})",
+            literal=" to ",
+            sample="ImportError: Failed to import libnatten. This could be due to an invalid/incomplete install.",
+        ),
+        Sign(
+            pattern=r"(?P<own>\b(?:CUDA|C\+\+|[Cc]ustom) (?:extensions?|kernels?|ops) (?:(?:is|are|was|were|has|have) )?not (?:been )?(?:installed|compiled|built)\b.{0,120})",
+            literal=" not ",
+            sample="WARNING - CUDA extension not installed.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:Error|Exception)\b.{0,160}?(?P<own>[Pp]lease (?:re-?)?(?:compile|build) (?:the|it|them|this|its|CUDA|C\+\+|custom|extensions?|ops|kernels?|and install)\b.{0,120})",
+            literal="lease ",
+            sample="RuntimeError: DCN is not available, please compile the extension first: cd ops && python setup.py install",
+        ),
+        Sign(
             pattern=r"NameError: name '(?P<part>_C)' is not defined",
             literal="name '_C' is not defined",
             sample="NameError: name '_C' is not defined",
@@ -120,6 +143,13 @@ MODE = FailureMode(
             literal="xFormers wasn't build with CUDA",
             sample="    xFormers wasn't build with CUDA support",
         ),
+        # mmcv 1.x with operators: the name and the major stay, because a program for it does not run with mmcv 2.
+        Sign(
+            pattern=r"\b(?:mmcv[-_]full(?:==|-)(?P<full>1\.\d+\.\d+)|mmcv-full\s{2,}(?P<listed>1\.\d+\.\d+))",
+            literal="mmcv",
+            sample="Successfully installed mmcv-full-1.3.0",
+            strength="context",
+        ),
         # Each release of NATTEN is for some releases of torch, so the same release is built again.
         Sign(
             pattern=r"^natten(?:==|\s+)(?P<release>\d[\d.]{1,20})$",
@@ -147,6 +177,8 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     part, module = seen.group("part"), seen.group("module")
+    if seen.group("own") and not (part or module or seen.group("without")):
+        return _in_its_own_words(facts, seen, evidence)
     if seen.group("without") and not (part or module):
         return _without_cuda(facts, seen, evidence)
     project = next((of for start, of in _OF_PROJECTS.items() if (module or "").startswith(start)), None)
@@ -171,7 +203,25 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=f"{what}, {whose}, is missing{end}.",
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
-        variant=Lacking(folder=folder or None),
+        variant=Lacking(
+            folder=folder or None, release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None
+        ),
+    )
+
+
+def _in_its_own_words(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for a package that says itself that its compiled part is missing. After a mere warning the program goes on."""
+    name = subject.stated(facts)
+    ended = any(m.strength == "proof" for m in seen.matches)
+    if name is not None and re.match(_OTHERS, name.replace("-", "_")):
+        return None
+    whose = f"The compiled part of {name}" if name else "The compiled part of a package"
+    return Hit(
+        message=f"{whose} is missing: the package was installed without it, or where no CUDA toolkit was found.",
+        evidence=evidence,
+        confidence=Confidence.HIGH if name and ended else Confidence.MEDIUM,
+        severity=None if ended else Severity.WARNING,
+        variant=Lacking(folder=None),
     )
 
 
@@ -195,6 +245,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_project(facts, *hit.variant.of_project)
     if isinstance(hit.variant, Lacking) and hit.variant.only_cuda:
         return _with_cuda(facts, hit.variant.package, hit.variant.release)
+    if isinstance(hit.variant, Lacking) and hit.variant.release is not None and hit.variant.folder is None:
+        return (_mmcv_full(facts, hit.variant.release),)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
     if folder is None:
@@ -256,6 +308,30 @@ def _of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
         takes="several GB",
     )
     return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
+
+
+def _mmcv_full(facts: Facts, release: str) -> Fix:
+    """Return the fix that builds the release of mmcv-full that the program asked for.
+
+    https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html
+    """
+    steps = (
+        commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why="all three are installed into the same folder"),
+        commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"),
+        commands.variable("FORCE_CUDA", "1", "its setup then compiles for CUDA also where no GPU is visible"),
+        commands.install(
+            f"mmcv-full=={release}",
+            why="the release that was asked for: a program for mmcv 1.x does not run with mmcv 2. It needs an nvcc of torch's CUDA, and a torch of its time (1.x). "
+            "Finished files for such a torch: https://mmcv.readthedocs.io/en/v1.7.0/get_started/installation.html",
+            changes="mmcv-full",
+            takes="up to an hour",
+            no_build_isolation=True,
+            no_cache=True,
+            reinstall=True,
+            no_deps=True,
+        ),
+    )
+    return Fix(title=f"Build mmcv-full {release} with its operators", steps=steps, verify=subject.verify(facts))
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:

@@ -36,7 +36,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Recipe
-from attn_doctor.failure_modes.shared import wheel_fixes
+from attn_doctor.failure_modes.shared import torch_on_old_arm, wheel_fixes
 from attn_doctor.failure_modes.shared.crashes import CONTEXT, crash, in_other_languages
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence
 from attn_doctor.logs.reader import Seen
@@ -106,6 +106,7 @@ MODE = FailureMode(
             )
         ),
         *in_other_languages("Illegal instruction"),
+        *torch_on_old_arm.SIGNS,
         *CONTEXT,
     ),
     recipe=Recipe(
@@ -121,7 +122,7 @@ MODE = FailureMode(
 class Lacks(Variant, frozen=True, kw_only=True):
     """Hold the name of the package that uses the instruction."""
 
-    by: Literal["numpy", "polars", "flash-attn", "another"]
+    by: Literal["numpy", "polars", "flash-attn", "torch", "another"]
 
 
 _OF = {
@@ -130,6 +131,7 @@ _OF = {
     "polars": "polars",
     "flash_attn": "flash-attn",
     "flash_attn_2_cuda": "flash-attn",
+    "torch": "torch",
 }
 
 
@@ -159,10 +161,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if found is None:
         return None
     said = {name for m in found.matches for name in m.groups}
-    by: Literal["numpy", "polars", "flash-attn", "another"] = (
+    by: Literal["numpy", "polars", "flash-attn", "torch", "another"] = (
         "polars" if "polars" in said else "numpy" if "numpy" in said else "another"
     )
-    named = {"polars": "polars", "numpy": "NumPy"}.get(by, "A package")
+    if by == "another" and torch_on_old_arm.ends_in_torch(seen):
+        by = "torch"
+    named = {"polars": "polars", "numpy": "NumPy", "torch": "torch"}.get(by, "A package")
     return Hit(
         message=f"{named} uses an instruction that the CPU, or the virtual machine, does not have (illegal instruction).",
         evidence=found.evidence,
@@ -182,6 +186,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_polars(facts), _host_cpu(facts))
     if by == "flash-attn":
         return (*wheel_fixes.fixes(facts, "it was compiled for another processor"), _where(facts))
+    if arm and by == "torch" and facts.system.board != "jetson":
+        return torch_on_old_arm.fixes(facts)
     if arm:
         return (_coretype(facts), _other_numpy(facts), _where(facts))
     if by == "numpy":

@@ -282,7 +282,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             of="cudnn" if cudnn else "cuda",
             folder=seen.group("system"),
             conda=conda,
-            module=_module_of(library, seen.group("modules")),
+            module=_module_of(library, seen.group("modules")) or (_cuda_of(seen.group("modules")) if cudnn else None),
         ),
     )
 
@@ -292,6 +292,12 @@ def _module_of(library: str, loaded: str | None) -> str | None:
     name = library.lower().removeprefix("lib").rstrip("0123456789.so")
     modules = [word.partition("/")[0] for word in (loaded or "").split()]
     return next((word for word in modules if name and name in word.lower() and word.lower() != "cuda"), None)
+
+
+def _cuda_of(loaded: str | None) -> str | None:
+    """Return the module of CUDA among the loaded ones, as it was typed: where no module has cuDNN's name, the CUDA module brings it."""
+    words = (loaded or "").split()
+    return next((word for word in words if re.match(r"(?i)(?:cuda|cudatoolkit|nvhpc)(?:/|$)", word)), None)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -43,6 +43,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import (
+    dll_not_initialised,
     rocm_steps,
     subject,
     symbols,
@@ -181,6 +182,7 @@ class Missing(Variant, frozen=True, kw_only=True):
     package: str | None = (
         None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
     )
+    start: str | None = None  # "torch" or "onnx": its DLL was found, and did not start
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
@@ -254,6 +256,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     name = "torch" if torch else module or "An extension"
     whose = f" of {package}" if package and package.replace("-", "_") != name else ""
     because = _LIBOMP if libomp else "a DLL that it needs was not found"
+    failed = not libomp and dll_not_initialised.said(matches)
+    if failed:
+        because = dll_not_initialised.SENTENCE
     if package:
         because += ", or it was built for another torch or CUDA"
     return Hit(
@@ -271,6 +276,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             if torch
             else "another",
             package=package,
+            start="torch" if failed and torch else "onnx" if failed and module == "onnx_cpp2py_export" else None,
         ),
         confidence=_confidence(first, sure=libomp or not torch, ours=ours),
         severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
@@ -400,7 +406,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
     if isinstance(hit.variant, Missing) and hit.variant.of == "torch":
-        return (runtime, *windows_dll_cures.torch_again(facts))
+        other = dll_not_initialised.of_torch(facts) if hit.variant.start == "torch" else ()
+        return (runtime, *other, *windows_dll_cures.torch_again(facts))
+    if isinstance(hit.variant, Missing) and hit.variant.start == "onnx":
+        return (runtime, dll_not_initialised.of_onnx(facts))
     if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
         made = wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones")
         return (*windows_dll_cures.cuda_build(facts), *made, runtime)

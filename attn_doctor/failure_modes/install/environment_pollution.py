@@ -37,7 +37,14 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
-from attn_doctor.failure_modes.shared import asked_pairs, moved_torch, stated_conflicts, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import (
+    asked_pairs,
+    contradicting_pins,
+    moved_torch,
+    stated_conflicts,
+    torch_here,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting
@@ -104,6 +111,7 @@ MODE = FailureMode(
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
         *asked_pairs.SIGNS,
+        *contradicting_pins.SIGNS,
     ),
     recipe=Recipe(
         does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs",
@@ -237,6 +245,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4])
     if (asked := asked_pairs.read(seen, evidence)) is not None:
         return asked
+    if (contradiction := contradicting_pins.told(seen)) is not None:
+        return contradiction
     sure = any(m.strength == "proof" for m in told)
     return Hit(
         message="The requirements, or the installed packages, do not fit together.",
@@ -254,6 +264,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return moved_torch.fixes(facts, hit.variant)
     if isinstance(hit.variant, asked_pairs.Pair):
         return asked_pairs.fixes(facts, hit.variant)
+    if isinstance(hit.variant, contradicting_pins.Contradicting):
+        return contradicting_pins.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)

@@ -220,6 +220,13 @@ MODE = FailureMode(
             strength="context",
             topic="installation ended well",
         ),
+        Sign(
+            pattern=r"^Successfully built ",
+            literal="Successfully built ",
+            sample="Successfully built flash-attn",
+            strength="context",
+            topic="installation ended well",
+        ),
     ),
     recipe=Recipe(
         does="asks pip for a package at a server with a certificate that nobody trusts",

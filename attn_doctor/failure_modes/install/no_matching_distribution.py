@@ -43,6 +43,7 @@ from attn_doctor.failure_modes.shared import (
     package_wheels,
     subject,
     torch_steps,
+    uv_index,
 )
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
@@ -129,6 +130,8 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (other := uv_index.told(seen)) is not None:
+        return other
     special = _special(facts, seen)
     if special is not None:
         return special
@@ -248,6 +251,8 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, uv_index.OnAnotherIndex):
+        return uv_index.fixes(facts, hit.variant)
     if isinstance(hit.variant, Backslash | OnlyTorch | OfConda | OtherBuild):
         return _for_special(facts, hit.variant)
     asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)

@@ -38,7 +38,7 @@ from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, one_index, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import building, intel_mac, one_index, torch_install, torch_steps, uv_lock
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -206,6 +206,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None if refused or asked else _walked_back(seen)
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
+    if (mac := intel_mac.told(facts, wanted, versions)) is not None:
+        return mac
     if machine_of(facts).narrow:
         return Hit(
             message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
@@ -297,6 +299,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, OldTools):
         return _without_old_tools(facts, hit.variant)
+    if isinstance(hit.variant, intel_mac.Intel):
+        return intel_mac.fixes(facts)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None

@@ -40,7 +40,7 @@ from attn_doctor import commands
 from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
-from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes
+from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes, wheel_of_another_system
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
@@ -133,6 +133,8 @@ def detect(facts: Facts) -> Hit | None:
         return _on_musl(
             facts
         )  # only for files and logs: on an examined machine, other rules report a missing or broken torch
+    if facts.grade == "stated" and (other := wheel_of_another_system.found(facts)) is not None:
+        return other
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
@@ -360,6 +362,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _with_system_packages(facts, hit.variant.module)
     if isinstance(hit.variant, uv_lock.Locked):
         return uv_lock.fixes(facts, hit.variant)
+    if isinstance(hit.variant, wheel_of_another_system.OfAnotherSystem):
+        return wheel_of_another_system.fixes(facts)
     if isinstance(hit.variant, OnMusl):
         return (_with_glibc(facts),)
     refused = hit.variant if isinstance(hit.variant, Refused) else None

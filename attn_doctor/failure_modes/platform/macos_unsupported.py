@@ -62,7 +62,8 @@ MODE = FailureMode(
             strength="hint",
         ),
         Sign(
-            pattern=r"/Users/[^/\s\"']+/",
+            # Not "C:/Users/", "/c/Users/" and "/mnt/c/Users/": these are folders of Windows.
+            pattern=r"(?<![\w:.\\])/Users/[^/\s\"']+/",
             literal="/Users/",
             sample='  File "/Users/user/venv/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 1077, in CUDAExtension',
             strength="hint",

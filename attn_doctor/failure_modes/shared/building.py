@@ -260,8 +260,8 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
 def missing_header(names: str) -> str:
     """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the names of the headers."""
     return (
-        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":]|open source file \"|include file ')"
-        rf"(?P<header>{names})(?=\s?[:：'\"])"
+        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":：「“„«‘]|open source file \"|include file ')"
+        rf"(?P<header>{names})(?=\s?[:：'\"」”“»’])"
     )
 
 

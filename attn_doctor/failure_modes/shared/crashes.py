@@ -82,7 +82,7 @@ def crash(seen: Seen, evidence: tuple[Evidence, ...]) -> Crash | None:
     crashes = tuple(m for m in seen.matches if m.strength != "context" and not _COMPILER.search(m.text))
     if not crashes:
         return None
-    ours = any(m.strength in ("context", "proof") for m in seen.matches)
+    ours = any(m.strength == "proof" or (m.strength == "context" and "frame" not in m.groups) for m in seen.matches)
     short = any(log.file == crashes[0].file and log.lines <= _SHORT for log in seen.logs)
     lines = {m.line for m in crashes}
     return Crash(

@@ -10,6 +10,7 @@ from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import (
+    daemon,
     gpu_signs,
     platform_words,
     programs,
@@ -87,7 +88,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
         told = tuple(answers(log.end, log.file))
         made = [*_claims(log), *_of_lines(log), *_of_conda(lists), *_of_answers(told)]
         made += [*_of_driver(made), *_of_image(log, made)]
-        claims = sorted(made, key=lambda claim: claim.place.line)
+        claims = daemon.on_host(sorted(made, key=lambda claim: claim.place.line), log.end)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)

@@ -41,6 +41,7 @@ SIGNS = (
         _WINDOWS,
         "implied",
     ),
+    Sign(("file:///",), r"\bfile:///[A-Za-z]:/", _WINDOWS, "implied"),
     Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
     Sign(("\\Lib\\", "\\lib\\site-packages", "\\lib\\\\site-packages", "\\Lib\\\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
     # A path without its beginning, in a traceback or in an error of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
@@ -133,6 +134,8 @@ SIGNS = (
     # Among a person's own words about the system: "Ubuntu 20.04, GLIBC version 2.31".
     Sign(("GLIBC", "glibc"), r"(?:^|[,;(] ?)(?:GLIBC|glibc)(?: version)?[ :=]{1,3}(?P<glibc>2\.\d\d)(?=$|[\s,;)])", _LINUX),
     Sign(("Architecture:",), rf"^Architecture:\s+{_MACHINE}$", _LINUX),
+    # The answer of `uname -m`, alone in its line.
+    Sign(("x86_64", "aarch64", "arm64"), r"^(?P<machine>x86_64|aarch64|arm64)$", {}, "implied"),
     # WSL
     # nvidia-smi of Linux with a driver of Windows: their branches differ, or the driver has no third number. With a driver of Linux both are equal.
     Sign(("NVIDIA-SMI ",), r"NVIDIA-SMI (\d{3})\.\d+(?:\.\d+)? +Driver Version: (?!\1)\d{3}\.\d+ ", {**_LINUX, "wsl": "2"}, "implied"),

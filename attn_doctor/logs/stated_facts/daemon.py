@@ -1,0 +1,32 @@
+"""Leave out what a finished `docker build` states, if the error below it comes from Docker itself: that is printed on the host. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from attn_doctor.model.stated_facts import Place
+
+_OF_THE_DAEMON = re.compile(r"Error response from daemon: (?!.*(?:pull access denied|manifest))")
+
+
+class _Claim(Protocol):
+    @property
+    def fact(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def place(self) -> Place: ...
+
+
+C = TypeVar("C", bound=_Claim)
+
+
+def on_host(claims: Sequence[C], end: Iterable[tuple[int, str]]) -> list[C]:
+    """Return the claims without "docker build", and the Linux of its image, if a later line is an error of the daemon."""
+    last = max((number for number, text in end if _OF_THE_DAEMON.search(text)), default=0)
+    built = {c.place.line for c in claims if c.fact == "surroundings" and c.value == "docker build"}
+    if not last or not built or max(built) > last:
+        return list(claims)
+    return [c for c in claims if c.place.line not in built or c.fact not in ("surroundings", "os")]
