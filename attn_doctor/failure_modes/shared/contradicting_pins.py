@@ -10,10 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
@@ -22,6 +19,7 @@ from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Record
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.requirements import Requirement, allowed, read_requirement
 from attn_doctor.model.steps import Step
 
 _NAME = r"[A-Za-z][\w.-]{0,60}"
@@ -108,7 +106,7 @@ def _of_pip(seen: Seen) -> Hit | None:
     dependents = [m for m in seen.matches if m.groups.get("dependent")]
     wished = {}
     for match in seen.matches:
-        asked = _requirement(match.groups.get("wished", ""))
+        asked = read_requirement(match.groups.get("wished", ""))
         if asked is not None and (version := _exact(asked)):
             wished[canonicalize_name(asked.name)] = (version, match)
     for name, (version, line) in wished.items():
@@ -136,23 +134,13 @@ def _of_pip(seen: Seen) -> Hit | None:
     return None
 
 
-def _requirement(text: str) -> Requirement | None:
-    try:
-        return Requirement(text) if text else None
-    except InvalidRequirement:
-        return None
-
-
 def _exact(requirement: Requirement) -> str | None:
     exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
     return exact[0] if len(exact) == 1 else None
 
 
 def _allows(match: Match, version: str) -> bool:
-    try:
-        return SpecifierSet(match.groups["limits"]).contains(Version(version), prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
-        return True
+    return allowed(match.groups["limits"], version) is not False
 
 
 def _place(seen: Seen, match: Match, against: Sequence[Match]) -> str:
