@@ -35,7 +35,7 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
-    code="AD456",
+    code="AD461",
     slug="driver-libraries-in-image",
     title="The container image has libraries of the driver in it",
     train=Severity.ERROR,

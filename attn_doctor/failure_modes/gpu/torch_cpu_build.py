@@ -62,6 +62,7 @@ MODE = FailureMode(
     stops="gpu",
     explains=(
         "torch-sees-no-gpu",
+        "xformers-no-operator",
         "cuda-home-unset",
         "nvcc-missing",
         "build-failed-unspecified",

@@ -65,7 +65,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2",),
-    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
+    explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed", "xformers-no-operator"),
     signs=(
         Sign(
             pattern=r"undefined symbol: (?P<symbol>_Z\w*(?:3c10|2at|5torch|6caffe2|THP)\w*)",
