@@ -314,7 +314,8 @@ def test_exit_codes(files, tmp_path):
     assert run(str(files["good"])).returncode == 0
     assert run(str(files["library"])).returncode == 0
     assert run(str(files["good"]), str(files["bad"])).returncode == 1
-    assert run(str(tmp_path / "gone.so")).returncode == 3
+    argv = [sys.executable, "-m", "attn_doctor", "inspect", str(tmp_path / "gone.so"), "--target", sys.executable]
+    assert subprocess.run(argv, capture_output=True, check=False, timeout=60).returncode == 2
     assert run(str(files["good"]), "--gpu", "eight").returncode == 2
 
 

@@ -30,12 +30,17 @@ def test_docker_keeps_sudo_the_folder_and_the_program():
     ],
 )
 def test_only_the_users_folder_and_name_are_expanded(word, line):
-    assert commands.quoted((word,)) == line
+    assert commands.quoted((word,), typed=True) == line
+
+
+@pytest.mark.parametrize("shell", ["bash", "powershell"])
+def test_a_word_that_nobody_typed_is_not_expanded(shell):
+    assert commands.quoted(("ls", "$HOME/x"), shell) == "ls '$HOME/x'"
 
 
 def test_powershell_expands_its_own_folder():
-    assert commands.quoted(("docker", "${PWD}:/w"), "powershell") == 'docker "${PWD}:/w"'
-    assert commands.quoted(("docker", "$x"), "powershell") == "docker '$x'"
+    assert commands.quoted(("docker", "${PWD}:/w"), "powershell", typed=True) == 'docker "${PWD}:/w"'
+    assert commands.quoted(("docker", "$x"), "powershell", typed=True) == "docker '$x'"
 
 
 def test_the_host_of_a_container_gets_sudo_although_the_container_runs_as_root():

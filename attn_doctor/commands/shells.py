@@ -53,27 +53,35 @@ def _line(step: Step, shell: str) -> str | None:
     if step.argv[:2] == ("sh", "-c") and len(step.argv) == _SCRIPT and shell not in ("powershell", "cmd", "windows"):
         # A pipe, or two commands of which the second needs the first: a POSIX shell reads the words as they are.
         return {"notebook": "!", "dockerfile": "RUN "}.get(shell, "") + step.argv[2]
+    typed = starts_container(step.argv)
     if shell == "notebook":
         # %pip is the pip of the notebook's own Python; `python` on PATH may be another one.
         # https://ipython.readthedocs.io/en/stable/interactive/magics.html#magic-pip
         own = step.argv[1:3] == ("-m", "pip") and step.argv[0] in ("python", "python3")
-        return f"%{quoted(step.argv[2:])}" if own else f"!{quoted(step.argv)}"
+        return f"%{quoted(step.argv[2:])}" if own else f"!{quoted(step.argv, typed=typed)}"
     if shell == "dockerfile" and step.argv[0] not in _OF_THE_HOST:
         return f"RUN {quoted(step.argv)}"
-    return quoted(step.argv, shell)
+    return quoted(step.argv, shell, typed=typed)
 
 
-def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
+def starts_container(argv: tuple[str, ...]) -> bool:
+    """Return whether this is a `docker run` or `podman run`: its words are those of the line that the user typed."""
+    bare = argv[1:] if argv[:1] == ("sudo",) else argv
+    return bare[:2] in (("docker", "run"), ("podman", "run"))
+
+
+def quoted(argv: tuple[str, ...], shell: str = "bash", *, typed: bool = False) -> str:
     """Return an argv as a line of this shell: "bash" (any POSIX shell), "fish", "powershell", "cmd" or "windows" (cmd or PowerShell).
 
-    Words are put in double quotes if double quotes are enough: such a line runs in all shells but fish.
+    Words are put in double quotes if double quotes are enough: such a line runs in all shells but fish. `typed`: the words are from a
+    line that the user typed, so $(pwd), $HOME and the like in them stay for the shell. In all other words they are ordinary characters.
     """
     if shell == "windows":
         # Lines for PowerShell that begin with no quotation mark run in cmd too, where all quotes are double.
-        line = quoted(argv, "powershell")
+        line = quoted(argv, "powershell", typed=typed)
         return line if not line.startswith("& ") and "'" not in line else quoted(argv, "cmd")
     if shell == "powershell":
-        words = [_for_powershell(a) for a in argv]
+        words = [_for_powershell(a, typed=typed) for a in argv]
         return ("& " if words and words[0][:1] in ("'", '"') else "") + " ".join(words)
     if shell == "cmd":
         return " ".join(map(_cmd, argv))
@@ -82,17 +90,17 @@ def quoted(argv: tuple[str, ...], shell: str = "bash") -> str:
         return " ".join(
             a if _PLAIN.fullmatch(a) else "'" + a.replace("\\", "\\\\").replace("'", "\\'") + "'" for a in argv
         )
-    return " ".join(map(_posix, argv))
+    return " ".join(_posix(a, typed=typed) for a in argv)
 
 
 # What a person's own line leaves to the shell, such as the folders in `docker run -v $(pwd):/work`: these and no others are expanded.
 _EXPANDED = re.compile(r"\$\(pwd\)|\$\{?(?:PWD|HOME|USER)\b\}?|\$\(id -[ug]\)")
 
 
-def _posix(word: str) -> str:
+def _posix(word: str, *, typed: bool) -> str:
     plain = shlex.quote(word)
     rest = _EXPANDED.sub("", word)
-    if rest != word and (not rest or _IN_DOUBLE_QUOTES.fullmatch(rest)):
+    if typed and rest != word and (not rest or _IN_DOUBLE_QUOTES.fullmatch(rest)):
         return f'"{word}"'
     return plain if plain == word or not _IN_DOUBLE_QUOTES.fullmatch(word) else f'"{word}"'
 
@@ -108,14 +116,15 @@ def _cmd(word: str) -> str:
     return plain
 
 
-def _for_powershell(word: str) -> str:
+def _for_powershell(word: str, *, typed: bool) -> str:
     """Return a word for PowerShell.
 
     It is in double quotes if nothing in it needs an escape, because cmd can run such a line too.
     """
     if _PLAIN_ON_WINDOWS.fullmatch(word) and not _POWERSHELL_ODD.search(word):
         return word
-    if (rest := re.sub(r"\$\{?(?:PWD|HOME)\b\}?", "", word)) != word and (not rest or _NO_SIGNS.fullmatch(rest)):
+    rest = re.sub(r"\$\{?(?:PWD|HOME)\b\}?", "", word) if typed else word
+    if rest != word and (not rest or _NO_SIGNS.fullmatch(rest)):
         return f'"{word}"'
     return f'"{word}"' if _NO_SIGNS.fullmatch(word) and not word.endswith("\\") else _powershell(word)
 

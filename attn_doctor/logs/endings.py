@@ -25,8 +25,8 @@ _NAME = r"(?:[A-Za-z_]\w*\.)*"
 _EXCEPTION = re.compile(rf"^{_NAME}(?:[A-Z]\w*(?:\([\w.]+\))?: \S|\w*{_SUFFIX}(?:\([\w.]+\))?(?::|$))")
 # An exception that counts without a traceback before it.
 _BARE = re.compile(
-    rf"{_NAME}[A-Z]\w*(?:Error|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)"
-    rf"|Exception: \S|(?:[a-z_]\w*\.)+(?:exc|exceptions?|errors?)\.[A-Z]\w*: \S"
+    rf"{_NAME}[A-Z]\w*(?:Error(?:_[A-Z]\w*)?|Exception|Interrupt|Failure)(?:\([\w.]+\))?(?::(?: .*|$)|$)"
+    rf"|Exception: \S|(?:[a-z_]\w*\.)+(?:exc|exceptions?|errors?|onnxruntime_pybind11_state)\.[A-Z]\w*: \S"
 )
 # What stands before such an exception: marks of Markdown and pytest, a person's words, the level of a log record.
 _QUOTED = re.compile(

@@ -59,6 +59,8 @@ _EXCEPTION = re.compile(rb"\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): .{
 _ANOTHER = re.compile(
     rb'\s*(?:$|File "|Traceback|During handling|The above exception|(?:CUDA|HIP) kernel errors|For debugging|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning)\b|[$>#|+\[]|\S+[@:]\S*[$#>] )'
 )
+# "root@4f1c:/work# python run.py": a prompt begins a line.
+_PROMPT = re.compile(rb"(?:\([\w.-]{1,60}\) ?)?[\w.-]{1,60}@[\w.-]{1,60}:[^\s$#]{0,200}[$#](?: |$)")
 _REST = 3  # lines of a message after its first line
 _MESSAGES = 200  # different messages of one block that are joined
 
@@ -134,6 +136,7 @@ def _breaks(
             (4 * length > width or (known[0] == number and 4 * len(lines[number + 1].split(b" ", 1)[0]) > 3 * width))
             and length + lengths[number + 1] > width
             and keys[number][:_SURE] != keys[number + 1][:_SURE]
+            and not _PROMPT.match(lines[number + 1])
             and (keys[number][:2] != b"--" or keys[number][:_TIMED] != keys[number + 1][:_TIMED])
         ):
             words = lines[number + 1].split(None, 1)

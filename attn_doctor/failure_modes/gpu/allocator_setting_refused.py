@@ -47,7 +47,7 @@ MODE = FailureMode(
                     "RuntimeError: Unrecognized CachingAllocator option: expandable_segment",
                 ),
                 (
-                    r"Unrecognized key '\w*' in (?:CUDA )?(?:A|a)llocator config",
+                    r"Unrecognized key '\w*' in (?:CUDA |Accelerator )?[Aa]llocator config",
                     "llocator config",
                     "RuntimeError: Unrecognized key 'expandable' in Accelerator allocator config.",
                 ),

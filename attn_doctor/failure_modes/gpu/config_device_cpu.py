@@ -37,7 +37,7 @@ from packaging.version import Version
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, StubGpu, Torch, Variable
-from attn_doctor.failure_modes.shared import cuda_start, other_devices
+from attn_doctor.failure_modes.shared import building, cuda_start, other_devices
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -200,6 +200,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     device, count = seen.group("device"), seen.group("count")
     if have := seen.group("have"):
         count = str(len(have.split(",")))
+        evidence = building.lines([m for m in seen.matches if m in proven or "have" in m.groups])
     confidence = Confidence.HIGH
     unset = any("unset" in m.groups for m in seen.matches)
     other = OTHER_DEVICES.match(device or "")

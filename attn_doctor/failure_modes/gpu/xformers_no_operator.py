@@ -26,12 +26,13 @@ References
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.logs.reader import Seen
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
 
@@ -41,7 +42,7 @@ MODE = FailureMode(
     title="xformers has no kernel for this call",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("gpu-arch-unsupported-by-flash-attn", "dtype-unsupported", "head-dim-unsupported"),
+    explains=("dtype-unsupported", "head-dim-unsupported"),
     signs=(
         Sign(
             pattern=r"No operator found for `memory_efficient_attention",
@@ -71,7 +72,7 @@ MODE = FailureMode(
                 ),
                 (
                     "gpu",
-                    r"but your GPU has capability \(\d+, \d+\)",
+                    r"device with capability (?:>=? \((?P<needs>\d+, ?\d+)\)|[=<]=? \(\d+, ?\d+\)) but your GPU has capability \((?P<have>\d+, ?\d+)\)",
                     "but your GPU has capability",
                     "    requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)",
                 ),
@@ -94,7 +95,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     said = seen.captured()
-    if ("built" in said and "cpu" not in said) or any("(too old)" in m.text for m in seen.matches):
+    if ("built" in said and "cpu" not in said) or any(_too_old(m) for m in seen.matches):
         return None  # extension-not-built and gpu-arch-unsupported-by-flash-attn name these causes
     why: Literal["cpu", "gpu", "other"] = "cpu" if "cpu" in said else "gpu" if "gpu" in said else "other"
     message = {
@@ -107,6 +108,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=building.lines([*told[:2], *(m for m in seen.matches if m.strength == "context")][:4]),
         variant=Refused(why=why),
     )
+
+
+def _too_old(match: Match) -> bool:
+    """Return whether a kernel needs a newer GPU. The numbers are compared: a wrapped line may lack the words "too old"."""
+    needs, have = (re.findall(r"\d+", match.groups.get(group, "")) for group in ("needs", "have"))
+    return bool(needs) and [int(part) for part in have] < [int(part) for part in needs]
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

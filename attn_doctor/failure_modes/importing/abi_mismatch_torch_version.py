@@ -33,8 +33,6 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
@@ -324,20 +322,9 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
-    made = (*_of_others_on_windows(facts), *wheel_fixes.fixes(facts, "it does not fit this torch"))
+    made = wheel_fixes.fixes(facts, "it does not fit this torch")
     of_index = torch_here.of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
     return (*of_index, *made)
-
-
-def _of_others_on_windows(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix with a wheel that somebody else built: a program on Windows that imports flash-attn stops without it, and its authors have no wheel."""
-    if facts.system.os != "windows" or facts.grade != "stated" or not subject.is_flash_attn(facts):
-        return ()
-    other = wheel_fixes.of_others(facts)
-    if other is None:
-        return ()
-    gone = commands.uninstall("flash-attn", why="it does not fit this torch")
-    return (msgspec.structs.replace(other, steps=(gone, *other.steps)),)
 
 
 def _for_all(facts: Facts, moved: Moved) -> tuple[Fix, ...]:

@@ -45,7 +45,7 @@ _OFTEN = (
     r"torchmetrics|pytorch_lightning|lightning|torchaudio|torchvision|torch|open_clip|torch_geometric|kornia|gradio|gradio_client|pydantic|vllm)"
 )
 _NOT_THESE = r"(?!_C|_ext|is_flash_attn|\w+FlashAttention2'|\w+SdpaAttention'|[A-Z0-9_]+_ATTENTION_CLASSES')"
-_RANGE = r"(?P<range>(?:[<>=!~]=?\s?[\w.*]+(?:,\s?)?)+)"
+_RANGE = r"(?P<range>(?:[<>=!~]=?\s?[\w.*]{1,40}(?:,\s?)?){1,8})"
 
 MODE = FailureMode(
     code="AD341",
@@ -97,7 +97,7 @@ MODE = FailureMode(
         ),
         # transformers, tokenizers and accelerate check what they require: https://github.com/huggingface/transformers/blob/main/src/transformers/utils/versions.py
         Sign(
-            pattern=rf"(?P<wanted>[A-Za-z][\w.-]*){_RANGE} is required for a normal functioning of this module, but found (?P<found>[\w.-]+==\d\w*(?:[.+]\d\w*)*)",
+            pattern=rf"(?P<wanted>[A-Za-z][\w.-]{{0,60}}){_RANGE} is required for a normal functioning of this module, but found (?P<found>[\w.-]{{1,60}}==\d\w{{0,20}}(?:[.+]\d\w{{0,20}}){{0,8}})",
             literal="is required for a normal functioning of this module",
             sample="ImportError: huggingface-hub>=0.34.0,<1.0 is required for a normal functioning of this module, but found huggingface-hub==1.1.2.",
         ),

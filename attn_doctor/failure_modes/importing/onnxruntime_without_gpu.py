@@ -75,7 +75,7 @@ MODE = FailureMode(
                     "onnxruntime              1.20.1",
                 ),
                 (
-                    r"(?<![\w-])onnxruntime-gpu(?:==|-|\s{1,40})(?P<gpu>\d+(?:\.\d+)+)",
+                    r"(?<![\w-])onnxruntime-gpu(?:==|-|\s{1,40})(?P<gpu>\d{1,4}(?:\.\d{1,4}){1,4})",
                     "onnxruntime-gpu",
                     "onnxruntime-gpu          1.20.1",
                 ),

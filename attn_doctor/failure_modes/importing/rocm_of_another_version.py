@@ -127,7 +127,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     other = hit.variant if isinstance(hit.variant, Other) else Other(library=None, torch=False)
     look = commands.by_hand(
         (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.hip)"),
-        "prints the ROCm of torch; cat /opt/rocm/.info/version prints the ROCm of the system. None as the second word: this torch is not for AMD GPUs",
+        "prints the ROCm of torch; cat /opt/rocm/.info/version prints the ROCm of the system. Without a number as the second word this torch is not for AMD GPUs",
         "nothing",
         "none",
     )

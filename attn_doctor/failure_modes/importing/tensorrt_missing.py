@@ -48,7 +48,7 @@ MODE = FailureMode(
     explains=("requirements-missing", "ultralytics-autoupdate-failed"),
     signs=(
         Sign(
-            pattern=r"No module named '(?P<module>tensorrt|tensorrt_bindings|tensorrt_libs)(?:\.\w+)*'",
+            pattern=r"No module named '(?P<module>tensorrt|tensorrt_bindings|tensorrt_libs)(?:\.[\w.]{1,80})?'",
             literal="No module named 'tensorrt",
             sample="ModuleNotFoundError: No module named 'tensorrt'",
         ),

@@ -178,12 +178,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     of = max(others, key=lambda system: len(others[system]))
     packages = [m.groups[of] for m in others[of]]
+    where = [m for m in seen.matches if m.groups.get("platform") or m.groups.get("channel")][:1]
     if len(packages) < 2 and not packages[0].startswith("__"):  # one package that is old may be missing on any system
         return None
     return Hit(
         message=f"The environment file was exported on {_WORDS[of]}, and conda solves it on {_WORDS[here]}: {', '.join(dict.fromkeys(packages[:3]))} and the builds "
         f"with such strings exist only on that other platform.",
-        evidence=building.lines(others[of]),
+        evidence=building.lines([*where, *others[of]]),
         variant=Foreign(of=of, on=here),
     )
 

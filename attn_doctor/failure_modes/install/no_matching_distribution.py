@@ -96,11 +96,20 @@ MODE = FailureMode(
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
         *one_index.SIGNS,
-        Sign(
-            pattern=r"^- (?P<of_conda>(?:pytorch-cuda|pytorch|torchvision|torchaudio|cudatoolkit|cuda-toolkit|cuda-nvcc|xformers|faiss-gpu)(?:[=<>]=?[\w.*]+)*)$",
-            literal="- ",
-            sample="  - pytorch-cuda=12.4",
-            strength="context",
+        *(
+            Sign(
+                pattern=rf"^- (?P<of_conda>(?:{names})(?:[=<>][=<>\w.*]{{1,80}})?)$",
+                literal=literal,
+                sample=sample,
+                strength="context",
+            )
+            for names, literal, sample in (
+                ("pytorch-cuda|pytorch", "- pytorch", "- pytorch-cuda=12.4"),
+                ("torchvision|torchaudio", "- torch", "- torchvision==0.16.0"),
+                ("cudatoolkit|cuda-toolkit|cuda-nvcc", "- cuda", "- cudatoolkit=11.8"),
+                ("xformers", "- xformers", "- xformers"),
+                ("faiss-gpu", "- faiss-gpu", "- faiss-gpu=1.8"),
+            )
         ),
         Sign(
             pattern=r"PackagesNotFoundError|ResolvePackageNotFound",
@@ -183,16 +192,6 @@ class OfConda(Variant, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
-class OtherBuild(Variant, frozen=True, kw_only=True):
-    """Hold a torch whose build only PyTorch's index has: "2.7.0" and "12.6"."""
-
-    torch: str
-    cuda: str
-
-
-_BUILD = re.compile(r"torch==(?P<torch>\d[\d.]*)\+cu(?P<cuda>\d+)(?P<minor>\d)")
-
-
 def _special(facts: Facts, seen: Seen) -> Hit | None:
     """Return the hit for a requirement that exists, and was asked for in the wrong way or the wrong place; None otherwise."""
     lines = building.lines([m for m in seen.matches if m.strength != "context"])
@@ -208,11 +207,6 @@ def _special(facts: Facts, seen: Seen) -> Hit | None:
         name = re.split(r"[<>=!~\[(]", wanted)[0]
         message = f"{name} is not on {only}, and no other index was asked: that index has torch and what torch needs, and little else."
         return Hit(message=message, evidence=lines, variant=OnlyTorch(index=only, command=one_index.without(command)))
-    built = _BUILD.fullmatch(wanted)
-    if built is not None and any(m.strength == "proof" and m.groups.get("requirement") for m in seen.matches):
-        cuda = f"{built['cuda']}.{built['minor']}"
-        message = f"{wanted} is not on the index that was asked: builds for one CUDA are on PyTorch's own index."
-        return Hit(message=message, evidence=lines, variant=OtherBuild(torch=built["torch"], cuda=cuda))
     conda = tuple(m.groups["of_conda"] for m in seen.matches if m.groups.get("of_conda"))
     if conda and any("NotFound" in m.text for m in seen.matches):
         message = f"None of the channels that conda searched has {', '.join(dict.fromkeys(conda))}."
@@ -253,7 +247,7 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_index.OnAnotherIndex):
         return uv_index.fixes(facts, hit.variant)
-    if isinstance(hit.variant, Backslash | OnlyTorch | OfConda | OtherBuild):
+    if isinstance(hit.variant, Backslash | OnlyTorch | OfConda):
         return _for_special(facts, hit.variant)
     asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)
     name = asked.package
@@ -292,16 +286,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*ready, listed)
 
 
-def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda | OtherBuild) -> tuple[Fix, ...]:
+def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda) -> tuple[Fix, ...]:
     """Return the fix for a requirement that was asked for in the wrong way or the wrong place."""
     verify = commands.check(facts)
     if isinstance(found, Backslash):
         where = checkout.Checkout(found.folder, editable=False)
         step = checkout.install(facts, where, "the same folder, with a slash", None)
         return (Fix(title="Write the path with a slash", steps=(step,), verify=verify),)
-    if isinstance(found, OtherBuild):
-        made = torch_steps.release(facts, found.torch, "from the index that has this build", found.cuda)
-        return (Fix(title=f"Take torch {found.torch} from PyTorch's index", steps=made, verify=verify),)
     if isinstance(found, OnlyTorch):
         asked = tuple(text for text in subject.installed_by_command(facts) if name_of(text) in one_index.TORCHS)
         torch = commands.install(

@@ -55,7 +55,7 @@ MODE = FailureMode(
             sample="[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from best.onnx failed:Protobuf parsing failed.",
         ),
         Sign(
-            pattern=r"(?P<file>[\w./\\-]+\.onnx)\b",
+            pattern=r"(?<![\w./\\-])(?P<file>[\w./\\-]{1,200}\.onnx)\b",
             literal=".onnx",
             sample="Loading best.onnx for ONNX Runtime inference...",
             strength="context",

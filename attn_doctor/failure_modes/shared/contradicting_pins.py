@@ -28,13 +28,13 @@ SIGNS = (
     Sign(
         pattern=rf"^The user requested (?:\(constraint\) )?(?P<wished>{_NAME}(?:\[[\w,]+\])?\s?{_LIMITS})$",
         literal="The user requested ",
-        sample="    The user requested torch==2.1.0",
+        sample="The user requested torch==2.1.0",
         strength="context",
     ),
     Sign(
         pattern=rf"^(?P<dependent>{_NAME})(?:\[[\w,]+\])? (?P<release>\d[\w.+!-]*) depends on (?P<needs>{_NAME})\s?(?P<limits>{_LIMITS})$",
         literal=" depends on ",
-        sample="    torchvision 0.16.0 depends on torch==2.1.0",
+        sample="torchvision 0.16.0 depends on torch==2.1.0",
         strength="context",
     ),
     Sign(
@@ -128,10 +128,15 @@ def _of_pip(seen: Seen) -> Hit | None:
         return Hit(
             message=f"The list contradicts itself: it asks for {name}=={version} and for {first.name} {first.version}{where}, which needs {name}{needs[0]}. "
             "It does so in a new environment too: one of the two pins has to change.",
-            evidence=building.lines([line, *against]),
+            evidence=building.lines([*_proof(seen), line, *against]),
             variant=Contradicting(name=name, kept=version, wrong=pins, needs=needs),
         )
     return None
+
+
+def _proof(seen: Seen) -> list[Match]:
+    """Return the line of pip, uv or conda which says that the lines below it are an error."""
+    return [m for m in seen.matches if m.strength == "proof"][:1]
 
 
 def _exact(requirement: Requirement) -> str | None:
@@ -178,7 +183,9 @@ def _of_conda(seen: Seen) -> Hit | None:
     return Hit(
         message=f"The list contradicts itself: it asks for {name} {kept} and for {package.name} {package.version}, which exists only for {name} "
         f"{' and '.join(needs)}. One of the two lines has to change; conda cannot solve it in any environment.",
-        evidence=building.lines([asked[name], refused[-1], *(m for m in wants if m.groups["wants"] == name)]),
+        evidence=building.lines(
+            [*_proof(seen), asked[name], refused[-1], *(m for m in wants if m.groups["wants"] == name)]
+        ),
         variant=Contradicting(name=name, kept=kept, wrong=(package,), needs=needs, conda=True),
     )
 

@@ -19,7 +19,7 @@ SIGNS = (
     Sign(
         pattern=r"^Name:\s+(?P<agent>gfx\d+[a-f]?)$",
         literal="Name:  ",
-        sample="  Name:                    gfx1036",
+        sample="Name:                    gfx1036",
         strength="context",
     ),
 )

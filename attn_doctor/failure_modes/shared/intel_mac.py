@@ -11,7 +11,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_install, torch_steps
 from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -45,7 +45,7 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
     system = msgspec.structs.replace(facts.system, machine="x86_64")
     made = torch_steps.newest(msgspec.structs.replace(facts, system=system), f"Take torch {_LAST}")
     forge = commands.by_hand(
-        ("conda", "install", "-c", "conda-forge", "pytorch", "torchvision"),
+        torch_install.of_conda_forge(),
         "if the program needs a newer torch: conda-forge builds it for Intel Macs (osx-64) itself; in an environment of conda",
         "the packages of the conda environment",
         "medium",

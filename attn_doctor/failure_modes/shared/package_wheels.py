@@ -53,10 +53,15 @@ def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = 
     if row.setup_takes_wheel is not None:
         return (
             ()
-            if again or began or facts.torch.version is None
+            if again or (began and not _forced(facts)) or facts.torch.version is None
             else (_by_setup(facts, name, row, row.setup_takes_wheel),)
         )
     return (_by_hand(facts, name, row),) if row.wheels in ("index", "releases") else ()
+
+
+def _forced(facts: Facts) -> bool:
+    """Return whether the typed command told the setup to compile: then it looked for no finished wheel."""
+    return isinstance(facts.subject.command, str) and "_FORCE_BUILD=" in facts.subject.command
 
 
 def _by_setup(facts: Facts, name: str, row: BuiltPackage, skip: str) -> Fix:

@@ -151,6 +151,11 @@ def conda_step(
     )
 
 
+def of_conda_forge() -> tuple[str, ...]:
+    """Return the command that installs the newest torch of conda-forge, with its torchvision, in an environment of conda."""
+    return ("conda", "install", "-c", "conda-forge", "pytorch", "torchvision")
+
+
 def conda_name(requirement: str) -> str:
     """Return a pip requirement in conda's form: "pytorch=2.9.1" for "torch==2.9.1"."""
     name, _, version = requirement.partition("==")

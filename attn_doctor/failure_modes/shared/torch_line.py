@@ -17,8 +17,9 @@ def before(facts: Facts, built: Fix) -> Fix:
     version = facts.torch.version
     if not isinstance(version, str):
         return built
+    same = torch_choice.same(version, "torchvision")
     step = commands.install(
-        *torch_choice.same(version, "torchvision"),
+        *same,
         index_url=torch_choice.index_of_build(version, machine_of(facts)),
         why=f"a RUN line of its own, before the line that installs {subject.words(facts)}: pip asks each setup.py of one command before it installs any of its packages",
         changes="torch",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -58,9 +59,9 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
         changes="torch and torchvision",
         risk="medium",
     )
+    any_release = torch_steps.bare("torchvision")
     newer = commands.install(
-        "torch",
-        "torchvision",
+        *any_release,
         upgrade=True,
         why=f"for a newer Python: from torch {_AGAIN[0]}.{_AGAIN[1]} on the wheels were made for such CPUs again",
         changes="torch and torchvision",

@@ -261,9 +261,9 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
     return (Fix(title="Install PyPI's larger build of torch", steps=(step,), verify=commands.check(facts)),)
 
 
-def bare() -> tuple[str, ...]:
-    """Return a requirement that every torch meets, for a build that only has to import torch."""
-    return ("torch",)
+def bare(*beside: str) -> tuple[str, ...]:
+    """Return a requirement that every torch meets, and the packages in `beside` ("torchvision") without a version."""
+    return ("torch", *beside)
 
 
 def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:

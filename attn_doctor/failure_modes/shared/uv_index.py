@@ -10,6 +10,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
@@ -36,14 +37,17 @@ def told(seen: Seen) -> Hit | None:
     if not found:
         return None
     flavour = found[0]["flavour"]
+    project = any(_OF_PROJECT in m.text for m in lines)
+    message = f"uv found no {found[0][0]} on the indexes that it searched: builds with +{flavour} are only on PyTorch's own index."
+    if project:
+        message += " `uv sync`, `uv lock` and `uv run` do not read the indexes under [tool.uv.pip]; they read [[tool.uv.index]]."
     return Hit(
-        message=f"uv found no {found[0][0]} on the indexes that it searched: builds with +{flavour} are only on PyTorch's own index. `uv sync`, `uv lock` and `uv run` "
-        "do not read the indexes under [tool.uv.pip]; they read [[tool.uv.index]].",
+        message=message,
         evidence=building.lines(lines),
         variant=OnAnotherIndex(
             builds=tuple(dict.fromkeys(build[0] for build in found)),
             flavour=flavour,
-            project=any(_OF_PROJECT in m.text for m in lines),
+            project=project,
         ),
         severity=Severity.ERROR,
         explains=("environment-pollution",),
@@ -52,7 +56,7 @@ def told(seen: Seen) -> Hit | None:
 
 def fixes(facts: Facts, found: OnAnotherIndex) -> tuple[Fix, ...]:
     """Return the fix that names PyTorch's index: in pyproject.toml for a project, on the command line else."""
-    address = f"https://download.pytorch.org/whl/{found.flavour}"
+    address = torch_choice.index_of(found.flavour)
     if not found.project:
         step = Install(requirements=found.builds, why="", changes="", index_url=address)
         made = commands.by_own_tool(facts, step)
