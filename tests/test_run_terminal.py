@@ -182,6 +182,33 @@ def test_a_script_is_stopped_and_interrupted_with_the_program(tmp_path):
     assert terminal.end()[0] == 0
 
 
+def test_a_shell_that_continues_at_once_continues_all_of_the_job(tmp_path):
+    """The shell continues the job when its script has stopped. On a slow machine that is before attn-doctor itself has stopped."""
+    slow = (
+        "import os, signal, sys, time\n"
+        "from attn_doctor.__main__ import main\n"
+        "def slowly(call):\n def slow(*given):\n  time.sleep(0.2)\n  done = call(*given)\n  time.sleep(0.2)\n  return done\n return slow\n"
+        "os.killpg, signal.pthread_kill = slowly(os.killpg), slowly(signal.pthread_kill)\n"
+        "sys.exit(main())"
+    )
+    program = [sys.executable, "-c", slow, "run", "--", sys.executable, "-c", TICKS]
+    (tmp_path / "loop.sh").write_text(f"{shlex.join(program)}\necho after\n")
+    job = (
+        "import os, signal, subprocess, sys\n"
+        f"script = subprocess.Popen(['bash', {str(tmp_path / 'loop.sh')!r}], process_group=0)\n"
+        "signal.signal(signal.SIGTTOU, signal.SIG_IGN)\nos.tcsetpgrp(0, script.pid)\n"
+        "os.waitpid(script.pid, os.WUNTRACED)\nos.killpg(script.pid, signal.SIGCONT)\n"
+        "sys.exit(script.wait())"
+    )
+    terminal = Terminal(sys.executable, "-c", job)
+    terminal.until("tick 2")
+    terminal.type("\x1a")
+    terminal.until("tick 9", 15)
+    terminal.type("\x03")
+    terminal.until("KeyboardInterrupt")
+    terminal.end()
+
+
 def test_a_job_that_was_begun_in_the_background_can_be_typed_to():
     terminal = shell()
     terminal.type(shlex.join(python("print('your name', input())")) + " &\n")

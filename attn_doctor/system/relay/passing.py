@@ -118,9 +118,10 @@ def stop(*, whole_group: bool) -> None:
 
     Returns at once if nobody could continue it: the kernel does not stop an orphaned process group.
     """
+    # Still blocked, so this waits beside one that the terminal may have sent. We stop once: SIGCONT discards those that still wait. Ours
+    # comes before that of the group: a shell continues the group as soon as the script has stopped, which may be before we have.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
     if whole_group:
         os.killpg(os.getpgrp(), signal.SIGTSTP)
-    # Still blocked, so this waits beside one that the terminal may have sent. We stop once: SIGCONT discards those that still wait.
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
