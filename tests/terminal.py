@@ -111,9 +111,9 @@ class Seen(NamedTuple):
 
 def on_a_terminal(*argv: str, cwd: Path, columns: int = 80, stop_at: str = "", **environ: str) -> Seen:
     """Run `attn-doctor ARGV` on a terminal of this width. `stop_at`: press Ctrl-C when this text has appeared."""
-    terminal = Terminal(
-        sys.executable, "-m", "attn_doctor", *argv, rows=50, columns=columns, cwd=cwd, PYTHONUTF8="1", **environ
-    )
+    # Found by its name, as after `activate`: else its commands would be shown with the path.
+    environ = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONUTF8": "1", **environ}
+    terminal = Terminal(sys.executable, "-m", "attn_doctor", *argv, rows=50, columns=columns, cwd=cwd, **environ)
     before = b""
     if stop_at:
         before = terminal.until(stop_at, _LONGEST)

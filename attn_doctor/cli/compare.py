@@ -50,6 +50,6 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(outline(before, after, found, shown), arguments)
+        show_blocks(outline(before, after, found, shown), arguments, elsewhere=True)
     least = fail_on(arguments)
     return FINDINGS if least and any(f.severity.rank >= least.rank for f in found.gained) else OK

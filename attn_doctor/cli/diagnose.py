@@ -73,6 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from attn_doctor.model.report import Unreadable
     from attn_doctor.report.formats import Answer
     from attn_doctor.report.log_outline import of_diagnosis
+    from attn_doctor.system import platforms
 
     if arguments.follow and "-" not in arguments.log:
         from attn_doctor.errors import Refused
@@ -106,5 +107,6 @@ def execute(arguments: argparse.Namespace) -> int:
     said = ((diagnosis, Diagnosis), (facts, Facts), (logs, tuple[Log, ...]), (files, tuple[ProjectFile, ...]))
     write(arguments, answer)
     if on_terminal(arguments):
-        show_blocks(of_diagnosis(diagnosis, facts, logs, files), arguments)
+        elsewhere = isinstance(facts.system.os, str) and facts.system.os != platforms.name()
+        show_blocks(of_diagnosis(diagnosis, facts, logs, files), arguments, elsewhere=elsewhere)
     return exit_code(diagnosis, fail_on(arguments))

@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     write(arguments, written)
     if on_terminal(arguments):
-        show_blocks([*outline(fleet, doubts), names_in_files(numbers.items())], arguments)
+        show_blocks([*outline(fleet, doubts), names_in_files(numbers.items())], arguments, elsewhere=True)
     return fleet.exit_code
 
 

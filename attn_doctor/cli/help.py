@@ -40,7 +40,10 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 def begin(_: argparse.Namespace) -> int:
     """Print the first commands to run, for `attn-doctor` without a command."""
-    sys.stdout.write(BEGIN)
+    from attn_doctor.cli.output import own_name
+
+    program = own_name() if sys.stdout.isatty() else "attn-doctor"
+    sys.stdout.write(BEGIN.replace("  attn-doctor ", f"  {program} ").replace("`attn-doctor ", f"`{program} "))
     return 0
 
 

@@ -167,7 +167,7 @@ def show(report: Report, arguments: argparse.Namespace, saved: str | None = None
 
     write_report(report, arguments, saved)
     if on_terminal(arguments):
-        show_blocks(outline(report, saved), arguments)
+        show_blocks(outline(report, saved), arguments, elsewhere=saved is not None)
 
 
 def write_report(report: Report, arguments: argparse.Namespace, saved: str | None = None) -> None:
@@ -225,21 +225,36 @@ def console_for(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, color_system=None if plain else "auto", _environ=known)
 
 
+def own_name() -> str:
+    """Return the name of attn-doctor as it is typed in this shell, such as "attn-doctor" or "v/bin/attn-doctor"."""
+    from attn_doctor import commands
+    from attn_doctor.system import platforms
+    from attn_doctor.system.own_program import typed
+
+    return commands.quoted(typed(), "windows" if platforms.WINDOWS else "bash")
+
+
 def show_blocks(
-    blocks: Iterable[Block], arguments: argparse.Namespace | None = None, *, stream: TextIO | None = None
+    blocks: Iterable[Block],
+    arguments: argparse.Namespace | None = None,
+    *,
+    stream: TextIO | None = None,
+    elsewhere: bool = False,
 ) -> None:
     """Write blocks on a stream (default: standard output), in the form for a terminal or for a file.
 
-    `arguments` may have -q or -v.
+    `arguments` may have -q, -v or --facts. `elsewhere`: the commands are for another machine, as with --facts.
     """
     from attn_doctor.report.amount import as_much_as
     from attn_doctor.report.console import render
+    from attn_doctor.report.own_calls import as_typed
 
     blocks = as_much_as(amount(arguments), blocks)
     stream = stream or sys.stdout
     console = console_for(stream)
     if console.is_terminal:
-        render(blocks, console)
+        elsewhere = elsewhere or bool(getattr(arguments, "facts", None))
+        render(blocks if elsewhere else as_typed(blocks, own_name()), console)
         stream.flush()
         return
     console.width = _columns()

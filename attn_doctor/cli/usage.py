@@ -113,12 +113,14 @@ class Parser(argparse.ArgumentParser):
 
     def refuse(self, sentence: str, line: str | None = None) -> NoReturn:
         """End with exit code 2. `line`: the words to type after "attn-doctor"; None: an example or the help of this command."""
+        from attn_doctor.cli.output import own_name
         from attn_doctor.system.printable import printable
 
         if line is None:
             name = self.prog.partition(" ")[2]
             line = f"{name} {EXAMPLES[name]}" if name in EXAMPLES else f"help {name}".rstrip()
-        self.exit(2, f"{self.prog}: error: {printable(sentence)}\n  attn-doctor {printable(line)}\n")
+        program = own_name() if sys.stderr.isatty() else "attn-doctor"
+        self.exit(2, f"{self.prog}: error: {printable(sentence)}\n  {program} {printable(line)}\n")
 
     def error(self, message: str) -> NoReturn:
         self.refuse(message.removeprefix("argument COMMAND: "))

@@ -69,11 +69,12 @@ class Problem(NamedTuple):
     consequences: tuple[str, ...]
     cures: tuple[Cure, ...]
     docs: str
+    program: str = "attn-doctor"  # as it is typed in the reader's shell
 
     @property
     def explained(self) -> str | None:
         """Return the command that explains the finding; None for a block that is no failure mode, such as a way of a plan."""
-        return f"attn-doctor explain {self.code}" if _CODE.fullmatch(self.code) else None
+        return f"{self.program} explain {self.code}" if _CODE.fullmatch(self.code) else None
 
 
 class Cell(NamedTuple):
