@@ -38,9 +38,9 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import (
-    asked_pairs,
     contradicting_pins,
     moved_torch,
+    pin_cures,
     stated_conflicts,
     torch_here,
     torch_steps,
@@ -110,7 +110,6 @@ MODE = FailureMode(
             literal="UnsatisfiableError",
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
-        *asked_pairs.SIGNS,
         *contradicting_pins.SIGNS,
     ),
     recipe=Recipe(
@@ -243,8 +242,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4])
-    if (asked := asked_pairs.read(seen, evidence)) is not None:
-        return asked
     if (contradiction := contradicting_pins.told(seen)) is not None:
         return contradiction
     sure = any(m.strength == "proof" for m in told)
@@ -262,10 +259,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     """
     if isinstance(hit.variant, moved_torch.Moved):
         return moved_torch.fixes(facts, hit.variant)
-    if isinstance(hit.variant, asked_pairs.Pair):
-        return asked_pairs.fixes(facts, hit.variant)
     if isinstance(hit.variant, contradicting_pins.Contradicting):
-        return contradicting_pins.fixes(facts, hit.variant)
+        return pin_cures.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)

@@ -1,4 +1,4 @@
-"""Read which pins contradict each other, from the messages of pip, uv and conda, and say which pin has to change. Pure.
+"""Read which pins contradict each other, from the messages of pip, uv, Poetry and conda, and say which pin has to change. Pure.
 
 A new environment does not help there: the same list contradicts itself in each environment.
 https://pip.pypa.io/en/stable/topics/dependency-resolution/, https://mamba.readthedocs.io/en/latest/advanced_usage/package_resolution.html
@@ -7,23 +7,19 @@ https://pip.pypa.io/en/stable/topics/dependency-resolution/, https://mamba.readt
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 
 from packaging.utils import canonicalize_name
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match, Seen
-from attn_doctor.model.facts import Facts, Record
-from attn_doctor.model.findings import Fix
+from attn_doctor.model.facts import Record
 from attn_doctor.model.requirements import Requirement, allowed, read_requirement
-from attn_doctor.model.steps import Step
 
 _NAME = r"[A-Za-z][\w.-]{0,60}"
 _LIMITS = r"[=<>!~][^,;:()]{0,60}(?:,\s?[=<>!~][^,;:()]{0,60})*"
+_SPECIFIER = r"[=<>!~]{1,3}[\w.+*]*\w(?:,\s?[=<>!~]{1,3}[\w.+*]*\w){0,6}"
 SIGNS = (
     Sign(
         pattern=rf"^The user requested (?:\(constraint\) )?(?P<wished>{_NAME}(?:\[[\w,]+\])?\s?{_LIMITS})$",
@@ -37,11 +33,29 @@ SIGNS = (
         sample="torchvision 0.16.0 depends on torch==2.1.0",
         strength="context",
     ),
+    # uv, which may break one sentence into several lines, and Poetry
     Sign(
-        pattern=rf"(?:[Bb]ecause|and) (?P<dependent>{_NAME})==(?P<release>\d[\w.+!]*) depends on (?P<needs>{_NAME})(?P<limits>{_LIMITS}?) and "
-        rf"(?:you require|your project depends on) (?P<wished>{_NAME}==[\w.+!*]+)",
+        pattern=rf"(?:[Bb]ecause|and) (?P<dependent>{_NAME})(?:\[[\w,]+\])?==(?P<release>\d[\w.+!]*) depends on (?P<needs>{_NAME})(?P<limits>{_SPECIFIER})",
         literal=" depends on ",
         sample="  ╰─▶ Because xformers==0.0.26.post1 depends on torch==2.3.0 and you require torch==2.1.0, we can conclude that",
+        strength="context",
+    ),
+    Sign(
+        pattern=rf"(?:you require|your project depends on) (?P<wished>{_NAME}==[\w.+!*]*[\w*])",
+        literal="==",
+        sample="      and you require torch==2.1.0, we can conclude that your requirements are unsatisfiable.",
+        strength="context",
+    ),
+    Sign(
+        pattern=rf"\b(?P<dependent>{_NAME}) \((?P<release>\d[\w.+]*)\) depends on (?P<needs>{_NAME}) \((?P<limits>[^()]{{1,80}})\)",
+        literal=") depends on ",
+        sample=" and torchvision (0.16.0) depends on torch (2.1.0), torchvision (>=0.16.0,<0.17.0) requires torch (2.1.0).",
+        strength="context",
+    ),
+    Sign(
+        pattern=rf"depends on both (?P<first>{_NAME} \(\d[\w.+]*\)) and (?P<second>{_NAME} \(\d[\w.+]*\))",
+        literal="depends on both ",
+        sample="So, because app depends on both torch (2.2.0) and torchvision (0.16.0), version solving failed.",
         strength="context",
     ),
     # The line of a requirements file from which pip took a package, and those that it cannot install together.
@@ -103,15 +117,21 @@ def told(seen: Seen) -> Hit | None:
 
 
 def _of_pip(seen: Seen) -> Hit | None:
-    dependents = [m for m in seen.matches if m.groups.get("dependent")]
-    wished = {}
-    for match in seen.matches:
-        asked = read_requirement(match.groups.get("wished", ""))
-        if asked is not None and (version := _exact(asked)):
-            wished[canonicalize_name(asked.name)] = (version, match)
+    wished = _wished(seen)
+    dependents = {
+        (canonicalize_name(m.groups["dependent"]), m.groups["release"], m.groups["needs"]): m
+        for m in reversed(seen.matches)
+        if m.groups.get("dependent")
+    }
     for name, (version, line) in wished.items():
-        against = [m for m in dependents if canonicalize_name(m.groups["needs"]) == name and not _allows(m, version)]
-        against = [m for m in against if canonicalize_name(m.groups["dependent"]) != name]
+        against = [
+            m
+            for (dependent, release, needs), m in reversed(dependents.items())
+            if canonicalize_name(needs) == name
+            and dependent != name
+            and allowed(_limits(m), version) is False
+            and wished.get(dependent, (release, m))[0] == release  # a resolver also tells of releases that it tried
+        ]
         if not against:
             continue
         pins = tuple(
@@ -122,7 +142,7 @@ def _of_pip(seen: Seen) -> Hit | None:
             )
             for m in against
         )
-        needs = tuple(dict.fromkeys(m.groups["limits"].strip() for m in against))
+        needs = tuple(dict.fromkeys(map(_limits, against)))
         first = pins[0]
         where = f" ({first.place})" if first.place else ""
         return Hit(
@@ -134,6 +154,32 @@ def _of_pip(seen: Seen) -> Hit | None:
     return None
 
 
+def _wished(seen: Seen) -> dict[str, tuple[str, Match]]:
+    """Return the exact versions that the list asks for: {"torch": ("2.1.0", its line)}."""
+    found: dict[str, tuple[str, Match]] = {}
+    for match in seen.matches:
+        texts = [match.groups.get("wished"), *map(_as_pip, (match.groups.get("first"), match.groups.get("second")))]
+        for text in filter(None, texts):
+            asked = read_requirement(text)
+            if asked is not None and (version := _exact(asked)):
+                found.setdefault(canonicalize_name(asked.name), (version, match))
+    return found
+
+
+def _as_pip(text: str | None) -> str | None:
+    """Return what Poetry writes as "torch (2.2.0)" as pip writes it: "torch==2.2.0"."""
+    return text and text.replace(" (", "==").rstrip(")")
+
+
+def _limits(match: Match) -> str:
+    """Return the versions that a dependent accepts, as a specifier.
+
+    Poetry writes one version without a sign, "2.1.0", and pip the last limit behind an "and": "<1.28.0 and >=1.21.6".
+    """
+    limits = match.groups["limits"].strip().replace(" and ", ",")
+    return f"=={limits}" if limits[:1].isdigit() else limits
+
+
 def _proof(seen: Seen) -> list[Match]:
     """Return the line of pip, uv or conda which says that the lines below it are an error."""
     return [m for m in seen.matches if m.strength == "proof"][:1]
@@ -142,10 +188,6 @@ def _proof(seen: Seen) -> list[Match]:
 def _exact(requirement: Requirement) -> str | None:
     exact = [s.version for s in requirement.specifier if s.operator in ("==", "===") and "*" not in s.version]
     return exact[0] if len(exact) == 1 else None
-
-
-def _allows(match: Match, version: str) -> bool:
-    return allowed(match.groups["limits"], version) is not False
 
 
 def _place(seen: Seen, match: Match, against: Sequence[Match]) -> str:
@@ -192,101 +234,3 @@ def _of_conda(seen: Seen) -> Hit | None:
 
 def _bare(spec: str) -> str:
     return spec.lstrip("=<>~").rstrip("*.")
-
-
-def fixes(facts: Facts, found: Contradicting) -> tuple[Fix, ...]:
-    """Return two fixes: change the pin that needs another version, or change the version that the rest of the list asks for."""
-    verify = commands.check(facts)
-    names = ", ".join(pin.name for pin in found.wrong)
-    if found.conda:
-        return _of_conda_file(facts, found)
-    changed = tuple(commands.by_hand((), _change(found, pin), "your list of packages", "none") for pin in found.wrong)
-    again = _again(facts)
-    other = _release(found.needs[0])
-    follows = _family(other) if found.name == "torch" and other else ""
-    takes = commands.by_hand(
-        (),
-        f"write {found.name}{found.needs[0]} in the place of {found.name}=={found.kept}{follows}",
-        "your list of packages",
-        "none",
-    )
-    return (
-        Fix(
-            title=f"Change the pin of {names}, and keep {found.name} {found.kept}",
-            steps=(*changed, *again),
-            verify=verify,
-        ),
-        Fix(title=f"Keep {names}, and change the pin of {found.name}", steps=(takes, *again), verify=verify),
-    )
-
-
-def _change(found: Contradicting, pin: Pin) -> str:
-    where = f"{pin.place}: " if pin.place else "in your list: "
-    right = ""
-    if found.name == "torch" and pin.name in ("torchvision", "torchaudio"):
-        same = torch_choice.same(found.kept, pin.name)
-        right = next((text for text in same if text.startswith(pin.name)), "")
-    if "==" in right:
-        return (
-            f"{where}write {right} in the place of {pin.name}=={pin.version}: it is the release for torch {found.kept}"
-        )
-    return (
-        f"{where}write {pin.name} without a version in the place of {pin.name}=={pin.version}: pip then takes the newest release that accepts "
-        f"{found.name} {found.kept}"
-    )
-
-
-def _family(torch: str) -> str:
-    same = [
-        text
-        for text in torch_choice.same(torch, "torchvision", "torchaudio")
-        if "==" in text and not text.startswith("torch==")
-    ]
-    return f", and the releases that belong to it, as far as they are in the list: {', '.join(same)}" if same else ""
-
-
-def _release(limits: str) -> str | None:
-    return limits.removeprefix("==") if limits.startswith("==") and "," not in limits else None
-
-
-def _again(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that repeats the user's own installation, if the log shows it."""
-    command = facts.subject.command
-    if not isinstance(command, str) or not re.match(r"(?:pip|uv|python|py|conda|mamba|micromamba)\b", command):
-        return (commands.by_hand((), "then repeat the installation", "the packages", "none"),)
-    try:
-        words = tuple(shlex.split(command, posix=facts.system.os != "windows"))
-    except ValueError:
-        words = ()
-    return (commands.by_hand(words, "then repeat the installation", "the packages"),)
-
-
-def _of_conda_file(facts: Facts, found: Contradicting) -> tuple[Fix, ...]:
-    pin, verify = found.wrong[0], commands.check(facts)
-    newest = max(found.needs, key=lambda text: [int(part) for part in re.findall(r"\d+", text)])
-    takes = commands.by_hand(
-        (),
-        f"in the list: write {found.name}={newest} in the place of {found.name}={found.kept}, without a build string: {pin.name} {pin.version} exists for it",
-        "your list of packages",
-        "none",
-    )
-    drops = commands.by_hand(
-        (),
-        f"in the list: write {pin.name} without version and build in the place of {pin.name}={pin.version}: conda then looks for the release that fits "
-        f"{found.name} {found.kept}. pytorch, torchvision and torchaudio belong together: take the versions away from all that are in the list",
-        "your list of packages",
-        "none",
-    )
-    again = _again(facts)
-    return (
-        Fix(
-            title=f"Change {found.name} to {newest}, and keep {pin.name} {pin.version}",
-            steps=(takes, *again),
-            verify=verify,
-        ),
-        Fix(
-            title=f"Keep {found.name} {found.kept}, and take the pin of {pin.name} away",
-            steps=(drops, *again),
-            verify=verify,
-        ),
-    )
