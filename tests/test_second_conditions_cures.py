@@ -138,6 +138,8 @@ def test_a_module_that_torch_misses_is_installed_and_a_file_of_that_name_renamed
     assert [fix.title for fix in found("torch-install-broken", misses).fixes] == ["Install sympy, which torch needs"]
     mine = changed(BROKEN, interpreter__shadowed_here=("torch.py",))
     assert found("torch-install-broken", mine).fixes[0].title == "Rename your own torch.py"
+    folder = changed(BROKEN, interpreter__shadowed_here=("numpy.py", "torch/"))
+    assert found("torch-install-broken", folder).fixes[0].title == "Rename your own torch/"
     other = changed(BROKEN, interpreter__shadowed_here=("torchy.py",))
     assert found("torch-install-broken", other).fixes[0].title == "Install torch afresh"
 

@@ -77,6 +77,12 @@ MODE = FailureMode(
                     "    requires device with capability > (8, 0) but your GPU has capability (7, 5) (too old)",
                 ),
                 ("wide", r"shape\[-1\]\) > \d+", "shape[-1]) > ", "    max(query.shape[-1], value.shape[-1]) > 256"),
+                (
+                    "kernel",
+                    r"^`\w{2,20}[FB](?:-\w{1,10})?(?:@\S{1,20})?` is not supported because",
+                    "is not supported because",
+                    "`fa3F@0.0.0` is not supported because:",
+                ),
             )
         ),
     ),
@@ -85,7 +91,7 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the reason that all kernels share, as far as the log shows it."""
+    """Hold why the kernels refuse the call: all of them for the same reason, or each for its own ("other")."""
 
     why: Literal["cpu", "gpu", "other"]
 
@@ -97,7 +103,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     said = seen.captured()
     if ("built" in said and "cpu" not in said) or any(_too_old(m) for m in seen.matches):
         return None  # extension-not-built and gpu-arch-unsupported-by-flash-attn name these causes
-    why: Literal["cpu", "gpu", "other"] = "cpu" if "cpu" in said else "gpu" if "gpu" in said else "other"
+    why: Literal["cpu", "gpu", "other"] = "cpu" if "cpu" in said else "gpu" if _all_refuse_the_gpu(seen) else "other"
     message = {
         "cpu": "xformers has no kernel for the CPU, and the model is on the CPU: torch sees no GPU, or the model was not moved to it.",
         "gpu": "xformers has no kernel for this GPU.",
@@ -108,6 +114,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=building.lines([*told[:2], *(m for m in seen.matches if m.strength == "context")][:4]),
         variant=Refused(why=why),
     )
+
+
+def _all_refuse_the_gpu(seen: Seen) -> bool:
+    """Return whether each kernel of the log gives the GPU as a reason. In a log that names no kernel, one such line is enough."""
+    starts = [m.line for m in seen.matches if m.groups.get("kernel")]
+    lines = [m.line for m in seen.matches if m.groups.get("gpu")]
+    ends = [*starts[1:], float("inf")]
+    each = [any(start < line < end for line in lines) for start, end in zip(starts, ends, strict=False)]
+    return all(each) if each else bool(lines)
 
 
 def _too_old(match: Match) -> bool:

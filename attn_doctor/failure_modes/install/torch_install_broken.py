@@ -356,13 +356,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (torch_here.beside_jetpack(facts, hit.variant.package),)
     here = facts.interpreter.shadowed_here
     made = []
-    if isinstance(here, tuple) and any(name.split(".")[0].rstrip("/") == "torch" for name in here):
+    own = [name for name in here if name.split(".")[0].rstrip("/") == "torch"] if isinstance(here, tuple) else []
+    if own:
         step = commands.by_hand(
             (),
             "rename it: Python finds it before the real torch if you start a program in this folder",
             "a file of yours",
         )
-        made.append(Fix(title="Rename your own torch.py", steps=(step,), verify=verify))
+        made.append(Fix(title=f"Rename your own {own[0]}", steps=(step,), verify=verify))
     afresh = torch_afresh.afresh(facts)
     if isinstance(hit.variant, Remnant):
         afresh = tuple(msgspec.structs.replace(fix, steps=(torch_afresh.which(facts), *fix.steps)) for fix in afresh)

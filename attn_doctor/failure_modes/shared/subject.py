@@ -36,21 +36,26 @@ def stated(facts: Facts) -> str | None:
     return package(facts) if isinstance(facts.subject.package, str) else None
 
 
-# A command that installs packages; and the options of such commands that are followed by a value.
-_INSTALL = re.compile(r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:pip )?(?:install|add) (?P<rest>[^&|;]+)")
-_WITH_VALUE = (
-    "-i",
-    "-f",
-    "-r",
-    "-c",
-    "-t",
-    "--index-url",
-    "--extra-index-url",
-    "--find-links",
-    "--target",
-    "--no-binary",
-    "--only-binary",
-    "--no-build-isolation-package",
+# A command that installs packages; some people put options of pip itself before the word "install".
+_INSTALL = re.compile(
+    r"(?:^|&& ?|[\s!%])(?:pip[\d.]*|uv|poetry|pdm|pixi) (?:-\S+ )*(?:pip )?(?:install|add) (?P<rest>[^&|;]+)"
+)
+# The options of such commands that are followed by a value, but for -e, whose value is what is installed. From the help of pip 25, uv 0.13 and
+# Poetry 2.5; a test compares them with the pip and the uv that are installed.
+_WITH_VALUE = frozenset(
+    """
+    -i --index-url --extra-index-url -f --find-links --index --default-index --index-strategy --keyring-provider --source
+    -r --requirement --requirements -c --constraint --constraints -b --build-constraint --build-constraints --overrides --excludes --group -G
+    --extra --extras -E --optional --markers -m --marker --bounds --rev --tag --branch --package --script
+    -t --target --root --prefix --src --python -p --python-version --python-platform --platform --platforms --implementation --abi --torch-backend
+    --no-binary --only-binary --no-build-isolation-package --no-build-package --no-binary-package --no-install-package --no-editable-package
+    --no-sources-package --upgrade-strategy -P --upgrade-package --upgrade-group --reinstall-package --refresh-package --resolution --prerelease
+    --prerelease-package --fork-strategy --exclude-newer --exclude-newer-package --uploaded-prior-to --link-mode
+    -C --config-setting --config-settings --config-settings-package --global-option --use-feature --use-deprecated --exists-action --report
+    --output-format --progress-bar --root-user-action --color --log --proxy --retries --timeout --default-timeout --resume-retries
+    --trusted-host --allow-insecure-host --cert --client-cert --cache-dir --directory --project --config-file
+    --requirements-from-script --all-releases --only-final
+    """.split()
 )
 
 
@@ -65,7 +70,10 @@ def _asked_for(facts: Facts) -> str | None:
 
 
 def installed_by_command(facts: Facts) -> tuple[str, ...]:
-    """Return what the typed command installs, without its options: names, addresses, folders. Empty if it is no such command."""
+    """Return the names, addresses and folders that the command in the log installs, without options and their values.
+
+    Empty for any command that is not pip's, uv's, Poetry's, PDM's or pixi's, such as conda's.
+    """
     found = _INSTALL.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
     words = found["rest"].replace("'", " ").replace('"', " ").split() if found else []
     return tuple(

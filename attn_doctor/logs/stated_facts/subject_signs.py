@@ -81,7 +81,7 @@ _SUBJECTS = (
     Sign(("cannot import name '_",), r"cannot import name '_(?:C|ext)' from (?:partially initialized module )?'(?P<package>(?!torch)[A-Za-z]\w*)'", _IMPORTING, weight=TRIED),
     Sign(("ms_deform_attn.py",), r"[\\/](?P<package>groundingdino)[\\/]models[\\/]\w+[\\/]ms_deform_attn\.py", _IMPORTING, weight=TRIED),
     # A message in which a package names itself: of its setup.py, of its import, or of a call.
-    Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}F(?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
+    Sign(("is not supported because:", "memory_efficient_attention"), r"^`\w{2,20}[FB](?:-\w{1,10})?(?:@\S{1,20})?` is not supported because|No operator found for `memory_efficient_attention", {"package": "xformers", "doing": "running"}, weight=TRIED),
     Sign(("was requested, but nvcc", "was requested, but hipcc"), r"(?<![\w-])(?P<package>[a-z]\w+) was requested, but (?:nvcc|hipcc) was not found", _BUILDING, weight=TRIED),
     Sign(("Could not run '",), r"Could not run '(?P<package>xformers|flash_attn|mamba_ssm|causal_conv1d|mmcv|detectron2|torchvision)::\w+' with arguments", _RUNNING, weight=TRIED),
     Sign(("is only supported on CUDA",), r"(?<![\w-])(?P<package>[A-Za-z]\w+)(?:-\d)? is only supported on CUDA \d", _BUILDING, weight=TRIED),
