@@ -17,10 +17,11 @@ def race(
     rounds: int = 9,
     budget: float = 20.0,
     fixed: bool = False,
+    wrong: tuple[str, ...] = (),
 ) -> tuple[Race, float]:
     """Run a race on a machine whose load drifts; `seconds`: of a step of each backend. Returns it and the seconds spent."""
     chance = random.Random(seed)
-    run = Race(list(seconds), "eager", rounds, budget, fixed=fixed)
+    run = Race(list(seconds), "eager", rounds, budget, fixed=fixed, wrong=wrong)
     spent, drift, another = 0.0, 1.0, True
     while another:
         drift *= chance.lognormvariate(0, 0.05)
@@ -62,6 +63,27 @@ def test_a_subject_that_is_too_slow_for_a_decision_ends_after_the_least_rounds()
     run, _ = race({"eager": 30.0, "sdpa": 20.0}, noise=0.01)
     assert len(run.times["eager"]) == LEAST
     assert verdicts(run) == {"sdpa": "undecided"}
+
+
+def test_nothing_has_to_be_proven_against_an_eager_that_is_wrong():
+    """The fastest right backend is advised, however slow: three rounds name it."""
+    run, _ = race({"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0}, wrong=("eager",))
+    assert run.settled
+    assert {len(times) for times in run.times.values()} == {LEAST}
+    for other in (("sdpa-math",), ("eager", "sdpa", "sdpa-math")):
+        run, _ = race({"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0}, wrong=other)
+        assert not run.settled
+        assert len(run.times["eager"]) > LEAST
+    run, _ = race({"eager": 2.0, "sdpa": 1.1}, wrong=("eager",), rounds=5, fixed=True)
+    assert (run.settled, len(run.times["eager"])) == (False, 5)
+    run, _ = race({"eager": 0.2, "sdpa": 0.1}, wrong=("eager",))
+    assert (run.settled, len(run.times["eager"])) == (False, 9), "a quick model has its planned rounds"
+
+
+def test_what_is_wrong_does_not_win_a_race():
+    """A wrong backend is the fastest: it drops no right one, and is dropped by none but a right one."""
+    run, _ = race({"eager": 1.6, "sdpa": 1.5, "sdpa-math": 0.9}, wrong=("sdpa-math",))
+    assert run.dropped == {}
 
 
 def test_eager_is_never_dropped_however_slow_it_is():

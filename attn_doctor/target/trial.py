@@ -54,17 +54,15 @@ def check_reference(subject):
         twin = subject.in_double()
         watched = ModuleGradients(twin)
         expected = subject.probe("eager", "float32", twin)
+        watched.remove()
         wrong, count = watched.wrong()
         report["examined"] = count
         if wrong:
             kind, error, note, _ = wrong[0]
             report.update(ok=False, module=kind, error=error, note=note)
             REFUTED["eager"] = {"module": kind, "error": error, "note": note}
-            # The reference itself must be right: the same pass with these gradients made contiguous first.
-            watched.contiguous = {w[0] for w in wrong}
-            watched.examples.clear()
-            expected = subject.probe("eager", "float32", twin) if all(curable for *_, curable in wrong) else None
-        watched.remove()
+            if not all(curable for *_, curable in wrong):
+                expected = None  # the pass itself used a wrong gradient
     tell("reference", report)
     return expected
 
@@ -93,7 +91,7 @@ def refuted(subject, cell, error):
     if cell.backend not in REFUTED and (suspicious or REFUTED):
         twin = subject.in_double()
         watched = ModuleGradients(twin)
-        with subject.using(cell.backend):
+        with subject.using(cell.backend), subject.all_threads():
             subject.probe(cell.backend, "float32", twin)
         wrong = watched.wrong()[0]
         watched.remove()
@@ -114,18 +112,23 @@ def slope_error(compute):
         return None
 
 
-def prove(subject, cell, reference, expected):
-    """Compare the numbers with float64, count the calls of one pass, and measure the memory peak of a step."""
+def flat(made):
+    """Return the tensors of all calls of a run as one list."""
+    return [tensor for tensors in made for tensor in tensors]
+
+
+def prove(subject, cell, reference, expected, eagers):
+    """Compare the numbers with float64, and count the calls of one pass. `eagers`: what eager made of the same calls."""
     call = reference.calls[0]
     compute = kernel_of("eager" if compiles_model(cell.backend) else cell.backend)
     clock = Clock(subject.device)
     with autocast(subject.device, cell.dtype), in_force(compute):
-        errors = reference.errors(compute)
-        made = []
-        core = [clock.time(lambda: made.append(reference.run(compute))) for _ in range(2)]
+        made = [eagers] if cell.backend == "eager" else []
+        core = [clock.time(lambda: made.append(reference.run(compute))) for _ in range(2 - len(made))]
+        errors = reference.errors(made[0])
+    cell.made = flat(made[0])
     report = {"cell": cell.name, "errors": errors, "core_ms": min(core), "calls": None}
-    report["deterministic"] = identical(*made)
-    made = None
+    report["deterministic"] = identical(*map(flat, made))
     report["tokens"] = max(given[1].shape[2] for given in reference.calls)
     report["eps"] = torch.finfo(call[0].dtype).eps
     # Compiled code does not run under a dispatch mode.
@@ -133,13 +136,11 @@ def prove(subject, cell, reference, expected):
     passed = []
 
     def watched_pass():
-        started = time.perf_counter()
         if subject.scope == "model":
             passed.extend(subject.probe(cell.backend, cell.dtype, watch=watch))
         else:
             subject.step(cell.backend, cell.dtype, watch=watch)
         clock.wait()
-        cell.fastest["step"] = 1e3 * (time.perf_counter() - started)
 
     with subject.using(cell.backend):
         hooks = watch.hook(subject.layers) if watch else []
@@ -149,8 +150,6 @@ def prove(subject, cell, reference, expected):
             for hook in hooks:
                 hook.remove()
         subject.clear()
-        # After a pass: memory that a process allocates only once does not count.
-        report["peak_bytes"] = Memory(subject.device).peak(lambda: subject.step(cell.backend, cell.dtype))
         wanted_names = CONFIG["profile"] or subject.device.type == "cuda" or not watch
         report["kernels"] = kernels_seen(subject, cell, clock) if wanted_names else None
     if passed:
@@ -166,10 +165,42 @@ def prove(subject, cell, reference, expected):
         report["calls"] = watch.calls
         unfused = [given for given, seen in zip(reference.calls, watch.calls) if "softmax" in " ".join(seen["forward"])]
         report["reasons"] = pytorch_says(cell.backend, unfused) if cell.backend.startswith("sdpa") else []
-        if all("scaled_dot_product" in name for seen in watch.calls for name in seen["forward"]):
-            cell.served = [seen["forward"] + seen["backward"] for seen in watch.calls if seen["forward"]]
+        cell.served = served_by(watch)
     subject.clear()
+    cell.proof = report
     tell("proof", report)
+
+
+def twin_of(subject, cell, reference, others):
+    """Return the cell that runs the same operators on the model's own calls, with the same bits as this one; None if there is none.
+
+    Its proof holds for this cell too. Example: on the CPU, `sdpa` and the kernel that it chooses.
+    """
+    others = [other for other in others if other.alive and other.served]
+    if not others or subject.device.type != "cpu" or TRAITS[cell.backend].family == "compiled":
+        return None
+    compute, watch = kernel_of(cell.backend), Watch()
+    with autocast(subject.device, cell.dtype), in_force(compute), watch:
+        made = reference.run(watch.each(compute))
+    ran = served_by(watch)
+    return next((other for other in others if other.served == ran and identical(other.made, flat(made))), None)
+
+
+def served_by(watch):
+    """Return the operators of each watched call, forward and backward, where all are PyTorch's own fused ones; else None."""
+    if not all("scaled_dot_product" in name for seen in watch.calls for name in seen["forward"]):
+        return None
+    return [seen["forward"] + seen["backward"] for seen in watch.calls if seen["forward"]] or None
+
+
+def prove_or_share(subject, cell, reference, expected, eagers, others):
+    """Prove a cell. If another cell is the same, its proof is shared."""
+    twin = twin_of(subject, cell, reference, others)
+    if twin is None:
+        prove(subject, cell, reference, expected, eagers)
+        return
+    tell("proof", dict(twin.proof, cell=cell.name))
+    tell("together", {"cell": cell.name, "with": twin.name})
 
 
 def kernels_seen(subject, cell, clock):
@@ -202,7 +233,7 @@ def measure(subject, cells, clock, what):
     for _ in range(WARM_UPS):
         steady = True
         for cell in cells:
-            taken = cell.attempt("warm-up", lambda: one_pass(subject, cell, clock, what))
+            taken = cell.attempt("warm-up", lambda: warm_up(subject, cell, clock, what))
             if taken:
                 best = cell.fastest.get(what)
                 steady = steady and best is not None and taken <= STEADY * best
@@ -210,13 +241,16 @@ def measure(subject, cells, clock, what):
         if steady or time.monotonic() - started > budget / 2:
             break
     tell("steady", {"what": what, "steady": steady})
+    if what == "step":
+        tell("peaks", {cell.name: cell.peak for cell in cells if cell.alive})
     started = time.monotonic()
     gc.collect()
     gc.freeze()  # keeps existing objects out of garbage collection: scanning them takes a tenth of a second a round
     gc.disable()
     running = {cell.name: cell for cell in cells if cell.alive}
     base = next((name for name, cell in running.items() if cell.backend == "eager"), None)
-    race = Race(list(running), base, CONFIG["rounds"], budget, fixed=CONFIG["fixed"])
+    wrong = CONFIG["wrong"] if what == "step" else ()  # what is wrong are the gradients
+    race = Race(list(running), base, CONFIG["rounds"], budget, fixed=CONFIG["fixed"], wrong=wrong)
     number, another = 0, bool(running)
     while another:
         for name in list(race.left):
@@ -230,7 +264,8 @@ def measure(subject, cells, clock, what):
         gc.collect()
         another = race.end_round(time.monotonic() - started)
         number += 1
-    tell("race", {"cells": list(running), "what": what, "level": race.level, "dropped": race.dropped})
+    ended = {"cells": list(running), "what": what, "level": race.level, "dropped": race.dropped}
+    tell("race", dict(ended, settled=race.settled, rounds=number))
     gc.enable()
     gc.unfreeze()
 
@@ -248,22 +283,20 @@ def measure_all(subject, cells):
     return time.monotonic() - started
 
 
-def tell_twins(cells, subject):
-    """Report cells that ran the same operators as another cell. Example: on the CPU, `sdpa` and the kernel that it chooses."""
-    seen = []
-    for cell in cells if subject.device.type == "cpu" else ():
-        twin = next((c for c in seen if cell.served and c.served == cell.served and cell.alive and c.alive), None)
-        if twin is None:
-            seen.append(cell)
-        else:
-            tell("together", {"cell": cell.name, "with": twin.name})
-
-
 def one_pass(subject, cell, clock, what):
     with subject.using(cell.backend):
         taken = clock.time(lambda: getattr(subject, what)(cell.backend, cell.dtype))
         subject.clear()
     return taken
+
+
+def warm_up(subject, cell, clock, what):
+    """Run one pass, and take the memory peak of a training step. The last warm-up counts: memory that is allocated only once is there."""
+    if what == "forward":
+        return one_pass(subject, cell, clock, what)
+    taken = []
+    cell.peak = Memory(subject.device).peak(lambda: taken.append(one_pass(subject, cell, clock, what)))
+    return taken[0]
 
 
 def prove_all(subject, cells, expected):
@@ -272,14 +305,18 @@ def prove_all(subject, cells, expected):
         mine = [cell for cell in cells if cell.dtype == dtype]
         reference = None
         with section("reference " + mine[0].name.partition(" ")[2]):
-            reference = Reference(eager, subject.captured(dtype), CONFIG["seed"])
+            calls = subject.captured(dtype)
+            with subject.all_threads():
+                reference = Reference(eager, calls, CONFIG["seed"])
             with autocast(subject.device, dtype):
-                tell("eager-errors", {"cells": [cell.name for cell in mine], "errors": reference.errors(eager)})
+                eagers = reference.run(eager)
+                tell("eager-errors", {"cells": [cell.name for cell in mine], "errors": reference.errors(eagers)})
         if reference is None:
             continue
+        for place, cell in enumerate(mine):
+            cell.attempt("proof", lambda: prove_or_share(subject, cell, reference, expected, eagers, mine[:place]))
         for cell in mine:
-            cell.attempt("proof", lambda: prove(subject, cell, reference, expected))
-        tell_twins(mine, subject)
+            cell.made = cell.proof = None
 
 
 def trial():
@@ -325,7 +362,8 @@ def prove_from(subject, cells, first):
     if first:
         with section("reference"):
             if CONFIG["reference"]:
-                expected = check_reference(subject)
+                with subject.all_threads():
+                    expected = check_reference(subject)
     prove_all(subject, cells, expected)
 
 

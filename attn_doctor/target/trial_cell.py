@@ -90,6 +90,9 @@ class MeasuredCell:
         self.name, self.backend, self.dtype, self.place = name, backend, dtype, place
         self.alive = True
         self.fastest = {}  # "forward" | "step" -> milliseconds
+        self.peak = None  # memory peak of the last training step of the warm-up, in bytes
+        self.made = None  # the tensors of one run of the attention calls, until the proofs of its dtype are done
+        self.proof = None  # the record of its proof, for as long
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):

@@ -33,6 +33,15 @@ class Watch(TorchDispatchMode):
     def call(self):
         return _Call(self)
 
+    def each(self, compute):
+        """Return this attention function with each of its calls counted as a call."""
+
+        def counted(*given):
+            with self.call():
+                return compute(*given)
+
+        return counted
+
     def hook(self, layers):
         """Count each forward pass of these modules as a call of attention. Return the hooks, to be removed afterwards."""
         hooks = []
@@ -127,13 +136,16 @@ def kinked(function, inputs, gradients):
 class ModuleGradients:
     """Check the input gradients of a model's modules by finite differences, with the memory layouts of a real pass.
 
-    There is one example of each kind of module, for each layout of its input and of its incoming gradient. A wrong gradient comes
-    from a kernel that misreads a layout, and not from rounding, so one example is enough.
+    Each kind of module is checked once for each layout of its input and of its incoming gradient, in the middle of the backward pass,
+    when it gets such a gradient. If its result is wrong, and right for the same gradient made contiguous, it gets contiguous
+    ones in that layout: so the gradients of the whole pass are right. A wrong gradient comes from a kernel that misreads a layout, and not
+    from rounding, so one example of a layout is enough.
     """
 
-    def __init__(self, model):
-        self.examples = {}
-        self.contiguous = set()  # kinds of module whose incoming gradient is made contiguous
+    def __init__(self, model, contiguous=None):
+        """Watch the modules of `model`. `contiguous`: kinds of module that always get contiguous gradients; then none is checked."""
+        self.contiguous = contiguous
+        self.checked = {}  # (kind, layout of the input, layout of the gradient) -> (error or None, curable, description)
         self.hooks = [m.register_forward_hook(self._forward) for m in model.modules() if not list(m.children())]
 
     def _forward(self, module, inputs, output):
@@ -146,10 +158,16 @@ class ModuleGradients:
 
         def backward(gradient):
             kind = type(module).__name__
-            if kind in self.contiguous:
-                return gradient.contiguous()
-            self.examples.setdefault((kind, pattern(kept), pattern(gradient)), (module, kept, gradient))
-            return None
+            if self.contiguous is not None:
+                return gradient.contiguous() if kind in self.contiguous else None
+            layout = (kind, pattern(kept), pattern(gradient))
+            if layout not in self.checked:
+                shape, strides = tuple(gradient.shape), tuple(gradient.stride())
+                described = "a gradient of shape {} with strides {}".format(shape, strides)
+                with torch.enable_grad():
+                    self.checked[layout] = (*self._error(module, kept, gradient), described)
+            error, curable, _ = self.checked[layout]
+            return gradient.contiguous() if curable and error is not None and error > TOLERANCE else None
 
         output.register_hook(backward)
 
@@ -163,21 +181,28 @@ class ModuleGradients:
         Each wrong gradient is (kind of module, relative error, description of the gradient, whether a contiguous gradient gives a
         right result).
         """
-        found = []
-        for (kind, _, _), (module, x, gradient) in self.examples.items():
-            error, curable = self._error(module, x, gradient)
-            if error is not None and error > TOLERANCE:
-                shape, strides = tuple(gradient.shape), tuple(gradient.stride())
-                found.append((kind, error, "a gradient of shape {} with strides {}".format(shape, strides), curable))
-        return sorted(found, key=lambda f: -f[1]), len(self.examples)
+        found = [
+            (kind, error, described, curable)
+            for (kind, _, _), (error, curable, described) in self.checked.items()
+            if error is not None and error > TOLERANCE
+        ]
+        return sorted(found, key=lambda f: -f[1]), len(self.checked)
 
     def _error(self, module, x, gradient):
+        """Return (relative error, None if it is not known; whether the same gradient made contiguous gives a right result)."""
+
+        def alone():
+            # Without the hooks of this class: the copy is no part of the watched pass.
+            twin = copy.deepcopy(module, {id(self): self})
+            twin._forward_hooks.clear()
+            return twin
+
         def replay(z):
-            return (copy.deepcopy(module)(z) * gradient).sum()
+            return (alone()(z) * gradient).sum()
 
         def autograd(cotangent):
             leaf = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x).requires_grad_()
-            out = copy.deepcopy(module)(leaf)
+            out = alone()(leaf)
             # As a backward pass passes it on: through a node, with its strides; a sum would have a dense gradient.
             out.register_hook(lambda _: cotangent)
             with warnings.catch_warnings():

@@ -65,6 +65,7 @@ class ModelSubject:
     def __init__(self, config):
         self.device = torch.device(config["device"])
         self.batch, self.imgsz, self.seed = config["batch"], config["imgsz"], config["seed"]
+        self.most_threads = torch.get_num_threads()
         if self.device.type == "cpu":
             take_training_threads()
         self.name, model = build_model(config["model"], self.seed)
@@ -164,6 +165,16 @@ class ModelSubject:
             self.compiled[what] = torch.compile(model)
         return self.compiled[what]
 
+    @contextlib.contextmanager
+    def all_threads(self):
+        """Return a context with PyTorch's own number of threads, for what is not timed: one for each core. Training may use fewer."""
+        mine = torch.get_num_threads()
+        torch.set_num_threads(max(mine, self.most_threads))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(mine)
+
     def in_double(self):
         """Return a copy of the model in float64."""
         twin = copy.deepcopy(self.model)
@@ -194,6 +205,7 @@ class AttentionSubject:
 
     scope = "attention"
     layers = ()
+    all_threads = staticmethod(contextlib.nullcontext)  # nothing has changed their number
 
     def __init__(self, config):
         self.name = None

@@ -116,8 +116,7 @@ class TunedSubject(ModelSubject):
                     with torch.inference_mode():
                         return tensors_of(model(self.images.double()))
                 twin = self.in_double()
-                watched = ModuleGradients(twin)
-                watched.contiguous = set(CONFIG["contiguous"])
+                watched = ModuleGradients(twin, contiguous=set(CONFIG["contiguous"]))
                 found = self.probe("eager", "float32", twin)
                 watched.remove()
                 return found

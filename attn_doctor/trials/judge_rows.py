@@ -56,6 +56,8 @@ class Judged:
             tuple[str, str], list[float]
         ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
         self.measured: dict[tuple[str, str], Measured] = {}  # with the same keys
+        self.peaks: dict[str, int | None] = {}  # a cell -> memory peak of a training step, in bytes
+        self.settled: list[str] = []  # a note for each dtype whose measuring ended early
         self.together: dict[str, str] = {}  # a cell -> the cell with the same operators that was measured for both
         self.eager_errors: dict[str, Sequence[tuple[float, float]]] = {}
 
@@ -70,6 +72,12 @@ class Judged:
         elif section == "race":
             for cell in data["cells"]:
                 self.measured[cell, data["what"]] = Measured(data["level"], data["dropped"].get(cell))
+            if data["settled"]:
+                self.settled.append(
+                    f"training steps: measuring ended after {data['rounds']} rounds, because eager's numbers are wrong here: the fastest of the others is advised"
+                )
+        elif section == "peaks":
+            self.peaks.update(data)
         elif section == "together":
             self.together[data["cell"]] = data["with"]
         elif section == "eager-errors":
@@ -86,6 +94,7 @@ class Judged:
         """
         self.samples.clear()
         self.measured.clear()
+        self.settled.clear()
         alone = [cell for cell, other in self.together.items() if other not in left]
         for cell in alone:
             del self.together[cell]
@@ -142,7 +151,7 @@ def _row(cell: TrialCell, seen: Judged, unknown: _End, common: dict[str, Any]) -
     if forward:
         common |= {"forward_samples": tuple(forward), "forward_ms": interval(forward)}
     if step:
-        common |= {"step_samples": tuple(step), "step_ms": interval(step)}
+        common |= {"step_samples": tuple(step), "step_ms": interval(step), "peak_bytes": seen.peaks.get(measured)}
         if proof and proof.get("core_ms"):
             # The fastest sample of each: other load on the machine only adds time.
             common["attention_share"] = min(1.0, proof["core_ms"] / min(step))
@@ -162,7 +171,6 @@ def _measures(backend: Backend, proof: Mapping[str, Any]) -> dict[str, Any]:
         "deterministic": proof.get("deterministic"),
         "output_error": worst[0],
         "gradient_error": worst[1],
-        "peak_bytes": proof.get("peak_bytes"),
         "tokens": proof.get("tokens"),
         "model_output_error": proof.get("model_output_error"),
         "model_gradient_error": proof.get("model_gradient_error"),

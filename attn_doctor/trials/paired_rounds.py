@@ -136,12 +136,22 @@ def more_rounds(values: Sequence[float], comparisons: int, level: float) -> int 
 class Race:
     """Collect the times of one dtype, round by round, in milliseconds, and decide when there are enough."""
 
-    def __init__(self, names: Sequence[str], base: str | None, rounds: int, budget: float, *, fixed: bool) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        base: str | None,
+        rounds: int,
+        budget: float,
+        *,
+        fixed: bool,
+        wrong: Sequence[str] = (),
+    ) -> None:
         """Start with all of `names`. `base` is eager, which is never dropped. `budget`: seconds.
 
-        `fixed`: exactly `rounds` rounds, with one look at the end.
+        `fixed`: exactly `rounds` rounds, with one look at the end. `wrong`: names with wrong numbers, which cannot win.
         """
         self.left = list(names)
+        self.wrong = wrong
         self.base = base if base in self.left else None
         self.comparisons = len(self.left) - (self.base is not None)
         self.rounds = rounds
@@ -149,6 +159,9 @@ class Race:
         self.fixed = fixed
         self.times: dict[str, list[float]] = {name: [] for name in names}
         self.dropped: dict[str, str] = {}  # name -> the backend that won every round against it
+        self.settled = (
+            False  # whether measuring ended early, because eager is wrong, and no difference to it has to be proven
+        )
         self.level = LEVEL  # the level of the look after which measuring ended
         self._spent = 0.0  # the part of LEVEL that earlier looks used
         self._next_look = rounds
@@ -175,6 +188,11 @@ class Race:
             return seconds <= self._most()
         if seconds + self._missing(self.rounds) > self.budget:
             self._drop()
+            self.settled = self.base in self.wrong and bool(self._right())
+            if (
+                self.settled
+            ):  # the fastest right backend is advised: whether it is faster than wrong numbers does not matter
+                return False
             self._next_look = max(min(self._next_look, self._deciding()), self._done)
         if self._done < self._next_look:
             return seconds + self._missing(self._next_look) <= self._most()
@@ -205,12 +223,15 @@ class Race:
 
         Eager is never dropped, because all others are compared with it.
         """
-        leader = min(self.left, key=lambda name: median(self.times[name]))
+        leader = min(self._right() or self.left, key=lambda name: median(self.times[name]))
         for name in list(self.left):
             pairs = list(zip(self.times[name], self.times[leader]))  # noqa: B905 - Python 3.8
             if name not in (leader, self.base) and all(mine > LOSES * best for mine, best in pairs):
                 self.left.remove(name)
                 self.dropped[name] = leader
+
+    def _right(self) -> list[str]:
+        return [name for name in self.left if name not in self.wrong]
 
     def _look(self, seconds: float) -> bool:
         remaining = LEVEL - self._spent

@@ -237,6 +237,7 @@ class _Supervisor:
             "rounds": self.plan.rounds,
             "fixed": options.rounds is not None,
             "seconds": options.seconds,
+            "wrong": [name for name, proof in self.seen.proofs.items() if proof.get("refuted")],
             "cells": [[name, cell.backend, cell.dtype, self._place(cell)] for name, cell in self.left.items()],
             "grid": [[s.batch, s.heads, s.tokens, s.width] for s in options.shapes],
             "shapes": shapes(options.model, options.imgsz),
@@ -358,6 +359,7 @@ class _Supervisor:
             for cell, other in self.seen.together.items()
         ]
         self.notes += dropped(self.seen.samples, self.seen.measured)
+        self.notes += self.seen.settled
         threads = self.about.get("threads") or {}
         if threads.get("training", 0) < threads.get("default", 0):
             self.notes.append(
