@@ -79,7 +79,7 @@ def diagnose(
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
     """Return the findings from facts alone, without logs and trials.
 
-    `foresight` does not judge their fixes, and their steps have no commands yet.
+    Their fixes are raw: `foresight` has not judged them, and their steps have no commands yet.
     """
     return _diagnosis(facts, goal, (), None, tuple(modules), rules=True).findings
 
