@@ -41,7 +41,7 @@ def apart(names: Sequence[str]) -> list[str]:
 def folded(names: Iterable[str], most: int = 0) -> str:
     """Return names as ranges: "gpu-[01-03,07], login".
 
-    `most`: the largest number of characters; a longer text ends as in "gpu-01 and 30 more". 0: no limit.
+    `most`: the largest number of characters; a longer text becomes "gpu-01 and 30 more". 0: no limit.
     """
     ordered = sorted(names, key=natural)
     parts = list(_ranges(ordered))
