@@ -51,24 +51,26 @@ class Command(NamedTuple):
 
 
 class Cure(NamedTuple):
+    """Hold one fix with its commands."""
+
     title: str
     commands: tuple[Command, ...]
-    said: bool = False  # a saved report says so: it is no advice of this attn-doctor
+    said: bool = False  # it is only quoted from a saved report, and is no advice of this attn-doctor
 
 
 class Problem(NamedTuple):
     """Describe a finding: its mark, name, evidence, consequences and fixes."""
 
-    mark: str  # "×", "!", "i", "✓", or the letter of a way
+    mark: str  # "×", "!", "i", "✓"; for a way of a plan its letter, "A"
     tone: Tone
     code: str
     slug: str
-    qualifiers: str
+    qualifiers: str  # "error, observed, low confidence"
     message: str
     evidence: tuple[str, ...]
     consequences: tuple[str, ...]
     cures: tuple[Cure, ...]
-    docs: str
+    docs: str  # the address of the finding's page; empty: it has none
     program: str = "attn-doctor"  # as it is typed in the reader's shell
 
     @property
@@ -90,6 +92,8 @@ class Table(NamedTuple):
 
 
 class Notes(NamedTuple):
+    """Hold a list of sentences under a title. The title may be empty."""
+
     title: str
     items: tuple[str, ...]
 

@@ -28,7 +28,7 @@ def said(value: object, none: str = "none") -> str:
 
 
 def first_known(*values: object) -> object:
-    """Return the first value that is known; if none is, the first of all, which has the reason."""
+    """Return the first value that is neither None nor Unknown. If there is none, return the first value: an Unknown has a reason."""
     return next((v for v in values if v is not None and not isinstance(v, Unknown)), values[0])
 
 
@@ -112,7 +112,7 @@ def processor(facts: Facts) -> list[tuple[str, str]]:
 
 
 def in_a_notebook(facts: Facts) -> str:
-    """Return the kind of notebook in which the command was typed; for a terminal, the words for that."""
+    """Return the kind of notebook in which the command was typed, "Colab"; "no notebook" for a terminal."""
     system = facts.system
     hosted = {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}
     if isinstance(system.notebook, str):
@@ -164,7 +164,7 @@ def cuda_home(facts: Facts) -> str:
 
 
 def compiler(facts: Facts, *names: str) -> str:
-    """Return the version of the first compiler that has one of these names."""
+    """Return the version of the first compiler that has one of these names; "not found" if there is none."""
     listed = facts.toolchain.compilers
     if isinstance(listed, Unknown):
         return said(listed)
@@ -218,7 +218,7 @@ def packages(facts: Facts) -> list[str]:
 
 
 def relevant(facts: Facts, pattern: str) -> list[str]:
-    """Return the distributions whose name begins with a match of the pattern."""
+    """Return the lines of `packages` that begin with a match of this regular expression."""
     return [line for line in packages(facts) if re.match(pattern, line)]
 
 
@@ -230,11 +230,12 @@ def variables(facts: Facts, *names: str) -> list[str]:
 
 
 def one_variable(facts: Facts, *names: str) -> str:
-    """Return the values of these variables as text; "not set" if none of them is set."""
+    """Return these variables as one text, "A=1, B=2"; "not set" if none of them is set."""
     return ", ".join(variables(facts, *names)) or "not set"
 
 
 def torch_build(facts: Facts) -> str:
+    """Return the CUDA that torch was built for, "CUDA 12.8"; "none" for a build without CUDA."""
     torch = facts.torch
     return f"CUDA {torch.cuda}" if isinstance(torch.cuda, str) else said(torch.cuda)
 
@@ -303,7 +304,10 @@ def differing(facts: Facts) -> list[str]:
 
 
 def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
-    """Return the traceback of each failed import, with its title. torch's comes first."""
+    """Return (title, lines) for each failed import: its traceback. torch's comes first.
+
+    A crash has no traceback: its lines say how it ended, and what was printed.
+    """
     found: list[tuple[str, Sequence[str]]] = []
     torch = facts.torch
     faults = [("torch", torch.fault), ("CUDA through torch", torch.cuda_fault)]
@@ -320,7 +324,10 @@ def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
 
 
 def install_kind(facts: Facts) -> str:
-    """Return how ultralytics was installed, in ultralytics' own words ("git", "pip" or "other"), and further known details."""
+    """Return how ultralytics was installed: "git", "pip", another installer's name or "other", and the address if it is known.
+
+    "not installed" if it is not there. The first three are the words of `yolo checks`.
+    """
     yolo = facts.yolo
     if yolo.version is None:
         return "not installed"
@@ -334,7 +341,7 @@ def install_kind(facts: Facts) -> str:
 
 
 def weights(facts: Facts) -> str:
-    """Return the weights files that were read, with the layout of their attention."""
+    """Return the weights files that were read, each with the layout of its attention; "none was named" if there are none."""
     listed = facts.models
     if isinstance(listed, Unknown):
         return said(listed)

@@ -47,7 +47,7 @@ class Bar(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """Hold a chart of one bar for each backend.
+    """Hold a chart with a bar for each backend.
 
     On the linear scale bars begin at 0, and `most` is the right edge. On the log scale dots stand between `least` and `most`, which are powers of ten.
     """
@@ -105,7 +105,9 @@ class Stacks(NamedTuple):
 
 
 class Point(NamedTuple):
-    x: float
+    """Hold one point of a curve, with its interval."""
+
+    x: float  # the image size in pixels, or the number of the epoch
     value: float
     text: str
     low: float | None = None
