@@ -39,8 +39,8 @@ class Applied(Record, frozen=True, kw_only=True):
     summary: str
     undo: tuple[str, ...] = ()  # the command that undoes the plan; empty if nothing was changed
     kept: str | None = None  # the folder of the backup
-    wrong: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()  # paths that could not be restored
+    left: tuple[str, ...] = ()  # findings that remain afterwards: "AD311 numpy-abi: ..."
     by_hand: tuple[str, ...] = ()  # steps that only the user can do
 
 
@@ -48,8 +48,8 @@ class Work(NamedTuple):
     """Hold the inputs of `apply`, except the way."""
 
     places: Places
-    findings: Sequence[Finding]
-    timeout: float
+    findings: Sequence[Finding]  # before any change
+    timeout: float  # seconds for one import of the examination afterwards
     say: Say
     environ: Mapping[str, str]  # the user's environment variables
     facts: Facts  # of the target, before any change

@@ -154,7 +154,10 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
 
 
 def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
-    """Return the changes made to the environment after the plan was applied; undoing reverts them too."""
+    """Return the paths that were changed after the plan was applied. An undo reverts them too.
+
+    Empty if the plan was not applied to its end, or an undo has begun already.
+    """
     if not has(journal, "applied") or has(journal, "undoing"):  # half undone: the user has seen the list and agreed
         return []
     with open(os.path.join(folder, AFTER), encoding="utf-8") as file:
@@ -168,6 +171,7 @@ def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
 
 
 def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the folders and files of the backup: {"path": ..., "skip": [names that are left out]}."""
     listed: list[dict[str, Any]] = next((event["roots"] for event in journal if event["at"] == "begin"), [])
     return listed
 
