@@ -49,7 +49,7 @@ def told_by(item: Record) -> str | None:
 
 
 def shown(value: object, places: Home) -> str | None:
-    """Return a value in a few words; None if the value is missing."""
+    """Return a value in a few words; None for None. `places`: folders that are replaced by placeholders, see `home`."""
     if value is None:
         return None
     if isinstance(value, Fault):

@@ -46,8 +46,8 @@ _NO_COMMAND: Any = msgspec.field(default_factory=_no_command)
 class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """Hold the fields that every step has, whatever its action."""
 
-    why: str
-    changes: str
+    why: str  # the reason for the step; for a step without a command: what to do
+    changes: str  # what it changes, in words: "removes flash-attn"
     risk: Risk = "low"
     risk_text: str | None = None  # the risk in words, "a reboot"
     takes: str | None = None  # time and size of the download, if known

@@ -226,6 +226,8 @@ class MemorySplit(Record, frozen=True, kw_only=True):
 
 
 class Range(Record, frozen=True, kw_only=True):
+    """Hold the lowest and the highest of several readings."""
+
     low: int
     high: int
 

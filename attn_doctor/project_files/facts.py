@@ -56,7 +56,10 @@ class _Tag(NamedTuple):
 
 
 def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
-    """Return the facts of the environment that these files would install on the machine of `base`. Their grade is "stated"."""
+    """Return the facts of the environment that these files would install on the machine of `base`. Their grade is "stated".
+
+    If two files request the same package, the last file counts.
+    """
     made = _Making(files, base)
     made.system()
     made.torch()

@@ -33,7 +33,10 @@ def where() -> str | None:
 
 
 def empty() -> str:
-    """Make the empty folder in which children start. Later calls return the same folder; it is removed when attn-doctor ends."""
+    """Return the empty folder in which children start. The first call makes it; it is removed when attn-doctor ends.
+
+    If no folder for temporary files is writable, the top folder ("/") is returned.
+    """
     with _lock:
         if not _made or not os.path.isdir(_made[0]):
             # a child that crashes may leave a core file there; the top folder, if no folder for temporary files is writable
