@@ -175,7 +175,7 @@ def _manifest(arguments: argparse.Namespace) -> int:
 
 
 def _doubts(compared: Compared) -> Callable[[int, Step], str]:
-    """Return a function that returns the reason against a step of a fix. The first report with that fix is used."""
+    """Return a function of (number of the cure, step) that returns why the step may be wrong, by the first report with that cure."""
     import functools
     import zlib
 

@@ -41,6 +41,7 @@ def examination(arguments: argparse.Namespace, **more: Any) -> Options:
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Add --gpu."""
     parser.add_argument(
         "--gpu",
         type=gpu,

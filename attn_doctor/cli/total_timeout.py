@@ -16,6 +16,7 @@ _MORE = 5.0  # seconds in which a command that was told to stop writes what it h
 
 
 def add_total_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add --total-timeout."""
     parser.add_argument(
         "--total-timeout",
         type=positive,

@@ -103,6 +103,7 @@ class Way(Record, frozen=True, kw_only=True):
     unsigned: Unsigned | None = None
 
     def runnable(self) -> tuple[PlannedStep, ...]:
+        """Return the steps that attn-doctor can run."""
         return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
 
     def variables(self) -> dict[str, str | None]:
@@ -114,6 +115,7 @@ class Way(Record, frozen=True, kw_only=True):
         return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
+        """Return the steps that the user must do."""
         return tuple(planned for planned in self.steps if isinstance(planned.step, RunByHand))
 
 

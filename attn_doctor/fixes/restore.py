@@ -46,6 +46,7 @@ def events(folder: str) -> list[dict[str, Any]]:
 
 
 def has(journal: list[dict[str, Any]], at: str) -> bool:
+    """Return whether the journal has an event of this kind, such as "kept" or "undone"."""
     return any(event["at"] == at for event in journal)
 
 
@@ -99,7 +100,11 @@ def _alike(one: Entry | None, other: Entry | None) -> bool:
 
 
 def take_lock(home: str) -> int:
-    """Take the lock of an environment; return a descriptor that an installer inherits. The lock is free when attn-doctor and its installers have ended."""
+    """Take the lock of an environment; return a descriptor that an installer inherits.
+
+    `home`: the folder .attn-doctor of the environment. The lock is free when attn-doctor and its installers have ended. Raises Busy
+    if another process has the lock, and on Windows.
+    """
     if sys.platform == "win32":
         raise Busy(
             "this system has no lock for an environment: attn-doctor applies and undoes plans on Linux and macOS only"
@@ -179,7 +184,8 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Restore the backup, and delete it. Return the paths that could not be restored.
 
-    `keep`: the replaced files stay in the folder `taken`.
+    `home`: the folder .attn-doctor of the environment. `folder`: that of the backup. `keep`: the replaced files stay in its folder
+    `taken`. Raises Busy if another process works on this environment.
     """
     lock = end_leftovers(home, events(folder))
     try:

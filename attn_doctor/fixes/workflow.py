@@ -221,7 +221,7 @@ def check_system() -> None:
 
 
 def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> None:
-    """Raise Cannot if this way may not be applied. Called before the user is asked."""
+    """Raise Cannot if this way must not be applied. Called before the user is asked."""
     assert suggested.places is not None
     _check_name(suggested.places)
     reason = unsigned.distrusted(way, request.trusted)

@@ -161,7 +161,10 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None, *, rules: bool
 ) -> tuple[Hit | None, _Doubt | None]:
-    """Judge one failure mode by facts, logs and trials. Every exception is caught, because a rule may have a bug."""
+    """Judge one failure mode by facts, logs and trials. Return (hit, doubt): at most one of them, neither if the mode does not apply.
+
+    Every exception is caught, because a rule may have a bug.
+    """
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)

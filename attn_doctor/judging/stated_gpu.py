@@ -21,7 +21,7 @@ _OLDEST, _MOST = (3, 0), (12, 9)  # range of NVIDIA's list; up to three later ma
 def read(text: str) -> tuple[str, str]:
     """Return name and compute capability of a GPU. `text`: "8.9", "sm_89", "89", or a name in the table ("RTX 4090").
 
-    Raises Refused for any other text.
+    A GPU that is named by its capability alone has the name `model.machine.NAMELESS`. Raises Refused for any other text.
     """
     from attn_doctor.knowledge.gpu import model
 

@@ -99,6 +99,8 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Packages(Record, frozen=True, kw_only=True):
+    """Hold the installed packages, and what is wrong with their installation."""
+
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
     named: tuple[Distribution, ...] = ()  # the packages that a log names; more may be installed
     duplicates: tuple[str, ...] | Unknown = UNRECORDED  # packages that are installed twice: "torch 2.8.0 and 2.9.0"
@@ -129,12 +131,16 @@ class Import(Record, frozen=True, kw_only=True):
 
 
 class TorchDevice(Record, frozen=True, kw_only=True):
+    """Describe a GPU as torch.cuda sees it."""
+
     index: int
     name: str
     compute_capability: str | None = None
 
 
 class Torch(Record, frozen=True, kw_only=True):
+    """Hold the facts of the installed torch: what it was built for, whether it can be imported, and the GPUs that it sees."""
+
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
     shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is not torch; None: it is torch

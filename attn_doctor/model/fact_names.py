@@ -40,6 +40,7 @@ def home(interpreter: Interpreter) -> Home:
 
 
 def is_list_of_records(value: object) -> bool:
+    """Return whether a value is a tuple of records. An empty tuple is one."""
     return isinstance(value, tuple) and all(isinstance(item, Record) for item in value)
 
 

@@ -12,6 +12,8 @@ from attn_doctor.model.steps import Step
 
 
 class Severity(str, enum.Enum):
+    """Name how bad a finding is for the goal."""
+
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
@@ -23,11 +25,15 @@ class Severity(str, enum.Enum):
 
 
 class Certainty(str, enum.Enum):
+    """Name how a finding is known."""
+
     OBSERVED = "observed"  # it was seen to happen, in a child or in a log
     PREDICTED = "predicted"  # the facts imply it, and nobody saw it happen
 
 
 class Confidence(str, enum.Enum):
+    """Name how surely a fix cures its finding."""
+
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
@@ -38,6 +44,8 @@ class Confidence(str, enum.Enum):
 
 
 class Goal(str, enum.Enum):
+    """Name what the user wants: to train a model, or to use flash-attn."""
+
     TRAIN = "train"
     FLASH_ATTN = "flash-attn"
 

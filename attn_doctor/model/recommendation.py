@@ -17,9 +17,11 @@ class Reason(Record, frozen=True, kw_only=True):
 
 
 class Recommendation(Record, frozen=True, kw_only=True):
+    """Hold the advice of one run, in fields and in one sentence."""
+
     backend: str | None  # None: no backend can be recommended
     install_flash_attn: InstallFlashAttn
     measured: bool  # a trial on this machine is the reason
-    summary: str
+    summary: str  # the sentence
     because: tuple[Reason, ...] = ()
     do: tuple[str, ...] = ()  # titles of fixes in the order to do them, then how to use the backend

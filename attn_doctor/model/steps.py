@@ -83,7 +83,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Return the names of the set fields of this installation, such as "index" or "upgrade"; `requirements` is left out."""
+        """Return the names of the set fields of this installation, such as "index_url" or "upgrade"; `requirements` is left out."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 

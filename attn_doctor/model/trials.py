@@ -272,6 +272,8 @@ class TrialRun(Record, frozen=True, kw_only=True):
 
 
 class Trials(Record, frozen=True, kw_only=True):
+    """Hold the trials of one run, a row for each backend and input, or why there are none."""
+
     rows: tuple[Trial, ...] = ()
     run: TrialRun = TrialRun()
     skipped: str | None = None  # why there are no rows

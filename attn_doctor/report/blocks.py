@@ -14,6 +14,8 @@ Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
 
 
 class Field(NamedTuple):
+    """Hold one labelled line."""
+
     label: str
     text: str
     tone: Tone = ""
@@ -26,10 +28,14 @@ class Fields(NamedTuple):
 
 
 class Heading(NamedTuple):
+    """Hold the heading of the blocks that follow."""
+
     text: str
 
 
 class Paragraph(NamedTuple):
+    """Hold a paragraph of text."""
+
     text: str
     tone: Tone = ""
 
@@ -80,11 +86,15 @@ class Problem(NamedTuple):
 
 
 class Cell(NamedTuple):
+    """Hold one cell of a table."""
+
     text: str
     tone: Tone = ""
 
 
 class Table(NamedTuple):
+    """Hold a table with the notes below it."""
+
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]

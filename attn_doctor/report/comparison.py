@@ -53,6 +53,8 @@ class Pace(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
+    """Hold all differences between a first and a second report."""
+
     gained: tuple[Finding, ...]  # only in the second report
     lost: tuple[Finding, ...]
     kept: tuple[Finding, ...]  # as in the second report

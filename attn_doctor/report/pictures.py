@@ -29,6 +29,8 @@ class Link(NamedTuple):
 
 
 class Chain(NamedTuple):
+    """Hold the map of the machine: the links from the driver to the model."""
+
     caption: str
     links: tuple[Link, ...]
 
@@ -115,6 +117,8 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
+    """Hold one curve of a chart."""
+
     label: str
     points: tuple[Point, ...]
 
@@ -154,6 +158,8 @@ Warmth = Literal["same", "explains", "beside", "other", "unknown"]
 
 
 class HeatRow(NamedTuple):
+    """Hold one row of the map of a fleet: nodes that differ from the others in the same way."""
+
     label: str
     nodes: int
     said: str  # the cause, or the standing
@@ -162,7 +168,7 @@ class HeatRow(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """Hold a map with a row for each node and a column for each fact."""
+    """Hold a map with a row for each group of alike nodes and a column for each fact."""
 
     caption: str
     about: str

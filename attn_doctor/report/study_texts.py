@@ -82,6 +82,7 @@ def tone(row: Comparison) -> Tone:
 
 
 def title(row: Comparison) -> str:
+    """Return the name of the metric for a reader."""
     return BY_NAME[row.metric].title
 
 

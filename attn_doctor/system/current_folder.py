@@ -25,7 +25,7 @@ _made: list[str] = []
 
 
 def where() -> str | None:
-    """Return the current folder, with the path that the user sees. None if it was deleted, or may not be read."""
+    """Return the path of the current folder. None if the folder was deleted, or cannot be read."""
     try:
         return os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
     except OSError:

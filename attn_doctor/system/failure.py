@@ -51,7 +51,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _whom() -> str:
-    """Return the sentence that asks the user to send the line, with the address of the project; empty if the metadata have no address."""
+    """Return the words that ask the user to send the line, with the address of the project if the metadata have one."""
     try:
         from attn_doctor.system import published
 

@@ -63,7 +63,7 @@ class Redactor:
                     self._last[match[1]] = max(self._last[match[1]], int(match[2]))
 
     def text(self, text: str, *, version: bool = False) -> str:
-        """Return a text without private data. `version`: numbers with dots are no addresses."""
+        """Return a text without private data. `version`: the text is a version if it looks like one, and no address of a network."""
         found = self._done.get((text, version))
         if found is None:
             made = [self._redacted(piece, version=version) for piece in _pieces(text)]
