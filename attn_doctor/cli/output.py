@@ -48,6 +48,7 @@ class Progress:
         return self
 
     def say(self, text: str) -> None:
+        """Show a text: above the bar, beside the spinner, or as a line of a file."""
         if self._bar:
             self._bar.note(text)
         elif self._moves:

@@ -55,6 +55,7 @@ class Ran(Record, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
+        """Return whether the step ended with exit code 0, before its deadline."""
         return self.code == 0
 
 

@@ -40,6 +40,7 @@ class Confidence(str, enum.Enum):
 
     @property
     def rank(self) -> int:
+        """Return the confidence as a number that can be compared: 0 for low, 1 for medium, 2 for high."""
         return ("low", "medium", "high").index(self.value)
 
 

@@ -197,6 +197,7 @@ class MemoryParts(Record, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
+        """Return the sum of all parts, in bytes."""
         return sum(getattr(self, name) for name in self.__struct_fields__)
 
 
