@@ -66,7 +66,7 @@ def test_a_file_that_only_the_page_of_its_builder_has_is_named(net, tmp_path):
     assert (first["filename"], first["kind"], first["builder"], first["listed"]) == (NEW, "community", "mjun0812", True)
     assert first["url"] == f"{MJUN}/download/v9.9.1/{NEW.replace('+', '%2B')}"
     assert first["source"].startswith("built by mjun0812, unsigned, seen on its page on 20")
-    assert "2 wheels of mjun0812 are not in the table" in found["notes"]
+    assert "2 wheels are on the page of mjun0812 and not in the table" in found["notes"]
     assert any(note.startswith("the page of kingbri1 was asked at ") for note in found["notes"])
     again = wheels(net, tmp_path, *KEY, "--online", "--json", "-")
     assert json.loads(again.stdout)["candidates"][0] == first

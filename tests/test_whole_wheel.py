@@ -11,7 +11,9 @@ import pytest
 from extensions import SUFFIX, build, library, linked, module
 from wheelhouse import PLATFORM, TAG, pack
 
-from attn_doctor.model.facts import Binary, Needed, Unknown
+from attn_doctor.model.facts import Binary, ChosenPython, Needed, Unknown
+from attn_doctor.report.blocks import Notes
+from attn_doctor.report.inspection_outline import outline
 from attn_doctor.wheels.whole import whole
 
 MAIN = Binary(module="big._C", path="/w/big.whl/big/_C.so", verdict="loads", needs=())
@@ -81,6 +83,18 @@ def test_what_is_not_known_is_said():
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "attn_doctor", "inspect", *argv, "--target", sys.executable]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_extension_that_could_not_be_judged_is_not_among_those_that_would_not_load():
+    records = [MAIN, other("one", "fails", because=("libx.so is nowhere",)), other("two", Unknown("it is encrypted"))]
+    blocks = outline(ChosenPython("/usr/bin/python3", "it was named"), [("/w/big.whl", records)])
+    notes = {block.title: block.items for block in blocks if isinstance(block, Notes)}
+    assert notes["optional extensions that would not load; --json has their details"] == (
+        "big.more.one: libx.so is nowhere",
+    )
+    assert notes["optional extensions that could not be judged; --json has their details"] == (
+        "big.more.two: it is encrypted",
+    )
 
 
 @pytest.fixture(scope="module")

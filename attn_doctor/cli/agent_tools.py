@@ -27,7 +27,10 @@ class Failed(NotExamined):
 
 
 class Tools:
-    """Answer the tools. All tools examine the same Python."""
+    """Answer the tools: each method is one tool. All raise Failed if there is no answer.
+
+    `target`: the Python to examine; None: the active environment.
+    """
 
     def __init__(self, target: str | None) -> None:
         self._target = [] if target is None else ["--target", target]

@@ -49,6 +49,7 @@ class Bar:
         self._progress.start()
 
     def step(self, doing: Doing) -> None:
+        """Show a step of the trial, the step after it, and about how long the trial still takes."""
         if doing.done >= _ENOUGH and doing.done > self._done:  # a round more than planned does not change the estimate
             spent = time.monotonic() - self._began
             self._end = time.monotonic() + spent * (1 - doing.done) / doing.done
@@ -61,4 +62,5 @@ class Bar:
         self._progress.console.print(Text(f"attn-doctor: {printable(text)}"))
 
     def stop(self) -> None:
+        """Remove the bar from the screen."""
         self._progress.stop()

@@ -175,7 +175,10 @@ def _manifest(arguments: argparse.Namespace) -> int:
 
 
 def _doubts(compared: Compared) -> Callable[[int, Step], str]:
-    """Return a function that returns the reason against a step of a fix. The first report with that fix is used."""
+    """Return a function of (number of the cure, step): it returns the reason against the command of the step, else an empty text.
+
+    The first report with that cure decides.
+    """
     import functools
     import zlib
 

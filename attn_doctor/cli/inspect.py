@@ -47,7 +47,7 @@ def register(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
 
 
 def capability(text: str) -> str:
-    """Parse a compute capability such as "8.9". argparse turns its ArgumentTypeError into a message."""
+    """Check that a text is a compute capability such as "8.9", and return it unchanged. argparse shows its ArgumentTypeError."""
     if not re.fullmatch(r"\d+\.\d", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 8.9")
     return text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
+    """Add --target and --timeout."""
     parser.add_argument(
         "--target",
         metavar="PYTHON",
@@ -29,8 +30,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def examination(arguments: argparse.Namespace, **more: Any) -> Options:
-    """Return the options of an examination: --target and --timeout, which every command accepts, the environment, and `more`.
-
+    """Return the options of an examination: --target and --timeout (see `add_target`), the environment variables, and `more`.
     The variable ATTN_DOCTOR_ROOT names a folder that is examined as a complete machine, see docs/testing.md. No other code reads
     it.
     """
@@ -41,6 +41,7 @@ def examination(arguments: argparse.Namespace, **more: Any) -> Options:
 
 
 def add_gpu(parser: argparse.ArgumentParser) -> None:
+    """Add --gpu."""
     parser.add_argument(
         "--gpu",
         type=gpu,
@@ -55,8 +56,8 @@ def add_outputs(
 ) -> None:
     """Add an option for each format in which the command can write `what`: all formats, or those in `only`.
 
-    `redacted`: the help says that the output is redacted. Commands that only read saved reports omit it, because saved reports
-    are redacted already.
+    `redacted`: the help says that the output is redacted. False for commands that write only pages and lists of failure modes, which
+    have no private data.
     """
     from attn_doctor.report.formats import FORMATS
 
@@ -90,6 +91,7 @@ def add_amount(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fail_on(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """Add --fail-on. `what`: the words of the help for what makes the exit code 1, "a new problem from this severity on"."""
     parser.add_argument(
         "--fail-on",
         choices=("error", "warning", "never"),
@@ -117,7 +119,7 @@ def positive(text: str) -> float:
 
 
 def gpu(text: str) -> str:
-    """Parse a compute capability or the name of a GPU. argparse turns its ArgumentTypeError into a message."""
+    """Check that a text is a compute capability or the name of a GPU, and return it unchanged. argparse shows its ArgumentTypeError."""
     from attn_doctor.errors import Refused
     from attn_doctor.judging import stated_gpu
 

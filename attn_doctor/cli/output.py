@@ -48,6 +48,7 @@ class Progress:
         return self
 
     def say(self, text: str) -> None:
+        """Show a text: above the bar, beside the spinner, or as a line of a file."""
         if self._bar:
             self._bar.note(text)
         elif self._moves:
@@ -114,7 +115,7 @@ def check_outputs(arguments: argparse.Namespace, *more: str) -> None:
 
 
 def written(arguments: argparse.Namespace) -> list[str]:
-    """Return the names of the files into which the answer is written."""
+    """Return the names of the outputs that the user named; "-" is standard output."""
     return [path for path in _files(arguments, ()) if path]
 
 
@@ -145,7 +146,7 @@ def write(arguments: argparse.Namespace, answer: Callable[[Gate], Answer]) -> No
 
 
 def write_log(path: str, log: bytes) -> None:
-    """Write the output of programs, redacted. Raises Unwritable if the file cannot be written."""
+    """Write the output of programs, redacted, to a file ("-": standard output). Raises Unwritable if that fails."""
     from attn_doctor.report import files
     from attn_doctor.report.gate import Gate
 

@@ -22,7 +22,7 @@ Signs = Mapping[tuple[str, int], Alive]
 class _Column(NamedTuple):
     title: str
     texts: Sequence[str]  # one for each row
-    least: int = 0  # how soon it is left out where there is no room; 0: never
+    spare: int = 0  # if there is no room, the column with the highest number is left out first; 0: it is never left out
     left: bool = False  # the texts begin at the left
 
     @property
@@ -39,8 +39,8 @@ class StudyTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._study.cells if self._all_rows else chosen(self._study.cells, console.height - _BESIDE)
         columns = list(_columns(rows, self._study, self._signs))
-        while sum(c.width + _GAP for c in columns) - _GAP > options.max_width and any(c.least for c in columns):
-            columns.remove(max(columns, key=lambda column: column.least))
+        while sum(c.width + _GAP for c in columns) - _GAP > options.max_width and any(c.spare for c in columns):
+            columns.remove(max(columns, key=lambda column: column.spare))
         made = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for column in columns:
             made.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
@@ -92,11 +92,11 @@ def _columns(rows: Sequence[Cell], study: Study, signs: Signs) -> list[_Column]:
         _Column("seed", [str(cell.seed) for cell in rows]),
         _Column("state", [_state(cell, sign) for cell, sign in pairs], left=True),
         _Column("epoch", [f"{sign.epoch if sign else len(c.epochs)}/{study.design.epochs}" for c, sign in pairs]),
-        *(_Column(name, [_loss(cell, sign, name) for cell, sign in pairs], least=1 + at) for at, name in enumerate(names)),
-        _Column("mAP50", [_number(epoch.map50 if epoch else None) for epoch in last], least=20),
+        *(_Column(name, [_loss(cell, sign, name) for cell, sign in pairs], spare=1 + at) for at, name in enumerate(names)),
+        _Column("mAP50", [_number(epoch.map50 if epoch else None) for epoch in last], spare=20),
         _Column("mAP50-95", [_number(epoch.map50_95 if epoch else None) for epoch in last]),
-        _Column("memory", [_bytes(one) for one in memory], least=21),
-        _Column("busy", [_busy(sign, study.design.device) for sign in now], least=22),
+        _Column("memory", [_bytes(one) for one in memory], spare=21),
+        _Column("busy", [_busy(sign, study.design.device) for sign in now], spare=22),
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ _MORE = 5.0  # seconds in which a command that was told to stop writes what it h
 
 
 def add_total_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add --total-timeout."""
     parser.add_argument(
         "--total-timeout",
         type=positive,
@@ -39,10 +40,12 @@ class TotalTimeout:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def end(self) -> None:
+        """Stop the clock: the command is over."""
         self._ended.set()
 
     @property
     def sentence(self) -> str:
+        """Return the line for a user whose command took too long."""
         return f"attn-doctor: could not examine: it took longer than {self.seconds:g} s (--total-timeout)\n"
 
     def _watch(self) -> None:

@@ -133,7 +133,7 @@ def _refuse_unfit(facts: Facts, model: str) -> None:
 
 
 def _prescribe(found: Study, file: str | None) -> None:
-    """Write the prescription, if the search found one. Raises Unwritable if the file cannot be written."""
+    """Write the prescription, if `--tune` measured training or predicting. Raises Unwritable if the file cannot be written."""
     from datetime import datetime, timezone
     from pathlib import Path
 

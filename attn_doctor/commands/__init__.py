@@ -63,7 +63,7 @@ def install(
     verbose: bool = False,
     built_by: str | None = None,
 ) -> Step:
-    """Build a step that installs requirements into the target."""
+    """Build a step that installs requirements into the target. The arguments are the fields of `model.steps.Install`."""
     return Install(
         requirements=requirements,
         why=why,
@@ -213,7 +213,7 @@ def _restart(facts: Facts) -> tuple[Step, ...]:
 def check(facts: Facts, *options: str) -> tuple[str, ...]:
     """Return the command that verifies a fix: `attn-doctor check`, with --gpu if the user stated a GPU.
 
-    Default option: --no-trial.
+    `options`: more options; without any, --no-trial is added.
     """
     gpus = facts.graphics.gpus
     stated = gpus[0].compute_capability if facts.graphics.stated is True and isinstance(gpus, tuple) and gpus else None

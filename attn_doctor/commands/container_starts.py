@@ -44,7 +44,10 @@ def _typed(command: object) -> tuple[Argv, Argv] | None:
 
 
 def with_image(command: str | None, own: str, other: str) -> Argv:
-    """Return a typed `docker run` with another image in the place of its own; a new command if it does not name its own."""
+    """Return the typed `docker run` with the image `other` in the place of `own`.
+
+    `command`: as it was typed; None: not known. If it is no `docker run`, or does not name `own`, a new command is returned.
+    """
     typed = _typed(command)
     if typed is None or own not in typed[1]:
         return ("docker", "run", "-it", "--rm", "--runtime", "nvidia", other)

@@ -80,7 +80,7 @@ _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
 
 def torch_cuda(facts: Facts) -> Version | None:
-    """Return torch.version.cuda; None if it is not known or torch has none."""
+    """Return the CUDA of torch (torch.version.cuda) as a pair, (12, 8); None if it is not known or torch has none."""
     return pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
 
 
@@ -140,7 +140,7 @@ def _is_packaged(facts: Facts, row: Nvcc) -> bool:
 
 
 def elsewhere(facts: Facts) -> Fix | None:
-    """Return the fix for a system on which a toolkit cannot simply be installed: WSL 1, a notebook service, a Jetson. None elsewhere."""
+    """Return the fix for a system on which a toolkit cannot simply be installed: WSL 1, Colab, Kaggle, a Jetson. None elsewhere."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
         return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
@@ -255,11 +255,10 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     """Return the steps that install from NVIDIA's repository for this distribution; empty if the repository lacks this release."""
-    found, with_ = repository(facts), places.manager(facts)
+    found, manager = repository(facts), places.manager(facts) or "apt-get"
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
         return ()
-    with_ = with_ or "apt-get"
     package = f"cuda-toolkit-{version[0]}-{version[1]}"
     never = (
         " (never `cuda` or a driver package: WSL uses the Windows driver)"
@@ -269,22 +268,25 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     why = f"the toolkit alone{never}"
     root = places.as_root
     steps: list[Step] = [
-        commands.by_hand(argv, said, "NVIDIA's repository") for argv, said in set_up(facts, found.folder, with_)
+        commands.by_hand(argv, said, "NVIDIA's repository") for argv, said in set_up(facts, found.folder, manager)
     ]
     install_it = {
         "apt-get": root(facts, "apt-get", "install", "-y", package),
         "dnf": root(facts, "dnf", "install", "-y", package),
         "zypper": root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package),
-    }[with_]
+    }[manager]
     steps.append(commands.by_hand(install_it, why, f"adds /usr/local/cuda-{dotted(version)}", takes="about 5 GB"))
     return *steps, commands.variable("CUDA_HOME", f"/usr/local/cuda-{dotted(version)}", "where that package puts it")
 
 
-def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Return the commands that set NVIDIA's repository up, each with its reason. `name`: its folder, "ubuntu2204"."""
+def set_up(facts: Facts, name: str, manager: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return (command, reason) for each command that adds NVIDIA's repository to the package manager.
+
+    `name`: the folder of the repository, "ubuntu2204". `manager`: "apt-get", "dnf" or "zypper".
+    """
     folder = f"{REPOSITORIES}/{name}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
     root = places.as_root
-    if with_ == "apt-get":
+    if manager == "apt-get":
         keyring = "cuda-keyring_1.1-1_all.deb"
         line = "apt-get update && apt-get install -y wget ca-certificates"
         tools = ((("sh", "-c", line), "container images contain neither apt's package lists nor wget"),)
@@ -295,7 +297,7 @@ def set_up(facts: Facts, name: str, with_: str) -> tuple[tuple[tuple[str, ...], 
             (root(facts, "apt-get", "update"), "reads its list of packages"),
         )
     file = f"{folder}/cuda-{name}.repo"
-    if with_ == "zypper":
+    if manager == "zypper":
         return ((root(facts, "zypper", "addrepo", file), "NVIDIA's repository for this release"),)
     new = facts.system.distribution == "fedora" and (pair(str(facts.system.distribution_version)) or (0, 0))[0] >= _DNF5
     add = ("addrepo", f"--from-repofile={file}") if new else ("--add-repo", file)
@@ -338,7 +340,11 @@ _KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | t
 
 
 def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:
-    """Return the steps for Ubuntu and Debian, if a log does not show the distribution. `besides`: the way without root, in words."""
+    """Return the steps for Ubuntu and Debian, for a log that does not show the distribution.
+
+    `dashed`: the CUDA release in the name of a package, "12-8". `label`: the same with a point, "12.8". Both may be shell code that
+    asks torch. `besides`: the way without root, in words.
+    """
     windows = (
         ""
         if facts.system.os == "linux"

@@ -90,7 +90,8 @@ class Installer(ABC):
     def rendered(self, step: Step) -> Step:
         """Return the step with its command.
 
-        A step that sets a variable, or that is a command already, is returned unchanged.
+        A step that sets a variable is returned unchanged. A step that is a command already is changed only if its command runs pip
+        and the target has no pip: then its command is that of uv.
         """
         if isinstance(step, Remove):
             return msgspec.structs.replace(step, argv=("rm", "-r", *step.paths))

@@ -33,7 +33,7 @@ class Nix(Installer):
         return None
 
     def before(self, step: Install) -> tuple[Step, ...]:  # noqa: ARG002
-        """Return the step that updates the packages."""
+        """Return the step that updates the inputs of the flake, and so the packages."""
         update = RunByHand(
             argv=("nix", "flake", "update"),
             why="run this in the folder of the flake: it updates the inputs, and so the packages. Without a flake, run: sudo nix-channel --update. This Python "

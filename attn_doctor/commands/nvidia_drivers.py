@@ -62,7 +62,10 @@ def install(facts: Facts, least: str | None = None) -> tuple[Fix, ...]:
 
 
 def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
-    """Return the steps for a system whose driver is elsewhere (WSL, container, cluster, notebook); else empty. `wanted`: its name."""
+    """Return the steps for a system on which its packages cannot install the driver: WSL, Windows, macOS, container, cluster, notebook, Jetson.
+
+    Empty for any other system. `wanted`: the driver in words, "driver 580 or newer".
+    """
     if places.wsl(facts) == 1:
         convert = commands.by_hand(
             ("wsl.exe", "--set-version", "Ubuntu", "2"),
@@ -294,7 +297,10 @@ def restart(facts: Facts, why: str) -> Fix:
 
 
 def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
-    """Return the steps that let a container engine pass the GPU of its host on. They are steps for the host, even if the log is from a container."""
+    """Return the steps after which a container engine gives the GPU of its host to containers. `engine`: "docker" or "podman".
+
+    They are steps for the host, even if the log is from a container.
+    """
     facts = _host(facts)
     if facts.system.os == "darwin":
         return (commands.by_hand((), "a Mac has no NVIDIA GPU that Docker could pass on", "Docker Desktop", "none"),)
@@ -368,10 +374,10 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
         if guessed and not places.wsl(facts)
         else "on the host"
     )
-    with_, package, changes = places.manager(facts) or ubuntu, "nvidia-container-toolkit", "installs the toolkit"
+    manager, package, changes = places.manager(facts) or ubuntu, "nvidia-container-toolkit", "installs the toolkit"
     root = places.as_root
     repo = f"{_CONTAINERS}/stable/rpm/nvidia-container-toolkit.repo"
-    if with_ == "apt-get":
+    if manager == "apt-get":
         key = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
         script = (
             f"curl -fsSL {_CONTAINERS}/gpgkey | gpg --dearmor -o {key} && "
@@ -385,7 +391,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
             commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
             commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),
         )
-    if with_ == "dnf":
+    if manager == "dnf":
         new = facts.system.distribution == "fedora"
         add = ("addrepo", f"--from-repofile={repo}") if new else ("--add-repo", repo)
         return (
@@ -396,7 +402,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
             ),
             commands.by_hand(root(facts, "dnf", "install", "-y", package), "on the host", changes),
         )
-    if with_ == "zypper":
+    if manager == "zypper":
         return (
             commands.by_hand(
                 root(facts, "zypper", "addrepo", repo), "on the host: adds NVIDIA's repository", "zypper's repositories"
@@ -405,7 +411,7 @@ def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
                 root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package), "on the host", changes
             ),
         )
-    if with_ == "pacman":
+    if manager == "pacman":
         return (commands.by_hand(root(facts, "pacman", "-S", package), "on the host", changes),)
     why = f"on the host, install nvidia-container-toolkit from NVIDIA's repository for its distribution: {guide}"
     return (commands.by_hand((), why, changes),)

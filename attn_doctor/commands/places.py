@@ -31,7 +31,7 @@ _SHARED = re.compile(
 
 
 def manager(facts: Facts) -> Manager | None:
-    """Return the package manager of this Linux; None if its distribution is not known, and on macOS and Windows."""
+    """Return the package manager of this Linux; None if its distribution is not known or has only yum, and on macOS and Windows."""
     name = facts.system.distribution
     found = _MANAGERS.get(name) if isinstance(name, str) and facts.system.os not in ("windows", "darwin") else None
     version = pair(facts.system.distribution_version) if isinstance(facts.system.distribution_version, str) else None
@@ -67,7 +67,7 @@ def jetson(facts: Facts) -> bool:
 
 
 def dgx_spark(facts: Facts) -> bool:
-    """Return whether this is a DGX Spark, by its GPU, a GB10."""
+    """Return whether this is a DGX Spark, by its board, or by the name of its GPU (GB10)."""
     gpus = facts.graphics.gpus
     named = (gpu.name for gpu in gpus if isinstance(gpu.name, str)) if isinstance(gpus, tuple) else ()
     return facts.system.board == "dgx-spark" or any("GB10" in name for name in named)
@@ -95,7 +95,10 @@ def on_cluster(facts: Facts) -> bool:
 
 
 def is_root(facts: Facts) -> bool:
-    """Return whether commands run as root here. Then they need no sudo, which is often not installed for root."""
+    """Return whether commands are known to run as root here: in a container, on Colab or Kaggle, or with an environment below /root.
+
+    Then they need no sudo, which is often not installed for root.
+    """
     if container(facts) is not None or hosted(facts) in ("colab", "kaggle"):
         return True
     home = facts.interpreter.prefix
@@ -120,7 +123,7 @@ def environment_tool(facts: Facts) -> EnvironmentTool | None:
 
 
 def conda_install(facts: Facts, *packages: str, channels: tuple[str, ...] = ("conda-forge",)) -> Argv:
-    """Return the command that adds packages of conda's channels to this environment."""
+    """Return the command that adds packages of conda's channels to this environment. pixi gets no channels: its manifest has them."""
     tool = environment_tool(facts) or "conda"
     if tool == "pixi":
         return ("pixi", "add", *packages)

@@ -119,10 +119,7 @@ def _pip(facts: Facts, *words: str) -> Argv:
 
 
 def _imported(facts: Facts, wanted: ProjectBuild) -> Argv:
-    """Return the packages that the setup.py imports.
-
-    An installed torch stays out of the list, because PyPI's torch for Windows is a CPU build.
-    """
+    """Return the packages that the setup.py imports; on Windows without torch, because PyPI's torch for Windows is a CPU build."""
     return wanted.tools if facts.system.os == "windows" else (*wanted.torch, *wanted.tools)
 
 

@@ -55,15 +55,18 @@ NATIVE_PROMPT = "x64 Native Tools Command Prompt for VS 2022"
 
 
 def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -> tuple[Step, ...]:
-    """Return the steps that install packages of the distribution; empty if the distribution is not known, or lacks them."""
-    with_ = places.manager(facts)
-    wanted = names.get(with_, ()) if with_ else ()
-    if with_ is None or not wanted or places.on_cluster(facts):
+    """Return the steps that install packages of the distribution. `names`: package manager -> names of the packages.
+
+    Empty if the package manager is not known or not in `names`, and on a cluster, whose users are not root.
+    """
+    manager = places.manager(facts)
+    wanted = names.get(manager, ()) if manager else ()
+    if manager is None or not wanted or places.on_cluster(facts):
         return ()
-    install = commands.by_hand(places.as_root(facts, *_INSTALL[with_], *wanted), why, changes)
-    if with_ == "apt-get" and places.container(facts):
+    install = commands.by_hand(places.as_root(facts, *_INSTALL[manager], *wanted), why, changes)
+    if manager == "apt-get" and places.container(facts):
         # Images are published without apt's lists: https://docs.docker.com/build/building/best-practices/#apt-get
-        line = " ".join(("apt-get update &&", *_INSTALL[with_], *wanted))
+        line = " ".join(("apt-get update &&", *_INSTALL[manager], *wanted))
         return (
             commands.by_hand(
                 ("sh", "-c", line),
@@ -90,7 +93,7 @@ def _is_any_linux(facts: Facts) -> bool:
 
 
 def every_manager(names: dict[Manager, Argv]) -> str:
-    """Return the commands for a Linux whose distribution is not known, in words."""
+    """Return the commands of apt-get and of dnf as one text, for a Linux whose distribution is not known. `names`: as for `packages`."""
     of: dict[Manager, str] = {"apt-get": "Debian, Ubuntu", "dnf": "RHEL, Rocky, Fedora"}
     return "; ".join(
         f"{' '.join((*_INSTALL[name], *names[name]))} ({system})" for name, system in of.items() if name in names
@@ -98,7 +101,7 @@ def every_manager(names: dict[Manager, Argv]) -> str:
 
 
 def compiler(facts: Facts, why: str = "the C++ compiler of the system") -> tuple[Step, ...]:
-    """Return the steps that install a C++ compiler so that a build finds it."""
+    """Return the steps that install a C++ compiler so that a build finds it. `why`: the words beside the commands of Linux."""
     if facts.system.os == "windows":
         return _visual_studio(facts)
     if facts.system.os == "darwin":
@@ -327,7 +330,10 @@ _OPENCV: dict[str, dict[Manager, Argv]] = {
 
 
 def opencv_library(facts: Facts, stem: str) -> tuple[Step, ...]:
-    """Return the steps that install a library of the system for OpenCV. `stem`: "libGL" or "libglib-2"."""
+    """Return the steps that install a library of the system for OpenCV. `stem`: its name, "libGL" or "libglib-2"; any other name counts as libGL.
+
+    Empty on Windows and macOS, and on a cluster.
+    """
     # Slim images lack both libGL and glib, but OpenCV's error names libGL only.
     pairs = [_OPENCV.get(stem, _OPENCV["libGL"]), *([_OPENCV["libglib-2"]] if stem == "libGL" else [])]
     names = {name: tuple(package for row in pairs for package in row[name]) for name in _MANAGER_ORDER}

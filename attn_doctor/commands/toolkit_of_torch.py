@@ -16,7 +16,10 @@ _DASHED = 'import torch; print(torch.version.cuda.replace(".", "-"))'  # "12-8":
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps; empty on Windows, in a container, on a cluster, and if no package manager has all toolkits."""
+    """Return the steps, as lines for bash. Empty on Windows and macOS, in a container, on a cluster, and for any other shell.
+
+    Outside of conda's environments it is empty too if the distribution is known and NVIDIA has no repository for its apt.
+    """
     beside = places.container(facts) or places.on_cluster(facts) or facts.system.os in ("windows", "darwin")
     if beside or shell_of(facts) != "bash":
         return ()

@@ -66,7 +66,7 @@ class Options(NamedTuple):
     logs: tuple[str, ...] = ()  # paths, "-" for standard input
     facts: str | None = None  # a facts file or a report instead of this machine
     gpu: str | None = None  # judge for this GPU of another machine: "8.9", "sm_89", "RTX 4090"
-    timeout: float = 120.0
+    timeout: float = 120.0  # seconds for one import or one trial
     fail_on: Severity | None = Severity.ERROR
     ignore: tuple[str, ...] = ()  # codes or slugs
     expect_gpus: int | None = None  # --expect-gpus
@@ -96,8 +96,9 @@ def examine(
     `on_judged` gets the findings before the trial, as a report without a trial: its `trials_skipped` is None if a trial follows.
     `on_step` gets each step of the trial; without it, `say` gets their texts.
 
-    Raises BadRequest and Unreadable (ValueError: the request cannot be met), NoAnswer (RuntimeError: the target did not answer,
-    or is not a Python) and Broken (the doctor itself failed). Every other error is in the report.
+    Raises Refused (a ValueError: the request cannot be met; also BadRequest and Unreadable), NoAnswer (a RuntimeError: the target did
+    not answer, or is not a Python), and after the facts were collected Broken (the doctor itself failed) or Stopped (it was
+    interrupted), which carry the report so far. Every other error is in the report.
     """
     so_far: dict[str, Any] = {}
     try:

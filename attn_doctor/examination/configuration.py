@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Configuration(NamedTuple):
     """Hold a configuration that was read.
 
-    `named`: the user named the file. Only such a file may name a program to start.
+    `named`: the user named the file. A program that any other file names is started only if a person agrees. `text`: of the file.
     """
 
     path: Path

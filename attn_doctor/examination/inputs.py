@@ -40,7 +40,7 @@ class Texts(NamedTuple):
 def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
     """Search each log for the signs of every failure mode and for errors.
 
-    Raises Unreadable if a file cannot be read, NoLog if it is not a log.
+    Raises Unreadable if a file cannot be read, NoLog if it is not a log, NotExamined for a project file with wrong syntax.
     """
     paths = tuple(paths)
     if not paths:
@@ -53,10 +53,9 @@ def read_logs(paths: Iterable[str]) -> tuple[Log, ...]:
 
 
 def read_texts(paths: Iterable[str], *, follow: bool = False) -> Texts:
-    """Read files: each is a log or a project file.
+    """Read files: each is a log, a project file, or both (a project file with output pasted below it). "-" is standard input.
 
-    Raises as `read_logs` does, and NotExamined for a project file with wrong syntax. `follow`: copy standard input to standard
-    error while it is read.
+    `follow`: copy standard input to standard error while it is read. Raises as `read_logs` does.
     """
     paths = tuple(paths)
     for path in paths:
@@ -169,7 +168,8 @@ def read_file(path: str) -> bytes:
 def _opened(path: str) -> BinaryIO:
     """Open a file or a pipe.
 
-    Raises OSError if it cannot be opened, or if it is a device: a device may have no end. A terminal is allowed.
+    Raises OSError if it cannot be opened, and Unreadable for a pipe into which nothing is written in 30 s, and for a device: a device
+    may have no end. A terminal is allowed.
     """
     try:
         stream: BinaryIO = threads.within(_OPENING, lambda: Path(path).open("rb"))  # noqa: SIM115 - closed by the caller

@@ -35,9 +35,10 @@ def examine(
     gpu: str | None = None,
     root: str = "/",
 ) -> Report:
-    """Examine the environment again. With `backends`, also run a short trial of them.
+    """Examine the environment of a Python after a plan was carried out there. With `backends`, also run a short trial of them.
 
-    Raises NoAnswer if the Python does not answer. `gpu`: the GPU to judge for, if the user named one.
+    `timeout`: seconds for one import or one trial. `gpu`: the GPU to judge for, if the user named one. Raises NoAnswer if the Python
+    does not answer.
     """
     trial = bool(backends)
     options = Options(
@@ -88,7 +89,7 @@ def verdict(way: Way, before: Sequence[Finding], report: Report) -> str | None:
 
 
 def tried(python: str, way: Way, environ: Mapping[str, str], timeout: float, root: str) -> Report | None:
-    """Return the report of a short trial; None if no trial could be run."""
+    """Return the report of a short trial of sdpa-flash, and of flash-attn-2 if the way is for that goal; None if no trial could be run."""
     wanted = ("sdpa-flash", "flash-attn-2") if way.goal is Goal.FLASH_ATTN else ("sdpa-flash",)
     try:
         return examine(python, way.goal, environ, timeout, wanted, root=root)
@@ -120,9 +121,9 @@ def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, st
 
 
 def explain(log: Path, goal: Goal) -> str:
-    """Return in words why a step failed.
+    """Return in words why a step failed. `log`: the file with its output.
 
-    The output shows a failure mode; if it shows none, the last error line of the installer is returned.
+    The words name the failure mode that the output shows, and quote the last error line of the installer.
     """
     try:
         logs = read_logs([str(log)])

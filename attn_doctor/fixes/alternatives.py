@@ -31,7 +31,10 @@ _WITHOUT = "Training without flash-attn needs no step: PyTorch has a fused atten
 
 
 def drafts(facts: Facts, findings: Sequence[Finding], goal: Goal) -> tuple[tuple[Draft, ...], tuple[str, ...]]:
-    """Return the ways to cure the findings, the best first, and notes on goals that are impossible here."""
+    """Return (ways to cure the findings, the best first; notes about what is impossible or left out here).
+
+    There are at most MOST ways. Their steps have no commands yet.
+    """
     findings = [_bare(finding) for finding in findings]
     first = _variables_first(findings)
     if first is not None:

@@ -39,8 +39,8 @@ class Applied(Record, frozen=True, kw_only=True):
     summary: str
     undo: tuple[str, ...] = ()  # the command that undoes the plan; empty if nothing was changed
     kept: str | None = None  # the folder of the backup
-    wrong: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()  # paths that could not be restored
+    left: tuple[str, ...] = ()  # findings that remain afterwards: "AD311 numpy-abi: ..."
     by_hand: tuple[str, ...] = ()  # steps that only the user can do
 
 
@@ -48,8 +48,8 @@ class Work(NamedTuple):
     """Hold the inputs of `apply`, except the way."""
 
     places: Places
-    findings: Sequence[Finding]
-    timeout: float
+    findings: Sequence[Finding]  # before any change
+    timeout: float  # seconds for one import of the examination afterwards
     say: Say
     environ: Mapping[str, str]  # the user's environment variables
     facts: Facts  # of the target, before any change
@@ -60,7 +60,7 @@ class Work(NamedTuple):
 
 
 def refusal(facts: Facts, places: Places, way: Way, *, system_python: bool) -> str | None:
-    """Return the reason why nothing may be changed here; None if the way may be applied."""
+    """Return the reason why the way must not be applied here; None if there is none."""
     of_system = facts.interpreter.externally_managed is True or (places.kind == "bare" and places.prefix == "/usr")
     if of_system and not system_python:
         return (
@@ -91,7 +91,7 @@ def unfinished(places: Places) -> Path | None:
 
 
 def latest(places: Places) -> Path | None:
-    """Return the newest backup that is not completely undone; it may be an empty folder."""
+    """Return the newest backup that is not completely undone; it may be an empty folder. None if there is no backup."""
     home = places.home / "undo"
     for folder in sorted(home.iterdir(), reverse=True) if home.is_dir() else ():
         if not any(event["at"] == "undone" and event["keep"] for event in restore.events(str(folder))):

@@ -153,6 +153,7 @@ def _never(facts: Facts, release: str, *, unreleased: bool = False) -> str | Non
 
 
 def cost_text(cost: Cost | None) -> str | None:
+    """Return the time, the work and the memory of a build as one text; None if the cost is not known."""
     if cost is None:
         return None
     about = "" if cost.verified else " (measured on another release)"

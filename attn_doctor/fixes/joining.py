@@ -18,7 +18,7 @@ from attn_doctor.model.steps import AddPip, Install, RunByHand, SetVariable, Ste
 
 FLASH_PACKAGES = frozenset({"flash-attn", "flash-attn-3", "flash-attn-4"})
 Choice = tuple[tuple[str, ...], Fix]  # codes of the causes that the fix cures
-Helped = list[tuple[Finding, tuple[Fix, ...]]]
+Helped = list[tuple[Finding, tuple[Fix, ...]]]  # root causes, each with the fixes to choose from
 
 # The order of installation: replacing torch breaks its torchvision and every extension.
 _ORDER = ("pip", "torch", "torchvision", "torchaudio", "triton", "numpy")
@@ -44,7 +44,7 @@ def leaves(steps: Iterable[Step]) -> bool:
 
 
 def draft_of(facts: Facts, chosen: Sequence[Choice], goal: Goal) -> Draft:
-    """Return the fixes as one way.
+    """Return the chosen fixes as one way, in the order in which they must run, each step once.
 
     If a fix needs another system, it is the complete way: nothing else is repaired here.
     """

@@ -70,7 +70,7 @@ class Attempt(Record, frozen=True, kw_only=True):
     left: tuple[str, ...] = ()  # warnings and errors that remain
     ran: tuple[str, ...] = ()  # backends that served every attention call of a short trial
     changes: tuple[Change, ...] = ()  # the real changes
-    seconds: float = 0.0
+    seconds: float = 0.0  # of the whole try
 
 
 class Unsigned(Record, frozen=True, kw_only=True):
@@ -103,6 +103,7 @@ class Way(Record, frozen=True, kw_only=True):
     unsigned: Unsigned | None = None
 
     def runnable(self) -> tuple[PlannedStep, ...]:
+        """Return the steps that attn-doctor can run."""
         return tuple(planned for planned in self.steps if isinstance(planned.step, RUNNABLE))
 
     def variables(self) -> dict[str, str | None]:
@@ -114,6 +115,7 @@ class Way(Record, frozen=True, kw_only=True):
         return next((step.unresolved for step in self.steps if step.impossible), None)
 
     def by_hand(self) -> tuple[PlannedStep, ...]:
+        """Return the steps that the user must do."""
         return tuple(planned for planned in self.steps if isinstance(planned.step, RunByHand))
 
 
@@ -127,10 +129,12 @@ class Cause(Record, frozen=True, kw_only=True):
 
 
 class Plan(Record, frozen=True, kw_only=True):
-    target: str
+    """Hold the alternatives that fix a machine, and the causes that they fix."""
+
+    target: str  # path of the Python
     goal: Goal
     installer: InstallerName
-    installer_why: str
+    installer_why: str  # why this installer was chosen
     causes: tuple[Cause, ...]
     ways: tuple[Way, ...]  # best first; empty: nothing to do, or no known fix
     elsewhere: bool = False  # for another machine: nothing can be tried or applied here

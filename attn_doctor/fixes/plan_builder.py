@@ -49,7 +49,11 @@ def make(
     installer: InstallerName | None = None,
     resolver: Resolver = unresolved,
 ) -> Plan:
-    """Make the plan for the root causes of the findings."""
+    """Make the plan for the root causes of the findings. Nothing is tried.
+
+    `installer`: the one that the user named; None: the one that manages the environment. `resolver`: answers what a step would
+    change.
+    """
     name, why = chosen(facts, installer)
     here = context(facts, name)
     made, notes = drafts(facts, findings, goal)
@@ -204,6 +208,7 @@ def planned(step: Step, verify: tuple[str, ...]) -> PlannedStep:
 
 
 def pip_version(facts: Facts) -> str | None:
+    """Return the version of the target's pip; None if it has none, or the version is not known."""
     listed: Sequence[Distribution] = (
         () if isinstance(facts.packages.distributions, Unknown) else facts.packages.distributions
     )

@@ -46,6 +46,7 @@ def events(folder: str) -> list[dict[str, Any]]:
 
 
 def has(journal: list[dict[str, Any]], at: str) -> bool:
+    """Return whether the journal has an event of this kind, such as "kept" or "undone"."""
     return any(event["at"] == at for event in journal)
 
 
@@ -99,7 +100,11 @@ def _alike(one: Entry | None, other: Entry | None) -> bool:
 
 
 def take_lock(home: str) -> int:
-    """Take the lock of an environment; return a descriptor that an installer inherits. The lock is free when attn-doctor and its installers have ended."""
+    """Take the lock of an environment; return a descriptor that an installer inherits.
+
+    `home`: the folder .attn-doctor of the environment. The lock is free when attn-doctor and its installers have ended. Raises Busy
+    if another process has the lock, and on Windows.
+    """
     if sys.platform == "win32":
         raise Busy(
             "this system has no lock for an environment: attn-doctor applies and undoes plans on Linux and macOS only"
@@ -154,7 +159,10 @@ def end_leftovers(home: str, journal: list[dict[str, Any]]) -> int:
 
 
 def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
-    """Return the changes made to the environment after the plan was applied; undoing reverts them too."""
+    """Return the paths that were changed after the plan was applied. An undo reverts them too.
+
+    Empty if the plan was not applied to its end, or an undo has begun already.
+    """
     if not has(journal, "applied") or has(journal, "undoing"):  # half undone: the user has seen the list and agreed
         return []
     with open(os.path.join(folder, AFTER), encoding="utf-8") as file:
@@ -168,6 +176,7 @@ def changed_since(folder: str, journal: list[dict[str, Any]]) -> list[str]:
 
 
 def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the folders and files of the backup: {"path": ..., "skip": [names that are left out]}."""
     listed: list[dict[str, Any]] = next((event["roots"] for event in journal if event["at"] == "begin"), [])
     return listed
 
@@ -175,7 +184,8 @@ def roots(journal: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def undo(home: str, folder: str, keep: bool = False, say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Restore the backup, and delete it. Return the paths that could not be restored.
 
-    `keep`: the replaced files stay in the folder `taken`.
+    `home`: the folder .attn-doctor of the environment. `folder`: that of the backup. `keep`: the replaced files stay in its folder
+    `taken`. Raises Busy if another process works on this environment.
     """
     lock = end_leftovers(home, events(folder))
     try:

@@ -55,13 +55,18 @@ class Ran(Record, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
+        """Return whether the step ended with exit code 0, before its deadline."""
         return self.code == 0
 
 
 def environment(
     environ: Mapping[str, str], prefix: str, scripts: str, changes: Mapping[str, str | None], *, conda: bool = False
 ) -> dict[str, str]:
-    """Return the variables of a step: those of the user, as after activating the target, with the changes of the plan."""
+    """Return the variables of a step: those of the user, as after activating the target, with the changes of the plan.
+
+    `prefix`, `scripts`: folders of the target. `changes`: name -> value; None removes the variable. `conda`: the target is a conda
+    environment.
+    """
     made = {name: value for name, value in environ.items() if name not in _TAKEN_OUT}
     made.update(_PUT_IN)
     made["PATH"] = os.pathsep.join([scripts, made.get("PATH", os.defpath)])

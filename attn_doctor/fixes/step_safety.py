@@ -39,7 +39,7 @@ _COMMANDS = (
 
 
 def fault(step: Step, facts: Facts) -> str | None:
-    """Return the reason why a step may not be offered to the user; None if it may."""
+    """Return the reason why a step must not be offered to the user; None if it is safe."""
     if any(_CONTROL.search(word) for word in _words(step)):
         return "a command contains a control character"
     if isinstance(step, Install | Uninstall):

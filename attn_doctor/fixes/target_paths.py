@@ -108,8 +108,7 @@ def own(facts: Facts) -> tuple[Distribution, ...]:
 
 
 def versions(distributions: Iterable[Distribution]) -> dict[str, str]:
-    """Return normal name -> version of the installed packages.
-
+    """Return normal name -> version of the installed packages; an empty text for a version that is not known.
     Of two packages with one name the first on sys.path counts, because Python imports it.
     """
     found: dict[str, str] = {}

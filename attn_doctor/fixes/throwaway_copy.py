@@ -24,9 +24,11 @@ _TEXT_BYTES = 16 << 20
 
 
 class Mirror(Record, frozen=True, kw_only=True):
+    """Hold the paths of a copy."""
+
     python: str
     prefix: str
-    scripts: str
+    scripts: str  # the folder of its programs
     moved: tuple[tuple[str, str], ...]  # (folder of the target, folder of the copy), the longest path first
     kept: tuple[Kept, ...] = ()
 
@@ -38,6 +40,7 @@ class Mirror(Record, frozen=True, kw_only=True):
         return self.python if word == python else self.path(word)
 
     def path(self, text: str) -> str:
+        """Return the path in the copy for a path in the target; any other text is returned unchanged."""
         for target, mine in self.moved:
             if text == target or text.startswith(f"{target}/"):
                 return mine + text[len(target) :]

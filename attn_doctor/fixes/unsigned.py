@@ -35,7 +35,7 @@ class Proving(NamedTuple):
     places: Places
     here: Context
     environ: Mapping[str, str]
-    timeout: float
+    timeout: float  # seconds for the target's answer
     say: Say
     trusted: Sequence[str] = ()  # the builders whom the user has named
 

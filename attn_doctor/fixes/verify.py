@@ -36,7 +36,7 @@ class Trying(NamedTuple):
     places: Places
     goal: Goal
     here: Context
-    timeout: float
+    timeout: float  # seconds for one import or one trial
     say: Say
     environ: Mapping[str, str]  # the user's
     root: str = "/"
@@ -46,7 +46,7 @@ class Trying(NamedTuple):
 
 
 def verify(plan: Plan, trying: Trying) -> Plan:
-    """Try the ways in order until one works; return the plan with that way first."""
+    """Try the ways in order until one works; return the plan with that way first. If none works, their order stays."""
     tried: list[Way] = []
     for index, way in enumerate(plan.ways):
         if tried and tried[-1].attempt and tried[-1].attempt.verified:

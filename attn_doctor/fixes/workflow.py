@@ -45,14 +45,14 @@ class FixRequest(NamedTuple):
     root: str = "/"
     target: str | None = None
     goal: Goal | None = None
-    report: str | None = None
-    facts: str | None = None  # recorded facts of another machine
+    report: str | None = None  # path of a saved report, from which the plan is made
+    facts: str | None = None  # path of recorded facts of another machine
     gpu: str | None = None  # judge for this GPU, which is in another machine
     installer: InstallerName | None = None
     verify: bool = False
     offline: bool = False  # do not ask the installer, which asks its index
     online: bool = False  # let the installer download to answer, and ask servers for sizes
-    timeout: float = 120.0
+    timeout: float = 120.0  # seconds for one import, one trial or one answer of the installer
     system_python: bool = False
     command: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()  # builders whose unsigned wheels the user allows
@@ -65,21 +65,22 @@ class Suggested(NamedTuple):
     facts: Facts
     findings: tuple[Finding, ...]
     places: Places | None  # None: the report comes from another machine
-    here: bool
+    here: bool  # the plan is for this machine
 
 
 class Undone(NamedTuple):
     """Hold the outcome of an undo."""
 
-    plan: str
-    wrong: tuple[str, ...]
+    plan: str  # its title
+    wrong: tuple[str, ...]  # paths that could not be restored
     kept: str | None = None  # folder of the later changes that undoing took away
 
 
 def suggest(request: FixRequest, say: Say) -> Suggested:
-    """Make a plan.
+    """Make a plan; with `request.verify`, also try its ways in throw-away copies.
 
-    Raises NoAnswer if the target does not answer, Unreadable for a bad report, Cannot if nothing can be changed here.
+    Raises NoAnswer if the target does not answer, Unreadable for a bad report, Cannot for a report with another goal, or if no copy of
+    the environment can be made.
     """
     report, here = _report(request, say)
     places = ask(report.target.python, request.environ, request.timeout) if here else None
@@ -220,7 +221,7 @@ def check_system() -> None:
 
 
 def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> None:
-    """Raise Cannot if this way may not be applied. Called before the user is asked."""
+    """Raise Cannot if this way must not be applied. Called before the user is asked."""
     assert suggested.places is not None
     _check_name(suggested.places)
     reason = unsigned.distrusted(way, request.trusted)
@@ -266,7 +267,7 @@ def carry_out(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> 
 
 
 def to_undo(request: FixRequest) -> tuple[Places, Path, list[str]]:
-    """Return the folders, the backup of the last plan, and the changes made since. Raises Cannot if there is no backup."""
+    """Return (folders of the target, folder of its newest backup, paths that were changed since). Raises Cannot if there is no backup."""
     places = ask(choose(request.target, request.environ).python, request.environ, request.timeout)
     folder = applying.latest(places)
     if folder is None:

@@ -19,16 +19,16 @@ _UNREAD = frozenset(("sources", "probes"))
 
 
 class Again:
-    """Judge facts. `times`: the number of reports of each version of attn-doctor that were judged again."""
+    """Judge the facts of reports by today's rules. `times`: version of attn-doctor that wrote reports -> how many of them were judged again."""
 
     def __init__(self) -> None:
         self.times: dict[str, int] = {}
         self._known: dict[bytes, tuple[Finding, ...]] = {}
 
     def judge(self, facts: Facts, raw: Mapping[str, bytes], goal: Goal, version: str) -> tuple[Finding, ...]:
-        """Return the findings of today's rules. `raw`: the sections of the facts as JSON.
+        """Return the findings of today's rules. `raw`: the sections of the facts as JSON. `version`: the attn-doctor that wrote the report.
 
-        Facts are equal if they differ only in times, serial numbers, and bytes below a complete GiB.
+        Facts count as equal if they differ only in times, serial numbers, bytes below a complete GiB, and disk space above 256 GiB.
         """
         from attn_doctor.judging.diagnose import diagnose  # all rules: half a second, which few fleets need
 

@@ -46,7 +46,10 @@ class Compared(NamedTuple):
 
 
 def compare(answers: Iterable[NodeAnswer], fail_on: FailOn = "error") -> Compared:
-    """Read the answers one after the other, and compare them. No content of an answer raises an exception."""
+    """Read the answers one after the other, and compare them within each kind of node. No content of an answer raises an exception.
+
+    `fail_on`: the least severity for which `Fleet.exit_code` is 1.
+    """
     reader = Reader()
     nodes = [reader.read(answer) for answer in answers]
     twice = [name for name, times in Counter(node.name for node in nodes).items() if times > 1]
@@ -137,9 +140,9 @@ def _together(rows: Iterable[Row]) -> list[Row]:
 
 
 def _cures(nodes: Iterable[Read], known: Mapping[str, Cure]) -> list[tuple[Cured, str]]:
-    """Return each fix of a root cause once, with its key. The fix of most nodes comes first.
+    """Return (fix, its key in `known`) for each fix once. The fix that most nodes need comes first.
 
-    Only root causes that are warnings or errors count.
+    Only fixes of root causes that are warnings or errors are returned.
     """
     having: dict[str, list[str]] = defaultdict(list)
     for node in nodes:
@@ -164,7 +167,8 @@ def _cures(nodes: Iterable[Read], known: Mapping[str, Cure]) -> list[tuple[Cured
 def _exit_code(counted: Mapping[Standing, int], fail_on: FailOn, answered: int) -> int:
     """Return the exit code: 3 if there is no report; 1 if a node fails; else 0.
 
-    A node fails if it has a finding at or above `fail_on`, or no answer. With "never" no node fails.
+    A node fails if it has a finding at or above `fail_on`, gave no report, or could not be examined completely ("unknown"). With
+    "never" no node fails.
     """
     if not answered:
         return NOT_EXAMINED

@@ -48,8 +48,9 @@ def places(paths: Sequence[str]) -> list[Place]:
     """Return the files below these paths, each once, with the names of their nodes. "-" is standard input.
 
     In a folder, files are found whose names end in .json, .jsonl or .ndjson; links to folders are not followed. A node gets the
-    name of its file. If several files have one name ("gpu-17/report.json"), it gets the name of the folder. Raises Unreadable for
-    a path that does not exist and for more than 100,000 files, and NotExamined for a folder without a report.
+    name of its file. If that is "report", or several files have one name ("gpu-17/report.json"), it gets the name of the folder; if
+    folders have one name too, the path. Raises Unreadable for a path that does not exist and for more than 100,000 files, and
+    NotExamined for a folder without such a file.
     """
     found: dict[str, str] = {}  # path -> path from the folder that was named
     for path in paths:

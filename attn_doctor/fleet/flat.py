@@ -34,7 +34,11 @@ Difference = tuple[str, str | None, str | None]
 
 
 def table(section: object, name: str, places: Home) -> dict[str, Leaf]:
-    """Return the table of one section of facts. Noise is left out: the fields in `NOISE`, and bytes below a complete GiB."""
+    """Return the table of one section of facts: {"torch.version": Leaf("2.8.0", "")}. `name`: of the section, "torch".
+
+    `places`: folders of the environment that are replaced by placeholders, see `fact_names.home`. Noise is left out: the fields in
+    `NOISE`, and bytes below a complete GiB.
+    """
     return dict(_leaves(section, name, "", places))
 
 
@@ -79,7 +83,10 @@ def _cut(text: str) -> str:
 
 
 def differences(here: Table, there: Table) -> Iterator[Difference]:
-    """Yield the differences of two tables. A missing list item is one difference. A value that one of them did not record is no difference."""
+    """Yield the differences of two tables. A missing list item is one difference, without those of its fields.
+
+    A value that one of the tables did not record is no difference.
+    """
     for path, leaf in here.items():
         other = there.get(path)
         if other is None:

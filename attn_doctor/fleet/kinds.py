@@ -20,9 +20,9 @@ NO_GPU = "no GPU"
 def kinds(nodes: Sequence[Read]) -> dict[str, list[Read]]:
     """Return the nodes with a report, by the name of their kind, the largest kind first.
 
-    A kind is a GPU model, an architecture and a partition. Some nodes have no kind of their own: those whose GPU is not known,
-    and those of a kind with fewer than three nodes. They are added to the kind with the most nodes of their partition, else to
-    the kind from which they differ in the fewest facts. If no kind has three nodes, all nodes are compared with each other.
+    A kind is a GPU model, an architecture and a partition, with at least three nodes. Nodes without a known GPU are a kind only if
+    they are at least a quarter of all nodes. Any other node is added to the kind of its partition, or if its partition has none, to
+    any kind, from which it differs in the fewest facts. If there is no kind, all nodes are compared with each other.
     """
     groups: dict[tuple[str, str, str], list[Read]] = defaultdict(list)
     for node in nodes:

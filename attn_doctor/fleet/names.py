@@ -41,7 +41,7 @@ def apart(names: Sequence[str]) -> list[str]:
 def folded(names: Iterable[str], most: int = 0) -> str:
     """Return names as ranges: "gpu-[01-03,07], login".
 
-    `most`: the largest number of characters; a longer text ends as in "gpu-01 and 30 more". 0: no limit.
+    `most`: the largest number of characters; a longer text becomes "gpu-01 and 30 more". 0: no limit.
     """
     ordered = sorted(names, key=natural)
     parts = list(_ranges(ordered))
@@ -61,7 +61,7 @@ def folded(names: Iterable[str], most: int = 0) -> str:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return a name with at most `most` characters: its beginning and its end."""
+    """Return a name with at most `most` characters (at least 8): its beginning and its end."""
     most = max(most, 8)
     if len(name) <= most:
         return name
@@ -72,7 +72,7 @@ def shortened(name: str, most: int) -> str:
 def _ranges(names: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yield (text, number of names). Names that differ only in their last number become one text.
 
-    Their last numbers must have equally many digits.
+    gpu-9 and gpu-10 belong together, and so do gpu-09 and gpu-10, but not gpu-9 and gpu-09.
     """
     groups: dict[tuple[str, str, int], list[int]] = {}
     order: list[tuple[str, str, int] | str] = []

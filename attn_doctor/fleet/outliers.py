@@ -33,20 +33,23 @@ _RANKS = {"error": 0, "warning": 1, "info": 2}
 class Usual(NamedTuple):
     """Hold the usual facts of a kind.
 
-    `values`: for each fact that differs at all, path -> (usual value, number of nodes with it); 0 nodes: no value is on most of
-    them.
+    `values`: for each fact that differs between nodes, path -> (usual text, number of nodes with it). Text None with a number above
+    0: most nodes do not have this item of a list. (None, 0): no value is on most nodes, the fact is undecided.
     """
 
     kind_name: str
     nodes: int
     values: Mapping[str, tuple[str | None, int]]
-    codes: frozenset[str]  # of findings
+    codes: frozenset[str]  # of the findings that most nodes have, "AD101"
     gpus: int | None  # that a program can use; None: no majority
     undecided: tuple[Undecided, ...]
 
 
 def usual(kind: str, nodes: Sequence[Read], first: Mapping[str, Leaf]) -> Usual:
-    """Return the usual facts of these nodes. `first`: the facts of the first node; the nodes' differences are differences from these."""
+    """Return the usual facts of these nodes. `kind`: its name.
+
+    `first`: the facts of the first node of the fleet. `Read.delta` of each node has the differences from these.
+    """
     counts: dict[str, Counter[str | None]] = defaultdict(Counter)
     for delta, times in Counter(node.delta for node in nodes).items():
         for path, here, _ in delta:
@@ -122,9 +125,10 @@ def _undecided(
 
 
 def causes(node: Read, most: Usual) -> tuple[Cause, ...]:
-    """Return the root causes of a node, and the notes that most nodes do not have.
+    """Return the root causes of a node, and the notes (severity info) that most nodes do not have.
 
-    In this order: causes that most nodes do not have, then the most severe.
+    The most severe come first; of one severity, first those that most nodes do not have. A node with fewer GPUs than most has the
+    cause `COUNT_CODE`, unless an error about its GPUs already explains it.
     """
     found = [
         Cause(
@@ -160,7 +164,8 @@ def _is_about_gpus(node: Read, code: str) -> bool:
 def outliers(node: Read, most: Usual, found: Sequence[Cause], first: Mapping[str, Leaf]) -> tuple[Outlier, ...]:
     """Return the facts of a node that differ from those of most nodes. Facts that explain a finding come first.
 
-    An undecided fact is returned only if it is evidence of such a finding.
+    An undecided fact is returned only if it is evidence of a finding that most nodes do not have. `found`: what `causes` returned.
+    `first`: as for `usual`.
     """
     own = {path: here for path, here, _ in node.delta}
     explaining = _explaining(node, most, found)

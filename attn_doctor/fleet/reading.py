@@ -38,14 +38,16 @@ _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fi
 
 
 class Said(NamedTuple):
-    """Hold the part of a report about one finding. `paths`: the facts in its evidence; items of lists have their names."""
+    """Hold the part of a report about one finding."""
 
     code: str
     slug: str
     severity: Severity
     message: str
-    root: bool
-    paths: tuple[str, ...]
+    root: bool  # a root cause, or a note that no other finding explains
+    paths: tuple[
+        str, ...
+    ]  # of the facts in its evidence, with names in place of numbers: "packages.distributions.torch.version"
     cure: str  # the key of its first fix in `Reader.cures`; empty: it has none
 
 
@@ -53,24 +55,28 @@ class Read(NamedTuple):
     """Hold everything that is stored about one node. Equal values are the same objects in all nodes."""
 
     name: str
-    labels: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]  # of the scheduler: ("partition", "gpu")
     end: NodeEnd
-    said: str
-    delta: tuple[Difference, ...] = ()  # what differs from the facts of the first node: (path, here, there)
+    said: str  # why there is no report; empty for "answered"
+    delta: tuple[
+        Difference, ...
+    ] = ()  # what differs from the facts of the first node: (path, text here, text on the first node)
     findings: tuple[Said, ...] = ()
     outcome: Outcome = "unknown"
     trained: bool = False  # a training step of the model was seen
     unexamined: tuple[str, ...] = ()
-    gpus: int | None = None  # that a program can use
-    model: str = ""  # of the GPUs, "NVIDIA A100-SXM4-80GB"; empty: not known, or none
+    gpus: int | None = None  # how many a program can use; None: not known
+    model: str = ""  # of the GPUs, "NVIDIA A100-SXM4-80GB"; two models: "A and B"; empty: not known, or none
     machine: str = ""  # "x86_64"
 
 
 class Cure(NamedTuple):
+    """Hold the first fix of a root cause, and the first report that has it."""
+
     code: str
     slug: str
     fix: Fix
-    report: bytes  # the first report that has it, compressed by zlib
+    report: bytes  # JSON, compressed by zlib
 
 
 class _Header(msgspec.Struct):
@@ -94,7 +100,10 @@ _Parts = tuple[_Header, _Sections, _Findings]
 
 
 class Reader:
-    """Read answers one after the other. `first`: the facts of the first node with a report, by section."""
+    """Read answers one after the other.
+
+    `first`: section -> its facts, of the first report that has this section. `cures`: key of a fix -> the fix.
+    """
 
     def __init__(self) -> None:
         self.first: dict[str, dict[str, Leaf]] = {}
@@ -146,7 +155,8 @@ class Reader:
     def _quickly(self, data: bytes) -> _Parts | None:
         """Return the parts of a report; None if it must be read by `_slowly`.
 
-        That is an old report, one with values of a newer version, one that is not UTF-8, and a text that is no report.
+        None is returned for an old report, a report with values of a newer version, a text that is not UTF-8, and a text that is no
+        report.
         """
         try:
             header = msgspec.json.decode(data, type=_Header)
@@ -225,7 +235,7 @@ class Reader:
         return tuple(map(_with_key, (*found, *seen)))
 
     def _one(self, value: T) -> T:
-        """Return the one object that is stored for all equal values."""
+        """Return the object that is stored for a value. Equal values have one object, so that many nodes need little memory."""
         return self._same.setdefault(value, value)  # type: ignore[no-any-return]
 
     @staticmethod

@@ -79,7 +79,7 @@ def diagnose(
 def implied(facts: Facts, goal: Goal, modules: Iterable[Module] = ALL) -> tuple[Finding, ...]:
     """Return the findings from facts alone, without logs and trials.
 
-    `foresight` does not judge their fixes, and their steps have no commands yet.
+    Their fixes are raw: `foresight` has not judged them, and their steps have no commands yet.
     """
     return _diagnosis(facts, goal, (), None, tuple(modules), rules=True).findings
 
@@ -161,7 +161,10 @@ def _nobody_elses(mode: FailureMode, goal: Goal, logs: tuple[Log, ...], met: Map
 def _judge(
     module: Module, facts: Facts, logs: tuple[Log, ...], trials: Trials | None, *, rules: bool
 ) -> tuple[Hit | None, _Doubt | None]:
-    """Judge one failure mode by facts, logs and trials. Every exception is caught, because a rule may have a bug."""
+    """Judge one failure mode by facts, logs and trials. Return (hit, doubt): at most one of them, neither if the mode does not apply.
+
+    Every exception is caught, because a rule may have a bug.
+    """
     mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)

@@ -17,7 +17,7 @@ from attn_doctor.model.findings import Finding, Fix
 from attn_doctor.model.requirements import both_of, oldest, read_requirement
 from attn_doctor.model.steps import Install, RunByHand, Step, action
 
-# Return the findings that facts alone imply; their fixes are not judged again.
+# (facts) -> the findings that these facts alone imply, with raw fixes: see `judging.diagnose.implied`.
 Diagnose = Callable[[Facts], Sequence[Finding]]
 ROUNDS = 2  # how many times a cure may get further steps
 
@@ -48,8 +48,7 @@ class Now(Record, frozen=True, kw_only=True):
 def foreseen(
     now: Now, steps: Sequence[Step], slugs: Iterable[str], told: Mapping[int, Versions] | None = None
 ) -> Foreseen:
-    """Return the predicted facts and findings after the steps. `slugs`: the causes to cure.
-
+    """Return the predicted facts and findings after the steps. `slugs`: the failure modes that the steps should cure.
     `told`: the versions that the installer predicted, by the index of the step. An error that stops only a build is not counted,
     because flash-attn can also be installed without a build.
     """
@@ -68,7 +67,10 @@ def foreseen(
 
 
 def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
-    """Return a fix with all further steps that it needs in order to cure; None if no such steps are known."""
+    """Return a fix together with the steps against the errors that it would cause; None if it would still not cure.
+
+    `slug`: the failure mode that the fix is for.
+    """
     made = fix
     for _ in range(ROUNDS):
         seen = foreseen(now, made.steps, (slug,))

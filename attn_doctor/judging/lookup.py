@@ -37,7 +37,7 @@ class _Text(NamedTuple):
 
 
 def search(words: str, most: int = 8) -> tuple[Module, ...]:
-    """Return the failure modes that fit the words, the best first. Empty if none fits."""
+    """Return the failure modes that fit the words, the best first. Empty if none fits. `most`: how many are returned at most."""
     by_slug = {m.MODE.slug: m for m in ALL}
     log = Reader(patterns(), keeps_end=True).read(io.BytesIO(words.encode("utf-8", "replace")), "typed")
     signs = sorted(log.matches, key=lambda match: match.strength != "proof")

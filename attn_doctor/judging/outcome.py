@@ -18,15 +18,15 @@ _FLASH_ATTN = ("flash_attn", "flash_attn_interface", "flash_attn_3", "flash_attn
 
 
 class Asked(NamedTuple):
-    """Hold the parts of an examination that the user requested."""
+    """Hold what the user asked an examination to do. A part that was not asked for cannot be missing from the outcome."""
 
-    imports: bool = True  # False: files or facts alone
-    trial: bool = True
-    elsewhere: bool = False  # the judged GPU is in another machine
+    imports: bool = True  # import torch, ultralytics and flash-attn; False: read files or saved facts only
+    trial: bool = True  # run training steps
+    elsewhere: bool = False  # judge for a GPU in another machine (--gpu): then nothing was seen to work on it
 
 
 class Seeing(NamedTuple):
-    """Hold the outcome and its reasons in sentences. `seen`: the parts that work. `unexamined`: the parts that could not be examined."""
+    """Hold the outcome and its reasons. `seen`: what was seen to work. `unexamined`: a sentence for each part that could not be examined."""
 
     outcome: Outcome
     seen: tuple[Seen, ...]
@@ -79,7 +79,7 @@ def _wanted(facts: Facts, goal: Goal, trials: Trials, asked: Asked) -> Iterator[
 
 
 def _unexamined(facts: Facts, trials: Trials, asked: Asked) -> Iterator[str]:
-    """Yield in words each requested part of which neither success nor failure is known."""
+    """Yield a phrase for each requested part of which it is not known whether it works: "whether torch imports: no answer in 60 s"."""
     for file in facts.models if isinstance(facts.models, tuple) else ():
         if file.asked and isinstance(file.problem, str):
             yield f"the weights {file.path}: {file.problem}"

@@ -32,7 +32,7 @@ WORTH_SAVING = 0.15  # a backend is recommended for its memory only if it saves 
 
 
 class _Advice(Record, frozen=True, kw_only=True):
-    """Hold a backend (None: no backend can be recommended), the sentence that recommends it, and the reasons."""
+    """Hold a backend (None: no backend can be recommended), the sentence about it, and the reasons. `measured`: a trial is the reason."""
 
     backend: str | None = None
     said: str
@@ -41,6 +41,11 @@ class _Advice(Record, frozen=True, kw_only=True):
 
 
 def recommend(facts: Facts, diagnosis: Diagnosis, trials: Trials) -> Recommendation:
+    """Return which backend to train with, whether to install flash-attn, and what to do first.
+
+    The backend is the best one of the trial. Without a trial it is a guess from facts, and the summary says so. It is None if an
+    error must be fixed first, or if the trial gave no usable numbers.
+    """
     install, install_reasons = _flash_attn(facts, trials)
     advice = _backend(facts, diagnosis, trials)
     blocked = [f for f in diagnosis.findings if f.root_cause and f.severity is Severity.ERROR and f.fixes]
@@ -193,7 +198,7 @@ def _switch(facts: Facts, backend: str | None) -> Iterator[str]:
 
 
 def _leaner(rows: list[tuple[int, Trial]], base: Trial) -> Iterator[Reason]:
-    """Yield the backend with the lowest memory, if it needs much less than eager."""
+    """Yield a reason about the backend with the lowest memory, if it needs at least WORTH_SAVING (15 %) less than `base`, eager's row."""
     held = [(row.peak_bytes, index, row) for index, row in rows if row.peak_bytes]
     least, index, row = min(held, default=(0, 0, base), key=lambda item: item[0])
     if base.peak_bytes and 0 < least < base.peak_bytes * (1 - WORTH_SAVING):
@@ -276,7 +281,7 @@ def _flash_attn(facts: Facts, trials: Trials) -> tuple[InstallFlashAttn, tuple[R
 
 
 def _worth_installing(trials: Trials) -> Reason | None:
-    """Return the row of a flash-attn package if it is the best, and faster than each of PyTorch's own kernels."""
+    """Return the reason to install flash-attn: its row is the best, and faster than each of PyTorch's own kernels; else None."""
     dtype = training_dtype(trials.rows)
     row = best(trials.rows, dtype).row
     if row is None or row.backend not in _FLASH_ATTN:

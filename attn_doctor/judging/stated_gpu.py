@@ -21,7 +21,7 @@ _OLDEST, _MOST = (3, 0), (12, 9)  # range of NVIDIA's list; up to three later ma
 def read(text: str) -> tuple[str, str]:
     """Return name and compute capability of a GPU. `text`: "8.9", "sm_89", "89", or a name in the table ("RTX 4090").
 
-    Raises Refused for any other text.
+    A GPU that is named by its capability alone has the name `model.machine.NAMELESS`. Raises Refused for any other text.
     """
     from attn_doctor.knowledge.gpu import model
 
@@ -55,7 +55,8 @@ def accepted() -> list[str]:
 def elsewhere(facts: Facts, text: str) -> Facts:
     """Return the facts with this GPU instead of the machine's own.
 
-    Facts that belong to the machine of the GPU (such as its driver) become unknown. Raises Refused if `text` names no known GPU.
+    Facts about the machine of that GPU, such as its memory, become unknown. A driver that is installed here is kept, because the
+    GPU may be used with it. `text`: see `read`. Raises Refused if `text` names no known GPU.
     """
     name, capability = read(text)
     away = Unknown(ELSEWHERE)
@@ -76,7 +77,7 @@ def elsewhere(facts: Facts, text: str) -> Facts:
         health=all_unknown(GpuHealth, ELSEWHERE),
         clocks=all_unknown(GpuClocks, ELSEWHERE),
     )
-    # The driver of this machine says nothing about the machine with the GPU.
+    # If no driver is found here, that says nothing about the machine with the GPU.
     judged = msgspec.structs.replace(
         all_unknown(type(graphics), ELSEWHERE),
         pci=graphics.pci,

@@ -22,8 +22,9 @@ def senseless(facts: Facts, diagnosis: Diagnosis, options: TrialOptions) -> str 
     """Return why a trial would show nothing that the findings do not show; None if it may show something.
 
     There are four reasons. ultralytics does not import, or has no model of the requested kind. The requested weights do not fit
-    the installed ultralytics. An error was seen to stop every backend. Or torch cannot use the GPU of the machine, and the user
-    requested no other device: times of the processor would say nothing about training on that GPU.
+    the installed ultralytics. An error was seen to stop every backend on the GPU, and the trial would run on the GPU. Or torch
+    cannot use the GPU of the machine, and the user requested no other device: times of the processor would say nothing about
+    training on that GPU.
 
     An error that only a log contains does not count: the log may be of another day or of another machine.
     """

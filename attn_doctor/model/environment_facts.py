@@ -71,18 +71,22 @@ class InstallerSettings(Record, frozen=True, kw_only=True):
 
 
 class Distribution(Record, frozen=True, kw_only=True):
-    name: str
+    """Describe one installed package of Python."""
+
+    name: str  # normal name: "flash-attn"
     version: Text = UNRECORDED
-    location: Text = UNRECORDED
-    installer: Text = UNRECORDED
-    direct_url: Text = UNRECORDED
-    wheel_tag: Text = UNRECORDED
+    location: Text = UNRECORDED  # the folder that contains it
+    installer: Text = UNRECORDED  # "pip", "uv", "conda"; None: its metadata do not say it
+    direct_url: Text = UNRECORDED  # the address that it was installed from; None: from an index
+    wheel_tag: Text = UNRECORDED  # "cp311-cp311-linux_x86_64"; several with spaces between them
     files_missing: Number = UNRECORDED  # RECORD entries that are gone
 
 
 class Conflict(Record, frozen=True, kw_only=True):
-    package: str
-    requires: str
+    """Describe a requirement of an installed package that is not met."""
+
+    package: str  # that has the requirement: "torchvision 0.23.0"
+    requires: str  # "torch==2.8.0"
     found: str | None  # installed version; None: missing
 
 
@@ -95,11 +99,13 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Packages(Record, frozen=True, kw_only=True):
+    """Hold the installed packages, and what is wrong with their installation."""
+
     distributions: tuple[Distribution, ...] | Unknown = UNRECORDED
     named: tuple[Distribution, ...] = ()  # the packages that a log names; more may be installed
-    duplicates: tuple[str, ...] | Unknown = UNRECORDED
-    remnants: tuple[str, ...] | Unknown = UNRECORDED  # "~orch"
-    broken: tuple[str, ...] | Unknown = UNRECORDED
+    duplicates: tuple[str, ...] | Unknown = UNRECORDED  # packages that are installed twice: "torch 2.8.0 and 2.9.0"
+    remnants: tuple[str, ...] | Unknown = UNRECORDED  # of interrupted installations: "~orch"
+    broken: tuple[str, ...] | Unknown = UNRECORDED  # .dist-info folders without readable metadata
     conflicts: tuple[Conflict, ...] | Unknown = UNRECORDED
     of_ultralytics: tuple[Wanted, ...] | Unknown = UNRECORDED
     conda: tuple[str, ...] | Unknown | None = (
@@ -125,12 +131,16 @@ class Import(Record, frozen=True, kw_only=True):
 
 
 class TorchDevice(Record, frozen=True, kw_only=True):
+    """Describe a GPU as torch.cuda sees it."""
+
     index: int
     name: str
     compute_capability: str | None = None
 
 
 class Torch(Record, frozen=True, kw_only=True):
+    """Hold the facts of the installed torch: what it was built for, whether it can be imported, and the GPUs that it sees."""
+
     version: Text = UNRECORDED  # with its local part; None: not installed
     location: Text = UNRECORDED
     shim: Text = UNRECORDED  # a file or folder that is found under the name torch and is not torch; None: it is torch
@@ -222,9 +232,11 @@ class ModelFile(Record, frozen=True, kw_only=True):
 
 
 class Pin(Record, frozen=True, kw_only=True):
+    """Describe a requirement that a file of the project contains."""
+
     file: str
-    line: int
-    requirement: str
+    line: int  # from 1
+    requirement: str  # "torch==2.8.0"
     isolated: bool = True  # False: a command installs it with --no-build-isolation
     by_command: bool = False  # a command of a Dockerfile installs it, so all options of the installation are known
     without_torch: bool = False  # with `by_command`: no earlier command in the image installs torch

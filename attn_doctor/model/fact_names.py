@@ -40,6 +40,7 @@ def home(interpreter: Interpreter) -> Home:
 
 
 def is_list_of_records(value: object) -> bool:
+    """Return whether a value is a tuple of records. An empty tuple is one."""
     return isinstance(value, tuple) and all(isinstance(item, Record) for item in value)
 
 
@@ -49,7 +50,7 @@ def told_by(item: Record) -> str | None:
 
 
 def shown(value: object, places: Home) -> str | None:
-    """Return a value in a few words; None if the value is missing."""
+    """Return a value in a few words; None for None. `places`: folders that are replaced by placeholders, see `home`."""
     if value is None:
         return None
     if isinstance(value, Fault):

@@ -182,6 +182,8 @@ Grade = Literal["dynamic", "static", "stated"]
 
 
 class Facts(Record, frozen=True, kw_only=True):
+    """Hold all facts of a machine and of the examined environment, in sections."""
+
     schema_version: int = SCHEMA_VERSION
     grade: Grade = "dynamic"
     system: System = msgspec.field(default_factory=System)

@@ -12,6 +12,8 @@ from attn_doctor.model.steps import Step
 
 
 class Severity(str, enum.Enum):
+    """Name how bad a finding is for the goal."""
+
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
@@ -23,21 +25,28 @@ class Severity(str, enum.Enum):
 
 
 class Certainty(str, enum.Enum):
+    """Name how a finding is known."""
+
     OBSERVED = "observed"  # it was seen to happen, in a child or in a log
     PREDICTED = "predicted"  # the facts imply it, and nobody saw it happen
 
 
 class Confidence(str, enum.Enum):
+    """Name how surely a fix cures its finding."""
+
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
 
     @property
     def rank(self) -> int:
+        """Return the confidence as a number that can be compared: 0 for low, 1 for medium, 2 for high."""
         return ("low", "medium", "high").index(self.value)
 
 
 class Goal(str, enum.Enum):
+    """Name what the user wants: to train a model, or to use flash-attn."""
+
     TRAIN = "train"
     FLASH_ATTN = "flash-attn"
 
@@ -78,28 +87,34 @@ def fact(facts: Facts, path: str, text: str | None = None) -> Evidence:
 
 
 class Fix(Record, frozen=True, kw_only=True, omit_defaults=True):
-    title: str
+    """Describe one way to remove the cause of a finding: its steps, in order."""
+
+    title: str  # "Install NumPy 1"
     steps: tuple[Step, ...]
     verify: tuple[str, ...]  # argv whose exit code 0 shows that the fix worked
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    code: str
-    slug: str
-    title: str
-    message: str
+    """Describe a failure mode that was found on the machine or in a log."""
+
+    code: str  # "AD311"
+    slug: str  # "numpy-abi"
+    title: str  # of the failure mode
+    message: str  # a sentence about this machine
     severity: Severity
     certainty: Certainty
     confidence: Confidence
-    root_cause: bool
-    explained_by: str | None
-    blocks: tuple[str, ...]
+    root_cause: bool  # no other finding explains it, and it is more than a note
+    explained_by: str | None  # code of the root cause; None: no other finding explains it
+    blocks: tuple[str, ...]  # names of the backends that cannot run because of it
     evidence: tuple[Evidence, ...]
-    fixes: tuple[Fix, ...]
+    fixes: tuple[Fix, ...]  # the best first
     docs: str  # the address of its page; empty as long as attn-doctor is published nowhere (system/published.py)
 
 
 class Undetermined(Record, frozen=True, kw_only=True):
+    """Describe a failure mode of which it is not known whether the machine has it."""
+
     code: str
     slug: str
     needs: tuple[str, ...]  # paths of the unknown facts that would decide it if they were known
@@ -115,12 +130,15 @@ class Unrecognised(Record, frozen=True, kw_only=True):
 
 
 class Diagnosis(Record, frozen=True, kw_only=True):
-    findings: tuple[Finding, ...] = ()
+    """Hold the result of judging facts, logs and trials."""
+
+    findings: tuple[Finding, ...] = ()  # root causes first
     undetermined: tuple[Undetermined, ...] = ()
     unrecognised: tuple[Unrecognised, ...] = ()
     stated: tuple[Evidence, ...] = ()  # if only a log was judged: what it says about its machine
 
     def worst(self) -> Severity | None:
+        """Return the highest severity of the findings; None if there are none."""
         return max((f.severity for f in self.findings), key=lambda s: s.rank, default=None)
 
 

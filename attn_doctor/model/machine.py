@@ -46,7 +46,7 @@ def only_intel(facts: Facts) -> bool:
 
 
 def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
-    """Return the AMD GPUs of a machine without an NVIDIA GPU; empty if there is an NVIDIA GPU.
+    """Return the AMD GPUs of a machine without an NVIDIA GPU; empty if there is an NVIDIA GPU, or if the AMD GPUs are not known.
 
     With an NVIDIA GPU, the AMD GPU is usually the graphics unit of a Ryzen processor, on which nobody trains.
     """
@@ -55,7 +55,10 @@ def amd_gpus(facts: Facts) -> tuple[AmdGpu, ...]:
 
 
 def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
-    """Return index, GPU and compute capability ("8.9") of the first NVIDIA GPU that programs may use; None if none is known."""
+    """Return (index, GPU, compute capability "8.9") of the first NVIDIA GPU that CUDA_VISIBLE_DEVICES does not hide.
+
+    None if there is none, or none whose compute capability is known.
+    """
     for index, gpu in enumerate(facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()):
         if gpu.visible is not False and isinstance(gpu.compute_capability, str):
             return index, gpu, gpu.compute_capability
@@ -65,8 +68,8 @@ def first_gpu(facts: Facts) -> tuple[int, Gpu, str] | None:
 def usable_gpus(facts: Facts) -> int | Unknown:
     """Return the number of GPUs that a program can use.
 
-    The first number that is known: of the devices that torch lists; of the visible NVIDIA GPUs of the driver (NVML); without
-    an NVIDIA GPU, of the AMD GPUs. The driver's number is used only if torch was not asked.
+    0 if torch says that CUDA is not available, else the number of devices that torch lists. If torch was not asked: the number of
+    visible NVIDIA GPUs that the driver lists (NVML), or without an NVIDIA GPU, of AMD GPUs.
     """
     if isinstance(facts.torch.devices, tuple) and facts.torch.available is not False:
         return len(facts.torch.devices)

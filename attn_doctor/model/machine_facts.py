@@ -29,6 +29,8 @@ Hosted = Literal["colab", "kaggle", "sagemaker"]  # notebook services: the user 
 
 
 class System(Record, frozen=True, kw_only=True):
+    """Hold the facts of the operating system, its limits and the container around it."""
+
     os: OsName | Unknown | None = UNRECORDED
     distribution: Text = UNRECORDED  # os-release ID
     distribution_version: Text = UNRECORDED
@@ -64,6 +66,8 @@ class System(Record, frozen=True, kw_only=True):
 
 
 class Cpu(Record, frozen=True, kw_only=True):
+    """Describe the processor."""
+
     model: Text = UNRECORDED
     avx2: Flag = UNRECORDED
     avx512: Flag = UNRECORDED
@@ -81,6 +85,8 @@ class Cpu(Record, frozen=True, kw_only=True):
 
 
 class Variable(Record, frozen=True, kw_only=True):
+    """Hold one variable of the environment."""
+
     name: str
     value: str
 
@@ -153,6 +159,8 @@ class GpuClocks(Record, frozen=True, kw_only=True):
 
 
 class Gpu(Record, frozen=True, kw_only=True):
+    """Describe a GPU of NVIDIA, as the driver reports it."""
+
     index: int
     name: Text = UNRECORDED
     compute_capability: Text = UNRECORDED  # "8.9"
@@ -171,6 +179,8 @@ class Gpu(Record, frozen=True, kw_only=True):
 
 
 class AmdGpu(Record, frozen=True, kw_only=True):
+    """Describe a GPU of AMD."""
+
     name: Text = UNRECORDED
     gfx: Text = UNRECORDED  # "gfx942"
 
@@ -234,6 +244,8 @@ class Toolkit(Record, frozen=True, kw_only=True):
 
 
 class Compiler(Record, frozen=True, kw_only=True):
+    """Describe an installed C or C++ compiler."""
+
     name: str  # "gcc", "g++", "clang", "clang++", "cl", or a name that CC or CXX gives
     path: str
     version: Text = UNRECORDED
@@ -247,6 +259,8 @@ class Shadow(Record, frozen=True, kw_only=True):
 
 
 class Toolchain(Record, frozen=True, kw_only=True):
+    """Hold the tools for a build of flash-attn: the CUDA toolkits, the compilers, ninja, cmake and git."""
+
     toolkits: tuple[Toolkit, ...] | Unknown = UNRECORDED
     nvcc_on_path: Text = UNRECORDED
     cuda_home: Text = UNRECORDED  # the folder that torch's cpp_extension would choose

@@ -54,6 +54,8 @@ class Choice(Record, frozen=True, kw_only=True):
 
 
 class Matrix(Record, frozen=True, kw_only=True):
+    """Hold the measurements of all reports, and the choices that follow from them."""
+
     measured: tuple[Measured, ...] = ()
     choices: tuple[Choice, ...] = ()
     without: tuple[str, ...] = ()  # a line for each report that has no measurement

@@ -23,15 +23,19 @@ SCHEMA_VERSION = 2  # 2: a step has fields (model/steps.py); old_reports reads v
 
 
 class Tool(Record, frozen=True, kw_only=True):
+    """Name the attn-doctor that wrote the report."""
+
     name: str = "attn-doctor"
     version: str
     knowledge_date: str  # of the bundled tables
 
 
 class Target(Record, frozen=True, kw_only=True):
-    python: str
-    why: str
-    version: str | None
+    """Name the Python that was examined."""
+
+    python: str  # its path
+    why: str  # why this Python was chosen
+    version: str | None  # "3.12.3"; None: not known
 
 
 # "healthy": everything that was asked for was seen to work · "sick": an error was found · "unknown": neither
@@ -47,6 +51,8 @@ class LogExcerpt(Record, frozen=True, kw_only=True):
 
 
 class Report(Record, frozen=True, kw_only=True):
+    """Hold all results of one run of `check`."""
+
     schema_version: int = SCHEMA_VERSION
     tool: Tool
     created: str  # UTC, ISO 8601

@@ -120,7 +120,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     )
 
     def version_of(self, package: str) -> str | None:
-        """Return the version of a package in these logs; None if no log contains it."""
+        """Return the version of a package in these logs; None if no log contains the package, an empty text if none contains its version."""
         return next((p.version for p in self.packages if p.name == package), None)
 
 

@@ -46,8 +46,8 @@ _NO_COMMAND: Any = msgspec.field(default_factory=_no_command)
 class Action(Record, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """Hold the fields that every step has, whatever its action."""
 
-    why: str
-    changes: str
+    why: str  # the reason for the step; for a step without a command: what to do
+    changes: str  # what it changes, in words: "removes flash-attn"
     risk: Risk = "low"
     risk_text: str | None = None  # the risk in words, "a reboot"
     takes: str | None = None  # time and size of the download, if known
@@ -83,7 +83,7 @@ class Install(Action, frozen=True, kw_only=True, omit_defaults=True, tag="instal
         return _names(self.requirements)
 
     def options(self) -> frozenset[str]:
-        """Return the names of the set fields of this installation, such as "index" or "upgrade"; `requirements` is left out."""
+        """Return the names of the set fields of this installation, such as "index_url" or "upgrade"; `requirements` is left out."""
         return frozenset(name for name in OPTIONS if getattr(self, name))
 
 

@@ -24,7 +24,7 @@ class Design(Record, frozen=True, kw_only=True):
     batch: int  # images
     device: str = "cpu"
     margin: float = 0.01  # of mAP50-95: a smaller difference counts as none; stated before the first training
-    level: float = 0.05
+    level: float = 0.05  # the largest probability of a false claim, in each family of tests
     threads: int | None = None  # of torch in each training; None: as `yolo train` sets them
     settings: dict[str, str | int | float | bool] = msgspec.field(
         default_factory=dict

@@ -197,6 +197,7 @@ class MemoryParts(Record, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
+        """Return the sum of all parts, in bytes."""
         return sum(getattr(self, name) for name in self.__struct_fields__)
 
 
@@ -226,6 +227,8 @@ class MemorySplit(Record, frozen=True, kw_only=True):
 
 
 class Range(Record, frozen=True, kw_only=True):
+    """Hold the lowest and the highest of several readings."""
+
     low: int
     high: int
 
@@ -270,6 +273,8 @@ class TrialRun(Record, frozen=True, kw_only=True):
 
 
 class Trials(Record, frozen=True, kw_only=True):
+    """Hold the trials of one run, a row for each backend and input, or why there are none."""
+
     rows: tuple[Trial, ...] = ()
     run: TrialRun = TrialRun()
     skipped: str | None = None  # why there are no rows

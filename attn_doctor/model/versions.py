@@ -57,6 +57,7 @@ def capability(text: str) -> Pair:
 
 
 def dotted(numbers: Pair) -> str:
+    """Return a pair as text: "8.9" for (8, 9)."""
     return f"{numbers[0]}.{numbers[1]}"
 
 

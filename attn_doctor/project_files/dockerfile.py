@@ -61,7 +61,10 @@ class _Stage(NamedTuple):
 
 
 def read(text: str, file: str) -> ProjectFile | None:
-    """Return the last stage that installs packages, together with the stages that it is built on; None if the file has no FROM."""
+    """Return the record of a Dockerfile; None if the file has no FROM.
+
+    It is about the last stage that installs packages, together with the stages that this one is built on.
+    """
     variables: dict[str, str] = {}
     stages = list(_stages(text, variables))
     if not stages:

@@ -56,7 +56,10 @@ class _Tag(NamedTuple):
 
 
 def as_facts(files: Sequence[ProjectFile], base: Facts) -> Facts:
-    """Return the facts of the environment that these files would install on the machine of `base`. Their grade is "stated"."""
+    """Return the facts of the environment that these files would install on the machine of `base`. Their grade is "stated".
+
+    If two files request the same package, the last file counts.
+    """
     made = _Making(files, base)
     made.system()
     made.torch()
@@ -83,6 +86,7 @@ class _Making:
         return next(((w, f.file) for f in reversed(self.files) if (w := f.wish(name))), None)
 
     def said(self, name: str) -> tuple[Said, str] | None:
+        """Return what the last file states for a field such as "python" or "flavour", and that file."""
         return next(((s, f.file) for f in reversed(self.files) if (s := getattr(f, name))), None)
 
     def put(self, section: str, record: Any, where: dict[str, tuple[int, str]]) -> None:
@@ -93,7 +97,11 @@ class _Making:
         self.facts = msgspec.structs.replace(self.facts, **{section: record}, sources={**self.facts.sources, **sources})
 
     def system(self) -> None:
-        """Set system and Python, from an image or from a specifier such as `python>=3.11`."""
+        """Set system and Python.
+
+        They are known from the image of a Dockerfile, the `prefix:` of an environment.yml, the tags of wheels, or a stated version
+        of Python.
+        """
         docker = next((f for f in self.files if f.kind == "dockerfile"), None)
         fields: dict[str, Any] = {}
         where: dict[str, tuple[int, str]] = {}
@@ -188,7 +196,7 @@ class _Making:
         return (default, None, wish.line, file) if isinstance(default, str) else (unknown, unknown, wish.line, file)
 
     def packages(self) -> None:
-        """Set three facts: the packages with their exact versions, the flash-attn of the wheel that the file names, all requirements."""
+        """Set the packages that have exact versions, the requirements, the version of ultralytics, and the flash-attn of a named wheel."""
         wishes = [(w, f.file) for f in self.files for w in f.wishes]
         last = {w.name: (w, file) for w, file in wishes if w.version}
         whole = any(f.whole for f in self.files)

@@ -14,7 +14,10 @@ _MOST_FILES = 20
 
 
 def files_in(folder: Path) -> Iterator[ProjectFile]:
-    """Yield the record of each project file in a folder, in the order of their names. A file that cannot be read is left out."""
+    """Yield the record of each project file in a folder, in the order of their names, at most twenty.
+
+    A file that cannot be read, or is larger than 1 MB, is left out.
+    """
     try:
         names = sorted(path.name for path in folder.iterdir())
     except OSError:

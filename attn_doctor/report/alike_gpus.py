@@ -14,7 +14,10 @@ _OF_A_GPU = re.compile(r"((?:graphics\.gpus|torch\.devices)\.)(\d{1,4})(\..+)")
 
 
 def once(fleet: Fleet) -> Fleet:
-    """Return the answer for people: of facts that differ alike in several GPUs of a node only one is left, with all their numbers."""
+    """Return the fleet for people: a fact that differs in the same way in several GPUs of a node is listed once.
+
+    Its path then has the numbers of all these GPUs: "graphics.gpus.0 to 7.power_limit_watts".
+    """
     rows = tuple(msgspec.structs.replace(row, outliers=_merged(row)) for row in fleet.rows)
     return msgspec.structs.replace(fleet, rows=rows)
 

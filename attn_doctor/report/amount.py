@@ -33,7 +33,7 @@ def unfolded(blocks: Iterable[Block]) -> list[Block]:
 
 
 def little(blocks: Iterable[Block]) -> list[Block]:
-    """Return the verdict, each problem with its first cure, and the commands."""
+    """Return the verdict, each problem with its first fix only, and the fixes that stand alone. All other blocks are left out."""
     return list(_little(blocks))
 
 

@@ -14,6 +14,8 @@ Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
 
 
 class Field(NamedTuple):
+    """Hold one labelled line."""
+
     label: str
     text: str
     tone: Tone = ""
@@ -26,10 +28,14 @@ class Fields(NamedTuple):
 
 
 class Heading(NamedTuple):
+    """Hold the heading of the blocks that follow."""
+
     text: str
 
 
 class Paragraph(NamedTuple):
+    """Hold a paragraph of text."""
+
     text: str
     tone: Tone = ""
 
@@ -51,24 +57,26 @@ class Command(NamedTuple):
 
 
 class Cure(NamedTuple):
+    """Hold one fix with its commands."""
+
     title: str
     commands: tuple[Command, ...]
-    said: bool = False  # a saved report says so: it is no advice of this attn-doctor
+    said: bool = False  # it is only quoted from a saved report, and is no advice of this attn-doctor
 
 
 class Problem(NamedTuple):
     """Describe a finding: its mark, name, evidence, consequences and fixes."""
 
-    mark: str  # "×", "!", "i", "✓", or the letter of a way
+    mark: str  # "×", "!", "i", "✓"; for a way of a plan its letter, "A"
     tone: Tone
     code: str
     slug: str
-    qualifiers: str
+    qualifiers: str  # "error, observed, low confidence"
     message: str
     evidence: tuple[str, ...]
     consequences: tuple[str, ...]
     cures: tuple[Cure, ...]
-    docs: str
+    docs: str  # the address of the finding's page; empty: it has none
     program: str = "attn-doctor"  # as it is typed in the reader's shell
 
     @property
@@ -78,11 +86,15 @@ class Problem(NamedTuple):
 
 
 class Cell(NamedTuple):
+    """Hold one cell of a table."""
+
     text: str
     tone: Tone = ""
 
 
 class Table(NamedTuple):
+    """Hold a table with the notes below it."""
+
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -90,6 +102,8 @@ class Table(NamedTuple):
 
 
 class Notes(NamedTuple):
+    """Hold a list of sentences under a title. The title may be empty."""
+
     title: str
     items: tuple[str, ...]
 

@@ -53,6 +53,8 @@ class Pace(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
+    """Hold all differences between a first and a second report."""
+
     gained: tuple[Finding, ...]  # only in the second report
     lost: tuple[Finding, ...]
     kept: tuple[Finding, ...]  # as in the second report
@@ -63,7 +65,10 @@ class Comparison(Record, frozen=True, kw_only=True):
 
 
 def compare(before: Report, after: Report) -> Comparison:
-    """Compare findings by their codes, facts by their paths, and the rows of trials that measured the same work."""
+    """Compare two reports: findings by their codes, facts by their paths, and the rows of trials that measured the same work.
+
+    Same work: the same backend, dtype, model, image size, batch, shape and kind of device.
+    """
     codes = {f.code for f in before.findings}, {f.code for f in after.findings}
     gained = tuple(f for f in after.findings if f.code not in codes[0])
     lost = tuple(f for f in before.findings if f.code not in codes[1])

@@ -17,7 +17,7 @@ _LONG = 200  # a longer value is cut to this many characters
 
 
 def outline(before: Report, after: Report, found: Comparison, names: tuple[str, str]) -> list[Block]:
-    """Return all blocks, in order: first the verdict and findings, then everything that differs."""
+    """Return all blocks, in order: first the verdict and findings, then everything that differs. `names`: of the two files."""
     blocks: list[Block] = [
         Heading("attn-doctor compare"),
         Fields((_about("before", before, names[0]), _about("after", after, names[1]))),

@@ -34,6 +34,7 @@ MARKS = {"good": "✓", "bad": "×", "warn": "!"}
 
 
 def render(blocks: Iterable[Block], console: Console) -> None:
+    """Print the blocks on a terminal. Folded parts (Details) are left out."""
     for block in neutral(blocks):
         if isinstance(block, Heading):
             console.print(Text(block.text, style="bold"))

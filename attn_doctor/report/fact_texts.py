@@ -28,17 +28,19 @@ def said(value: object, none: str = "none") -> str:
 
 
 def first_known(*values: object) -> object:
-    """Return the first value that is known; if none is, the first of all, which has the reason."""
+    """Return the first value that is neither None nor Unknown. If there is none, return the first value: an Unknown has a reason."""
     return next((v for v in values if v is not None and not isinstance(v, Unknown)), values[0])
 
 
 def operating_system(facts: Facts) -> str:
+    """Return the name of the operating system and the processor's architecture: "Ubuntu 24.04.1 LTS (x86_64)"."""
     system = facts.system
     name = first_known(system.distribution_name, system.distribution, system.os)
     return f"{said(name)} ({said(system.machine)})"
 
 
 def libc(facts: Facts) -> str:
+    """Return the C library of Linux: "glibc-2.35" or "musl-1.2"."""
     system = facts.system
     if isinstance(system.glibc, str):
         return f"glibc-{system.glibc}"
@@ -62,6 +64,7 @@ def python(facts: Facts) -> str:
 
 
 def memory(facts: Facts) -> str:
+    """Return the size of the memory: "62.7 GiB, limited to 16.0 GiB" in a container with a limit."""
     system = facts.system
     if not isinstance(system.memory_bytes, int):
         return said(system.memory_bytes)
@@ -70,7 +73,10 @@ def memory(facts: Facts) -> str:
 
 
 def disk(facts: Facts, purpose: str = "site-packages") -> str:
-    """Return the used and the total size of the file system under a folder: "12.3 GiB of 40.0 GiB used"."""
+    """Return the used and the total size of a file system: "12.3 GiB of 40.0 GiB used".
+
+    `purpose`: that of a recorded disk, as "tmp" or "cache". If there is no such disk, the first one is used.
+    """
     disks = facts.system.disks
     if isinstance(disks, Unknown):
         return said(disks)
@@ -83,6 +89,7 @@ def disk(facts: Facts, purpose: str = "site-packages") -> str:
 
 
 def processor_count(facts: Facts) -> str:
+    """Return the number of cores: "64, 8 of them allowed, a quota of 4"."""
     system = facts.system
     count = said(system.cores)
     if isinstance(system.cores_allowed, int) and system.cores_allowed != system.cores:
@@ -112,7 +119,7 @@ def processor(facts: Facts) -> list[tuple[str, str]]:
 
 
 def in_a_notebook(facts: Facts) -> str:
-    """Return the kind of notebook in which the command was typed; for a terminal, the words for that."""
+    """Return the kind of notebook in which the command was typed, "Colab"; "no notebook" for a terminal."""
     system = facts.system
     hosted = {"colab": "Colab", "kaggle": "Kaggle", "sagemaker": "SageMaker"}
     if isinstance(system.notebook, str):
@@ -123,6 +130,7 @@ def in_a_notebook(facts: Facts) -> str:
 
 
 def container(facts: Facts) -> str:
+    """Return the kind of container, as "docker"; "no container" outside of one."""
     return said(facts.system.container, "no container")
 
 
@@ -156,6 +164,7 @@ def nvcc(facts: Facts) -> str:
 
 
 def cuda_home(facts: Facts) -> str:
+    """Return the folder of the CUDA toolkit that a build would use, what gave it, and what is wrong with it."""
     chain = facts.toolchain
     if not isinstance(chain.cuda_home, str):
         return said(chain.cuda_home, "not set, and no toolkit was found")
@@ -164,7 +173,7 @@ def cuda_home(facts: Facts) -> str:
 
 
 def compiler(facts: Facts, *names: str) -> str:
-    """Return the version of the first compiler that has one of these names."""
+    """Return the version of the first compiler that has one of these names; "not found" if there is none."""
     listed = facts.toolchain.compilers
     if isinstance(listed, Unknown):
         return said(listed)
@@ -181,7 +190,7 @@ def distribution(facts: Facts, name: str) -> Distribution | None:
 def version_of(facts: Facts, *names: str) -> str:
     """Return the version of the first of these distributions that is installed.
 
-    If it is not the first name, its name is added.
+    If it is not the first name, its name is added. "not installed" if none of them is installed.
     """
     if isinstance(facts.packages.distributions, Unknown):
         return said(facts.packages.distributions)
@@ -193,7 +202,7 @@ def version_of(facts: Facts, *names: str) -> str:
 
 
 def installed_by(facts: Facts, name: str) -> str:
-    """Return the tool that installed a distribution, and the address that it was installed from, if the tool recorded it."""
+    """Return the tool that installed a distribution, and the recorded address that it came from; "not installed" if it is absent."""
     found = distribution(facts, name)
     if found is None:
         return "not installed"
@@ -205,7 +214,10 @@ def installed_by(facts: Facts, name: str) -> str:
 
 
 def packages(facts: Facts) -> list[str]:
-    """Return every installed distribution as `pip freeze` would write it, with its source if it is not an index."""
+    """Return a line for each installed distribution: "torch==2.8.0+cu128".
+
+    Its source is added if it is not an index, and its installer if that is neither pip nor uv.
+    """
     listed = facts.packages.distributions
     if isinstance(listed, Unknown):
         return [said(listed)]
@@ -218,7 +230,7 @@ def packages(facts: Facts) -> list[str]:
 
 
 def relevant(facts: Facts, pattern: str) -> list[str]:
-    """Return the distributions whose name begins with a match of the pattern."""
+    """Return the lines of `packages` that begin with a match of this regular expression."""
     return [line for line in packages(facts) if re.match(pattern, line)]
 
 
@@ -230,11 +242,12 @@ def variables(facts: Facts, *names: str) -> list[str]:
 
 
 def one_variable(facts: Facts, *names: str) -> str:
-    """Return the values of these variables as text; "not set" if none of them is set."""
+    """Return these variables as one text, "A=1, B=2"; "not set" if none of them is set."""
     return ", ".join(variables(facts, *names)) or "not set"
 
 
 def torch_build(facts: Facts) -> str:
+    """Return the CUDA that torch was built for, "CUDA 12.8"; "none" for a build without CUDA."""
     torch = facts.torch
     return f"CUDA {torch.cuda}" if isinstance(torch.cuda, str) else said(torch.cuda)
 
@@ -243,6 +256,7 @@ _LIBRARY = re.compile(r"(?:lib)?([\w+-]+?)(?:64_\w+)?(?:\.so(?:\.([\d.]+))?|\.dl
 
 
 def file_name(path: str) -> str:
+    """Return the last part of a path of any operating system."""
     return re.split(r"[\\/]", path)[-1]
 
 
@@ -288,7 +302,7 @@ def _on_disk(facts: Facts) -> Iterable[str]:
 
 
 def differing(facts: Facts) -> list[str]:
-    """Return a sentence for each library that was loaded from outside of torch's own packages."""
+    """Return a sentence for each library that torch's own packages have, and that was loaded from elsewhere. The file names decide."""
     torch = facts.torch
     if not isinstance(torch.loaded, tuple) or not isinstance(torch.bundled, tuple):
         return []
@@ -303,7 +317,10 @@ def differing(facts: Facts) -> list[str]:
 
 
 def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
-    """Return the traceback of each failed import, with its title. torch's comes first."""
+    """Return (title, lines) for each failed import: its traceback. torch's comes first.
+
+    A crash has no traceback: its lines say how it ended, and what was printed.
+    """
     found: list[tuple[str, Sequence[str]]] = []
     torch = facts.torch
     faults = [("torch", torch.fault), ("CUDA through torch", torch.cuda_fault)]
@@ -320,7 +337,10 @@ def tracebacks(facts: Facts) -> list[tuple[str, Sequence[str]]]:
 
 
 def install_kind(facts: Facts) -> str:
-    """Return how ultralytics was installed, in ultralytics' own words ("git", "pip" or "other"), and further known details."""
+    """Return how ultralytics was installed: "git", "pip", another installer's name or "other", and the address if it is known.
+
+    "not installed" if it is not there. The first three are the words of `yolo checks`.
+    """
     yolo = facts.yolo
     if yolo.version is None:
         return "not installed"
@@ -334,7 +354,7 @@ def install_kind(facts: Facts) -> str:
 
 
 def weights(facts: Facts) -> str:
-    """Return the weights files that were read, with the layout of their attention."""
+    """Return the weights files that were read, each with the layout of its attention; "none was named" if there are none."""
     listed = facts.models
     if isinstance(listed, Unknown):
         return said(listed)

@@ -21,9 +21,9 @@ _NO_TEXT = frozenset("code slug standing severity weight risk fail_on kind_name"
 
 
 def anonymous(fleet: Fleet, numbers: Mapping[str, str]) -> Fleet:
-    """Return the answer in which the names of nodes are replaced, also inside texts such as "srun: gpu-17: Killed".
+    """Return the fleet with other names for its nodes, also inside texts such as "srun: gpu-17: Killed".
 
-    `numbers`: name -> "node-1".
+    `numbers`: real name -> "node-1".
     """
     texts = _Texts(numbers)
 

@@ -31,9 +31,8 @@ from attn_doctor.report.blocks import (
 )
 from attn_doctor.report.pictures import Heat, HeatRow, Warmth
 
-Doubts = Callable[
-    [int, Step], str
-]  # (place of the cure, a step of it) -> why attn-doctor's own rules would not print it
+# (number of the cure in `Fleet.cures`, a step of it) -> why attn-doctor's own rules would not print the step's command; empty: they would
+Doubts = Callable[[int, Step], str]
 
 _LABEL = 24  # characters of the names at the beginning of a line
 _LINES = 40  # of nodes
@@ -61,7 +60,7 @@ _COLUMNS, _ROWS = 24, 150  # of the picture
 
 
 def outline(fleet: Fleet, doubts: Doubts) -> list[Block]:
-    """Return all blocks, in the order in which a reader sees them."""
+    """Return all blocks, in the order in which a reader sees them. `doubts`: about the commands, which are quoted from reports."""
     fleet = alike_gpus.once(fleet)
     blocks: list[Block] = [Heading("attn-doctor fleet"), Fields(tuple(_summary(fleet))), _verdict(fleet)]
     lines = _lines(fleet.rows)
@@ -86,7 +85,10 @@ def outline(fleet: Fleet, doubts: Doubts) -> list[Block]:
 
 
 def names_in_files(numbers: Iterable[tuple[str, str]]) -> Details:
-    """Return the folded part of the screen with the names that the nodes have in the files."""
+    """Return a folded table for the screen: which node is "node-1" in the output files (--json, --markdown, --html) of this run.
+
+    `numbers`: pairs of the real name and the name in the files, ("gpu-17", "node-1").
+    """
     rows = tuple((Cell(number, "strong"), Cell(name)) for name, number in sorted(numbers, key=lambda n: natural(n[1])))
     return Details("Names of the nodes in files", (Table("", ("in files", "node"), rows),))
 
@@ -312,7 +314,7 @@ def _every_fact(rows: Sequence[Row]) -> Iterable[Block]:
 
 
 def picture(fleet: Fleet) -> tuple[Heat, ...]:
-    """Return the map of nodes and differing facts; nothing if no fact differs."""
+    """Return the map of nodes and differing facts; an empty tuple if no fact differs."""
     fleet = alike_gpus.once(fleet)
     rows = [row for row in fleet.rows if row.outliers or row.standing != "healthy"]
     rank: dict[str, tuple[int, int]] = {}

@@ -103,6 +103,7 @@ def _in_a_container(facts: Facts) -> str:
 
 
 def of_xformers(facts: Facts) -> Lines:
+    """Return the lines that the issue form of xformers asks for, with its labels in its order."""
     build = text.said(facts.subject.command) if isinstance(facts.subject.command, str) else "not known to attn-doctor"
     return [
         ("PyTorch Version", text.said(facts.torch.version, "not installed")),

@@ -43,7 +43,7 @@ _HEAT = (
 
 
 def render(blocks: Iterable[Block], title: str, pictures: Iterable[Picture] = ()) -> str:
-    """Return the whole page."""
+    """Return the whole page as HTML. `title`: of the browser's tab."""
     environment = _environment()
     script = _source(environment, "copy.js")
     return environment.get_template("page.html.j2").render(

@@ -21,7 +21,10 @@ def as_data(
     gpus: Sequence[str] = (),
     wheels: Iterable[WholeWheel] = (),
 ) -> dict[str, Any]:
-    """Return plain data: the target, an entry for each wheel, and one for each extension. `gpus` are compute capabilities, "8.9"."""
+    """Return plain data: the target, an entry for each wheel, and one for each extension.
+
+    `torch`: the version in the target; None: it has none. `gpus`: compute capabilities, "8.9".
+    """
     return {
         "target": {"python": choice.python, "why": choice.why, "torch": torch},
         "wheels": [_wheel(wheel) for wheel in wheels],
@@ -64,7 +67,7 @@ def _entry(record: Binary, gpus: Sequence[str]) -> dict[str, Any]:
 
 
 def runs_on(record: Binary, gpu: str) -> Judgement:
-    """Judge whether the GPU code of an extension runs on a compute capability ("8.9"); Unknown if it has no GPU code."""
+    """Judge whether the GPU code of an extension runs on a compute capability ("8.9"); Unknown if it has none or it could not be read."""
     if isinstance(record.sm, Unknown) or isinstance(record.ptx, Unknown):
         return Unknown("its GPU code could not be read")
     names = [question.name(c) for c in record.sm] + [question.name(c, ptx=True) for c in record.ptx]

@@ -21,8 +21,8 @@ def outline(
 ) -> list[Block]:
     """Return all blocks: the target, then each file with its verdict, the reasons, its needs and its GPU code.
 
-    A wheel has one verdict. Below it are its main extensions in full, and one line for each other extension that cannot be
-    loaded.
+    `by_file`: (path of a file, the records of its extensions). `gpus`: compute capabilities, "8.9". A wheel has one verdict. Below it
+    are its main extensions in full, and one line for each other extension that cannot be loaded or could not be judged.
     """
     blocks: list[Block] = [Fields((Field("against", f"{choice.python} ({choice.why})"),))]
     for path, records in by_file:
@@ -48,19 +48,17 @@ def _wheel(path: str, records: Sequence[Binary], gpus: Sequence[str]) -> Iterato
             yield from _file(record, gpus)
         elif record.because[1:]:
             yield Notes("because", tuple(record.because))
-    lacking = tuple(f"{record.module}: {_why(record)}" for record in others if record.verdict != "loads")
-    if lacking:
-        yield Notes("optional extensions that would not load; --json has their details", lacking)
+    failing = [
+        f"{r.module}: {r.because[0] if r.because else 'no reason given'}" for r in others if r.verdict == "fails"
+    ]
+    unknown = [f"{r.module}: {r.verdict.why}" for r in others if isinstance(r.verdict, Unknown)]
+    for what, lines in (("that would not load", failing), ("that could not be judged", unknown)):
+        if lines:
+            yield Notes(f"optional extensions {what}; --json has their details", tuple(lines))
     loading = [record.module for record in others if record.verdict == "loads"]
     if loading:
         shown = ", ".join(loading[:_NAMED]) + (f" and {len(loading) - _NAMED} more" if len(loading) > _NAMED else "")
         yield Notes("optional extensions that would load; --json has their details", (shown,))
-
-
-def _why(record: Binary) -> str:
-    if isinstance(record.verdict, Unknown):
-        return f"not known: {record.verdict.why}"
-    return record.because[0] if record.because else "nothing to load"
 
 
 def _file(record: Binary, gpus: Sequence[str]) -> Iterator[Block]:

@@ -15,8 +15,8 @@ _FEW = 3  # items of a list that stays open
 def for_an_issue(blocks: Iterable[Block], folded: Sequence[Details] = ()) -> list[Block]:
     """Return the blocks of an outline in the order for a maintainer, and its folded parts after them.
 
-    First come the verdict, the problems up to the first one that has a command, and the trial table; then the machine in a few
-    lines. Further problems and ways, consequences and notes are folded.
+    First come the verdict, the problems up to the first one that has a command (three at most), and the trial table; then the
+    machine in a few lines. Further problems and ways, consequences and notes are folded.
     """
     heads: list[Block] = []
     problems: list[Block] = []

@@ -15,7 +15,7 @@ _MOST = 4  # a line names at most so many kernels: the other kernels need almost
 
 
 def kernels(rows: Sequence[Trial]) -> list[Block]:
-    """Return one line for each profiled backend and dtype."""
+    """Return a block with one line for each profiled backend and dtype: its largest kernels. Empty if nothing was profiled."""
     items = []
     for row in rows:
         largest = sorted((k for k in row.kernel_shares if k.share >= _LEAST), key=lambda kernel: -kernel.share)
@@ -36,7 +36,7 @@ def kernels(rows: Sequence[Trial]) -> list[Block]:
 
 
 def ranges(rows: Iterable[Trial]) -> list[str]:
-    """Return one line that explains the ranges behind the times: their confidence, by the number of rounds."""
+    """Return one line that explains the ranges in brackets beside the times; empty if no time has a range."""
     found = {(t.n, round(t.coverage, 4)) for row in rows for t in (row.forward_ms, row.step_ms) if t and t.n > 1}
     if not found:
         return []

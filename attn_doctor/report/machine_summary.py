@@ -11,6 +11,7 @@ from attn_doctor.report.blocks import Field, Tone
 
 
 def at_a_glance(facts: Facts) -> tuple[Field, ...]:
+    """Return the fields at the top of a report: machine, GPU, toolkit, torch, flash-attn, YOLO12, and the weights that the user named."""
     return (
         Field("machine", _machine(facts)),
         Field("GPU", *_gpu(facts)),

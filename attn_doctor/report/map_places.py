@@ -56,7 +56,7 @@ def place_of(finding: Finding, facts: Facts) -> Place:
 
 
 def package_place(name: str) -> Place:
-    """Return the link of a package or a module."""
+    """Return the link of a package or a module, "ultralytics" for "cv2"; "extensions" for every name that is not in the table."""
     return _PACKAGES.get(name.partition(".")[0], "extensions")
 
 

@@ -133,9 +133,9 @@ def _range(found: Range | None) -> str:
 
 
 def charts(found: Matrix) -> tuple[Bars, ...]:
-    """Return a chart for predicting and one for training: a group of bars for each machine, model and size.
+    """Return three charts of images a second: in training, through the model alone, through ultralytics' predictor.
 
-    A chart with fewer than two bars is left out.
+    Each has a group of bars for each machine, model and size. A chart with fewer than two bars is left out.
     """
     speeds: dict[str, Callable[[Measured], float | None]] = {
         "Images a second in training": lambda row: row.trained_a_second,

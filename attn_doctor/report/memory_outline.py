@@ -29,7 +29,7 @@ def label(split: MemorySplit) -> str:
 
 
 def memory_outline(splits: Sequence[MemorySplit], missing: Sequence[str]) -> list[Block]:
-    """Return a table for each image size and batch, and notes about what could not be measured."""
+    """Return a table for each image size and batch. `missing`: sentences about what could not be measured."""
     blocks: list[Block] = []
     for imgsz, batch in dict.fromkeys((split.imgsz, split.batch) for split in splits):
         mine = [split for split in splits if (split.imgsz, split.batch) == (imgsz, batch)]

@@ -85,7 +85,7 @@ def _target(report: Report) -> tuple[Field, ...]:
 
 
 def not_recognised(errors: Sequence[Unrecognised]) -> list[Block]:
-    """Return the errors in logs that no failure mode explains, and the text that the user can send to us."""
+    """Return a block with the last errors in logs that no failure mode explains, and a sentence that says what to send to us; else no block."""
     if not errors:
         return []
     shown = tuple(f"{e.file}:{e.line}: {e.text}" for e in errors[-_MOST_ERRORS:])
@@ -107,9 +107,9 @@ def saved_doubt(report: Report) -> Doubt:
 
 
 def problems(findings: Iterable[Finding], facts: Facts, doubt: Doubt | None = None) -> list[Block]:
-    """Return findings of warning and above as blocks with their consequences inside, and infos as one list.
+    """Return a block for each root cause, with its consequences inside, and one list with the findings of severity info.
 
-    `doubt`: for a saved report.
+    `facts`: decide the shell in which commands are written. `doubt`: see `saved_doubt`; None: the report was not read from a file.
     """
     shell = commands.shell_of(facts)
     findings = tuple(findings)
@@ -149,6 +149,7 @@ def _concerns(note: Finding, facts: Facts) -> bool:
 
 
 def problem(finding: Finding, consequences: list[Finding], shell: str, doubt: Doubt | None = None) -> Problem:
+    """Return the block of one finding. `consequences`: the findings that it explains. `shell`: "bash" or "powershell", for its commands."""
     mark, tone = MARKS[finding.severity]
     sure = "" if finding.confidence.value == "high" else f", {finding.confidence.value} confidence"
     return Problem(
@@ -186,12 +187,14 @@ def _is_in_message(text: str, message: str) -> bool:
 
 
 def evidence(item: Evidence) -> str:
+    """Return a piece of evidence as text. A line of a log has its place in front: "build.log:17: error: ..."."""
     if item.kind == "log":
         return f"{item.file}:{item.line}: {item.text}"
     return item.text
 
 
 def cure(fix: Fix, shell: str, doubt: Doubt | None = None) -> Cure:
+    """Return the block of a fix, with a command or a note for each step. The arguments are those of `problem`."""
     lines = [
         Command(
             commands.shown(step, shell), _why(step, shell), isinstance(step, RunByHand), doubt(step) if doubt else ""
@@ -280,7 +283,7 @@ def _milliseconds(interval: Interval | None) -> str:
 
 
 def recommended(report: Report, *, saved: bool = False) -> list[Block]:
-    """Return the recommendation, its reasons, and the command for it."""
+    """Return the blocks about the recommended backend: the sentence, its reasons, and what to do."""
     advice = report.recommendation
     failed = any(f.severity is Severity.ERROR for f in report.findings)
     tone: Tone = "good" if advice.measured and advice.backend else "warn" if advice.backend is None else ""
@@ -295,6 +298,7 @@ def recommended(report: Report, *, saved: bool = False) -> list[Block]:
 
 
 def undetermined(undetermined: Sequence[Undetermined]) -> list[Block]:
+    """Return a block with the failure modes that could not be judged, each with the reason; no block if there are none."""
     if not undetermined:
         return []
     items = tuple(f"{u.code} {u.slug}: {u.why}" for u in undetermined)

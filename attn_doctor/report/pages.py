@@ -15,7 +15,7 @@ from attn_doctor.report.outline import cure
 
 
 def blocks(module: Module) -> list[Block]:
-    """Return the page for a terminal."""
+    """Return the page of a failure mode as blocks, with commands for bash."""
     shown = page(module)
     mode = shown.mode
     made: list[Block] = [
@@ -35,12 +35,12 @@ def blocks(module: Module) -> list[Block]:
 
 def _severity(shown: Page) -> str:
     mode = shown.mode
-    text = f"{mode.train.value} when the goal is to train, {mode.flash_attn.value} when it is flash-attn"
+    text = f"{mode.train.value} if you want to train, {mode.flash_attn.value} if you want flash-attn (--goal)"
     return text if mode.train is not mode.flash_attn else mode.train.value
 
 
 def markdown(module: Module) -> str:
-    """Return the page for docs/failure-modes/."""
+    """Return the page of a failure mode as Markdown, for docs/failure-modes/."""
     shown = page(module)
     mode = shown.mode
     lines = [f"# {mode.slug} ({mode.code})", "", shown.summary, "", f"_{escape(_severity(shown))}._", ""]
@@ -75,6 +75,7 @@ def _fix(fix: Fix) -> list[str]:
 
 
 def listing(modules: Iterable[Module]) -> list[Block]:
+    """Return the table of `attn-doctor list`, in the order of the codes; a note if there is no failure mode."""
     rows = tuple(
         (
             Cell(m.MODE.code),
@@ -91,14 +92,14 @@ def listing(modules: Iterable[Module]) -> list[Block]:
 
 
 def found(modules: Sequence[Module]) -> list[Block]:
-    """Return the results of a search, the best first: at least one failure mode."""
+    """Return the table of a search's results, in the given order (the best first). Needs at least one failure mode."""
     rows = tuple((Cell(m.MODE.code), Cell(m.MODE.slug, "strong"), Cell(m.MODE.title)) for m in modules)
     note = f"`attn-doctor explain {modules[0].MODE.code}` explains the first. For a whole log: `attn-doctor diagnose FILE`."
     return [Table(f"{len(rows)} failure modes, the best match first", ("code", "slug", "what it is"), rows, (note,))]
 
 
 def table(modules: Iterable[Module]) -> list[dict[str, Any]]:
-    """Return the list as plain data."""
+    """Return the table of `listing` as plain data."""
     return [
         {
             "code": m.MODE.code,

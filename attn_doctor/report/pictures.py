@@ -29,6 +29,8 @@ class Link(NamedTuple):
 
 
 class Chain(NamedTuple):
+    """Hold the map of the machine: the links from the driver to the model."""
+
     caption: str
     links: tuple[Link, ...]
 
@@ -47,7 +49,7 @@ class Bar(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """Hold a chart of one bar for each backend.
+    """Hold a chart with a bar for each backend.
 
     On the linear scale bars begin at 0, and `most` is the right edge. On the log scale dots stand between `least` and `most`, which are powers of ten.
     """
@@ -105,7 +107,9 @@ class Stacks(NamedTuple):
 
 
 class Point(NamedTuple):
-    x: float
+    """Hold one point of a curve, with its interval."""
+
+    x: float  # the image size in pixels, or the number of the epoch
     value: float
     text: str
     low: float | None = None
@@ -113,6 +117,8 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
+    """Hold one curve of a chart."""
+
     label: str
     points: tuple[Point, ...]
 
@@ -152,6 +158,8 @@ Warmth = Literal["same", "explains", "beside", "other", "unknown"]
 
 
 class HeatRow(NamedTuple):
+    """Hold one row of the map of a fleet: nodes that differ from the others in the same way."""
+
     label: str
     nodes: int
     said: str  # the cause, or the standing
@@ -160,7 +168,7 @@ class HeatRow(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """Hold a map with a row for each node and a column for each fact."""
+    """Hold a map with a row for each group of alike nodes and a column for each fact."""
 
     caption: str
     about: str

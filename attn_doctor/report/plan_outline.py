@@ -34,7 +34,7 @@ _MOST_CHANGES = 8
 
 
 def plan(made: Plan, shell: str) -> tuple[Block, ...]:
-    """Return the blocks of a whole plan."""
+    """Return the blocks of a whole plan. `shell`: "bash", "powershell" or another name of `commands.shells`, for its commands."""
     blocks: list[Block] = [
         Heading("Plan"),
         Fields(
@@ -227,7 +227,7 @@ def _changed(planned: PlannedStep) -> str:
 
 
 def listed(changes: Sequence[Change]) -> str:
-    """Return the first few changes as text: removals and updates first, then new packages."""
+    """Return the first eight changes as text: removals and updates first, then new packages."""
     ordered = sorted(changes, key=lambda change: change.before is None)
     shown = [str(change) for change in ordered[:_MOST_CHANGES]]
     rest = len(changes) - len(shown)
@@ -311,7 +311,7 @@ def applied(result: Applied, one: Way, made: Plan, shell: str) -> tuple[Block, .
 
 
 def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
-    """Return the changes that were made after the plan: an undo reverts them too."""
+    """Return a warning that an undo also reverts these files, which were changed after the plan was applied."""
     shown = tuple(paths[:10]) + ((f"and {len(paths) - 10} more",) if len(paths) > 10 else ())
     return (
         Verdict(
@@ -322,7 +322,11 @@ def changed_since(paths: Sequence[str]) -> tuple[Block, ...]:
 
 
 def undone(title: str, wrong: Sequence[str], kept: str | None) -> tuple[Block, ...]:
-    """Return the result of an undo."""
+    """Return the blocks that say how an undo ended.
+
+    `title`: of the plan. `wrong`: paths that could not be restored. `kept`: the folder with the changes that were made after the plan;
+    None: there are none.
+    """
     if wrong:
         return (
             Verdict("Undone, except for files that were changed in place.", "bad"),

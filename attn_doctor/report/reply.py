@@ -22,7 +22,10 @@ _LONGEST = 300  # characters of a line
 def reply(
     diagnosis: Diagnosis, facts: Facts, logs: Sequence[Log], files: Sequence[ProjectFile] = (), *, version: str
 ) -> list[Block]:
-    """Return the blocks of a reply, signed by this version of attn-doctor. The first cause is open; further causes, other ways and notes are folded."""
+    """Return the blocks of a reply. The first cause is open; further causes, other ways and notes are folded.
+
+    `version`: of attn-doctor, for the last line.
+    """
     blocks = of_diagnosis(diagnosis, facts, logs, files)
     roots = {f.code: f for f in diagnosis.findings if f.root_cause and f.severity is not Severity.INFO}
     made: list[Block] = []

@@ -20,7 +20,7 @@ _MOST_LINES = 60  # the screen shows at most so many lines of a log; --log write
 
 
 def intention(plan: ReproductionPlan) -> tuple[str, ...]:
-    """Return the description of the plan, before it runs."""
+    """Return sentences about what the reproduction will do, download and need. They are shown before it runs."""
     lines = [f"{plan.mode.slug}: {plan.recipe.does}."]
     if plan.simulated:
         why = f" ({plan.obstacles[0]})" if plan.obstacles else ""
@@ -41,7 +41,7 @@ def intention(plan: ReproductionPlan) -> tuple[str, ...]:
 
 
 def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
-    """Return the description of the outcome."""
+    """Return the blocks about what the reproduction printed, and whether attn-doctor named the failure."""
     blocks: list[Block] = []
     if done.log:
         blocks += [Heading("What it printed"), Listing(tuple(_shortened(done.log)))]
@@ -62,7 +62,7 @@ def outcome(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
 
 
 def to_paste(plan: ReproductionPlan, done: Reproduction) -> list[Block]:
-    """Return the outcome for an issue. The printed output is folded, after the rest."""
+    """Return the blocks of `outcome` for an issue: what the reproduction printed is folded, at the end."""
     rest = outcome(plan, done)[2 if done.log else 0 :]  # without the heading and the log
     printed = (Listing(tuple(_shortened(done.log))),) if done.log else ()
     return [*for_an_issue(rest), *([Details("What it printed", printed)] if printed else [])]

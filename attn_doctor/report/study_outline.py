@@ -32,7 +32,10 @@ _STATE_TONES: dict[str, Tone] = {"done": "good", "failed": "bad", "stopped": "wa
 
 
 def outline(study: Study, comparisons: Sequence[Comparison], shell: str = "bash") -> list[Block]:
-    """Return all blocks, in the order in which a reader sees them. `shell`: the shell for which the command is quoted."""
+    """Return all blocks, in the order in which a reader sees them.
+
+    `comparisons`: what `study.comparisons.compared` returned. `shell`: "bash" or "powershell", for the command that repeats the study.
+    """
     blocks: list[Block] = [_verdict(study, comparisons), _summary(study, comparisons)]
     blocks += _comparison_table(study, comparisons, "difference")
     blocks += _comparison_table(study, comparisons, "ratio")

@@ -63,7 +63,7 @@ Of = Callable[[Epoch], float | None]
 
 
 def _curves(study: Study) -> Iterable[tuple[str, Of, float]]:
-    """Yield for each learning curve: the title, how to read it, and the largest possible value. mAP comes first, then the losses."""
+    """Yield (title, function that reads the value of an epoch, largest possible value) for each curve. mAP comes first, then the losses."""
     yield "mAP50-95 by epoch", lambda epoch: epoch.map50_95, 1.0
     yield "mAP50 by epoch", lambda epoch: epoch.map50, 1.0
     for column in dict.fromkeys(name for cell in study.cells for epoch in cell.epochs for name in epoch.losses):

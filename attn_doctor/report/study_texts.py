@@ -10,6 +10,7 @@ from attn_doctor.study.paired import MOST
 
 
 def seeds(count: int) -> str:
+    """Return "1 seed" or "3 seeds"."""
     return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
@@ -68,7 +69,11 @@ def needed_roughly(row: Comparison) -> str:
 
 
 def tone(row: Comparison) -> Tone:
-    """Return the tone of a comparison: "good" or "bad" only if the difference is certain."""
+    """Return the tone of a comparison.
+
+    "good": equivalent, identical, or certainly better ("higher" for mAP, "lower" for time). "bad": certainly worse. "": "constant",
+    which no test judged. "warn": all other outcomes.
+    """
     if row.outcome in ("equivalent", "identical"):
         return "good"
     if row.outcome in ("higher", "lower"):
@@ -77,6 +82,7 @@ def tone(row: Comparison) -> Tone:
 
 
 def title(row: Comparison) -> str:
+    """Return the name of the metric for a reader."""
     return BY_NAME[row.metric].title
 
 
@@ -103,11 +109,12 @@ def signed(value: float) -> str:
 
 
 def probability(p: float | None) -> str:
+    """Return a p value as text, "0.033" as "0.03"; empty for None."""
     return "" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
 
 
 def value(metric: str, number: float | None) -> str:
-    """Return a value of a metric with its unit."""
+    """Return a value of a metric with its unit, "4.19 s"; empty for None. `metric`: a name of `study.metrics`, "epoch_seconds"."""
     if number is None:
         return ""
     if metric == "peak_memory":
@@ -120,7 +127,10 @@ def value(metric: str, number: float | None) -> str:
 
 
 def kernels(cells: list[Cell]) -> str:
-    """Return the kernels that were seen in the trainings of an arm, or that none were seen."""
+    """Return the kernel that was seen in the trainings of an arm, and how many others: "flash_fwd and 2 more".
+
+    "another kernel ran" if a training had a wrong one; "not proven" if none was seen in some training.
+    """
     if any(cell.proven is False for cell in cells):
         return "another kernel ran"
     named = tuple(dict.fromkeys(name for cell in cells for name in cell.kernels))

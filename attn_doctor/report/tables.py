@@ -25,7 +25,7 @@ Row = tuple[Cell, ...]
 
 
 def show(block: Table, console: Console, styles: Mapping[str, str]) -> None:
-    """Print the columns and rows of a table. The caller prints the caption and the notes."""
+    """Print the columns and rows of a table. The caller prints the caption and the notes. `styles`: tone -> style of Rich, "bold red"."""
     if not block.rows:
         return
     used = [i for i in range(len(block.columns)) if any(row[i].text for row in block.rows)]
@@ -89,7 +89,7 @@ def _lines(text: str, width: int) -> int:
 
 
 def _without_common(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row], list[str]]:
-    """Take out the columns that have the same text in every row. Returns the rest, and these texts."""
+    """Return (columns, rows, texts): the columns with one text in all rows are left out, and `texts` has them. The first column stays."""
     common = [
         i for i in range(1, len(columns)) if columns[i] and len(rows) > 1 and len({row[i].text for row in rows}) == 1
     ]

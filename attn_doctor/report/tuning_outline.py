@@ -21,7 +21,11 @@ _NAMED = {TRAINING: "training step", PREDICTING: "prediction of a batch of one, 
 
 
 def tuning_outline(tuning: Tuning, loader: LoaderSettings | None, facts: Facts, file: str | None) -> list[Block]:
-    """Return the blocks of the search, training first. `file`: the file with the prescription; None: the usual file."""
+    """Return the blocks about what `--tune` measured, then the lines to copy. In both parts training comes before predicting.
+
+    `loader`: batch, workers and cache; None: not measured. `facts`: of the target, for its commands. `file`: the file with the
+    prescription; None: the usual file.
+    """
     blocks: list[Block] = []
     for found in (tuning.training, tuning.predicting):
         if found:

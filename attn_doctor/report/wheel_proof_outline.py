@@ -30,7 +30,7 @@ def outline(proof: Proof, path: Path, facts: Facts) -> tuple[Block, ...]:
 
 
 def proof_blocks(proof: Proof, path: Path) -> tuple[Block, ...]:
-    """Return the verdict on one wheel. If the file is accepted, the last block explains the meaning of the verdict."""
+    """Return the verdict on one wheel and its reasons. Unless the file is refused, the last block explains what the verdict means."""
     head, tone = _HEADS[proof.verdict]
     main = ", ".join(proof.main) or "none"
     others = f"{proof.loads} of {proof.others} other extensions would load" if proof.others else ""

@@ -28,6 +28,10 @@ _LABELS = (
 
 
 def outline(found: Answered, facts: Facts | None) -> tuple[Block, ...]:
+    """Return all blocks: the key, the verdict, the wheel to install, then the other wheels with their reasons.
+
+    `facts`: of the target, for its commands; None: the key came from the command line alone.
+    """
     named = [c for c in found.candidates if c.filename]
     fitting = [c for c in named if c.fits]
     ours, theirs = ([c for c in fitting if c.kind == kind] for kind in ("official", "community"))

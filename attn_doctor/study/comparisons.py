@@ -30,6 +30,7 @@ class _Pairs(msgspec.Struct):
 def compared(study: Study) -> tuple[Comparison, ...]:
     """Return a comparison for each arm except the first, and for each metric that some pair has, in the order of `METRICS`.
 
+    mAP50-95 is always among them, even if no pair has it.
     p-values are corrected by Holm within a family. The families are: differences of accuracy (arms × metrics), equivalence of
     mAP50-95 (arms), differences of costs and equivalence of costs (arms × costs). In each family the probability of any false
     claim is at most the level.
@@ -174,8 +175,7 @@ def _judged(pairs: _Pairs, all_rows: Sequence[_Pairs], level: float) -> Comparis
 
 
 def seeds_needed(found: Paired, margin: float, level: float) -> tuple[int | None, tuple[int, int | None] | None]:
-    """Return (about how many seeds would decide, range of that number), for a probability of 80 %.
-
+    """Return (about how many seeds would decide, range of that number), for a probability of 80 %. A number above 10,000 is None.
     If the mean is within the margin, so many seeds would show equivalence, provided that there is no difference. Otherwise so
     many would find a difference as large as the margin. The number is computed from the observed spread; the range from the ends
     of the 80 % interval of the spread. That interval is wide for few seeds: with three seeds, from two thirds of the observed

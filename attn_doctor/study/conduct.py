@@ -27,9 +27,9 @@ class Wanted(Record, frozen=True, kw_only=True):
     python: tuple[str, ...]
     environ: dict[str, str]
     folder: Path
-    budget: float | None = None  # seconds of this call
-    silence: float = 600.0
-    retry: bool = False
+    budget: float | None = None  # seconds for all trainings of this call; None: no limit
+    silence: float = 600.0  # seconds without a sign of life, after which a training counts as hanging
+    retry: bool = False  # train failed cells again
 
 
 class Shown(Protocol):
@@ -50,9 +50,10 @@ class Places(Protocol):
 
 
 def conduct(design: Design, looked: Looked, wanted: Wanted, shown: Shown, places: Places | None = None) -> Study:
-    """Begin a study, or continue it, until every cell has ended or the time budget has.
+    """Begin a study, or continue it, until every cell has ended or the time budget is over. Return its state then.
 
-    Raises Refused if the folder has another study, or a study that is running.
+    `looked`: what `looking.look` returned. `places`: where to train; None: on this machine. Raises Refused if the folder has another
+    study, has a study that is running, or cannot be written.
     """
     until = None if wanted.budget is None else time.monotonic() + wanted.budget
     journal = Journal(wanted.folder)

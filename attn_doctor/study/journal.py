@@ -16,7 +16,7 @@ from attn_doctor.system import locks, platforms
 
 NAME = "journal.jsonl"
 _LOCK = "lock"
-# What may differ between two commands for one study: the command itself, and the statistics that are computed anew each time.
+# Fields of a design that may differ between two commands for one study.
 _FREE = ("command",)
 _WORDS = {"versions": "version", "hashes": "content"}
 
@@ -39,7 +39,7 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def append(self, event: Event) -> Event:
-        """Write one event to the disk, with the time, and return it. Raises Refused if the disk is full."""
+        """Write one event to the disk, with the time of now, and return it. Raises Refused if it cannot be written (the disk is full)."""
         timed = msgspec.structs.replace(event, when=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         with self._writing:
             try:
@@ -95,7 +95,7 @@ def read(folder: Path) -> tuple[Event, ...]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process runs the study of this folder now. False on Windows, where it is not known."""
+    """Return whether a process runs the study of this folder now. False also if it is not known: on Windows, or in another user's folder."""
     if platforms.WINDOWS or not (folder / _LOCK).exists():
         return False
     try:

@@ -25,10 +25,10 @@ class Looked(NamedTuple):
     model: str  # as this ultralytics spells it
     data: str  # the path of the YAML file
     device: str  # that was asked for, or found: "cuda:0", "cpu"
-    hashes: dict[str, str]
-    counts: dict[str, int]  # images, by part
-    layers: int  # of attention
-    versions: dict[str, str]
+    hashes: dict[str, str]  # SHA-256, by what: "data", "model", "train/images"
+    counts: dict[str, int]  # images, by part: "train", "val"
+    layers: int  # of attention in the model
+    versions: dict[str, str]  # "torch": "2.15.0+cu132"
 
 
 def look(
@@ -44,8 +44,9 @@ def look(
 ) -> Looked:
     """Build the model, read the data set once, and return what a repetition needs.
 
-    `shapes`: the folder for the data set of --demo. Raises NotExamined with the reason why no training can begin, and OSError if
-    the interpreter cannot be started.
+    `model`, `data`: paths, or names that ultralytics knows. `device`: "auto", "cpu", "cuda:0". `shapes`: the folder for the data set of
+    --demo; None: `data` is used. `silence`: seconds without a sign of life after which the child is ended. Raises NotExamined with
+    the reason why no training can begin, and OSError if the interpreter cannot be started.
     """
     config: dict[str, Any] = {
         "model": _whole(model),

@@ -15,7 +15,7 @@ class Metric(NamedTuple):
     """Describe a metric. `of` returns its value for a training; None if the training does not have it."""
 
     name: str
-    title: str  # for readers, with its unit
+    title: str  # for readers, "time an epoch"
     scale: Literal["difference", "ratio"]
     of: Callable[[Cell], float | None]
     better: Literal["higher", "lower"]

@@ -28,10 +28,10 @@ _LOOK = 0.2  # seconds between two looks whether all threads have ended
 
 
 class OnRay:
-    """Train on the cluster at `address`. `budget`: seconds.
+    """Train on a Ray cluster.
 
-    None: the cluster that RAY_ADDRESS names; if it is not set, a new cluster on this machine. Raises Refused if Ray is not
-    installed beside attn-doctor.
+    `address`: of the cluster; None: the cluster that RAY_ADDRESS names, and if it is not set, a new cluster on this machine.
+    `budget`: seconds; None: no limit. Raises Refused if Ray is not installed beside attn-doctor.
     """
 
     def __init__(self, address: str | None, budget: float | None) -> None:

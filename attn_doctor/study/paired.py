@@ -33,16 +33,16 @@ class Paired(NamedTuple):
         return self.spread / math.sqrt(self.n)
 
     def interval(self, coverage: float) -> tuple[float, float]:
-        """Return the interval of the mean."""
+        """Return both ends of the confidence interval of the mean. `coverage`: 0.95 for a 95 % interval."""
         half = students_t.quantile((1 + coverage) / 2, self.n - 1) * self.error
         return self.mean - half, self.mean + half
 
     def p_difference(self) -> float:
-        """Return the two-sided p of the paired t-test. Needs a spread above 0."""
+        """Return the two-sided p value of the paired t-test. Needs a spread above 0."""
         return 2 * students_t.upper_tail(abs(self.mean) / self.error, self.n - 1)
 
     def p_equivalence(self, low: float, high: float) -> float:
-        """Return the larger p of the two one-sided tests: the mean is above `low`, and it is below `high`. Needs a spread above 0."""
+        """Return the larger p value of the two one-sided tests: the mean is above `low`, and it is below `high`. Needs a spread above 0."""
         above = students_t.upper_tail((self.mean - low) / self.error, self.n - 1)
         below = students_t.upper_tail((high - self.mean) / self.error, self.n - 1)
         return max(above, below)
@@ -74,7 +74,10 @@ def paired(differences: Sequence[float]) -> Paired:
 
 
 def power_of_equivalence(n: int, spread: float, margin: float, level: float, true: float = 0.0) -> float:
-    """Return the probability that n pairs show equivalence within ±margin, if the true mean is `true` and the true spread `spread`."""
+    """Return the probability that n pairs show equivalence within ±margin, if the true mean is `true` and the true spread `spread`.
+
+    `level`: of each one-sided test, 0.05.
+    """
     t = students_t.quantile(1 - level, n - 1)
     scale = math.sqrt(n) / spread
 
@@ -86,14 +89,17 @@ def power_of_equivalence(n: int, spread: float, margin: float, level: float, tru
 
 
 def power_of_difference(n: int, spread: float, true: float, level: float) -> float:
-    """Return the probability that the two-sided paired t-test of n pairs finds a difference, if the true mean is `true`."""
+    """Return the probability that the two-sided paired t-test of n pairs finds a difference, if the true mean is `true` and the true spread `spread`."""
     t = students_t.quantile(1 - level / 2, n - 1)
     shift = true * math.sqrt(n) / spread
     return _over_spreads(lambda u: _normal(shift - t * u) + _normal(-shift - t * u), n - 1)
 
 
 def enough(power: Callable[[int], float], start: int = 2, wanted: float = POWER) -> int | None:
-    """Return the smallest number of pairs, at least two, with this power; None above 10,000. The search begins at `start`."""
+    """Return the smallest number of pairs n, at least two, for which `power(n)` is at least `wanted`; None if it is above 10,000.
+
+    The search begins at `start`: a good guess makes it short.
+    """
     low, high = 1, max(2, min(start, MOST))
     while high > 2 and power(high) >= wanted:
         high = max(2, high * 3 // 4)

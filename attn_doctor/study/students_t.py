@@ -92,7 +92,10 @@ def _away_from_0(value: float) -> float:
 
 
 def spread_interval(spread: float, degrees: int, coverage: float) -> tuple[float, float]:
-    """Return the interval of the true standard deviation of normal values, from the one of a sample with so many degrees of freedom."""
+    """Return both ends of the confidence interval of the true standard deviation. The values must be normally distributed.
+
+    `spread`: the standard deviation of a sample of n values. `degrees`: n − 1. `coverage`: 0.8 for an 80 % interval.
+    """
     outside = (1 - coverage) / 2
     return (
         spread * math.sqrt(degrees / _chi_square_quantile(1 - outside, degrees)),

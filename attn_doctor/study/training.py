@@ -84,7 +84,7 @@ def trainable() -> tuple[str, ...]:
 
 
 def check_arms(arms: tuple[str, ...]) -> None:
-    """Raise Refused for attentions with which no training is possible."""
+    """Raise Refused for an attention with which no training is possible, and for one that is named twice."""
     names = trainable()
     for arm in arms:
         if arm not in names:
@@ -105,7 +105,10 @@ def check_settings(settings: Mapping[str, object]) -> None:
 
 
 def key_of(order: Order) -> str:
-    """Return the key of a training: the same model, data, seed and versions. A stored state is used only if its key is equal."""
+    """Return a hash of everything that decides the result of a training: design, attention and seed. 64 hexadecimal digits.
+
+    A stored state of a training is continued only if its key is equal. Other attentions, other seeds, margin and level do not count.
+    """
     asked = msgspec.structs.replace(order.design, command=(), arms=(), seeds=(), margin=0.0, level=0.0)
     text = msgspec.json.encode([asked, order.arm, order.seed], order="sorted")
     return hashlib.sha256(text).hexdigest()
@@ -117,10 +120,11 @@ def train(
     show: Callable[[Alive], object] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> bool:
-    """Train a cell, beginning with the state of an earlier process.
+    """Train a cell. If an earlier process left a state of it, the training goes on from there.
 
-    Return False if it was stopped by `stop`: then no other cell should begin. `take` is called from another thread. No exception
-    is raised: an error is the state and the sentence of the last event.
+    Return False if the training ended early by itself, because the time budget is over or the file `order.stop` is there: then no
+    other cell should begin. `take` gets the events and `show` the progress, from another thread. `stop`: when it is set, the child is
+    ended. An error of the training raises nothing: it is the state and the sentence of the last event.
     """
     Path(order.folder).mkdir(parents=True, exist_ok=True)
     listener = _Listener(order, take, show)
@@ -156,9 +160,10 @@ def script_exists(script: str) -> bool:
 
 
 def variables(folder: str, environ: Mapping[str, str], threads: int | None) -> dict[str, str]:
-    """Return the environment variables of a training.
+    """Return the environment variables to add for a training.
 
-    With them nothing is downloaded, and the result does not depend on settings that change from run to run.
+    With them nothing is downloaded, and the result does not depend on settings that change from run to run. `folder`: for temporary
+    files. `environ`: the variables of the user. `threads`: of torch; None: torch chooses.
     """
     busy = waiting_policy(environ, load(), os.cpu_count())[0]
     count = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)} if threads else {}

@@ -25,7 +25,7 @@ _made: list[str] = []
 
 
 def where() -> str | None:
-    """Return the current folder, with the path that the user sees. None if it was deleted, or may not be read."""
+    """Return the path of the current folder. None if the folder was deleted, or cannot be read."""
     try:
         return os.getcwd()  # noqa: PTH109 - Path.cwd() is the same call
     except OSError:
@@ -33,7 +33,10 @@ def where() -> str | None:
 
 
 def empty() -> str:
-    """Make the empty folder in which children start. Later calls return the same folder; it is removed when attn-doctor ends."""
+    """Return the empty folder in which children start. The first call makes it; it is removed when attn-doctor ends.
+
+    If no folder for temporary files is writable, the top folder ("/") is returned.
+    """
     with _lock:
         if not _made or not os.path.isdir(_made[0]):
             # a child that crashes may leave a core file there; the top folder, if no folder for temporary files is writable

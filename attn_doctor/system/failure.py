@@ -51,7 +51,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _whom() -> str:
-    """Return the sentence that asks the user to send the line, with the address of the project; empty if the metadata have no address."""
+    """Return the words that ask the user to send the line, with the address of the project if the metadata have one."""
     try:
         from attn_doctor.system import published
 
@@ -121,8 +121,10 @@ _restored: list[str] = []
 
 
 def start_again(error: BaseException) -> None:
-    """Start the same command again, once, without the variables that made the loader use other libraries.
+    """Start the same command again, without the variables that made the loader use other libraries. It then does not return.
 
+    It returns, and does nothing, for an error that is not about a library, if none of these variables is set, and if the command was
+    started again already.
     Example: a truncated libz.so.1 on LD_LIBRARY_PATH keeps Python's own zlib from loading. Then attn-doctor would fail because of
     the fault that it should find.
     """

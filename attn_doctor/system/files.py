@@ -23,7 +23,7 @@ class Exhausted(RuntimeError):
 
 
 def raise_if_exhausted(error: Exception) -> None:
-    """Raise Exhausted if an error means that this process, or the machine, may open no more files."""
+    """Raise Exhausted if an error means that this process, or the machine, cannot open more files."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         raise Exhausted(error.strerror) from error
 

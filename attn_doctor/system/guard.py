@@ -14,6 +14,10 @@ _TRIES = (
 
 
 def main(mark: str, token: str) -> None:
+    """Clean up when the standard input ends.
+
+    `mark`: the variable that marks the processes (`leftovers.MARK`). `token`: the mark of the attn-doctor that is watched.
+    """
     folders: set[bytes] = set()
     rest = b""
     while True:

@@ -10,7 +10,8 @@ from typing import IO
 def hold(path: Path) -> IO[bytes] | None:
     """Lock a file for this process until the returned file is closed. None: another process holds the lock.
 
-    Linux and macOS: flock(2). Windows: always None, so that callers treat every folder as in use.
+    Raises OSError if the file cannot be opened. Linux and macOS: flock(2). Windows: always None; it does not say there that another
+    process holds the lock.
     """
     if sys.platform == "win32":
         return None

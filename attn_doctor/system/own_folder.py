@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def own_folder(path: Path, *, make: bool = False) -> Path | None:
-    """Return a folder if only this user can write to it, else None. `make`: create it first, with mode 0700.
+    """Return a folder if only this user can write to it, else None. None also for a relative path, and if it does not exist.
 
-    Raises OSError if it cannot be read or created.
+    `make`: create it first, with mode 0700. Raises OSError if it cannot be created.
     """
     if not path.is_absolute():
         return None

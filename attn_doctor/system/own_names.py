@@ -27,6 +27,7 @@ class Own(NamedTuple):
 
     @classmethod
     def of_this_machine(cls) -> Own:
+        """Return the names of the user who runs this process, and of this host."""
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # no such user in the password database: containers

@@ -13,6 +13,7 @@ assert sys.platform != "win32"  # `apart` does not start it there
 
 
 def main(link: int) -> None:
+    """Start the program that the socket brings, and report its end. `link`: the descriptor of the socket."""
     os.set_inheritable(link, False)
     given = b""
     while block := os.read(link, 1 << 20):

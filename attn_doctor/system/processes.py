@@ -104,7 +104,7 @@ def _limit(number: int, most: int) -> None:
 
 
 def end_marked(variable: str, value: str) -> int:
-    """Kill all processes that have a variable with this value, but not this process. Returns the number of processes found.
+    """Kill all processes that have a variable with this value, but not this process. Returns how many were killed.
 
     The variable may hold several values with ":" between them, and a value may have a part after a ".": "a1.7" matches "a1".
     Linux: reads /proc/<pid>/environ, so that a process which left its group is found too. macOS and Windows do not show the

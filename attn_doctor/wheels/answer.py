@@ -1,4 +1,8 @@
-"""Find the flash-attn wheels that fit a key. The key is made from the target's facts and the command line. Pure."""
+"""Find the flash-attn wheels that fit a machine. Pure.
+
+The machine is described by a key (`knowledge.wheels.Key`): torch, CUDA, Python, ABI, platform, glibc and GPUs. The parts of the key
+are read from the command line, and the others from the target's facts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed. None: that part is read from the target."""
+    """Hold the parts of the key that the user typed. None, and no GPU: that part is read from the target."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -33,7 +37,7 @@ class Wanted(Record, frozen=True, kw_only=True):
     platform: str | None = None
     glibc: str | None = None
     gpus: tuple[str, ...] = ()
-    release: str | None = None
+    release: str | None = None  # of flash-attn, "2.8.3"; not a part of the key: None means all releases
 
     @property
     def whole(self) -> bool:
@@ -52,7 +56,7 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """Hold the complete answer for a key. `sources` says where each part of the key comes from."""
+    """Hold the complete answer for a key. `sources`: part of the key -> where it was read: "torch": "the command line"."""
 
     key: Key
     sources: dict[str, str]
@@ -81,9 +85,9 @@ COMMAND_LINE, _HERE = "the command line", "the target"  # where a part of the ke
 
 
 def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
-    """Return the key, and the source of each part. Raises Refused if a typed part cannot be read or fits no other part.
+    """Return the key, and the source of each part. Raises Refused if a typed part cannot be read, or if a glibc is typed for a platform without one.
 
-    If the user typed a torch version, it also decides the CUDA and the ABI.
+    A typed torch version also decides the CUDA and the ABI, unless these are typed too. A part that nobody gives is Unknown.
     """
     _check(wanted)
     missing = Unknown("neither given as an option nor read from a target")
@@ -124,7 +128,7 @@ def key_for(wanted: Wanted, facts: Facts | None) -> tuple[Key, dict[str, str]]:
 
 
 def _check(wanted: Wanted) -> None:
-    """Raise Refused if a text is no version, or if the platform is musl and a glibc is given."""
+    """Raise Refused if a text is no version or no platform tag, or if a glibc is given for musl, Windows or macOS."""
     for option, text in (
         ("torch", wanted.torch),
         ("cuda", wanted.cuda),
@@ -177,9 +181,10 @@ def answer(
     seen: Sequence[Candidate] = (),
     notes: tuple[str, ...] = (),
 ) -> Answered:
-    """Return the answer for a key. `seen`: candidates that were found online, newer than the tables.
+    """Return which wheels fit. `facts`: those of the target; None: only the command line describes the machine.
 
-    `trials`: rows of a trial on this machine. Raises Refused if a typed part of the key cannot be read.
+    `trials`: rows of a trial on this machine. `seen`: candidates that were found online, newer than the tables. `notes`: sentences
+    that the answer shall contain too. Raises Refused if a typed part of the key cannot be read.
     """
     if wanted.release and pair(wanted.release) is None:
         raise Refused(f"--release {wanted.release!r} is not a version")
@@ -309,7 +314,10 @@ def _newer(key: Key, release: str | None) -> tuple[str, ...]:
 
 
 def _worth(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """Return a sentence with the largest time that flash-attn could save, from a trial with PyTorch's fused attention."""
+    """Return a sentence about the most that flash-attn could save: attention's share of a training step with `sdpa-flash`.
+
+    Empty without such a row in the trial.
+    """
     rows = [
         row for row in trials if row.status == "ok" and row.backend == "sdpa-flash" and row.attention_share is not None
     ]

@@ -47,8 +47,9 @@ def _address(page: str) -> str:
 
 
 def newer(content: Any, of: BuildersPage, key: Key, seen: dt.datetime) -> tuple[tuple[Candidate, ...], int]:
-    """Return the best file for this key from each release that the table lacks, and the number of all files that the table lacks.
+    """Return (for each release the best of the files that the table lacks, how many files the table lacks).
 
+    The number also counts files for other machines. `content`: the page as JSON. `seen`: when it was read.
     Raises KeyError, TypeError or AttributeError if the page has another form.
     """
     known = {wheel.filename for wheel in community_wheels.community() if wheel.builder == of.builder}

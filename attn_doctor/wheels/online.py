@@ -1,7 +1,8 @@
-"""Fetch the release pages, the PyPI entry and the file sizes of flash-attn and of its builders.
+"""Fetch the release pages, the PyPI entry and the file sizes of flash-attn and of the people who build its wheels.
 
-No other module opens a connection, and this one only with --online. Answers are stored in the user's cache, so that a machine
-that is offline later can use them. Nothing about this machine is sent: the requests are the same for everybody.
+All connections to the internet are opened here, by `open_address`: with --online, and by `quarantine` for a wheel that the user
+names. Pages are stored in the user's cache, so that a machine that is offline later can use them. Nothing about this machine is
+sent: the requests are the same for everybody.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ class NotReached(NotExamined):
 
 
 class Page(NamedTuple):
+    """Hold a page, decoded from JSON."""
+
     content: Any
-    fetched: dt.datetime
+    fetched: dt.datetime  # UTC
     stale: str | None = None  # why an old page of the cache was used
 
 
@@ -56,9 +59,10 @@ Read = Callable[[Page, Key], tuple[list[Candidate], list[str]]]
 
 
 def newer_wheels(key: Key, say: Say) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
-    """Return wheels of the release pages that the tables lack, judged for this key, and notes about the pages.
+    """Return (wheels that the tables lack, judged for this key; notes about the pages).
 
-    The pages are those of flash-attn's authors, and of every builder of its wheels in the table.
+    The pages are those of flash-attn's authors, and of every builder of its wheels in the table. A page that cannot be read is a
+    note and no error. `say` gets a sentence before each page.
     """
     found: list[Candidate] = []
     notes: list[str] = []
@@ -93,12 +97,14 @@ def _of_releases(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:
     new = {name: url for name, url in names.items() if name.endswith(".whl") and name not in known}
     judged = [_candidate(name, url, key, page) for name, url in new.items()]
     made = [candidate for candidate in judged if candidate is not None]
-    return made, [f"{len(new)} wheels there are newer than the tables"] if new else []
+    those = "one wheel there is" if len(new) == 1 else f"{len(new)} wheels there are"
+    return made, [f"{those} newer than the tables"] if new else []
 
 
 def _of_builder(one: BuildersPage, page: Page, key: Key) -> tuple[list[Candidate], list[str]]:
-    found, number = builders_pages.newer(page.content, one, key, page.fetched)
-    return list(found), [f"{number} wheels of {one.builder} are not in the table"] if number else []
+    found, unlisted = builders_pages.newer(page.content, one, key, page.fetched)
+    those = "one wheel is" if unlisted == 1 else f"{unlisted} wheels are"
+    return list(found), [f"{those} on the page of {one.builder} and not in the table"] if unlisted else []
 
 
 def _candidate(name: str, url: str, key: Key, page: Page) -> Candidate | None:
@@ -139,7 +145,7 @@ def _of_registry(page: Page, key: Key) -> tuple[list[Candidate], list[str]]:  # 
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int]:
-    """Return the bytes of each file whose server gives the size."""
+    """Return address -> size in bytes. A file whose server does not give the size is left out."""
     found = {}
     for url in urls:
         request = urllib.request.Request(url, method="HEAD", headers=HEADERS)  # noqa: S310 - https alone, see open_address
@@ -152,9 +158,9 @@ def sizes(urls: Iterable[str]) -> dict[str, int]:
 
 
 def fetch(url: str) -> Page:
-    """Return a page as JSON: from a fresh cache, else from the network, else from an old cache.
+    """Return a page: from the cache if it was fetched in the last six hours, else from the network, else from the older cache.
 
-    Raises NotReached if there is none.
+    Raises NotReached if there is no such page.
     """
     now = dt.datetime.now(dt.timezone.utc)
     cached = _cached(url)
@@ -230,6 +236,6 @@ def _keep(url: str, content: Any, when: dt.datetime) -> None:
 
 
 def total(urls: Sequence[str], have: dict[str, int]) -> int | None:
-    """Return the sum of sizes; None if one of them is unknown."""
+    """Return the sum of the files' sizes in bytes; None if one size is unknown. `have`: what `sizes` returned."""
     found = [have.get(url) for url in urls]
     return sum(n for n in found if n is not None) if all(n is not None for n in found) else None

@@ -36,8 +36,8 @@ class Proof(Record, frozen=True, kw_only=True):
     open_questions: tuple[str, ...]
     notices: tuple[str, ...]
     main: tuple[str, ...]  # modules without which the package cannot be imported
-    loads: int  # of the other extensions
-    others: int
+    loads: int  # how many of the other extensions would load
+    others: int  # how many other extensions there are
     meaning: str = MEANING
 
 
@@ -51,8 +51,8 @@ def prove(
 ) -> Proof:
     """Judge a wheel by its file name, its contents and the records of its extensions.
 
-    `gpus`: the compute capabilities here, "8.9". `also`: further reasons against it, from outside of the file, each a sentence.
-    `beside`: further sentences to read before an installation.
+    `seen`: its contents. `records`: its extensions. `gpus`: the compute capabilities here, "8.9". `also`: sentences with further
+    reasons to refuse it, which are not in the file. `beside`: further sentences to read before an installation.
     """
     file = Path(seen.path).name
     main, others = parted(records)
@@ -228,12 +228,12 @@ def _signatures(main: Sequence[Binary]) -> Iterator[str]:
 
 
 def _own(top: str, name: str | None) -> bool:
-    """Return whether a top-level name belongs to a package: flash_attn_2_cuda.so belongs to flash-attn."""
+    """Return whether a top-level name begins with the first word of a package's name: flash_attn_2_cuda.so belongs to flash-attn."""
     plain = canonicalize_name(name or "").replace("-", "_")
     return bool(plain) and top.lower().startswith(plain.partition("_")[0])
 
 
 def names(some: Sequence[str]) -> str:
-    """Return the first five names, and how many more there are."""
+    """Return the first five names in one text, and how many more there are: "a, b, c, d, e and 3 more"."""
     rest = len(some) - _SHOWN
     return ", ".join(some[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,7 +1,7 @@
 """Download one wheel into a folder of its own, from which nothing is imported, and store its digest.
 
-The digest of the first file from an address is stored (`digests.jsonl`). A later file from the same address must have the same
-digest.
+The digest of the first file from an address is stored (`digests.jsonl`). If a later file from the same address has another digest,
+`Fetched.changed` says so.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class Fetched(NamedTuple):
 
 
 def fetch(url: str, say: Say) -> Fetched:
-    """Download the wheel at an https address, under its own name, into a folder of the user alone (mode 0700).
+    """Download the wheel at an https address, under its own name, into a folder that only the user can read (mode 0700).
 
-    Raises Refused if the address is not that of a wheel, NotReached if it cannot be downloaded.
+    `say` gets the progress. Raises Refused if the address is not that of a wheel or the folder cannot be written, NotReached if
+    the wheel cannot be downloaded.
     """
     path = _place(url)
     try:
@@ -93,7 +94,10 @@ def fetch(url: str, say: Say) -> Fetched:
 
 
 def held(url: str) -> Fetched | None:
-    """Return the file of an earlier download; None if there is none, or if the file has changed since."""
+    """Return the file that was downloaded from this address; None if there is none, or if the file has changed since.
+
+    Raises Refused if the address is not that of a wheel.
+    """
     path, known = _place(url), _first(url)
     if known is None or sha256(path) != known.sha256:
         return None
@@ -101,7 +105,7 @@ def held(url: str) -> Fetched | None:
 
 
 def sha256(path: Path) -> str | None:
-    """Return the digest of a file; None if it cannot be read."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits; None if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

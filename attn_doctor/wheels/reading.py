@@ -26,9 +26,10 @@ def proof_of(
     gpus: Sequence[str] | Unknown | None = None,
     also: Sequence[str] = (),
 ) -> Proof:
-    """Return the verdict on a wheel for the target of these facts. `gpus`: capabilities in place of those in the facts.
+    """Return the verdict on a wheel for the target of these facts. `gpus`: compute capabilities ("8.9") in place of those in the facts.
 
-    `also`: see `prove`. Raises Refused if the file cannot be read, NoAnswer if the target does not answer.
+    `timeout`: seconds for the target's answer. `also`: see `prove`. Raises Refused if the file cannot be read, NoAnswer if the
+    target does not answer.
     """
     python, site = str(facts.interpreter.python), facts.interpreter.site_packages
     notices: list[str] = []

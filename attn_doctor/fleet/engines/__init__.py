@@ -24,8 +24,9 @@ SPELLINGS = (
 def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
     """Yield the answer of each node of the engine `on`, as soon as it comes. The order is that of the answers.
 
-    `say` gets sentences about the progress. A node without a report has an answer too: how its check ended. Raises Refused for a
-    spelling that is not one of SPELLINGS, for a missing extra or program, and for a scheduler that does not answer.
+    `on`: one of SPELLINGS, "slurm:gpu". `say` gets sentences about the progress. A node without a report has an answer too: how its
+    check ended. Raises Refused for another spelling, a missing extra, and a scheduler without such nodes; NotExamined for a missing
+    program, and for a scheduler that does not answer.
     """
     engine, rest = named(on)
     if engine == "ray":
@@ -42,7 +43,7 @@ def answers(on: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeA
 
 
 def named(on: str) -> tuple[Engine | None, str]:
-    """Return the engine of a spelling, and the text after its colon: ("slurm", "gpu") for "slurm:gpu"; None for any other word."""
+    """Return the engine of a spelling, and the text after its colon: ("slurm", "gpu") for "slurm:gpu". The engine is None for an unknown word."""
     word, _, rest = on.partition(":")
     engine: Engine | None = next((one for one in get_args(Engine) if one == word), None)
     return engine, rest

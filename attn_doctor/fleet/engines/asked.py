@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Asked(NamedTuple):
-    """Hold the request to each node. `nodes`: only these, by the scheduler's names; empty: all nodes."""
+    """Hold the request to each node. `nodes`: check only these, by the names that the scheduler gives them; empty: all nodes."""
 
     check: tuple[str, ...] = ()  # arguments for `attn-doctor check` on each node: ("--no-trial",)
     target_from: str | None = None  # the scheduler's label that holds the path of the node's target Python

@@ -39,7 +39,10 @@ _LINE = 8000  # characters: a line of a pod's log is cut into parts above 16 KiB
 
 
 def frame(word: str, end: str, said: str = "", seconds: float = 0.0, report: bytes = b"") -> bytes:
-    """Return the answer of a node as lines of ASCII. The first and the last line contain the word."""
+    """Return the answer of a node as lines of ASCII. The first and the last line contain the word.
+
+    `end`, `said`, `seconds`: fields of a `model.fleet.NodeAnswer`. `report`: the JSON that `check` wrote.
+    """
     text = json.dumps({"end": end, "said": said, "seconds": seconds, "report": report.decode("utf-8", "replace")})
     packed = base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
     lines = [packed[place : place + _LINE] for place in range(0, len(packed), _LINE)]

@@ -63,7 +63,7 @@ class Failed(NamedTuple):
 
 
 def arguments(word: str, asked: Asked, target: str, *, hold: bool) -> list[str]:
-    """Return the arguments of the parcel: see `begin`."""
+    """Return the arguments of the parcel, which `begin` lists. `word`: marks the answer. `target`: the node's Python, or an empty text."""
     return [word, f"{asked.deadline:g}", "hold" if hold else "free", target, *asked.check]
 
 
@@ -177,7 +177,7 @@ def all_at_once(jobs: Sequence[Callable[[threading.Event], NodeAnswer]]) -> Iter
 
 
 def last_words(chatter: str) -> str:
-    """Return the last line that is not empty."""
+    """Return the end (300 characters) of the last line that is not empty; an empty text if there is none."""
     lines = [line.strip() for line in chatter.strip().splitlines() if line.strip()]
     return lines[-1][-300:] if lines else ""
 
@@ -190,7 +190,7 @@ def known(asked: Asked, names: Sequence[str], scheduler: str) -> Iterator[NodeAn
 
 
 def program(name: str, comes_with: str) -> str:
-    """Return the path of a program of the scheduler. Raises NotExamined if it is not on PATH."""
+    """Return the path of a program of the scheduler. Raises NotExamined if it is not on PATH. `comes_with`: how the user gets it."""
     import shutil
 
     found = shutil.which(name)

@@ -33,7 +33,10 @@ _RUN = (
 
 
 def documents(namespace: str, image: str, asked: Asked, nodes: Sequence[tuple[Node, bool]]) -> list[dict[str, Any]]:
-    """Return the documents. `nodes`: (node, whether it has GPUs). The pod of a node with GPUs requests one GPU."""
+    """Return the ConfigMaps with the parcel, then a Job for each node, as plain data.
+
+    `nodes`: (node, whether it has GPUs). The pod of a node with GPUs requests one GPU.
+    """
     word = secrets.token_hex(8)
     key, _, value = LABEL.partition("=")
     labels = {key: value, WORD: word}
@@ -105,7 +108,10 @@ def _pod(image: str, asked: Asked, node: Node, word: str, sources: Any, *, gpu: 
 
 
 def validated(made: Sequence[dict[str, Any]]) -> str:
-    """Return the documents as YAML, after a check against the schema of the newest API that kubernetes-validate knows. Raises Refused."""
+    """Return the documents as YAML, with comments that say how to start and remove them.
+
+    Raises Refused for a document that does not fit the schema of the newest API that kubernetes-validate knows.
+    """
     import kubernetes_validate
     from ruamel.yaml import YAML
 

@@ -125,7 +125,7 @@ def _is_lost(words: str) -> bool:
 
 
 def _dead(death: str, begun: bool) -> tuple[str, str]:
-    """Return the end and the sentence for a node that Ray counts as dead, for this reason."""
+    """Return the end and the sentence for a node that Ray counts as dead. `death`: Ray's reason. `begun`: the check had begun there."""
     when = "while the check ran" if begun else "before the check began there"
     if _is_lost(death):
         return "silent", f"Ray lost the connection to it {when}: the node is cut off, or hangs"

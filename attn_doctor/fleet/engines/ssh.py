@@ -29,7 +29,7 @@ _OF_SSH = 255  # the exit code of ssh itself; every other one is that of the com
 
 
 def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[NodeAnswer]:
-    """Yield the answers of the hosts. Raises Refused for a wrong list, NotExamined if there is no ssh."""
+    """Yield the answers of the hosts. `where`: their list, "gpu[01-04]" or "@FILE". Raises Refused for a wrong list, NotExamined if there is no ssh."""
     listed = nodes(where)
     ssh = program("ssh", "install the OpenSSH client of this system")
     yield from known(asked, [node.name for node in listed], "the list of hosts")

@@ -56,7 +56,10 @@ def is_version(text: str) -> bool:
 
 
 def versions_of(value: Any, name: str = "") -> set[str]:
-    """Return the texts such as "1.2.3.4" that are versions and not addresses: in a version field, or after == in a requirement."""
+    """Return the texts such as "1.2.3.4" that are versions and not addresses: in a version field, or after == in a requirement.
+
+    `value`: plain data. `name`: the field that contains it.
+    """
     if isinstance(value, dict):
         return set().union(*(versions_of(item, key) for key, item in value.items()))
     if isinstance(value, list | tuple):
@@ -69,7 +72,7 @@ def versions_of(value: Any, name: str = "") -> set[str]:
 
 
 def addresses(text: str, versions: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Yield the places of IPv4 addresses. `versions`: numbers that are versions elsewhere in the report."""
+    """Yield (start, end) of each IPv4 address. `versions`: texts of four numbers that are versions elsewhere in the report."""
     if text.count(".") < 3:
         return
     for match in _ADDRESS.finditer(text):

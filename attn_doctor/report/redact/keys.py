@@ -98,7 +98,7 @@ _NAME_HINTS = (
 
 
 def secrets(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of values whose name, header or option shows that they are secret."""
+    """Yield (start, end) of each value whose name, header or option shows that it is secret."""
     lowered = text.lower()
     if any(hint in lowered for hint in _NAME_HINTS):
         done = 0

@@ -141,7 +141,7 @@ _COMPILED = tuple((hints, re.compile(pattern)) for hints, pattern in _RULES)
 
 
 def values(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of values that a line shows to be secret."""
+    """Yield (start, end) of each value that is secret because of the line that contains it."""
     for hints, pattern in _COMPILED:
         if any(hint in text for hint in hints):
             yield from (match.span(1) for match in pattern.finditer(text))

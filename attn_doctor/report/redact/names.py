@@ -106,7 +106,7 @@ class Names:
     """Find the names of one machine, and the names that paths and variables give to other users and machines."""
 
     def __init__(self, own: Own, words: Iterable[str] = ()) -> None:
-        """Prepare the patterns. `words`: more common words."""
+        """Prepare the patterns. `words`: common words besides those of this module; as a name, such a word counts in paths only."""
         self._common = frozenset(word.lower() for word in words)
         self._homes: list[tuple[re.Pattern[str], str]] = []
         for home in own.homes:

@@ -98,7 +98,10 @@ _INNER_HOST = re.compile(
 
 
 def identities(text: str) -> Iterator[_Found]:
-    """Yield the place and the kind of each identifier, except IPv4 addresses, which look like versions (`addresses.py`)."""
+    """Yield (start, end, kind) of each identifier. The kinds are uuid, mac, ip, email, serial and host.
+
+    IPv4 addresses with dashes (ip-10-0-0-1) are among them. Those with dots look like versions: `addresses` finds them.
+    """
     yield from _uuids(text)
     yield from _macs(text)
     if ":" in text or "-" in text or "ip6" in text:
@@ -202,7 +205,10 @@ def _serials(text: str) -> Iterator[_Found]:
 
 
 def _in_columns(text: str) -> Iterator[_Found]:
-    """Yield the values below a private heading in a table with commas, for example of `nvidia-smi --query-gpu=name,serial --format=csv`."""
+    """Yield the values below a private heading of a table. Its columns are separated by commas, tabs or semicolons.
+
+    Example: `nvidia-smi --query-gpu=name,serial --format=csv`.
+    """
     wanted: list[int] = []
     at, width, sign = 0, 0, ","
     for line in text.split("\n"):

@@ -53,14 +53,17 @@ class Redactor:
         self.count: Counter[str] = Counter()
 
     def reserve(self, value: Any) -> None:
-        """Reserve the placeholders in these plain data, which are redacted a second time: new values get higher numbers."""
+        """Note the placeholders that these plain data contain already, so that no other value gets the same one.
+
+        Call it first for data that were redacted before. Example: they contain "<ip-3>", then the next address becomes "<ip-4>".
+        """
         for text in _texts(value):
             for match in _PLACEHOLDER.finditer(text) if "<" in text else ():
                 if match[1]:
                     self._last[match[1]] = max(self._last[match[1]], int(match[2]))
 
     def text(self, text: str, *, version: bool = False) -> str:
-        """Return a text without private data. `version`: numbers with dots are no addresses."""
+        """Return a text without private data. `version`: the text is a version if it looks like one, and no address of a network."""
         found = self._done.get((text, version))
         if found is None:
             made = [self._redacted(piece, version=version) for piece in _pieces(text)]
@@ -72,7 +75,7 @@ class Redactor:
         return found[0]
 
     def whole(self, text: str, kind: str = "secret") -> str:
-        """Return the placeholder for a text that is completely private."""
+        """Return the placeholder for a text that is completely private. An empty text and a placeholder are returned unchanged."""
         if not text or _PLACEHOLDER.fullmatch(text):
             return text
         self.count[kind] += 1

@@ -213,7 +213,7 @@ _BODY = re.compile(r"[\sA-Za-z0-9+/=\\:,.-]*")
 
 
 def tokens(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of secrets that are known by their shape."""
+    """Yield (start, end) of each secret that is known by its shape, and of each that `unnamed_tokens` finds."""
     for hint, pattern in _COMPILED:
         done = 0
         for match in pattern.finditer(text) if hint in text else ():
@@ -231,9 +231,9 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
 
 
 def private_keys(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of private keys, up to their last line.
+    """Yield (start, end) of each private key, from its first line to its last.
 
-    If the last line is missing, up to the last of the following lines that can belong to a key.
+    If the last line is missing, the key ends where a character follows that no key contains.
     """
     done, ended = 0, True
     for begin in _BEGIN.finditer(text) if any(hint in text for hint in _BEGINNINGS) else ():

@@ -1,4 +1,4 @@
-"""Find tokens of services that no row names: "rf_" and letters and digits as chance puts them."""
+"""Find tokens that no row of `token_shapes.SHAPES` describes: letters and digits in random order, often behind a prefix such as "rf_"."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HASHES = frozenset((32, 40, 56, 64, 96, 128))  # digits of MD5, SHA-1, SHA-2
 
 
 def tokens(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of such tokens, with their prefixes."""
+    """Yield (start, end) of each such token. A prefix is a part of it."""
     for match in _ALONE.finditer(text):
         if is_mixed(match[0]) and _changes(match[0]) >= _CHANGES:
             begin = match.start()

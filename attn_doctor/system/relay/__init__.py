@@ -32,6 +32,7 @@ class Ended(NamedTuple):
 
     @property
     def well(self) -> bool:
+        """Return whether the program ended with exit code 0."""
         return self.code == 0
 
 

@@ -64,6 +64,7 @@ class Passing:
         self._thread: threading.Thread | None = None
 
     def start(self, program: int) -> None:
+        """Begin to pass signals on. `program`: the number of its process."""
         self._program = program
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()

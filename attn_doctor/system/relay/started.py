@@ -32,6 +32,8 @@ STARTED, REFUSED, CHANGED, CONTINUED = range(4)  # values: number of the process
 
 
 class Program(NamedTuple):
+    """Hold the program to start: its arguments, its environment, and the signals that it inherits as blocked."""
+
     argv: Sequence[str]
     environ: Mapping[str, str]
     mask: set[int | signal.Signals]  # the signals that were blocked when this process started
