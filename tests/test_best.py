@@ -163,6 +163,9 @@ def test_where_eager_is_wrong_a_right_backend_is_advised_whatever_its_speed(fact
     assert found(row("eager", *STEADY, **WRONG), slow, run=CHECK) == {"torch-cpu-batchnorm-gradient": Severity.ERROR}
 
 
+SDPA = "attn-doctor run --attention sdpa -- yolo detect train model=yolo12n.yaml data=coco8.yaml imgsz=640 batch=1 device=cpu"
+
+
 def test_the_cure_of_wrong_gradients_names_the_backend_that_is_advised():
     def titles_and_commands(*rows):
         trials = Trials(rows=rows, run=CHECK)
@@ -174,9 +177,9 @@ def test_the_cure_of_wrong_gradients_names_the_backend_that_is_advised():
 
     eager = row("eager", *STEADY, **WRONG)
     fast, slow = (row(name, *(t * by for t in STEADY), batch=1) for name, by in (("sdpa", 0.7), ("sdpa-math", 0.9)))
-    assert titles_and_commands(eager, slow, fast)[1] == ["attn-doctor run --attention sdpa -- yolo train ..."]
+    assert titles_and_commands(eager, slow, fast)[1] == [SDPA]
     assert advice(eager, slow, fast, run=CHECK).backend == "sdpa"
-    assert titles_and_commands(eager, slow)[1] == ["attn-doctor run --attention sdpa-math -- yolo train ..."]
+    assert titles_and_commands(eager, slow)[1] == [SDPA.replace("sdpa", "sdpa-math")]
     assert titles_and_commands(eager, row("sdpa", *STEADY, **WRONG)) == (["Train"], [])
 
 

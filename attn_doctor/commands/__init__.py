@@ -9,7 +9,7 @@ from attn_doctor.commands.installers import by_own_tool, chosen, context, in_ord
 from attn_doctor.commands.project_builds import ProjectBuild, fails_itself
 from attn_doctor.commands.project_builds import build as build_of_project
 from attn_doctor.commands.shells import in_powershell, quoted, shell_of, shown
-from attn_doctor.commands.target_python import examining, program, python, starting, yolo
+from attn_doctor.commands.target_python import examining, program, python, starting, training, yolo
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Risk, Run, RunByHand, SetVariable, Step, Uninstall
@@ -36,6 +36,7 @@ __all__ += [
     "build_of_project",
     "fails_itself",
     "starting",
+    "training",
     "uninstall",
     "variable",
     "without_library_path",

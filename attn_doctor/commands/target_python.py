@@ -100,6 +100,22 @@ def yolo(facts: Facts) -> str:
     return facts.yolo.program if isinstance(facts.yolo.program, str) else "yolo"
 
 
+def training(facts: Facts, backend: str, model: str | None, imgsz: int | None, *more: str) -> Argv:
+    """Return the command that trains with a backend, whole: coco8.yaml, which ultralytics downloads, stands for the user's data.
+
+    `model`: a file or a name, by default "yolo12n.yaml". `imgsz`: pixels, by default 640. `more`: further arguments, "batch=1".
+    """
+    train = (
+        yolo(facts),
+        "detect",
+        "train",
+        f"model={model or 'yolo12n.yaml'}",
+        "data=coco8.yaml",
+        f"imgsz={imgsz or 640}",
+    )
+    return ("attn-doctor", "run", "--attention", backend, "--", *train, *more)
+
+
 def examining(facts: Facts) -> Argv:
     """Return the command that examines the target. If its path is not known, `poetry run` or `conda run` starts attn-doctor in it."""
     words, own = starting(facts), ("attn-doctor", "check")

@@ -139,8 +139,7 @@ def _next(report: Report) -> Cure:
     if backend not in (None, "eager") and isinstance(report.facts.yolo.kind, str):
         model = next((row.model for row in report.trials if row.model), None) or "yolo12n.yaml"
         size = next((row.imgsz for row in report.trials if row.imgsz), None) or 640
-        train = (commands.yolo(report.facts), "detect", "train", f"model={model}", "data=coco8.yaml", f"imgsz={size}")
-        line = commands.quoted(("attn-doctor", "run", "--attention", str(backend), "--", *train), shell)
+        line = commands.quoted(commands.training(report.facts, str(backend), model, size), shell)
         return Cure(f"train with {backend}; put the name of your data in the place of coco8.yaml", (Command(line, ""),))
     return Cure("train and predict with what is here", ())
 

@@ -16,7 +16,7 @@ Why it happens
     it. YOLO12 and flash-attn are not the cause.
 
 What to do
-    Exchange the attention (`attn-doctor run --attention sdpa -- yolo train ...`): the new attention returns a
+    Exchange the attention (`attn-doctor run --attention sdpa -- yolo detect train ...`): the new attention returns a
     gradient with another memory layout, and all gradients are right at batch 1 too. Or train on the CPU with a batch of
     2 or more, so that no epoch ends with a single image: the number of images divided by the batch must not leave the
     remainder 1.
@@ -62,9 +62,12 @@ MODE = FailureMode(
 
 
 class Shown(Variant, frozen=True, kw_only=True):
-    """Hold the name of the fastest backend whose numbers were right in the same trial; None if there is none."""
+    """Hold the name of the fastest backend whose numbers were right in the same trial (None: there is none), and what was tried."""
 
     right: str | None
+    model: str | None = None
+    imgsz: int | None = None
+    batch: int = 1
 
 
 def observe(facts: Facts, trials: Trials) -> Hit | None:
@@ -82,7 +85,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
             ),
             fact(facts, "torch.version"),
         ),
-        variant=Shown(right=_right(row, trials.rows)),
+        variant=Shown(right=_right(row, trials.rows), model=row.model, imgsz=row.imgsz, batch=row.batch),
     )
 
 
@@ -109,12 +112,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps=(step,),
         verify=verify,
     )
-    right = hit.variant.right if isinstance(hit.variant, Shown) else None
-    if right is None:
+    tried = hit.variant
+    if not isinstance(tried, Shown) or tried.right is None:
         return (larger,)
     exchange = commands.by_hand(
-        ("attn-doctor", "run", "--attention", right, "--", "yolo", "train", "..."),
-        "the new attention returns a gradient that torch handles correctly, at batch 1 too",
+        commands.training(facts, tried.right, tried.model, tried.imgsz, f"batch={tried.batch}", "device=cpu"),
+        "the new attention returns a gradient that torch handles correctly, at batch 1 too; put the name of your data in the place of coco8.yaml",
         "nothing",
         "none",
     )
