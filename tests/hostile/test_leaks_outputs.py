@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import zipfile
 
 import pytest
 import second_secret_list as second
@@ -237,3 +238,43 @@ def test_the_other_commands(name, run, place, checked):
 def test_the_log_of_a_reproduction(run, place):
     files, _ = run("reproduce", "no-gpu-present", "--target", str(place[1]), "--log", "out.log", files=["out.log"])
     assert leaks(files) == []
+
+
+@pytest.mark.heavy
+def test_each_kind_of_secret_in_what_a_torch_prints_and_raises(run, place):
+    """The commands that start the target: its torch prints each kind and raises it, forty at a time."""
+    home, texts = place[0], [text for text, _ in PLANTED.values()]
+    for number, start in enumerate(range(0, len(texts), 40)):
+        some = "\n".join(texts[start : start + 40])
+        python = torch_of(
+            home / f"env-{number}", f"print({some!r}, flush=True)\nraise ImportError({some!r})\n", cuda=None
+        )
+        add_metadata(home / f"env-{number}", "ultralytics", "8.4.1")
+        (home / "data.yaml").write_text("path: nowhere\ntrain: a\nval: a\nnames: [a]\n")
+        wheel = home / "torchy-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(
+                "torchy-1.0.dist-info/METADATA",
+                f"Metadata-Version: 2.1\nName: torchy\nVersion: 1.0\nSummary: {some!r}\n",
+            )
+            archive.writestr("torchy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            archive.writestr("torchy/_C.so", b"\x7fELF is none")
+        files = {}
+        for name, argv, kinds in (
+            ("check", ["check", "--trial"], [one.option for one in FORMATS]),
+            ("trial", ["trial"], ("json", "markdown", "html")),
+            ("study", ["study", "--data", "data.yaml", "--folder", f"study-{number}"], ("json", "markdown", "html")),
+            ("reproduce", ["reproduce", "torch-install-broken"], ("json", "markdown", "log")),
+            ("list", ["list", "--here"], ("json",)),
+            ("wheels", ["wheels"], ("json", "markdown")),
+            ("inspect", ["inspect", str(wheel)], ("json", "markdown")),
+        ):
+            outputs = [word for kind in kinds for word in (f"--{kind}", f"{name}.{kind}")]
+            for kind in kinds:
+                (home / f"{name}.{kind}").unlink(missing_ok=True)
+            _, done = run(*argv, "--target", str(python), *outputs, files=[])
+            left = [kind for kind in kinds if not (home / f"{name}.{kind}").exists()]
+            assert not left or done.returncode == 3, (name, left, done.stderr)
+            files |= {f"{name}.{kind}": (home / f"{name}.{kind}").read_bytes() for kind in kinds if kind not in left}
+        assert {"check.json", "list.json", "wheels.json", "inspect.json"} <= set(files)
+        assert secrets_left(files) == []
