@@ -18,7 +18,7 @@ class AmdOverride(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "amd_overrides"
 
-    gfx: str
+    gfx: str  # "gfx1031"
     as_version: str | None  # None: no override is needed, or none is safe
     cards: str  # some of them: "RX 6700, RX 6750"
     dropped: str | None = None  # the ROCm since which neither AMD's nor PyTorch's builds serve it: "4.0"

@@ -39,7 +39,10 @@ NOT_NEEDED_TO_TRAIN = frozenset(
 
 
 def module_of(distribution: str) -> str:
-    """Return the top-level module of a distribution, given its normalised name: "cv2" for "opencv-python"."""
+    """Return the top-level module of a distribution, given its normalised name: "cv2" for "opencv-python".
+
+    For a distribution that MODULE_OF lacks: its own name, with underscores.
+    """
     return MODULE_OF.get(distribution, distribution.replace("-", "_"))
 
 

@@ -53,7 +53,9 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription to a file that only this user may read and write, and return the path of the file.
+    """Write a prescription to a file that only this user can read and write, and return the path of the file.
+
+    `path` None: the usual place.
 
     A reader gets the old file or the new one, never a part. Raises OSError if it cannot be written.
     """
@@ -74,7 +76,8 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
-    """Return the prescription in a file; by default the newest one.
+    """Return the prescription in a file; by default that of the last `trial --tune`.
+
 
     Raises Refused if it was made on another kind of machine, or cannot be used.
     """
@@ -169,9 +172,9 @@ def before_start(
 
 
 def left_out(prescription: Mapping[str, Any], environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Yield (change, reason) for each change that a running process cannot make.
+    """Return (change, reason) for each change that a running process cannot make: ("heap", "the allocator is chosen before ...").
 
-    A change that was made at the start of the process is not in the list.
+    A change that was made at the start of the process, as `environ` shows, is not in the list.
     """
     found: dict[str, str] = {}
     for what in PASSES:

@@ -45,6 +45,7 @@ def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | 
 
 
 def pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield the paths of the configuration files that pip would read, on any system; a later one wins. They need not exist."""
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
@@ -60,6 +61,7 @@ def pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
 
 
 def uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
+    """Yield the paths of the configuration files that uv would read, on any system; a later one wins. They need not exist."""
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     yield from ("/etc/uv/uv.toml", f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/uv/uv.toml")
     if environ.get("APPDATA"):
@@ -91,7 +93,7 @@ def _of_toml(text: str, *, whole: bool) -> list[str]:
 
 
 def bare(url: str) -> str:
-    """Return an address without name and password."""
+    """Return an address without name and password; of an address that cannot be read only the beginning, "https://"."""
     try:
         parts = urlsplit(url)
     except ValueError:

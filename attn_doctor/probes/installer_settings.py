@@ -120,9 +120,8 @@ def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin
     path = name.removeprefix("file://")
     if "://" in path:
         return []
-    path = (
-        str(folder / path) if folder else path
-    )  # a relative path starts at the folder in which the installer is started
+    # A relative path starts at the folder in which the installer is started.
+    path = str(folder / path) if folder else path
     return [
         Pin(file=f"{path} ({where})", line=pin.line, requirement=pin.requirement)
         for pin in _wishes(tree.text(path) or "")

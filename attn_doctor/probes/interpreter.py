@@ -54,7 +54,7 @@ def _place(module: Module) -> str:
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tools that can install into this target. The tool that made the target comes first, if files show it."""
+    """Return the tools that can install into this target: "pip 25.1", "uv". pip comes first, then those on PATH or in the environment."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

@@ -26,9 +26,9 @@ _RECORD = 8192  # the kernel writes no longer record
 
 
 def xids(tree: Root) -> tuple[tuple[Xid, ...] | Unknown, str]:
-    """Return the errors, one record for each Xid number and GPU, and the source.
+    """Return the errors, one record for each Xid number and GPU, and the source: the path of the log.
 
-    Unknown, with the reason, if no log may be read.
+    Unknown, with the reason, if no log can be read.
     """
     refused = []
     for path in (_BUFFER, *_FILES):

@@ -15,9 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 MOST = 1_000_000  # a pickle with more instructions is not read; YOLO12x, the largest YOLO12, has 130,000
-_LONGEST_LINE = (
-    4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line can take minutes
-)
+_LONGEST_LINE = 4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line takes minutes
 
 
 class NoPickle(ValueError):
@@ -90,6 +88,8 @@ def _word(value: object) -> str:
 
 
 class _Machine:
+    """Follow the instructions of a pickle on a stack of inert records. A method without an underscore is the handler of an instruction."""
+
     def __init__(self, most: int) -> None:
         self._left = most
         self.stack: list[object] = []

@@ -28,7 +28,7 @@ _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
     """Return the facts of the current folder, and their sources. `prefix`: the folder of the target environment.
 
-    The folder may have been deleted.
+    All facts are unknown if the current folder was deleted.
     """
     try:
         folder = Path.cwd()
@@ -38,6 +38,7 @@ def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, st
 
 
 def project(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
+    """Return the facts of a folder, and their sources. `prefix`: the folder of the target environment."""
     owner, locks = environments.owner(folder, prefix, environ)
     pins: list[Pin] | Unknown = []
     try:

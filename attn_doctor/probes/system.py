@@ -38,7 +38,7 @@ def system(
     *,
     ask: bool = True,
 ) -> tuple[System, dict[str, str]]:
-    """Return the facts of the system, and their sources. `folders` may name the target's "prefix" and "site-packages".
+    """Return the facts of the system, and their sources. `folders`: those of the target that are known, by "prefix" and "site-packages".
 
     If `ask` is False, no program is started.
     """

@@ -47,6 +47,7 @@ class Memory:
         self.device = torch.device(device)
 
     def peak(self, work):
+        """Do the work and return its peak; None if it is not known."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
@@ -93,7 +94,10 @@ class MeasuredCell:
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):
-        """Run a part of this cell's work. An exception is reported and ends the cell."""
+        """Run a part of this cell's work, and return its result. An exception is reported and ends the cell: then None is returned.
+
+        Raises Poisoned if after this exception the process cannot go on.
+        """
         if not self.alive:
             return None
         send("begin", self.name)

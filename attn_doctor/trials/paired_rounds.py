@@ -137,9 +137,9 @@ class Race:
     """Collect the times of one dtype, round by round, in milliseconds, and decide when there are enough."""
 
     def __init__(self, names: Sequence[str], base: str | None, rounds: int, budget: float, *, fixed: bool) -> None:
-        """Start with all of `names`. `base` is eager, which is never dropped. `budget`: seconds.
+        """Start with all backends in `names`. `base` is eager, which is never dropped; None: eager is not measured.
 
-        `fixed`: exactly `rounds` rounds, with one look at the end.
+        `budget`: seconds. `fixed`: exactly `rounds` rounds, unless the time is up, with one look at the end.
         """
         self.left = list(names)
         self.base = base if base in self.left else None
@@ -155,6 +155,7 @@ class Race:
         self._done = 0
 
     def add(self, name: str, milliseconds: float) -> None:
+        """Add the time of a backend in this round."""
         self.times[name].append(milliseconds)
 
     def failed(self, name: str) -> None:

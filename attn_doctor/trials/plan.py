@@ -32,21 +32,23 @@ class BadRequest(Refused):
 class TrialCell(Record, frozen=True, kw_only=True):
     """Describe one backend in one dtype: it will be run, unless `ruled_out` has a reason against it."""
 
-    backend: str
+    backend: str  # "sdpa-flash"
     dtype: Dtype
-    shape: Shape | None = None
+    shape: Shape | None = None  # of the attention alone; None: the whole model
     ruled_out: str | None = None
 
 
 class TrialPlan(Record, frozen=True, kw_only=True):
+    """Hold what a trial runs, and in which order."""
+
     options: TrialOptions
-    device: str = "cpu"
+    device: str = "cpu"  # "cpu", "cuda:0", "mps"
     cells: tuple[TrialCell, ...] = ()
     skipped: str | None = None  # the reason if nothing is run at all
     senseless: bool = False  # it is skipped because of an error that was found, and could be run in spite of it
     rounds: int = 9
     scope: Scope = "model"
-    note: str | None = None
+    note: str | None = None  # a sentence about the plan, for the report
     gpu: str | None = None  # UUID of the GPU to watch by NVML
 
 
@@ -159,7 +161,10 @@ def model_file(model: str) -> str:
 
 
 def choose_device(facts: Facts, wanted: str) -> str:
-    """Return the device to run on, as torch names it. Raises BadRequest for a device that the target does not have."""
+    """Return the device to run on, as torch names it: "cpu", "cuda:0", "mps". `wanted`: such a name, or "auto".
+
+    Raises BadRequest for a device that the target is known not to have.
+    """
     torch = facts.torch
     if wanted == "auto":
         if torch.available is True:

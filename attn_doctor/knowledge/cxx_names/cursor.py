@@ -32,7 +32,7 @@ class Cursor(ABC):
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
         """Read a name, and its qualifiers (" const") if it is a member function.
 
-        `binds`: T_ then means its template arguments.
+        `binds`: T_, T0_ ... in the rest of the mangled name are the template arguments of this name.
         """
 
     @abstractmethod

@@ -94,9 +94,8 @@ class Process:
         self._ready = tuple(before)
         self._before = {image.path for image in before}
         self.doubts: list[str] = []  # why the answer may be another one on the machine itself
-        self._wanted: dict[
-            str, list[Image | str | None]
-        ] = {}  # path of a file -> its libraries by number; a text is one of Apple's
+        # Path of a file -> its libraries by number. A text is a library that is not looked up in files (see `found`).
+        self._wanted: dict[str, list[Image | str | None]] = {}
         for image in before:
             self._enter(image)
 
@@ -112,7 +111,8 @@ class Process:
     def found(self, image: Image, number: int) -> Image | str | None:
         """Return the library with a number, from 1 on, in a loaded file.
 
-        A text names the owner of a library that is not looked up in files, such as "Apple". None if the library is missing.
+        A text stands for a library that is not looked up in files: its owner ("macOS", "Python"), or "elsewhere". None if the library is
+        missing.
         """
         libraries = self._wanted.get(image.path, [])
         return libraries[number - 1] if 0 < number <= len(libraries) else None
@@ -203,7 +203,7 @@ class Process:
         yield from (f"{folder}/{leaf}" for folder in self._last)
 
     def _outside(self, name: str) -> str | None:
-        """Return the owner of a library that is not looked up in files, such as Apple.
+        """Return the owner of a library that is not looked up in files ("macOS", "Python"), or "elsewhere".
 
         None: the library must be a file here.
         """

@@ -79,6 +79,7 @@ class Target:
 
     @property
     def torch_minor(self) -> str | None:
+        """Return the minor of the target's torch, "2.8"; None if it is not known."""
         match = _VERSION.search(self._version_py)
         numbers = pair(match[1]) if match else None
         return dotted(numbers) if numbers else None
@@ -91,6 +92,7 @@ class Target:
 
     @property
     def has_cuda(self) -> bool:
+        """Return whether torch has its library for CUDA. False if there is no torch."""
         return self.brings("libc10_cuda.so")
 
     def brings(self, soname: str) -> bool:
