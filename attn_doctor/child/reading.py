@@ -28,8 +28,8 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 class Message(NamedTuple):
     """Describe one line of the channel, by its kind `at`.
 
-    The kinds: "hello", "begin", "fact", "raised", "end", "done", "too-old" (the Python cannot run the scripts), and "alive" (the child
-    still works; it is not stored).
+    The kinds: "hello", "begin", "fact", "raised", "end", "done", "too-old" (the Python cannot run the scripts), and "alive" (the
+    child still works; it is not stored).
     """
 
     at: str
@@ -230,5 +230,8 @@ class Reader:
 
     @property
     def chatter(self) -> str:
-        """Return standard error, and with a nonce also the standard output that is no record. The middle of a long text is left out."""
+        """Return standard error, and with a nonce also the standard output that is no record.
+
+        The middle of a long text is left out.
+        """
         return self._err.decode("utf-8", "replace")

@@ -1,6 +1,6 @@
 """Run foreign code in a child process: framed records, a deadline, the end of its process group, and how it ended.
 
-No package of the target is imported into attn-doctor's own process; all code that may crash, hang, exit or print runs
+No package of the target is imported into attn-doctor's own process; all code that can crash, hang, exit or print runs
 in a child. Every wait has a limit, even after SIGKILL, because a process that waits in a driver does not end.
 """
 
@@ -76,11 +76,12 @@ def run(
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `config`: values that the scripts read. `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for the time
-    without a record; None: no such limit. `environ`: the variables of the child, by default those of attn-doctor. `changes`: made to
-    these variables; {"PYTHONPATH": None} removes one. `on_message` gets each record, in another thread. `on_slow` gets the name of the
-    running section, once, if no record came for SLOW_AFTER seconds. The child is ended if `stop` is set, or if it sends too much (the
-    fault "flooded"). Processes that it leaves running are ended. Raises OSError if the interpreter cannot be started.
+    `config`: values that the scripts read. `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for
+    the time without a record; None: no such limit. `environ`: the variables of the child, by default those of attn-doctor.
+    `changes`: made to these variables; {"PYTHONPATH": None} removes one. `on_message` gets each record, in another thread.
+    `on_slow` gets the name of the running section, once, if no record came for SLOW_AFTER seconds. The child is ended if `stop`
+    is set, or if it sends too much (the fault "flooded"). Processes that it leaves running are ended. Raises OSError if the
+    interpreter cannot be started.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -151,9 +152,10 @@ def command(
 
     A program that cannot be started raises nothing: it is a fault too.
 
-    `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python script among
-    these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with the fault "flooded".
-    `largest_file`: the most bytes of one file that it may write (None: no limit). Processes that the program leaves running are ended.
+    `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python
+    script among these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with
+    the fault "flooded". `largest_file`: the most bytes of one file that it can write (None: no limit). Processes that the program
+    leaves running are ended.
     """
     started = time.monotonic()
     try:

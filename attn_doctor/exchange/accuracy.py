@@ -58,7 +58,10 @@ def worst_error(got: Any, expected: Any) -> float:
 
 
 class Reference:
-    """Hold the results of textbook attention in float64 for each call. The gradients of the outputs are random numbers from `seed`."""
+    """Hold the results of textbook attention in float64 for each call.
+
+    The gradients of the outputs are random numbers from `seed`.
+    """
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
         self.calls = list(calls)
@@ -94,8 +97,8 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
     """Return two rows of three numbers: slope by autograd, slope by finite differences, deviation of the function from a line.
 
-    `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs` by autograd. If all
-    of them are zero, the result is empty.
+    `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs` by
+    autograd. If all of them are zero, the result is empty.
 
 
     The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second row is for

@@ -1,9 +1,9 @@
 """Compute attention with each backend: one function for each, (query, key, value, scale) -> output.
 
 Query, key and value are [batch, heads, tokens, width] with a last stride of 1. The output is [batch, heads, tokens, width of
-value] with any strides. If the requested kernel cannot compute a call, another kernel of PyTorch computes it, so that a training does
-not stop ("sdpa-math" and "flex" have none). This file chooses no backend. It uses torch and the standard library only, and nothing else of attn_doctor: it also runs
-inside a target without attn_doctor.
+value] with any strides. If the requested kernel cannot compute a call, another kernel of PyTorch computes it, so that a training
+does not stop ("sdpa-math" and "flex" have none). This file chooses no backend. It uses torch and the standard library only, and
+nothing else of attn_doctor: it also runs inside a target without attn_doctor.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ def equal_widths(kernel: Kernel) -> Kernel:
 def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
     """Return a kernel from a function of a package that accepts tensors [batch, tokens, heads, width] of 16 bits.
 
-    `names`: (module, function); the first that can be imported is used. `scale_name`: the function's parameter for the scale. Tensors of
-    another dtype, and tensors that are not on a GPU, go to `sdpa`. Raises Unavailable with the text of the import errors.
+    `names`: (module, function); the first that can be imported is used. `scale_name`: the function's parameter for the scale.
+    Tensors of another dtype, and tensors that are not on a GPU, go to `sdpa`. Raises Unavailable with the text of the import
+    errors.
     """
     function = _function(names)
 

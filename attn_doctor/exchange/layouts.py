@@ -149,7 +149,10 @@ def recognise(cls: Any) -> Layout:
 
 
 def sample_of(cls: type, layout: Layout) -> Any:
-    """Return a small instance of a class in float64, made with the arguments of a layout; None if its attributes are not those of the layout."""
+    """Return a small instance of a class in float64, made with the arguments of a layout.
+
+    None if its attributes are not those of the layout.
+    """
     try:
         sample = cls(*layout.arguments)
         fits = isinstance(sample, torch.nn.Module) and all(

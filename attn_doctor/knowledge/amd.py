@@ -13,7 +13,7 @@ from attn_doctor.knowledge.tables import load
 class AmdOverride(Row, frozen=True, kw_only=True):
     """Describe a gfx number and the cards that have it.
 
-    If builds of torch may lack the code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
+    If there are builds of torch without code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
     """
 
     TABLE: ClassVar[str] = "amd_overrides"

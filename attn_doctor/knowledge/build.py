@@ -211,8 +211,8 @@ def advise(
 def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jobs: int, threads: int) -> Cost | None:
     """Return the hours and gigabytes of a build; None if the cores are not known or there is no architecture.
 
-    `jobs`: compilers that run at the same time (MAX_JOBS). `threads`: architectures that each compiles at the same time (NVCC_THREADS).
-    Hours grow linearly with the architectures, memory with the threads of one nvcc.
+    `jobs`: compilers that run at the same time (MAX_JOBS). `threads`: architectures that each compiles at the same time
+    (NVCC_THREADS). Hours grow linearly with the architectures, memory with the threads of one nvcc.
     """
     listed = tuple(archs)
     if isinstance(cores, Unknown) or not listed:
@@ -236,8 +236,8 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
 def _default_cost(row: FlashRelease, key: BuildKey) -> Cost | None:
     """Return the cost if nobody sets MAX_JOBS; None if it cannot be computed.
 
-    setup.py then takes half of the cores, and fewer if there are less than 9 GB of memory for each job. A release whose setup.py does
-    not choose leaves it to ninja, which uses all cores.
+    setup.py then takes half of the cores, and fewer if there are less than 9 GB of memory for each job. A release whose setup.py
+    does not choose leaves it to ninja, which uses all cores.
     """
     if isinstance(key.cores, Unknown) or isinstance(key.available_bytes, Unknown):
         return None

@@ -35,7 +35,10 @@ def row_of(name: str) -> BuiltPackage | None:
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup.py imports; USUAL if the table lacks the package, or if its name is not known (None)."""
+    """Return the distributions that a package's setup.py imports.
+
+    USUAL if the table lacks the package, or if its name is not known (None).
+    """
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 
@@ -56,8 +59,8 @@ def of_module(name: str) -> str | None:
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
     """Return the address of the index, or of the page of links, with the wheels for this torch ("2.5.1+cu124").
 
-    None if the package's wheels are elsewhere (PyPI, a page for people) or do not exist. `flavour`: "cu124", used if the version of torch
-    has no local part. None also if both lack the flavour.
+    None if the package's wheels are elsewhere (PyPI, a page for people) or do not exist. `flavour`: "cu124", used if the version
+    of torch has no local part. None also if both lack the flavour.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:

@@ -110,8 +110,8 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """Return the best file of each release for this key, best first: those that fit, that perhaps fit, that do not fit.
 
-    Among files that fit equally, FlashAttention 2 comes before other packages. Files for another platform than the key's are left out.
-    `release`: only this release. `among`: the files to choose from, in place of those in the table.
+    Among files that fit equally, FlashAttention 2 comes before other packages. Files for another platform than the key's are left
+    out. `release`: only this release. `among`: the files to choose from, in place of those in the table.
     """
     best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
     for wheel in community() if among is None else among:
@@ -182,8 +182,8 @@ def _candidate(wheel: CommunityWheel, fits: bool | None, reasons: tuple[str, ...
 def judge(wheel: CommunityWheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
     """Return whether the name of this file fits this key, and the reasons.
 
-    True: it fits, and there are no reasons. False: the reasons against it; each names the value of the file and that of the key. None:
-    nothing is against it, and the reasons name what is not known.
+    True: it fits, and there are no reasons. False: the reasons against it; each names the value of the file and that of the key.
+    None: nothing is against it, and the reasons name what is not known.
     """
     return wheel_parts.joined(_parts(wheel, key))
 

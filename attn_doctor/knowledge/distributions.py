@@ -9,7 +9,10 @@ from attn_doctor.model.facts import Unknown
 
 
 def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002 - as os-release calls it
-    """Return the row for an os-release ID ("ubuntu") and VERSION_ID; "9.4" is found under "9". Unknown if the table lacks the release."""
+    """Return the row for an os-release ID ("ubuntu") and VERSION_ID; "9.4" is found under "9".
+
+    Unknown if the table lacks the release.
+    """
     major = version.partition(".")[0]
     rows = [row for row in load(Distribution) if row.id == id.lower()]
     for candidate in (version, major):

@@ -18,7 +18,10 @@ FLASH_ATTN = "flash-attn"
 
 
 def release(version: str) -> FlashRelease | Unknown:
-    """Return the row of a flash-attn 2 release ("2.8.3"); Unknown if the table lacks it. A local part ("+cu12torch2.8...") is ignored."""
+    """Return the row of a flash-attn 2 release ("2.8.3"); Unknown if the table lacks it.
+
+    A local part ("+cu12torch2.8...") is ignored.
+    """
     wanted = parse(version)
     found = _releases().get(wanted.public) if wanted is not None else None
     return found or unlisted(f"flash-attn {version}")
@@ -69,9 +72,9 @@ def runs_on(
 ) -> Judgement:
     """Return whether flash-attn 2 of this release runs on a GPU of this compute capability ("8.9").
 
-    `code`: the GPU code in the binary, such as ("sm_80",); None: not read, so all code that the release can compile is assumed. `cuda`:
-    the CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer. `backward` and `dropout`: the call is a
-    training with dropout; both count only together with `head_dim`.
+    `code`: the GPU code in the binary, such as ("sm_80",); None: not read, so all code that the release can compile is assumed.
+    `cuda`: the CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer. `backward` and `dropout`:
+    the call is a training with dropout; both count only together with `head_dim`.
     """
     row = release(version)
     if isinstance(row, Unknown):
@@ -140,8 +143,8 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
 def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
     """Return whether this release compiles with torch's headers, by the C++ standard that its setup.py passes.
 
-    `header_cxx`: the standard that the installed headers need (17 or 20); None: they were not read, so the table decides, by `compiler`
-    ("gcc", "clang" or "msvc").
+    `header_cxx`: the standard that the installed headers need (17 or 20); None: they were not read, so the table decides, by
+    `compiler` ("gcc", "clang" or "msvc").
     """
     row = release(version)
     needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)

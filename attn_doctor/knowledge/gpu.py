@@ -69,8 +69,8 @@ def runs(
 ) -> Judgement:
     """Return whether a binary with this code ("sm_80", "compute_90") runs on a device of this capability ("8.9").
 
-    `cuda`: the CUDA version of the binary's build ("13.2"). `driver_cuda`: the highest CUDA that the driver supports. If one of the two
-    is missing, the answer for PTX is unknown. `cuda` also decides about some code on boards, such as 8.0 code on 8.7.
+    `cuda`: the CUDA version of the binary's build ("13.2"). `driver_cuda`: the highest CUDA that the driver supports. If one of
+    the two is missing, the answer for PTX is unknown. `cuda` also decides about some code on boards, such as 8.0 code on 8.7.
     """
     return _runs(tuple(code_names), device, cuda, driver_cuda)
 
@@ -135,7 +135,7 @@ def too_new_for(cuda: str, device: str) -> str | None:
 
 
 def model(reported: str) -> GpuModel | Unknown:
-    """Return the row for a GPU name as drivers report it ("NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"); Unknown if the table lacks it."""
+    """Return the row for a GPU name as drivers report it, "NVIDIA GeForce RTX 4060 Laptop GPU"; Unknown if the table lacks it."""
     words = _words(reported)
     best: tuple[int, GpuModel] | None = None
     for known, row in _models():

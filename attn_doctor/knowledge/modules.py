@@ -57,7 +57,7 @@ OF_TRAINING = frozenset(
 def distribution_of(module: str) -> str | None:
     """Return the distribution that usually installs a top-level module: "opencv-python" for "cv2".
 
-    None: no requirement of torch or ultralytics has a module of this name. A package of that name on PyPI may
+    None: no requirement of torch or ultralytics has a module of this name. A package of that name on PyPI can
     be something else. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
     """
     if module == "pkg_resources":

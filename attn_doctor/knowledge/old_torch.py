@@ -57,7 +57,10 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
 
 
 def newest(machine: Machine) -> OldBuild | None:
-    """Return the newest torch before 2.0 that runs with the driver, the GPU and the Python; None if none does, or the driver is not known."""
+    """Return the newest torch before 2.0 that runs with the driver, the GPU and the Python.
+
+    None if none does, or if the driver is not known.
+    """
     if not machine.knows_driver:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]

@@ -20,7 +20,8 @@ from attn_doctor.model.versions import capability, dotted
 def pointers(key: Key) -> tuple[Candidate, ...]:
     """Return one candidate for each source in the table `elsewhere`.
 
-    `fits`: False if the source has nothing for the versions, the platform or the GPUs of this key; else None, because it was not tested.
+    `fits`: False if the source has nothing for the versions, the platform or the GPUs of this key; else None, because it was not
+    tested.
     """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 

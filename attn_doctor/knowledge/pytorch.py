@@ -1,6 +1,6 @@
 """Answer what PyTorch's releases need and contain: CUDA builds, GPU code, ABI, Python, numpy, torchvision.
 
-All answers are about the wheels of the PyTorch project. A torch from conda-forge, from NGC or built from source may
+All answers are about the wheels of the PyTorch project. A torch from conda-forge, from NGC or built from source can
 differ in every point; values measured in the target have precedence over these tables.
 """
 

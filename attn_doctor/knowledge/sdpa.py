@@ -45,7 +45,7 @@ def takes(name: str, call: Call) -> Judgement:
 
 
 def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
-    """Yield a judgement for each condition of the kernel that the call breaks ("no") or may break (Unknown)."""
+    """Yield a judgement for each condition of the kernel that the call breaks ("no") or perhaps breaks (Unknown)."""
     value_dim = call.head_dim if call.value_head_dim is None else call.value_head_dim
     target = capability(call.capability)
     if row.lowest is not None and target < capability(row.lowest):

@@ -65,8 +65,8 @@ def _family(torch: str) -> Choice:
 def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     """Return the requirement of a NumPy that works with this torch: "numpy<2" for torch 2.2.
 
-    `specifier`: a range in which NumPy has to stay, ">=1.23". A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch
-    says so: https://github.com/pytorch/pytorch/issues/107302
+    `specifier`: a range in which NumPy has to stay, ">=1.23". A torch that was built for NumPy 1 cannot use the arrays of NumPy
+    2, and no metadata of torch says so: https://github.com/pytorch/pytorch/issues/107302
     """
     takes_two = pytorch.numpy(torch, "2.0.0", os)
     if isinstance(takes_two, Unknown) or takes_two.yes:

@@ -26,7 +26,7 @@ class Wheel(Record, frozen=True, kw_only=True):
 
     `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds` is the evidence: "matrix" (the release workflow
     was set to build it), "by hand" (uploaded by a person), "reported" (named in public, nothing else known), "asked for" (only
-    setup.py makes up this name; the file may not exist).
+    setup.py makes up this name; perhaps the file does not exist).
     """
 
     release: str

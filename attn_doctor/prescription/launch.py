@@ -52,7 +52,7 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
 
 
 class Start(NamedTuple):
-    """Describe the start of a program: its environment variables, and the cores that it may use (empty: all cores)."""
+    """Describe the start of a program: its environment variables, and the cores that it is allowed to use (empty: all cores)."""
 
     environ: dict[str, str]
     cores: tuple[int, ...]
@@ -61,8 +61,8 @@ class Start(NamedTuple):
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
     """Return how to start a program with the prescription of the file `path` (None: the newest one).
 
-    `argv`: the command, which shows whether it trains or predicts. `base`: the variables of this process. `without`: names of changes
-    to leave out. Raises NothingToRun if the prescription cannot be used here.
+    `argv`: the command, which shows whether it trains or predicts. `base`: the variables of this process. `without`: names of
+    changes to leave out. Raises NothingToRun if the prescription cannot be used here.
     """
     for name in without:
         if name not in CHANGES:

@@ -63,13 +63,17 @@ class Attention:
     def watch(self) -> tuple[str, ...]:
         """Watch other classes of attention in all modules that are already imported.
 
-        Returns the names of all modules of ultralytics that have such classes, imported or not: after the import of one, call it again.
+        Returns the names of all modules of ultralytics that have such classes, imported or not: after the import of one, call it
+        again.
         """
         self._choice.others.watch()
         return tuple(OTHERS)
 
     def restore(self) -> None:
-        """End the exchange. If only attention that is not exchanged was computed, such as SAM's, one sentence says so (see `say`)."""
+        """End the exchange.
+
+        If only attention that is not exchanged was computed, such as SAM's, one sentence says so (see `say`).
+        """
         if self._exchange is not None:
             self._exchange.restore()
         if not self._ended and self._choice.others.seen and self.nothing:
@@ -100,11 +104,12 @@ def prescribe(
     `backend`: a name of attn-doctor's ("sdpa-flash"), or "auto": for each kind of call (device, dtype, shape, with or without
     gradients) the fastest backend whose numbers are right.
 
-    A backend is checked before it is used for a kind of call. The usual shapes are checked at once on `device` ("cpu", "cuda:0"), and
-    every other kind at its first call. `device` None: the GPU, if this process has already used CUDA; else an Apple GPU or the CPU. If
-    there is a CUDA GPU that is not in use yet, nothing is checked at once: that would fix which GPUs this process sees before a trainer
-    decides it (`train(device=1)`). With `now=False` every check waits for the first call. Results are stored for the next program (see
-    `stored_proofs`). If a backend fails later, the installed attention computes that kind of call.
+    A backend is checked before it is used for a kind of call. The usual shapes are checked at once on `device` ("cpu", "cuda:0"),
+    and every other kind at its first call. `device` None: the GPU, if this process has already used CUDA; else an Apple GPU or
+    the CPU. If there is a CUDA GPU that is not in use yet, nothing is checked at once: that would fix which GPUs this process
+    sees before a trainer decides it (`train(device=1)`). With `now=False` every check waits for the first call. Results are
+    stored for the next program (see `stored_proofs`). If a backend fails later, the installed attention computes that kind of
+    call.
 
     `say` gets a sentence for each backend that is chosen and for each failure; None: only failures are reported, as warnings.
 

@@ -4,7 +4,7 @@ Standard library only, Python 3.8.
 
 The file contains the changes for training and for predicting with one model, and the machine, torch and model of the measurement.
 The prescription is used only for these. It can name a library that is loaded into a program, so a file of another user, or a file
-that others may write to, is refused. So is a change that is not in the table.
+that others are allowed to write to, is refused. So is a change that is not in the table.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def of_command(argv: Iterable[str]) -> str:
 def before_start(
     prescription: Mapping[str, Any], what: str, without: Iterable[str], base: Mapping[str, str]
 ) -> tuple[dict[str, str], list[int]]:
-    """Return the settings for the start of a program: variables, and the cores that it may use (empty: all cores).
+    """Return the settings for the start of a program: variables, and the cores that it is allowed to use (empty: all cores).
 
     `what`: "training" or "predicting". `without`: names of changes to leave out. `base`: the variables of this process.
     """

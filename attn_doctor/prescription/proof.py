@@ -1,6 +1,6 @@
 """Check that a backend computes right numbers for one kind of attention call: its device, dtype, pass and shape.
 
-The kernel runs at the full shape, because a kernel may be wrong for one image only, or for 1,600 tokens only. The float64
+The kernel runs at the full shape, because a kernel can be wrong for one image only, or for 1,600 tokens only. The float64
 reference is computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all heads would
 not fit into memory. torch and `exchange` only, Python 3.8.
 """
@@ -26,7 +26,10 @@ _LARGEST = 2**24  # elements of the float64 attention matrices that are compared
 
 
 class NotProven(RuntimeError):
-    """Report that a backend does not run on this machine, or that its numbers differ from textbook attention. Nothing was exchanged."""
+    """Report that a backend does not run on this machine, or that its numbers differ from textbook attention.
+
+    Nothing was exchanged.
+    """
 
 
 class Case(NamedTuple):

@@ -33,7 +33,8 @@ _WORTH_IT = 1.02  # a candidate replaces an earlier one (except for the first) o
 def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
     """Return for each backend a function that runs one pass of a copy of the layer.
 
-    `works`: name of a backend -> its kernel; the kernel None is the installed attention. Returns None if the layer cannot be copied, for example a replica of DataParallel.
+    `works`: name of a backend -> its kernel; the kernel None is the installed attention. Returns None if the layer cannot be
+    copied, for example a replica of DataParallel.
     """
     kind = case.device.partition(":")[0]
 
@@ -61,7 +62,7 @@ def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[s
 
 
 def _without_hooks(layer: Any) -> Any:
-    """Return a copy of a layer without the program's hooks. A hook may contain any object, so it cannot be copied."""
+    """Return a copy of a layer without the program's hooks. A hook can contain any object, so it cannot be copied."""
     names = [name for name in vars(layer) if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
     hooks = [vars(part)[name] for part in layer.modules() for name in names if name in vars(part)]
     return copy.deepcopy(layer, {id(found): type(found)() for found in hooks})
@@ -83,9 +84,9 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
     """Return (name of the fastest backend, whether it leads clearly: every other one needs more than 1.3 times its time).
 
-    `works`: name of a backend -> its kernel, the preferred one first; the kernel None is the installed attention. The runs alternate,
-    and the minimum of each backend counts, because a disturbance can only add time. A kernel for which the memory is too small is
-    left out.
+    `works`: name of a backend -> its kernel, the preferred one first; the kernel None is the installed attention. The runs
+    alternate, and the minimum of each backend counts, because a disturbance can only add time. A kernel for which the memory is
+    too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)

@@ -140,10 +140,10 @@ def ask(
 ) -> Answer:
     """Ask a Python about itself. Raises NoAnswer if it does not answer, or is not a Python.
 
-    `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to remove from them.
-    `deadline`: seconds. `modules`: the module names to look up for the section "modules". `options`: options of the interpreter, such
-    as -I. `static`: start it without `site`, so that no code of the environment runs; then target/search_path.py works out sys.path.
-    `on_slow`: see `child.run`.
+    `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to
+    remove from them. `deadline`: seconds. `modules`: the module names to look up for the section "modules". `options`: options of
+    the interpreter, such as -I. `static`: start it without `site`, so that no code of the environment runs; then
+    target/search_path.py works out sys.path. `on_slow`: see `child.run`.
     """
     config = {
         "ask": [*what, *(("isolated", "not-run") if static else ())],

@@ -12,8 +12,8 @@ def extensions(
 ) -> tuple[Binary, ...] | Unknown:
     """Return one record for each extension that exists; Unknown on Windows and macOS. `path` is the target's sys.path.
 
-    Nothing is imported. The files of this machine are read, even if the other probes read a folder with a simulated machine (--root):
-    the target and its loader run on this machine.
+    Nothing is imported. The files of this machine are read, even if the other probes read a folder with a simulated machine
+    (--root): the target and its loader run on this machine.
     """
     from attn_doctor.probes import binaries
     from attn_doctor.probes.binaries.installed import installed

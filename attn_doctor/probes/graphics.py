@@ -182,7 +182,8 @@ def _told(
 def _first(answers: Mapping[str, Any], *, absent: bool) -> tuple[Any, str]:
     """Return the first known answer, and the name of its source. `answers`: name of a source -> its answer.
 
-    If no answer is known: None if `absent` (files show that the thing does not exist), else an Unknown with the reasons of all sources.
+    If no answer is known: None if `absent` (files show that the thing does not exist), else an Unknown with the reasons of all
+    sources.
     """
     for source, answer in answers.items():
         if answer is not None and not isinstance(answer, Unknown):

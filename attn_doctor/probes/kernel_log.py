@@ -1,7 +1,8 @@
 """Read the errors that the NVIDIA driver wrote to the kernel log (Xid) since the machine started. Starts no program.
 
-Lines look like "NVRM: Xid (PCI:0000:65:00): 48, pid=..., An uncorrectable double bit error ...". Sources: the ring buffer of the kernel, which
-only root may read on most distributions, else the files of syslog. https://docs.nvidia.com/deploy/xid-errors/
+Lines look like "NVRM: Xid (PCI:0000:65:00): 48, pid=..., An uncorrectable double bit error ...". Sources: the ring buffer of the
+kernel, which only root is allowed to read on most distributions, else the files of syslog.
+https://docs.nvidia.com/deploy/xid-errors/
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Run nvidia-smi if NVML gave no answer: read its table of GPUs, or its message if it fails.
 
-It may hang in the kernel, so it has a deadline of a few seconds.
+It can hang in the kernel, so it has a deadline of a few seconds.
 """
 
 from __future__ import annotations

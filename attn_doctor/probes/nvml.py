@@ -1,6 +1,6 @@
 """Ask NVML and libcuda, each in a child of our own interpreter, and make records of their answers.
 
-Both run code of the driver, which may hang or crash; that is recorded as an answer too.
+Both run code of the driver, which can hang or crash; that is recorded as an answer too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Cuda(NamedTuple):
 
 
 def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Nvml:
-    """Ask NVML about the driver and its GPUs. `deadline`: seconds. Raises nothing: a crash or a hang is the `error` of the answer."""
+    """Ask NVML about the driver and its GPUs. `deadline`: seconds.
+
+    Raises nothing: a crash or a hang is the `error` of the answer.
+    """
     outcome = child.run(
         [sys.executable],
         ["target/channel.py", "target/nvml_library.py", "target/nvml.py"],

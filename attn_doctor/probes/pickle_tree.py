@@ -82,13 +82,16 @@ def things(root: object) -> Iterator[Thing]:
 def _word(value: object) -> str:
     """Return a name if the value is a text, else a placeholder.
 
-    str() of other values could run for ever: a tuple may contain the next tuple twice, and so on for many levels.
+    str() of other values could run for ever: a tuple can contain the next tuple twice, and so on for many levels.
     """
     return value if isinstance(value, str) else "?"
 
 
 class _Machine:
-    """Follow the instructions of a pickle on a stack of inert records. A method without an underscore is the handler of an instruction."""
+    """Follow the instructions of a pickle on a stack of inert records.
+
+    A method without an underscore is the handler of an instruction.
+    """
 
     def __init__(self, most: int) -> None:
         self._left = most

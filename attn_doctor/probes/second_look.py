@@ -1,4 +1,4 @@
-"""Try failed imports again, each time without one setting that may hide the environment's own files.
+"""Try failed imports again, each time without one setting that can hide the environment's own files.
 
 PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. If a
 module imports without one of them, that setting kept the module from importing.

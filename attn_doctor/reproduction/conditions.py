@@ -42,7 +42,10 @@ def hidden(bench: Bench, made: of.Hidden) -> None:
 
 
 def disk(bench: Bench, made: of.SmallDisk) -> None:
-    """Put a small disk in memory in the place of a folder. Like the next functions, this acts when the command of the recipe is run."""
+    """Put a small disk in memory in the place of a folder.
+
+    Like the next functions, this acts when the command of the recipe is run.
+    """
     path = bench.path(made.path)
     path.mkdir(parents=True, exist_ok=True)
     bench.conditions.setdefault("disks", []).append([str(path), made.megabytes, made.noexec])
@@ -59,7 +62,10 @@ def memory(bench: Bench, made: of.Memory) -> None:
 
 
 def network(bench: Bench, made: of.Network) -> None:
-    """Take the network away, or put a stand-in server in the place of its hosts. Raises CannotReproduce if no certificate can be made."""
+    """Take the network away, or put a stand-in server in the place of its hosts.
+
+    Raises CannotReproduce if no certificate can be made.
+    """
     bench.conditions["network"] = True
     if made.kind == "none":
         return

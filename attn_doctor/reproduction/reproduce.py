@@ -32,8 +32,8 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 class Reproduction(NamedTuple):
     """Hold the outcome of a reproduction.
 
-    `why_not`: why the failure did not occur, although it was tried. A simulated machine was then judged in its place, if there is one.
-    None if the failure occurred, or if the plan was to judge a simulated machine.
+    `why_not`: why the failure did not occur, although it was tried. A simulated machine was then judged in its place, if there is
+    one. None if the failure occurred, or if the plan was to judge a simulated machine.
     """
 
     slug: str  # of the failure mode

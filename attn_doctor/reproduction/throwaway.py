@@ -32,7 +32,10 @@ _LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """Hold the end of a command. `returncode` is None if the command was stopped: at its deadline, or because it printed too much."""
+    """Hold the end of a command.
+
+    `returncode` is None if the command was stopped: at its deadline, or because it printed too much.
+    """
 
     returncode: int | None
     output: bytes

@@ -77,8 +77,8 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 def attempt(name, module_names):
     """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
-    A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only if its
-    files differ from its RECORD).
+    A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE"
+    (imported only if its files differ from its RECORD).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}

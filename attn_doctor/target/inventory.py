@@ -20,8 +20,8 @@ TRAINING = CONFIG.get("training", ())  # distributions whose requirements are ne
 def find(name, path=None):
     """Return the place of a top-level module, without importing it: a dict with name, origin (the file, or None), namespace and folders.
 
-    If a finder raises, the dict has name and error only. All finders of this interpreter are asked, as `import` asks them, because an editable installation may have a finder of its
-    own.
+    If a finder raises, the dict has name and error only. All finders of this interpreter are asked, as `import` asks them, because
+    an editable installation can have a finder of its own.
     https://setuptools.pypa.io/en/latest/userguide/development_mode.html
     With --static only folders are searched: those of `path`, or those of the computed path.
     """

@@ -71,7 +71,7 @@ def processes(handle):
 
 
 def program(pid):
-    """Return the name of a program's file without its folder, because a folder may name its owner."""
+    """Return the name of a program's file without its folder, because the name of a folder can show its owner."""
     name = ask("nvmlSystemGetProcessName", pid)
     if not isinstance(name, str):
         return name

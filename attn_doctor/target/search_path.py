@@ -85,7 +85,10 @@ class Path:
                     self.add(entry)
 
     def add_editable(self, folder, line):
-        """Read the table of a setuptools finder as text, for `editable`. Returns False if the line names none, or if it cannot be read."""
+        """Read the table of a setuptools finder as text, for `editable`.
+
+        Returns False if the line names none, or if it cannot be read.
+        """
         finder = FINDER.match(line)
         written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
         if written is None:

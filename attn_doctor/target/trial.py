@@ -34,8 +34,8 @@ def make_subject():
 def check_reference(subject):
     """Check the gradients of the reference by finite differences, and report the result.
 
-    Return (outputs, gradients) of the model in float64. If gradients were wrong, they are computed again with the memory layout in which
-    they are right; None if there is none. None also for the attention alone, and on an Apple GPU.
+    Return (outputs, gradients) of the model in float64. If gradients were wrong, they are computed again with the memory layout
+    in which they are right; None if there is none. None also for the attention alone, and on an Apple GPU.
     """
     expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}

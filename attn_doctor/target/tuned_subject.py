@@ -104,7 +104,7 @@ class TunedSubject(ModelSubject):
     def in_float64(self, what):
         """Return (outputs, gradients) of training, or the outputs of predicting, in float64.
 
-        The attention is the textbook's, because the installed one may have wrong gradients for one image. A module that a trial
+        The attention is the textbook's, because the installed one can have wrong gradients for one image. A module that a trial
         found wrong in its gradient's layout gets a contiguous gradient.
         """
         threads = torch.get_num_threads()
@@ -149,7 +149,7 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return the cores that this process may use, as lists. Each list has the hardware threads of one physical core.
+    """Return the cores that this process is allowed to use, as lists. Each list has the hardware threads of one physical core.
 
     If the system does not report physical cores, each list has one core.
     """
@@ -170,7 +170,7 @@ def physical_cores():
 
 
 def memory_nodes():
-    """Return the cores of each memory node (NUMA) that this process may use, as lists: [[0, 1], [2, 3]]; empty if it is not known."""
+    """Return the cores of each memory node (NUMA) that this process is allowed to use: [[0, 1], [2, 3]]; empty if not known."""
     import glob
 
     mine = {core for group in core_groups() for core in group}

@@ -28,8 +28,8 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """Return the backend to use in this dtype. `rows`: of one model (or its attention) at one image size.
 
     A row whose status is not "ok" is never chosen. Another backend is chosen instead of eager only if its own verdict is
-    "faster". If eager was not tried, or is "wrong", the fastest right row is chosen, even if it is slower than eager. If eager failed,
-    none is chosen ("lost"). Rows of old reports have no verdict, so they are never chosen instead of eager.
+    "faster". If eager was not tried, or is "wrong", the fastest right row is chosen, even if it is slower than eager. If eager
+    failed, none is chosen ("lost"). Rows of old reports have no verdict, so they are never chosen instead of eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]

@@ -81,7 +81,8 @@ class Judged:
     def start_again(self, left: Iterable[str]) -> list[str]:
         """Delete all times, because times of two processes are not pairs. `left`: the cells that the next process measures.
 
-        Return the cells that must now be measured themselves: so far, each of them used the times of a cell that is no longer in `left`.
+        Return the cells that must now be measured themselves: so far, each of them used the times of a cell that is no longer in
+        `left`.
         """
         self.samples.clear()
         self.measured.clear()
@@ -213,8 +214,8 @@ def other_kernel(
 ) -> str | None:
     """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that served them.
 
-    `calls`: of each call the operators that were seen, {"forward": [...], "backward": [...]}; None: compiled code, which hides them.
-    `profile`: the names of the kernels in the GPU profile.
+    `calls`: of each call the operators that were seen, {"forward": [...], "backward": [...]}; None: compiled code, which hides
+    them. `profile`: the names of the kernels in the GPU profile.
     """
     if calls is None:  # compiled code hides its operators: the profile must name its kernels
         if backend.composed or any(re.search(backend.kernels, name) for name in profile):
@@ -299,8 +300,8 @@ def inaccurate(
 ) -> str | None:
     """Compare the errors with eager's in the same dtype, call by call. Returns a text about the first that is too large, else None.
 
-    `errors` and `eager`: of each call (error of the output, largest error of the gradients), relative to float64. `eps`: the machine
-    epsilon of the dtype.
+    `errors` and `eager`: of each call (error of the output, largest error of the gradients), relative to float64. `eps`: the
+    machine epsilon of the dtype.
     """
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):

@@ -94,7 +94,8 @@ def study(
 ) -> Study:
     """Run the requested study in the interpreter `python`.
 
-    `timeout`: the seconds without a record after which a process of the trial is ended. `say` gets a sentence at each step. `environ`: the variables of the trial's processes, by default the doctor's own. Raises BadRequest if the request cannot be met
+    `timeout`: the seconds without a record after which a process of the trial is ended. `say` gets a sentence at each step.
+    `environ`: the variables of the trial's processes, by default the doctor's own. Raises BadRequest if the request cannot be met
     here, OSError if the interpreter cannot be started.
     """
     check_request(request)

@@ -4,8 +4,8 @@ Pure, standard library only, Python 3.8: the trial also runs this text in the ta
 
 The planned rounds are measured if they fit into the time budget. If the model is too slow for that, the budget grows to the time
 that a decision needs, and a backend that loses every round is dropped, so that the others get its time. The test is computed more
-than once. Each time it may use a part of LEVEL: half of what is left, and the last time all of it. So the parts together never
-exceed LEVEL. docs/method.md gives the reason for each choice.
+than once. Each time it is allowed to use a part of LEVEL: half of what is left, and the last time all of it. So the parts
+together never exceed LEVEL. docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _check_most(name: str, value: int) -> None:
 
 
 def is_model_name(model: str) -> bool:
-    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which may contain code."""
+    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which can contain code."""
     match = _NAME.fullmatch(model)
     return bool(match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]])
 
@@ -152,7 +152,7 @@ def check_model(model: str) -> None:
 def model_file(model: str) -> str:
     """Return the model in a form that is valid in any folder: a file by its absolute path.
 
-    A model name of ultralytics stays a name, even if the current folder has a file of that name. A YAML file may contain code
+    A model name of ultralytics stays a name, even if the current folder has a file of that name. A YAML file can contain code
     (`activation:`), so a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
     """
     if is_model_name(model) or not Path(model).is_file():

@@ -107,10 +107,10 @@ def waiting_policy(
 ) -> tuple[dict[str, str], list[str]]:
     """Return variables that make waiting threads sleep, and notes about them.
 
-    Both are empty unless other programs use more than half of the cores. If the user has set such a variable, only a note is returned.
-    `busy`: cores that are busy now; None: not known. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With one core too few, a step of
-    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, so nothing is
-    changed there.
+    Both are empty unless other programs use more than half of the cores. If the user has set such a variable, only a note is
+    returned. `busy`: cores that are busy now; None: not known. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With
+    one core too few, a step of YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is
+    slightly faster, so nothing is changed there.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []

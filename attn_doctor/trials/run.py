@@ -50,9 +50,9 @@ def run(
 ) -> Trials:
     """Run the plan in the interpreter `python` (an argv prefix).
 
-    `timeout`: the seconds without a message after which the process of the trial is ended. `on_step` gets each step of the trial; without it,
-    `on_progress` gets their texts. `on_progress` also gets the texts about failures. `environ`: the variables of the trial's
-    processes, by default the doctor's own. Raises OSError if the interpreter cannot be started.
+    `timeout`: the seconds without a message after which the process of the trial is ended. `on_step` gets each step of the trial;
+    without it, `on_progress` gets their texts. `on_progress` also gets the texts about failures. `environ`: the variables of the
+    trial's processes, by default the doctor's own. Raises OSError if the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)

@@ -1,8 +1,9 @@
 """Make the changes of `table` that a running process can still make, and undo them.
 
 Two kinds of things are changed: settings of the process (threads, cuDNN's benchmark, TF32), and two methods of ultralytics'
-classes (`BaseModel.forward`, and the decoding of boxes in the heads). Weights, names and checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs
-inside a target without attn_doctor. Python 3.8.
+classes (`BaseModel.forward`, and the decoding of boxes in the heads). Weights, names and checkpoints stay as they are. Uses torch
+and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without attn_doctor. Python
+3.8.
 
 channels_last: only the images are converted. A convolution keeps the layout of its input, and so do all layers after it, so the
 weights need not change.

@@ -165,7 +165,7 @@ class Elf:
 
     @cached_property
     def sections(self) -> dict[str, Section]:
-        """Return the sections by name. Tools use them, the loader does not; a file may have none.
+        """Return the sections by name. Tools use them, the loader does not; a file can have none.
 
         Raises DamagedFile if they are cut off.
         """

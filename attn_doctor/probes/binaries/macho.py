@@ -67,7 +67,10 @@ _MOST_NAMES = 1 << 27  # bytes of all names of the symbol table that are read; t
 
 
 class Dylib(NamedTuple):
-    """Describe a library that a file names. `kind`: "needed", "weak" (may be missing), "reexported" or "lazy" (loaded at the first call)."""
+    """Describe a library that a file names.
+
+    `kind`: "needed", "weak" (it is no error if it is missing), "reexported" or "lazy" (loaded at the first call).
+    """
 
     name: str
     kind: DylibKind
@@ -147,7 +150,7 @@ class MachO:
     def two_level(self) -> bool:
         """Return whether the file names the library of each undefined name.
 
-        If False, any library of the process may define the name.
+        If False, any library of the process can define the name.
         """
         return bool(self._flags & _TWO_LEVEL)
 

@@ -59,7 +59,7 @@ class Target:
     def _program(self) -> str | None:
         """Return the file that runs Python.
 
-        The `python` of a target may be a script that starts another file (pyenv, conda-pack).
+        The `python` of a target can be a script that starts another file (pyenv, conda-pack).
         """
         told = self.interpreter
         version = ".".join(told.version.split(".")[:2]) if isinstance(told.version, str) else "3"

@@ -67,7 +67,7 @@ class WheelFile:
 
     @property
     def extensions(self) -> list[str]:
-        """Return members that may be extension modules: shared objects outside the folder of vendored libraries."""
+        """Return the members that can be extension modules: shared objects outside the folder of vendored libraries."""
         return sorted(m for m in self._members if m.endswith(".so") and ".libs/" not in m)
 
     @property

@@ -112,7 +112,10 @@ class Process:
         return troubles
 
     def found(self, name: str, own: Folder) -> Library | None:
-        """Return the library that Windows would load for this name; None if it is in none of the folders. `own`: the folder of the file."""
+        """Return the library that Windows would load for this name; None if it is in none of the folders.
+
+        `own`: the folder of the file.
+        """
         known = self.loaded.get(name.lower()) or own.get(name)
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)
 

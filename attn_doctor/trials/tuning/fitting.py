@@ -38,9 +38,9 @@ def fitting(
     """Return the changes that fit this machine for one kind of pass, in the order of the table.
 
     `what`: "training" or "predicting". `about`: the properties that a process of the target reported (target/tuning_worker.py).
-    `attention`: the best backend of a trial. `level`: how far the numbers may change; changes of the kind "precision" are always
-    measured, but combined only if the level allows it. `asked`: the slow changes that the user named. `libraries`: the installed
-    allocators, see `allocators`.
+    `attention`: the best backend of a trial. `level`: how far the numbers are allowed to change; changes of the kind "precision"
+    are always measured, but combined only if the level allows it. `asked`: the slow changes that the user named. `libraries`: the
+    installed allocators, see `allocators`.
     """
     values: dict[str, Any] = {}
     missing: list[NotTried] = []

@@ -61,7 +61,8 @@ def added(combination: Combination, change: str) -> Combination:
 def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float) -> Found:
     """Search for the best combination of the changes in `candidates`, and return all measurements.
 
-    `level`: how far the results may differ ("same", "rounding", "precision"). `budget`: seconds. Changes that the level does not allow are measured together with the result, but are not part of it.
+    `level`: how far the results are allowed to differ ("same", "rounding", "precision"). `budget`: seconds. Changes that the
+    level does not allow are measured together with the result, but are not part of it.
     """
     run = _Search(meter, budget)
     start: Combination = ()
@@ -215,7 +216,7 @@ class _Search:
         """Measure rounds of the program without changes and of the `needed` combinations, and return a row for each.
 
         `wished`: more combinations, which are measured if the remaining time is enough for a decision. The rounds of a slow
-        program may need more than the remaining time: at most `share` of the time of the complete search.
+        program can need more than the remaining time: at most `share` of the time of the complete search.
         """
         left = max(0.0, self.budget - self.meter.seconds())
         wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]

@@ -36,7 +36,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     imgsz: int
     batch: int
     attention: str | None  # the backend that the trial found best; None: none
-    level: str = "rounding"  # how far the results of prescribed changes may differ: "same", "rounding", "precision"
+    level: str = (
+        "rounding"  # how far the results of prescribed changes are allowed to differ: "same", "rounding", "precision"
+    )
     asked: tuple[str, ...] = ()  # slow changes that were asked for
     contiguous: tuple[str, ...] = ()  # modules whose gradients a trial found wrong in their memory layout
     peak_bytes: int | None = None  # memory that one pass of eager needs, if it was measured
@@ -56,8 +58,8 @@ def tuned(
 ) -> tuple[Pass, dict[str, Any]]:
     """Return the search for one kind of pass, and the properties that the target reported about itself.
 
-    `timeout`: the seconds without a record after which a process is ended. `root`: the folder below which allocators are searched for.
-    Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
+    `timeout`: the seconds without a record after which a process is ended. `root`: the folder below which allocators are searched
+    for. Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
     config = {
         "model": model_file(wanted.model),
