@@ -31,10 +31,8 @@ def _by_name() -> dict[str, Soname]:
 def package_of(soname: str, cuda: str | None = None) -> str | None:
     """Return the package that provides a library: a requirement for pip, "apt: libgl1", or a description.
 
-    None if the table lacks the library.
-
-    `cuda`: the CUDA major of the target's torch ("13"). It decides if several packages contain the library, such as
-    libcudnn.so.9. If it is not known, the package for the newest CUDA is returned.
+    None if the table lacks the library. `cuda`: the CUDA major of the target's torch ("13"). It decides if several packages
+    contain the library, such as libcudnn.so.9. If it is not known, the package for the newest CUDA is returned.
     """
     row = _by_name().get(soname)
     if row is None:

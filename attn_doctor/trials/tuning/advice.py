@@ -103,10 +103,7 @@ def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list
 
 
 def beyond(found: Pass) -> list[Row]:
-    """Return the measured rows with right numbers that change the numbers more than the user allowed.
-
-    They are not prescribed.
-    """
+    """Return the measured rows that are not prescribed and compute with fewer bits than the prescribed combination."""
     chosen = found.chosen
     mine = set(chosen.changes if chosen else ())
     return [
