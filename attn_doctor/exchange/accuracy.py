@@ -100,7 +100,6 @@ def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]
     `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs` by
     autograd. If all of them are zero, the result is empty.
 
-
     The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second row is for
     a random direction. Each number is relative to the length of the gradients.
     """

@@ -73,8 +73,8 @@ def runs_on(
     """Return whether flash-attn 2 of this release runs on a GPU of this compute capability ("8.9").
 
     `code`: the GPU code in the binary, such as ("sm_80",); None: not read, so all code that the release can compile is assumed.
-    `cuda`: the CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer. `backward` and `dropout`:
-    the call is a training with dropout; both count only together with `head_dim`.
+    `cuda`: the CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer. `backward`: ask for
+    training. `dropout`: ask for training with dropout. Both count only together with `head_dim`.
     """
     row = release(version)
     if isinstance(row, Unknown):

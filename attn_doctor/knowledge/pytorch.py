@@ -65,7 +65,6 @@ def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
 def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Judgement:
     """Return whether the wheel of this torch is built with the new C++ ABI.
 
-
     The local part of the version decides ("+cu126"). If there is none, `cuda` decides.
     """
     minor = pair(torch)

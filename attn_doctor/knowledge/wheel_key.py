@@ -75,7 +75,6 @@ def normal_platform(platform: str) -> str:
 def numbers(version: str) -> Pair:
     """Return major and minor of a version: (2, 8) for "2.8.0+cu128"; UNREADABLE if it does not begin with a number.
 
-
     Cached, because a search compares the same versions often.
     """
     return pair(version) or UNREADABLE

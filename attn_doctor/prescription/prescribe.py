@@ -256,7 +256,6 @@ class _Choice:
 
         The result is stored, unless the installed attention was the fastest by an unclear margin.
 
-
         `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
         if self.asked == AUTO or alone_only:

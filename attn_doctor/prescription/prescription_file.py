@@ -78,7 +78,6 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
 def read(path: Path | None = None) -> dict[str, Any]:
     """Return the prescription in a file; by default that of the last `trial --tune`.
 
-
     Raises Refused if it was made on another kind of machine, or cannot be used.
     """
     path = path or place()

@@ -22,7 +22,7 @@ _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
 def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
-    """Return the facts of the processor, and the source of each field: {"caches": "/sys/devices/system/cpu"}; "" is for all other fields.
+    """Return the facts of the processor, and the source of each field (see `probes`).
 
     If `ask` is False, no program is started.
     """

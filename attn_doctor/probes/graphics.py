@@ -37,7 +37,7 @@ def graphics(
     *,
     ask: bool = True,
 ) -> tuple[Graphics, dict[str, str]]:
-    """Return the facts of the GPUs, and their sources.
+    """Return the facts of the GPUs, and the source of each field (see `probes`).
 
     If `ask` is False, no program is started and no library of the driver is loaded.
 

@@ -75,7 +75,6 @@ def _imports(
 def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, user_site: bool) -> dict[str, str | None]:
     """Return {module: setting without which its import works} for the failed imports: "PYTHONPATH"; None if there is no such setting.
 
-
     Starts no child if every import worked.
     """
     lost = [i.module for i in imports if i.ok is False]

@@ -47,8 +47,8 @@ def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | 
 def pip_files(tree: Root, environ: Mapping[str, str], prefix: str) -> Iterator[str]:
     """Yield the paths of the configuration files that pip would read, on any system. They need not exist.
 
-    The order is pip's: files of the machine, of the user, of the environment, and the file in PIP_CONFIG_FILE. A later file wins. If that
-    last file exists, pip does not read those of the user.
+    The order is pip's: files of the machine, of the user, of the environment, and the file in PIP_CONFIG_FILE. A later file wins.
+    If that last file exists, pip does not read those of the user.
     """
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     named = environ.get("PIP_CONFIG_FILE")
@@ -69,7 +69,10 @@ def pip_files(tree: Root, environ: Mapping[str, str], prefix: str) -> Iterator[s
 
 
 def uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
-    """Yield the paths of the configuration files of uv, on any system: of the machine, of the user, of the project. They need not exist."""
+    """Yield the paths of the configuration files of uv, on any system: of the machine, of the user, of the project.
+
+    They need not exist.
+    """
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     yield from ("/etc/uv/uv.toml", f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/uv/uv.toml")
     if environ.get("APPDATA"):

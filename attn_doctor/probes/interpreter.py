@@ -20,7 +20,10 @@ def interpreter(
     distributions: Sequence[Distribution],
     environ: Mapping[str, str],
 ) -> tuple[Interpreter, dict[str, str]]:
-    """Return the facts of the interpreter, and their sources. `isolated`: the places of the same modules under -I."""
+    """Return the facts of the interpreter, and the source of each field (see `probes`).
+
+    `isolated`: the places of the same modules under -I.
+    """
     record = msgspec.structs.replace(
         answer.interpreter,
         python=choice.python,

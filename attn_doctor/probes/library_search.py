@@ -52,7 +52,6 @@ class LibrarySearch:
     def find(self, soname: str, first: Sequence[str] = ()) -> str | None:
         """Return the path of the file that would be loaded, links not followed; None if there is none.
 
-
         `first`: folders searched before all others.
         """
         return next(self._fitting(soname, first), None)

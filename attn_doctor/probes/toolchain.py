@@ -32,7 +32,7 @@ def toolchain(
     *,
     ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """Return the facts of the build tools, and their sources.
+    """Return the facts of the build tools, and the source of each field (see `probes`).
 
     `prefix`: the target's folder, which can contain a toolkit of its own.
 

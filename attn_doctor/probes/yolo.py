@@ -18,7 +18,10 @@ _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 
 
 def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
-    """Return the facts of ultralytics, and their sources. `location`: the folder of the package; None: not installed."""
+    """Return the facts of ultralytics, and the source of each field (see `probes`).
+
+    `location`: the folder of the package; None: not installed.
+    """
     if location is None:
         return Yolo(
             version=None,

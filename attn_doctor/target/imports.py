@@ -213,7 +213,6 @@ def cuda_facts(torch):
 def as_installed(distribution):
     """Return whether all .py and .so files of a distribution exist and have the size that its RECORD states. False without a RECORD.
 
-
     Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
     Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
     """

@@ -231,7 +231,6 @@ def trainer_class(base, run):
     """Return ultralytics' trainer with three changes: `run` decides on the optimiser's steps, a stored state is restored, and no evaluation
     follows the last epoch.
 
-
     ultralytics counts the batches since the last step in a local variable, which a resumed training would lose. The count here is
     the same: one step after each `accumulate` batches.
     """

@@ -84,7 +84,6 @@ def addresses(values):
 def pytorch_says(backend, calls):
     """Return PyTorch's reasons why it refuses this kernel for these calls, each once; empty if it gives none.
 
-
     PyTorch prints the reason only if all other kernels are forbidden.
     """
     names = TRAITS[backend].sdp_kernels

@@ -183,7 +183,6 @@ def _compiler(case: Case) -> str | None:
 def _gpu_only(case: Case) -> str | None:
     """Return why a backend that needs a GPU cannot run; None if the trial runs on a GPU.
 
-
     The words are the same for all, so that a report shows them once.
     """
     if case.on_gpu:

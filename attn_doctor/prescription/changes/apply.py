@@ -202,7 +202,6 @@ def _is_exported() -> bool:
 def structure_of(model: Any) -> str | None:
     """Return a name for the structure of an ultralytics model, 16 hexadecimal digits; None for an unknown kind of model.
 
-
     The name is computed from the layers in the model's own description, which a checkpoint contains too. Weights and the number
     of classes do not matter.
     """

@@ -86,7 +86,6 @@ def is_allowed(name: str, level: str) -> bool:
 def variables(name: str, value: Any) -> dict[str, str]:
     """Return the environment variables that make a change before a process starts; empty if it needs none.
 
-
     `value`: for an allocator, the path of its library.
     """
     if name in PRELOADED:

@@ -3,7 +3,6 @@
 
     python -I namespace_launcher.py CONDITIONS COMMAND...        CONDITIONS is JSON, see `become`
 
-
 Needs no root: inside a user namespace every user is allowed to mount. If a condition cannot be set up, the reason is
 written to the file `refusal`, and the exit code is 125. Linux only, standard library only.
 """
