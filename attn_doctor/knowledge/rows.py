@@ -267,6 +267,8 @@ class Nvcc(Row, frozen=True, kw_only=True):
 
 
 class GpuModel(Row, frozen=True, kw_only=True):
+    """Describe one model of NVIDIA GPU."""
+
     TABLE: ClassVar[str] = "gpus"
 
     name: str
@@ -309,6 +311,8 @@ class SdpaKernel(Row, frozen=True, kw_only=True):
 
 
 class Distribution(Row, frozen=True, kw_only=True):
+    """Describe one release of a Linux distribution."""
+
     TABLE: ClassVar[str] = "distributions"
 
     id: str  # os-release ID

@@ -63,6 +63,7 @@ class Path:
             self.entries.append(os.path.abspath(entry))
 
     def add_site(self, folder):
+        """Add a site-packages folder, and the folders that its .pth files name."""
         if not os.path.isdir(folder):
             return
         self.add(folder)

@@ -23,6 +23,7 @@ class Clock:
             torch.mps.synchronize()
 
     def time(self, work):
+        """Do the work, and return its milliseconds on the device."""
         self.wait()
         if self.device.type == "cuda":
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

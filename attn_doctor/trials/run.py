@@ -346,6 +346,7 @@ class _Supervisor:
             self.step(self.stages.proof(section))
 
     def trials(self, cpu: str | None) -> Trials:
+        """Return the result of the trial. `cpu`: the name of the processor; None: not known."""
         if not self.seen.proofs and not self.seen.faults and not self.skipped:
             self.skipped = self.ended
         if self.skipped:

@@ -13,6 +13,8 @@ from attn_doctor.model.trials import Trial, TrialRun
 
 
 class SavedTrial(NamedTuple):
+    """Hold the trial of one saved report."""
+
     name: str  # of the file
     rows: tuple[Trial, ...]
     runs: tuple[TrialRun, ...]

@@ -84,6 +84,7 @@ def hide(folder: str, pattern: str, spare: str) -> None:
 
 
 def read_only(folder: str) -> None:
+    """Mount a folder over itself, so that nothing can be written there."""
     mount(folder, folder, None, BIND)
     seen = os.statvfs(folder).f_flag
     flags = (seen & KEPT) | (RELATIME if seen & RELATIME_SEEN else 0)
