@@ -103,6 +103,30 @@ def test_the_switch_that_counts_is_the_last_one_that_is_set(tmp_path, environ, t
     assert [one.no_index for one in told] == ([off] if off else [])
 
 
+# https://pip.pypa.io/en/stable/topics/configuration/#loading-order
+@pytest.mark.parametrize(
+    ("paths", "off"),
+    [
+        (["etc/xdg/pip/pip.conf", "etc/pip.conf"], None),
+        (["etc/pip.conf", "home/user/.config/pip/pip.conf"], None),
+        (["home/user/.config/pip/pip.conf", "venv/pip.conf"], None),
+        (["venv/pip.conf", "named.conf"], None),
+        (["home/user/.config/pip/pip.conf"], "/home/user/.config/pip/pip.conf"),
+    ],
+)
+def test_the_file_of_pip_that_counts_is_the_last_one_in_its_order(tmp_path, paths, off):
+    texts = dict(zip(paths, ("[global]\nno-index = yes\n", "[global]\nno-index = no\n"), strict=False))
+    environ = {"HOME": "/home/user", "PIP_CONFIG_FILE": "/named.conf"}
+    told = installer_settings(files(tmp_path, **texts), environ, "/venv", None)
+    assert [one.no_index for one in told] == ([off] if off else [])
+
+
+def test_a_named_file_of_pip_takes_the_place_of_the_users_file(tmp_path):
+    texts = {"home/user/.pip/pip.conf": "[global]\nno-index = yes\n", "named.conf": "[global]\ntimeout = 3\n"}
+    environ = {"HOME": "/home/user", "PIP_CONFIG_FILE": "/named.conf"}
+    assert installer_settings(files(tmp_path, **texts), environ, "/venv", None) == ()
+
+
 def test_a_file_of_uv_keeps_it_from_its_index(tmp_path):
     root = files(tmp_path, **{"home/user/.config/uv/uv.toml": "[pip]\nno-index = true\n"})
     told = installer_settings(root, {"HOME": "/home/user"}, "/venv", Path("/project"))

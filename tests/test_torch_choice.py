@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from attn_doctor.knowledge import torch_choice
+from attn_doctor.knowledge import old_torch, torch_choice
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch, choose
 from attn_doctor.knowledge.torch_machine import Machine
 
@@ -347,3 +347,17 @@ def test_torchaudio_ends_with_2_11(torch, requirements):
 )
 def test_an_old_torch_gets_numpy_1(torch, os, wanted):
     assert torch_choice.numpy_for(torch, os=os) == wanted
+
+
+@pytest.mark.parametrize(
+    ("card", "cuda", "requirement"),
+    [
+        ("7.5", "10.2", "torch==1.12.1+cu102"),
+        ("8.6", "10.2", None),  # CUDA 10.2 has no code for Ampere
+        ("8.6", "11.3", "torch==1.12.1+cu113"),
+    ],
+)
+def test_an_old_torch_for_a_toolkit_also_runs_on_the_card(card, cuda, requirement):
+    machine = Machine(os="linux", machine="x86_64", maker="nvidia", capabilities=(card,), python="3.9")
+    found = old_torch.for_toolkit(cuda, machine)
+    assert (found and found.requirements[0]) == requirement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ntpath
 import subprocess
 import sys
 import zipfile
@@ -106,6 +107,15 @@ def test_the_folders_of_a_python_on_windows():
         r"C:\cuda\bin",
         r"D:\W\System32",
     )
+
+
+def test_a_torch_with_its_own_cudart_does_not_search_cuda_path(tmp_path):
+    torch = str(tmp_path / "torch")
+    Path(ntpath.join(torch, "lib")).mkdir(parents=True)
+    environ = {"CUDA_PATH": r"C:\cuda"}
+    assert r"C:\cuda\bin" in windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
+    Path(ntpath.join(torch, "lib"), "cudart64_12.dll").touch()
+    assert r"C:\cuda\bin" not in windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
 
 
 def test_the_command(tmp_path, made):

@@ -13,10 +13,10 @@ _MOST_TEXT = 2000  # at most so many characters of the child's last output are k
 
 
 def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_section: str | None, seconds: float) -> Fault:
-    """Return the fault of a child. `killed`: attn-doctor killed it. `returncode` None: even then the child did not end.
+    """Return the fault of a child. `killed`: attn-doctor killed it. `returncode` None: the child did not end, although it was killed.
 
-    `chatter`: all that the child printed besides its records. `seconds`: its deadline. The place of the fault is the Python frame
-    that faulthandler printed, else the section (`open_section`) that was running.
+    `chatter`: all that the child printed besides its records. `seconds`: how long it ran. The place of the fault is the Python
+    frame that faulthandler printed, else the section (`open_section`) that was running; None if both are missing.
     """
     frame = _FRAME.search(chatter)
     where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
@@ -30,9 +30,10 @@ def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_sectio
 
 
 def ended_its_parent(chatter: str, open_section: str | None, seconds: float) -> Fault:
-    """Return the fault of a child whose parent was ended before the child was. Nothing but the child itself knows that process.
+    """Return the fault of a child that ended its own parent, the process that attn-doctor put between itself and the child.
 
-    `chatter`, `open_section`, `seconds`: as for `how_it_ended`.
+    Only the child knows that process, so nothing else can have ended it. `chatter`, `open_section`, `seconds`: as for
+    `how_it_ended`.
     """
     tail = chatter.strip()[-_MOST_TEXT:]
     message = f"it ended the process that started it, and was ended{f': {tail}' if tail else ''}"

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-OLDEST_TARGET = (3, 8)
+OLDEST_TARGET = (3, 8)  # the oldest Python that can run the scripts; an older one only reports its version
 _IMPORT = re.compile(r"^from attn_doctor\S* import (?:\([^)]*\)|.*)$", re.MULTILINE)
 
 
@@ -18,8 +18,8 @@ def program(scripts: Sequence[str | Path], config: Mapping[str, Any], nonce: str
 
     A script is a name in this package ("target/channel.py") or a Path.
 
-    The first lines parse under any Python, 2.7 included, so that an old target can report its version. `config`: the values that
-    the scripts read. `nonce`: the word that marks each line with a record.
+    The program parses under any Python, 2.7 included, so that an old target can report its version. `config`: the values that
+    the scripts read, as JSON in `_CONFIG`. `nonce`: the word that marks each line with a record.
     """
     sources = [(str(script), _source(script)) for script in scripts]
     return "\n".join(

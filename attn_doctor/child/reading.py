@@ -14,7 +14,8 @@ import msgspec
 from attn_doctor.child.starting import GRACE, Started, end_group, reaped
 from attn_doctor.model.facts import Fault
 
-_KEEP = 64 * 1024  # bytes of the child's other output that are kept, half from its start and half from its end
+# Other output of the child is shortened to these bytes as soon as it has twice as many: half from its start, half from its end.
+_KEEP = 64 * 1024
 _SEPARATOR = b"\x1e"
 MOST_OUTPUT = 1 << 20  # bytes: `nvcc --version` prints 200, `rocminfo` of eight GPUs about 50,000
 _MOST_RECORD = 4 << 20  # bytes of one record: the distributions of an environment with 50,000 of them have 3 million
@@ -27,12 +28,13 @@ _SOON = 0.3  # seconds in which the pipes of an ended group are closed
 class Message(NamedTuple):
     """Describe one line of the channel, by its kind `at`.
 
-    The kinds: "hello", "begin", "fact", "raised", "end", "done", and "alive" (the child still works; it is not stored).
+    The kinds: "hello", "begin", "fact", "raised", "end", "done", "too-old" (the Python cannot run the scripts), and "alive" (the
+    child still works; it is not stored).
     """
 
     at: str
-    section: str
-    data: Any
+    section: str  # the part of the script that sent it: "torch"; "" outside of all parts
+    data: Any  # of "fact": the value; of "raised": the fields of a Fault; of "too-old": the version, "2.7"
 
 
 def _message(line: bytes) -> Message | None:
@@ -51,12 +53,12 @@ def _message(line: bytes) -> Message | None:
 
 
 class Reader:
-    """Read both pipes of a child in threads, so that no pipe can become full and stop the child.
+    """Read standard output and standard error of a child in threads, so that no pipe can become full and stop the child.
 
     `nonce`: the mark before each record of the channel. With a nonce, at most `_MOST_RECORDS` bytes of records are stored;
-    without one, the first `most` bytes of standard output. Of all other output, the first and the last bytes are stored, `_KEEP`
-    in all. If the child sends more, `flooded` is set, and the caller must end the child; for other output the limit is
-    `_MOST_NOISE` bytes.
+    without one, the first `most` bytes of standard output. Of all other output only the beginning and the end are stored (`_KEEP`).
+    `flooded` is set, and the caller must end the child, if there are more records or more standard output than that, or more
+    other output than `_MOST_NOISE` bytes (without a nonce: `most` bytes). `on_message` is called for each record, in a thread.
     """
 
     def __init__(
@@ -89,12 +91,11 @@ class Reader:
         self.messages: list[Message] = []
         self.open_sections: list[str] = []
         self.done = False
-        self.trouble: Exception | None = (
-            None  # the error of a malformed record, which only the target's own code can cause
-        )
+        # The error that `on_message` raised for a malformed record. Only the target's own code can send such a record.
+        self.trouble: Exception | None = None
         self.flooded = False
         self.ended = threading.Event()  # "done" was received, standard output was closed, or there was too much of it
-        self.heard = time.monotonic()
+        self.heard = time.monotonic()  # when the last record came
         self._most = most
         self._seen = 0  # bytes of all output but the records
         self._weight = 0  # of all records
@@ -102,6 +103,8 @@ class Reader:
         self._err = bytearray()
 
     def feed(self, program: bytes) -> None:
+        """Write a program to the child's standard input, in a thread, and close it."""
+
         def write() -> None:
             try:
                 with self.process.stdin as pipe:  # type: ignore[union-attr]
@@ -222,8 +225,13 @@ class Reader:
 
     @property
     def output(self) -> str:
+        """Return the standard output of a child without a nonce."""
         return self._out.decode("utf-8", "replace")
 
     @property
     def chatter(self) -> str:
+        """Return standard error, and with a nonce also the standard output that is no record.
+
+        The middle of a long text is left out.
+        """
         return self._err.decode("utf-8", "replace")

@@ -1,6 +1,6 @@
 """Run foreign code in a child process: framed records, a deadline, the end of its process group, and how it ended.
 
-No package of the target is imported into attn-doctor's own process; all code that may crash, hang, exit or print runs
+No package of the target is imported into attn-doctor's own process; all code that can crash, hang, exit or print runs
 in a child. Every wait has a limit, even after SIGKILL, because a process that waits in a driver does not end.
 """
 
@@ -21,23 +21,23 @@ from attn_doctor.child.starting import start
 from attn_doctor.model.facts import Fault
 
 LARGEST_FILE = 4 << 30  # bytes: more than what torch.compile or an exported model write
-LARGEST_FILE_OF_A_TOOL = (
-    256 << 20
-)  # bytes: nvcc writes the output of a compiler that floods into a temporary file, until the disk is full
+# bytes: nvcc writes the output of a compiler that floods into a temporary file, until the disk is full
+LARGEST_FILE_OF_A_TOOL = 256 << 20
 SLOW_AFTER = 5.0  # seconds without an answer, after which the user is told the name of the slow step
 
 
 class Outcome(NamedTuple):
-    """Describe the end of a child. `fault` is None if the child reported that it was done."""
+    """Describe the end of a child. `fault` is None if the child reported that it was done, and sent nothing wrong before."""
 
-    messages: list[Message]
+    messages: list[Message]  # all records but "alive", in the order in which they came
     fault: Fault | None
-    chatter: str
-    open_section: str | None
-    seconds: float
-    returncode: int | None
+    chatter: str  # all that the child printed besides its records
+    open_section: str | None  # the section that was running at the end; None: no section was running
+    seconds: float  # from start to end
+    returncode: int | None  # negative: the number of the signal; None: the child could not be ended
 
     def facts(self, section: str) -> list[Any]:
+        """Return the values that a section sent; empty if it sent none."""
         return [m.data for m in self.messages if m.at == "fact" and m.section == section]
 
     def raised(self, section: str) -> Fault | None:
@@ -49,7 +49,11 @@ class Outcome(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """Hold the output of a plain command. `fault` is set if the output cannot be trusted."""
+    """Hold the output of a plain command.
+
+    `fault`: why the output cannot be trusted (the command did not start, ended with another code than 0, was killed, or printed too
+    much); None if it can. `returncode` None: the command did not start, or could not be ended.
+    """
 
     stdout: str
     stderr: str
@@ -72,10 +76,12 @@ def run(
 ) -> Outcome:
     """Run scripts in the interpreter `python` (an argv prefix) and collect their records.
 
-    `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for the time without a record. `environ`: the
-    variables of the child, by default those of attn-doctor. `changes`: made to these variables; {"PYTHONPATH": None} removes one.
-    The child is ended if `stop` is set, or if it sends too much (the fault "flooded"). Processes that it leaves running are
-    ended. Raises OSError if the interpreter cannot be started.
+    `config`: values that the scripts read. `deadline`: the limit of the whole run in seconds. `quiet`: the limit in seconds for
+    the time without a record; None: no such limit. `environ`: the variables of the child, by default those of attn-doctor.
+    `changes`: made to these variables; {"PYTHONPATH": None} removes one. `on_message` gets each record, in another thread.
+    `on_slow` gets the name of the running section, once, if no record came for SLOW_AFTER seconds. The child is ended if `stop`
+    is set, or if it sends too much (the fault "flooded"). Processes that it leaves running are ended. Raises OSError if the
+    interpreter cannot be started.
     """
     nonce = secrets.token_hex(8)
     limit = min(deadline, quiet) if quiet else deadline
@@ -118,7 +124,7 @@ def run(
 def harmless(folder: str) -> dict[str, str]:
     """Return variables with which ultralytics uses no network, changes no settings of the user and installs no packages.
 
-    Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which is deleted afterwards.
+    Files that it writes (settings, a font cache, compiled kernels) go into `folder`, which the caller deletes afterwards.
     """
     return {
         "YOLO_OFFLINE": "true",
@@ -142,11 +148,14 @@ def command(
     most: int = MOST_OUTPUT,
     largest_file: int | None = LARGEST_FILE_OF_A_TOOL,
 ) -> Finished:
-    """Run a plain program (nvcc, nvidia-smi, gcc) and return its output, after at most `deadline` seconds.
+    """Run a plain program (nvcc, nvidia-smi, gcc) and return its output. It is ended after `deadline` seconds, with the fault "timeout".
 
-    `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python script among
-    these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with the fault "flooded".
-    `largest_file`: the most bytes of one file that it may write (None: no limit). Processes that the program leaves running are ended.
+    A program that cannot be started raises nothing: it is a fault too.
+
+    `environ` and `changes`: see `run`. `cwd`: the folder that the program starts in. None: an empty folder, so that a Python
+    script among these programs imports no code of the current folder. A program that prints more than `most` bytes is ended, with
+    the fault "flooded". `largest_file`: the most bytes of one file that it can write (None: no limit). Processes that the program
+    leaves running are ended.
     """
     started = time.monotonic()
     try:

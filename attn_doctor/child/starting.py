@@ -27,7 +27,10 @@ _stopping = threading.Event()
 
 
 class Started:
-    """Hold a child that was started: the process, its mark and its folder for temporary files (None: no place is writable)."""
+    """Hold a child that was started: its process, the mark in its environment, and its folder for temporary files.
+
+    `temporary` None: no such folder could be made.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes] | apart.Apart, mark: str, temporary: str | None) -> None:
         self.process = process
@@ -35,7 +38,7 @@ class Started:
         self.temporary = temporary
 
     def ended(self) -> bool:
-        """Return whether the program has ended. Always False if it ended its parent: nothing tells how it ends then, but its output."""
+        """Return whether the program has ended. Always False if it ended its parent, because then only its output shows its end."""
         return processes.has_ended(self.process) and not self.orphaned
 
     @property
@@ -44,7 +47,7 @@ class Started:
         return isinstance(self.process, apart.Apart) and self.process.orphaned
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait until the child ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
+        """Wait until the child ends, for at most `seconds`, and never more than two seconds. Returns whether it has ended."""
         until, pause = time.monotonic() + max(0.05, min(seconds, GRACE)), 0.001
         while not self.ended():
             if self.orphaned or time.monotonic() > until:
@@ -83,8 +86,10 @@ def start(
 ) -> Started:
     """Start a program with pipes for its output. Raises OSError if it cannot be started.
 
-    `changes`: made to `environ`; None removes a variable. `largest_file`: the most bytes of one file that the program may write.
-    `below`: give the program a parent of its own, where the system can (Linux and macOS), so that it cannot end attn-doctor as its parent.
+    `environ`: its variables; None: those of attn-doctor. `changes`: made to `environ`; None removes a variable. `cwd`: the folder
+    that it starts in; None: an empty folder. `largest_file`: the most bytes that the program can write into one file. `below`:
+    put another process between attn-doctor and the program (Linux and macOS only): a program that ends its parent then does not
+    end attn-doctor.
     """
     if _stopping.is_set():
         raise OSError(errno.ECANCELED, "attn-doctor was interrupted")
@@ -128,7 +133,10 @@ def start(
 
 
 def _temporary(environ: Mapping[str, str]) -> str | None:
-    """Return a new folder for a child's temporary files. If the child's TMPDIR differs from attn-doctor's, the folder is made in the child's TMPDIR."""
+    """Return a new folder for a child's temporary files; None if none can be made.
+
+    If the child's TMPDIR differs from attn-doctor's, the folder is made in the child's TMPDIR.
+    """
     place = environ.get("TMPDIR")
     if not place or place == os.environ.get("TMPDIR"):
         return leftovers.new_folder()
@@ -160,7 +168,11 @@ def end_all() -> None:
 
 
 def end_group(started: Started) -> None:
-    """Kill a child and its group. The number of a child whose parent was ended may be another process's: then the mark shows the child."""
+    """Kill a child and its group.
+
+    If the child ended its parent, its process number may belong to another process by now. Then all processes that have the child's
+    mark in their environment are killed instead.
+    """
     if started.orphaned:
         started.end_the_rest()
     else:
@@ -168,7 +180,7 @@ def end_group(started: Started) -> None:
 
 
 def reaped(process: subprocess.Popen[bytes] | apart.Apart, seconds: float) -> bool:
-    """Wait until a process ends, for at most `seconds`, and never more than two. Returns whether it has ended."""
+    """Wait until a process ends, for at most `seconds`, and never more than two seconds. Returns whether it has ended."""
     try:
         process.wait(max(0.05, min(seconds, GRACE)))
     except subprocess.TimeoutExpired:

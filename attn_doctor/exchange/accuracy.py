@@ -58,7 +58,10 @@ def worst_error(got: Any, expected: Any) -> float:
 
 
 class Reference:
-    """Hold the results of textbook attention in float64, for each call, with a fixed gradient of the output (cotangent)."""
+    """Hold the results of textbook attention in float64 for each call.
+
+    The gradients of the outputs are random numbers from `seed`.
+    """
 
     def __init__(self, textbook: Kernel, calls: Sequence[Call], seed: int) -> None:
         self.calls = list(calls)
@@ -96,6 +99,9 @@ def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
 def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]]:
     """Return two rows of three numbers: slope by autograd, slope by finite differences, deviation of the function from a line.
 
+    `function`: takes the tensors of `inputs` (float64) and returns one number. `gradients`: the gradients of `inputs` by
+    autograd. If all of them are zero, the result is empty.
+
     The first row is for the direction of the gradient, where the slope must be the length of the gradient. The second row is for
     a random direction. Each number is relative to the length of the gradients.
     """
@@ -123,5 +129,5 @@ def slopes(function: Any, inputs: Any, gradients: Any) -> list[tuple[float, ...]
 
 
 def directional(function: Any, inputs: Any, gradients: Any) -> float:
-    """Return the difference between autograd's gradients and finite differences, relative to the length of the gradients."""
+    """Return the difference between autograd's gradients and finite differences, relative to the length of the gradients (see `slopes`)."""
     return max([abs(finite - expected) for expected, finite, _ in slopes(function, inputs, gradients)] or [0.0])

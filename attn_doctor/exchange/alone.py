@@ -19,7 +19,7 @@ from attn_doctor.exchange.layouts import Refused
 def is_wrong_alone(device: Any) -> bool:
     """Return whether the gradients of any installed attention class are wrong in training at batch 1 on this device.
 
-    False if that cannot be tested: on an Apple GPU, which has no float64, and without ultralytics.
+    False also if that cannot be tested: on an Apple GPU, which has no float64, without ultralytics, and for an unknown class.
     """
     device = torch.device(device)
     if device.type == "mps":

@@ -1,7 +1,7 @@
 """Find the checkpoints (torch.utils.checkpoint) around a layer, and whether each computes for the first or the second time.
 
 A checkpoint does not store the values of its forward pass: the backward pass computes them a second time. By then the exchange
-may have ended, or another one may be active. But torch compares the tensors that both computations store: number, shape and dtype
+has perhaps ended, or another one is active. But torch compares the tensors that both computations store: number, shape and dtype
 (https://docs.pytorch.org/docs/stable/checkpoint.html). So the second computation needs the kernel of the first.
 
 torch has no function that returns the active checkpoint: this file reads it from the calls on Python's stack. If a release of

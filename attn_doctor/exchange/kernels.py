@@ -1,9 +1,9 @@
 """Compute attention with each backend: one function for each, (query, key, value, scale) -> output.
 
 Query, key and value are [batch, heads, tokens, width] with a last stride of 1. The output is [batch, heads, tokens, width of
-value] with any strides. If the requested kernel cannot compute a call, PyTorch's own choice computes it, so that a training does
-not stop. This file chooses no backend. It uses torch and the standard library only, and nothing else of attn_doctor: it also runs
-inside a target without attn_doctor.
+value] with any strides. If the requested kernel cannot compute a call, another kernel of PyTorch computes it, so that a training
+does not stop ("sdpa-math" and "flex" have none). This file chooses no backend. It uses torch and the standard library only, and
+nothing else of attn_doctor: it also runs inside a target without attn_doctor.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ _switches = threading.Lock()
 
 
 def allowed(names: tuple[str, ...]) -> Any:
-    """Return a context in which PyTorch uses the first of these kernels (names of SDPBackend) that fits, and no other kernel."""
+    """Return a context in which PyTorch uses the first of these kernels (names of SDPBackend, "MATH") that fits, and no other kernel.
+
+    A torch whose sdpa_kernel has no `set_priority` (or that has no sdpa_kernel) tries these kernels in its own order.
+    """
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
     except ImportError:  # torch 2.2 and older have the switches, but no names for them
@@ -103,7 +106,9 @@ def equal_widths(kernel: Kernel) -> Kernel:
 def from_package(names: tuple[tuple[str, str], ...], scale_name: str = "softmax_scale") -> Kernel:
     """Return a kernel from a function of a package that accepts tensors [batch, tokens, heads, width] of 16 bits.
 
-    `names`: (module, function); the first that can be imported is used. Raises Unavailable with the text of the import errors.
+    `names`: (module, function); the first that can be imported is used. `scale_name`: the function's parameter for the scale.
+    Tensors of another dtype, and tensors that are not on a GPU, go to `sdpa`. Raises Unavailable with the text of the import
+    errors.
     """
     function = _function(names)
 
@@ -174,7 +179,7 @@ def in_force(kernel: Any) -> Any:
 
 
 def flex() -> Kernel:
-    """Return FlexAttention, compiled at the first call for each shape."""
+    """Return FlexAttention, compiled at the first call for each shape. Raises Unavailable if this torch has none."""
     function = _function((("torch.nn.attention.flex_attention", "flex_attention"),))
     compiled = torch.compile(function, dynamic=False)
 
@@ -235,13 +240,13 @@ _MAKERS[TEXTBOOK] = lambda: eager
 
 
 def maker(name: str) -> Any:
-    """Return the function that makes the kernel of a backend."""
+    """Return the function that makes the kernel of a backend. Raises KeyError for an unknown name."""
     return _MAKERS[name]
 
 
 def kernel(name: str) -> Kernel:
     """Return the kernel of a backend.
 
-    Raises Unavailable if it cannot be used here, KeyError if the name is not in NAMES.
+    Raises Unavailable if it cannot be used here, KeyError if the name is neither in NAMES nor TEXTBOOK.
     """
     return _MAKERS[name]()

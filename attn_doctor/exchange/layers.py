@@ -59,7 +59,7 @@ def layout_of(cls: type) -> str | None:
 
 
 def remember(cls: type, name: str) -> None:
-    """Set the layout of a class, as an earlier process recognised it.
+    """Set the layout of a class by its name ("area"), as an earlier process recognised it. An unknown name changes nothing.
 
     The caller must know that the code of the class is the same.
     """
@@ -71,7 +71,7 @@ def remember(cls: type, name: str) -> None:
 class _Entry(NamedTuple):
     kernel: Kernel
     classes: tuple[type, ...]
-    thread: int
+    thread: int  # the identity of the thread that made the exchange
 
 
 _lock = threading.RLock()
@@ -86,15 +86,16 @@ _layouts: dict[type, Layout] = {}
 class Exchange:
     """Put a kernel into the attention of ultralytics, from now until `restore`; as a context manager, until its end.
 
-    An exchange acts on the whole process, because it changes classes. Several exchanges may be active, and may end in any order.
+    An exchange acts on the whole process, because it changes classes. Several exchanges can be active, and can end in any order.
     A thread uses the newest exchange that it made itself; a thread that made none uses the newest of all.
 
-    A kernel may have a method `choose(layer, x, shape)`, which returns the kernel for this input, or None: the layer then
-    computes as installed. A kernel may have `start` and `stop`, for settings of the process. An empty batch and the transforms of
-    torch.func are computed as installed. In a backward pass, a checkpoint computes with the kernel of its forward pass, even
-    after `restore`.
+    `only`: the classes to change; None: all that are known. A kernel can have a method `choose(layer, x, shape)`, which returns
+    the kernel for this input, or None: the layer then computes as installed. A kernel can have `start` and `stop`, for settings
+    of the process. An empty batch and the transforms of torch.func are computed as installed. In a backward pass, a checkpoint
+    computes with the kernel of its forward pass, even after `restore`.
 
-    Raises Refused for an unknown class, ImportError if there is no ultralytics.
+    Raises Refused if a class in `only` is unknown, or if no class of this ultralytics is known; ImportError if there is no
+    ultralytics.
     """
 
     def __init__(self, kernel: Any, only: tuple[type, ...] | None = None) -> None:

@@ -102,8 +102,8 @@ class Layout(NamedTuple):
     name: str
     forward: Callable[[Any, Any, Kernel], Any]
     shape: Callable[[Any, Any], tuple[int, int, int, int, int]]
-    convolutions: tuple[str, ...]
-    numbers: tuple[str, ...]
+    convolutions: tuple[str, ...]  # attributes that are modules: "qkv"
+    numbers: tuple[str, ...]  # attributes that are numbers: "num_heads"
     arguments: tuple[Any, ...]  # arguments of a small instance
     other: bool = False  # it has a second way to compute, chosen by its attribute `format`
 
@@ -149,6 +149,10 @@ def recognise(cls: Any) -> Layout:
 
 
 def sample_of(cls: type, layout: Layout) -> Any:
+    """Return a small instance of a class in float64, made with the arguments of a layout.
+
+    None if its attributes are not those of the layout.
+    """
     try:
         sample = cls(*layout.arguments)
         fits = isinstance(sample, torch.nn.Module) and all(

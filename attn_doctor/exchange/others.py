@@ -32,7 +32,7 @@ class Others:
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}  # class: model
-        self._watched: dict[type, tuple[Any, Any]] = {}  # class: its own forward, and ours
+        self._watched: dict[type, tuple[Any, Any]] = {}  # class: (its own forward, the forward that watches it)
 
     def watch(self) -> None:
         """Watch the classes of all modules that are already imported. A second call adds modules that were imported since."""

@@ -14,10 +14,10 @@ FAST_EXPONENTIAL = 32  # float32 units in the last place: the exponentials of fu
 def limit(eager_error: float, eps: float, tokens: int) -> float:
     """Return the largest relative error that counts as right.
 
-    `eager_error`: eager's error in the same dtype; both are against float64.
+    `eager_error`: the error of eager attention in the same dtype. Both errors are relative to float64 (0.01 is 1 %).
 
-    The limit is twice eager's error (flash-attn's own criterion) plus the error that rounding alone may cause, because eager's
-    error may be small by chance. The error by rounding has three parts: the fast exponential of a fused kernel; a float32 sum
+    The limit is twice eager's error (flash-attn's own criterion) plus the error that rounding alone can cause, because eager's
+    error can be small by chance. The error by rounding has three parts: the fast exponential of a fused kernel; a float32 sum
     over all tokens, whose error grows like a random walk; in float16 and bfloat16, half a unit in the last place. `eps`: the
     dtype's machine epsilon.
     """

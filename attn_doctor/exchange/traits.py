@@ -19,9 +19,10 @@ if TYPE_CHECKING:  # for type checkers only: a target may have Python 3.8, which
 class Traits(NamedTuple):
     """Describe a backend, apart from its code and its requirements.
 
-    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, it can give the reason. `auto_rank`: for each type of device, the rank of the
-    backend among the candidates of "auto" (the first is used unless another one is measurably faster). `alone_rank`: its rank
-    among the backends to try if the installed attention is wrong for a batch of one image; None: it is not tried.
+    `sdp_kernels`: names of SDPBackend; if PyTorch refuses one of them, it can give the reason. `auto_rank`: for each type of
+    device ({"cuda": 2}) the rank of the backend among the candidates of "auto": 1 is used unless another one is measurably
+    faster; without a rank the backend is no candidate. `alone_rank`: its rank among the backends to try if the installed
+    attention is wrong for a batch of one image; None: it is not tried.
     """
 
     family: Family

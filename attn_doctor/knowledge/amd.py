@@ -13,12 +13,12 @@ from attn_doctor.knowledge.tables import load
 class AmdOverride(Row, frozen=True, kw_only=True):
     """Describe a gfx number and the cards that have it.
 
-    If builds of torch may lack the code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
+    If there are builds of torch without code for it, the row also has the value of HSA_OVERRIDE_GFX_VERSION.
     """
 
     TABLE: ClassVar[str] = "amd_overrides"
 
-    gfx: str
+    gfx: str  # "gfx1031"
     as_version: str | None  # None: no override is needed, or none is safe
     cards: str  # some of them: "RX 6700, RX 6750"
     dropped: str | None = None  # the ROCm since which neither AMD's nor PyTorch's builds serve it: "4.0"

@@ -25,17 +25,17 @@ HostCompiler = Literal["gcc", "g++", "clang", "clang++", "msvc"]
 class BuildKey(Record, frozen=True, kw_only=True):
     """Hold the values on which a build depends. None: the thing is known to be absent (no nvcc, a CPU torch)."""
 
-    release: str
-    torch: str | Unknown | None
-    torch_cuda: str | Unknown | None
+    release: str  # of flash-attn, "2.8.3"
+    torch: str | Unknown | None  # "2.8.0+cu128"
+    torch_cuda: str | Unknown | None  # "12.8"
     header_cxx: int | Unknown = Unknown("not read")  # C++ standard that torch's installed headers need
-    nvcc: str | Unknown | None
+    nvcc: str | Unknown | None  # "12.8"
     compiler: HostCompiler = "gcc"
     compiler_version: str | Unknown | None
-    python: str | Unknown
-    gpus: tuple[str, ...] | Unknown  # capabilities to build for
+    python: str | Unknown  # "3.12"
+    gpus: tuple[str, ...] | Unknown  # compute capabilities to build for, "8.9"
     cores: int | Unknown
-    available_bytes: int | Unknown
+    available_bytes: int | Unknown  # of memory
     os: OsName = "linux"
 
 
@@ -44,16 +44,19 @@ class Settings(Record, frozen=True, kw_only=True):
 
     max_jobs: int
     nvcc_threads: int | None  # None: this release does not read NVCC_THREADS
-    cuda_archs: str | None  # None: this release does not read FLASH_ATTN_CUDA_ARCHS
+    cuda_archs: str | None  # "80;90"; None: this release does not read FLASH_ATTN_CUDA_ARCHS
 
     def variables(self) -> dict[str, str]:
+        """Return the variables with their values: {"MAX_JOBS": "4", "NVCC_THREADS": "1"}."""
         found = {"MAX_JOBS": self.max_jobs, "NVCC_THREADS": self.nvcc_threads, "FLASH_ATTN_CUDA_ARCHS": self.cuda_archs}
         return {name: str(value) for name, value in found.items() if value is not None}
 
 
 class Cost(Record, frozen=True, kw_only=True):
+    """Hold the predicted time and memory of a build. A GB is 1024**3 bytes."""
+
     archs: tuple[str, ...]  # "80"
-    cpu_hours: float
+    cpu_hours: float  # of all jobs together
     hours: float  # on the wall clock, with these settings
     gigabytes_per_job: float  # peak
     gigabytes: float  # all jobs together, if each compiles the largest file at the same time
@@ -77,10 +80,11 @@ class Prediction(Record, frozen=True, kw_only=True):
     cost: Cost | None  # with the advised settings
     default_cost: Cost | None  # with the settings that setup.py chooses
     fits_memory: Judgement
-    tmpdir: str
+    tmpdir: str  # advice on TMPDIR, a sentence
 
 
 def predict(key: BuildKey) -> Prediction:
+    """Predict a build of this release with these values. If the table lacks the release, all but `tmpdir` is Unknown or None."""
     row = flash_attention.release(key.release)
     if isinstance(row, Unknown):
         return Prediction(compiles=row, settings=None, cost=None, default_cost=None, fits_memory=row, tmpdir=_tmpdir())
@@ -169,10 +173,10 @@ def _for_gpus(row: FlashRelease, key: BuildKey) -> Iterator[Judgement]:
 
 
 def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Unknown | None) -> tuple[str, ...] | None:
-    """Return the architectures to build, such as "80": the fewest that these GPUs need.
+    """Return the architectures to build, such as "80": for each GPU the newest that it runs.
 
-    All that nvcc can compile, if no GPU is known or if the release lets nobody choose. None if some GPU cannot run any code that
-    this release and nvcc can compile.
+    If no GPU is known, or if this release always builds for all architectures: all that nvcc can compile. None if nvcc can compile
+    none of this release, or none that one of the GPUs runs.
     """
     able = _compilable(row, nvcc)
     if isinstance(gpus, Unknown) or not gpus:
@@ -189,9 +193,9 @@ def archs_for(row: FlashRelease, gpus: tuple[str, ...] | Unknown, nvcc: str | Un
 def advise(
     row: FlashRelease, archs: tuple[str, ...], cores: int | Unknown, available_bytes: int | Unknown
 ) -> Settings | None:
-    """Return the best settings: as many jobs as cores and memory allow, one architecture at a time in each job.
+    """Return the best settings: as many jobs as cores and memory allow; None if cores or memory are not known.
 
-    One architecture at a time has the lowest memory peak. None if cores or memory are not known.
+    If the release reads NVCC_THREADS, each job compiles one architecture at a time, because that needs the least memory.
     """
     if isinstance(cores, Unknown) or isinstance(available_bytes, Unknown):
         return None
@@ -207,7 +211,8 @@ def advise(
 def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jobs: int, threads: int) -> Cost | None:
     """Return the hours and gigabytes of a build; None if the cores are not known or there is no architecture.
 
-    Hours grow linearly with the architectures; memory adds up over the threads of one nvcc.
+    `jobs`: compilers that run at the same time (MAX_JOBS). `threads`: architectures that each compiles at the same time
+    (NVCC_THREADS). Hours grow linearly with the architectures, memory with the threads of one nvcc.
     """
     listed = tuple(archs)
     if isinstance(cores, Unknown) or not listed:
@@ -229,7 +234,11 @@ def cost_of(row: FlashRelease, archs: Iterable[str], cores: int | Unknown, *, jo
 
 
 def _default_cost(row: FlashRelease, key: BuildKey) -> Cost | None:
-    """Return the cost if setup.py itself chooses MAX_JOBS. It assumes 9 GB for each job."""
+    """Return the cost if nobody sets MAX_JOBS; None if it cannot be computed.
+
+    setup.py then takes half of the cores, and fewer if there are less than 9 GB of memory for each job. A release whose setup.py
+    does not choose leaves it to ninja, which uses all cores.
+    """
     if isinstance(key.cores, Unknown) or isinstance(key.available_bytes, Unknown):
         return None
     jobs = key.cores

@@ -1,6 +1,6 @@
 """Answer questions about packages other than flash-attn that have CUDA code and need torch.
 
-The questions: which finished wheels exist, and which packages, how much memory and how much time a build needs.
+The questions: which finished wheels exist, and which packages and how much memory a build needs.
 """
 
 from __future__ import annotations
@@ -30,33 +30,37 @@ def _rows() -> dict[str, BuiltPackage]:
 
 
 def row_of(name: str) -> BuiltPackage | None:
-    """Return the row of a package, by its normalised name; None if the table lacks it."""
+    """Return the row of a package, by its normalised name ("mamba-ssm"); None if the table lacks it."""
     return _rows().get(name)
 
 
 def imports(name: str | None) -> tuple[str, ...]:
-    """Return the distributions that a package's setup.py imports; the usual build tools if the table lacks the package."""
+    """Return the distributions that a package's setup.py imports.
+
+    USUAL if the table lacks the package, or if its name is not known (None).
+    """
     row = row_of(name) if name else None
     return row.imports if row else USUAL
 
 
 def gigabytes(name: str | None) -> int:
-    """Return the memory in GB that one compiler process of a package's build needs at most."""
+    """Return the memory in GB that one compiler process of a package's build needs at most; 4 if the table lacks the package."""
     row = row_of(name) if name else None
     return row.gigabytes if row else _USUAL_GIGABYTES
 
 
 def of_module(name: str) -> str | None:
-    """Return the package that installs a module, by the module's normalised name; None if no package of the table does."""
+    """Return the package that installs an extension module: "mamba-ssm" for "selective-scan-cuda"; None if no package of the table does."""
     rows = load(BuiltPackage)
     found = next((row for row in rows for known in row.extensions if fnmatchcase(name, known)), None)
     return found.name if found else None
 
 
 def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the index, or the page of links, with the wheels for this torch; None if there is none.
+    """Return the address of the index, or of the page of links, with the wheels for this torch ("2.5.1+cu124").
 
-    `flavour`: "cu124", needed if the version of torch does not contain it. If it is needed and unknown, the result is None.
+    None if the package's wheels are elsewhere (PyPI, a page for people) or do not exist. `flavour`: "cu124", used if the version
+    of torch has no local part. None also if both lack the flavour.
     """
     minor, flavour = pair(torch), local(torch) or flavour
     if row.url is None or row.wheels not in ("index", "pytorch-index", "links") or minor is None or flavour is None:
@@ -65,7 +69,7 @@ def wheel_index(row: BuiltPackage, torch: str, flavour: str | None) -> str | Non
 
 
 def is_page(url: str) -> bool:
-    """Return whether this address is a page of links in the table, for any torch and CUDA."""
+    """Return whether this address is a page of wheels for pip's --find-links that the table names, for any torch and CUDA."""
     pages = [re.escape(row.url) for row in load(BuiltPackage) if row.wheels == "links" and row.url]
     return any(
         re.fullmatch(page.replace(r"\{minor\}", r"\d+\.\d+").replace(r"\{flavour\}", r"(?:cu\d{2,3}|cpu)"), url)
@@ -81,7 +85,10 @@ def for_old_torch(row: BuiltPackage | None, torch: str | None) -> str | None:
 
 
 def pinned(row: BuiltPackage, torch: str, flavour: str | None) -> str | None:
-    """Return the requirement of the release that was built for this torch, "torchcodec==0.7.*"; None if no release is listed."""
+    """Return the requirement of the release that was built for this torch ("2.8.0+cu128"): "torchcodec==0.7.*".
+
+    None if no release is listed, or if the requirement contains the flavour ("cu128"), and neither `torch` nor `flavour` has it.
+    """
     minor, flavour = pair(torch), local(torch) or flavour
     release = row.pins.get(f"{minor[0]}.{minor[1]}") if minor else None
     if minor is None or release is None or (row.pin is not None and flavour is None):

@@ -42,15 +42,15 @@ class CommunityWheels(Row, frozen=True, kw_only=True):
 
     builder: str
     package: str  # as in the name: "flash_attn", "flash_attn_3"
-    release: str
-    page: str
-    url: str  # with {tag} and {name}
+    release: str  # "2.8.3"
+    page: str  # the address of a page for people
+    url: str  # of a file, with {tag} and {name}
     name: str  # with {package}, {release}, {cuda}, {torch}, {suffix}, {tags} and {platform}
     files: tuple[File, ...]
 
 
 class CommunityWheel(Record, frozen=True, kw_only=True):
-    """Describe one file. `listed`: its builder lists the file; False: only other people give its address."""
+    """Describe one wheel file. `listed`: its builder lists the file; False: only other people give its address."""
 
     builder: str
     package: str
@@ -108,10 +108,10 @@ def python_of(tags: str) -> str:
 def candidates(
     key: Key, *, release: str | None = None, among: Iterable[CommunityWheel] | None = None
 ) -> tuple[Candidate, ...]:
-    """Return the best file of each release for this key, best first: those that fit, that may fit, that do not fit.
+    """Return the best file of each release for this key, best first: those that fit, that perhaps fit, that do not fit.
 
-    FlashAttention 3 is another package and comes after FlashAttention 2. If there are files for this platform and Python, only
-    these count, and a release without one is left out. `among`: the files to choose from, in place of those in the table.
+    Among files that fit equally, FlashAttention 2 comes before other packages. Files for another platform than the key's are left
+    out. `release`: only this release. `among`: the files to choose from, in place of those in the table.
     """
     best: dict[tuple[str, str], tuple[tuple[object, ...], Candidate]] = {}
     for wheel in community() if among is None else among:
@@ -129,7 +129,7 @@ def candidates(
 
 
 def cudas(torch: str, platform: str) -> tuple[str, ...]:
-    """Return the CUDAs of the wheels of FlashAttention 2 for this minor of torch and this platform."""
+    """Return the CUDA versions ("12.8") of the wheels of FlashAttention 2 for this minor of torch and this platform ("linux_x86_64")."""
     ours = (w for w in community() if w.package == FLASH_ATTN and numbers(w.torch) == numbers(torch))
     return tuple(dict.fromkeys(wheel.cuda for wheel in ours if _platform(wheel) == platform))
 
@@ -180,12 +180,16 @@ def _candidate(wheel: CommunityWheel, fits: bool | None, reasons: tuple[str, ...
 
 
 def judge(wheel: CommunityWheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
-    """Return whether the name of this file fits this key, and all reasons if it does not. Each reason has both values."""
+    """Return whether the name of this file fits this key, and the reasons.
+
+    True: it fits, and there are no reasons. False: the reasons against it; each names the value of the file and that of the key.
+    None: nothing is against it, and the reasons name what is not known.
+    """
     return wheel_parts.joined(_parts(wheel, key))
 
 
 def _platform(wheel: CommunityWheel) -> str:
-    """Return the platforms of a wheel in the spelling of keys: "linux_x86_64" for a manylinux tag."""
+    """Return the platform of a wheel in the spelling of keys: "linux_x86_64" for a manylinux tag."""
     if "linux" in wheel.platform:
         return "linux_aarch64" if wheel.platform.endswith("aarch64") else "linux_x86_64"
     return wheel.platform
@@ -269,7 +273,7 @@ def _of_glibc(wheel: CommunityWheel, glibc: str | Unknown | None) -> Judgement:
 
 
 def _of_gpus(wheel: CommunityWheel, gpus: tuple[str, ...] | Unknown) -> Judgement:
-    """Return the best judgement over all GPUs.
+    """Judge the wheel for all GPUs: one GPU that runs it is enough.
 
     A file name does not contain the GPU code, so "no" is only for GPUs that no version of the package supports.
     """

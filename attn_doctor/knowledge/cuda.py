@@ -21,13 +21,14 @@ from attn_doctor.model.versions import capability, dotted, pair, parse, sm
 class Coverage(Answer, frozen=True, kw_only=True):
     """Answer whether a driver runs programs of a CUDA version."""
 
-    needs: str  # the oldest driver that runs them
-    paired: str | None  # driver released with this CUDA; it and newer ones also compile PTX
+    needs: str  # the oldest driver that runs them: "525.60.13"
+    # The driver released with this CUDA. It compiles PTX of this CUDA too, as newer drivers do; None: not known
+    paired: str | None
     compiles_ptx: bool | None  # None: not known
 
 
 def driver_needed(cuda: str, os: OsName = "linux") -> str | Unknown:
-    """Return the oldest driver for programs built with this CUDA.
+    """Return the oldest driver ("525.60.13") for programs built with this CUDA ("12.4"); Unknown if the table lacks the CUDA.
 
     `os`: "linux" or "windows" (WSL counts as Windows).
     """
@@ -123,9 +124,9 @@ _OF_BOARDS = frozenset({(5, 3), (6, 2), (7, 2), (8, 7), (10, 1), (11, 0)})
 
 
 def newest_device_of(cuda: str, device: str) -> str | None:
-    """Return the newest compute capability that this nvcc compiles for and that `device` can run, at least as PTX.
+    """Return the newest compute capability for which the nvcc of this CUDA compiles and which is not newer than `device`: "8.6" for "8.9".
 
-    None if it is not known.
+    The GPU can run this code, at least as PTX. For a CUDA before the table `device` does not matter. None if it is not known.
     """
     row, version = _nvcc(cuda), pair(cuda)
     if isinstance(row, Unknown):
@@ -149,7 +150,7 @@ def nvcc_for_torch(nvcc: str, torch_cuda: str) -> Judgement:
 
 
 def host_compiler(nvcc: str, compiler: str, version: str) -> Judgement:
-    """Return whether this nvcc accepts this host compiler: "gcc" or "clang". nvcc itself checks an upper bound only."""
+    """Return whether this nvcc accepts this host compiler: "gcc", "g++" or "clang"; Unknown for others. nvcc checks only an upper bound."""
     row = _nvcc(nvcc)
     if isinstance(row, Unknown):
         return row

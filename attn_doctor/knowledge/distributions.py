@@ -9,7 +9,10 @@ from attn_doctor.model.facts import Unknown
 
 
 def distribution(id: str, version: str) -> Distribution | Unknown:  # noqa: A002 - as os-release calls it
-    """Return the row for an os-release ID and VERSION_ID; "9.4" is found under "9"."""
+    """Return the row for an os-release ID ("ubuntu") and VERSION_ID; "9.4" is found under "9".
+
+    Unknown if the table lacks the release.
+    """
     major = version.partition(".")[0]
     rows = [row for row in load(Distribution) if row.id == id.lower()]
     for candidate in (version, major):
@@ -30,6 +33,7 @@ def has_libtinfo5(id: str, version: str) -> Judgement:  # noqa: A002 - as os-rel
 
 
 def glibc(id: str, version: str) -> str | Unknown:  # noqa: A002 - as os-release calls it
+    """Return the version of the C library of a distribution release: "2.35" for "ubuntu" and "22.04"."""
     row = distribution(id, version)
     if isinstance(row, Unknown):
         return row

@@ -35,10 +35,11 @@ class Found(Record, frozen=True, kw_only=True):
 
 
 def find(key: Key, *, release: str | None = None) -> Found:
-    """Return the candidates, best first: wheels that fit, that may fit, links to wheels of other builders, then wheels that do not fit.
+    """Return the candidates, best first: wheels that fit, that perhaps fit, links to wheels of other builders, then wheels that do not fit.
 
-    Of each release only the wheel nearest to the key is listed. If `release` is given, every wheel of that release is judged,
-    and no other wheel. Wheels that do not fit are sorted by the number of reasons.
+    Of each release only the wheel nearest to the key is listed. If the wheels of a release are not known, it is the name that its
+    setup.py would ask for. If `release` is given, every wheel of that release is judged, and no other wheel. Wheels that do not
+    fit are sorted by the number of reasons.
     """
     if release is None:
         known, releases = _known(key), [row.release for row in flash_attention.releases()]
@@ -62,7 +63,11 @@ def find(key: Key, *, release: str | None = None) -> Found:
 
 
 def judge(wheel: Wheel, key: Key) -> tuple[bool | None, tuple[str, ...]]:
-    """Return whether this wheel fits this key, and all reasons if it does not. Each reason has both values."""
+    """Return whether this wheel fits this key, and the reasons.
+
+    True: it fits, and there are no reasons. False: the reasons against it; each names the value of the wheel and that of the key.
+    None: nothing is against it, and the reasons name what is not known.
+    """
     return wheel_parts.joined(_parts(wheel, key))
 
 
@@ -86,7 +91,7 @@ def _parts(wheel: Wheel, key: Key) -> Iterator[Judgement]:
 def _same_kind(wheel: Wheel, torch: str) -> Judgement:
     """Return whether wheel and torch are of the same kind: both releases, or both nightlies.
 
-    A nightly may have other symbols than a release. NGC's versions, such as "2.6.0a0+...", count as nightlies.
+    A nightly can have other symbols than a release. NGC's versions, such as "2.6.0a0+...", count as nightlies.
     """
     if wheel.built_against is not None and torch.partition("+")[0] == wheel.built_against:
         return AGREES

@@ -18,7 +18,10 @@ FLASH_ATTN = "flash-attn"
 
 
 def release(version: str) -> FlashRelease | Unknown:
-    """Return the row of a flash-attn 2 release; its local part ("+cu12torch2.8...") does not matter."""
+    """Return the row of a flash-attn 2 release ("2.8.3"); Unknown if the table lacks it.
+
+    A local part ("+cu12torch2.8...") is ignored.
+    """
     wanted = parse(version)
     found = _releases().get(wanted.public) if wanted is not None else None
     return found or unlisted(f"flash-attn {version}")
@@ -35,17 +38,17 @@ def latest() -> FlashRelease:
 
 
 def package(name: str) -> FlashPackage | Unknown:
-    """Return the row of flash-attn-3 or flash-attn-4."""
+    """Return the row of "flash-attn-3" or "flash-attn-4"; Unknown for any other name."""
     return next((row for row in load(FlashPackage) if row.package == name), None) or unlisted(name)
 
 
 def variable(name: str) -> FlashVariable | None:
-    """Return an environment variable that setup.py of some release reads; None if no release reads it."""
+    """Return the row of an environment variable that setup.py of some flash-attn release reads; None if no release reads it."""
     return next((row for row in load(FlashVariable) if row.name == name), None)
 
 
 def supports_python(version: str, python: str) -> Judgement:
-    """Return whether this release's Requires-Python allows this Python ("3.12")."""
+    """Return whether the Requires-Python of this flash-attn release allows this Python ("3.12")."""
     row = release(version)
     if isinstance(row, Unknown):
         return row
@@ -69,8 +72,9 @@ def runs_on(
 ) -> Judgement:
     """Return whether flash-attn 2 of this release runs on a GPU of this compute capability ("8.9").
 
-    `code`: the GPU code in the binary; None: not read, so all code that the release can compile is assumed. `cuda`: CUDA version
-    of that build. `head_dim`: None leaves head dimensions out of the answer. `backward`: for training.
+    `code`: the GPU code in the binary, such as ("sm_80",); None: not read, so all code that the release can compile is assumed.
+    `cuda`: the CUDA version of that build. `head_dim`: None leaves head dimensions out of the answer. `backward`: ask for
+    training. `dropout`: ask for training with dropout. Both count only together with `head_dim`.
     """
     row = release(version)
     if isinstance(row, Unknown):
@@ -98,7 +102,7 @@ def runs_on(
 
 
 def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, dropout: bool) -> BackwardLimit | None:
-    """Return the first limit on training with large head dimensions that applies here; None if none does."""
+    """Return the first of these limits on training that forbids this head dim on a GPU of this capability ("8.9"); None if none does."""
     for limit in limits:
         if (
             limit.above < head_dim <= limit.to
@@ -112,7 +116,7 @@ def limit_hit(limits: tuple[BackwardLimit, ...], device: str, head_dim: int, *, 
 def package_runs_on(name: str, device: str, *, backward: bool = False, through_torch: bool = False) -> Judgement:
     """Return whether flash-attn-3 or flash-attn-4 runs on a GPU of this compute capability ("9.0").
 
-    `through_torch`: torch's own registry calls the package. `backward`: for training.
+    `through_torch`: ask whether torch's own registry calls the package there. `backward`: ask for training, else for prediction.
     """
     row = package(name)
     if isinstance(row, Unknown):
@@ -139,7 +143,8 @@ def package_runs_on(name: str, device: str, *, backward: bool = False, through_t
 def source_compiles(version: str, torch: str, *, header_cxx: int | None = None, compiler: str = "gcc") -> Judgement:
     """Return whether this release compiles with torch's headers, by the C++ standard that its setup.py passes.
 
-    `header_cxx`: the standard that the installed headers need, if they were read; it counts more than the table.
+    `header_cxx`: the standard that the installed headers need (17 or 20); None: they were not read, so the table decides, by
+    `compiler` ("gcc", "clang" or "msvc").
     """
     row = release(version)
     needs = header_cxx if header_cxx is not None else pytorch.cxx_minimum(torch, compiler)

@@ -67,10 +67,10 @@ def _runs(code_names: tuple[str, ...], device: str, cuda: str | None, driver_cud
 def runs(
     code_names: Iterable[str], device: str, *, cuda: str | None = None, driver_cuda: str | None = None
 ) -> Judgement:
-    """Return whether a binary with this code runs on a device of this capability ("8.9").
+    """Return whether a binary with this code ("sm_80", "compute_90") runs on a device of this capability ("8.9").
 
-    `cuda`: the CUDA version of the binary's build ("13.2"). `driver_cuda`: the highest CUDA that the driver supports.
-    Both decide about PTX, and about 8.0 code on 8.7; without them these cases are unknown.
+    `cuda`: the CUDA version of the binary's build ("13.2"). `driver_cuda`: the highest CUDA that the driver supports. If one of
+    the two is missing, the answer for PTX is unknown. `cuda` also decides about some code on boards, such as 8.0 code on 8.7.
     """
     return _runs(tuple(code_names), device, cuda, driver_cuda)
 
@@ -96,7 +96,7 @@ def _cubin_runs(code: Code, target: Pair, cuda: str | None) -> bool | Unknown:
 
 
 def _ptx_runs(code: Code, target: Pair, cuda: str | None, driver_cuda: str | None) -> bool | Unknown:
-    """Return whether the driver can compile this PTX. It refuses PTX of a newer CUDA, also within one major."""
+    """Return whether the driver can compile this PTX. A driver refuses PTX of a newer CUDA, also within one major."""
     if not _reaches(code, target):
         return False
     if cuda is None or driver_cuda is None:
@@ -135,7 +135,7 @@ def too_new_for(cuda: str, device: str) -> str | None:
 
 
 def model(reported: str) -> GpuModel | Unknown:
-    """Return the row for a GPU name as drivers report it: "NVIDIA GeForce RTX 4060 Laptop GPU", "Tesla T4"."""
+    """Return the row for a GPU name as drivers report it, "NVIDIA GeForce RTX 4060 Laptop GPU"; Unknown if the table lacks it."""
     words = _words(reported)
     best: tuple[int, GpuModel] | None = None
     for known, row in _models():

@@ -40,14 +40,14 @@ def is_apple(path: str) -> bool:
 
 
 def owner(path: str) -> str | None:
-    """Return the owner of a library, macOS or Python; None if it is neither, or not known."""
+    """Return the owner of the library with this path, "macOS" or "Python"; None if it is another, or not known."""
     if re.search(r"(^|/)(libpython3\.\d+t?\.dylib|Python\.framework/Versions/[^/]+/Python|Python)$", path):
         return PYTHON
     return APPLE if since(path) is not None else None
 
 
 def since(path: str) -> str | None:
-    """Return the first macOS that has a library, "11.0"; None if the table lacks it."""
+    """Return the first macOS ("11.0") that has the library with this path; None if the table lacks it."""
     framework = _FRAMEWORK.fullmatch(path)
     if framework:
         return _by_name().get(framework[1])
@@ -57,7 +57,7 @@ def since(path: str) -> str | None:
 
 
 def older(macos: str, than: str) -> bool:
-    """Return whether one release of macOS is older than another: "10.15" than "11.0"."""
+    """Return whether one release of macOS is older than another: "10.15" than "11.0". False if one of the two cannot be read."""
     first, second = parse(macos), parse(than)
     return first is not None and second is not None and first < second
 

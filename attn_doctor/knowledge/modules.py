@@ -39,7 +39,10 @@ NOT_NEEDED_TO_TRAIN = frozenset(
 
 
 def module_of(distribution: str) -> str:
-    """Return the top-level module of a distribution, given its normalised name: "cv2" for "opencv-python"."""
+    """Return the top-level module of a distribution, given its normalised name: "cv2" for "opencv-python".
+
+    For a distribution that MODULE_OF lacks: its own name, with underscores.
+    """
     return MODULE_OF.get(distribution, distribution.replace("-", "_"))
 
 
@@ -54,7 +57,7 @@ OF_TRAINING = frozenset(
 def distribution_of(module: str) -> str | None:
     """Return the distribution that usually installs a top-level module: "opencv-python" for "cv2".
 
-    None: no requirement of torch or ultralytics has a module of this name. A package of that name on PyPI may
+    None: no requirement of torch or ultralytics has a module of this name. A package of that name on PyPI can
     be something else. pkg_resources left setuptools with release 82: https://setuptools.pypa.io/en/latest/history.html
     """
     if module == "pkg_resources":

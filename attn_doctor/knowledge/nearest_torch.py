@@ -19,12 +19,12 @@ class Nearest(Record, frozen=True, kw_only=True):
     """Describe a torch to change to, and the wheel that fits it."""
 
     torch: str  # "2.8.0"
-    cuda: str
+    cuda: str  # "12.8"
     flavour: str  # "cu128"
     pypi: bool  # PyPI has this build; False: it is on PyTorch's own index
-    torchvision: str | Unknown
+    torchvision: str | Unknown  # the release that belongs to it: "0.23.0"
     wheel: Wheel
-    breaks: tuple[str, ...]
+    breaks: tuple[str, ...]  # the packages that have to change too, in words: "numpy 2.1 must become older than 2"
 
 
 def nearest_torch(
@@ -38,8 +38,9 @@ def nearest_torch(
 ) -> Nearest | Answer | Unknown:
     """Return the nearest torch to the installed one that has an official flash-attn wheel and can run on this machine.
 
-    Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. `torchvision`,
-    `numpy` and `xformers`: installed versions, for `breaks`.
+    Python, platform, glibc, GPU and driver must allow it. If there is none: an Answer "no" with the reason. Unknown if the Python
+    or the platform is not known. If the installed torch is not known, the newest counts as the nearest. `torchvision`, `numpy`
+    and `xformers`: installed versions, for `breaks`; None: not installed, or not known.
     """
     if isinstance(key.python, Unknown):
         return key.python

@@ -41,6 +41,7 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> bool:
+        """Return whether the version of this build's wheel has no local part, such as "+cu101"."""
         return self.cuda == self.row.plain
 
 
@@ -56,7 +57,10 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
 
 
 def newest(machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that runs with the driver, the GPU and the Python; None if none does, or the driver is not known."""
+    """Return the newest torch before 2.0 that runs with the driver, the GPU and the Python.
+
+    None if none does, or if the driver is not known.
+    """
     if not machine.knows_driver:
         return None
     rows = [row for row in load(OldTorch) if machine.python is None or machine.python in row.pythons]
@@ -76,10 +80,14 @@ def for_python(machine: Machine) -> OldBuild | None:
 
 
 def for_toolkit(cuda: str, machine: Machine) -> OldBuild | None:
-    """Return the newest of these releases that was built for this CUDA toolkit and has wheels for this Python; None if there is none."""
+    """Return the newest torch before 2.0 that was built for this CUDA toolkit ("10.2"); None if there is none.
+
+    It has wheels for this Python and runs on this GPU. The driver does not matter.
+    """
     rows = [row for row in load(OldTorch) if machine.python in row.pythons and cuda in row.cudas]
     ours = msgspec.structs.replace(machine, maker="unknown", driver=None, driver_cuda=None)
-    return next((OldBuild(row=row, cuda=cuda) for row in rows if _of(row, ours)), None)
+    only = ((row, msgspec.structs.replace(row, cudas=(cuda,))) for row in rows)
+    return next((OldBuild(row=row, cuda=cuda) for row, this in only if _of(this, ours)), None)
 
 
 def _of(row: OldTorch, machine: Machine) -> OldBuild | None:

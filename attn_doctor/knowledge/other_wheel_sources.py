@@ -1,6 +1,6 @@
 """List other sources of FlashAttention than the official releases, and an alternative to FlashAttention.
 
-They are only links: nothing about them was tried.
+They are only links: the authors of attn-doctor have tried none of them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from attn_doctor.model.versions import capability, dotted
 
 
 def pointers(key: Key) -> tuple[Candidate, ...]:
-    """Return one candidate for each row of the table.
+    """Return one candidate for each source in the table `elsewhere`.
 
-    `fits`: False if the source has no wheel for the versions of this key; else None, because the wheel was not tested.
+    `fits`: False if the source has nothing for the versions, the platform or the GPUs of this key; else None, because it was not
+    tested.
     """
     return tuple(_pointer(row, key) for row in load(Elsewhere))
 

@@ -29,7 +29,7 @@ def ids(facts: Facts) -> tuple[int, ...]:
 
 
 def before_turing(facts: Facts) -> bool:
-    """Return whether a card is known to be older than Turing.
+    """Return whether a card is known to be older than Turing. False also if the PCI bus is not known.
 
     NVIDIA's open kernel modules and driver 590 do not support such a card.
     """
@@ -37,7 +37,7 @@ def before_turing(facts: Facts) -> bool:
 
 
 def too_old_for_flash_attn(facts: Facts) -> str | None:
-    """Return the card in words, if all cards are known to be older than Ampere; else None."""
+    """Return the first card in words, "the card (PCI id 10de:1e07)", if all cards are known to be older than Ampere; else None."""
     cards = ids(facts)
     if not cards or any(number >= _AMPERE and number not in _TURING_16 for number in cards):
         return None

@@ -1,6 +1,6 @@
 """Answer what PyTorch's releases need and contain: CUDA builds, GPU code, ABI, Python, numpy, torchvision.
 
-All answers are about the wheels of the PyTorch project. A torch from conda-forge, from NGC or built from source may
+All answers are about the wheels of the PyTorch project. A torch from conda-forge, from NGC or built from source can
 differ in every point; values measured in the target have precedence over these tables.
 """
 
@@ -40,9 +40,9 @@ def builds(torch: str, platform: str = LINUX) -> tuple[TorchBuild, ...]:
 
 
 def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unknown:
-    """Return the GPU code, as "sm_80", in torch's wheel for this CUDA.
+    """Return the GPU code, such as ("sm_80", "sm_90"), in torch's wheel for this CUDA ("12.8").
 
-    The row's `verified` says whether it was read or inferred.
+    Unknown if nobody has read it: what is only inferred does not count.
     """
     wanted = pair(cuda)
     for row in builds(torch, platform):
@@ -52,7 +52,7 @@ def archs(torch: str, cuda: str, platform: str = LINUX) -> tuple[str, ...] | Unk
 
 
 def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
-    """Return the CUDA version of the wheel on PyPI; None for a CPU build."""
+    """Return the CUDA version ("12.8") of the torch wheel on PyPI; None for a CPU build, Unknown if the table lacks torch or platform."""
     row = release(torch)
     if isinstance(row, Unknown):
         return row
@@ -63,7 +63,7 @@ def pypi_cuda(torch: str, platform: str = LINUX) -> str | Unknown | None:
 
 
 def cxx11_abi(torch: str, cuda: str | None = None, platform: str = LINUX) -> Judgement:
-    """Return whether this wheel is built with the new C++ ABI.
+    """Return whether the wheel of this torch is built with the new C++ ABI.
 
     The local part of the version decides ("+cu126"). If there is none, `cuda` decides.
     """
@@ -117,9 +117,9 @@ def numpy(torch: str, numpy: str, os: OsName = "linux") -> Judgement:
 
 
 def torchvision_fits(torch: str, torchvision: str) -> Judgement:
-    """Return whether this torchvision belongs to this torch.
+    """Return whether this torchvision belongs to this torch. Unknown if the table lacks the torchvision.
 
-    Compares minors: patch releases of one minor are binary compatible.
+    Of torch only the minor counts: its patch releases are binary compatible.
     """
     have, wanted = parse(torch), parse(torchvision)
     if have is None or wanted is None:
@@ -150,7 +150,7 @@ def triton_fits(torch: str, triton: str) -> Judgement:
 
 
 def torchvision_for(torch: str) -> str | Unknown:
-    """Return the newest torchvision that was released with this torch."""
+    """Return the newest torchvision ("0.23.0") that was released with this torch; Unknown if the table has none."""
     version = parse(torch)
     rows = [row for row in load(Torchvision) if pair(row.built_for) == pair(torch)]
     if not rows or version is None:
@@ -176,7 +176,7 @@ def first_with_cxx(standard: int) -> str | None:
 
 
 def driver_needed(torch: str, os: OsName = "linux", platform: str = LINUX) -> str | Unknown | None:
-    """Return the oldest driver for the torch on PyPI; None if PyPI's torch is a CPU build."""
+    """Return the oldest driver ("525.60.13") that runs the wheel of this torch on PyPI; None if that wheel is a CPU build."""
     cuda = pypi_cuda(torch, platform)
     return cuda_rules.driver_needed(cuda, os) if isinstance(cuda, str) else cuda
 

@@ -13,7 +13,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     TABLE: ClassVar[str]
 
     source: str
-    checked: str  # ISO date
+    checked: str  # the day on which the source was read: "2026-11-20"
     verified: bool = True  # False: inferred, or reported once, or announced
     inferred: tuple[str, ...] = ()  # fields of a verified row that are inferred
     note: str | None = None
@@ -24,16 +24,16 @@ class TorchRelease(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "torch"
 
-    minor: str
-    latest: str
-    pythons: tuple[str, ...]
-    pypi_cuda: dict[str, str | None]  # platform tag -> CUDA of the wheel on PyPI; None: a CPU build
+    minor: str  # "2.15"
+    latest: str  # "2.15.0"
+    pythons: tuple[str, ...]  # "3.12"
+    pypi_cuda: dict[str, str | None]  # platform tag ("linux_x86_64") -> CUDA of the wheel on PyPI; None: a CPU build
     cxx_default: int  # C++ standard that cpp_extension passes if none is given
     cxx_minimum: int  # oldest C++ standard with which its headers compile under gcc
-    cxx_minimum_msvc: int
-    cudnn: str
-    triton: str
-    nccl: str
+    cxx_minimum_msvc: int  # the same under MSVC
+    cudnn: str  # requirement, "nvidia-cudnn-cu13==9.26.0.51"
+    triton: str  # requirement, "triton~=3.9.0"
+    nccl: str  # requirement
     sdpa_flash: str  # the flash kernel in its SDPA, in words
 
 
@@ -42,12 +42,12 @@ class TorchBuild(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "torch_builds"
 
-    torch: str
-    cuda: str
-    platform: str
+    torch: str  # the minor, "2.15"
+    cuda: str  # "13.2"
+    platform: str  # "linux_x86_64"
     pypi: bool  # this is the build on PyPI for that platform
-    archs: tuple[str, ...]  # as torch.cuda.get_arch_list() returns them
-    glibc: str
+    archs: tuple[str, ...]  # as torch.cuda.get_arch_list() returns them: "sm_80", "compute_120"
+    glibc: str  # the oldest that the wheel accepts: "2.28"
 
 
 class FlavourBuild(Row, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ class FlavourBuild(Row, frozen=True, kw_only=True):
 
     torch: str  # exactly: "2.14.0"
     flavour: str  # the name of the index, "rocm7.2", "xpu"
-    torchvision: str
+    torchvision: str  # the release that belongs to it: "0.29.0"
     archs: tuple[str, ...]  # "gfx1100"; empty: not listed
     platforms: tuple[str, ...]
 
@@ -67,8 +67,8 @@ class JetsonTorch(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "torch_jetson"
 
-    first: str
-    last: str
+    first: str  # the first JetPack, "6.0"
+    last: str  # the last one, which belongs to the range
     url: str
     index: bool  # pip can install from it; else it is a folder of wheels, or a page
     python: str
@@ -81,11 +81,11 @@ class TorchAbi(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "torch_abi"
 
-    first: str
-    last: str
+    first: str  # the first minor of torch, "2.7"
+    last: str  # the last one, which belongs to the range
     flavours: tuple[str, ...]  # "cu126", "rocm", "xpu"; empty: every flavour
     platforms: tuple[str, ...]  # empty: every platform
-    cxx11_abi: bool
+    cxx11_abi: bool  # True: built with the new C++ ABI of libstdc++
 
 
 class Torchvision(Row, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ class Torchvision(Row, frozen=True, kw_only=True):
     torchvision: str
     torch: str  # requirement, "==2.8.0" or ">=2.14.0"
     built_for: str  # torch minor that it was released with
-    python: str
+    python: str  # its Requires-Python
 
 
 class NumpyPair(Row, frozen=True, kw_only=True):
@@ -104,8 +104,8 @@ class NumpyPair(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "numpy"
 
-    first: str
-    last: str
+    first: str  # the first minor of torch, "2.3"
+    last: str  # the last one, which belongs to the range
     os: tuple[str, ...]
     numpy2: bool
 
@@ -115,20 +115,20 @@ class FlashRelease(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "flash_attn"
 
-    release: str
+    release: str  # "2.8.3"
     date: str
-    pypi: bool
-    requires_python: str
-    min_nvcc: str
-    archs: dict[str, str]  # arch that is compiled -> oldest nvcc that can
+    pypi: bool  # it is on PyPI
+    requires_python: str  # ">=3.9"
+    min_nvcc: str  # the oldest that its setup.py accepts: "11.7"
+    archs: dict[str, str]  # architecture that is compiled ("80") -> oldest nvcc that can compile it
     archs_variable: bool  # reads FLASH_ATTN_CUDA_ARCHS
-    ptx: bool
-    nvcc_threads: int
+    ptx: bool  # the build also contains PTX
+    nvcc_threads: int  # --threads that its setup.py gives to nvcc
     nvcc_threads_variable: bool  # reads NVCC_THREADS
     sets_max_jobs: bool  # setup.py computes MAX_JOBS from cores and memory if it is unset
     cxx: int  # C++ standard that it passes with -std
-    wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for; "else" for all others
-    min_capability: str
+    wheel_tag: dict[str, str]  # CUDA major of torch -> CUDA part of the wheel asked for ("cu12"); "else" for all others
+    min_capability: str  # "8.0"
     majors: tuple[int, ...]  # capability majors that its own check accepts; empty: all from min_capability on
     max_head_dim: int
     backward_limits: tuple[BackwardLimit, ...]
@@ -151,18 +151,18 @@ class WheelMatrix(Row, frozen=True, kw_only=True):
     release: str
     known: bool = True  # False: the list of wheels is not known
     released: bool = True
-    pythons: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()  # "3.12"
     torch: dict[str, str] = {}  # torch minor -> torch version used for the build; "dev" in it: a nightly
-    cuda: dict[str, str] = {}  # CUDA part of the name -> toolkit
+    cuda: dict[str, str] = {}  # CUDA part of the name ("cu12") -> toolkit ("12.9.1")
     torch_flavour: dict[str, dict[str, str]] = {}  # CUDA part -> torch minor -> flavour built against
     cxx11_abi: tuple[bool, ...] = ()
     platforms: tuple[str, ...] = ()
-    excludes: tuple[Combination, ...] = ()
+    excludes: tuple[Combination, ...] = ()  # parts of the matrix that are not built
     added: tuple[Combination, ...] = ()  # uploaded by hand in addition to the matrix
     absent: tuple[Combination, ...] = ()  # looked for and not found
-    really: tuple[AbiLabel, ...] = ()
+    really: tuple[AbiLabel, ...] = ()  # wheels with a wrong label
     sm: dict[str, tuple[str, ...]] = {}  # CUDA part -> cubins, "sm_80"
-    ptx: tuple[str, ...] = ()
+    ptx: tuple[str, ...] = ()  # "compute_120"
     runner_glibc: str | None = None  # of the machine that built them
     needs_glibc: str | None = None  # oldest glibc with which the import works; None: not known
     works_on_glibc: str | None = None  # a glibc with which somebody ran it
@@ -184,9 +184,9 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class AbiLabel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Describe wheels whose file name has one C++ ABI and whose code has the other."""
 
-    torch: str
-    label: bool
-    really: bool
+    torch: str  # the minor, "2.6"
+    label: bool  # the C++ ABI in the name: True for cxx11abiTRUE
+    really: bool  # the C++ ABI of the code
     source: str
 
 
@@ -195,9 +195,9 @@ class FlashPackage(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "flash_packages"
 
-    package: str
+    package: str  # "flash-attn-4"
     version: str
-    module: str
+    module: str  # "flash_attn.cute"
     forward: tuple[str, ...]  # capabilities, "9.0", or whole majors, "9"
     backward: tuple[str, ...]
     forward_unverified: tuple[str, ...]  # accepted by the code, not named by the documentation
@@ -213,10 +213,10 @@ class FlashVariable(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "flash_variables"
 
-    name: str
-    since: str
-    values: str
-    meaning: str
+    name: str  # "MAX_JOBS"
+    since: str  # the first flash-attn release that reads it
+    values: str  # in words: "number"
+    meaning: str  # in words
     exactly_true: bool  # only the text TRUE counts
 
 
@@ -225,10 +225,10 @@ class Driver(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "cuda_drivers"
 
-    cuda: str
-    update: str
-    linux: str
-    windows: str | None
+    cuda: str  # "11.6"
+    update: str  # of the toolkit: "GA" (the first), "Update 1"
+    linux: str  # "510.39.01"
+    windows: str | None  # None: no driver is listed
 
 
 class OldTorch(Row, frozen=True, kw_only=True):
@@ -236,12 +236,12 @@ class OldTorch(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "torch_before_2"
 
-    torch: str
+    torch: str  # "1.2.0"
     torchvision: str
-    cudas: tuple[str, ...]  # the newest first
+    cudas: tuple[str, ...]  # "10.0", the newest first
     plain: str | None = None  # the CUDA of the wheels without a local part; None: each names its CUDA
     pythons: tuple[str, ...]
-    not_on_windows: tuple[str, ...] = ()
+    not_on_windows: tuple[str, ...] = ()  # CUDA versions of `cudas` that have no wheel for Windows
 
 
 class Floor(Row, frozen=True, kw_only=True):
@@ -260,18 +260,20 @@ class Nvcc(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "nvcc"
 
-    cuda: str
+    cuda: str  # "13.2"
     archs: tuple[str, ...]  # "sm_80"
-    max_gcc: int
-    max_clang: int | None
+    max_gcc: int  # the newest major that it accepts
+    max_clang: int | None  # the same; None: not known
 
 
 class GpuModel(Row, frozen=True, kw_only=True):
+    """Describe one model of NVIDIA GPU."""
+
     TABLE: ClassVar[str] = "gpus"
 
     name: str
     also: tuple[str, ...] = ()  # other names under which drivers report it
-    capability: str
+    capability: str  # "8.9"
 
 
 class CodeException(Row, frozen=True, kw_only=True):
@@ -279,7 +281,7 @@ class CodeException(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "gpu_code"
 
-    code: str  # capability that the code was compiled for
+    code: str  # capability that the code was compiled for, "8.0"
     not_on: tuple[str, ...] = ()  # devices that do not run it although the rule allows them
     only_on: tuple[str, ...] = ()  # not empty: these devices and no others
     lifted_from_cuda: str | None = None  # builds with this CUDA and newer ones follow the rule again
@@ -290,24 +292,27 @@ class SdpaKernel(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "sdpa"
 
-    kernel: str
+    kernel: str  # "sdpa-flash"
     torch: str  # version whose source was read
     lowest: str | None  # compute capability; None: any
     highest: str | None
     dtypes: tuple[str, ...]
-    bf16_from: str | None
-    mask: bool
+    bf16_from: str | None  # the lowest capability with bfloat16; None: each
+    mask: bool  # accepts a mask
+    # Which of query, key and value must have the same head dim; "qk": query and key
     equal_head_dims: Literal["all", "qk", "none"]
-    max_head_dim: int | None
+    max_head_dim: int | None  # None: no limit
     head_dim_multiple: int | None  # for 16-bit dtypes
-    last_stride_one: bool
-    dropout: bool
+    last_stride_one: bool  # the last dimension of the tensors must be contiguous
+    dropout: bool  # accepts dropout
     training_limits: tuple[BackwardLimit, ...]
     causal_needs_equal_lengths: bool
     os: tuple[str, ...]
 
 
 class Distribution(Row, frozen=True, kw_only=True):
+    """Describe one release of a Linux distribution."""
+
     TABLE: ClassVar[str] = "distributions"
 
     id: str  # os-release ID
@@ -340,7 +345,7 @@ class Calibration(Row, frozen=True, kw_only=True):
     TABLE: ClassVar[str] = "build_calibration"
 
     release: str
-    files: int
+    files: int  # that are compiled for one architecture
     cpu_hours_per_arch: float
     gigabytes_per_job: float  # peak of the worst file at NVCC_THREADS=1; adds up over threads
 

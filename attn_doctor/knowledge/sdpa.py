@@ -19,21 +19,22 @@ from attn_doctor.model.versions import capability
 class Call(Record, frozen=True, kw_only=True):
     """Describe one attention call. `head_dim` is the head dim of query and key; `dtype` is a name such as "bfloat16"."""
 
-    capability: str
+    capability: str  # of the GPU, "8.9"
     dtype: str
     head_dim: int
     value_head_dim: int | None = None  # None: as head_dim
     mask: bool = False
     causal: bool = False
-    queries: int = 1
-    keys: int = 1
-    last_stride: int = 1
+    queries: int = 1  # tokens of the query
+    keys: int = 1  # tokens of key and value
+    last_stride: int = 1  # in elements
     training: bool = False
     dropout: bool = False
     os: OsName = "linux"
 
 
 def kernel(name: str) -> SdpaKernel | Unknown:
+    """Return the row of a kernel ("sdpa-flash"); Unknown if the table lacks it."""
     return next((row for row in load(SdpaKernel) if row.kernel == name), None) or unlisted(name)
 
 
@@ -44,7 +45,7 @@ def takes(name: str, call: Call) -> Judgement:
 
 
 def _parts(row: SdpaKernel, call: Call) -> Iterator[Judgement]:
-    """Yield a judgement for each condition of the kernel that the call breaks ("no") or may break (Unknown)."""
+    """Yield a judgement for each condition of the kernel that the call breaks ("no") or perhaps breaks (Unknown)."""
     value_dim = call.head_dim if call.value_head_dim is None else call.value_head_dim
     target = capability(call.capability)
     if row.lowest is not None and target < capability(row.lowest):

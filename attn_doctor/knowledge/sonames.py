@@ -17,7 +17,7 @@ class Soname(Row, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "sonames"
 
-    soname: str
+    soname: str  # "libcudnn.so.9"
     pip: dict[str, str] = msgspec.field(default_factory=dict)  # CUDA major of torch -> requirement
     apt: str | None = None  # package of Debian and Ubuntu
     words: str | None = None  # the provider in words, if it is not a package
@@ -29,9 +29,10 @@ def _by_name() -> dict[str, Soname]:
 
 
 def package_of(soname: str, cuda: str | None = None) -> str | None:
-    """Return the package that provides a library: a requirement for pip, "apt: libgl1", or a description; None if the table lacks the library.
+    """Return the package that provides a library: a requirement for pip, "apt: libgl1", or a description.
 
-    `cuda`: the CUDA major of the target's torch. It decides if several packages contain the library, such as libcudnn.so.9.
+    None if the table lacks the library. `cuda`: the CUDA major of the target's torch ("13"). It decides if several packages
+    contain the library, such as libcudnn.so.9. If it is not known, the package for the newest CUDA is returned.
     """
     row = _by_name().get(soname)
     if row is None:

@@ -18,7 +18,11 @@ _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to 
 
 
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
-    """Return the CUDA builds that this machine can run: the newest torch first, and of its builds first the one on PyPI."""
+    """Return the CUDA builds that this machine can run; empty if none is.
+
+    Verified rows come first; among them the newest torch, and of its builds first the one on PyPI. A property of the machine that
+    is not known excludes no build.
+    """
     rows = [row for row in _builds(machine.platform) if all(is_yes(part) for part in _demands(row, machine))]
     return tuple(sorted(rows, key=lambda row: (row.verified, pair(row.torch), row.pypi, pair(row.cuda)), reverse=True))
 
@@ -46,7 +50,10 @@ def takes_python(torch: str, python: str | None) -> Judgement:
 
 
 def takes_glibc(needed: str, machine: Machine) -> Judgement:
-    """Judge whether a machine has the C library that a wheel needs. Yes if that is not known."""
+    """Judge whether a machine has the C library that a wheel needs ("2.28").
+
+    Yes also if its version is not known, and on Windows and macOS.
+    """
     have, least = pair(machine.glibc) if machine.glibc else None, pair(needed)
     if machine.os in ("windows", "darwin") or have is None or least is None or have >= least:
         return yes(f"glibc {needed}")

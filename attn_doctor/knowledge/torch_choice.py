@@ -2,8 +2,8 @@
 
 Only this module turns the facts of a machine into requirements and an index. The rules:
 
-- Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that has code for every GPU. No index is named
-  only if the registry's own build is that very build.
+- Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that has code for every GPU. Its index is named, unless
+  the registry (PyPI) has exactly this build.
 - Windows with an NVIDIA GPU: the same versions, always with the index: the registry's torch for Windows is a CPU build.
 - aarch64 with an NVIDIA GPU (GH200, DGX Spark): always with the index. A Jetson has a torch of its own, from NVIDIA.
 - AMD and Intel GPUs: the index of their build. A CPU build is offered only to a machine without a GPU.
@@ -49,10 +49,8 @@ _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
 _OLD_PYTHON = "3.9"
 
 _Row = TypeVar("_Row", TorchBuild, FlavourBuild)
-_BLACKWELL_DRIVER = (
-    570,
-    0,
-)  # the first driver that serves an RTX 50 or a B200, https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
+# The first driver that serves an RTX 50 or a B200, https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
+_BLACKWELL_DRIVER = (570, 0)
 
 
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
@@ -94,7 +92,9 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
 def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Choice | NoTorch:
     """Return a torch of exactly this release ("2.5.1"), in a build that the machine can run; NoTorch if there is none.
 
-    `cuda`: only a build for this CUDA, because another package needs it.
+    `cuda`: only a build for this CUDA ("12.4"), because another package needs it. Without an NVIDIA GPU, on macOS and on a Jetson
+    it is the index of `choose`, and nobody has checked that it has this release; NVIDIA's index for a Jetson names no release at
+    all.
     """
     ordinary = machine.os != "darwin" and machine.board != "jetson" and not machine.musl
     if (cuda is not None or machine.maker in ("nvidia", "unknown")) and ordinary:
@@ -114,7 +114,10 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
 
 
 def neighbour_of(gfx: str) -> str | None:
-    """Return the HSA_OVERRIDE_GFX_VERSION with which a card runs the code of a similar card; None if no value is known."""
+    """Return the HSA_OVERRIDE_GFX_VERSION with which a card runs the code of a similar card: "10.3.0" for "gfx1031".
+
+    None if no value is known.
+    """
     return _NEIGHBOURS.get(gfx[:6])
 
 

@@ -20,15 +20,15 @@ class Machine(Record, frozen=True, kw_only=True):
     machine: str | None = None  # "x86_64", "aarch64"; "arm64" on macOS
     maker: Maker = "unknown"
     board: Board | None = None
-    jetpack: str | None = None
+    jetpack: str | None = None  # "6.2"
     wsl: bool = False
     capabilities: tuple[str, ...] = ()  # of the NVIDIA GPUs that programs see, "8.6"
-    gfx: tuple[str, ...] = ()
-    driver: str | None = None
+    gfx: tuple[str, ...] = ()  # of the AMD GPUs, "gfx1100"
+    driver: str | None = None  # "550.54.14"
     driver_os: OsName = "linux"  # under WSL the driver is that of Windows
-    driver_cuda: str | None = None  # most that the driver supports
+    driver_cuda: str | None = None  # the newest CUDA that the driver supports: "12.4"
     assumed_cuda: str = "12.0"  # of a driver that is not known: the least that torch's newest builds need
-    rocm: str | None = None
+    rocm: str | None = None  # "6.4.1"
     python: str | None = None  # "3.12"; "3.13t" is free-threaded
     glibc: str | None = None
     musl: bool = False
@@ -57,24 +57,22 @@ class Choice(Record, frozen=True, kw_only=True):
 
     torch: str | None  # "2.14.1"; None: what its index has
     torchvision: str | None
-    flavour: (
-        str | None
-    )  # the last part of the index's address: "cu126", "cpu", "rocm7.2", "xpu"; None: on macOS, or for NVIDIA's own index
+    # The last part of the index's address: "cu126", "cpu", "rocm7.2", "xpu"; None: on macOS, or for NVIDIA's own index
+    flavour: str | None
     index_url: str | None  # None: the registry's default is this build
-    why: str
-    cuda: str | None = None
+    why: str  # the reason, without a subject: "built for CUDA 12.6, with code for compute capability 8.9"
+    cuda: str | None = None  # "12.6"; None: no CUDA build, or NVIDIA's own index
     beside: tuple[str, ...] = ()  # requirements of other packages, "numpy<2"
     doubt: str | None = None  # what is not known, and how to find it out
-    takes: str = "3 to 5 GB"
-    pinned: bool = (
-        True  # False: the Python is not known, so the installer chooses the newest release of the index for this Python
-    )
-    below: str | None = None  # of one that is not pinned: it has to be older than this minor
+    takes: str = "3 to 5 GB"  # of the disk
+    # False: the Python is not known, so the installer chooses the newest release of the index for this Python
+    pinned: bool = True
+    below: str | None = None  # if not pinned: torch has to be older than this minor, "2.6"; None: no bound
 
     def requirements(self, *names: str) -> tuple[str, ...]:
-        """Return the requirements of these packages ("torchaudio"); without names, of torch and torchvision.
+        """Return the requirements of these packages ("torchaudio"), each fit for the chosen torch; without names, of torch and torchvision.
 
-        Each fits the chosen torch.
+        Those in `beside` follow: ("torch==2.1.2", "torchvision==0.16.2", "numpy<2").
         """
         names = names or ("torch", "torchvision")
         if not self.pinned:
@@ -140,7 +138,7 @@ class NoTorch(Record, frozen=True, kw_only=True):
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str
-    wheel: str | None = None  # its address
+    wheel: str | None = None  # the address of NVIDIA's own wheel
     torchvision: str | None = None  # the release that belongs to it: "0.19.0"
     elsewhere: bool = False  # nothing can be installed in this system: the work goes on in another one
 

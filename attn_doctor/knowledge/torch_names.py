@@ -45,12 +45,15 @@ def by_others(torch: str) -> bool:
 
 
 def same(torch: str, *names: str) -> tuple[str, ...]:
-    """Return the requirements of exactly this torch, and of the packages in `names` ("torchvision") that belong to it."""
+    """Return the requirements of exactly this torch, and of the packages in `names` that belong to it.
+
+    Example: ("torch==2.8.0", "torchvision==0.23.0") for "2.8.0+cu128" and "torchvision".
+    """
     return _family(torch).requirements("torch", *names)
 
 
 def vision_for(torch: str) -> str:
-    """Return the requirement of the torchvision that belongs to this torch."""
+    """Return the requirement of the torchvision that belongs to this torch: "torchvision==0.23.0"; without a version if it is not known."""
     return _family(torch).requirements("torchvision")[0]
 
 
@@ -62,8 +65,8 @@ def _family(torch: str) -> Choice:
 def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     """Return the requirement of a NumPy that works with this torch: "numpy<2" for torch 2.2.
 
-    `specifier`: a range to stay in. A torch that was built for NumPy 1 cannot use the arrays of NumPy 2, and no metadata of torch
-    says so: https://github.com/pytorch/pytorch/issues/107302
+    `specifier`: a range in which NumPy has to stay, ">=1.23". A torch that was built for NumPy 1 cannot use the arrays of NumPy
+    2, and no metadata of torch says so: https://github.com/pytorch/pytorch/issues/107302
     """
     takes_two = pytorch.numpy(torch, "2.0.0", os)
     if isinstance(takes_two, Unknown) or takes_two.yes:

@@ -22,11 +22,11 @@ class Key(Record, frozen=True, kw_only=True):
 
     python: str | Unknown  # "3.12"; "3.13t" is free-threaded
     torch: str | Unknown | None  # "2.8.0+cu128"
-    cuda: str | Unknown | None  # torch.version.cuda
-    cxx11_abi: bool | Unknown | None
+    cuda: str | Unknown | None  # torch.version.cuda, "12.8"
+    cxx11_abi: bool | Unknown | None  # whether torch is built with the new C++ ABI
     platform: str | Unknown  # "linux_x86_64", "win_amd64"
-    glibc: str | Unknown | None
-    gpus: tuple[str, ...] | Unknown  # compute capabilities of the visible GPUs
+    glibc: str | Unknown | None  # "2.35"
+    gpus: tuple[str, ...] | Unknown  # compute capabilities of the visible GPUs, "8.9"
 
 
 class Candidate(Record, frozen=True, kw_only=True):
@@ -36,10 +36,10 @@ class Candidate(Record, frozen=True, kw_only=True):
     who made them. `filename`: None if there is no single file.
     """
 
-    release: str
+    release: str  # of the package, "2.8.3"; for a link the name of the package
     filename: str | None
     url: str
-    source: str
+    source: str  # who offers it, in words: "official"
     fits: bool | None
     reasons: tuple[str, ...]
     kind: Literal["official", "community", "other"]  # a wheel of the authors, of other people, or a link to a page
@@ -73,7 +73,7 @@ def normal_platform(platform: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def numbers(version: str) -> Pair:
-    """Return major and minor; UNREADABLE if a version has no two numbers.
+    """Return major and minor of a version: (2, 8) for "2.8.0+cu128"; UNREADABLE if it does not begin with a number.
 
     Cached, because a search compares the same versions often.
     """

@@ -31,9 +31,9 @@ def joined(parts: Iterable[Judgement]) -> tuple[bool | None, tuple[str, ...]]:
 
 
 def compare(have: str | Unknown, built_for: str, built: str, what: str) -> Judgement:
-    """Judge whether a part of the key equals the value for which a wheel was built.
+    """Judge whether a part of the key (`have`) equals the value for which a wheel was built.
 
-    `built` and `what` begin the sentence.
+    `built`: the beginning of the reason, "built for Python 3.12". `what`: the name of the part in the reason, "the Python version".
     """
     if isinstance(have, Unknown):
         return Unknown(f"{built}, and {what} here is not known: {have.why}")
@@ -54,7 +54,10 @@ def of_torch(minor_built: str, torch: str | Unknown | None) -> Judgement:
 
 
 def of_gpus(judged: Callable[[str], Judgement], gpus: tuple[str, ...]) -> Judgement:
-    """Return the best judgement over all GPUs: one GPU that runs the wheel is enough."""
+    """Judge a wheel for all GPUs: one GPU that runs it is enough. Yes also if there is no GPU.
+
+    `judged`: judges the wheel for one compute capability ("8.9").
+    """
     if not gpus:
         return yes("no GPU is here that could refuse it")  # a login node, CI, docker build
     answers = [judged(device) for device in gpus]

@@ -26,7 +26,7 @@ class Wheel(Record, frozen=True, kw_only=True):
 
     `cxx11_abi` is the ABI in its name, `really` the ABI of its code. `grounds` is the evidence: "matrix" (the release workflow
     was set to build it), "by hand" (uploaded by a person), "reported" (named in public, nothing else known), "asked for" (only
-    setup.py makes up this name; the file may not exist).
+    setup.py makes up this name; perhaps the file does not exist).
     """
 
     release: str
@@ -66,7 +66,7 @@ def asked_for(
     """Return the wheel that setup.py of this release would look for, with setup.py's errors.
 
     `cuda` is torch.version.cuda, never nvcc's version. Unknown if torch is a CPU build, because setup.py then fails before it
-    looks for a wheel. `python`: "3.12"; a free-threaded "3.13t" looks for cp313 too.
+    looks for a wheel. `python`: "3.12"; for a free-threaded "3.13t" setup.py looks for cp313 too.
     """
     row = flash_attention.release(release)
     minor = pair(torch)
@@ -90,7 +90,7 @@ def asked_for(
 
 
 def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
-    """Return every known official wheel, release by release."""
+    """Return every known official wheel, release by release. `unreleased`: also those of releases that are only prepared."""
     return tuple(
         wheel for matrix in load(WheelMatrix) if matrix.released or unreleased for wheel in of_release(matrix.release)
     )
@@ -113,6 +113,7 @@ def torches(python: str | None, release: str | None = None) -> tuple[str, ...]:
 
 
 def matrix(release: str) -> WheelMatrix | Unknown:
+    """Return the row with the wheels of a flash-attn release ("2.8.3"); Unknown if the table lacks the release."""
     wanted = parse(release)
     row = _matrices().get(wanted.public) if wanted is not None else None
     return row or unlisted(f"which wheels flash-attn {release} has")
@@ -137,7 +138,7 @@ def of_release(release: str) -> tuple[Wheel, ...]:
 
 
 def exists(filename: str) -> Judgement:
-    """Return whether an official wheel of exactly this name exists."""
+    """Return whether an official wheel with exactly this file name exists. Unknown if the wheels of its release are not known."""
     release = filename.removeprefix("flash_attn-").partition("+")[0]
     row = matrix(release)
     if isinstance(row, Unknown):

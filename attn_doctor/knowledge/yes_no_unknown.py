@@ -22,10 +22,12 @@ Judgement = Answer | Unknown
 
 
 def yes(why: str, *, verified: bool = True) -> Answer:
+    """Return the answer yes. If it is not verified, the reason ends in "(not verified)"."""
     return Answer(yes=True, why=_marked(why, verified), verified=verified)
 
 
 def no(why: str, *, verified: bool = True) -> Answer:
+    """Return the answer no. If it is not verified, the reason ends in "(not verified)"."""
     return Answer(yes=False, why=_marked(why, verified), verified=verified)
 
 

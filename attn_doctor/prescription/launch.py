@@ -33,7 +33,7 @@ class NothingToRun(Refused):
 
 
 def names() -> tuple[str, ...]:
-    """Return the backends that can be put into a program."""
+    """Return the names that `run` accepts for the attention of a program: "auto", "eager" and each backend that is exchanged."""
     return ("auto", *(name for name, traits in TRAITS.items() if traits.exchanged or traits.family == "eager"))
 
 
@@ -52,7 +52,7 @@ def environment(backend: str, base: Mapping[str, str]) -> dict[str, str]:
 
 
 class Start(NamedTuple):
-    """Describe the start of a program: its environment variables, and the cores that it may use (empty: all cores)."""
+    """Describe the start of a program: its environment variables, and the cores that it is allowed to use (empty: all cores)."""
 
     environ: dict[str, str]
     cores: tuple[int, ...]
@@ -61,7 +61,8 @@ class Start(NamedTuple):
 def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, without: Sequence[str]) -> Start:
     """Return how to start a program with the prescription of the file `path` (None: the newest one).
 
-    `without`: names of changes to leave out. Raises NothingToRun if the prescription cannot be used here.
+    `argv`: the command, which shows whether it trains or predicts. `base`: the variables of this process. `without`: names of
+    changes to leave out. Raises NothingToRun if the prescription cannot be used here.
     """
     for name in without:
         if name not in CHANGES:
@@ -80,9 +81,9 @@ def prescribed(argv: Sequence[str], base: Mapping[str, str], path: Path | None, 
 
 
 def _refuse_changed_torch(found: Mapping[str, Any]) -> None:
-    """Raise Refused if the installed torch is not the torch of the measurement.
+    """Raise Refused if the torch at the place of the measured one has another version now, by its version.py.
 
-    This is checked before the program starts.
+    If that file cannot be read, nothing is raised: the version is compared again inside the program.
     """
     place = Path(str(found.get("torch_file"))).parent / "version.py"
     try:

@@ -61,12 +61,19 @@ class Attention:
         return f"nothing was exchanged: the attention of {models} ({', '.join(seen)}) stays as installed"
 
     def watch(self) -> tuple[str, ...]:
-        """Watch other classes of attention in all modules that are already imported, and return the names of the modules that have some."""
+        """Watch other classes of attention in all modules that are already imported.
+
+        Returns the names of all modules of ultralytics that have such classes, imported or not: after the import of one, call it
+        again.
+        """
         self._choice.others.watch()
         return tuple(OTHERS)
 
     def restore(self) -> None:
-        """End the exchange. If only attention of models other than YOLO was computed, a note says so."""
+        """End the exchange.
+
+        If only attention that is not exchanged was computed, such as SAM's, one sentence says so (see `say`).
+        """
         if self._exchange is not None:
             self._exchange.restore()
         if not self._ended and self._choice.others.seen and self.nothing:
@@ -94,18 +101,20 @@ def prescribe(
 ) -> Attention:
     """Exchange the attention of the installed ultralytics for every thread, until `restore`.
 
-    `backend`: a name of attn-doctor's, or "auto": for each kind of call (device, dtype, shape, with or without gradients) the
-    fastest backend whose numbers are right.
+    `backend`: a name of attn-doctor's ("sdpa-flash"), or "auto": for each kind of call (device, dtype, shape, with or without
+    gradients) the fastest backend whose numbers are right.
 
-    A backend is checked before it is used for a kind of call. With `device` ("cpu", "cuda:0") the usual shapes are checked there
-    at once, and every other kind at its first call. With None this device is the CPU or an Apple GPU; a CUDA device is used only
-    at its first call, because earlier use would fix which GPUs this process sees before a trainer decides it (`train(device=1)`).
-    With `now=False` every check waits for the first call. Results are stored for the next program (see `stored_proofs`). If a
-    backend fails later, `say` gets one sentence (by default it is a warning), and the installed attention computes that kind of
+    A backend is checked before it is used for a kind of call. The usual shapes are checked at once on `device` ("cpu", "cuda:0"),
+    and every other kind at its first call. `device` None: the GPU, if this process has already used CUDA; else an Apple GPU or
+    the CPU. If there is a CUDA GPU that is not in use yet, nothing is checked at once: that would fix which GPUs this process
+    sees before a trainer decides it (`train(device=1)`). With `now=False` every check waits for the first call. Results are
+    stored for the next program (see `stored_proofs`). If a backend fails later, the installed attention computes that kind of
     call.
 
+    `say` gets a sentence for each backend that is chosen and for each failure; None: only failures are reported, as warnings.
+
     Raises ValueError for an unknown name, ImportError if there is no ultralytics or the backend's package does not import,
-    `Refused` for an unknown attention class, and NotProven for wrong numbers. In each of these cases nothing is exchanged.
+    `Refused` if no attention class is known, and NotProven for wrong numbers. In each of these cases nothing is exchanged.
     """
     if backend not in (AUTO, *kernels.NAMES):
         also = (
@@ -145,7 +154,7 @@ class _Choice:
             self._kernel(asked)
 
     def choose(self, layer: Any, x: Any, shape: Callable[[Any, Any], tuple[int, ...]]) -> Any:
-        """Return the kernel for this layer and input; None if the installed attention is to compute them."""
+        """Return the kernel for this layer and input; None: the installed attention computes them."""
         if self.asked == AS_INSTALLED:
             name = AS_INSTALLED
         elif kernels.compiling():  # no proof can run while a graph is traced: only known results count
@@ -190,7 +199,10 @@ class _Choice:
         return made
 
     def prove_usual(self, device: torch.device) -> None:
-        """Find a backend for the shapes of YOLO12 and YOLO11 at 640 pixels. Raises NotProven if the requested backend is wrong."""
+        """Find a backend for the usual shapes at 640 pixels: of YOLO12, and unless "auto" is asked for also of YOLO11.
+
+        Raises NotProven if the requested backend is wrong.
+        """
         if self.asked == AS_INSTALLED:
             return
         shapes = _USUAL[:1] if self.asked == AUTO else _USUAL
@@ -240,7 +252,9 @@ class _Choice:
         return name, alone_only
 
     def _take(self, case: Case, layer: Any = None, x: Any = None, *, alone_only: bool = False) -> str:
-        """Check the backends, and return and store the one for this case. Raises NotProven if none is right.
+        """Check the backends, and return the one for this case. Raises NotProven if none is right.
+
+        The result is stored, unless the installed attention was the fastest by an unclear margin.
 
         `alone_only`: the installed attention is wrong for this case, so any backend with right numbers is better.
         """
@@ -262,9 +276,8 @@ class _Choice:
             if not proven:
                 raise NotProven(str(reason))
             name, clear = quickest(proven, case, layer, x) if len(proven) > 1 else (next(iter(proven)), True)
-            if (
-                name == AS_INSTALLED and not clear
-            ):  # a busy moment would otherwise leave every later program without a faster one
+            # A busy moment would otherwise leave every later program without a faster one.
+            if name == AS_INSTALLED and not clear:
                 return name
         else:
             name = self.asked
@@ -287,7 +300,7 @@ class _Choice:
         return self._kernels[name]
 
     def tell(self, text: str, *, warn: bool = False) -> None:
-        """Report a sentence, once only. If there is no `say`, failures are warnings, and other sentences are dropped."""
+        """Report a sentence, once only. If there is no `say`, failures (`warn`) are warnings, and other sentences are dropped."""
         if text in self._said:
             return
         self._said.add(text)
@@ -335,7 +348,7 @@ def _default_device() -> str | None:
 
 
 def _is_there_cuda() -> bool:
-    """Return whether there is a CUDA device. NVML is asked first.
+    """Return whether there is a CUDA device, if possible from NVML.
 
     The CUDA runtime would read CUDA_VISIBLE_DEVICES now, and not again.
     """

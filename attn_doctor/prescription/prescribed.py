@@ -28,7 +28,7 @@ class Prescribed:
     def __init__(self, attention: Attention, applied: Applied, left_out: Iterable[tuple[str, str]]) -> None:
         self._attention = attention
         self._applied = applied
-        self.left_out = dict(left_out)  # change -> why it is not in force
+        self.left_out = dict(left_out)  # change -> why it is not active
 
     @property
     def backend(self) -> str:
@@ -37,7 +37,7 @@ class Prescribed:
 
     @property
     def changes(self) -> dict[str, dict[str, Any]]:
-        """Return the changes that are active, for training and for predicting."""
+        """Return the changes that are active, with their values: {"training": {"threads": 8}, "predicting": {}}."""
         return {TRAINING: dict(self._applied.settings[True]), PREDICTING: dict(self._applied.settings[False])}
 
     def restore(self) -> None:
@@ -96,7 +96,10 @@ def apply(
 def in_process(
     prescription: Mapping[str, Any], without: Iterable[str] = (), say: Callable[[str], None] | None = None
 ) -> Applied:
-    """Return the changes of a prescription that are made inside a process. They are not yet active."""
+    """Return the changes of a prescription that are made inside a process, all but the attention. They are not yet active.
+
+    They act only on a model of the structure, and on the GPU, of the prescription. `say` gets a sentence that says whether they do.
+    """
     model = prescription.get("model") or {}
 
     said: set[str] = set()

@@ -4,7 +4,7 @@ Standard library only, Python 3.8.
 
 The file contains the changes for training and for predicting with one model, and the machine, torch and model of the measurement.
 The prescription is used only for these. It can name a library that is loaded into a program, so a file of another user, or a file
-that others may write to, is refused. So is a change that is not in the table.
+that others are allowed to write to, is refused. So is a change that is not in the table.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def here() -> dict[str, Any]:
 
 
 def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
-    """Write a prescription to a file that only this user may read and write, and return the path of the file.
+    """Write a prescription to a file that only this user can read and write, and return the path of the file.
+
+    `path` None: the usual place.
 
     A reader gets the old file or the new one, never a part. Raises OSError if it cannot be written.
     """
@@ -74,7 +76,7 @@ def write(prescription: Mapping[str, Any], path: Path | None = None) -> Path:
 
 
 def read(path: Path | None = None) -> dict[str, Any]:
-    """Return the prescription in a file; by default the newest one.
+    """Return the prescription in a file; by default that of the last `trial --tune`.
 
     Raises Refused if it was made on another kind of machine, or cannot be used.
     """
@@ -154,7 +156,7 @@ def of_command(argv: Iterable[str]) -> str:
 def before_start(
     prescription: Mapping[str, Any], what: str, without: Iterable[str], base: Mapping[str, str]
 ) -> tuple[dict[str, str], list[int]]:
-    """Return the settings for the start of a program: variables, and the cores that it may use (empty: all cores).
+    """Return the settings for the start of a program: variables, and the cores that it is allowed to use (empty: all cores).
 
     `what`: "training" or "predicting". `without`: names of changes to leave out. `base`: the variables of this process.
     """
@@ -169,9 +171,9 @@ def before_start(
 
 
 def left_out(prescription: Mapping[str, Any], environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Yield (change, reason) for each change that a running process cannot make.
+    """Return (change, reason) for each change that a running process cannot make: ("heap", "the allocator is chosen before ...").
 
-    A change that was made at the start of the process is not in the list.
+    A change that was made at the start of the process, as `environ` shows, is not in the list.
     """
     found: dict[str, str] = {}
     for what in PASSES:

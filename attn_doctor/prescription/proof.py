@@ -1,6 +1,6 @@
 """Check that a backend computes right numbers for one kind of attention call: its device, dtype, pass and shape.
 
-The kernel runs at the full shape, because a kernel may be wrong for one image only, or for 1,600 tokens only. The float64
+The kernel runs at the full shape, because a kernel can be wrong for one image only, or for 1,600 tokens only. The float64
 reference is computed for a few heads of a few images: heads do not depend on each other, and float64 matrices of all heads would
 not fit into memory. torch and `exchange` only, Python 3.8.
 """
@@ -26,7 +26,10 @@ _LARGEST = 2**24  # elements of the float64 attention matrices that are compared
 
 
 class NotProven(RuntimeError):
-    """Report that a backend's numbers differ from those of textbook attention on this machine. Nothing was exchanged."""
+    """Report that a backend does not run on this machine, or that its numbers differ from textbook attention.
+
+    Nothing was exchanged.
+    """
 
 
 class Case(NamedTuple):
@@ -36,8 +39,8 @@ class Case(NamedTuple):
     """
 
     device: str  # "cpu", "cuda:0"
-    dtype: Any
-    gradients: bool
+    dtype: Any  # torch.float16
+    gradients: bool  # the call also has a backward pass
     batch: int  # images x areas
     heads: int
     tokens: int
@@ -61,9 +64,9 @@ class Case(NamedTuple):
 
 
 def prove(name: str, kernel: Any, case: Case) -> None:
-    """Compare the output, and in training the gradients, with textbook attention in float64.
+    """Compare the output of a kernel, and if the case has them the gradients, with textbook attention in float64.
 
-    Raises NotProven if they differ too much.
+    Raises NotProven if they differ too much, or if the kernel does not run.
 
     If the memory is too small for the whole batch, a single image is compared.
     """

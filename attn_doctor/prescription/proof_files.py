@@ -15,7 +15,7 @@ MOST_FILES = 32  # settings (threads, variables, torch) of which results are kep
 
 
 def place() -> Path:
-    """Return the folder of the results, which need not exist."""
+    """Return the path of the folder of the results, whether it exists or not."""
     return cache_folder() / "proofs"
 
 

@@ -26,14 +26,15 @@ if TYPE_CHECKING:  # names for readers: Python 3.8 cannot subscript them
 
 _ROUNDS = 7
 _ENOUGH_SECONDS, _MOST_SECONDS = 0.25, 1.5  # of a race: after the first it ends as soon as one backend leads clearly
-_CLEAR = 1.3
-_WORTH_IT = 1.02  # a later candidate is taken only if it is this many times as fast
+_CLEAR = 1.3  # a backend leads clearly if every other one needs more than this many times its time
+_WORTH_IT = 1.02  # a candidate replaces an earlier one (except for the first) only if it is this many times as fast
 
 
 def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[str, Callable[[], Any]] | None:
     """Return for each backend a function that runs one pass of a copy of the layer.
 
-    The kernel None is the installed attention. Returns None if the layer cannot be copied, for example a replica of DataParallel.
+    `works`: name of a backend -> its kernel; the kernel None is the installed attention. Returns None if the layer cannot be
+    copied, for example a replica of DataParallel.
     """
     kind = case.device.partition(":")[0]
 
@@ -61,7 +62,7 @@ def in_layer(works: Mapping[str, Any], case: Case, layer: Any, x: Any) -> dict[s
 
 
 def _without_hooks(layer: Any) -> Any:
-    """Return a copy of a layer without the program's hooks. A hook may contain any object, so it cannot be copied."""
+    """Return a copy of a layer without the program's hooks. A hook can contain any object, so it cannot be copied."""
     names = [name for name in vars(layer) if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))]
     hooks = [vars(part)[name] for part in layer.modules() for name in names if name in vars(part)]
     return copy.deepcopy(layer, {id(found): type(found)() for found in hooks})
@@ -81,10 +82,11 @@ def alone(works: Mapping[str, Any], case: Case) -> dict[str, Callable[[], Any]]:
 
 
 def quickest(works: Mapping[str, Any], case: Case, layer: Any = None, x: Any = None) -> tuple[str, bool]:
-    """Return (name of the fastest backend, True) if it is measurably the fastest; else (the first backend, False).
+    """Return (name of the fastest backend, whether it leads clearly: every other one needs more than 1.3 times its time).
 
-    The kernel None is the installed attention. The runs alternate, and the minimum of each backend counts, because a disturbance
-    can only add time. A kernel for which the memory is too small is left out.
+    `works`: name of a backend -> its kernel, the preferred one first; the kernel None is the installed attention. The runs
+    alternate, and the minimum of each backend counts, because a disturbance can only add time. A kernel for which the memory is
+    too small is left out.
     """
     passes = (in_layer(works, case, layer, x) if layer is not None else None) or alone(works, case)
     clock = _clock(case)

@@ -2,9 +2,9 @@
 
 A result is valid for one machine, torch, setting of threads and set of libraries: the name of its file contains all of these.
 Before it is used, one small call must give the stored numbers again. The folder belongs to this user alone (mode 0700); a folder
-of another owner, or one that others may write to, is not used. If a test or a patch replaced functions of torch's attention,
-nothing is stored, because a changed function may have the same name and code. Errors never reach the program: without the folder
-each program makes the checks itself. torch and the standard library only, Python 3.8.
+of another owner, or one that others are allowed to write to, is not used. If a test or a patch replaced functions of torch's
+attention, nothing is stored, because a changed function can have the same name and code. Errors never reach the program: without
+the folder each program makes the checks itself. torch and the standard library only, Python 3.8.
 """
 
 from __future__ import annotations
@@ -170,7 +170,8 @@ def _numbers(name: str, case: Case) -> list[float]:
 def code_of(cls: type) -> str | None:
     """Return a name for the code of a class: its full name, and a stamp of the files in its folder.
 
-    None for code that does not come from the file of its module. The other files of the folder count too, because the class may call them.
+    None for code that does not come from the file of its module. The other files of the folder count too, because the class can
+    call them.
     """
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     methods = [getattr(getattr(cls, name, None), "__code__", None) for name in ("__init__", "forward")]

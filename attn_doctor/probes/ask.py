@@ -23,9 +23,8 @@ from attn_doctor.model.foreign_text import text
 from attn_doctor.system import current_folder
 
 What = Literal["interpreter", "layout", "modules", "path", "here", "standard", "pth", "distributions", "markers"]
-Section = (
-    What | Literal["isolated", "not-run"]
-)  # the sections of an answer; "isolated" and "not-run" are in every answer
+# The sections of an answer. "isolated" and "not-run" need not be asked for: they are in every answer.
+Section = What | Literal["isolated", "not-run"]
 EVERYTHING: tuple[What, ...] = (
     "interpreter",
     "modules",
@@ -55,8 +54,8 @@ class Module(Record, frozen=True, kw_only=True):
     name: str
     origin: str | None = None
     namespace: bool = False
-    folders: tuple[str, ...] = ()
-    error: str | None = None
+    folders: tuple[str, ...] = ()  # of a package: where its submodules are searched for
+    error: str | None = None  # what a finder raised
 
 
 class Metadata(Record, frozen=True, kw_only=True):
@@ -64,20 +63,20 @@ class Metadata(Record, frozen=True, kw_only=True):
 
     name: str
     version: str
-    location: str
-    folder: str
-    installer: str | None = None
-    direct_url: str | None = None
-    wheel_tags: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
+    location: str  # the folder on sys.path
+    folder: str  # the dist-info or egg-info folder
+    installer: str | None = None  # "pip", "uv"
+    direct_url: str | None = None  # where it was installed from, if not from an index
+    wheel_tags: tuple[str, ...] = ()  # "cp312-cp312-linux_x86_64"
+    requires: tuple[str, ...] = ()  # requirements, as the metadata writes them
 
 
 class Installed(Record, frozen=True, kw_only=True):
     """Hold the installed packages. If two packages have one name, the first on sys.path comes first, because Python imports it."""
 
     found: tuple[Metadata, ...] = ()
-    remnants: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
+    remnants: tuple[str, ...] = ()  # folders that begin with "~": an interrupted pip left them
+    broken: tuple[str, ...] = ()  # metadata folders without a name or a version
     conda: tuple[str, ...] | None = None  # conda's packages; None outside of conda
     present: tuple[str, ...] = ()  # requirements whose module exists, although no distribution has that name
 
@@ -114,9 +113,9 @@ class Answer(Record, frozen=True, kw_only=True):
     isolated: tuple[Module, ...] | Unknown = _NOT_ASKED  # only if no code of the environment was run
     path: tuple[str, ...] = ()
     not_run: tuple[str, ...] = ()  # .pth files with lines that Python would run at its start
-    here: tuple[str, ...] | Unknown = _NOT_ASKED
-    standard: tuple[str, ...] | Unknown = _NOT_ASKED
-    pth: tuple[str, ...] | Unknown = _NOT_ASKED
+    here: tuple[str, ...] | Unknown = _NOT_ASKED  # files in the current folder that hide a module
+    standard: tuple[str, ...] | Unknown = _NOT_ASKED  # files on PYTHONPATH that hide a module of the standard library
+    pth: tuple[str, ...] | Unknown = _NOT_ASKED  # lines of .pth files whose path does not exist
     distributions: Installed | Unknown = _NOT_ASKED
     markers: dict[str, str] = msgspec.field(default_factory=dict)
     seconds: float = 0.0
@@ -141,10 +140,10 @@ def ask(
 ) -> Answer:
     """Ask a Python about itself. Raises NoAnswer if it does not answer, or is not a Python.
 
-    `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to remove from them.
-    `modules`: the module names to look up for the section "modules". `options`: options of the interpreter, such as -I.
-    `static`: start it without `site`, so that no code of the environment runs; then
-    target/search_path.py works out sys.path.
+    `what`: the sections to ask for. `environ`: the variables with which the Python is started; `without`: names of variables to
+    remove from them. `deadline`: seconds. `modules`: the module names to look up for the section "modules". `options`: options of
+    the interpreter, such as -I. `static`: start it without `site`, so that no code of the environment runs; then
+    target/search_path.py works out sys.path. `on_slow`: see `child.run`.
     """
     config = {
         "ask": [*what, *(("isolated", "not-run") if static else ())],

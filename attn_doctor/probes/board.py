@@ -20,10 +20,10 @@ _OF_SAGEMAKER = "/opt/ml/metadata/resource-metadata.json"  # SageMaker's noteboo
 
 
 class Place(NamedTuple):
-    board: Board | None
-    jetpack: Text
-    hosted: Hosted | None
-    notebook: str | None
+    board: Board | None  # "jetson", "dgx-spark"
+    jetpack: Text  # "6.2"; None: no Jetson
+    hosted: Hosted | None  # "colab", "kaggle", "sagemaker"
+    notebook: str | None  # "Jupyter"; None: a terminal
 
 
 def place(tree: Root, environ: Mapping[str, str]) -> Place:

@@ -29,7 +29,10 @@ _SHOWN = 200  # a longer name is cut to this many characters in a message
 def choose(
     named: str | None, environ: Mapping[str, str], own_prefix: str = sys.prefix, own: str = sys.executable
 ) -> ChosenPython:
-    """Return the interpreter to examine. Raises NoAnswer if the path that the user named cannot be a Python."""
+    """Return the interpreter to examine, and why. Raises NoAnswer if the path that the user named (`named`) cannot be a Python.
+
+    `own` and `own_prefix`: the interpreter and the environment that attn-doctor runs in.
+    """
     if named is not None:
         return ChosenPython(_check(named, environ), "named with --target")
     for variable, what in (

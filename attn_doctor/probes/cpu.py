@@ -22,7 +22,10 @@ _BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx512bf16", "amxbf16", "bf16"})
 
 
 def cpu(root: Path = Path("/"), *, ask: bool = True) -> tuple[Cpu, dict[str, str]]:
-    """Return the facts of the processor, and their sources. If `ask` is False, no program is started."""
+    """Return the facts of the processor, and the source of each field (see `probes`).
+
+    If `ask` is False, no program is started.
+    """
     tree = Root(root)
     text = tree.text("/proc/cpuinfo")
     if text is None:

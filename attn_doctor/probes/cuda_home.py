@@ -24,9 +24,9 @@ _INCLUDE_VARIABLES = ("CUDA_INC_PATH", "CPATH", "CPLUS_INCLUDE_PATH")
 
 
 class Chosen(NamedTuple):
-    path: str | None
-    by: str | None
-    problem: str | None
+    path: str | None  # the folder of the toolkit; None: none is chosen
+    by: str | None  # what decided: "CUDA_HOME", "nvcc on PATH"
+    problem: str | None  # the end of a sentence that begins with the path: "does not exist"; None: there is none
 
 
 def cuda_home(tree: Root, environ: Mapping[str, str], nvcc: str | None, windows: bool) -> Chosen:

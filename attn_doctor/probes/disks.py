@@ -14,6 +14,7 @@ from attn_doctor.system import platforms
 
 
 def disks(root: Root, environ: Mapping[str, str], site_packages: str | None) -> tuple[Disk, ...]:
+    """Return the file systems of the three places. A place that is not known is left out."""
     places: dict[Purpose, str | None] = {
         "tmp": _temporary(root, environ),
         "cache": _pip_cache(environ),
@@ -44,7 +45,10 @@ def disk(root: Root, purpose: Purpose, path: str) -> Disk:
 
 
 def _noexec(root: Root, path: str) -> Flag:
-    """Return whether the mount of a folder forbids running programs from it. Fields: proc_pid_mountinfo(5)."""
+    """Return whether the mount of a folder forbids running programs from it; None on Windows and macOS.
+
+    Fields: proc_pid_mountinfo(5).
+    """
     if root.real and not platforms.LINUX:
         return None
     text = root.text("/proc/self/mountinfo")

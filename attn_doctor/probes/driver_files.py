@@ -23,11 +23,13 @@ _VERSION = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)*)$")
 
 
 class DriverFiles(NamedTuple):
-    kernel_module: Text
+    """Hold the files of the NVIDIA driver that were found. None: the file was not found."""
+
+    kernel_module: Text  # its version, "580.65.06"; None: not loaded
     libcuda: str | None  # path of the file that the loader would load
     libnvml: str | None
     nvidia_smi: str | None
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...]  # "/dev/nvidia0"
     card: bool | None  # True: the machine has an NVIDIA GPU; None: it may have one, which cannot be seen from here
     wsl: bool
 
@@ -41,6 +43,7 @@ class DriverFiles(NamedTuple):
 def driver_files(
     tree: Root, environ: Mapping[str, str], loader: LibrarySearch, bus: tuple[PciDevice, ...] | Unknown
 ) -> DriverFiles:
+    """Find the files of the NVIDIA driver. `bus`: the devices on the PCI bus."""
     within_wsl = wsl(tree, environ) is not None
     windows = f"{environ.get('SYSTEMROOT', 'C:/Windows')}/System32" if tree.real and platforms.WINDOWS else None
     module = _kernel_module(tree)

@@ -30,7 +30,10 @@ def owner(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Path |
 
 
 def _places(folder: Path, prefix: Path) -> Iterator[Path]:
-    """Yield the folders in which the project may be: the folder that contains the environment, pixi's project, the current folder and its parents."""
+    """Yield the folders in which the project can be.
+
+    They are the folder that contains the environment, pixi's project, the current folder and its parents.
+    """
     yield prefix.parent
     if prefix.parent.name == "envs" and prefix.parent.parent.name == ".pixi":
         yield prefix.parent.parent.parent

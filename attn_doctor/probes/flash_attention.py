@@ -15,7 +15,10 @@ EXTENSIONS = ("flash_attn_2_cuda", "flash_attn_cuda", "flash_attn_3_cuda", "flas
 
 
 def flash_attention(distributions: Iterable[Distribution], answer: Answer) -> tuple[FlashAttention, dict[str, str]]:
-    """Return the facts of flash-attn, and their sources: distributions, paths of modules, and the files at these paths."""
+    """Return the facts of flash-attn, and the source of each field (see `probes`).
+
+    The facts come from the installed distributions, and from files on the target's sys.path.
+    """
     versions = {d.name: d.version for d in distributions}
     version = versions.get("flash-attn")
     wheel = _wheel_of(version if isinstance(version, str) else None, distributions)

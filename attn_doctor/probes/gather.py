@@ -101,13 +101,15 @@ _MOST_VARIABLES = 200
 
 
 class GatherRequest(NamedTuple):
-    choice: ChosenPython
-    environ: Mapping[str, str]
+    """Describe what to examine, and how far to go."""
+
+    choice: ChosenPython  # the target
+    environ: Mapping[str, str]  # the variables with which the target and the tools are started
     static: bool = False  # run nothing of the target: its Python is started once, without site
     tools: bool = True  # run tools and ask the driver; otherwise only files are read
-    timeout: float = 120.0
-    on_slow: Callable[[str], None] | None = None
-    root: Path = Path("/")
+    timeout: float = 120.0  # seconds, for each probe and for each answer of the target
+    on_slow: Callable[[str], None] | None = None  # gets the name of a step that takes long
+    root: Path = Path("/")  # the root folder of the machine, or a folder with the files of a simulated one
     weights: str | None = None  # a file of model weights that the user names; those of the current folder are read too
 
 
@@ -135,7 +137,7 @@ def _gather(request: GatherRequest) -> Facts:
 class _Runner:
     """Start probes and record how each one ended. attn-doctor waits at most `deadline` seconds for a probe.
 
-    Every exception is caught here, because a probe may have a bug. Only one other place does so: the runner of the rules.
+    Every exception is caught here, because a probe can have a bug. Only one other place does so: the runner of the rules.
     """
 
     def __init__(self, deadline: float) -> None:

@@ -37,7 +37,7 @@ def graphics(
     *,
     ask: bool = True,
 ) -> tuple[Graphics, dict[str, str]]:
-    """Return the facts of the GPUs, and their sources.
+    """Return the facts of the GPUs, and the source of each field (see `probes`).
 
     If `ask` is False, no program is started and no library of the driver is loaded.
 
@@ -180,9 +180,10 @@ def _told(
 
 
 def _first(answers: Mapping[str, Any], *, absent: bool) -> tuple[Any, str]:
-    """Return the first known answer, and the name of its source.
+    """Return the first known answer, and the name of its source. `answers`: name of a source -> its answer.
 
-    If no answer is known: None if a source reports that the thing is absent, else the first Unknown.
+    If no answer is known: None if `absent` (files show that the thing does not exist), else an Unknown with the reasons of all
+    sources.
     """
     for source, answer in answers.items():
         if answer is not None and not isinstance(answer, Unknown):
@@ -255,7 +256,7 @@ def _rocm(
 
 
 def _rocm_version(tree: Root, environ: Mapping[str, str]) -> tuple[Text, str | None]:
-    """Return the ROCm version from a file, and the path of rocminfo."""
+    """Return the ROCm version from a file ("6.4.1"), and the path of rocminfo; None for what is not there."""
     version = re.match(r"\d+(\.\d+)+", tree.text("/opt/rocm/.info/version") or "")
     program = tree.program("rocminfo", environ.get("PATH", "") + os.pathsep + "/opt/rocm/bin")
     if version:

@@ -13,7 +13,7 @@ _GPUS = "/proc/driver/nvidia/gpus"  # one folder for each GPU of the loaded modu
 
 
 def told(tree: Root, files: DriverFiles) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the facts of the GPUs that files show, and their sources.
+    """Return the facts of the GPUs that files show, and the source of each field (see `probes`).
 
     Values that only NVML or libcuda has are unknown.
     """

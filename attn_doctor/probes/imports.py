@@ -27,7 +27,10 @@ class Target(NamedTuple):
 
 
 def import_everything(target: Target) -> child.Outcome:
-    """Import all modules. On Windows, which has no fork, each module gets a child of its own."""
+    """Import all modules. On Windows, which has no fork, each module after torch gets a child of its own.
+
+    If the interpreter cannot be started, the result is empty.
+    """
     try:
         outcome = _imports(target)
         for message in [m for m in outcome.messages if m.at == "later"]:  # Windows has no fork
@@ -70,7 +73,7 @@ def _imports(
 
 
 def look_again(target: Target, torch: Torch, imports: tuple[Import, ...], *, user_site: bool) -> dict[str, str | None]:
-    """Return for each failed import the setting without which the import works, "PYTHONPATH"; None if there is no such setting.
+    """Return {module: setting without which its import works} for the failed imports: "PYTHONPATH"; None if there is no such setting.
 
     Starts no child if every import worked.
     """

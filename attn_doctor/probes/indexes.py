@@ -37,29 +37,42 @@ def indexes(root: Path, environ: Mapping[str, str], prefix: str, folder: Path | 
     """
     tree = Root(root, outside=[prefix, *([str(folder)] if folder else [])])
     found = [url for name in _VARIABLES for url in _URL.findall(environ.get(name, ""))]
-    for path in pip_files(environ, prefix):
+    for path in pip_files(tree, environ, prefix):
         found += _of_pip(tree.text(path) or "")
     for path in uv_files(environ, folder):
         found += _of_toml(tree.text(path) or "", whole=path.endswith("uv.toml"))
     return tuple(dict.fromkeys(bare(url) for url in found))
 
 
-def pip_files(environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+def pip_files(tree: Root, environ: Mapping[str, str], prefix: str) -> Iterator[str]:
+    """Yield the paths of the configuration files that pip would read, on any system. They need not exist.
+
+    The order is pip's: files of the machine, of the user, of the environment, and the file in PIP_CONFIG_FILE. A later file wins.
+    If that last file exists, pip does not read those of the user.
+    """
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return  # pip then reads no file at all
-    yield from (
-        *("/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{home}/.pip/pip.conf", f"{prefix}/pip.conf", f"{prefix}/pip.ini"),
-        f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/pip/pip.conf",
-        f"{home}/Library/Application Support/pip/pip.conf",
-    )
-    yield from (f"{environ[name]}/pip/pip.ini" for name in ("APPDATA", "PROGRAMDATA") if environ.get(name))
+    yield from ("/etc/xdg/pip/pip.conf", "/etc/pip.conf")
+    if environ.get("PROGRAMDATA"):
+        yield f"{environ['PROGRAMDATA']}/pip/pip.ini"
+    if not (named and tree.exists(named)):
+        yield f"{home}/.pip/pip.conf"
+        yield f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/pip/pip.conf"
+        yield f"{home}/Library/Application Support/pip/pip.conf"
+        if environ.get("APPDATA"):
+            yield f"{environ['APPDATA']}/pip/pip.ini"
+    yield from (f"{prefix}/pip.conf", f"{prefix}/pip.ini")
     if named:
         yield named
 
 
 def uv_files(environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:
+    """Yield the paths of the configuration files of uv, on any system: of the machine, of the user, of the project.
+
+    They need not exist.
+    """
     home = environ.get("HOME") or environ.get("USERPROFILE", "")
     yield from ("/etc/uv/uv.toml", f"{environ.get('XDG_CONFIG_HOME') or home + '/.config'}/uv/uv.toml")
     if environ.get("APPDATA"):
@@ -91,7 +104,7 @@ def _of_toml(text: str, *, whole: bool) -> list[str]:
 
 
 def bare(url: str) -> str:
-    """Return an address without name and password."""
+    """Return an address without name and password; of an address that cannot be read only the beginning, "https://"."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -36,7 +36,8 @@ def installer_settings(
 
 
 def _of_pip(tree: Root, environ: Mapping[str, str], prefix: str, folder: Path | None) -> InstallerSettings:
-    said = {key: (value, path) for path in pip_files(environ, prefix) for key, value in _ini(tree.text(path) or "")}
+    places = pip_files(tree, environ, prefix)
+    said = {key: (value, path) for path in places for key, value in _ini(tree.text(path) or "")}
     variables = {name: (f"PIP_{name.replace('-', '_').upper()}") for name in ("find-links", "no-index", "constraint")}
     said |= {key: (environ[name], name) for key, name in variables.items() if environ.get(name)}
     off, where_off = said.get("no-index", ("", None))
@@ -120,9 +121,8 @@ def _in_file(tree: Root, name: str, where: str, folder: Path | None) -> list[Pin
     path = name.removeprefix("file://")
     if "://" in path:
         return []
-    path = (
-        str(folder / path) if folder else path
-    )  # a relative path starts at the folder in which the installer is started
+    # A relative path starts at the folder in which the installer is started.
+    path = str(folder / path) if folder else path
     return [
         Pin(file=f"{path} ({where})", line=pin.line, requirement=pin.requirement)
         for pin in _wishes(tree.text(path) or "")

@@ -20,7 +20,10 @@ def interpreter(
     distributions: Sequence[Distribution],
     environ: Mapping[str, str],
 ) -> tuple[Interpreter, dict[str, str]]:
-    """Return the facts of the interpreter, and their sources. `isolated`: the places of the same modules under -I."""
+    """Return the facts of the interpreter, and the source of each field (see `probes`).
+
+    `isolated`: the places of the same modules under -I.
+    """
     record = msgspec.structs.replace(
         answer.interpreter,
         python=choice.python,
@@ -54,7 +57,7 @@ def _place(module: Module) -> str:
 
 
 def _installers(prefix: str, distributions: Sequence[Distribution], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tools that can install into this target. The tool that made the target comes first, if files show it."""
+    """Return the tools that can install into this target: "pip 25.1", "uv". pip comes first, then those on PATH or in the environment."""
     found = []
     pip = next((d for d in distributions if d.name == "pip"), None)
     if pip:

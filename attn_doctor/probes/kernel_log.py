@@ -1,7 +1,8 @@
 """Read the errors that the NVIDIA driver wrote to the kernel log (Xid) since the machine started. Starts no program.
 
-Lines look like "NVRM: Xid (PCI:0000:65:00): 48, pid=..., An uncorrectable double bit error ...". Sources: the ring buffer of the kernel, which
-only root may read on most distributions, else the files of syslog. https://docs.nvidia.com/deploy/xid-errors/
+Lines look like "NVRM: Xid (PCI:0000:65:00): 48, pid=..., An uncorrectable double bit error ...". Sources: the ring buffer of the
+kernel, which only root is allowed to read on most distributions, else the files of syslog.
+https://docs.nvidia.com/deploy/xid-errors/
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _RECORD = 8192  # the kernel writes no longer record
 
 
 def xids(tree: Root) -> tuple[tuple[Xid, ...] | Unknown, str]:
-    """Return the errors, one record for each Xid number and GPU, and the source.
+    """Return the errors, one record for each Xid number and GPU, and the source: the path of the log.
 
-    Unknown, with the reason, if no log may be read.
+    Unknown, with the reason, if no log can be read.
     """
     refused = []
     for path in (_BUFFER, *_FILES):

@@ -50,7 +50,7 @@ class LibrarySearch:
         return tuple(entry for flags, entry in read_cache(raw) if self._cache_kind in (None, flags & 0xFF00))
 
     def find(self, soname: str, first: Sequence[str] = ()) -> str | None:
-        """Return the path of the file that would be loaded, links not followed.
+        """Return the path of the file that would be loaded, links not followed; None if there is none.
 
         `first`: folders searched before all others.
         """

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\d{1,20}", re.ASCII)  # str.isdigit also accepts other sc
 
 
 class Memory(NamedTuple):
-    total: Number
+    total: Number  # bytes, as the other two
     available: Number
     swap: Number
 
@@ -112,9 +112,8 @@ def _hierarchies(groups: str, mounts: str, controller: str) -> Iterator[_Hierarc
             continue
         mounted, at = fields[3], fields[4]
         if mounted != "/" and (path == mounted or path.startswith(mounted + "/")):
-            path = path[
-                len(mounted) :
-            ]  # a container sees only a part of the tree, but the name of its group starts at the root
+            # A container sees only a part of the tree, but the name of its group starts at the root.
+            path = path[len(mounted) :]
         parts = [p for p in path.split("/") if p and p != ".."]
         yield _Hierarchy(version, tuple("/".join([at.rstrip("/"), *parts[:n]]) for n in range(len(parts), -1, -1)))
 

@@ -1,6 +1,6 @@
 """Run nvidia-smi if NVML gave no answer: read its table of GPUs, or its message if it fails.
 
-It may hang in the kernel, so it has a deadline of a few seconds.
+It can hang in the kernel, so it has a deadline of a few seconds.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ _ABSENT = ("[n/a]", "n/a", "[not supported]", "not supported")
 
 
 class Answer(NamedTuple):
-    """Hold the values that nvidia-smi printed. `error` is None if it worked."""
+    """Hold the values that nvidia-smi printed. `error` is None if it worked, Unknown if it was not asked."""
 
     error: Text
-    driver: Text
-    cuda: Text
+    driver: Text  # "580.65.06"
+    cuda: Text  # the newest CUDA that the driver supports: "13.0"
     gpus: tuple[Gpu, ...] | Unknown
 
 
 def not_asked(because: str) -> Answer:
+    """Return the answer of an nvidia-smi that was not run: every value is Unknown, with this reason."""
     why = Unknown(f"nvidia-smi was not asked: {because}")
     return Answer(why, why, why, why)
 
 
 def ask(program: str, environ: Mapping[str, str], deadline: float) -> Answer:
-    """Run nvidia-smi twice: for a table of values, then for its default output. `program`: its path.
+    """Run nvidia-smi for a table of values, once more with fewer columns if it refuses the table, and then for its default output.
 
-    `deadline`: seconds for each run.
+    After a run that hangs or crashes it is not run again. `program`: its path. `deadline`: seconds for each run.
     """
     rows: list[dict[str, str]] | None = None
     for columns in ((*_COLUMNS, *_NEWER), _COLUMNS):

@@ -1,6 +1,6 @@
 """Ask NVML and libcuda, each in a child of our own interpreter, and make records of their answers.
 
-Both run code of the driver, which may hang or crash; that is recorded as an answer too.
+Both run code of the driver, which can hang or crash; that is recorded as an answer too.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Nvml(NamedTuple):
     """Hold the answer of NVML. `error` is None if NVML answered for every GPU."""
 
     error: str | None
-    code: int | None
-    driver: Text
-    cuda: Text
+    code: int | None  # NVML's number of the error; None: there is none
+    driver: Text  # "580.65.06"
+    cuda: Text  # the newest CUDA that the driver supports: "13.0"
     gpus: tuple[Gpu, ...] | Unknown
     mig_uuids: tuple[tuple[str, ...], ...] = ()  # one tuple for each GPU
     fabric: str | None = None  # state of the first GPU that belongs to an NVLink fabric
     topology: tuple[str, ...] | Unknown = ()
-    source: str = "NVML"
-    hangs: bool = False
+    source: str = "NVML"  # in words
+    hangs: bool = False  # NVML did not answer in time
 
     @property
     def nobody_there(self) -> bool:
@@ -60,11 +60,15 @@ class Cuda(NamedTuple):
 
     error: Text
     version: Text  # the CUDA version that it supports
-    path: str | None
+    path: str | None  # of the file that the loader loaded; None: not known, or nothing was loaded
     gpus: tuple[Gpu, ...] | Unknown
 
 
 def ask_nvml(environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Nvml:
+    """Ask NVML about the driver and its GPUs. `deadline`: seconds.
+
+    Raises nothing: a crash or a hang is the `error` of the answer.
+    """
     outcome = child.run(
         [sys.executable],
         ["target/channel.py", "target/nvml_library.py", "target/nvml.py"],
@@ -111,7 +115,7 @@ def _topology(outcome: child.Outcome) -> tuple[str, ...] | Unknown:
 
 
 def ask_cuda(library: str, environ: Mapping[str, str], deadline: float, on_slow: OnSlow = None) -> Cuda:
-    """Ask libcuda. `library`: the name by which programs load it, libcuda.so.1 or on Windows nvcuda.dll."""
+    """Ask libcuda. `library`: the name by which programs load it, libcuda.so.1 or on Windows nvcuda.dll. `deadline`: seconds."""
     outcome = child.run(
         [sys.executable],
         ["target/channel.py", "target/libcuda.py"],
@@ -145,6 +149,7 @@ def without_library() -> Nvml:
 
 
 def cannot_load(library: str, because: str) -> Cuda:
+    """Return the answer of a libcuda that cannot be loaded: every value is Unknown, with this reason."""
     why = Unknown(f"{library} cannot be loaded: {because}")
     return Cuda(why, why, None, why)
 
@@ -163,6 +168,7 @@ def _hangs(outcome: child.Outcome) -> bool:
 
 
 def ended(fault: Fault) -> str:
+    """Return in words how a program ended, as the end of a sentence that begins with its name: "crashed (SIGSEGV)"."""
     if fault.kind in ("timeout", "vanished"):
         return f"did not answer within {fault.seconds:.0f} s"
     if fault.kind == "signal":

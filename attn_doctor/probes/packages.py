@@ -14,7 +14,7 @@ from attn_doctor.probes.ask import Installed, Metadata
 
 
 def packages(inventory: Installed, markers: Mapping[str, str]) -> tuple[Packages, dict[str, str]]:
-    """Return the facts of the installed packages, and their sources.
+    """Return the facts of the installed packages, and the source of each field (see `probes`).
 
     `markers`: the values for markers such as `python_version < "3.11"`.
     """

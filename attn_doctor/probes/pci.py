@@ -17,7 +17,10 @@ _DEVICES = "/sys/bus/pci/devices"
 
 
 def devices(tree: Root) -> tuple[PciDevice, ...] | Unknown:
-    """Return the GPUs of the PCI bus: its devices of the classes "display" and "accelerator"."""
+    """Return the GPUs of the PCI bus, of every maker: its devices of the classes "display" and "accelerator".
+
+    Unknown if /sys cannot be read.
+    """
     if tree.real and platforms.WINDOWS:
         return _of_windows()
     if tree.real and platforms.MACOS:

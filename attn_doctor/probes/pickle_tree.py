@@ -15,9 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 MOST = 1_000_000  # a pickle with more instructions is not read; YOLO12x, the largest YOLO12, has 130,000
-_LONGEST_LINE = (
-    4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line can take minutes
-)
+_LONGEST_LINE = 4096  # bytes in a line of an old opcode that ends at a line break: int() of a longer line takes minutes
 
 
 class NoPickle(ValueError):
@@ -84,12 +82,17 @@ def things(root: object) -> Iterator[Thing]:
 def _word(value: object) -> str:
     """Return a name if the value is a text, else a placeholder.
 
-    str() of other values could run for ever: a tuple may contain the next tuple twice, and so on for many levels.
+    str() of other values could run for ever: a tuple can contain the next tuple twice, and so on for many levels.
     """
     return value if isinstance(value, str) else "?"
 
 
 class _Machine:
+    """Follow the instructions of a pickle on a stack of inert records.
+
+    A method without an underscore is the handler of an instruction.
+    """
+
     def __init__(self, most: int) -> None:
         self._left = most
         self.stack: list[object] = []

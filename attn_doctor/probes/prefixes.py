@@ -39,7 +39,10 @@ def prefixes_of(prefix: str | None) -> list[str]:
 
 
 def site_packages(tree: Root, prefix: str | None) -> str | None:
-    """Return the folder in which the target's packages are installed; None if there is none."""
+    """Return the folder in which the target's packages are installed; None if `prefix` is no folder.
+
+    A prefix without a site-packages or dist-packages folder is returned itself.
+    """
     if prefix is None or not tree.is_dir(prefix):
         return None
     folders = [f"{prefix}/lib/{name}" for name in tree.entries(f"{prefix}/lib") if name.startswith("python3")]

@@ -26,9 +26,9 @@ _LARGEST = 1 << 20  # bytes; a requirement file is never larger
 
 
 def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
-    """Return the facts of the current folder, and their sources. `prefix`: the folder of the target environment.
+    """Return the facts of the current folder, and the source of each field (see `probes`).
 
-    The folder may have been deleted.
+    `prefix`: the folder of the target environment. All facts are unknown if the current folder was deleted.
     """
     try:
         folder = Path.cwd()
@@ -38,6 +38,7 @@ def here(prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, st
 
 
 def project(folder: Path, prefix: str, environ: Mapping[str, str]) -> tuple[Project, dict[str, str]]:
+    """Return the facts of a folder, and the source of each field (see `probes`). `prefix`: the folder of the target environment."""
     owner, locks = environments.owner(folder, prefix, environ)
     pins: list[Pin] | Unknown = []
     try:

@@ -98,7 +98,7 @@ class Root:
         return (f"{folder}/{name}" for name in self.entries(folder) if name.startswith(prefix))
 
     def program(self, name: str, search: str) -> str | None:
-        """Return the first executable file of this name on a search path, as a shell finds it."""
+        """Return the first executable file of this name on a search path ("/usr/bin:/bin"), as a shell finds it; None if there is none."""
         return next(self.programs(name, search), None)
 
     def programs(self, name: str, search: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Try failed imports again, each time without one setting that may hide the environment's own files.
+"""Try failed imports again, each time without one setting that can hide the environment's own files.
 
 PYTHONPATH, the user site, LD_LIBRARY_PATH and LD_PRELOAD put code and libraries before those of the environment. If a
 module imports without one of them, that setting kept the module from importing.
@@ -20,10 +20,10 @@ _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYL
 
 
 class Way(NamedTuple):
-    """Describe one way to import again: the name of the setting that is left out, and the environment without it."""
+    """Describe one way to import again: the name of the setting that is left out, and the changes to the variables that leave it out."""
 
-    without: str
-    environment: Mapping[str, str | None]
+    without: str  # "PYTHONPATH", "user site"
+    environment: Mapping[str, str | None]  # {"PYTHONPATH": None}: None removes the variable
 
 
 def ways(environ: Mapping[str, str], *, user_site: bool) -> tuple[Way, ...]:

@@ -38,9 +38,9 @@ def system(
     *,
     ask: bool = True,
 ) -> tuple[System, dict[str, str]]:
-    """Return the facts of the system, and their sources. `folders` may name the target's "prefix" and "site-packages".
+    """Return the facts of the system, and the source of each field (see `probes`).
 
-    If `ask` is False, no program is started.
+    `folders`: those of the target that are known, by "prefix" and "site-packages". If `ask` is False, no program is started.
     """
     folders = folders or {}
     prefix = folders.get("prefix")

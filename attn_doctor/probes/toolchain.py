@@ -32,9 +32,9 @@ def toolchain(
     *,
     ask: bool = True,
 ) -> tuple[Toolchain, dict[str, str]]:
-    """Return the facts of the build tools, and their sources.
+    """Return the facts of the build tools, and the source of each field (see `probes`).
 
-    `prefix`: the target's folder, which may contain a toolkit of its own.
+    `prefix`: the target's folder, which can contain a toolkit of its own.
 
     If `ask` is False, no program is started: its path is recorded, and its version only if a file has it.
     """

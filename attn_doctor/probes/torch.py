@@ -103,7 +103,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def version_py(path: Path) -> dict[str, str | None]:
-    """Return the literal assignments of torch/version.py; "__version__: str = 'x'" and "cuda: Optional[str] = None" are both read."""
+    """Return the literal assignments of torch/version.py: {"__version__": "2.8.0+cu128", "cuda": "12.8", "hip": None}.
+
+    Assignments with a type ("cuda: Optional[str] = None") are read too. Empty if the file cannot be read.
+    """
     try:
         tree = ast.parse(files.head(path, _VERSION_FILE))
     except (OSError, SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deeply
@@ -122,7 +125,7 @@ def version_py(path: Path) -> dict[str, str | None]:
 
 
 def _header_standard(folder: Path) -> int | Unknown | None:
-    """Return the C++ standard that the headers require: an #error line names it."""
+    """Return the C++ standard that the headers require, 17 or 20: an #error line names it. None if torch has no headers here."""
     for name in ("ATen/ATen.h", "c10/util/C++17.h", "torch/csrc/api/include/torch/all.h"):
         try:
             text = files.text(folder / "include" / name)
@@ -184,9 +187,9 @@ def _texts(value: Any) -> list[str]:
 
 
 def _record(merged: dict[str, Any]) -> Torch:
-    """Return the record with these fields.
+    """Return the record with these fields. A field with an impossible value (`torch.version.cuda = 12`) is unknown.
 
-    If torch gave one field an impossible value (`torch.version.cuda = 12`), all fields are unknown.
+    All fields are unknown if the error does not show which field is wrong.
     """
     why = "the target says something about its torch that cannot be understood"
     for _ in range(len(merged)):

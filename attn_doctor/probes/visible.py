@@ -61,7 +61,7 @@ def _by_index(count: int, setting: str) -> list[int]:
 
 
 def _by_uuid(gpus: Sequence[Identity], setting: str) -> list[Flag]:
-    """Return which GPUs are visible by their UUIDs, which may be abbreviated.
+    """Return which GPUs are visible by their UUIDs, which can be abbreviated.
 
     Reading ends at a UUID that fits no GPU, or more than one.
     """

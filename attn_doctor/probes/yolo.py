@@ -12,14 +12,16 @@ from attn_doctor.probes.root import Root
 from attn_doctor.system import files
 
 _FLASH = frozenset({"flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"})
-_LARGEST_SOURCE = (
-    300 << 10
-)  # bytes; ultralytics 8.4.190 has 78 kB. The tree of a megabyte of source takes 240 MB of memory
+# bytes; ultralytics 8.4.190 has 78 kB. The tree of a megabyte of source takes 240 MB of memory
+_LARGEST_SOURCE = 300 << 10
 _SDPA = frozenset({"scaled_dot_product_attention", "sdpa"})
 
 
 def yolo(location: Path | None) -> tuple[Yolo, dict[str, str]]:
-    """Return the facts of ultralytics, and their sources. `location`: the folder of the package; None: not installed."""
+    """Return the facts of ultralytics, and the source of each field (see `probes`).
+
+    `location`: the folder of the package; None: not installed.
+    """
     if location is None:
         return Yolo(
             version=None,
@@ -93,7 +95,7 @@ def _version(path: Path) -> str | Unknown:
 
 
 def _imported(tree: ast.Module) -> set[str]:
-    """Return the modules imported at the top of the file, inside try and if too."""
+    """Return the modules that the file imports at any place, inside functions too."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

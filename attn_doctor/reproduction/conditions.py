@@ -42,20 +42,30 @@ def hidden(bench: Bench, made: of.Hidden) -> None:
 
 
 def disk(bench: Bench, made: of.SmallDisk) -> None:
+    """Put a small disk in memory in the place of a folder.
+
+    Like the next functions, this acts when the command of the recipe is run.
+    """
     path = bench.path(made.path)
     path.mkdir(parents=True, exist_ok=True)
     bench.conditions.setdefault("disks", []).append([str(path), made.megabytes, made.noexec])
 
 
 def read_only(bench: Bench, made: of.ReadOnly) -> None:
+    """Make a folder read-only."""
     bench.conditions.setdefault("read_only", []).append(str(bench.path(made.path)))
 
 
 def memory(bench: Bench, made: of.Memory) -> None:
+    """Limit the memory of the command."""
     bench.conditions["memory"] = made.megabytes << 20
 
 
 def network(bench: Bench, made: of.Network) -> None:
+    """Take the network away, or put a stand-in server in the place of its hosts.
+
+    Raises CannotReproduce if no certificate can be made.
+    """
     bench.conditions["network"] = True
     if made.kind == "none":
         return
@@ -75,7 +85,10 @@ def network(bench: Bench, made: of.Network) -> None:
 
 
 def nvcc(bench: Bench) -> None:
-    """Use the machine's own nvcc. If it has none, use the package of the registry, which contains the whole compiler from CUDA 13 on."""
+    """Use the machine's own nvcc. If it has none, install the package of the registry, which contains the whole compiler from CUDA 13 on.
+
+    Raises CannotReproduce if that package has no nvcc for this machine.
+    """
     if host_abilities.nvcc(bench.surroundings):
         return
     bench.install(["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-nvvm", "nvidia-cuda-runtime"])

@@ -37,7 +37,7 @@ def nvcc(environ: Mapping[str, str]) -> str | None:
 
 @functools.cache
 def namespaces_refused(*, network: bool = False) -> str | None:
-    """Return why a process cannot make its own namespaces on this machine; None if it can."""
+    """Return why a process cannot make its own namespaces on this machine; None if it can. `network`: one without network too."""
     if not platforms.LINUX:
         return "namespaces exist only on Linux"
     with tempfile.TemporaryDirectory() as folder:

@@ -42,16 +42,19 @@ class Bench:
         surroundings: Mapping[str, str],
         torch: str | None = None,
     ) -> None:
-        """Prepare a bench. `surroundings`: the user's environment variables, from which those of a run are made."""
+        """Prepare a bench. `surroundings`: the user's environment variables, from which those of a run are made.
+
+        `say` gets a sentence at each step. `torch`: the requirement that the user named with --torch; None: the recipe decides.
+        """
         self.throwaway, self.lender, self.say, self.wanted_torch = throwaway, lender, say, torch
         self.folder, self.surroundings = throwaway.folder, surroundings
         self.programs = self.folder / "environment" / ("Scripts" if platforms.WINDOWS else "bin")
         self.python = self.programs / ("python.exe" if platforms.WINDOWS else "python")
-        self.variables: dict[str, str | None] = {}
-        self.conditions: dict[str, Any] = {}
-        self.gone: list[Path] = []
-        self.played: Machine | None = None
-        self.words = {
+        self.variables: dict[str, str | None] = {}  # of the command; None removes one
+        self.conditions: dict[str, Any] = {}  # see programs/namespace_launcher.py
+        self.gone: list[Path] = []  # files and folders that are removed before the command runs
+        self.played: Machine | None = None  # the simulated machine
+        self.words = {  # what the texts of a recipe can contain, as "{python}"
             "folder": str(self.folder),
             "python": str(self.python),
             "toolkit": str(self.folder / "toolkit"),
@@ -69,6 +72,7 @@ class Bench:
         return text
 
     def environ(self, more: Mapping[str, str | None]) -> dict[str, str]:
+        """Return the variables of a run, with the changes in `more`; None removes one."""
         base = host_abilities.run_environ(self.surroundings, self.folder, self.programs)
         base.update({name: value for name, value in more.items() if value is not None})
         return {name: value for name, value in base.items() if more.get(name, "") is not None}
@@ -131,6 +135,7 @@ class Bench:
         self.words["site"] = str(self.site)
 
     def install(self, wanted: Sequence[str], options: Sequence[str] = ()) -> None:
+        """Install requirements with pip. Raises CannotReproduce if that fails."""
         requirements = [self.filled(requirement) for requirement in wanted]
         self.say(f"installing {', '.join(requirements)} into it")
         command = [str(self.python), "-m", "pip", "install", "-q", *map(self.filled, options), *requirements]
@@ -230,6 +235,7 @@ class Bench:
                 archive.writestr(f"{made.name.replace('-', '_')}/data.bin", os.urandom(made.megabytes << 20))
 
     def toolkit(self, made: of.StubToolkit) -> None:
+        """Write a stand-in for a CUDA toolkit, whose nvcc is a script."""
         place = Path(self.words["toolkit"])
         (place / "include").mkdir(parents=True)
         compiling = "sleep 100000" if made.waits else "exit 1"
@@ -253,6 +259,7 @@ class Bench:
         self.compile(self.site / (made.name + self.lender.suffix), native.extension(made), made.needs)
 
     def driver(self, made: of.StubDriver) -> None:
+        """Compile a stand-in for the NVIDIA driver, and let the command use it."""
         compiled = self.folder / "compiled" / "drivers"
         self.say("compiling a stand-in driver")
         said = self.lender.torch.cuda if self.lender.torch else None
@@ -293,6 +300,7 @@ class Bench:
         self.played = machine
 
     def compile(self, place: Path, text: str, needs: Sequence[str], script: str | None = None) -> None:
+        """Compile a C source into a shared object at `place`. `needs`: libraries to link. `script`: a linker version script."""
         self.say(f"compiling {place.name}")
         texts = self.folder / "compiled"
         source = self.write(texts / f"{place.parent.name}-{place.name}.c", text)

@@ -162,16 +162,19 @@ M = TypeVar("M", bound=Machine)
 
 
 def debian(machine: M, version: str = "12", glibc: str = "2.36", glibcxx: str = "3.4.30") -> M:
+    """Write the files of a Debian into a machine, and return it."""
     return _distribution(
         machine, f"Debian GNU/Linux {version}", name="debian", version=version, glibc=glibc, glibcxx=glibcxx
     )
 
 
 def ubuntu(machine: M, version: str = "22.04", glibc: str = "2.35", glibcxx: str = "3.4.30") -> M:
+    """Write the files of an Ubuntu into a machine, and return it."""
     return _distribution(machine, f"Ubuntu {version} LTS", name="ubuntu", version=version, glibc=glibc, glibcxx=glibcxx)
 
 
 def alpine(machine: M, version: str = "3.20.3", musl: str = "1.2.5-r0") -> M:
+    """Write the files of an Alpine Linux into a machine, and return it."""
     _release(machine, {"ID": "alpine", "VERSION_ID": version, "PRETTY_NAME": f'"Alpine Linux v{version[:4]}"'})
     machine.library("/lib/ld-musl-x86_64.so.1")
     machine.file("/lib/apk/db/installed", f"C:Q1\nP:musl\nV:{musl}\nA:x86_64\n\nC:Q2\nP:busybox\nV:1.36.1-r29\n\n")

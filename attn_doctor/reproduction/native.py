@@ -31,6 +31,7 @@ def extension(made: Extension) -> str:
 
 
 def library(made: Library) -> str:
+    """Return the C source of a shared library that exports these symbols, and uses those of `asks`."""
     given = [
         f'void given{number}(void) __asm__("{_name(symbol)}");\nvoid given{number}(void) {{}}'
         for number, symbol in enumerate(made.exports)

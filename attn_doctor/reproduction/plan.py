@@ -38,16 +38,17 @@ class ReproductionPlan(NamedTuple):
 
     mode: FailureMode
     recipe: Recipe
-    lender: target_torch.Lender | None
-    downloads: tuple[str, ...]
-    download_mb: int
-    disk_mb: int
+    lender: target_torch.Lender | None  # None: the target was not asked
+    downloads: tuple[str, ...]  # what is downloaded, in words
+    download_mb: int  # megabytes
+    disk_mb: int  # megabytes of temporary space
     obstacles: tuple[str, ...]
     machine: bytes | None  # facts of a simulated machine
     environ: Mapping[str, str]  # the user's variables, from which those of a run are made
 
     @property
     def simulated(self) -> bool:
+        """Return whether the facts of a simulated machine are judged, and nothing is run."""
         return self.machine is not None and (not self.recipe.run or bool(self.obstacles))
 
     @property
@@ -74,10 +75,10 @@ def plan(
     timeout: float,
     torch: str | None = None,
 ) -> ReproductionPlan:
-    """Return the plan that reproduces a failure mode with the target `python`.
+    """Return the plan that reproduces a failure mode. Raises NoAnswer if the target does not answer.
 
-    Raises NoAnswer if the target does not answer. `torch`: a requirement, "torch==2.5.1"; this torch is downloaded, and the
-    target's is not used.
+    `python`: returns the path of the target; it is called only if the recipe needs the target. `timeout`: seconds. `torch`: a
+    requirement, "torch==2.5.1"; this torch is downloaded, and the target's is not used.
     """
     recipe = mode.recipe
     if recipe is None:
@@ -130,6 +131,7 @@ def _not_borrowed(made: ReproductionPlan, wanted: of.Torch) -> str | None:
 
 
 def simulated_machine(slug: str) -> bytes | None:
+    """Return the facts of the simulated machine for a failure mode, as JSON; None if there is none."""
     file = resources.files("attn_doctor.reproduction") / "machines" / f"{slug}.json"
     return file.read_bytes() if file.is_file() else None
 

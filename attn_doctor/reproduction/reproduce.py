@@ -32,14 +32,14 @@ _CHECKING = 300.0  # seconds for `attn-doctor check` of a throw-away environment
 class Reproduction(NamedTuple):
     """Hold the outcome of a reproduction.
 
-    `why_not` is None if the failure occurred. Otherwise it is the reason, and a simulated machine may have been judged in its
-    place.
+    `why_not`: why the failure did not occur, although it was tried. A simulated machine was then judged in its place, if there is
+    one. None if the failure occurred, or if the plan was to judge a simulated machine.
     """
 
-    slug: str
-    reproduced: bool
+    slug: str  # of the failure mode
+    reproduced: bool  # the failure occurred, or a simulated machine was judged
     simulated: bool
-    named: bool
+    named: bool  # the doctor named the failure mode
     diagnosis: Diagnosis
     log: bytes
     why_not: str | None = None
@@ -50,7 +50,7 @@ class Reproduction(NamedTuple):
 def reproduce(
     plan: ReproductionPlan, *, say: Say = lambda _: None, torch: str | None = None, kept: bool = False
 ) -> Reproduction:
-    """Reproduce the failure as planned and judge it. Everything is deleted afterwards, unless `kept`."""
+    """Reproduce the failure as planned and judge it. Everything is deleted afterwards, unless `kept`. `torch`: as for `plan`."""
     started = time.monotonic()
     if plan.simulated:
         done = _judge_machine(plan)

@@ -50,9 +50,11 @@ def put(
 ) -> dict[str, str]:
     """Put compiled stand-ins into a folder, with the names of a driver's files, and return the variables that make programs load them.
 
-    `hang` and `crash` are "nvml" or "cuda". `versioned`: libcuda.so.1 is a link to libcuda.so.580.65.06; WSL has no such names.
-    `runtime`: preload a stand-in for the CUDA runtime too. `working`: milliwatts, lowest and highest clock in MHz, degrees, throttle
-    reasons as a number; 0 means that NVML does not report the value.
+    `driver` and `cuda`: the versions that they report. `nvml_error` and `cuinit`: the error codes of nvmlInit and cuInit; 0: they
+    work. `hang` and `crash` are "nvml" or "cuda". `nvml`, `libcuda`: False leaves the library out. `versioned`: libcuda.so.1 is a
+    link to libcuda.so.580.65.06; WSL has no such names. `runtime`: preload a stand-in for the CUDA runtime too. `working`:
+    milliwatts, lowest and highest clock in MHz, degrees, throttle reasons as a number; 0 means that NVML does not report the
+    value.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, wanted in (("libnvidia-ml", nvml), ("libcuda", libcuda)):

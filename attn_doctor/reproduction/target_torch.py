@@ -23,8 +23,8 @@ from attn_doctor.probes.torch import version_py
 class BorrowedTorch(NamedTuple):
     """Hold the paths of the target's torch, by distribution."""
 
-    version: str
-    cuda: str | None
+    version: str  # "2.8.0+cu128"
+    cuda: str | None  # "12.8"; None: a CPU build
     entries: dict[str, tuple[str, ...]]  # distribution -> paths in site-packages
 
     @property
@@ -35,12 +35,12 @@ class BorrowedTorch(NamedTuple):
 class Lender(NamedTuple):
     """Hold the parts of the target that a reproduction uses."""
 
-    python: str
-    base: str
-    version: tuple[int, int]
+    python: str  # the path of the target
+    base: str  # the path of its base interpreter
+    version: tuple[int, int]  # (3, 11)
     suffix: str  # the file name ending of its extension modules
     torch: BorrowedTorch | None
-    why_no_torch: str = ""
+    why_no_torch: str = ""  # "it has no torch"; empty: it was not asked for, or there is one
 
 
 def ask(

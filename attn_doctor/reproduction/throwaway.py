@@ -1,4 +1,6 @@
-"""Make the throw-away folder of one reproduction and run its child processes. Both are removed at the end in any case.
+"""Make the throw-away folder of one reproduction and run its child processes.
+
+At the end the processes are ended in any case, and the folder is removed unless it is to be kept.
 
 Each child has a variable with the name of the folder, and the child's own children inherit it. So even a process that has left
 the process group is found and ended. If attn-doctor itself was killed, its next run removes the old folder.
@@ -30,7 +32,10 @@ _LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """Hold the end of a command. `returncode` is None if the command was stopped at its deadline."""
+    """Hold the end of a command.
+
+    `returncode` is None if the command was stopped: at its deadline, or because it printed too much.
+    """
 
     returncode: int | None
     output: bytes
@@ -105,7 +110,10 @@ class Throwaway:
 
 
 def sweep(folder: Path | None = None) -> list[Path]:
-    """Remove the folders of earlier runs that were killed: those whose lock is free."""
+    """Remove the folders of earlier runs that were killed (those whose lock is free), and return their paths.
+
+    `folder`: where they are searched for; None: the folder for temporary files.
+    """
     removed = []
     for left in (folder or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         lock = left / _LOCK

@@ -65,7 +65,10 @@ class section:
 
 
 def fault_of(error, seconds=None):
-    """Return an exception as a Fault record. `where` is the innermost frame that does not belong to attn-doctor."""
+    """Return an exception as the fields of a Fault.
+
+    `where` is the innermost frame that does not belong to attn-doctor; None: there is none.
+    """
     import traceback
 
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<attn-doctor")]

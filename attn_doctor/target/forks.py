@@ -59,9 +59,9 @@ class Fork:
         return leave
 
     def place(self):
-        """Return (the module imported last, the frame where the fork ended).
+        """Return (the module imported last, the frame where the fork ended); each is None if the fork did not write it.
 
-        The frame is the innermost frame of an installed package.
+        The frame is the innermost one of an installed package, else the innermost of all.
         """
         os.set_blocking(self.dump, False)
         try:
@@ -76,6 +76,7 @@ class Fork:
         return begun[-1] if begun else None, where
 
     def report(self):
+        """Wait for the fork, end it at its deadline, and return its record (see `attempt`), or one with the fault of the fork."""
         limit = min(float(CONFIG["each"]), remaining())
         collected, ended = bytearray(), False
         while not ended:
@@ -106,6 +107,7 @@ class Fork:
 
 
 def wait_a_moment(pid):
+    """Return the status of a process that has ended, as os.waitpid gives it; None if it has not ended after two seconds."""
     until = time.monotonic() + 2.0
     while time.monotonic() < until:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -116,7 +118,10 @@ def wait_a_moment(pid):
 
 
 def died(status, ended, seconds, where):
-    """Return the Fault of a fork that sent no record. `where`: a frame, or the current step."""
+    """Return the fields of the Fault of a fork that sent no record. `status`: see `wait_a_moment`. `where`: a frame, or the current step.
+
+    `ended`: False if the fork was killed at its deadline.
+    """
     if not ended:
         return {"kind": "timeout", "seconds": seconds, "where": where}
     if status is None:

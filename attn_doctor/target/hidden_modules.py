@@ -31,7 +31,10 @@ def first_of_all(name):
 
 
 def module_name(entry):
-    """Return the module name under which a file would be imported: "json" for "json.py" and for "json.cpython-311-x86_64-linux-gnu.so"."""
+    """Return the module name under which a file would be imported: "json" for "json.py" and for "json.cpython-311-x86_64-linux-gnu.so".
+
+    None if it is no file of a module.
+    """
     for suffix in sorted(importlib.machinery.all_suffixes(), key=len, reverse=True):
         if entry.endswith(suffix):
             return entry[: -len(suffix)]
@@ -98,7 +101,7 @@ def installed_from(entry):
 
 
 def broken_pth():
-    """Return the .pth lines that name deleted folders, or modules that do not exist. The lines are only read, not run."""
+    """Return the .pth lines that name a path that does not exist, as "FILE.pth: LINE". Lines that import something are left out."""
     problems = []
     for entry in dict.fromkeys(os.path.realpath(p) for p in PATH if p and "-packages" in p):
         for path in sorted(glob.glob(os.path.join(glob.escape(entry), "*.pth"))):

@@ -57,7 +57,7 @@ REQUIREMENTS = [
 
 
 def required():
-    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires; sympy if torch requires it."""
+    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires, and sympy, which torch requires."""
     try:
         import importlib.metadata
 
@@ -75,10 +75,10 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 
 
 def attempt(name, module_names):
-    """Import modules in order until one fails, and return one record with the fields ok, failed, path, version, warnings, loaded.
+    """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
-    A name may be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE" (imported only if its
-    files differ from its RECORD).
+    A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE"
+    (imported only if its files differ from its RECORD).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -211,7 +211,7 @@ def cuda_facts(torch):
 
 
 def as_installed(distribution):
-    """Return whether all files of a distribution exist and have the size that its RECORD states. False without a RECORD.
+    """Return whether all .py and .so files of a distribution exist and have the size that its RECORD states. False without a RECORD.
 
     Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
     Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
@@ -237,7 +237,10 @@ def found(name):
 
 
 def extensions():
-    """Return the extensions that exist, as {name: what to import}: modules, or library:PATH. Those that need no torch come first."""
+    """Return two lists of the extensions that exist: those that need no torch, and those that need it.
+
+    An item is (name, what `attempt` imports): ("xformers", ["xformers.ops"]).
+    """
     alone = [("cv2", ["cv2"])]
     with_torch = [("flash_attn_2_cuda", ["flash_attn_2_cuda"])]
     spec = found("flash_attn")

@@ -18,10 +18,10 @@ TRAINING = CONFIG.get("training", ())  # distributions whose requirements are ne
 
 
 def find(name, path=None):
-    """Find the origin of a top-level module, without importing it.
+    """Return the place of a top-level module, without importing it: a dict with name, origin (the file, or None), namespace and folders.
 
-    All finders of this interpreter are asked, as `import` asks them, because an editable installation may have a finder of its
-    own.
+    If a finder raises, the dict has name and error only. All finders of this interpreter are asked, as `import` asks them, because
+    an editable installation can have a finder of its own.
     https://setuptools.pypa.io/en/latest/userguide/development_mode.html
     With --static only folders are searched: those of `path`, or those of the computed path.
     """
@@ -41,7 +41,10 @@ def find(name, path=None):
 
 
 def editable(name):
-    """Return the file of a module that only an import hook can find, read from the table of the hook; None if that cannot be read."""
+    """Return the file of a module that only an import hook can find, read from the table of the hook; None if it has no such file.
+
+    Without --static always None: the hook itself was asked.
+    """
     place = EDITABLE.get(name) if ALONE else None  # noqa: F821
     if not isinstance(place, str):
         return None
@@ -50,6 +53,7 @@ def editable(name):
 
 
 def kind_of_environment():
+    """Return what made this environment: "pixi", "conda", "pipx", "uv", "venv", "system" or "standalone"."""
     if os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
         return "pixi" if os.sep + ".pixi" + os.sep in sys.prefix + os.sep else "conda"
     if sys.prefix != sys.base_prefix:
@@ -149,7 +153,10 @@ def normal(name):
 
 
 def metadata_of(folder):
-    """Return name, version and requirements of a dist-info or egg-info folder. Only the header lines of its metadata are read."""
+    """Return name, version and requirements of a dist-info or egg-info folder; name and version are None if they cannot be read.
+
+    Only the header lines of its metadata are read.
+    """
     name = version = None
     requires = []
     for file_name in ("METADATA", "PKG-INFO"):

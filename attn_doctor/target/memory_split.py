@@ -64,6 +64,8 @@ class Storages:
 
 
 class Counting(TorchDispatchMode):
+    """Add the result of every operator to `Storages`, and look after each operator whether there are more bytes than ever."""
+
     def __init__(self, storages):
         super().__init__()
         self.storages = storages
@@ -139,7 +141,10 @@ class Split:
         entered("end")
 
     def whole(self, optimiser):
-        """Run a step without counting. Return the measured peak, and on a GPU the bytes at the end of each phase; None: not known."""
+        """Run a step without counting. Return (bytes of the peak as measured, reserved and of the process; bytes after each phase).
+
+        None: not known. The list of the phases is empty on a CPU.
+        """
         self.begin()
         device, ends = self.subject.device, []
         held = sum(bytes_of(tensors) for tensors in self.held(optimiser).values())
@@ -160,7 +165,7 @@ class Split:
         return found, ends
 
     def counted(self, optimiser):
-        """Run a step and count its storages. Return the storages, and the bytes at the end of each phase."""
+        """Run a step and count its storages. Return (the storages, the bytes after each phase)."""
         self.begin()
         storages, ends = Storages(), []
         for part, tensors in self.held(optimiser).items():

@@ -34,6 +34,7 @@ def error_of(result, expected):
 
 
 def timed(compute, inputs, scale):
+    """Return (milliseconds, result) of one call."""
     started = time.perf_counter()
     result = compute(*inputs, scale)
     mx.eval(result)

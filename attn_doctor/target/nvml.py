@@ -8,7 +8,7 @@ def known(answer, value):
 
 
 def mig_uuids(handle):
-    """Return the UUIDs of the MIG devices of a GPU; None if the GPU has no MIG."""
+    """Return the UUIDs of the MIG devices of a GPU; None if the GPU has no MIG, an unknown if NVML does not tell."""
     most = ask("nvmlDeviceGetMaxMigDeviceCount", handle)
     if not isinstance(most, int):
         return most
@@ -46,7 +46,7 @@ MOST_PROCESSES = 64
 
 
 def retired_pages(handle):
-    """Return the number of retired memory pages; None if this model of GPU retires no pages."""
+    """Return the number of retired memory pages; None if this model of GPU retires no pages, an unknown if NVML does not tell."""
     counts = [ask("nvmlDeviceGetRetiredPages", handle, cause) for cause in (SINGLE_BIT, DOUBLE_BIT)]
     odd = next((c for c in counts if c is None or isinstance(c, dict)), 0)
     return odd if odd is None or isinstance(odd, dict) else sum(len(c) for c in counts)
@@ -55,7 +55,7 @@ def retired_pages(handle):
 def processes(handle):
     """Return the programs that hold memory of a GPU, the one with the most memory first.
 
-    Programs that use the GPU for graphics are in the list too.
+    Programs that use the GPU for graphics are in the list too. An unknown if NVML does not list them.
     """
     found = {}
     for name in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
@@ -71,7 +71,7 @@ def processes(handle):
 
 
 def program(pid):
-    """Return the name of a program's file without its folder, because a folder may name its owner."""
+    """Return the name of a program's file without its folder, because the name of a folder can show its owner."""
     name = ask("nvmlSystemGetProcessName", pid)
     if not isinstance(name, str):
         return name
@@ -171,14 +171,8 @@ def gpu(index):
     }
 
 
-LEVELS = {
-    0: "same board",
-    10: "PIX",
-    20: "PXB",
-    30: "PHB",
-    40: "NODE",
-    50: "SYS",
-}  # NVML_TOPOLOGY_*, as `nvidia-smi topo -m` names them
+# NVML_TOPOLOGY_*, as `nvidia-smi topo -m` names them
+LEVELS = {0: "same board", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
 MOST_GPUS = 16  # a list of all pairs is short enough
 MOST_LINKS = 18  # NVLinks of one GPU: NVML_NVLINK_MAX_LINKS
 SWITCH = 2  # NVML_NVLINK_DEVICE_TYPE_SWITCH

@@ -6,6 +6,7 @@ SIGN_OF_LIFE = 2.0  # seconds: a process that waits for its turn is not a proces
 
 
 def next_order(number):
+    """Wait for the file of this order, and return its content."""
     place = os.path.join(CONFIG["orders"], "{}.json".format(number))
     told = time.monotonic()
     while not os.path.exists(place):

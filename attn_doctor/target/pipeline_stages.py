@@ -31,9 +31,9 @@ class Predictor:
 
 
 def rounds(cells, one_round):
-    """Measure the cells in rounds A B C A B C until CONFIG["seconds"] are used, but at least three rounds.
+    """Measure the cells in rounds A B C A B C, after a warm-up, and send a record for each cell in each round.
 
-    The first round warms up.
+    CONFIG["rounds"] rounds are measured, or fewer if the next one would end after CONFIG["seconds"]; three at least.
     """
     for cell in cells:
         cell.attempt("warm-up", lambda: one_round(cell))

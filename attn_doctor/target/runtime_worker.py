@@ -30,6 +30,8 @@ def precision_of(backend):
 
 
 class Runtime:
+    """Hold a loaded exported file, its input images, and the results of the model in float64."""
+
     def __init__(self, config):
         from ultralytics.nn.autobackend import AutoBackend
 

@@ -63,6 +63,7 @@ class Path:
             self.entries.append(os.path.abspath(entry))
 
     def add_site(self, folder):
+        """Add a site-packages folder, and the folders that its .pth files name."""
         if not os.path.isdir(folder):
             return
         self.add(folder)
@@ -85,7 +86,10 @@ class Path:
                     self.add(entry)
 
     def add_editable(self, folder, line):
-        """Read the table of a setuptools finder as text. Returns False if there is none."""
+        """Read the table of a setuptools finder as text, for `editable`.
+
+        Returns False if the line names none, or if it cannot be read.
+        """
         finder = FINDER.match(line)
         written = MAPPING.search(read(os.path.join(folder, finder.group(1) + ".py")) or "") if finder else None
         if written is None:
@@ -113,6 +117,10 @@ def folders_of(prefixes):
 
 
 def whole(inside, settings, variable, user):
+    """Return the Path of an interpreter. `inside`: the folder of its virtual environment, `settings`: those of its pyvenv.cfg.
+
+    `variable`: the folders of PYTHONPATH. `user`: the folder of the user site. None: there is none.
+    """
     path = Path(variable)
     for entry in sys.path:
         path.add(entry)

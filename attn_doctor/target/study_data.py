@@ -44,7 +44,9 @@ def one_image(random_numbers, size):
 
 
 def write_shapes(folder, train, val, size, seed):
-    """Write the data set into a new folder, and return the path of its YAML file. An existing folder is not changed.
+    """Write the data set into a new folder, and return the path of its YAML file. An existing data set is not changed.
+
+    `train`, `val`: the number of images of each part. `size`: the side of an image in pixels.
 
     If writing is interrupted, no folder of that name exists.
     """

@@ -76,7 +76,7 @@ class Gauges:
         return None if now is None or self.before is None else now - self.before
 
     def now(self):
-        """Return (memory in bytes, load of the device) at this moment."""
+        """Return (memory in bytes, load of the device since the last call); None where a value is not known."""
         before, self.looked = self.looked, (time.monotonic(), self._processor())
         spent = self.looked[0] - before[0]
         if self.device.type == "cuda":

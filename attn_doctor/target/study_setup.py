@@ -8,9 +8,8 @@ def set_up_ultralytics():
 
     No installed package adds augmentation, ultralytics downloads nothing, and data sets are in the user's folder.
     """
-    sys.modules["albumentations"] = (
-        None  # draws from random numbers of its own, and is used only where it happens to be installed
-    )
+    # albumentations draws from random numbers of its own, and is used only where it happens to be installed.
+    sys.modules["albumentations"] = None
     import ultralytics.data.utils
     import ultralytics.utils.torch_utils
 

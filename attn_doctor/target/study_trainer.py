@@ -228,7 +228,8 @@ def sizes_of(trainer):
 
 
 def trainer_class(base, run):
-    """Return ultralytics' trainer with two changes: it counts the optimiser's steps, and it restores a stored state.
+    """Return ultralytics' trainer with three changes: `run` decides on the optimiser's steps, a stored state is restored, and no evaluation
+    follows the last epoch.
 
     ultralytics counts the batches since the last step in a local variable, which a resumed training would lose. The count here is
     the same: one step after each `accumulate` batches.

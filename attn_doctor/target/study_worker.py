@@ -2,9 +2,9 @@
 
 
 def alone():
-    """Take the lock of this training's folder until this process ends.
+    """Take the lock of this training's folder, until the returned file is closed. None on Windows, which needs no lock.
 
-    Raises RuntimeError if another process does not release the folder.
+    Raises RuntimeError if another process does not release the folder within ALONE seconds.
     """
     try:
         import fcntl

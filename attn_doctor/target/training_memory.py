@@ -11,7 +11,10 @@ def step_of(subject, optimiser, backend, clock):
 
 
 def point(backend, batch):
-    """Measure the memory and the time of one training step with this backend and batch, after a warm-up."""
+    """Measure memory and time of one training step with this backend and batch, after a warm-up.
+
+    Returns the bytes; None: not known.
+    """
     subject = ModelSubject(dict(CONFIG, batch=batch))
     optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
     clock, gauge = Clock(subject.device), Memory(subject.device)

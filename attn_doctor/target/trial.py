@@ -6,14 +6,15 @@ import platform
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
 WARM_UPS = 3  # at most so many warm-up passes are run
-SHARES = {
-    "forward": 0.4,
-    "step": 1.0,
-}  # the share of the seconds for a dtype; a training step needs about four times as long as a forward pass
+# The share of the seconds for a dtype; a training step needs about four times as long as a forward pass.
+SHARES = {"forward": 0.4, "step": 1.0}
 
 
 def make_subject():
-    """Make the model. If that fails, report the reason, and return a subject with the attention calls alone."""
+    """Make the model. If that fails, report the reason, and return a subject with the attention calls alone.
+
+    None if nothing can be tried: the model has no attention, the memory is too small, or the CUDA context is broken.
+    """
     if CONFIG["scope"] == "model":
         try:
             return ModelSubject(CONFIG)
@@ -31,9 +32,10 @@ def make_subject():
 
 
 def check_reference(subject):
-    """Check the gradients of the reference by finite differences.
+    """Check the gradients of the reference by finite differences, and report the result.
 
-    Return (outputs, gradients) of the model in float64; None if the gradients are wrong.
+    Return (outputs, gradients) of the model in float64. If gradients were wrong, they are computed again with the memory layout
+    in which they are right; None if there is none. None also for the attention alone, and on an Apple GPU.
     """
     expected = None
     report = {"ok": True, "error": 0.0, "module": None, "note": None}
@@ -118,7 +120,11 @@ def flat(made):
 
 
 def prove(subject, cell, reference, expected, eagers):
-    """Compare the numbers with float64, and count the calls of one pass. `eagers`: what eager made of the same calls."""
+    """Compare the numbers of a cell with float64, record the operators of each attention call, and send the proof.
+
+    `reference`: textbook attention in float64, for the calls of this dtype. `expected`: see `check_reference`. `eagers`: what
+    `reference.run` gave for eager.
+    """
     call = reference.calls[0]
     compute = kernel_of("eager" if compiles_model(cell.backend) else cell.backend)
     clock = Clock(subject.device)
@@ -204,9 +210,9 @@ def prove_or_share(subject, cell, reference, expected, eagers, others):
 
 
 def kernels_seen(subject, cell, clock):
-    """Return the names and time shares of the kernels of one step, by torch.profiler.
+    """Return [[name, share of the time, 0..1]] of those kernels of one step that can belong to attention, by torch.profiler.
 
-    GPU kernels, or operators on the CPU.
+    On a CPU the names are of operators. At most 40, the one with the largest share first.
     """
     from torch.profiler import ProfilerActivity, profile
 

@@ -23,6 +23,7 @@ class Clock:
             torch.mps.synchronize()
 
     def time(self, work):
+        """Do the work, and return its milliseconds on the device."""
         self.wait()
         if self.device.type == "cuda":
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -47,6 +48,7 @@ class Memory:
         self.device = torch.device(device)
 
     def peak(self, work):
+        """Do the work and return its peak; None if it is not known."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
@@ -96,7 +98,10 @@ class MeasuredCell:
         self.served = None  # the operators of its calls, where all are PyTorch's own fused ones
 
     def attempt(self, what, work):
-        """Run a part of this cell's work. An exception is reported and ends the cell."""
+        """Run a part of this cell's work, and return its result. An exception is reported and ends the cell: then None is returned.
+
+        Raises Poisoned if after this exception the process cannot go on.
+        """
         if not self.alive:
             return None
         send("begin", self.name)

@@ -8,10 +8,8 @@ import warnings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 INTERESTING = re.compile(r"softmax|attention|attn|flash|fmha", re.IGNORECASE)
-BY_HAND = (
-    "aten::exp",
-    "aten::exp_",
-)  # sunsmarterjie's fork computes its softmax by hand: no other part of an attention uses exponentials
+# sunsmarterjie's fork computes its softmax by hand: no other part of an attention uses exponentials.
+BY_HAND = ("aten::exp", "aten::exp_")
 KINK = 1e-2  # difference of the slopes on either side, relative to the gradient
 
 
@@ -93,7 +91,7 @@ def addresses(values):
 
 
 def pytorch_says(backend, calls):
-    """Return PyTorch's reason why it refuses this kernel for these tensors; None if it gives none.
+    """Return PyTorch's reasons why it refuses this kernel for these calls, each once; empty if it gives none.
 
     PyTorch prints the reason only if all other kernels are forbidden.
     """

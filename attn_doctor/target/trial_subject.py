@@ -60,6 +60,8 @@ def take_training_threads():
 
 
 class ModelSubject:
+    """Run a whole model of ultralytics on synthetic images and labels. Raises NoAttention if it has no attention to exchange."""
+
     scope = "model"
 
     def __init__(self, config):
@@ -190,9 +192,8 @@ class ModelSubject:
 
         def recorder(query, key, value, scale):
             calls.append((query.detach(), key.detach(), value.detach(), scale))
-            return eager(
-                query, key, value, scale
-            )  # and no kernel that is on trial: a broken one affects its own row only
+            # No kernel that is on trial computes here: a broken one affects its own row only.
+            return eager(query, key, value, scale)
 
         self.model.train()
         with torch.no_grad(), autocast(self.device, dtype), Exchange(recorder):
@@ -280,7 +281,7 @@ def layer_classes():
 def build_model(name, seed):
     """Return (name, model), with random weights of a fixed seed, or with those of a weights file.
 
-    Raises FileNotFoundError if the model file does not exist.
+    Raises FileNotFoundError if this ultralytics does not know the model, NoAttention if the model has no loss.
     """
     from ultralytics.cfg import get_cfg
 

@@ -18,7 +18,7 @@ class TunedSubject(ModelSubject):
         self.variants = {}
 
     def settings(self, order):
-        """Return three parts of an order: the backend, the changes that `Applied` makes, the other changes."""
+        """Return (backend, other changes with their values) of an order; the number of threads is always among the changes."""
         given = dict(order["settings"])
         backend = given.pop("attention", "eager")
         given.setdefault("threads", self.shipped_threads)
@@ -75,7 +75,7 @@ class TunedSubject(ModelSubject):
             return model(images)
 
     def check(self, what, order):
-        """Return the errors of one pass with these changes, compared with the same pass in float64."""
+        """Return the errors of one pass with these changes, compared with the same pass in float64, as `judged` reads them."""
         expected = self.expect(what)
         backend, given = self.settings(order)
         with self.using(backend), Applied(given, given), self.deterministic(given):
@@ -104,7 +104,7 @@ class TunedSubject(ModelSubject):
     def in_float64(self, what):
         """Return (outputs, gradients) of training, or the outputs of predicting, in float64.
 
-        The attention is the textbook's, because the installed one may have wrong gradients for one image. A module that a trial
+        The attention is the textbook's, because the installed one can have wrong gradients for one image. A module that a trial
         found wrong in its gradient's layout gets a contiguous gradient.
         """
         threads = torch.get_num_threads()
@@ -125,7 +125,7 @@ class TunedSubject(ModelSubject):
 
 
 def compared_boxes(got, expected):
-    """Return two numbers about the boxes with the highest scores: an IoU and a difference of scores.
+    """Compare the boxes of the first image that have the highest scores: return {"box_overlap": IoU, "score_error": difference}.
 
     95 of 100 boxes overlap at least as much as the IoU; no score differs more than the difference. Both arguments are [images, 4
     + classes, places], the output of a head that decodes every place. For any other output the result is empty.
@@ -148,7 +148,7 @@ def overlaps(some, others):
 
 
 def core_groups():
-    """Return the cores that this process may use, as lists. Each list has the hardware threads of one physical core.
+    """Return the cores that this process is allowed to use, as lists. Each list has the hardware threads of one physical core.
 
     If the system does not report physical cores, each list has one core.
     """
@@ -169,7 +169,7 @@ def physical_cores():
 
 
 def memory_nodes():
-    """Return the cores of each memory node (NUMA) that this process may use, as lists."""
+    """Return the cores of each memory node (NUMA) that this process is allowed to use: [[0, 1], [2, 3]]; empty if not known."""
     import glob
 
     mine = {core for group in core_groups() for core in group}

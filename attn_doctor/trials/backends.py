@@ -76,6 +76,7 @@ class Backend(NamedTuple):
 
     @property
     def composed(self) -> bool:
+        """Return whether several operators compute the attention: a matrix product, a softmax and another product."""
         return not self.operators
 
 
@@ -168,7 +169,7 @@ def _compile(case: Case) -> str | None:
 
 
 def _compiler(case: Case) -> str | None:
-    """Return the program that torch.compile needs besides PyTorch and cannot find; None if nothing is missing."""
+    """Return a sentence about the program that torch.compile needs besides PyTorch and cannot find; None if nothing is missing."""
     compilers, installed = case.facts.toolchain.compilers, case.facts.packages.distributions
     if case.device == "cpu" and not isinstance(compilers, Unknown) and not any(c.name != "gcc" for c in compilers):
         return "torch.compile needs a C++ compiler for the CPU, and none was found: install g++"
@@ -180,7 +181,7 @@ def _compiler(case: Case) -> str | None:
 
 
 def _gpu_only(case: Case) -> str | None:
-    """Return why a backend that needs a GPU cannot run.
+    """Return why a backend that needs a GPU cannot run; None if the trial runs on a GPU.
 
     The words are the same for all, so that a report shows them once.
     """

@@ -28,8 +28,8 @@ def best(rows: Sequence[Trial], dtype: Dtype | None) -> Best:
     """Return the backend to use in this dtype. `rows`: of one model (or its attention) at one image size.
 
     A row whose status is not "ok" is never chosen. Another backend is chosen instead of eager only if its own verdict is
-    "faster". If eager is "wrong", the fastest right row is chosen, even if it is slower. Rows of old reports have no verdict, so
-    they are never chosen instead of eager.
+    "faster". If eager was not tried, or is "wrong", the fastest right row is chosen, even if it is slower than eager. If eager
+    failed, none is chosen ("lost"). Rows of old reports have no verdict, so they are never chosen instead of eager.
     """
     mine = [row for row in rows if row.dtype == dtype]
     right = [row for row in mine if row.status == "ok" and row.step_ms]
@@ -64,7 +64,7 @@ def training_dtype(rows: Sequence[Trial]) -> Dtype | None:
 def beats(row: Trial, others: Sequence[Trial]) -> bool:
     """Return whether this row's training steps are faster than those of every other row, corrected for the number of rows.
 
-    False if the rows have no paired rounds.
+    False if there are no other rows, or if the rows have no paired rounds.
     """
     if not row.step_samples or not others or any(len(o.step_samples) != len(row.step_samples) for o in others):
         return False

@@ -115,7 +115,7 @@ def _measured(saved: SavedTrial, row: Trial) -> Measured:
 
 
 def _a_second(images: int, milliseconds: float) -> float | None:
-    """Return images a second; None for a time that no trial measures (a saved report may say 0)."""
+    """Return images a second; None for a time that no trial measures (a saved report can say 0)."""
     return 1e3 * images / milliseconds if milliseconds > 0 else None
 
 

@@ -1,6 +1,6 @@
 """Compare every backend of a trial with eager, in the rounds in which both were measured. Pure.
 
-No other module compares speeds.
+No other module compares speeds. A cell is one backend in one dtype (and at one shape): "sdpa-flash float16".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Measured(NamedTuple):
 
 
 def name_of_row(row: Trial) -> str:
-    """Return the name of a row's cell."""
+    """Return the name of a row's cell: "sdpa-flash float16", with a shape "sdpa-flash float16 1x8x4096x64"."""
     return f"{row.backend} {row.dtype}" + (f" {row.shape}" if row.shape else "")
 
 
@@ -50,7 +50,10 @@ def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measure
 def dropped(
     samples: Mapping[tuple[str, str], Sequence[float]], measured: Mapping[tuple[str, str], Measured]
 ) -> list[str]:
-    """Return one line for each cell that has fewer rounds than the others."""
+    """Return one sentence for each cell that was dropped early, and so has fewer rounds than the others.
+
+    `samples`: (name of a cell, "forward" | "step") -> milliseconds, round by round. `measured`: as for `with_gains`.
+    """
     named = {"forward": "inference", "step": "training steps"}
     return [
         f"{cell}: only {len(samples.get((cell, what), ()))} rounds of {named[what]} were measured, because"

@@ -52,9 +52,8 @@ class Judged:
     def __init__(self) -> None:
         self.proofs: dict[str, dict[str, Any]] = {}
         self.faults: dict[str, CellFault] = {}
-        self.samples: dict[
-            tuple[str, str], list[float]
-        ] = {}  # (cell, "forward" | "step") -> milliseconds, round by round
+        # (cell, "forward" | "step") -> milliseconds, round by round
+        self.samples: dict[tuple[str, str], list[float]] = {}
         self.measured: dict[tuple[str, str], Measured] = {}  # with the same keys
         self.peaks: dict[str, int | None] = {}  # a cell -> memory peak of a training step, in bytes
         self.settled: list[str] = []  # a note for each dtype whose measuring ended early
@@ -84,13 +83,14 @@ class Judged:
             self.eager_errors.update(dict.fromkeys(data["cells"], data["errors"]))
 
     def anything(self) -> bool:
-        """Return whether any cell has finished."""
+        """Return whether any cell was checked or measured."""
         return bool(self.proofs or self.samples)
 
     def start_again(self, left: Iterable[str]) -> list[str]:
-        """Delete all times, because times of two processes are not pairs. `left`: the cells that are left out from now on.
+        """Delete all times, because times of two processes are not pairs. `left`: the cells that the next process measures.
 
-        Return the cells that must now be measured themselves: so far, each of them used the times of a cell in `left`.
+        Return the cells that must now be measured themselves: so far, each of them used the times of a cell that is no longer in
+        `left`.
         """
         self.samples.clear()
         self.measured.clear()
@@ -102,7 +102,7 @@ class Judged:
 
 
 def name_of(cell: TrialCell) -> str:
-    """Return the name of a cell in the records of the trial's process and in messages of progress."""
+    """Return the name of a cell in the records of the trial's process and in messages of progress: "sdpa-flash float16"."""
     return f"{cell.backend} {cell.dtype}" + (f" {cell.shape}" if cell.shape else "")
 
 
@@ -220,7 +220,11 @@ def kind_of(call: Mapping[str, Sequence[str]]) -> str:
 def other_kernel(
     backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
 ) -> str | None:
-    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that served them."""
+    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that served them.
+
+    `calls`: of each call the operators that were seen, {"forward": [...], "backward": [...]}; None: compiled code, which hides
+    them. `profile`: the names of the kernels in the GPU profile.
+    """
     if calls is None:  # compiled code hides its operators: the profile must name its kernels
         if backend.composed or any(re.search(backend.kernels, name) for name in profile):
             return None
@@ -302,7 +306,11 @@ def _inaccurate(proof: Mapping[str, Any], eager_errors: Sequence[tuple[float, fl
 def inaccurate(
     errors: Sequence[tuple[float, float]], eager: Sequence[tuple[float, float]], eps: float, tokens: int
 ) -> str | None:
-    """Compare the errors with eager's in the same dtype, call by call. Returns a text about the first that is too large, else None."""
+    """Compare the errors with eager's in the same dtype, call by call. Returns a text about the first that is too large, else None.
+
+    `errors` and `eager`: of each call (error of the output, largest error of the gradients), relative to float64. `eps`: the
+    machine epsilon of the dtype.
+    """
     for index, what in enumerate(("output", "gradient")):
         for call, (mine, base) in enumerate(zip(errors, eager, strict=False)):
             most = limit(base[index], eps, tokens)

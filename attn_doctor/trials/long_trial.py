@@ -26,7 +26,9 @@ from attn_doctor.trials.tuning.tuned import Wanted, tuned
 Say = Callable[[str], None]
 
 ROUNDS_CPU, ROUNDS_GPU = 15, 50
-SHARE_FOR_MEMORY = 0.4  # of the seconds of the search, in addition to them, for the memory of training steps
+SHARE_FOR_MEMORY = (
+    0.4  # measuring the memory of training steps takes this share of the seconds of the search, besides them
+)
 SECONDS = 60.0  # the rounds of one dtype get so many seconds if --rounds is not given
 _FOREVER = 24 * 3600.0
 
@@ -47,6 +49,8 @@ class StudyRequest(Record, frozen=True, kw_only=True):
 
 
 class Study(Record, frozen=True, kw_only=True):
+    """Hold the results of the command `trial`. A part that was not asked for is None or empty."""
+
     trials: tuple[Trial, ...] = ()
     runs: tuple[TrialRun, ...] = ()  # one for each image size
     trials_skipped: str | None = None
@@ -90,6 +94,7 @@ def study(
 ) -> Study:
     """Run the requested study in the interpreter `python`.
 
+    `timeout`: the seconds without a record after which a process of the trial is ended. `say` gets a sentence at each step.
     `environ`: the variables of the trial's processes, by default the doctor's own. Raises BadRequest if the request cannot be met
     here, OSError if the interpreter cannot be started.
     """

@@ -23,7 +23,7 @@ _RAN = ("ok", "wrong", "other-kernel")
 
 class Splits(NamedTuple):
     splits: tuple[MemorySplit, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences about the rows whose memory was not split
 
 
 def measure(
@@ -37,7 +37,8 @@ def measure(
 ) -> Splits:
     """Split the memory of every row of the model: with the optimiser of a short training, and with that of a long one.
 
-    Raises OSError if the interpreter cannot be started.
+    Rows of compiled code are left out, and no row is split on an Apple GPU. `timeout`: the seconds without a record after which the
+    process is ended. Raises OSError if the interpreter cannot be started.
     """
     ran = [row for row in rows if row.status in _RAN and row.scope == "model" and row.shape is None]
     if not ran:

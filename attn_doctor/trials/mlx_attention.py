@@ -38,7 +38,7 @@ class MlxRow(Record, frozen=True, kw_only=True):
 
 class MlxTimes(Record, frozen=True, kw_only=True):
     rows: tuple[MlxRow, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences about what failed
 
 
 def installed(facts: Facts) -> bool:
@@ -55,7 +55,10 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> MlxTimes:
-    """Measure each shape in a process of its own. Raises OSError if the interpreter cannot be started."""
+    """Measure all shapes in one process of the target. Raises OSError if the interpreter cannot be started.
+
+    `timeout`: the seconds without a record after which the process is ended.
+    """
     say("measuring MLX's attention")
     config = {
         "shapes": [[s.batch, s.heads, s.tokens, s.width] for s in shapes],
@@ -81,7 +84,7 @@ def measure(
 
 
 def rows_of(told: Mapping[str, Any]) -> tuple[MlxRow, ...]:
-    """Return the rows that one record of the target contains."""
+    """Return the rows that one record of the target contains: "eager", "fused" or both, at one shape."""
     batch, heads, tokens, width = told["shape"]
     shape = Shape(batch=batch, heads=heads, tokens=tokens, width=width)
     made = []

@@ -4,8 +4,8 @@ Pure, standard library only, Python 3.8: the trial also runs this text in the ta
 
 The planned rounds are measured if they fit into the time budget. If the model is too slow for that, the budget grows to the time
 that a decision needs, and a backend that loses every round is dropped, so that the others get its time. The test is computed more
-than once. Each time it may use a part of LEVEL: half of what is left, and the last time all of it. So the parts together never
-exceed LEVEL. docs/method.md gives the reason for each choice.
+than once. Each time it is allowed to use a part of LEVEL: half of what is left, and the last time all of it. So the parts
+together never exceed LEVEL. docs/method.md gives the reason for each choice.
 """
 
 from __future__ import annotations
@@ -146,9 +146,10 @@ class Race:
         fixed: bool,
         wrong: Sequence[str] = (),
     ) -> None:
-        """Start with all of `names`. `base` is eager, which is never dropped. `budget`: seconds.
+        """Start with all backends in `names`. `base` is eager, which is never dropped; None: eager is not measured.
 
-        `fixed`: exactly `rounds` rounds, with one look at the end. `wrong`: names with wrong numbers, which cannot win.
+        `budget`: seconds. `fixed`: exactly `rounds` rounds, unless the time is up, with one look at the end. `wrong`: backends with
+        wrong numbers, which cannot win.
         """
         self.left = list(names)
         self.wrong = wrong
@@ -168,6 +169,7 @@ class Race:
         self._done = 0
 
     def add(self, name: str, milliseconds: float) -> None:
+        """Add the time of a backend in this round."""
         self.times[name].append(milliseconds)
 
     def failed(self, name: str) -> None:

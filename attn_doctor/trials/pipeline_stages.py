@@ -25,7 +25,7 @@ SECONDS = 20.0  # for the rounds of one dtype, with the predictor and again with
 
 
 class PipelineTimes:
-    """Hold the measurements, and notes on those that are missing."""
+    """Hold the measured stages (`stages`) and training steps (`optimised`), and sentences about those that are missing (`notes`)."""
 
     def __init__(self, samples: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
         self.notes = tuple(notes)
@@ -43,6 +43,8 @@ def measure(
     environ: Mapping[str, str] | None = None,
 ) -> PipelineTimes:
     """Measure the rows of the model that are "ok", in the target.
+
+    `timeout`: the seconds without a record after which the process is ended.
 
     Raises OSError if the interpreter cannot be started.
     """

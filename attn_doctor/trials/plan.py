@@ -32,21 +32,23 @@ class BadRequest(Refused):
 class TrialCell(Record, frozen=True, kw_only=True):
     """Describe one backend in one dtype: it will be run, unless `ruled_out` has a reason against it."""
 
-    backend: str
+    backend: str  # "sdpa-flash"
     dtype: Dtype
-    shape: Shape | None = None
+    shape: Shape | None = None  # of the attention alone; None: the whole model
     ruled_out: str | None = None
 
 
 class TrialPlan(Record, frozen=True, kw_only=True):
+    """Hold what a trial runs, and in which order."""
+
     options: TrialOptions
-    device: str = "cpu"
+    device: str = "cpu"  # "cpu", "cuda:0", "mps"
     cells: tuple[TrialCell, ...] = ()
     skipped: str | None = None  # the reason if nothing is run at all
     senseless: bool = False  # it is skipped because of an error that was found, and could be run in spite of it
     rounds: int = 9
     scope: Scope = "model"
-    note: str | None = None
+    note: str | None = None  # a sentence about the plan, for the report
     gpu: str | None = None  # UUID of the GPU to watch by NVML
 
 
@@ -123,7 +125,7 @@ def _check_most(name: str, value: int) -> None:
 
 
 def is_model_name(model: str) -> bool:
-    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which may contain code."""
+    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which can contain code."""
     match = _NAME.fullmatch(model)
     return bool(match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]])
 
@@ -150,7 +152,7 @@ def check_model(model: str) -> None:
 def model_file(model: str) -> str:
     """Return the model in a form that is valid in any folder: a file by its absolute path.
 
-    A model name of ultralytics stays a name, even if the current folder has a file of that name. A YAML file may contain code
+    A model name of ultralytics stays a name, even if the current folder has a file of that name. A YAML file can contain code
     (`activation:`), so a file of the current folder is run only if the user gives its path: "./yolo12n.yaml".
     """
     if is_model_name(model) or not Path(model).is_file():
@@ -159,7 +161,10 @@ def model_file(model: str) -> str:
 
 
 def choose_device(facts: Facts, wanted: str) -> str:
-    """Return the device to run on, as torch names it. Raises BadRequest for a device that the target does not have."""
+    """Return the device to run on, as torch names it: "cpu", "cuda:0", "mps". `wanted`: such a name, or "auto".
+
+    Raises BadRequest for a device that the target is known not to have.
+    """
     torch = facts.torch
     if wanted == "auto":
         if torch.available is True:

@@ -41,6 +41,8 @@ def run_separately(
 ) -> child.Outcome:
     """Run one more script in the target, after the common ones, in a process of its own, so that it cannot disturb a trial.
 
+    `timeout`: the seconds without a record after which the process is ended.
+
     Raises OSError if the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
@@ -103,11 +105,12 @@ def load(seconds: float = 0.4) -> float | None:
 def waiting_policy(
     environ: Mapping[str, str], busy: float | None, cores: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Return variables that make waiting threads sleep, and notes about them. Both are empty if no other program uses the cores.
+    """Return variables that make waiting threads sleep, and notes about them.
 
-    `busy`: cores that are busy now. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With one core too few, a step of
-    YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is slightly faster, so nothing is
-    changed there.
+    Both are empty unless other programs use more than half of the cores. If the user has set such a variable, only a note is
+    returned. `busy`: cores that are busy now; None: not known. PyTorch's threads (GNU OpenMP) wait at full load ("spin"). With
+    one core too few, a step of YOLO12n took 4 to 15 times as long as with threads that sleep. On a quiet machine spinning is
+    slightly faster, so nothing is changed there.
     """
     if busy is None or not cores or busy <= cores / 2:
         return {}, []

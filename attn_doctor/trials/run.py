@@ -50,9 +50,9 @@ def run(
 ) -> Trials:
     """Run the plan in the interpreter `python` (an argv prefix).
 
-    `timeout`: seconds without a message, after which its process is ended. `on_step` gets each step of the trial; without it,
-    `on_progress` gets their texts. `on_progress` also gets the texts about failures. `environ`: the variables of the trial's
-    processes, by default the doctor's own. Raises OSError if the interpreter cannot be started.
+    `timeout`: the seconds without a message after which the process of the trial is ended. `on_step` gets each step of the trial;
+    without it, `on_progress` gets their texts. `on_progress` also gets the texts about failures. `environ`: the variables of the
+    trial's processes, by default the doctor's own. Raises OSError if the interpreter cannot be started.
     """
     if plan.skipped:
         return Trials(skipped=plan.skipped)
@@ -100,6 +100,8 @@ def _cpu_name() -> str | None:
 
 
 class _Supervisor:
+    """Run the processes of one trial, collect their records, and make its result."""
+
     def __init__(
         self,
         plan: TrialPlan,
@@ -345,6 +347,7 @@ class _Supervisor:
             self.step(self.stages.proof(section))
 
     def trials(self, cpu: str | None) -> Trials:
+        """Return the result of the trial. `cpu`: the name of the processor; None: not known."""
         if not self.seen.proofs and not self.seen.faults and not self.skipped:
             self.skipped = self.ended
         if self.skipped:

@@ -13,14 +13,16 @@ from attn_doctor.model.trials import Trial, TrialRun
 
 
 class SavedTrial(NamedTuple):
+    """Hold the trial of one saved report."""
+
     name: str  # of the file
     rows: tuple[Trial, ...]
     runs: tuple[TrialRun, ...]
     facts: Facts | None  # `trial --json` has none
-    skipped: str | None
+    skipped: str | None  # why there was no trial
 
     def run_of(self, row: Trial) -> TrialRun:
-        """Return the run that measured a row; an empty run if the report has none."""
+        """Return the run of a row's image size; else the report's first run, and an empty run if it has none."""
         same = [run for run in self.runs if run.imgsz == row.imgsz]
         return (same or [*self.runs, TrialRun()])[0]
 
@@ -40,7 +42,10 @@ class _Study(Record, frozen=True, kw_only=True):
 
 
 def saved_trial(data: bytes, name: str) -> SavedTrial:
-    """Return the trial of a saved file. `name`: its name, for error messages. Raises Unreadable for any other file."""
+    """Return the trial of a saved report. `data`: the content of the file. `name`: its name, for error messages.
+
+    Raises Unreadable for any other file.
+    """
     try:
         kind = msgspec.json.decode(data, type=_Kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -15,12 +15,15 @@ class Doing(NamedTuple):
     """Hold the step of a trial that begins now."""
 
     text: str
-    then: str  # what comes after it; empty if this says itself
+    then: str  # what comes after it; empty if nothing comes, or if `text` says it
     done: float  # the share of the trial's time that is over, from 0 to 1
 
 
 class Stages:
-    """Count the stages of one trial. `cells`: the names of the cells, "sdpa float32", in their order."""
+    """Count the stages of one trial, and describe the one that begins.
+
+    `cells`: the names of the cells, "sdpa float32", in their order. `rounds`: how many are planned.
+    """
 
     def __init__(self, cells: Iterable[str], rounds: int) -> None:
         self._cells = list(cells)

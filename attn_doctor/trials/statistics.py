@@ -60,6 +60,9 @@ def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> lis
 
 
 def settled_by(base: Sequence[float], other: Sequence[float], comparisons: int) -> int | None:
-    """Return about how many more rounds would decide this comparison; None if the number is above 200."""
+    """Return about how many more rounds would decide this comparison; None if it is more than 200, or if no number would.
+
+    `comparisons`: how many there are in all, for Holm's correction.
+    """
     found = more_rounds(logarithms(base, other), comparisons, LEVEL)
     return found if found is not None and found <= _NOT_LIKELY else None

@@ -22,9 +22,8 @@ from attn_doctor.system import leftovers, machine, own_path
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
 _QUIET = 20.0  # seconds without a record, after which NVML counts as hanging
-_LEAST_SECONDS = (
-    1.0  # energy is computed only over more seconds than this: its counter is updated about ten times a second
-)
+# Energy is computed only over more seconds than this: its counter is updated about ten times a second.
+_LEAST_SECONDS = 1.0
 
 _LEAST_TICKS = 20  # of all cores together, usually hundredths of a second: a share of fewer says nothing
 
@@ -117,9 +116,9 @@ class Watching:
 
 
 def gpu_to_watch(facts: Facts) -> str | None:
-    """Return the UUID of the visible GPU; None for several GPUs, or for a part of one (MIG).
+    """Return the UUID of the visible GPU; None if it is not known, for several GPUs, or for a part of one (MIG).
 
-    NVML's values for those cannot be assigned to one program.
+    NVML's values for several GPUs or a part of one cannot be assigned to one program.
     """
     gpus = facts.graphics.gpus
     if not isinstance(gpus, tuple):
@@ -131,7 +130,7 @@ def gpu_to_watch(facts: Facts) -> str | None:
 
 
 def summary(states: Sequence[Mapping[str, Any]], windows: Sequence[Window]) -> GpuWatch | None:
-    """Return the summary of the states within the windows; None if there are no such states."""
+    """Return the summary of the states within the windows; None if there are no such states. `states`: see target/nvml_watch.py."""
     parts = [(w, [s for s in states if w.begin <= s["at"] <= w.end]) for w in windows]
     inside = [s for _, part in parts for s in part]
     if not inside:

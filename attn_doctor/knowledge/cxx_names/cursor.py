@@ -32,7 +32,7 @@ class Cursor(ABC):
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
         """Read a name, and its qualifiers (" const") if it is a member function.
 
-        `binds`: T_ then means its template arguments.
+        `binds`: T_, T0_ ... in the rest of the mangled name are the template arguments of this name.
         """
 
     @abstractmethod
@@ -52,19 +52,23 @@ class Cursor(ABC):
         return self.source[self.at :]
 
     def take(self, expected: str) -> bool:
+        """Read this text if it comes next, and return whether it did."""
         if self.source.startswith(expected, self.at):
             self.at += len(expected)
             return True
         return False
 
     def need(self, expected: str) -> None:
+        """Read this text. Raises Unreadable if it does not come next."""
         if not self.take(expected):
             raise Unreadable(self.rest)
 
     def peek(self, length: int = 1) -> str:
+        """Return the next characters without reading them; fewer at the end of the name."""
         return self.source[self.at : self.at + length]
 
     def next(self, length: int = 1) -> str:
+        """Read so many characters. Raises Unreadable if the name ends before."""
         taken = self.peek(length)
         if len(taken) < length:
             raise Unreadable(taken)
@@ -72,6 +76,7 @@ class Cursor(ABC):
         return taken
 
     def number(self) -> int:
+        """Read a decimal number; an "n" in front makes it negative. Raises ValueError if there is no digit."""
         negative = self.take("n")
         start = self.at
         while self.peek().isdigit():
@@ -88,11 +93,13 @@ class Cursor(ABC):
         return value
 
     def until(self, end: str, read: Callable[[], Node]) -> list[Node]:
+        """Call `read` again and again until the text `end` comes next, and return what it read."""
         items = []
         while not self.take(end):
             items.append(read())
         return items
 
     def learn(self, node: Node) -> Node:
+        """Store a node to which the rest of the name can refer (S_, S0_ ...), and return it."""
         self.known.append(node)
         return node

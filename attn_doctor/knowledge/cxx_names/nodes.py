@@ -16,7 +16,7 @@ class Name(NamedTuple):
 
     shown: str
     constructs: bool = False  # a constructor, a destructor or a conversion: it has no return type
-    constructor: str = ""  # the name of its constructor, if it differs
+    constructor: str = ""  # the name of the class's constructor, if it differs from `shown`
 
 
 class Scope(NamedTuple):
@@ -111,13 +111,14 @@ def settled(node: Any, arguments: list[Node]) -> Any:
 
 
 class Word(NamedTuple):
-    """Hold the last word of a name. Constructors and conversions repeat it."""
+    """Hold the last word of a name: "C" of "A::B<int>::C". A constructor or destructor repeats the word of its class."""
 
     constructor: str
-    constructs: bool
+    constructs: bool  # see Name
 
 
 def last_word(node: Node) -> Word:
+    """Return the last word of a name, without template arguments and ABI tags."""
     if isinstance(node, Scope):
         return last_word(node.inner)
     if isinstance(node, Template):

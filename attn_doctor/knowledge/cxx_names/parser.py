@@ -26,6 +26,7 @@ from attn_doctor.knowledge.cxx_names.nodes import (
 from attn_doctor.knowledge.cxx_names.types import OPERATORS, Types
 
 _STRING = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >"
+# Letter -> the text alone, the name of its constructor, the text before its constructor
 _ABBREVIATIONS = {
     "a": ("std::allocator", "allocator", "std::allocator"),
     "b": ("std::basic_string", "basic_string", "std::basic_string"),
@@ -33,7 +34,7 @@ _ABBREVIATIONS = {
     "i": ("std::istream", "basic_istream", "std::basic_istream<char, std::char_traits<char> >"),
     "o": ("std::ostream", "basic_ostream", "std::basic_ostream<char, std::char_traits<char> >"),
     "d": ("std::iostream", "basic_iostream", "std::basic_iostream<char, std::char_traits<char> >"),
-}  # text alone, name of its constructor, text before its constructor
+}
 _SPECIAL = {
     "TV": "vtable for ", "TT": "VTT for ", "TI": "typeinfo for ", "TS": "typeinfo name for ",
 }  # fmt: skip
@@ -122,7 +123,7 @@ class _Reader(Types):
     def name_of_function(self, *, binds: bool = True) -> tuple[Node, str]:
         """Read a name, and its qualifiers (" const") if it is a member function.
 
-        `binds`: T_ then means its template arguments.
+        `binds`: T_, T0_ ... in the rest of the mangled name are the template arguments of this name.
         """
         if self.take("N"):
             return self.nested(binds=binds)

@@ -24,8 +24,8 @@ _NEW_STRING = "std::basic_string<char, std::char_traits<char>, std::allocator<ch
 class TableSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Describe the wheel from which the exports of one minor were read."""
 
-    torch: str
-    wheel: str
+    torch: str  # the minor, "2.15"
+    wheel: str  # its file name
     sha256: str | None
 
 
@@ -65,12 +65,15 @@ def minors() -> tuple[str, ...]:
 
 
 def exporting(name: str) -> frozenset[str] | None:
-    """Return the minors that export this mangled name; None if the table lacks the name."""
+    """Return the minors of torch ("2.8") that export this mangled name; None if the table lacks the name."""
     return _dated().get(signature(name))
 
 
 def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
-    """Return the minors that export all of these names, oldest first; None if the table has none of the names."""
+    """Return the minors of torch that export all of these mangled names, oldest first.
+
+    Names that the table lacks are left out; None if it lacks all. Empty if no minor exports all the others.
+    """
     known = [spans for spans in map(exporting, names) if spans is not None]
     if not known:
         return None
@@ -79,7 +82,7 @@ def fitting(names: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def is_torch(name: str) -> bool:
-    """Return whether torch's libraries export such a name, by its namespace or by the table."""
+    """Return whether a mangled name belongs to torch: by its namespace (c10, at, caffe2, torch, c10d), or because the table has it."""
     return TORCH_NAME.match(name) is not None or signature(name) in _dated()
 
 

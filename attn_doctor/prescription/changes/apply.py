@@ -1,8 +1,9 @@
 """Make the changes of `table` that a running process can still make, and undo them.
 
-Only the class of the model is touched: `BaseModel.forward` of ultralytics and the decoding of boxes in its heads. Weights, names
-and checkpoints stay as they are. Uses torch and the standard library only, and nothing else of attn_doctor: this file also runs
-inside a target without attn_doctor. Python 3.8.
+Two kinds of things are changed: settings of the process (threads, cuDNN's benchmark, TF32), and two methods of ultralytics'
+classes (`BaseModel.forward`, and the decoding of boxes in the heads). Weights, names and checkpoints stay as they are. Uses torch
+and the standard library only, and nothing else of attn_doctor: this file also runs inside a target without attn_doctor. Python
+3.8.
 
 channels_last: only the images are converted. A convolution keeps the layout of its input, and so do all layers after it, so the
 weights need not change.
@@ -33,7 +34,8 @@ class Applied:
     """Hold changes that are active from `start` to `stop`, for the models that `fits` accepts.
 
     `training` and `predicting` map names of changes to values: {"threads": 8, "channels-last": True}. Each forward pass uses one
-    of the two: `training` if gradients are on. If several objects are active, the newest decides.
+    of the two: `training` if the model is in training mode and gradients are on. If several objects are active, the newest decides.
+    `fits` None: they are for every model.
     """
 
     def __init__(
@@ -198,7 +200,7 @@ def _is_exported() -> bool:
 
 
 def structure_of(model: Any) -> str | None:
-    """Return a name for the structure of an ultralytics model; None for an unknown kind of model.
+    """Return a name for the structure of an ultralytics model, 16 hexadecimal digits; None for an unknown kind of model.
 
     The name is computed from the layers in the model's own description, which a checkpoint contains too. Weights and the number
     of classes do not matter.

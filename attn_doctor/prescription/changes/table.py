@@ -1,4 +1,4 @@
-"""List every change that may make a program faster in one table: its effect, and how it is applied.
+"""List in one table every change that can make a program faster: its effect, and how it is made.
 
 Pure: the standard library only, Python 3.8, because a user's program loads it without msgspec. `trials/tuning/fitting.py` decides
 whether a change fits a machine. `apply` makes a change in a running process; `variables` below makes it before a process starts.
@@ -24,11 +24,11 @@ GIB = 2**30
 class Change(NamedTuple):
     """Describe a change. Changes with the same word in `instead` exclude each other."""
 
-    words: str  # "threads: ..." as a reader sees it
-    how: How
-    numbers: Numbers
-    passes: tuple[str, ...] = (TRAINING, PREDICTING)
-    instead: str = ""
+    words: str  # what a reader sees behind the name: "the model compiled by torch.compile"
+    how: How  # where the change is made
+    numbers: Numbers  # how far the results differ
+    passes: tuple[str, ...] = (TRAINING, PREDICTING)  # what it is for
+    instead: str = ""  # "allocator"; "": it excludes no other change
     slow: bool = False  # the change needs minutes before it helps: it is measured only if the user names it (--try)
 
 
@@ -79,12 +79,12 @@ PRELOADED = ("tcmalloc", "jemalloc")  # by LD_PRELOAD, https://man7.org/linux/ma
 
 
 def is_allowed(name: str, level: str) -> bool:
-    """Return whether a change is allowed. `level`: how far the user allows the numbers to change (see NUMBERS)."""
+    """Return whether a change ("bf16") is allowed. `level`: how far the user allows the results to differ (a word of NUMBERS)."""
     return NUMBERS.index(CHANGES[name].numbers) <= NUMBERS.index(level)
 
 
 def variables(name: str, value: Any) -> dict[str, str]:
-    """Return the environment variables that make a change before a process starts.
+    """Return the environment variables that make a change before a process starts; empty if it needs none.
 
     `value`: for an allocator, the path of its library.
     """

@@ -70,7 +70,10 @@ def torch_static(location: str, root: Root | None = None) -> dict[str, Any]:
 
 
 def libstdcxx(path: Path) -> dict[str, str | Unknown | None]:
-    """Return the newest `glibcxx` ("3.4.30") and `cxxabi` ("1.3.13") version that a libstdc++.so.6 defines."""
+    """Return the newest `glibcxx` ("3.4.30") and `cxxabi` ("1.3.13") version that a libstdc++.so.6 defines; None if it defines none.
+
+    Unknown if the file cannot be read.
+    """
     from attn_doctor.probes.binaries.files import Binary as File
     from attn_doctor.probes.binaries.mapped import DamagedFile, Mapped
     from attn_doctor.probes.binaries.target import newest_version

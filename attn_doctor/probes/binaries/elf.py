@@ -94,7 +94,7 @@ class Elf:
 
     @cached_property
     def interpreter(self) -> str | None:
-        """Return the dynamic loader that a program names, "/lib64/ld-linux-x86-64.so.2"."""
+        """Return the dynamic loader that a program names, "/lib64/ld-linux-x86-64.so.2"; None for a library."""
         for segment in self._segments:
             if segment.kind == _PT_INTERP:
                 raw = self.file.take(segment.offset, segment.file_size)
@@ -165,7 +165,7 @@ class Elf:
 
     @cached_property
     def sections(self) -> dict[str, Section]:
-        """Return the sections by name. Tools use them, the loader does not; a file may have none.
+        """Return the sections by name. Tools use them, the loader does not; a file can have none.
 
         Raises DamagedFile if they are cut off.
         """
@@ -199,7 +199,7 @@ class Elf:
         return entries
 
     def offset(self, address: int, room: int = 0) -> int:
-        """Return the file offset of the `room` bytes at an address."""
+        """Return the file offset of the `room` bytes at an address. Raises DamagedFile if the file does not hold them."""
         for segment in self._loads:
             if segment.address <= address and address + room <= segment.address + segment.file_size:
                 return address - segment.address + segment.offset
@@ -218,7 +218,7 @@ class Elf:
 
     @cached_property
     def strings(self) -> tuple[int, int]:
-        """Return the offsets where the string table begins and ends in the file."""
+        """Return the offsets where the string table begins and ends in the file. Raises DamagedFile if there is none."""
         size = self.dynamic.get(_DT_STRSZ, 0)
         if _DT_STRTAB not in self.dynamic:
             raise DamagedFile("has no string table")
@@ -230,7 +230,7 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is not an ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile (or its ForeignFile) if it is not an ELF file."""
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

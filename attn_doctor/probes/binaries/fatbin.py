@@ -16,11 +16,8 @@ from attn_doctor.probes.binaries.elf import Section
 from attn_doctor.probes.binaries.mapped import Mapped
 
 # Code that runs is in the first section. With -rdc the code from which it was linked is in the second section.
-SECTIONS = (
-    ".nv_fatbin",
-    "__nv_relfatbin",
-    ".nv_fatb",
-)  # the last is the name in a PE file, where a name has 8 characters
+# The third is the name of the first in a PE file, where a name has 8 characters.
+SECTIONS = (".nv_fatbin", "__nv_relfatbin", ".nv_fatb")
 
 _MAGIC = 0xBA55ED50
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)

@@ -51,7 +51,7 @@ class Files:
         return self._opened[real]
 
     def cached_libraries(self, machine: str) -> dict[str, str]:
-        """Return the path of each soname in /etc/ld.so.cache; empty if there is no such file."""
+        """Return {soname: path} of /etc/ld.so.cache for a machine ("x86-64"); empty if there is no such file."""
         if machine not in self._cached:
             found: dict[str, str] = {}
             for flags, entry in read_cache(self.root.bytes("/etc/ld.so.cache", MOST_CACHE) or b""):
@@ -61,6 +61,7 @@ class Files:
         return self._cached[machine]
 
     def text(self, path: str) -> str | None:
+        """Return the text of a file; None if it cannot be read."""
         over = self._laid_over.get(posixpath.normpath(path))
         if over is None:
             return self.root.text(path)

@@ -28,12 +28,12 @@ class Place(NamedTuple):
     """Describe the target of an inspection: an interpreter, its torch and its search path."""
 
     interpreter: Interpreter
-    torch: str | None
-    path: tuple[str, ...]
+    torch: str | None  # the folder of its torch; None: there is none
+    path: tuple[str, ...]  # sys.path
 
 
 def place_of(python: str, environ: Mapping[str, str], timeout: float = 120.0) -> Place:
-    """Return the place of an interpreter, by its own answer, without importing a package.
+    """Return the place of an interpreter, by its own answer, without importing a package. `timeout`: seconds.
 
     Raises NoAnswer if it does not answer.
     """

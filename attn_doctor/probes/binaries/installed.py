@@ -29,7 +29,7 @@ def installed(path: Sequence[str], suffix: str | None, root: Root | None = None)
 
     `path` is sys.path; `suffix` is the target's own suffix of extension modules.
 
-    A module may have several files. Then the one counts that Python would import. If their names are all for another Python, the
+    A module can have several files. Then the one counts that Python would import. If their names are all for another Python, the
     first counts.
     """
     tree = root or Root()

@@ -29,7 +29,7 @@ class Library:
         self.path = path  # the path under which it was found: $ORIGIN is its folder, links not followed
         self.real = real
         self.binary = binary
-        self.asked_by = asked_by
+        self.asked_by = asked_by  # the library that needs it; None for the program
         self.needs: dict[str, Library] = {}  # by the names in DT_NEEDED
 
     @property
@@ -83,8 +83,8 @@ class Opening(NamedTuple):
     The loader stops at the first error; here all errors are listed, in the order in which the loader would report them.
     """
 
-    library: Library | None
-    found: dict[str, str | None]  # the libraries that the file itself needs, with the path of each
+    library: Library | None  # None: the file itself cannot be mapped
+    found: dict[str, str | None]  # the libraries that the file itself needs, with the path of each; None: it is missing
     troubles: list[Trouble]
 
 
@@ -157,7 +157,7 @@ class Process:
         return next(shared, self.program)
 
     def dlopen(self, path: str, *, everybody: bool = False, trusted: str | None = None) -> Opening:
-        """Load a file by its path, with RTLD_NOW.
+        """Load a file by its path, with RTLD_NOW. After an error the process is as it was before.
 
         `everybody`: load it with RTLD_GLOBAL. `trusted`: a folder with libraries whose symbols are not checked.
         """

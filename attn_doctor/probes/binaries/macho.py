@@ -43,11 +43,8 @@ _ARCH, _ARCH_64 = struct.Struct(">iiIII"), struct.Struct(">iiQQII")
 _SEGMENT_64, _SYMTAB, _DYSYMTAB, _ID, _RPATH, _SIGNATURE = 0x19, 0x2, 0xB, 0xD, 0x8000001C, 0x1D
 _LOAD, _WEAK, _REEXPORT, _LAZY, _UPWARD = 0xC, 0x80000018, 0x8000001F, 0x20, 0x80000023
 _INFO, _INFO_ONLY, _TRIE, _CHAINED, _BUILD, _OLD_BUILD = 0x22, 0x80000022, 0x80000033, 0x80000034, 0x32, 0x24
-_BINDINGS_AT, _EXPORTS_AT, _INFO_SIZE = (
-    (16, 32),
-    40,
-    48,
-)  # in LC_DYLD_INFO: what is bound at once, and what at its first call
+# In LC_DYLD_INFO. The two bindings: of what is bound at once, and of what is bound at its first call.
+_BINDINGS_AT, _EXPORTS_AT, _INFO_SIZE = (16, 32), 40, 48
 DylibKind = Literal["needed", "weak", "reexported", "lazy"]
 _LOADS: dict[int, DylibKind] = {
     _LOAD: "needed",
@@ -70,7 +67,10 @@ _MOST_NAMES = 1 << 27  # bytes of all names of the symbol table that are read; t
 
 
 class Dylib(NamedTuple):
-    """Describe a library that a file names. `kind`: "needed", "weak" (may be missing), "reexported" or "lazy" (loaded at the first call)."""
+    """Describe a library that a file names.
+
+    `kind`: "needed", "weak" (it is no error if it is missing), "reexported" or "lazy" (loaded at the first call).
+    """
 
     name: str
     kind: DylibKind
@@ -113,7 +113,7 @@ class MachO:
 
     @cached_property
     def install_name(self) -> str | None:
-        """Return the name that programs linked with this library look for: "@rpath/libc10.dylib"."""
+        """Return the name that programs linked with this library look for: "@rpath/libc10.dylib"; None if it is no library."""
         for kind, place, size in self._commands:
             if kind == _ID:
                 return self._dylib(kind, place, size).name
@@ -150,7 +150,7 @@ class MachO:
     def two_level(self) -> bool:
         """Return whether the file names the library of each undefined name.
 
-        If False, any library of the process may define the name.
+        If False, any library of the process can define the name.
         """
         return bool(self._flags & _TWO_LEVEL)
 

@@ -1,6 +1,6 @@
 """Read the names that dyld binds for a Mach-O file, from small instructions (BIND_OPCODE), or since macOS 12 from a table of imports.
 
-A symbol table may list further names, to which no code refers; dyld does not search for those. Layout: `BIND_OPCODE_` in
+A symbol table can list further names, to which no code refers; dyld does not search for those. Layout: `BIND_OPCODE_` in
 <mach-o/loader.h> and <mach-o/fixup-chains.h>, https://github.com/apple-oss-distributions/dyld/tree/main/include/mach-o.
 """
 
@@ -27,7 +27,7 @@ _NUMBERS_AFTER = {_ADDEND: 1, _PLACE: 1, _FORWARD: 1, _BIND_FORWARD: 1, _BIND_MA
 
 
 class Undefined(NamedTuple):
-    """Describe a name that a file uses and does not define. `weak`: the name may be missing.
+    """Describe a name that a file uses and does not define. `weak`: it is no error if the name is missing.
 
     `library` says where dyld looks for it: a number from 1 on is a library of the file; SELF is the file itself; PROGRAM is the
     program; FLAT is any library of the process; SHARED is any library too, for inline C++ that several libraries define.

@@ -74,7 +74,7 @@ class Process:
     """Simulate one process of macOS: the libraries that it loads.
 
     `before`: libraries that it has loaded earlier, for example by `import torch`; they are not checked themselves. `near`:
-    libraries of the extension's own package, which the package may load by their paths. `mac`: the Mac of the process. None: it
+    libraries of the extension's own package, which the package can load by their paths. `mac`: the Mac of the process. None: it
     is another machine, so absolute paths are not looked up here.
     """
 
@@ -94,9 +94,8 @@ class Process:
         self._ready = tuple(before)
         self._before = {image.path for image in before}
         self.doubts: list[str] = []  # why the answer may be another one on the machine itself
-        self._wanted: dict[
-            str, list[Image | str | None]
-        ] = {}  # path of a file -> its libraries by number; a text is one of Apple's
+        # Path of a file -> its libraries by number. A text is a library that is not looked up in files (see `found`).
+        self._wanted: dict[str, list[Image | str | None]] = {}
         for image in before:
             self._enter(image)
 
@@ -112,7 +111,8 @@ class Process:
     def found(self, image: Image, number: int) -> Image | str | None:
         """Return the library with a number, from 1 on, in a loaded file.
 
-        A text names the owner of a library that is not looked up in files, such as "Apple". None if the library is missing.
+        A text stands for a library that is not looked up in files: its owner ("macOS", "Python"), or "elsewhere". None if the
+        library is missing.
         """
         libraries = self._wanted.get(image.path, [])
         return libraries[number - 1] if 0 < number <= len(libraries) else None
@@ -203,7 +203,7 @@ class Process:
         yield from (f"{folder}/{leaf}" for folder in self._last)
 
     def _outside(self, name: str) -> str | None:
-        """Return the owner of a library that is not looked up in files, such as Apple.
+        """Return the owner of a library that is not looked up in files ("macOS", "Python"), or "elsewhere".
 
         None: the library must be a file here.
         """
@@ -258,7 +258,7 @@ class Process:
         """Look for a name in its library, and add an error to `troubles` if the library lacks it.
 
         Not judged: names of a missing library; names of Apple's libraries, which are in no file; shared names, which Apple's
-        libc++ may define.
+        libc++ can define.
         """
         there = image if symbol.library == SELF else self.found(image, symbol.library)
         if symbol.weak or symbol.library == SHARED or there is None or isinstance(there, str):

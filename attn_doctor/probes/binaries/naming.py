@@ -19,6 +19,7 @@ class FileName(NamedTuple):
 
 
 def parse(name: str) -> FileName:
+    """Split the name of an extension file; a name without ".so" is a module without a tag."""
     match = _SUFFIXED.fullmatch(name)
     if match:
         return FileName(match["module"], match["tag"])
@@ -26,7 +27,7 @@ def parse(name: str) -> FileName:
 
 
 def refused(name: str, interpreter: Interpreter) -> str | None:
-    """Return why the target would not import a file of this name, as a phrase; None if it may import the file."""
+    """Return why the target would not import a file of this name, as a phrase; None if nothing in the name is against it."""
     tag = parse(name).tag
     suffix = interpreter.extension_suffix
     if tag is None or not isinstance(suffix, str) or suffix == f".{tag}.so":

@@ -1,6 +1,6 @@
 """Compare the extensions of one package with each other, because all were compiled together, for one torch. Pure.
 
-A file that uses few symbols of torch may find all of them in a torch for which it was not compiled. It then crashes in its first
+A file that uses few symbols of torch can find all of them in a torch for which it was not compiled. It then crashes in its first
 statement, because a structure behind an inline function has changed. The other files of its package show the right torch.
 """
 

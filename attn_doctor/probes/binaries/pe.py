@@ -126,7 +126,10 @@ class Pe:
 
     @property
     def signature(self) -> Signature:
-        """Return whether the file has a signature of Authenticode. It is not checked, and System32's own files have theirs elsewhere (catalogues)."""
+        """Return "of a certificate" if the file has a signature of Authenticode, else "none". The signature is not checked.
+
+        The files of Windows itself (System32) have their signatures in other files (catalogues): for them it is "none".
+        """
         return "of a certificate" if self._directory(_CERTIFICATES) and self._size(_CERTIFICATES) else "none"
 
     def _functions(self, address: int) -> tuple[str, ...]:

@@ -224,7 +224,7 @@ def gnu_hash(name: bytes) -> int:
 
 
 def _defines(row: tuple[Any, ...]) -> bool:
-    """Return whether other libraries may use a symbol: the conditions of do_lookup_x, and its visibility."""
+    """Return whether other libraries can use a symbol: the conditions of do_lookup_x, and its visibility."""
     _, info, other, place, value, _ = row
     if place == 0 or info >> 4 not in (_GLOBAL, _WEAK, _UNIQUE) or other & 3 in (1, 2):
         return False

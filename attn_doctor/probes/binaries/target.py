@@ -59,7 +59,7 @@ class Target:
     def _program(self) -> str | None:
         """Return the file that runs Python.
 
-        The `python` of a target may be a script that starts another file (pyenv, conda-pack).
+        The `python` of a target can be a script that starts another file (pyenv, conda-pack).
         """
         told = self.interpreter
         version = ".".join(told.version.split(".")[:2]) if isinstance(told.version, str) else "3"
@@ -79,6 +79,7 @@ class Target:
 
     @property
     def torch_minor(self) -> str | None:
+        """Return the minor of the target's torch, "2.8"; None if it is not known."""
         match = _VERSION.search(self._version_py)
         numbers = pair(match[1]) if match else None
         return dotted(numbers) if numbers else None
@@ -91,6 +92,7 @@ class Target:
 
     @property
     def has_cuda(self) -> bool:
+        """Return whether torch has its library for CUDA. False if there is no torch."""
         return self.brings("libc10_cuda.so")
 
     def brings(self, soname: str) -> bool:

@@ -36,7 +36,7 @@ class Reason(NamedTuple):
 
 
 def judge(target: Target, module: str, path: str) -> Judged:
-    """Judge one extension. `module` is its module name in Python."""
+    """Judge one extension: the file at `path`. `module`: the name by which Python imports it, "flash_attn_2_cuda"."""
     blank = Record(module=module, path=path)
     try:
         return _judge(target, blank)

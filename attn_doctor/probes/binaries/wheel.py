@@ -28,9 +28,7 @@ _BLOCK = 4 << 20
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 600
 
 
-_MOST_LIBRARIES = (
-    2_000  # 20,000 took a minute and 500 MB of memory; the wheels of torch, OpenCV and Qt have fewer than 300
-)
+_MOST_LIBRARIES = 2_000  # 20,000 took a minute and 500 MB of memory; the wheels of torch, OpenCV and Qt have under 300
 _LIBRARY = re.compile(r"\.(?:so(?:\.[\d.]+)?|dylib|dll|pyd)$", re.IGNORECASE)
 
 
@@ -69,7 +67,7 @@ class WheelFile:
 
     @property
     def extensions(self) -> list[str]:
-        """Return members that may be extension modules: shared objects outside the folder of vendored libraries."""
+        """Return the members that can be extension modules: shared objects outside the folder of vendored libraries."""
         return sorted(m for m in self._members if m.endswith(".so") and ".libs/" not in m)
 
     @property

@@ -179,9 +179,9 @@ def _scheme(name: str) -> tuple[str, str]:
 
 
 def _runs_at_startup(scheme: str, inside: str) -> bool:
-    """Return whether Python reads or runs a file whenever it starts: only in a folder of packages, not below it.
+    """Return whether Python reads or runs a file whenever it starts: only if it lies directly in site-packages.
 
-    Which folders of the environment are folders of packages the wheel decides itself in the scheme "data".
+    In the scheme "data" a wheel can write into any folder of the environment, so the name alone decides there.
     """
     if scheme not in _SITE_PACKAGES:
         return re.search(f"(?:^|/)(?:{_AT_STARTUP.pattern})$", inside) is not None and scheme == "data"

@@ -42,12 +42,13 @@ def is_for_windows(name: str) -> bool:
 def folders_of(python: str, base_prefix: str | None, torch: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the folders that the Python of a Windows machine searches, as torch/__init__.py sets them; System32 is the last.
 
-    Folders that a program adds itself by add_dll_directory are not included. CUDA_PATH is included only if torch has no cudart.
+    Folders that a program adds itself by add_dll_directory are not included. CUDA_PATH is included only if no folder before it
+    has a cudart. `torch`: the folder of the package; None: there is none.
     """
     found = [ntpath.join(torch, "lib")] if torch else []
     home = base_prefix or ntpath.dirname(python)
     found += [ntpath.join(home, "Library", "bin"), ntpath.dirname(python), home, ntpath.join(home, "DLLs")]
-    if environ.get("CUDA_PATH"):
+    if environ.get("CUDA_PATH") and not any(next(Path(folder).glob("cudart64*.dll"), None) for folder in found):
         found.append(ntpath.join(environ["CUDA_PATH"], "bin"))
     found.append(ntpath.join(environ.get("SYSTEMROOT") or r"C:\Windows", "System32"))
     return tuple(dict.fromkeys(found))

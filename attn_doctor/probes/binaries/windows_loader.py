@@ -99,9 +99,8 @@ class Process:
         self._machine = machine
         self._has_system = has_system
         self.loaded: dict[str, Library] = {}  # by name, in small letters
-        self.doubts: list[
-            str
-        ] = []  # libraries that Windows or an installer may have installed; whether they are there is not known
+        # Libraries that Windows or an installer can have installed; whether they are there is not known.
+        self.doubts: list[str] = []
 
     def load(self, library: Library, own: Folder) -> list[Trouble]:
         """Load a file with all libraries that it needs, and return the errors.
@@ -113,7 +112,10 @@ class Process:
         return troubles
 
     def found(self, name: str, own: Folder) -> Library | None:
-        """Return the library that Windows would load for this name."""
+        """Return the library that Windows would load for this name; None if it is in none of the folders.
+
+        `own`: the folder of the file.
+        """
         known = self.loaded.get(name.lower()) or own.get(name)
         return known or next((there for folder in self._folders if (there := folder.get(name))), None)
 

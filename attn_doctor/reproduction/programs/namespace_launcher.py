@@ -1,9 +1,9 @@
 # ruff: noqa: INP001, PTH102, PTH103, PTH115, PTH123, PTH208, PTH211, S606 - a program
 """Enter new namespaces, set up the conditions of a recipe, and become its command. A program, not a module.
 
-    python -I namespace_launcher.py CONDITIONS COMMAND...        CONDITIONS is JSON, see `main`
+    python -I namespace_launcher.py CONDITIONS COMMAND...        CONDITIONS is JSON, see `become`
 
-Needs no root: inside a user namespace every user may mount. If a condition cannot be set up, the reason is
+Needs no root: inside a user namespace every user is allowed to mount. If a condition cannot be set up, the reason is
 written to the file `refusal`, and the exit code is 125. Linux only, standard library only.
 """
 
@@ -27,9 +27,8 @@ assert sys.platform == "linux"  # mypy checks the rest of this file for Linux on
 
 NEW_MOUNTS, NEW_USER, NEW_NETWORK = 0x20000, 0x10000000, 0x40000000  # linux/sched.h
 READ_ONLY, NO_EXEC, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 8, 32, 4096, 16384, 1 << 18  # linux/mount.h
-KEPT = (
-    2 | 4 | 8 | 1024 | 2048
-)  # nosuid, nodev, noexec, noatime, nodiratime: a remount in a user namespace must repeat them
+# nosuid, nodev, noexec, noatime, nodiratime: a remount in a user namespace must repeat them
+KEPT = 2 | 4 | 8 | 1024 | 2048
 RELATIME_SEEN, RELATIME = 4096, 1 << 21  # its value in statvfs, and its value for mount
 PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
@@ -85,6 +84,7 @@ def hide(folder: str, pattern: str, spare: str) -> None:
 
 
 def read_only(folder: str) -> None:
+    """Mount a folder over itself, so that nothing can be written there."""
     mount(folder, folder, None, BIND)
     seen = os.statvfs(folder).f_flag
     flags = (seen & KEPT) | (RELATIME if seen & RELATIME_SEEN else 0)
@@ -108,6 +108,12 @@ def serve(argv: list[str]) -> None:
 
 
 def become(conditions: dict[str, Any], argv: list[str]) -> NoReturn:
+    """Set up the conditions and become the command. Raises OSError if a condition cannot be set up.
+
+    The keys of `conditions`: "hidden" [[folder, pattern]], "disks" [[path, megabytes, without programs]], "read_only" [folder],
+    "files" [[file, path that it covers]], "network" (true: none), "server" (an argv), "first" [argv], "memory" (bytes), "spare" (a
+    folder for this program's own use), "refusal" (a file for the reason).
+    """
     libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     network = conditions.get("network")
     mounts = [conditions.get(key) for key in ("hidden", "disks", "read_only", "files")]

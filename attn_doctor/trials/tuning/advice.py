@@ -26,17 +26,21 @@ class Tuning(Record, frozen=True, kw_only=True):
     allowed: str = "rounding"
 
     def of(self, what: str) -> Pass | None:
+        """Return the search for one kind of pass ("training" or "predicting"); None if it was not measured."""
         return self.training if what == TRAINING else self.predicting
 
 
 def changes(found: Pass | None) -> dict[str, Any]:
-    """Return the changes that are prescribed for a kind of pass, with their values."""
+    """Return the changes that are prescribed for a kind of pass, with their values: {"threads": 8}; empty if there are none."""
     row = found.chosen if found else None
     return {name: found.values[name] for name in row.changes} if found and row else {}
 
 
 def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
-    """Return the content of the prescription. `created`: the time, in ISO 8601."""
+    """Return the content of the prescription file (see `prescription_file`). `created`: the time, in ISO 8601.
+
+    One kind of pass at least was measured.
+    """
     some = tuning.training or tuning.predicting
     assert some
     return {
@@ -56,7 +60,7 @@ def prescription(tuning: Tuning, created: str) -> dict[str, Any]:
 
 
 def needs_run(found: Pass | None) -> bool:
-    """Return whether some change cannot be an argument of ultralytics. Only `attn-doctor run` can make such a change."""
+    """Return whether a prescribed change is no argument of ultralytics, so that only `attn-doctor run` can make it."""
     return any(CHANGES[name].how != "argument" for name in changes(found))
 
 
@@ -85,7 +89,7 @@ def line(
 
 
 def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list[str]]:
-    """Return the commands that export the weights to a format and predict with the result.
+    """Return the commands (argv) that export the weights to a format and predict with the result. `name`: of the format, "onnx".
 
     For a model description (.yaml), they name YOUR.pt.
     """
@@ -99,10 +103,7 @@ def runtime_lines(found: Pass, name: str, *, program: str = "yolo") -> list[list
 
 
 def beyond(found: Pass) -> list[Row]:
-    """Return the measured rows with right numbers that change the numbers more than the user allowed.
-
-    They are not prescribed.
-    """
+    """Return the measured rows that are not prescribed and compute with fewer bits than the prescribed combination."""
     chosen = found.chosen
     mine = set(chosen.changes if chosen else ())
     return [

@@ -37,7 +37,10 @@ class Ended(Exception):
 
 
 class Worker:
-    """Control one process of the target, with its own environment variables."""
+    """Control one process of the target, with its own environment variables.
+
+    `timeout`: the seconds without a record after which the process is ended.
+    """
 
     def __init__(
         self,

@@ -38,8 +38,9 @@ def fitting(
     """Return the changes that fit this machine for one kind of pass, in the order of the table.
 
     `what`: "training" or "predicting". `about`: the properties that a process of the target reported (target/tuning_worker.py).
-    `attention`: the best backend of a trial. `level`: how far the numbers may change; changes of the kind "precision" are always
-    measured, but combined only if the level allows it. `asked`: the slow changes that the user named.
+    `attention`: the best backend of a trial. `level`: how far the numbers are allowed to change; changes of the kind "precision"
+    are always measured, but combined only if the level allows it. `asked`: the slow changes that the user named. `libraries`: the
+    installed allocators, see `allocators`.
     """
     values: dict[str, Any] = {}
     missing: list[NotTried] = []
@@ -132,7 +133,10 @@ def _cores(about: Mapping[str, Any]) -> Any:
 
 
 def allocators(root: str, prefix: str | None) -> dict[str, str]:
-    """Return {name of an allocator: its library} for the allocators that are installed under `root` or in the environment at `prefix`."""
+    """Return the installed allocators with their libraries: {"tcmalloc": "/usr/lib/libtcmalloc.so.4"}.
+
+    Searches below the folder `root` and in the environment at `prefix` (None: in none), and prefers the environment.
+    """
     places = [Path(prefix) / "lib"] if prefix else []
     for folder in _FOLDERS:
         place = Path(root) / folder

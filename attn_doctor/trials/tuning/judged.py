@@ -20,7 +20,8 @@ class Limits(NamedTuple):
 
 FLOAT32 = Limits(output=1e-4, gradient=1e-2, overlap=0.99, score=1e-3)
 SIXTEEN_BITS = Limits(output=5e-2, gradient=0.5, overlap=0.80, score=2e-2)
-AS_SHIPPED = 2.0  # an error up to this many times the error of the program without changes is also allowed, unless that program is known to be wrong
+# An error up to this many times the error of the program without changes is also allowed, unless that program is known to be wrong.
+AS_SHIPPED = 2.0
 
 
 def limits(changes: Sequence[str]) -> Limits:

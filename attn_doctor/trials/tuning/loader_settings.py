@@ -37,9 +37,9 @@ class MemoryGrowth(Record, frozen=True, kw_only=True):
     """Describe the memory of a step as a linear function of the batch, and the largest batch that fits."""
 
     backend: str
-    fixed_bytes: int
+    fixed_bytes: int  # at batch 0
     bytes_an_image: int
-    largest_batch: int | None
+    largest_batch: int | None  # None: not known
 
 
 class Measured(Record, frozen=True, kw_only=True):
@@ -54,13 +54,17 @@ class Measured(Record, frozen=True, kw_only=True):
 
 
 class Setting(Record, frozen=True, kw_only=True):
+    """Describe one argument of `yolo train`: "batch", "16", and the reason."""
+
     name: str
     value: str
     why: str
 
 
 class LoaderSettings(Record, frozen=True, kw_only=True):
-    backend: str  # the backend for these settings
+    """Hold the advised settings of a training with one backend, and the measurements behind them."""
+
+    backend: str
     measured: Measured
     growth: tuple[MemoryGrowth, ...] = ()
     settings: tuple[Setting, ...] = ()
@@ -83,8 +87,8 @@ def measure(
 ) -> Measured | Fault:
     """Run training steps at growing batches in the target, as long as they need at most `room` bytes and `seconds` are left.
 
-    The first of `backends` always gets two batches. Returns a Fault if the process ended. Raises OSError if the target cannot be
-    started.
+    The first of `backends` is always measured at two batches. `room` None: not known. `timeout`: the seconds without a record after
+    which the process is ended. Returns a Fault if no step was measured. Raises OSError if the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {
@@ -117,7 +121,7 @@ def measure(
 
 
 def room_on_cpu(facts: Facts) -> int | None:
-    """Return the bytes of memory that a program may still use on this machine; None if unknown."""
+    """Return the bytes of memory that a program can still use on this machine; None if unknown."""
     system = facts.system
     known = [n for n in (system.available_bytes, system.cgroup_memory_bytes) if isinstance(n, int)]
     return min(known, default=None)
@@ -128,7 +132,7 @@ def settings_for(
 ) -> LoaderSettings:
     """Return batch=, workers=, cache= and amp= of `yolo train`, each with its reason.
 
-    `images`: the number of images in the training set. `amp`: 16 bits were measured to be faster.
+    `images`: the number of images in the training set; None: not known. `amp`: 16 bits were measured to be faster.
     """
     on_gpu = measured.device.startswith("cuda")
     room = measured.memory_bytes if on_gpu else room_on_cpu(facts)
@@ -242,5 +246,5 @@ def _mib(count: float) -> str:
 
 
 def arguments(settings: LoaderSettings) -> list[str]:
-    """Return these settings as arguments of `yolo train`."""
+    """Return these settings as arguments of `yolo train`: ["batch=16", "workers=7", "cache=ram", "amp=True"]."""
     return [f"{setting.name}={setting.value}" for setting in settings.settings]

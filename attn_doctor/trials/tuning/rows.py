@@ -25,10 +25,9 @@ class Checked(Record, frozen=True, kw_only=True):
     reason: str | None = None
     output_error: float | None = None
     gradient_error: float | None = None  # only for training
-    box_overlap: float | None = (
-        None  # only for predicting: 95 of the 100 boxes with the highest scores have at least this IoU with the same box in float64
-    )
-    score_error: float | None = None  # the largest difference of their scores
+    # Only for predicting: 95 of the 100 boxes with the highest scores have at least this IoU with the same box in float64
+    box_overlap: float | None = None
+    score_error: float | None = None  # the largest difference of the scores of these boxes
     first_ms: float | None = None  # time of the first pass, with the compiling if something is compiled
 
 
@@ -46,11 +45,11 @@ class Row(Record, frozen=True, kw_only=True):
 class Step(Record, frozen=True, kw_only=True):
     """Hold one comparison of the search, in `n` rounds: the combination `on`, with and without one more change."""
 
-    change: str
+    change: str  # the change that is tried
     on: tuple[str, ...]
-    ratio: float
+    ratio: float  # above 1: the change makes it faster
     n: int
-    taken: bool
+    taken: bool  # the search goes on with the change
 
 
 class NotTried(Record, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ _SUFFIXES = {
 
 
 def exported_name(weights: str, name: str) -> str:
-    """Return the path of the file that `yolo export` makes from a weights file."""
+    """Return the path of the file that `yolo export` makes from a weights file: "a.onnx" for "a.pt" and "onnx"."""
     return weights.removesuffix(".pt") + _SUFFIXES[name]
 
 
@@ -86,7 +86,10 @@ def absent_rows(device: str, modules: Sequence[str]) -> tuple[RuntimeRow, ...]:
 
 
 def fitting_formats(device: str) -> dict[str, Runtime]:
-    """Return the formats that can run on a device ("cpu", "cuda:0", "mps"); a Mac's CPU has Core ML too."""
+    """Return the runtimes for a device ("cpu", "cuda:0", "mps"), by the name of their format: {"onnx": ...}.
+
+    Core ML is one of "mps" only.
+    """
     kind = device.partition(":")[0]
     return {name: runtime for name, runtime in RUNTIMES.items() if kind in runtime.devices}
 
@@ -103,9 +106,11 @@ def measure(
     say: Say,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[RuntimeRow, ...]:
-    """Export a model to each installed runtime, measure it, and return a row for each, torch first. `changes`: the best changes for torch.
+    """Export a model to each installed runtime, measure it, and return a row for each, torch first.
 
-    Raises Ended if even torch does not run, and OSError if the interpreter cannot be started.
+    `level`: how far the results of an advised runtime are allowed to differ ("same", "rounding", "precision"). `changes`: the
+    best changes for torch, which get a row too. `timeout`: the seconds without a record after which a process is ended. Raises
+    Ended if even torch does not run, and OSError if the interpreter cannot be started.
     """
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         config = {
@@ -273,7 +278,7 @@ def _with_times(rows: Mapping[str, RuntimeRow], race: Race) -> list[RuntimeRow]:
 
 
 def _is_allowed(row: RuntimeRow, level: str) -> bool:
-    """Return whether a runtime may be advised: `yolo predict` can use it, and it changes numbers no more than `level` allows."""
+    """Return whether a runtime can be advised: `yolo predict` can use it, and it changes numbers no more than `level` allows."""
     if row.precision in _SIXTEEN and level != "precision":
         return False
     return row.by_argument and (row.format is None or level != "same")

@@ -46,7 +46,7 @@ class Meter(Protocol):
 
 
 class Found(NamedTuple):
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # one of them is marked as the combination to prescribe, if there is any
     steps: tuple[Step, ...]
     not_tried: tuple[NotTried, ...]
 
@@ -59,9 +59,10 @@ def added(combination: Combination, change: str) -> Combination:
 
 
 def search(meter: Meter, candidates: Sequence[str], *, level: str, budget: float) -> Found:
-    """Return the best combination, with all measurements. `level`: how far the numbers may change. `budget`: seconds.
+    """Search for the best combination of the changes in `candidates`, and return all measurements.
 
-    Changes that the level does not allow are measured together with the result, but are not part of it.
+    `level`: how far the results are allowed to differ ("same", "rounding", "precision"). `budget`: seconds. Changes that the
+    level does not allow are measured together with the result, but are not part of it.
     """
     run = _Search(meter, budget)
     start: Combination = ()
@@ -111,12 +112,14 @@ def _pairs(own: Sequence[float], taken: Sequence[float]) -> float:
 
 
 class _Search:
+    """Hold what was checked and measured in one search."""
+
     def __init__(self, meter: Meter, budget: float) -> None:
         self.meter = meter
         self.budget = budget
         self.checked: dict[Combination, Checked] = {}
         self.compared = False
-        self.last: dict[Combination, float] = {}  # milliseconds
+        self.last: dict[Combination, float] = {}  # milliseconds of the last pass
         self.steps: list[Step] = []
         self.not_tried: list[NotTried] = []
 
@@ -213,7 +216,7 @@ class _Search:
         """Measure rounds of the program without changes and of the `needed` combinations, and return a row for each.
 
         `wished`: more combinations, which are measured if the remaining time is enough for a decision. The rounds of a slow
-        program may need more than the remaining time: at most `share` of the time of the complete search.
+        program can need more than the remaining time: at most `share` of the time of the complete search.
         """
         left = max(0.0, self.budget - self.meter.seconds())
         wanted = [c for c in dict.fromkeys(needed) if not c or self.is_right(c)]

@@ -21,26 +21,24 @@ from attn_doctor.trials.tuning.search import Combination, search
 
 Say = Callable[[str], None]
 
-SHARES = {
-    TRAINING: 0.6,
-    PREDICTING: 0.4,
-}  # the share of the seconds that the user gave; a training step needs about four times as long as a prediction
-
-
-SLOW_SECONDS = 900.0
+# The share of the seconds that the user gave; a training step needs about four times as long as a prediction.
+SHARES = {TRAINING: 0.6, PREDICTING: 0.4}
+SLOW_SECONDS = 900.0  # a process that compiles may send nothing for so long
 PROCESS_BYTES = 700 * 2**20  # bytes that torch and ultralytics need before the first pass, with a margin
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the request for one kind of pass: training or predicting."""
 
-    what: str
+    what: str  # "training", "predicting"
     model: str
     device: str
     imgsz: int
     batch: int
     attention: str | None  # the backend that the trial found best; None: none
-    level: str = "rounding"  # the changes of numbers that may be prescribed
+    level: str = (
+        "rounding"  # how far the results of prescribed changes are allowed to differ: "same", "rounding", "precision"
+    )
     asked: tuple[str, ...] = ()  # slow changes that were asked for
     contiguous: tuple[str, ...] = ()  # modules whose gradients a trial found wrong in their memory layout
     peak_bytes: int | None = None  # memory that one pass of eager needs, if it was measured
@@ -60,7 +58,8 @@ def tuned(
 ) -> tuple[Pass, dict[str, Any]]:
     """Return the search for one kind of pass, and the properties that the target reported about itself.
 
-    Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
+    `timeout`: the seconds without a record after which a process is ended. `root`: the folder below which allocators are searched
+    for. Raises Ended if the program without changes does not run, and OSError if the interpreter cannot be started.
     """
     config = {
         "model": model_file(wanted.model),
@@ -124,6 +123,8 @@ def _with_room(values: dict[str, Any], facts: Facts, peak: int | None) -> tuple[
 
 
 class _Meter:
+    """Measure combinations in the workers of a bench: the `Meter` of the search."""
+
     def __init__(
         self, bench: Bench, wanted: Wanted, values: Mapping[str, Any], say: Say, environ: Mapping[str, str]
     ) -> None:
