@@ -86,6 +86,21 @@ def test_variables_and_files_of_uv(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("own", "off"), [(None, "/project/pyproject.toml"), ("", None), ("no-index = true\n", "/project/uv.toml")]
+)
+def test_a_uv_toml_replaces_the_index_settings_of_the_pyproject_beside_it(tmp_path, own, off):
+    """uv 0.13.9 warns: "The following fields from `[tool.uv]` will be ignored in favor of the `uv.toml` file: no-index"."""
+    both = {
+        "project/pyproject.toml": '[tool.uv]\nno-index = true\nfind-links = ["/srv/a"]\nconstraint-dependencies = ["numpy<2"]\n'
+    }
+    root = files(tmp_path, **both, **({} if own is None else {"project/uv.toml": own}))
+    (found,) = installer_settings(root, {}, "/venv", Path("/project"))
+    assert found.no_index == off
+    assert found.find_links == (("/srv/a",) if own is None else ())
+    assert [pin.requirement for pin in found.constraints] == ["numpy<2"]
+
+
+@pytest.mark.parametrize(
     ("environ", "text", "off"),
     [
         ({"PIP_NO_INDEX": "1"}, "", "PIP_NO_INDEX"),

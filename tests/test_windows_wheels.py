@@ -104,18 +104,34 @@ def test_the_folders_of_a_python_on_windows():
         r"C:\p\.venv\Scripts",
         r"C:\Py311",
         r"C:\Py311\DLLs",
-        r"C:\cuda\bin",
         r"D:\W\System32",
     )
 
 
-def test_a_torch_with_its_own_cudart_does_not_search_cuda_path(tmp_path):
+@pytest.mark.parametrize(
+    ("cuda", "environ", "toolkit"),
+    [
+        (
+            "'12.6'",
+            {"CUDA_PATH_V12_6": r"D:\c126", "CUDA_PATH": r"D:\other", "CUDA_PATH_V12_8": r"D:\c128"},
+            r"D:\c126\bin",
+        ),
+        ("'12.6'", {"CUDA_PATH": r"D:\other"}, r"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v12.6\bin"),
+        ("'13.0'", {"PROGRAMFILES": r"E:\P"}, r"E:\P\NVIDIA GPU Computing Toolkit\CUDA\v13.0\bin"),
+        ("None", {"CUDA_PATH": r"D:\other"}, None),
+    ],
+)
+def test_a_torch_without_its_own_cudart_searches_the_toolkit_of_its_cuda(tmp_path, cuda, environ, toolkit):
+    """As torch/__init__.py does it (2.15)."""
     torch = str(tmp_path / "torch")
     Path(ntpath.join(torch, "lib")).mkdir(parents=True)
-    environ = {"CUDA_PATH": r"C:\cuda"}
-    assert r"C:\cuda\bin" in windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
+    Path(ntpath.join(torch, "version.py")).write_text(f"__version__ = '2.9.0'\ncuda: object = {cuda}\n")
+    found = windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
+    assert [folder for folder in found if "other" in folder or "c12" in folder or "Toolkit" in folder] == (
+        [toolkit] if toolkit else []
+    )
     Path(ntpath.join(torch, "lib"), "cudart64_12.dll").touch()
-    assert r"C:\cuda\bin" not in windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
+    assert toolkit not in windows.folders_of(r"C:\Py311\python.exe", None, torch, environ)
 
 
 def test_the_command(tmp_path, made):

@@ -59,12 +59,15 @@ def _of_uv(tree: Root, environ: Mapping[str, str], folder: Path | None) -> Insta
     links = [word.strip() for word in environ.get("UV_FIND_LINKS", "").split(",")]
     no_index: str | None = None
     constraints: list[Pin] = []
+    # A uv.toml beside a pyproject.toml replaces these settings of its [tool.uv]; uv warns of it. Seen with uv 0.13.9.
+    replaced = folder is not None and tree.is_file(f"{folder}/uv.toml")
     for path in uv_files(environ, folder):
         text = tree.text(path) or ""
         lines = text.splitlines()
+        counts = not (replaced and path.endswith("pyproject.toml"))
         for table in _uv_tables(text, path):
-            links += _texts(table.get("find-links"))
-            if "no-index" in table:
+            links += _texts(table.get("find-links")) if counts else []
+            if "no-index" in table and counts:
                 no_index = path if table["no-index"] is True else None
             for key in ("constraint-dependencies", "override-dependencies"):
                 texts = (pin.requirement for pin in _wishes("\n".join(_texts(table.get(key)))))

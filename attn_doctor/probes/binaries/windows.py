@@ -42,14 +42,20 @@ def is_for_windows(name: str) -> bool:
 def folders_of(python: str, base_prefix: str | None, torch: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the folders that the Python of a Windows machine searches, as torch/__init__.py sets them; System32 is the last.
 
-    Folders that a program adds itself by add_dll_directory are not included. CUDA_PATH is included only if no folder before it
-    has a cudart. `torch`: the folder of the package; None: there is none.
+    Folders that a program adds itself by add_dll_directory are not included. If no folder before it has a cudart, a torch for CUDA
+    12.6 also searches that toolkit: CUDA_PATH_V12_6, or its usual place (CUDA_PATH does not count). `torch`: the folder of the
+    package; None: there is none.
     """
+    from attn_doctor.probes.torch import version_py  # that module judges torch's own files by this package
+
     found = [ntpath.join(torch, "lib")] if torch else []
     home = base_prefix or ntpath.dirname(python)
     found += [ntpath.join(home, "Library", "bin"), ntpath.dirname(python), home, ntpath.join(home, "DLLs")]
-    if environ.get("CUDA_PATH") and not any(next(Path(folder).glob("cudart64*.dll"), None) for folder in found):
-        found.append(ntpath.join(environ["CUDA_PATH"], "bin"))
+    cuda = version_py(Path(ntpath.join(torch, "version.py"))).get("cuda") if torch else None
+    if cuda and not any(next(Path(folder).glob("cudart64*.dll"), None) for folder in found):
+        programs = environ.get("PROGRAMFILES") or r"C:\Program Files"
+        usual = ntpath.join(programs, "NVIDIA GPU Computing Toolkit", "CUDA", f"v{cuda}")
+        found.append(ntpath.join(environ.get(f"CUDA_PATH_V{cuda.replace('.', '_')}") or usual, "bin"))
     found.append(ntpath.join(environ.get("SYSTEMROOT") or r"C:\Windows", "System32"))
     return tuple(dict.fromkeys(found))
 
