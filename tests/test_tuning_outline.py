@@ -10,7 +10,7 @@ MS = Interval(median=100.0, low=99.0, high=101.0, n=9)
 
 
 def row(ratio: float, *changes: str, applied: bool = False) -> Row:
-    gain = Gain(ratio=ratio, low=ratio - 0.1, high=ratio + 0.1, n=9, verdict="faster")
+    gain = Gain(ratio=ratio, low=ratio - 0.1, high=ratio + 0.1, n=9, p=0.01, verdict="faster")
     return Row(changes=changes, ms=MS, gain=gain, applied=applied)
 
 
