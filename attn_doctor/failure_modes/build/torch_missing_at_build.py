@@ -1,8 +1,8 @@
-"""A package's setup imports torch in an environment that has no torch.
+"""The build of a package does not see your torch, because it runs in an environment of its own; or torch is not installed.
 
 What it is
     pip and uv build a package in an empty, temporary environment. flash-attn needs torch to build, but does not
-    declare that. So torch is missing from that environment, even if it is installed in yours.
+    declare that. So torch is missing from the temporary environment, even if your own environment has torch.
 
 How it shows
     "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or
@@ -14,9 +14,8 @@ Why it happens
     satisfied: torch" in the same log are about your environment, not about the temporary environment.
 
 What to do
-    Install torch first, then build in the environment that has torch: `pip install --no-build-isolation flash-attn`,
-    with setuptools, wheel, packaging, psutil and ninja installed too. Or install a finished wheel by its address:
-    then nothing is built.
+    If you have torch: install the build tools (second command), and build with --no-build-isolation (last command). If you
+    have none, install torch first. Or install a finished wheel by its address (`attn-doctor wheels`): then nothing is built.
 
 How to reproduce
     `attn-doctor reproduce torch-missing-at-build` asks pip to build flash-attn in isolation, where there is no torch. It

@@ -13,7 +13,7 @@ Why it happens
     build`, where there is never a GPU.
 
 What to do
-    Start it with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
+    Start the container with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
     nvidia.com/gpu=all` (podman) or --nv (apptainer). During `docker build`, compile for architectures that
     TORCH_CUDA_ARCH_LIST names; test on the GPU when the container runs.
 

@@ -185,8 +185,15 @@ def _script(facts: Facts) -> tuple[str, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if not isinstance(hit.variant, Alone):
+        cases: tuple[Case, ...] = ("unset", "port", "late", "libuv")
+        return tuple(fix for case in cases for fix in _of(facts, Alone(by=case)))
+    return _of(facts, hit.variant)
+
+
+def _of(facts: Facts, alone: Alone) -> tuple[Fix, ...]:
+    """Return the fixes for one case, the best first."""
     verify = commands.check(facts)
-    alone = hit.variant if isinstance(hit.variant, Alone) else Alone(by="late")
     script = _script(facts)
     windows = facts.system.os == "windows"
     if alone.by == "libuv":

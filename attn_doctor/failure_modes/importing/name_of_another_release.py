@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, release_cures, release_names
 from attn_doctor.failure_modes.shared.release_cures import Needed
@@ -219,4 +220,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return release_cures.unlisted(facts, hit.variant.module, hit.variant.name)
     if isinstance(hit.variant, Lost):
         return release_cures.listed(facts, hit.variant.needed, hit.variant.module, hit.variant.name)
-    return ()
+    return _examples(facts)
+
+
+def _examples(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for the page, where the packages are not known, with examples."""
+    newer = commands.by_hand(
+        (*commands.starting(facts), "-m", "pip", "install", "--upgrade", "diffusers"),
+        "diffusers is an example: write the package whose file, in the traceback, imports the name",
+        "that package",
+    )
+    older = commands.by_hand(
+        (*commands.starting(facts), "-m", "pip", "install", "huggingface-hub<0.26"),
+        "an example: huggingface-hub 0.26 removed cached_download. `attn-doctor diagnose LOG` names the package and the release for your error",
+        "that package",
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Upgrade the package that uses the name", steps=(newer,), verify=verify),
+        Fix(title="Or install a release that has the name", steps=(older,), verify=verify),
+    )
