@@ -20,7 +20,8 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Yield blocks of whole lines without colours, as UTF-8 or another ASCII-compatible encoding.
 
     A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay separate, and line numbers
-    stay right. A last line without a line feed comes in one block with the lines before it: it may be the rest of a broken line.
+    stay right. A last line without a line feed comes in one block with the lines before it: it may be the rest of a broken line. A
+    line of more than 1 MiB is cut.
     """
     rest, held = b"", b""
     for raw in _utf8(stream):

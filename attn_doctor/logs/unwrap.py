@@ -150,7 +150,7 @@ def _breaks(
 
 
 def _beginning(line: bytes, prefix: re.Pattern[bytes]) -> bytes:
-    """Return the beginning of a line, after its time and without its numbers."""
+    """Return the first 8 bytes of a line after its prefix, without digits. Records of one kind have the same beginning."""
     text = line[:_BEGINNING]
     found = prefix.match(text)
     return bare(text[found.end() :] if found else text)[:_SAME]

@@ -313,8 +313,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(hit.variant, InFront) and hit.variant.conda is not None:
         made.append(another_copy.of_conda(facts, *hit.variant.conda))
-    if another_copy.may_be_set(facts):
-        rest = another_copy.kept(facts)
+    if another_copy.library_path_may_be_set(facts):
+        rest = another_copy.library_path_without_cuda(facts)
         why = "torch finds its own CUDA libraries without this variable"
         step = commands.variable("LD_LIBRARY_PATH", rest, why) if rest else commands.without_library_path(facts, why)
         kept = isinstance(step, SetVariable) and step.value is not None
@@ -322,11 +322,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title=title, steps=(step,), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
-        at = 0 if places.on_cluster(facts) and not (made and another_copy.kept(facts)) else len(made)
+        at = (
+            0
+            if places.on_cluster(facts) and not (made and another_copy.library_path_without_cuda(facts))
+            else len(made)
+        )
         made.insert(
             at, another_copy.module(facts, cudnn, hit.variant.module if isinstance(hit.variant, InFront) else None)
         )
-    if not another_copy.may_be_set(facts):
+    if not another_copy.library_path_may_be_set(facts):
         made.append(another_copy.release_of_torch(facts, cudnn))
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
         made.append(another_copy.one_index(facts))

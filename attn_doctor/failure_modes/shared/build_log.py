@@ -86,7 +86,10 @@ def _editable(facts: Facts) -> bool:
 
 
 def newest_sources(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that build the newest sources of the package, for a compiler error whose cause is not known."""
+    """Return the steps that build the newest sources of the package. For a compiler error whose cause is not known.
+
+    If a log names no package, the only step is a text.
+    """
     folder = facts.subject.folder
     if isinstance(folder, str):
         pull = commands.by_hand(

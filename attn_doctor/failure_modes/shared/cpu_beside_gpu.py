@@ -60,11 +60,13 @@ SIGNS = (
 
 
 class OnCpu(Variant, frozen=True, kw_only=True):
-    """Hold the kind of GPU that is not used, and the image in which the program ran."""
+    """Hold why a GPU is not used, and the container image in which the program ran."""
 
-    kind: Literal["jetson", "amd", "cpu-build"]
-    image: str | None = None
-    started: str | None = None  # the typed line that started it
+    kind: Literal[
+        "jetson", "amd", "cpu-build"
+    ]  # torch is not NVIDIA's for a Jetson; is not for AMD GPUs; is a CPU build
+    image: str | None = None  # "ultralytics/ultralytics:latest-arm64"; None: no container, or not known
+    started: str | None = None  # the typed line that started the container
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
@@ -133,7 +135,7 @@ def fixes(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
 
 
 def _image(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
-    """Return the fix that starts the image for a Jetson in place of the image for any ARM computer."""
+    """Return the fix that starts Ultralytics' image for a Jetson instead of its image for any ARM computer; empty for other images."""
     image = found.image
     if image is None or not image.startswith("ultralytics/"):
         return ()

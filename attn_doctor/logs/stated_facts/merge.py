@@ -82,7 +82,7 @@ class Filled(NamedTuple):
 
 
 def as_facts(stated: StatedFacts, base: Facts) -> Filled:
-    """Return `base` with its unknown facts filled from a log.
+    """Fill the unknown facts of `base` from a log, and list the facts that differ. Returns `Filled`.
 
     A value that the machine's own probes found is never replaced. A log with another operating system or architecture is from
     another machine, and fills nothing. The packages that a log names become `packages.named`: a package that is not in that list
@@ -231,7 +231,7 @@ def _default_build(made: _Filling, stated: StatedFacts) -> None:
 
 
 def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
-    """Set the fields that follow from a build of torch: a CPU build has neither CUDA nor ROCm."""
+    """Set to None what a build of torch lacks: a CUDA build has no ROCm, a ROCm build no CUDA, a CPU build neither."""
     if flavour.value != "cuda":
         made.set("torch.cuda", None, flavour)
     if flavour.value != "rocm":
@@ -303,7 +303,7 @@ class _Filling:
             self.set(path, stated.value, stated)
 
     def set(self, path: str, value: object, source: Stated[Any]) -> None:
-        """Set a fact if it is unknown. `source`: the line that states the value."""
+        """Set the fact at `path` ("torch.version") if it is unknown. `source`: the line that states the value."""
         section, name = path.split(".")
         record: Record = getattr(self.facts, section)
         if isinstance(getattr(record, name), Unknown):

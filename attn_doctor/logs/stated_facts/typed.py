@@ -58,11 +58,13 @@ class Answer(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Hold the pattern of the line that one statement prints. Each group of the pattern has its fact."""
+    """Hold the pattern of the line that one statement prints."""
 
     pattern: re.Pattern[str]
-    facts: tuple[tuple[str, str | None], ...]
-    line: int
+    facts: tuple[
+        tuple[str, str | None], ...
+    ]  # for each group of the pattern: (fact, package whose version it is, or None)
+    line: int  # the number of the line with the statement
 
 
 def answers(lines: Sequence[Line], file: str) -> Iterator[Answer]:
@@ -98,7 +100,10 @@ def _code(text: str) -> tuple[str | None, bool]:
 
 
 def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], str]:
-    """Return a pattern for each line that these statements print, and the answer in the comment after them ("# 2.6.0+cu124")."""
+    """Return a pattern for each line that these statements print, and the text of the comment after them ("2.6.0+cu124").
+
+    `echoes`: the value of an expression is printed without print(), as at a prompt. No pattern if the code is no Python.
+    """
     code, _, comment = code.partition("  #") if "  #" in code else code.partition(" # ")
     try:
         with warnings.catch_warnings():

@@ -65,7 +65,7 @@ def package(text: str) -> str:
 
 
 def is_known(package: str) -> bool:
-    """Return whether the table has the modules of this package."""
+    """Return whether attn-doctor's tables list the modules of this package."""
     return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
