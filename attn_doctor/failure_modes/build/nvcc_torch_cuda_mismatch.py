@@ -145,10 +145,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Majors(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA versions of nvcc and of torch, as the error names them."""
+    """Hold the CUDA versions of nvcc and of torch, as the error names them. None: the error does not name it."""
 
-    nvcc: str | None
-    torch: str | None
+    nvcc: str | None  # "12.4"
+    torch: str | None  # "13.0"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

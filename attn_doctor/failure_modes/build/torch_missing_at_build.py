@@ -89,7 +89,11 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find a missing torch, or a requirement file that names flash-attn: pip builds it in isolation, even if torch is installed."""
+    """Find what would make a build fail for lack of torch; the first of these counts.
+
+    A Dockerfile that builds a package without torch. A missing torch. A requirements file that names flash-attn: pip builds it in
+    isolation, even if torch is installed.
+    """
     ordered = _in_dockerfile(facts)
     if ordered is not None:
         return ordered
@@ -116,16 +120,13 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ordered(Variant, frozen=True, kw_only=True):
-    """Hold the line of a Dockerfile that builds a package without torch.
+    """Hold the line of a Dockerfile that builds a package without torch."""
 
-    `missing`: torch is not installed yet; else only isolation hides it.
-    """
-
-    file: str
+    file: str  # "Dockerfile"
     line: int
-    package: str
-    requirement: str
-    missing: bool
+    package: str  # "flash-attn"
+    requirement: str  # "flash-attn==2.8.3"
+    missing: bool  # torch is not installed before this line; False: it is, and only the isolation of the build hides it
 
 
 def _in_dockerfile(facts: Facts) -> Hit | None:
@@ -206,9 +207,9 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
 
 
 def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str]:
-    """Return the arguments of `pip install` that install torch before the package, and the reason.
+    """Return (arguments of `pip install` that install torch before the package, reason).
 
-    It is the torch that the file requires; without one, a torch for which the package has wheels.
+    It is the torch that the file requires. If it requires none: for flash-attn a torch with finished wheels, else the newest torch.
     """
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     own = [

@@ -111,8 +111,7 @@ MODE = FailureMode(
     ),
 )
 
-_INSUFFICIENT = 35
-"""cudaErrorInsufficientDriver."""
+_INSUFFICIENT = 35  # cudaErrorInsufficientDriver
 
 
 def detect(facts: Facts) -> Hit | None:

@@ -225,7 +225,10 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 
 def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
-    """Return the GPU code of the installed extension, the CUDA that it was compiled with, and the path of the fact."""
+    """Return (the GPU code in flash-attn's extension, its CUDA, the path of the fact); None if no code is known.
+
+    From the file itself: the CUDA is None. Else by the table of wheels: the path is "". Example of the code: ("sm_80", "sm_90").
+    """
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.module == "flash_attn_2_cuda" and isinstance(binary.sm, tuple):
             ptx = binary.ptx if isinstance(binary.ptx, tuple) else ()
@@ -241,9 +244,9 @@ def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
 
 
 def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
-    """Return whether the code runs on the GPU.
+    """Return whether GPU code runs on a GPU. An unknown answer counts as yes: this rule reports only code that surely does not run.
 
-    An unknown answer counts as yes: this rule reports only code that surely does not run.
+    `codes`: ("sm_80", "compute_90"). `cuda`: with which it was compiled; None if not known. Raises Unsure if the GPU is not known.
     """
     driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
     judged = gpu.runs(codes, present(card.compute_capability), cuda=cuda, driver_cuda=driver_cuda)
@@ -337,10 +340,7 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
-    """Return whether torch is NVIDIA's own for a Jetson.
-
-    Such a torch has code for the board, so another library lacks the code.
-    """
+    """Return whether this is a Jetson with NVIDIA's own torch. That torch has code for the board, so another library lacks the code."""
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

@@ -137,7 +137,11 @@ Case = Literal["port", "unset", "argument", "late", "libuv"]
 
 
 class Alone(Variant, frozen=True, kw_only=True):
-    """Hold why the processes did not meet."""
+    """Hold why the processes did not meet.
+
+    "port": the port is in use. "unset": a variable is missing that torchrun sets. "argument": the script does not know --local-rank. "late":
+    a process did not connect in time. "libuv": this torch was built without libuv.
+    """
 
     by: Case
     nodes: bool = False  # the training runs on several machines

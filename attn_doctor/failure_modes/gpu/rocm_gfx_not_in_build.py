@@ -194,7 +194,7 @@ def _case(said: Mapping[str, str]) -> Case:
 
 
 def _gfx(facts: Facts) -> str | None:
-    """Return the gfx number of the first AMD GPU; if it is not known, derive it from the name of the GPU."""
+    """Return the gfx number of the first AMD GPU ("gfx1031"), from its name if need be; None if neither is known."""
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         found = card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
         if found:

@@ -315,7 +315,7 @@ def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix
 
 
 def _compiles(fix: Fix) -> bool:
-    """Return whether a fix builds the package, because it names no finished wheel."""
+    """Return whether a fix compiles the package, and does not install a finished wheel: its title shows it."""
     return fix.title.startswith(("Build ", "Install that package again"))
 
 
@@ -364,7 +364,7 @@ def _mmcv_full(facts: Facts, release: str) -> Fix:
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Return the fixes for this package. The first fix begins with steps that only this package needs."""
+    """Return the fixes `made`, the first with the steps before it that only mmcv, groundingdino or apex needs."""
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":

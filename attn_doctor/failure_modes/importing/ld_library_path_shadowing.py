@@ -295,7 +295,10 @@ def _module_of(library: str, loaded: str | None) -> str | None:
 
 
 def _cuda_of(loaded: str | None) -> str | None:
-    """Return the module of CUDA among the loaded ones, as it was typed: where no module has cuDNN's name, the CUDA module brings it."""
+    """Return the module of CUDA among the loaded ones, as it was typed ("cuda/11.8"); None if there is none.
+
+    If no loaded module has cuDNN's name, the CUDA module brings cuDNN. `loaded`: the typed names, "cuda/11.8 nccl/2.15".
+    """
     words = (loaded or "").split()
     return next((word for word in words if re.match(r"(?i)(?:cuda|cudatoolkit|nvhpc)(?:/|$)", word)), None)
 

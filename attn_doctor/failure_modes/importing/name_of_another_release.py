@@ -125,7 +125,7 @@ MODE = FailureMode(
 
 
 class Lost(Variant, frozen=True, kw_only=True):
-    """Hold what must change: the package, its releases that fit, and the name that was missing."""
+    """Hold what must change (`needed`: the package and its releases that fit), and the name that was missing in `module`."""
 
     needed: Needed
     name: str | None = None
@@ -133,7 +133,7 @@ class Lost(Variant, frozen=True, kw_only=True):
 
 
 class Unlisted(Variant, frozen=True, kw_only=True):
-    """Hold a name that the table does not have, and its module."""
+    """Hold a missing name that shared/release_names.py does not list, and the module that lacks it."""
 
     name: str
     module: str
@@ -188,7 +188,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _demanded(seen: Seen, evidence: tuple[Evidence, ...], wanted: str) -> Hit:
-    """Return the hit for an error that says itself which releases it takes."""
+    """Return the hit for an error that names the releases which a package accepts: "tokenizers>=0.14,<0.19 is required".
+
+    `wanted`: the package of which another release is installed, "tokenizers".
+    """
     floor, have = seen.group("floor"), seen.group("have") or (seen.group("found") or "").partition("==")[2]
     has = f">{floor}" if floor else re.sub(r"\s", "", seen.group("range") or "").rstrip(".,")
     message = f"{wanted} {have} is installed, and the package that was imported takes only {wanted}{has}."

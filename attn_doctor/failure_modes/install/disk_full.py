@@ -221,7 +221,7 @@ def _while_it_downloads(seen: Seen) -> bool:
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
 
 
-_NEAR = 3
+_NEAR = 3  # lines from the progress bar to the error
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

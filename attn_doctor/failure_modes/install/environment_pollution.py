@@ -186,7 +186,10 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Return whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
+    """Return whether a folder of PYTHONPATH hides one of the packages in _CORE.
+
+    `stranger`: "numpy: /x/numpy ... hides ...". The user site does not count, because users install packages into it.
+    """
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
@@ -351,9 +354,10 @@ def _records(duplicate: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _doubled(facts: Facts) -> Part:
-    """Return one removal for each record (dist-info folder) of a package, then the installation of the version that is imported.
+    """Return (title, steps) for packages that are installed in several versions; ("", ()) if there is none.
 
-    A removal that finds nothing more to remove does no harm.
+    One removal for each record (dist-info folder) of a package, then the installation of the version that is imported. A removal that
+    finds nothing more to remove does no harm. Raises Unsure if the duplicates are not known.
     """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
@@ -377,7 +381,7 @@ def _doubled(facts: Facts) -> Part:
 
 
 def _imported(facts: Facts, name: str) -> str | None:
-    """Return the version in the code of a package; the records of its installation may contain others."""
+    """Return the version of a package that Python imports; None if it is not known. The records of its installation may name others."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
     found = next((i.version for i in tried(facts) if i.module == name), None)

@@ -44,7 +44,7 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
 
 
 def in_venv(python: str) -> bool:
-    r"""Return whether a path ends like the Python of a virtual environment: bin/python or Scripts\\python.exe (so does /usr/bin/python)."""
+    r"""Return whether a path ends like the Python of a virtual environment: bin/python or Scripts\python.exe (so does /usr/bin/python)."""
     return re.search(r"[\\/](?:Scripts|bin)[\\/]python[\d.]*(?:\.exe)?$", python) is not None
 
 
