@@ -301,9 +301,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     of: tuple[Ingredient, ...] = ()
     run: tuple[tuple[str, ...], ...] = ()
     shows: str = ""  # a pattern that is found in the output if the failure happened
-    examine: tuple[str, ...] | None = (
-        None  # options of `attn-doctor check` for the environment; None: the output is judged as a log
-    )
+    # Options of `attn-doctor check` for the environment; None: the output is judged as a log.
+    examine: tuple[str, ...] | None = None
     goal: Goal = Goal.FLASH_ATTN
     downloads: int = 0  # megabytes that the commands themselves download
     deadline: float = 300.0  # seconds for each command, after which it is stopped

@@ -136,9 +136,8 @@ def _json(data: bytes, name: str) -> str | None:
         return None
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, (dict, list)) and not isinstance(document, dict):
-        return (
-            None if isinstance(document, list) and len(data) < 256 else "a JSON document, not a log"
-        )  # a short list such as "[1]" may be the output of a program
+        # A short list such as "[1]" may be the output of a program.
+        return None if isinstance(document, list) and len(data) < 256 else "a JSON document, not a log"
     keys = set(first) if isinstance(first, dict) else set()
     if {"tool", "facts", "findings"} <= keys:
         return f"a report of attn-doctor, not a log: `attn-doctor show {name}` shows it"

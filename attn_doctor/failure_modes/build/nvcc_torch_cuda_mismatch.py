@@ -186,9 +186,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if torch is None:
         return made
     # The toolkit of a hosted notebook or a Jetson is part of its system: there the first fix changes torch.
-    at_run_time = (
-        facts.subject.doing == "running"
-    )  # the toolkit belongs to the image or machine on which the program runs
+    # The toolkit belongs to the image or machine on which the program runs.
+    at_run_time = facts.subject.doing == "running"
     return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
 
 

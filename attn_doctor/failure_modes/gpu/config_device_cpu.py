@@ -251,9 +251,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
-_NUMBERS = re.compile(
-    r"(?:cuda)?[\d,: -]*", re.IGNORECASE
-)  # "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
+# "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
+_NUMBERS = re.compile(r"(?:cuda)?[\d,: -]*", re.IGNORECASE)
 # Devices that are no GPU of NVIDIA: the deep-learning accelerator of a Jetson, GPUs of Intel and others.
 OTHER_DEVICES = re.compile(
     r"(?P<kind>dla|xpu|intel|npu|hpu|mlu|musa|tpu|hip|rocm|vulkan|directml|dml|privateuseone)\b", re.IGNORECASE

@@ -145,9 +145,8 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
     gfx: str | None
     case: Case = "build"
-    extension: str | None = (
-        None  # the package whose library has no code for the GPU, if the error names it; torch may have the code
-    )
+    # The package whose library has no code for the GPU, if the error names it; torch may have the code.
+    extension: str | None = None
     card: int | None = None  # HIP's number of the card, if the graphics unit of the processor stands before it
 
 

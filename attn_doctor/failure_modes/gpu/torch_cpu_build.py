@@ -233,9 +233,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
     wish = seen.group("wish") is not None and version is not None
-    only_cut = all(
-        "cut" in m.groups for m in seen.matches if m.strength != "context"
-    )  # a frame alone does not show which build torch is
+    # A frame alone does not show which build torch is.
+    only_cut = all("cut" in m.groups for m in seen.matches if m.strength != "context")
     if only_cut or not (proven or wanted or parsed or (homeless and version) or beside or wish):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(

@@ -170,13 +170,11 @@ class InFront(Variant, frozen=True, kw_only=True):
     """Hold the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
-    conda: tuple[str, str] | None = (
-        None  # torch is from conda: the CUDA that it was built for, and conda's package of the library
-    )
+    # If conda installed torch: (the CUDA that torch was built for, conda's package of the library), ("12.1", "libcublas").
+    conda: tuple[str, str] | None = None
     module: str | None = None  # the cluster's module that was loaded and has the name of the library: "nccl"
-    folder: str | None = (
-        None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
-    )
+    # The folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
+    folder: str | None = None
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")

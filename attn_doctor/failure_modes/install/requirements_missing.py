@@ -39,7 +39,7 @@ from attn_doctor.model.facts import Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 
-# Missing modules that another failure mode reports, or that are installed together with another package.
+# Modules that only an export or an inference needs.
 _EXPORT = (
     "tensorrt",
     "onnx",
@@ -48,7 +48,8 @@ _EXPORT = (
     "coremltools",
     "tensorflow",
     "ncnn",
-)  # only an export or an inference needs them
+)
+# Missing modules that another failure mode reports, or that are installed together with another package.
 _OTHERS = {"google", "numpy", "setuptools", "torch", "triton"}
 _MODULES = sorted({"ultralytics", *OF_TRAINING, *_EXPORT, *MODULE_OF.values()} - _OTHERS)
 

@@ -130,9 +130,8 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     """Find a requirement of a project whose wheels are for another C library, Python or platform."""
     if isinstance(facts.system.musl, str) and facts.grade == "stated":
-        return _on_musl(
-            facts
-        )  # only for files and logs: on an examined machine, other rules report a missing or broken torch
+        # Only for files and logs: on an examined machine, other rules report a missing or broken torch.
+        return _on_musl(facts)
     if facts.grade == "stated" and (other := wheel_of_another_system.found(facts)) is not None:
         return other
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):

@@ -62,9 +62,8 @@ SIGNS = (
 class OnCpu(Variant, frozen=True, kw_only=True):
     """Hold why a GPU is not used, and the container image in which the program ran."""
 
-    kind: Literal[
-        "jetson", "amd", "cpu-build"
-    ]  # torch is not NVIDIA's for a Jetson; is not for AMD GPUs; is a CPU build
+    # "jetson": torch is not NVIDIA's for the board. "amd": it is not the build for AMD GPUs. "cpu-build": it is a CPU build.
+    kind: Literal["jetson", "amd", "cpu-build"]
     image: str | None = None  # "ultralytics/ultralytics:latest-arm64"; None: no container, or not known
     started: str | None = None  # the typed line that started the container
 

@@ -29,10 +29,11 @@ def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = 
         return ()
     if row.linux_only and facts.system.os in ("windows", "darwin"):
         return (_under_linux(facts, name),)
+    # Then the package is already installed without compiled kernels, and compiles at its first use.
     at_run_time = facts.subject.doing in (
         "running",
         "importing",
-    )  # then the package is already installed without compiled kernels, and compiles at its first use
+    )
     if row.compiles_nothing and not again and not at_run_time:
         return (_without_compiling(facts, name, row.compiles_nothing),)
     if not _may_fit(facts, row):

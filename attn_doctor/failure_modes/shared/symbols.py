@@ -91,9 +91,8 @@ def explain(symbol: str) -> Explanation:
     )
 
 
-_CUT = re.compile(
-    r"14SourceLocationENSt7\w*$"
-)  # a name that is cut within its second argument: no word is appended to it
+# A name that is cut within its second argument: no word is appended to it.
+_CUT = re.compile(r"14SourceLocationENSt7\w*$")
 _JOINED = 40  # most letters of the next line that may be appended to a name
 
 

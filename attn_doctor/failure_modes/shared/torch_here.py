@@ -31,10 +31,11 @@ from attn_doctor.model.versions import local, pair
 _NUMBERS = (
     "for another torch: torch 2.6 needs torchvision 0.21, torch 2.9 needs 0.24 (the second number is always 15 higher)"
 )
+# Older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/.
 _FIRST_OF_AN_INDEX = (
     1,
     11,
-)  # older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/
+)
 
 
 def suits(facts: Facts) -> bool:

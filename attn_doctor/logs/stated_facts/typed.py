@@ -61,9 +61,8 @@ class _Asked(NamedTuple):
     """Hold the pattern of the line that one statement prints."""
 
     pattern: re.Pattern[str]
-    facts: tuple[
-        tuple[str, str | None], ...
-    ]  # for each group of the pattern: (fact, package whose version it is, or None)
+    # For each group of the pattern: (fact, package whose version it is, or None)
+    facts: tuple[tuple[str, str | None], ...]
     line: int  # the number of the line with the statement
 
 
