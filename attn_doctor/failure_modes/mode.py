@@ -57,6 +57,7 @@ def some(*parts: Callable[[], bool]) -> bool:
 
 
 def _decide(parts: tuple[Callable[[], bool], ...], settled_by: bool) -> bool:
+    """Return `settled_by` if a part returns it, else its opposite. Raises Unsure if no part returns it and one is unknown."""
     unknowns: list[Unknown] = []
     for part in parts:
         try:

@@ -41,6 +41,7 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _plain(block: bytes) -> bytes:
+    """Return the block without escape sequences; a carriage return that does not end a line becomes a vertical tab."""
     if b"\x1b" in block:
         block = _ANSI.sub(b"", block)
     if b"\r" in block:
@@ -72,6 +73,7 @@ def is_wide(first: bytes) -> bool:
 
 
 def _wide(first: bytes) -> str | None:
+    """Return "utf-16-le" or "utf-16-be" if a file that begins with these bytes is UTF-16, else None."""
     if first.startswith(codecs.BOM_UTF16_LE):
         return "utf-16-le"
     if first.startswith(codecs.BOM_UTF16_BE):

@@ -86,6 +86,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def _binary(head: bytes, name: str) -> str | None:
+    """Return what a binary file with these first bytes is, and what to do with it; None if it may be text."""
     for magic, what in _MAGIC:
         if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
             return what.replace("{name}", name)
@@ -130,6 +131,7 @@ _RECORD = {
 
 
 def _json(data: bytes, name: str) -> str | None:
+    """Return what a JSON document is, and what to do with it; None if it may be a log, or is no JSON."""
     try:
         document = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError):
@@ -158,6 +160,7 @@ class _Lines(NamedTuple):
 
 
 def _text(head: bytes, name: str) -> str | None:
+    """Return what a text file with these first lines is, and what to do with it; None if it may be a log."""
     part = head[:_MOST]
     if len(head) > _MOST:
         part = part[: part.rfind(b"\n") + 1]

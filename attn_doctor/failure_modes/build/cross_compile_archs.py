@@ -308,6 +308,7 @@ def _named(facts: Facts) -> Fix:
 
 
 def _devices(facts: Facts) -> list[str]:
+    """Return the compute capabilities of the GPUs, of the Orin if the board is a Jetson with JetPack 6 whose GPU is unknown."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     if not gpus and places.jetson(facts) and str(facts.system.jetpack).startswith("6"):
         return ["8.7"]  # JetPack 6 runs only on the Orin, https://developer.nvidia.com/embedded/jetpack-archive

@@ -116,6 +116,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _newer(library: str | None, module: str | None) -> bool:
+    """Return whether the library has a higher version than the kernel module; False if one is unknown."""
     theirs, ours = parse(library or ""), parse(module or "")
     return theirs is not None and ours is not None and theirs > ours
 

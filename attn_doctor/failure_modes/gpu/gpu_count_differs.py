@@ -96,6 +96,7 @@ _WORDS: dict[Place, str] = {
 
 
 def _place(facts: Facts, usable: int, expected: int) -> Place:
+    """Return why `usable` GPUs are not the `expected` number, see Counted."""
     if usable > expected:
         return "more"
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()

@@ -165,6 +165,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    """Return a hit if torch has no code for one of these GPUs, else None."""
     archs = facts.torch.archs
     cuda = present(facts.torch.cuda)
     codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
@@ -195,6 +196,7 @@ def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
 
 
 def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    """Return a hit if flash-attn has no code for a GPU that it supports, else None."""
     version = known(facts.flash_attention.version)
     if version is None:
         return None
@@ -333,6 +335,7 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
 
 
 def _near(match: Match, seen: Seen) -> bool:
+    """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
         m.strength == "context" and "archs" not in m.groups and m.file == match.file and 0 < match.line - m.line <= 12
         for m in seen.matches

@@ -344,6 +344,7 @@ def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
 
 
 def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
+    """Return the fix that sets HSA_OVERRIDE_GFX_VERSION. No fix if no similar GPU is known for this one."""
     verify = commands.check(facts)
     row = amd.override(gfx) if gfx else None
     if row is not None and row.as_version is not None:

@@ -181,6 +181,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _card(facts: Facts) -> Evidence:
+    """Return the evidence that the machine has an NVIDIA GPU."""
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
         if facts.graphics.stated is True:
@@ -360,6 +361,7 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
 
 
 def _newest(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that install a torch for the GPU; for an AMD GPU of a log, they first ask the torch of the program."""
     found = torch_install.choice(facts)
     title = "Install a CUDA build of torch"
     if isinstance(found, Choice) and found.torch is None:

@@ -344,6 +344,7 @@ def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
 
 
 def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
+    """Return the steps that print which torch the program uses, and the driver. `fits`: see Unseen."""
     argv = (
         *commands.starting(facts),
         "-c",

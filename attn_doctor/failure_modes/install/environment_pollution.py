@@ -142,6 +142,7 @@ PUT_BY_PYTHON = ("PYTHONPATH", "user site")
 
 
 def _contradicts(facts: Facts) -> Hit | None:
+    """Return a hit if requirements are not met, packages are there twice or damaged, or a folder hides packages; else None."""
     packages = facts.packages
     evidence: list[Evidence] = []
     wrong: list[str] = []
@@ -283,10 +284,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*first, Fix(title=title, steps=steps, verify=commands.check(facts)))
 
 
+# The title of a fix and its steps; ("", ()) if there is nothing to do.
 Part = tuple[str, tuple[Step, ...]]
 
 
 def _asked_for(facts: Facts) -> Part:
+    """Return the steps that install what the packages require."""
     torch = facts.torch.version
     vision, rest, steps = False, dict[str, None](), list[Step]()
     for conflict in known(facts.packages.conflicts):
@@ -331,6 +334,7 @@ def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tup
 
 
 def _strangers(facts: Facts) -> Part:
+    """Return the step that leaves PYTHONPATH, or the user site, out."""
     standard = facts.interpreter.standard_hidden
     if not (isinstance(standard, tuple) and standard) and not any(
         " hides " in text for text in known(facts.interpreter.differs_isolated)
@@ -389,6 +393,7 @@ def _imported(facts: Facts, name: str) -> str | None:
 
 
 def _left_over(facts: Facts) -> Part:
+    """Return the step that removes the folders which an interrupted pip left."""
     remnants = known(facts.packages.remnants)
     folder = facts.interpreter.site_packages
     if not remnants or not isinstance(folder, str):

@@ -151,6 +151,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _on_musl(facts: Facts) -> Hit | None:
+    """Return a hit if the project asks for a package without wheels for musl, else None."""
     for index, pin in enumerate(known(facts.project.pins)):
         name = name_of(pin.requirement)
         if name in _NEED_GLIBC:

@@ -53,6 +53,7 @@ def _in_image(facts: Facts) -> tuple[Step, ...]:
 
 
 def _again(facts: Facts) -> Step:
+    """Return the step that repeats the build and writes its whole output into a file. A name is asked for if none is known."""
     made = package_cures.build(facts, _SAYS, verbose=True, fresh=True)
     folder = facts.subject.folder
     if isinstance(folder, str):

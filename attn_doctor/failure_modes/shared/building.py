@@ -129,6 +129,7 @@ def would_be_built(facts: Facts) -> bool:
 
 
 def _surely_there(facts: Facts) -> bool:
+    """Return whether a finished wheel of the wanted release fits. Raises Unsure if that depends on an unknown fact."""
     key = key_of(facts)
     parts = (key.torch, key.cuda, key.cxx11_abi, key.python, key.platform)
     if any(part is None for part in parts):
@@ -170,6 +171,7 @@ def toolkit_path(facts: Facts, chosen: Toolkit) -> str:
 
 
 def _found_by(candidate: Toolkit, way: str) -> bool:
+    """Return whether this toolkit was found in this way: "PATH", "CUDA_HOME"."""
     return any(text.partition(",")[0] == way for text in candidate.found_by)
 
 
@@ -369,6 +371,7 @@ def _likely(key: Key, facts: Facts) -> Key:
 
 
 def _other_torch(facts: Facts) -> Fix | None:
+    """Return the fix that installs the nearest torch with a finished flash-attn wheel, and the wheel; None if there is none."""
     graphics, system = facts.graphics, facts.system
     if machine_of(facts).maker == "amd":
         return None  # the project's wheels are for CUDA

@@ -103,12 +103,14 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def _answers(seen: Seen, match: Match) -> bool:
+    """Return whether the question for this value is a few lines above it, in the same log."""
     return any(
         m.groups.get("question") and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
     )
 
 
 def _kind(facts: Facts, torch: str | None) -> Literal["jetson", "amd", "cpu-build"] | None:
+    """Return why torch cannot use the GPU of this machine: another torch is needed on a Jetson or for AMD, or it is a CPU build. Else None."""
     if facts.system.board == "jetson":
         nvidias = torch is not None and re.search(r"\+nv|a0\+|\.nv\d", torch)
         return None if nvidias else "jetson"

@@ -86,6 +86,7 @@ def ends(seen: Seen) -> tuple[Match, ...]:
 
 
 def _ends_here(log: Log, match: Match) -> bool:
+    """Return whether the log ends at this frame of a traceback, with no error and no result after it."""
     if log.lines - match.line > _NEAR_THE_END:
         return False
     if ", in " not in match.text and not _below_a_frame(log, match):

@@ -212,6 +212,7 @@ def _torch(facts: Facts) -> tuple[str, str | None]:
 
 
 def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
+    """Return the step that installs the package from PyPI: the release for this torch, or the newest."""
     exact = built_packages.pinned(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
     fresh = "; pip also installs the torch that the wheel was built for, so a new environment is safer"
     bound = row.torch_bound and not row.pins
@@ -290,6 +291,7 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
+    """Return the steps that install the package from its own index, and before it the small packages that it imports."""
     small = tuple(text for text in row.imports if text != "torch")
     needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
     step = commands.install(
@@ -304,6 +306,7 @@ def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
 
 
 def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    """Return the fix that names the page with the finished wheels, and which wheel to look for there."""
     key = key_of(facts)
     known = (
         f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",

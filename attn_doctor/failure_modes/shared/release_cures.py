@@ -74,6 +74,7 @@ def _python(facts: Facts) -> tuple[int, int]:
 
 
 def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
+    """Return the fix that installs the release of the package that has the name. `user`: the package that uses the name."""
     package, has = needed
     of = f"what {user} was written for" if user else "the releases that fit"
     step = commands.install(
@@ -85,6 +86,7 @@ def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
 
 
 def _upgraded(facts: Facts, user: str | None, *beside: str) -> Fix:
+    """Return the fix that upgrades the package that uses the name, and the packages `beside` it."""
     names = tuple(dict.fromkeys((*((user,) if user else ()), *beside)))
     step = commands.install(
         *names,

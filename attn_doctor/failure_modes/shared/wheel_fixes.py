@@ -258,6 +258,7 @@ def of_others(facts: Facts) -> Fix | None:
 
 
 def _of_others(wheel: Candidate, why: str, *, reinstall: bool = False) -> Step:
+    """Return the step that installs a flash-attn wheel of another builder than the flash-attn project."""
     return commands.install(
         wheel.url,
         no_deps=True,
@@ -284,6 +285,7 @@ def _installation(facts: Facts, wheel: Candidate) -> Step:
 
 
 def _removal(facts: Facts, because: str) -> tuple[Step, ...]:
+    """Return the step that removes flash-attn; no step if it is not installed."""
     if facts.flash_attention.version is None:
         return ()
     return (commands.uninstall("flash-attn", why=because),)

@@ -123,6 +123,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
 
 
 def _claims(log: Log) -> Iterator[_Claim]:
+    """Yield what each line that matches a sign states."""
     for match in log.matches:
         sign = _SIGN.get(match.slug)
         if sign is None:
@@ -291,6 +292,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
+    """Return the value in the type of its fact: a number for "wsl", a bool for "yes" and "no", else the text."""
     return int(value) if name == "wsl" else value == "yes" if name in ("modules", "available", "locked") else value
 
 

@@ -121,6 +121,7 @@ def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], st
 
 
 def _asked(arguments: Sequence[ast.expr], line: int) -> _Asked:
+    """Return a pattern for the line that `print` writes for these arguments, with a group for each fact in it."""
     facts: list[tuple[str, str | None]] = []
     parts = ["".join(_parts(argument, facts)) for argument in arguments]
     return _Asked(re.compile(r"\s+".join(parts)), tuple(facts), line)
@@ -162,6 +163,7 @@ def _fact_of(text: str) -> tuple[str, str | None, str] | None:
 
 
 def _of_line(asked: Sequence[_Asked], text: str, number: int, file: str) -> Iterator[Answer]:
+    """Yield the facts in a line that is the output of one of the statements."""
     for each in asked:
         found = each.pattern.fullmatch(text)
         for (fact, package), value in zip(each.facts, found.groups() if found else (), strict=False):
