@@ -66,7 +66,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _free(gpu: Gpu) -> float:
-    """Return the free share of the GPU's memory, from 0.0 to 1.0; 1.0 if it is not known."""
+    """Return the free share of the memory; 1 if it is not known."""
     free, total = gpu.free_bytes, gpu.memory_bytes
     return free / total if isinstance(free, int) and isinstance(total, int) and total > 0 else 1.0
 

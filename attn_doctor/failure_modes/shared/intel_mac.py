@@ -25,11 +25,7 @@ class Intel(Variant, frozen=True):
 
 
 def told(facts: Facts, wanted: tuple[Match, ...], versions: str | None) -> Hit | None:
-    """Return the hit for an Intel Mac whose user asks for a torch after 2.2.2; None for all other logs.
-
-    The log states its processor, or the newest torch in pip's list is 2.2.2. `wanted`: the matches with the requirement ("torch==2.6.0").
-    `versions`: pip's list, "2.0.0, 2.1.0, 2.2.2"; None if the log has none.
-    """
+    """Return the hit for an Intel Mac: the log states its processor, or the newest torch of pip's list is 2.2.2; None for all others."""
     if facts.system.os != "darwin" or not wanted:
         return None
     asked = re.match(r"torch(?:==|>=|~=)(\d[\d.]*)", wanted[0].groups["requirement"])
