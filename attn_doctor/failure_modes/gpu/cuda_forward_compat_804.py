@@ -35,7 +35,7 @@ from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.knowledge.cuda import Coverage, driver_covers
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import parse
@@ -143,7 +143,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             steps=(commands.variable("LD_LIBRARY_PATH", rest or None, why),),
             verify=verify,
         )
-    elif places.container(facts) or facts.grade == "stated" or isinstance(facts.system.container, Unknown):
+    elif places.container(facts) or facts.grade == "stated" or not hit.evidence:  # no evidence: the page
         why = (
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image "
             "for an older CUDA: programs then use the driver of the host"

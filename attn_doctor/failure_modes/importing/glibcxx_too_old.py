@@ -36,7 +36,7 @@ from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
@@ -181,7 +181,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_look(facts), *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     made = []
-    if isinstance(facts.interpreter.kind, Unknown) and facts.grade != "stated":  # the page
+    if not hit.evidence:  # the page, which is for every machine
         step = commands.by_hand(
             ("conda", "install", "-c", "conda-forge", "libstdcxx-ng"),
             "in the activated environment: its Python loads conda's own libstdc++, and this installs a newer one",
