@@ -103,7 +103,7 @@ def consequences(mode: FailureMode) -> tuple[str, ...]:
 
 
 def patterns() -> list[Pattern]:
-    """Compile the signs of all failure modes."""
+    """Return the compiled signs of all failure modes, for a `Reader`."""
     import re
 
     from attn_doctor.failure_modes import ALL

@@ -57,6 +57,7 @@ def some(*parts: Callable[[], bool]) -> bool:
 
 
 def _decide(parts: tuple[Callable[[], bool], ...], settled_by: bool) -> bool:
+    """Return `settled_by` if a part returns it, else its opposite. Raises Unsure if no part returns it and one is unknown."""
     unknowns: list[Unknown] = []
     for part in parts:
         try:
@@ -72,13 +73,12 @@ def _decide(parts: tuple[Callable[[], bool], ...], settled_by: bool) -> bool:
 class Sign(Record, frozen=True, kw_only=True):
     """Describe a line that this failure mode leaves in a log.
 
-    `pattern` is a regular expression for one line, after colours, prefixes and indentation are removed. `literal` is a text that
-    every matching line contains: a large log is searched for it first, because that is faster.
+    `pattern` is a regular expression that is searched for in one line, after colours, prefixes and indentation are removed.
     """
 
     pattern: str
-    literal: str
-    sample: str
+    literal: str  # a text that every matching line contains, in the same case: a log is searched for it first, because that is faster
+    sample: str  # a whole line that matches, for the page and the tests
     strength: Strength = "proof"
     topic: Topic | None = None  # the meaning of the line, for the rules of other failure modes
 
@@ -111,6 +111,7 @@ class FailureMode(Record, frozen=True, kw_only=True):
         return GPU_BACKENDS if self.stops == "gpu" else self.blocks
 
     def severity(self, goal: Goal) -> Severity:
+        """Return the severity under this goal. If a hit has a severity, that of the hit counts."""
         return self.train if goal is Goal.TRAIN else self.flash_attn
 
 
@@ -170,7 +171,11 @@ class FromLog(Protocol):
     """Define a failure mode that judges the matches in a log. Without `from_log` every match counts, and the message is `MODE.says`."""
 
     def from_log(self, facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-        """Return the hit that the logs show; None if the matches do not count. `evidence`: the first lines that matched."""
+        """Return the hit that the logs show; None if the matches do not count.
+
+        `seen`: the matches of the signs of this failure mode, and all logs. `evidence`: the first lines that matched. `facts`: what the log
+        states, or the facts of the machine.
+        """
 
 
 @runtime_checkable

@@ -17,18 +17,22 @@ ORDER = ("What it is", "Why it happens", "What to do", "How it shows", "How to r
 
 
 class Page(NamedTuple):
+    """Hold the documentation page of a failure mode."""
+
     mode: FailureMode
-    summary: str
+    summary: str  # the first paragraph of the docstring
     sections: dict[str, tuple[str, ...]]  # heading -> paragraphs
 
     @property
     def area(self) -> str:
+        """Return the name of its area: "build", "run"."""
         found = area_of(self.mode.code)
         assert found, f"{self.mode.code} is of no area"
         return found.name
 
 
 def page(module: Module) -> Page:
+    """Return the page of a failure mode. The headings are the lines of the docstring without indentation, after the first paragraph."""
     text = inspect.cleandoc(module.__doc__ or "")
     summary, _, rest = text.partition("\n\n")
     sections: dict[str, tuple[str, ...]] = {}

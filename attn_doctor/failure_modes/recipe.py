@@ -34,9 +34,9 @@ class Torch(Record, frozen=True, kw_only=True):
 class Packages(Record, frozen=True, kw_only=True):
     """Provide packages from the registry."""
 
-    requirements: tuple[str, ...]
+    requirements: tuple[str, ...]  # "numpy<2"
     megabytes: int  # of the download
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # of `pip install`
 
 
 class Source(Record, frozen=True, kw_only=True):
@@ -47,7 +47,9 @@ class Source(Record, frozen=True, kw_only=True):
 
 
 class File(Record, frozen=True, kw_only=True):
-    path: str
+    """Write a file before the commands run."""
+
+    path: str  # in {folder}
     text: str = ""
     executable: bool = False
 
@@ -58,8 +60,8 @@ class Wheel(Record, frozen=True, kw_only=True):
     name: str
     version: str
     tag: str = "py3-none-any"
-    requires: tuple[str, ...] = ()
-    megabytes: int = 0
+    requires: tuple[str, ...] = ()  # the requirements in its metadata
+    megabytes: int = 0  # the size of those bytes
 
 
 class StubToolkit(Record, frozen=True, kw_only=True):
@@ -68,8 +70,8 @@ class StubToolkit(Record, frozen=True, kw_only=True):
     With `silent`, nvcc and c++ fail without output; with `waits`, nvcc and c++ never end.
     """
 
-    version: str
-    nvcc: bool = True
+    version: str  # "12.4"
+    nvcc: bool = True  # False: the toolkit has no nvcc
     silent: bool = False
     waits: bool = False
 
@@ -82,7 +84,7 @@ class Library(Record, frozen=True, kw_only=True):
     """Provide a small shared library, compiled here. A symbol may name its version: "name@VERSION"."""
 
     path: str  # in {folder}; the file name is its soname
-    exports: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()  # symbols that it contains
     asks: tuple[str, ...] = ()  # symbols that it uses but does not contain
     needs: tuple[str, ...] = ()  # paths of other libraries of the recipe
 
@@ -90,9 +92,9 @@ class Library(Record, frozen=True, kw_only=True):
 class Extension(Record, frozen=True, kw_only=True):
     """Provide a small Python extension module, compiled here into the environment."""
 
-    name: str
-    asks: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    name: str  # of the module: "flash_attn_2_cuda"
+    asks: tuple[str, ...] = ()  # as in Library
+    needs: tuple[str, ...] = ()  # as in Library
     body: str = ""  # C statements that run when it is imported
 
 
@@ -123,14 +125,16 @@ class Hidden(Record, frozen=True, kw_only=True):
 
 
 class SmallDisk(Record, frozen=True, kw_only=True):
-    """Mount a file system in memory at a folder."""
+    """Mount a file system in memory at a folder, so that the disk is soon full."""
 
     path: str
     megabytes: int
-    noexec: bool = False
+    noexec: bool = False  # no program in it may be run
 
 
 class ReadOnly(Record, frozen=True, kw_only=True):
+    """Make a folder read-only for the commands."""
+
     path: str
 
 
@@ -138,7 +142,7 @@ class Network(Record, frozen=True, kw_only=True):
     """Replace the network of the run by one that fails. `kind` says in which way."""
 
     kind: NetworkKind
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # the names for which a stand-in answers: "github.com"; not with "none"
 
 
 class Memory(Record, frozen=True, kw_only=True):
@@ -150,32 +154,35 @@ class Memory(Record, frozen=True, kw_only=True):
 class StubHealth(Record, frozen=True, kw_only=True):
     """Describe the health of a GPU of a stand-in driver.
 
-    The defaults are those of a healthy idle GPU. -1: this model does not have the value. `processes`: pairs of a process and its
-    memory in MiB.
+    The defaults are those of a healthy idle GPU. -1: this model does not have the value. The values that `GpuHealth` of
+    model/machine_facts.py has are explained there.
     """
 
     uncorrected: int = 0
     uncorrected_ever: int = 0
     rows: int = 0
-    rows_pending: int = 0
-    remap_failed: int = 0
+    rows_pending: int = 0  # 1: yes
+    remap_failed: int = 0  # 1: yes
     pages: int = -1
-    pages_pending: int = -1
-    generation: int = 1
+    pages_pending: int = -1  # 1: yes
+    generation: int = 1  # of PCI Express, as the next
     generation_most: int = 4
-    width: int = 16
+    width: int = 16  # lanes of PCI Express, as the next
     width_most: int = 16
-    busy: int = 0
+    busy: int = 0  # percent
     celsius: int = 34
-    slowdown: int = 90
+    slowdown: int = 90  # degrees Celsius
     milliwatts: int = 60000
-    reasons: int = 0x1  # GPU idle
-    persistence: int = 1
-    processes: tuple[tuple[int, int], ...] = ()
+    reasons: int = 0x1  # why the clocks are lowered, as bits of NVML; 0x1: the GPU is idle
+    persistence: int = 1  # 1: on
+    processes: tuple[tuple[int, int], ...] = ()  # (process number, its memory in MiB)
 
 
 class StubClocks(Record, frozen=True, kw_only=True):
-    """Describe the clocks of a GPU of a stand-in driver in MHz, those of an idle A100. -1: this model does not have the value."""
+    """Describe the clocks of a GPU of a stand-in driver in MHz. The defaults are those of an idle A100.
+
+    -1: this model does not have the value. See `GpuClocks` of model/machine_facts.py.
+    """
 
     sm: int = 210
     memory: int = 1215
@@ -196,9 +203,9 @@ class StubGpu(Record, frozen=True):
     memory_mib: int  # 0: shared with the machine, as on GB10: NVML then names no size
     free_mib: int | None = None
     uuid: str | None = None
-    mig: bool | None = None
-    mig_slices: int = 0
-    ecc: bool | None = None
+    mig: bool | None = None  # MIG mode is on
+    mig_slices: int = 0  # the number of its instances
+    ecc: bool | None = None  # ECC is on
     power_watts: float | None = 100.0
     error: int = 0  # NVML's error code for this GPU; 15: the GPU is lost
     fabric: int = 0  # 1 not started, 2 in progress, 3 completed
@@ -215,12 +222,12 @@ class StubDriver(Record, frozen=True, kw_only=True):
     runs: a launch fails with the CUDA error number in the variable STUB_LAUNCH (209, no kernel image, if it is not set).
     """
 
-    cuda: str
-    refusal: int = 0  # the error number of cuInit
+    cuda: str  # the newest CUDA that it supports: "13.0"
+    refusal: int = 0  # the error number with which cuInit fails; 0: it succeeds
     version: str = "580.65.06"
     gpus: tuple[StubGpu, ...] = ()
-    nvml: bool = False
-    nvml_error: int = 0
+    nvml: bool = False  # also provide libnvidia-ml.so.1
+    nvml_error: int = 0  # the error number with which NVML does not start; 0: it starts
     runtime: bool = False
 
 
@@ -233,7 +240,7 @@ class PlayedMachine(Record, frozen=True, kw_only=True):
     wsl: bool = False
     pci: tuple[tuple[str, str, str | None], ...] = ()  # vendor, device, kernel driver: ("10de", "2684", "nvidia")
     module: str | None = None  # version of NVIDIA's kernel module; with it come the device nodes
-    files: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()  # (path, text): ("/etc/os-release", "ID=ubuntu")
 
 
 class Apt(Record, frozen=True, kw_only=True):
@@ -294,9 +301,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     of: tuple[Ingredient, ...] = ()
     run: tuple[tuple[str, ...], ...] = ()
     shows: str = ""  # a pattern that is found in the output if the failure happened
-    examine: tuple[str, ...] | None = (
-        None  # options of `attn-doctor check` for the environment; None: the output is judged as a log
-    )
+    # Options of `attn-doctor check` for the environment; None: the output is judged as a log.
+    examine: tuple[str, ...] | None = None
     goal: Goal = Goal.FLASH_ATTN
     downloads: int = 0  # megabytes that the commands themselves download
     deadline: float = 300.0  # seconds for each command, after which it is stopped

@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 
 def links(log: Log) -> Iterator[Link]:
-    """Yield each joint in the last lines of a log, as far as the reader stored them."""
+    """Yield each joint in the stored last lines of a log (`log.end`), the first one first. None are stored without `keeps_end`."""
     lines = [(number, clean(text)) for number, text in log.end]
     joints = [at for at, (_, text) in enumerate(lines) if _JOINT.search(text)]
     chain = 0  # the index at which the chain of the last joint begins

@@ -20,7 +20,8 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Yield blocks of whole lines without colours, as UTF-8 or another ASCII-compatible encoding.
 
     A carriage return inside a line (a progress bar) becomes a vertical tab: the parts stay separate, and line numbers
-    stay right. A last line without a line feed comes in one block with the lines before it: it may be the rest of a broken line.
+    stay right. A last line without a line feed comes in one block with the lines before it: it may be the rest of a broken line. A
+    line of more than 1 MiB is cut.
     """
     rest, held = b"", b""
     for raw in _utf8(stream):
@@ -40,6 +41,7 @@ def blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _plain(block: bytes) -> bytes:
+    """Return the block without escape sequences; a carriage return that does not end a line becomes a vertical tab."""
     if b"\x1b" in block:
         block = _ANSI.sub(b"", block)
     if b"\r" in block:
@@ -71,6 +73,7 @@ def is_wide(first: bytes) -> bool:
 
 
 def _wide(first: bytes) -> str | None:
+    """Return "utf-16-le" or "utf-16-be" if a file that begins with these bytes is UTF-16, else None."""
     if first.startswith(codecs.BOM_UTF16_LE):
         return "utf-16-le"
     if first.startswith(codecs.BOM_UTF16_BE):

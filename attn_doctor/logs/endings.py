@@ -72,12 +72,12 @@ _GOES_ON = re.compile(
 
 
 class ErrorBlock(NamedTuple):
-    """Describe an error of a log: its line, and the lines from the start of its traceback to the end of its message."""
+    """Describe an error of a log. Line numbers begin at 1."""
 
-    line: int
-    text: str
-    first: int
-    last: int
+    line: int  # the line that names the error: "ValueError: ..."
+    text: str  # of that line
+    first: int  # the line in which its traceback begins; `line` if it has none
+    last: int  # the line in which its message ends
 
 
 class Ending(NamedTuple):
@@ -99,7 +99,10 @@ class _Line(NamedTuple):
 
 
 def ending(lines: Sequence[tuple[int, str]], stating: Collection[int] = ()) -> Ending:
-    """Return the end of a log, from its last lines. `stating`: the numbers of the lines that state a version, a GPU or a system."""
+    """Return how a log ended: with an error, with success, or neither.
+
+    `lines`: (number, text) of its last lines. `stating`: the numbers of the lines that state a version, a GPU or a system.
+    """
     dressed = [_line(number, text, states_a_fact=number in stating) for number, text in lines]
     last, code = _last(dressed)
     if code == 0:
@@ -178,7 +181,11 @@ def _by_traceback(lines: Sequence[_Line], last: int, *, sure: bool) -> tuple[Err
 
 
 def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
-    """Return whether one or two lines after an exception that ended the program are notes that belong to it."""
+    """Return whether the lines after an exception are notes that belong to it.
+
+    They are if the exception came up to the top level of the program (so it ended the program), at most two lines follow, and none of
+    them shows that the program went on.
+    """
     frame = next((line.text for line in lines[header + 1 : at] if line.text.startswith('File "')), "")
     rest = lines[at + 1 : last + 1]
     whole = frame.endswith(("in <module>", "in _run_module_as_main"))
@@ -190,7 +197,10 @@ def _notes(lines: Sequence[_Line], header: int, at: int, last: int) -> bool:
 
 
 def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
-    """Return the index of the first header in a chain of tracebacks ("During handling of the above exception ...")."""
+    """Return the index at which the last chain of tracebacks begins ("During handling of the above exception ...").
+
+    `headers`: the indexes of all lines "Traceback (most recent call last)".
+    """
     first = headers[-1]
     for header in reversed(headers[:-1]):
         between = [line.text for line in lines[header:first]]
@@ -201,7 +211,10 @@ def _first(lines: Sequence[_Line], headers: Sequence[int]) -> int:
 
 
 def _exception(lines: Sequence[_Line], header: int, last: int) -> int | None:
-    """Return the index of the line with the exception of a traceback."""
+    """Return the index of the line that names the exception of a traceback; None if there is none before `last`.
+
+    `header`: the index of the line "Traceback (most recent call last)".
+    """
     top = lines[header]
     boxed = "╭" in top.text or "─ Traceback" in top.text  # the library rich draws a frame around a traceback
     after = range(header + 1, last + 1)
@@ -259,7 +272,7 @@ def _went_on(lines: Sequence[_Line], at: int, last: int) -> bool:
 
 
 def _message_to(lines: Sequence[_Line], at: int, last: int, *, sure: bool) -> bool:
-    """Return whether all lines after an exception belong to it."""
+    """Return whether all lines after an exception belong to its message. `sure`: the log has an exit code other than 0."""
     own = lines[at]
     rest = [line for line in lines[at + 1 : last + 1] if not (_DECORATION.match(line.text) or line.pasted)]
     if len(rest) > _FAR:

@@ -92,7 +92,7 @@ def log_end(log: Log) -> LogEnd:
 
 
 def _few(matches: Sequence[Match]) -> list[Match]:
-    """Return the first few and the last few of these errors, each once.
+    """Return each error once; if there are more than 8, only the first 3 and the last 5.
 
     Two matches are the same error if their lines are equal, or differ only in numbers.
     """
@@ -113,7 +113,10 @@ _BELONGS = re.compile(r"^(?:\s+\S|[├╰│]|Caused by)")
 
 
 def _message_end(log: Log, line: int) -> int:
-    """Return the line with which the message of an error ends, if the kept end of the log contains this line."""
+    """Return the number of the line with which the message of an error ends.
+
+    `line` itself, if the message has one line or the kept end of the log does not contain it.
+    """
     end = line
     for number, text in log.end:
         if end < number <= line + _LONGEST and number == end + 1 and _BELONGS.match(text):

@@ -86,6 +86,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def _binary(head: bytes, name: str) -> str | None:
+    """Return what a binary file with these first bytes is, and what to do with it; None if it may be text."""
     for magic, what in _MAGIC:
         if head.startswith(magic) and (len(magic) > 2 or b"\0" in head[:64] or magic == b"\x1f\x8b"):
             return what.replace("{name}", name)
@@ -130,15 +131,15 @@ _RECORD = {
 
 
 def _json(data: bytes, name: str) -> str | None:
+    """Return what a JSON document is, and what to do with it; None if it may be a log, or is no JSON."""
     try:
         document = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError):
         return None
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, (dict, list)) and not isinstance(document, dict):
-        return (
-            None if isinstance(document, list) and len(data) < 256 else "a JSON document, not a log"
-        )  # a short list such as "[1]" may be the output of a program
+        # A short list such as "[1]" may be the output of a program.
+        return None if isinstance(document, list) and len(data) < 256 else "a JSON document, not a log"
     keys = set(first) if isinstance(first, dict) else set()
     if {"tool", "facts", "findings"} <= keys:
         return f"a report of attn-doctor, not a log: `attn-doctor show {name}` shows it"
@@ -159,6 +160,7 @@ class _Lines(NamedTuple):
 
 
 def _text(head: bytes, name: str) -> str | None:
+    """Return what a text file with these first lines is, and what to do with it; None if it may be a log."""
     part = head[:_MOST]
     if len(head) > _MOST:
         part = part[: part.rfind(b"\n") + 1]

@@ -48,10 +48,10 @@ Topic = Literal["installation ended well", "an exception", "a frame", "a fact of
 
 
 class Pattern(NamedTuple):
-    """Hold a pattern to search for. `slug`: its failure mode, or another name for its matches (the marks of errors have no failure mode)."""
+    """Hold a pattern to search for in each line of a log."""
 
-    slug: str
-    literal: bytes
+    slug: str  # its failure mode; or a name for its matches, such as "mark error", for a pattern of no failure mode
+    literal: bytes  # a text that each matching line contains
     regex: re.Pattern[str]
     strength: Strength
     topic: Topic | None = None
@@ -73,11 +73,13 @@ class Log(Record, frozen=True, kw_only=True):
     """Hold the signs found in one log."""
 
     file: str
-    lines: int
+    lines: int  # their number
     size: int  # bytes
-    matches: tuple[Match, ...] = ()
-    tail: tuple[str, ...] = ()
-    end: tuple[tuple[int, str], ...] = ()  # number and text of the last lines; may be empty
+    matches: tuple[Match, ...] = ()  # in the order of their lines
+    tail: tuple[str, ...] = ()  # the last 12 lines that are not empty, without prefixes
+    end: tuple[
+        tuple[int, str], ...
+    ] = ()  # number and text of the last lines (64 KiB); empty unless the Reader keeps the end
 
     def of(self, slug: str) -> tuple[Match, ...]:
         return tuple(m for m in self.matches if m.slug == slug)
@@ -98,14 +100,15 @@ class Seen(NamedTuple):
         return any(m.line < match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def after(self, slug: str, match: Match) -> bool:
+        """Return whether a sign of the failure mode `slug` stands after this match in the same log."""
         return any(m.line > match.line for log in self.logs if log.file == match.file for m in log.of(slug))
 
     def group(self, name: str) -> str | None:
-        """Return the first value that a sign captured under this name."""
+        """Return the first value that a sign captured under this name; None if no sign did."""
         return self.captured().get(name)
 
     def captured(self) -> dict[str, str]:
-        """Return the first value under each name that a sign captured."""
+        """Return {name of a group: the first value that a sign captured under this name}. A name without a value is left out."""
         found: dict[str, str] = {}
         for match in self.matches:
             for name, value in match.groups.items():
@@ -203,7 +206,7 @@ class Reader:
                 kept[index].add(place)
 
     def _held_by(self, line: bytes, indexes: tuple[int, ...], done: Mapping[int, int]) -> Iterable[tuple[int, _Found]]:
-        """Return the signs in a line, without the signs in `done`."""
+        """Return the signs in a line as (index of the pattern, what was found), without the signs in `done`."""
         held = self._seen.get(line)
         if held is None:
             if done and any(index in done for index in indexes):
@@ -222,7 +225,10 @@ class Reader:
             self._seen_size += len(line) + 200 + 600 * len(held)
 
     def _held(self, line: bytes, indexes: Iterable[int], whole: Joined | None = None) -> Iterator[tuple[int, _Found]]:
-        """Yield the signs in a line. For joined lines (`whole`) only the signs that cross a joint are yielded."""
+        """Yield the signs in a line as (index of the pattern, what was found), each at its first place.
+
+        For joined lines (`whole`) only the signs that cross a joint are yielded.
+        """
         for index in indexes:
             pattern = self.patterns[index]
             start = line.find(pattern.literal)
@@ -313,7 +319,10 @@ def _left_standing(line: bytes) -> bytes:
 
 
 def _numbers(block: bytes, number: int) -> list[int]:
-    """Return the line number of each part of a block in which carriage returns divide lines into parts; empty without them."""
+    """Return the line number of each part of a block: a carriage return divides a line into parts, which have the same number.
+
+    Empty if the block has no carriage return. `number`: the number of lines before the block.
+    """
     if b"\x0b" not in block:
         return []
     ends = re.findall(rb"[\n\x0b]", block)

@@ -101,6 +101,7 @@ def _indentation(line: bytes) -> int:
 def _joined(
     lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool = False
 ) -> Iterator[Joined]:
+    """Yield the joined text of each run of lines that may be one broken line."""
     run: list[_Break] = []
     for found in _breaks(lines, keys, prefix, boxed=boxed):
         if run and (run[-1].line != found.line - 1 or len(run) == _MOST):
@@ -121,6 +122,7 @@ class _Break(NamedTuple):
 def _breaks(
     lines: Sequence[bytes], keys: Sequence[bytes], prefix: re.Pattern[bytes], *, boxed: bool
 ) -> Iterator[_Break]:
+    """Yield the lines that may have been broken: about as long as the longest, and unlike the line below."""
     if max(map(len, lines), default=0) > 4 * _WIDEST:
         return
     lengths = [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
@@ -150,7 +152,7 @@ def _breaks(
 
 
 def _beginning(line: bytes, prefix: re.Pattern[bytes]) -> bytes:
-    """Return the beginning of a line, after its time and without its numbers."""
+    """Return the first 8 bytes of a line after its prefix, without digits. Records of one kind have the same beginning."""
     text = line[:_BEGINNING]
     found = prefix.match(text)
     return bare(text[found.end() :] if found else text)[:_SAME]
@@ -170,6 +172,7 @@ def _ways(run: list[_Break], lines: Sequence[bytes], prefix: re.Pattern[bytes]) 
 
 
 def _glued(first: int, parts: list[bytes], glue: list[bytes]) -> Joined:
+    """Return the parts as one line, with `glue` between them. `first`: the number of the first part's line."""
     text, joints = parts[0], []
     for between, part in zip(glue, parts[1:], strict=True):
         before = len(text)

@@ -112,13 +112,22 @@ def fence(commands: Iterable[object]) -> str:
     for command in commands:
         note, line = getattr(command, "note", ""), getattr(command, "line", None)
         who = "you: " if getattr(command, "by_hand", False) else ""
-        body.append(f"# {who}{' '.join(note.split())}")
+        body += [f"# {line}" for line in _statements(f"{who}{' '.join(note.split())}")]
         doubt = getattr(command, "doubt", "")
         if doubt:
             body += [f"# ! {doubt}", *(f"# {one}" for one in (line or "").splitlines())]
         elif line is not None:
             body.append(line)
     return _fenced("\n".join(body), "sh")
+
+
+# A part of a note without its "; ". A semicolon in backticks, quotation marks or parentheses belongs to the part.
+_STATEMENT = re.compile(r"(?:`[^`]*`|\"[^\"]*\"|\([^()]*\)|[^;]|;(?! ))+")
+
+
+def _statements(note: str) -> list[str]:
+    """Return the statements of a note that "; " joins, one for each line of a comment; one empty line for an empty note."""
+    return [part.strip() for part in _STATEMENT.findall(note)] or [""]
 
 
 def _fenced(text: str, language: str) -> str:

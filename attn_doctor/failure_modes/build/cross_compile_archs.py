@@ -127,9 +127,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _release_can(archs: dict[str, str], device: str) -> bool:
-    """Return whether this release of flash-attn can compile for this GPU with a new enough nvcc.
+    """Return whether a release of flash-attn can compile for a GPU with a new enough nvcc. If not, a newer nvcc does not help.
 
-    If not, a newer nvcc does not help.
+    `archs`: {architecture that the release can compile ("80"): the first CUDA that can}. `device`: the GPU's compute capability, "8.9".
     """
     answer = gpus_rules.runs([f"sm_{arch}" for arch in archs], device)
     return isinstance(answer, Answer) and answer.yes
@@ -140,10 +140,10 @@ def _index(facts: Facts, device: str) -> int:
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold the compute capability for which nvcc refuses to compile, "8.9". `cmake`: CMake calls nvcc."""
+    """Hold the compute capability for which nvcc refuses to compile."""
 
-    device: str
-    cmake: bool = False
+    device: str  # "12.0"
+    cmake: bool = False  # CMake calls nvcc, so torch's variable TORCH_CUDA_ARCH_LIST has no effect there
 
 
 class TorchKnowsNot(Variant, frozen=True, kw_only=True):
@@ -308,6 +308,7 @@ def _named(facts: Facts) -> Fix:
 
 
 def _devices(facts: Facts) -> list[str]:
+    """Return the compute capabilities of the GPUs, of the Orin if the board is a Jetson with JetPack 6 whose GPU is unknown."""
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     if not gpus and places.jetson(facts) and str(facts.system.jetpack).startswith("6"):
         return ["8.7"]  # JetPack 6 runs only on the Orin, https://developer.nvidia.com/embedded/jetpack-archive
@@ -335,7 +336,9 @@ def _older(facts: Facts, refused: str, here: str | None, *, cmake: bool = False)
 
 
 def _asked_for(devices: list[str], why: str, cmake: bool) -> tuple[Step, ...]:
-    """Return the variables with which the user chose the architectures. CMake reads its variable if the project sets none.
+    """Return the steps that set the architectures: TORCH_CUDA_ARCH_LIST, and if CMake calls nvcc, CUDAARCHS before it.
+
+    `devices`: compute capabilities, "8.6" or "9.0+PTX". CMake reads CUDAARCHS only if the project does not set the architectures.
 
     https://cmake.org/cmake/help/latest/envvar/CUDAARCHS.html
     """

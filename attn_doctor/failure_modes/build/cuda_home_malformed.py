@@ -141,10 +141,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _set_by_hand(facts: Facts) -> bool:
-    """Return whether the folder comes from the variable CUDA_HOME or CUDA_PATH.
-
-    A wrong value of the variable harms every program that reads it.
-    """
+    """Return whether the folder of the toolkit comes from the variable CUDA_HOME or CUDA_PATH, and not from PATH or a usual folder."""
     return known(facts.toolchain.cuda_home_by) in ("CUDA_HOME", "CUDA_PATH")
 
 

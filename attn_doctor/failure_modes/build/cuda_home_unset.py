@@ -196,7 +196,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _starts_nvcc(seen: Seen) -> bool:
-    """Return whether a log is cut below a frame of subprocess: then the build had called nvcc."""
+    """Return whether a cut log ends in frames of subprocess: the build had then found a toolkit, and called its nvcc."""
     last = max((m.line for m in cut_logs.ends(seen)), default=0)
     return any("within" in m.groups and m.line > last for log in seen.logs for m in log.of("nvcc-missing"))
 

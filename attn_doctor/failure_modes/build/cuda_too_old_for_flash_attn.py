@@ -131,7 +131,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _of(facts: Facts, seen: Seen) -> str:
-    """Return the name of the package that needs a newer CUDA: from the line of the error, else from all lines of the log."""
+    """Return the name of the package that needs a newer CUDA, "flash-attn"; "the package" if the log does not name it."""
     named = seen.group("package") or ""
     return named.lower().replace("_", "-") if "_" in named else subject.words(facts)
 

@@ -348,10 +348,7 @@ _FIRST_WITH_NEWEST_MSVC = (12, 4)
 
 
 def _for_its_nvcc(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install a compiler.
-
-    Under Windows it is a compiler that the installed nvcc accepts; for an old CUDA that is not the newest one.
-    """
+    """Return the steps that install a C++ compiler. On Windows, for CUDA before 12.4: an older one, which the installed nvcc accepts."""
     cuda = pair(host_compilers.release_here(facts) or "")
     if facts.system.os == "windows" and cuda is not None and cuda < _FIRST_WITH_NEWEST_MSVC:
         return host_compilers.studio(facts, cuda) or system_tools.compiler(facts)

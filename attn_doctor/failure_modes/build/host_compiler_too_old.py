@@ -127,9 +127,8 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     sure = [m for m in seen.matches if m.strength == "proof"]
     if not sure:
-        return _by_facts(
-            facts, seen
-        )  # a hint alone, such as torch's warning about an unknown compiler, is not a failure
+        # A hint alone, such as torch's warning about an unknown compiler, is not a failure.
+        return _by_facts(facts, seen)
     compiler, have = seen.group("compiler"), seen.group("have")
     standard = next((m.groups["standard"] for m in sure if m.groups.get("standard")), None)
     if have:

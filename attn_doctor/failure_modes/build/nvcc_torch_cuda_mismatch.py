@@ -145,10 +145,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Majors(Variant, frozen=True, kw_only=True):
-    """Hold the CUDA versions of nvcc and of torch, as the error names them."""
+    """Hold the CUDA versions of nvcc and of torch, as the error names them. None: the error does not name it."""
 
-    nvcc: str | None
-    torch: str | None
+    nvcc: str | None  # "12.4"
+    torch: str | None  # "13.0"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -186,9 +186,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if torch is None:
         return made
     # The toolkit of a hosted notebook or a Jetson is part of its system: there the first fix changes torch.
-    at_run_time = (
-        facts.subject.doing == "running"
-    )  # the toolkit belongs to the image or machine on which the program runs
+    # The toolkit belongs to the image or machine on which the program runs.
+    at_run_time = facts.subject.doing == "running"
     return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
 
 

@@ -286,6 +286,7 @@ _PYTHON = re.compile(r"\bpip3?\b|\buv\b|setup\.py|site-packages|pyproject|wheel"
 
 
 def _made_by_make(seen: Seen) -> bool:
+    """Return whether `make` or CMake ran the build, and nothing of Python is in the log."""
     text = "\n".join(line for log in seen.logs for _, line in log.end)
     return _MAKE.search(text) is not None and _PYTHON.search(text) is None
 
@@ -301,6 +302,7 @@ _INSTALL = re.compile(
 
 
 def _a_kill(match: Match) -> bool:
+    """Return whether the line says that a process was killed. 已终止 alone does not: it is also what `kill` prints."""
     return (
         any(
             word in match.text

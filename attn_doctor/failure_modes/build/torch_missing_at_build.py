@@ -1,8 +1,8 @@
-"""A package's setup imports torch in an environment that has no torch.
+"""The build of a package does not see your torch, because it runs in an environment of its own; or torch is not installed.
 
 What it is
     pip and uv build a package in an empty, temporary environment. flash-attn needs torch to build, but does not
-    declare that. So torch is missing from that environment, even if it is installed in yours.
+    declare that. So torch is missing from the temporary environment, even if your own environment has torch.
 
 How it shows
     "ModuleNotFoundError: No module named 'torch'" under "Getting requirements to build wheel" or
@@ -14,9 +14,8 @@ Why it happens
     satisfied: torch" in the same log are about your environment, not about the temporary environment.
 
 What to do
-    Install torch first, then build in the environment that has torch: `pip install --no-build-isolation flash-attn`,
-    with setuptools, wheel, packaging, psutil and ninja installed too. Or install a finished wheel by its address:
-    then nothing is built.
+    If you have torch: install the build tools (second command), and build with --no-build-isolation (last command). If you
+    have none, install torch first. Or install a finished wheel by its address (`attn-doctor wheels`): then nothing is built.
 
 How to reproduce
     `attn-doctor reproduce torch-missing-at-build` asks pip to build flash-attn in isolation, where there is no torch. It
@@ -90,7 +89,11 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find a missing torch, or a requirement file that names flash-attn: pip builds it in isolation, even if torch is installed."""
+    """Find what would make a build fail for lack of torch; the first of these counts.
+
+    A Dockerfile that builds a package without torch. A missing torch. A requirements file that names flash-attn: pip builds it in
+    isolation, even if torch is installed.
+    """
     ordered = _in_dockerfile(facts)
     if ordered is not None:
         return ordered
@@ -117,16 +120,13 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Ordered(Variant, frozen=True, kw_only=True):
-    """Hold the line of a Dockerfile that builds a package without torch.
+    """Hold the line of a Dockerfile that builds a package without torch."""
 
-    `missing`: torch is not installed yet; else only isolation hides it.
-    """
-
-    file: str
+    file: str  # "Dockerfile"
     line: int
-    package: str
-    requirement: str
-    missing: bool
+    package: str  # "flash-attn"
+    requirement: str  # "flash-attn==2.8.3"
+    missing: bool  # torch is not installed before this line; False: it is, and only the isolation of the build hides it
 
 
 def _in_dockerfile(facts: Facts) -> Hit | None:
@@ -207,9 +207,9 @@ def _ordered_anew(facts: Facts, ordered: Ordered) -> tuple[Fix, ...]:
 
 
 def _torch_of_file(facts: Facts, ordered: Ordered) -> tuple[tuple[str, ...], str]:
-    """Return the arguments of `pip install` that install torch before the package, and the reason.
+    """Return (arguments of `pip install` that install torch before the package, reason).
 
-    It is the torch that the file requires; without one, a torch for which the package has wheels.
+    It is the torch that the file requires. If it requires none: for flash-attn a torch with finished wheels, else the newest torch.
     """
     pins = facts.project.pins if isinstance(facts.project.pins, tuple) else ()
     own = [

@@ -97,9 +97,8 @@ def detect(facts: Facts) -> Hit | None:
     if not every(
         lambda: known(facts.system.os) == "linux",
         lambda: cuda_build(facts),
-        lambda: (
-            usable_gpu(facts) and facts.graphics.stated is not True
-        ),  # only the loader of the machine that has the GPU counts
+        # Only the loader of the machine that has the GPU counts.
+        lambda: usable_gpu(facts) and facts.graphics.stated is not True,
         lambda: not any(entry.startswith("libcuda.so") for entry in known(cache)),
     ):
         return None
@@ -111,9 +110,8 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
-_LAUNCHER = re.compile(
-    r"[\\/](?:main|cuda_utils|driver|launcher|__triton_launcher)\.c'"
-)  # the names of triton's C files
+# The names of triton's C files.
+_LAUNCHER = re.compile(r"[\\/](?:main|cuda_utils|driver|launcher|__triton_launcher)\.c'")
 
 
 # A path that begins with \\\\?\\, as Python prints it in a list of words.

@@ -75,6 +75,7 @@ def observe(facts: Facts, trials: Trials) -> Hit | None:
 
 
 def _is_bad(row: Trial, trials: Trials) -> bool:
+    """Return whether this failure mode reports the result of this backend."""
     check = trials.run.reference
     if row.status == "wrong":
         known = check is not None and check.ok is False and row.wrong_module == check.module

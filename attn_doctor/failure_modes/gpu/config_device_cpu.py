@@ -180,11 +180,13 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class Cause(Variant, frozen=True, kw_only=True):
-    """Hold the reason why the program did not see the GPU that it requested."""
+    """Hold the reason why the program did not see the GPU that it requested.
 
-    why: Literal[
-        "hidden", "number", "other", "unknown", "export", "mac"
-    ]  # by a variable; no GPU has this number; it is no NVIDIA GPU
+    "hidden": CUDA_VISIBLE_DEVICES hides it. "number": no GPU has this number or name. "other": the device is no GPU of NVIDIA. "export": an
+    export to TensorRT was started without a device. "mac": the program asked for CUDA on a Mac. "unknown": the log does not show which.
+    """
+
+    why: Literal["hidden", "number", "other", "unknown", "export", "mac"]
     count: int | None = None  # the GPUs that torch saw
     device: str | None = None  # with "other": "dla:1"
     old: bool = False  # with "other": the Ultralytics there is older than its support of this device
@@ -249,9 +251,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, confidence=confidence, severity=Severity.ERROR, variant=cause)
 
 
-_NUMBERS = re.compile(
-    r"(?:cuda)?[\d,: -]*", re.IGNORECASE
-)  # "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
+# "0", "cuda:0", "0,1"; Ultralytics puts any other word into the variable as it is
+_NUMBERS = re.compile(r"(?:cuda)?[\d,: -]*", re.IGNORECASE)
 # Devices that are no GPU of NVIDIA: the deep-learning accelerator of a Jetson, GPUs of Intel and others.
 OTHER_DEVICES = re.compile(
     r"(?P<kind>dla|xpu|intel|npu|hpu|mlu|musa|tpu|hip|rocm|vulkan|directml|dml|privateuseone)\b", re.IGNORECASE
@@ -269,7 +270,7 @@ _DLA_SINCE = "8.3.39"
 
 
 def _other(seen: Seen, device: str) -> tuple[Cause, str]:
-    """Return cause and message for a device that is no GPU of NVIDIA: Ultralytics took its name for a CUDA device number."""
+    """Return (cause, message) for a device that is no GPU of NVIDIA ("dla:0"), whose name Ultralytics took for a CUDA device."""
     met = OTHER_DEVICES.match(device)
     kind = met["kind"].lower() if met else ""
     release = seen.group("release")

@@ -146,7 +146,7 @@ def _of_the_host(facts: Facts) -> Facts:
 
 
 def _has_none(facts: Facts) -> bool:
-    """Return whether the bus shows only devices of other makers. False for Windows, macOS and WSL, because their bus shows no GPU."""
+    """Return whether the PCI bus of the host was read and has no NVIDIA GPU. False for Windows, macOS and WSL: their bus shows no GPU."""
     elsewhere = facts.system.os in ("windows", "darwin") or places.wsl(facts)
     return nvidia_on_bus(facts) == () and nvidia_present(facts) is not True and not elsewhere
 

@@ -13,7 +13,7 @@ Why it happens
     build`, where there is never a GPU.
 
 What to do
-    Start it with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
+    Start the container with `--gpus all` (docker), a `deploy.resources.reservations.devices` entry (compose), `--device
     nvidia.com/gpu=all` (podman) or --nv (apptainer). During `docker build`, compile for architectures that
     TORCH_CUDA_ARCH_LIST names; test on the GPU when the container runs.
 
@@ -285,7 +285,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if composed
         else None
     )
-    none = typed is not None and _NONE.search(typed) is not None
+    none = typed is not None and _NO_GPU.search(typed) is not None
     if none and not build:
         message += " `--gpus 0` asks for no GPU: the number is a count, not an index."
     return Hit(
@@ -305,7 +305,7 @@ def _told_enough(facts: Facts, seen: Seen, *, composed: bool, pod: bool) -> bool
         return True
     typed, engine = seen.group("run"), seen.group("engine")
     if typed is not None:
-        return not _ASKS.search(typed) or _NONE.search(typed) is not None
+        return not _PASSES_A_GPU.search(typed) or _NO_GPU.search(typed) is not None
     return composed or pod or (engine is not None and not any(" --nv" in m.text for m in seen.matches))
 
 
@@ -340,13 +340,17 @@ def _in_compose(facts: Facts) -> Fix:
     )
 
 
-_ASKS = re.compile(r"--gpus|--runtime[= ]nvidia|nvidia\.com/gpu|/dev/(?:nvidia|kfd|dri)")
-_NONE = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
+# The options by which a typed command passes a GPU into a container; --gpus 0, which passes none; and --gpus with any value.
+_PASSES_A_GPU = re.compile(r"--gpus|--runtime[= ]nvidia|nvidia\.com/gpu|/dev/(?:nvidia|kfd|dri)")
+_NO_GPU = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
 _GPUS = re.compile(r"--gpus(?:=|$)")
 
 
 def _again(typed: str) -> tuple[str, ...] | None:
-    """Return the command of the log with all GPUs added; None if it already has them, or cannot be split into words."""
+    """Return the typed command ("docker run IMAGE") with all GPUs added, as argv.
+
+    None if it already has them, if it is cut ("..."), or if it cannot be split into words.
+    """
     try:
         words = shlex.split(typed)
     except ValueError:

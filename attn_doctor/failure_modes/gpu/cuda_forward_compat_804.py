@@ -116,6 +116,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _newer(library: str | None, module: str | None) -> bool:
+    """Return whether the library has a higher version than the kernel module; False if one is unknown."""
     theirs, ours = parse(library or ""), parse(module or "")
     return theirs is not None and ours is not None and theirs > ours
 
@@ -142,7 +143,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             steps=(commands.variable("LD_LIBRARY_PATH", rest or None, why),),
             verify=verify,
         )
-    elif places.container(facts) or facts.grade == "stated":
+    elif places.container(facts) or facts.grade == "stated" or not hit.evidence:  # no evidence: the page
         why = (
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image "
             "for an older CUDA: programs then use the driver of the host"

@@ -201,7 +201,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     node = commands.by_hand(
         root(facts, "nvidia-modprobe", "-u", "-c=0"), "makes the device file /dev/nvidia-uvm", "device files"
     )
-    steps = (load, again, node, *restart.steps)
+    last = nvidia_drivers.restart(facts, "if CUDA still does not start: a restart loads the driver again")
+    steps = (load, again, node, *last.steps)
     return (Fix(title="Load nvidia-uvm again, or reboot", steps=steps, verify=verify),)
 
 

@@ -111,8 +111,7 @@ MODE = FailureMode(
     ),
 )
 
-_INSUFFICIENT = 35
-"""cudaErrorInsufficientDriver."""
+_INSUFFICIENT = 35  # cudaErrorInsufficientDriver
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -275,9 +274,8 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
         "none",
     )
     return (
-        *nvidia_drivers.install(
-            host
-        ),  # the newest driver: the image compares the exact CUDA release, not only its major
+        # The newest driver: the image compares the exact CUDA release, not only its major.
+        *nvidia_drivers.install(host),
         Fix(
             title="Start the container image without its check of the driver version",
             steps=(anyway,),

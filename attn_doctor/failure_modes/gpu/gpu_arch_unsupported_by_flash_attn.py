@@ -13,7 +13,7 @@ How it shows
     has capability (7, 5) (too old)".
 
 Why it happens
-    Its kernels use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as
+    The kernels of flash-attn 2 use instructions that older GPUs do not have. The documentation of YOLO12 names Turing (T4) as
     supported: that is true only of flash-attn 1.
 
 What to do

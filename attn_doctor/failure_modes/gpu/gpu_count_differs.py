@@ -8,11 +8,15 @@ How it shows
     torch.cuda.device_count() is lower than the number of cards; a training over four GPUs ends with "invalid device ordinal", or runs on two.
 
 Why it happens
-    CUDA_VISIBLE_DEVICES hides some; a job or a container was given fewer (their device files /dev/nvidia0, ... or the control group); a GPU
-    has fallen off the bus, or is not seated; the driver does not support one of them; MIG: a process sees one instance alone.
+    A program uses fewer GPUs than expected for one of these reasons. CUDA_VISIBLE_DEVICES hides some. A container or a job of Slurm
+    was given fewer. A GPU no longer answers the driver ("has fallen off the bus"), or is not firmly in its slot. The driver does not
+    support one of them. A GPU is divided by MIG: a process sees one part alone.
 
 What to do
-    Compare the numbers that the finding names, from the bus up to torch: the first one that is too low shows the place.
+    Compare the numbers in the finding: GPUs on the PCI bus, device files /dev/nvidia0 and so on, GPUs that nvidia-smi lists, GPUs that
+    torch counts. The first number that is too low shows the cause. On the bus: the machine has no more GPUs, or one is not firmly in
+    its slot. Device files: the container or the job was given fewer. nvidia-smi: a GPU does not answer the driver. Only torch:
+    CUDA_VISIBLE_DEVICES hides some.
 
 How to reproduce
     There is no recipe: run `attn-doctor check --expect-gpus 99` on any machine.
@@ -27,6 +31,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Literal
+
+import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
@@ -50,9 +56,11 @@ Place = Literal["more", "hidden", "not given", "lost", "missing", "mig", "torch"
 
 
 class Counted(Variant, frozen=True, kw_only=True):
-    """Hold the place of the missing GPUs. "lost": they are on the bus, and not in the driver.
+    """Hold why a program can use another number of GPUs than expected.
 
-    "not given": a container or a job has fewer.
+    "more": it can use more. "hidden": CUDA_VISIBLE_DEVICES hides some. "not given": the container or the job was given fewer. "lost":
+    more are on the PCI bus than the driver lists. "missing": the machine has no more. "mig": some are divided by MIG. "torch": torch
+    counts fewer than the driver lists.
     """
 
     place: Place
@@ -88,6 +96,7 @@ _WORDS: dict[Place, str] = {
 
 
 def _place(facts: Facts, usable: int, expected: int) -> Place:
+    """Return why `usable` GPUs are not the `expected` number, see Counted."""
     if usable > expected:
         return "more"
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
@@ -124,7 +133,10 @@ def _in_a_job(facts: Facts) -> bool:
 
 
 def _seen(facts: Facts) -> Iterator[Evidence]:
-    """Yield the number of GPUs that each part of the machine shows, from the PCI bus up to torch."""
+    """Yield how many GPUs the PCI bus, the device files, the driver and torch show, in this order, and what can hide some of them.
+
+    A number that is not known is left out.
+    """
     graphics = facts.graphics
     if isinstance(graphics.pci, tuple):
         yield fact(facts, "graphics.pci", f"on the PCI bus: {_cards(facts)} NVIDIA")
@@ -153,42 +165,52 @@ def _seen(facts: Facts) -> Iterator[Evidence]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    place = hit.variant.place if isinstance(hit.variant, Counted) else "missing"
-    verify = commands.check(facts)
-    if place in ("hidden", "mig"):
-        if place == "mig":
-            return ()
-        shown = commands.variable(_VARIABLE, None, "hides GPUs from every program of this shell")
-        return (Fix(title=f"Unset {_VARIABLE}", steps=(shown,), verify=verify),)
+    if not isinstance(hit.variant, Counted):  # the page: which of the causes it is, is not known
+        lost = msgspec.structs.replace(_lost(facts), title="If a GPU does not answer: read the kernel log, then reboot")
+        return (_unhidden(facts), _asked(facts), lost, _corrected(facts))
+    place = hit.variant.place
+    if place == "mig":
+        return ()
+    if place == "hidden":
+        return (_unhidden(facts),)
     if place == "not given":
-        words = (
-            "ask for more GPUs when you start the job: --gpus-per-node or --gres=gpu:N of Slurm"
-            if _in_a_job(facts)
-            else "start the container with the GPUs that it should see: docker run --gpus all, or nvidia.com/gpu: N in the pod's limits"
-        )
-        return (
-            Fix(
-                title="Ask for more GPUs",
-                steps=(commands.by_hand((), words, "where the program runs", "none"),),
-                verify=verify,
-            ),
-        )
+        return (_asked(facts),)
     if place == "lost":
-        look = commands.by_hand(
-            places.as_root(facts, "dmesg"),
-            "its lines with NVRM or Xid say why the driver left a GPU out",
-            "nothing",
-            "none",
-        )
-        again = nvidia_drivers.restart(facts, "the driver then looks for its GPUs again")
-        return (Fix(title=again.title, steps=(look, *again.steps), verify=verify),)
+        return (_lost(facts),)
     if place == "torch" and facts.torch.available is False:
         return ()  # another finding says why torch sees no GPU
-    words = "correct the number, or the machine: --expect-gpus on the command line, expect-gpus in the configuration of the project"
-    return (
-        Fix(
-            title="Correct the expected number",
-            steps=(commands.by_hand((), words, "the configuration", "none"),),
-            verify=verify,
-        ),
+    return (_corrected(facts),)
+
+
+def _unhidden(facts: Facts) -> Fix:
+    step = commands.variable(_VARIABLE, None, "this variable hides GPUs from every program that starts in this shell")
+    return Fix(title=f"Unset {_VARIABLE}", steps=(step,), verify=commands.check(facts))
+
+
+def _asked(facts: Facts) -> Fix:
+    """Return the fix for a job of Slurm or a container: ask for more GPUs when it is started."""
+    job = "ask for more GPUs when you start the job: --gpus-per-node or --gres=gpu:N of Slurm"
+    container = "start the container with the GPUs that it should see: docker run --gpus all, or nvidia.com/gpu: N in the pod's limits"
+    words = job if _in_a_job(facts) else container
+    if isinstance(facts.system.container, Unknown) and not _in_a_job(facts):
+        words = f"in a container: {container}. In a job: {job}"
+    step = commands.by_hand((), words, "where the program runs", "none")
+    return Fix(title="Ask for more GPUs", steps=(step,), verify=commands.check(facts))
+
+
+def _lost(facts: Facts) -> Fix:
+    """Return the fix for a GPU that no longer answers the driver: read why in the kernel log, and restart the machine."""
+    look = commands.by_hand(
+        places.as_root(facts, "dmesg"),
+        "if a GPU does not answer the driver: the lines with NVRM or Xid say why",
+        "nothing",
+        "none",
     )
+    again = nvidia_drivers.restart(facts, "the driver then looks for its GPUs again")
+    return Fix(title=again.title, steps=(look, *again.steps), verify=commands.check(facts))
+
+
+def _corrected(facts: Facts) -> Fix:
+    words = "correct the number, or the machine: --expect-gpus on the command line, expect-gpus in the configuration of the project"
+    step = commands.by_hand((), words, "the configuration", "none")
+    return Fix(title="Correct the expected number", steps=(step,), verify=commands.check(facts))

@@ -89,9 +89,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _explained(facts: Facts) -> tuple[str, ...]:
-    """Return the failure modes that are consequences: the waiting repair, and the lines of the kernel log.
+    """Return the slugs of the consequences of the memory errors, from MODE.explains.
 
-    A failed repair, and any other error of a GPU, are no consequences.
+    Without gpu-rows-pending if a repair failed, and without gpu-xid if the kernel log also has an error that is not of the memory.
     """
     reported = facts.graphics.xids if isinstance(facts.graphics.xids, tuple) else ()
     failed = any(gpu.health.remap_failed is True for _, gpu in gpu_health.judged(facts))

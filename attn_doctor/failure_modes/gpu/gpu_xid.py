@@ -78,13 +78,10 @@ _MOST = 4  # numbers in a message
 
 
 class Reported(Variant, frozen=True, kw_only=True):
-    """Hold the kind of the gravest error, and the index of its GPU.
-
-    The index is None if only a log shows the error, or if the GPU is not known.
-    """
+    """Hold the kind of the gravest error ("program", "memory" or "gpu"), and its GPU."""
 
     kind: Kind
-    gpu: int | None = None
+    gpu: int | None = None  # its index in the facts; None if only a log shows the error, or if the GPU is not known
 
 
 def detect(facts: Facts) -> Hit | None:

@@ -88,7 +88,12 @@ MODE = FailureMode(
 
 
 class Needs(Variant, frozen=True, kw_only=True):
-    """Hold what the GPU lacks: it is too old for Triton, has too little shared memory, or no such numbers."""
+    """Hold why the kernel does not run on this GPU.
+
+    "age": the GPU is too old for Triton. "memory": it has too little shared memory. "fp8": it has no FP8 numbers. "feature": it lacks another
+    feature. "quantised": vLLM's kernels for a quantised model need a newer GPU. "sage": SageAttention was compiled for another GPU.
+    "sinks": vLLM needs a Hopper GPU for attention sinks (gpt-oss).
+    """
 
     what: Literal["age", "memory", "fp8", "feature", "quantised", "sage", "sinks"]
 

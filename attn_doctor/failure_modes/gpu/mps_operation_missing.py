@@ -96,8 +96,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "the settings of the program",
         "none",
     )
-    if operator is None:
-        return (Fix(title="Compute on the CPU, or in float32", steps=(cpu,), verify=verify),)
+    format_ = Fix(title="Compute on the CPU, or in float32", steps=(cpu,), verify=verify)
+    if isinstance(hit.variant, Lacks) and operator is None:
+        return (format_,)
     fallback = commands.variable(
         "PYTORCH_ENABLE_MPS_FALLBACK",
         "1",
@@ -110,4 +111,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (
         Fix(title="Compute the missing operations on the CPU", steps=(fallback,), verify=verify),
         Fix(title="Install a newer torch", steps=(newer,), verify=verify),
+        *(() if isinstance(hit.variant, Lacks) else (format_,)),
     )

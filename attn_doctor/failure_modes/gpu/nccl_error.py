@@ -182,13 +182,18 @@ Kind = Literal["duplicate", "network", "two", "peer", "waits", "system", "cuda",
 
 
 class Failed(Variant, frozen=True, kw_only=True):
-    """Hold the kind of call that failed, the NCCL packages of the environment (name and version), and whether NCCL's own log is there."""
+    """Hold why NCCL failed.
+
+    "duplicate": two processes have the same GPU. "network": NCCL does not reach another process. "two": two NCCL packages are installed, or
+    torch loaded another NCCL than its own. "peer": the GPUs cannot read each other's memory. "waits": a process waited too long. "system",
+    "cuda": a call of the system or of CUDA failed. "other": the log does not show it.
+    """
 
     by: Kind
-    packages: tuple[tuple[str, str], ...] = ()
-    logged: bool = False
+    packages: tuple[tuple[str, str], ...] = ()  # with "two": (name, version) of each NCCL package
+    logged: bool = False  # the log contains NCCL's own log (NCCL_DEBUG=INFO)
     bridged: bool = False  # the address that NCCL could not reach is one of Docker's own network
-    op: str | None = None  # the operation for which a process waited
+    op: str | None = None  # with "waits": the operation for which a process waited, "ALLREDUCE"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -165,6 +165,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    """Return a hit if torch has no code for one of these GPUs, else None."""
     archs = facts.torch.archs
     cuda = present(facts.torch.cuda)
     codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
@@ -195,6 +196,7 @@ def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
 
 
 def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
+    """Return a hit if flash-attn has no code for a GPU that it supports, else None."""
     version = known(facts.flash_attention.version)
     if version is None:
         return None
@@ -225,7 +227,10 @@ def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 
 def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
-    """Return the GPU code of the installed extension, the CUDA that it was compiled with, and the path of the fact."""
+    """Return (the GPU code in flash-attn's extension, its CUDA, the path of the fact); None if no code is known.
+
+    From the file itself: the CUDA is None. Else by the table of wheels: the path is "". Example of the code: ("sm_80", "sm_90").
+    """
     for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
         if binary.module == "flash_attn_2_cuda" and isinstance(binary.sm, tuple):
             ptx = binary.ptx if isinstance(binary.ptx, tuple) else ()
@@ -241,9 +246,9 @@ def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
 
 
 def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
-    """Return whether the code runs on the GPU.
+    """Return whether GPU code runs on a GPU. An unknown answer counts as yes: this rule reports only code that surely does not run.
 
-    An unknown answer counts as yes: this rule reports only code that surely does not run.
+    `codes`: ("sm_80", "compute_90"). `cuda`: with which it was compiled; None if not known. Raises Unsure if the GPU is not known.
     """
     driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
     judged = gpu.runs(codes, present(card.compute_capability), cuda=cuda, driver_cuda=driver_cuda)
@@ -330,6 +335,7 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
 
 
 def _near(match: Match, seen: Seen) -> bool:
+    """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
         m.strength == "context" and "archs" not in m.groups and m.file == match.file and 0 < match.line - m.line <= 12
         for m in seen.matches
@@ -337,10 +343,7 @@ def _near(match: Match, seen: Seen) -> bool:
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
-    """Return whether torch is NVIDIA's own for a Jetson.
-
-    Such a torch has code for the board, so another library lacks the code.
-    """
+    """Return whether this is a Jetson with NVIDIA's own torch. That torch has code for the board, so another library lacks the code."""
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
 
 

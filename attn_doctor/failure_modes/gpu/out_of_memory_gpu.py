@@ -164,13 +164,10 @@ _ATTENTION = re.compile(r"attention|softmax")
 
 
 class Full(Variant, frozen=True, kw_only=True):
-    """Report that the memory was full, and whether an attention matrix filled it. A fused kernel never makes such a matrix.
+    """Hold who filled the memory of the GPU. Each is False if the log does not show it."""
 
-    `several`: the training ran on more than one GPU.
-    """
-
-    by_attention: bool
-    several: bool = False
+    by_attention: bool  # an attention matrix, which a fused kernel never makes
+    several: bool = False  # the training ran on more than one GPU
     vllm: bool = False  # vLLM's own sentence
     mps: bool = False  # the GPU of a Mac
 
@@ -232,7 +229,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def attention_heads(size: float, batch: int, imgsz: int) -> int | None:
     """Return the number of heads for which an attention matrix of YOLO12 has this size in bytes; None if no whole number fits.
 
-    The message rounds to two decimals, so a difference of 0.5 % is accepted.
+    `batch`: images. `imgsz`: pixels. The message rounds to two decimals, so a difference of 0.5 % of one head is accepted.
     """
     for stride in _STRIDES:
         for areas in _AREAS:

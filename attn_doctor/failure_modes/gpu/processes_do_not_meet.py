@@ -137,7 +137,11 @@ Case = Literal["port", "unset", "argument", "late", "libuv"]
 
 
 class Alone(Variant, frozen=True, kw_only=True):
-    """Hold why the processes did not meet."""
+    """Hold why the processes did not meet.
+
+    "port": the port is in use. "unset": a variable is missing that torchrun sets. "argument": the script does not know --local-rank. "late":
+    a process did not connect in time. "libuv": this torch was built without libuv.
+    """
 
     by: Case
     nodes: bool = False  # the training runs on several machines
@@ -185,8 +189,15 @@ def _script(facts: Facts) -> tuple[str, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if not isinstance(hit.variant, Alone):
+        cases: tuple[Case, ...] = ("unset", "port", "late", "libuv")
+        return tuple(fix for case in cases for fix in _of(facts, Alone(by=case)))
+    return _of(facts, hit.variant)
+
+
+def _of(facts: Facts, alone: Alone) -> tuple[Fix, ...]:
+    """Return the fixes for one case, the best first."""
     verify = commands.check(facts)
-    alone = hit.variant if isinstance(hit.variant, Alone) else Alone(by="late")
     script = _script(facts)
     windows = facts.system.os == "windows"
     if alone.by == "libuv":

@@ -93,14 +93,11 @@ MODE = FailureMode(
 
 
 class Stands(Variant, frozen=True, kw_only=True):
-    """Hold the state of the device files: missing, or refused to this user.
+    """Hold why ROCm does not reach the GPU through its device files, /dev/kfd and /dev/dri."""
 
-    `of_host`: they are missing on a container's host.
-    """
-
-    by: Literal["missing", "refused"]
-    of_host: bool = False
-    listed: bool = False  # rocminfo lists the GPU
+    by: Literal["missing", "refused"]  # there are no such files; or this user may not open them
+    of_host: bool = False  # they are missing on the host of a container
+    listed: bool = False  # rocminfo lists the GPU: the driver works, and torch's own ROCm runtime does not know WSL
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -145,9 +145,8 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
     gfx: str | None
     case: Case = "build"
-    extension: str | None = (
-        None  # the package whose library has no code for the GPU, if the error names it; torch may have the code
-    )
+    # The package whose library has no code for the GPU, if the error names it; torch may have the code.
+    extension: str | None = None
     card: int | None = None  # HIP's number of the card, if the graphics unit of the processor stands before it
 
 
@@ -194,7 +193,7 @@ def _case(said: Mapping[str, str]) -> Case:
 
 
 def _gfx(facts: Facts) -> str | None:
-    """Return the gfx number of the first AMD GPU; if it is not known, derive it from the name of the GPU."""
+    """Return the gfx number of the first AMD GPU ("gfx1031"), from its name if need be; None if neither is known."""
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         found = card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
         if found:
@@ -345,6 +344,7 @@ def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
 
 
 def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
+    """Return the fix that sets HSA_OVERRIDE_GFX_VERSION. No fix if no similar GPU is known for this one."""
     verify = commands.check(facts)
     row = amd.override(gfx) if gfx else None
     if row is not None and row.as_version is not None:

@@ -205,7 +205,7 @@ class Met(Variant, frozen=True, kw_only=True):
     """Hold the case that was found.
 
     "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card.
-    "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing.
+    "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing. "miopen": MIOpen failed.
     """
 
     what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen"]

@@ -101,7 +101,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
-        (),
+        (),  # no command does it: the line is in the user's own program
         "in sdpa_kernel(), also allow SDPBackend.EFFICIENT_ATTENTION and SDPBackend.MATH, or call attention outside sdpa_kernel()",
         "the program that calls scaled_dot_product_attention",
         "none",

@@ -13,7 +13,7 @@ Why it happens
     of it; or a file is damaged; or the code has a bug.
 
 What to do
-    Run it once as `python -X faulthandler ...`: it prints the Python lines at which the process crashed. Then reinstall
+    Run the program once as `python -X faulthandler ...`: it prints the Python lines at which the process crashed. Then reinstall
     the package that these lines name.
 
 How to reproduce

@@ -181,6 +181,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _card(facts: Facts) -> Evidence:
+    """Return the evidence that the machine has an NVIDIA GPU."""
     gpus = facts.graphics.gpus
     if isinstance(gpus, tuple) and gpus:
         if facts.graphics.stated is True:
@@ -233,9 +234,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
     nvcc = _nvcc_on_path(facts) if homeless else None
     wish = seen.group("wish") is not None and version is not None
-    only_cut = all(
-        "cut" in m.groups for m in seen.matches if m.strength != "context"
-    )  # a frame alone does not show which build torch is
+    # A frame alone does not show which build torch is.
+    only_cut = all("cut" in m.groups for m in seen.matches if m.strength != "context")
     if only_cut or not (proven or wanted or parsed or (homeless and version) or beside or wish):
         if version and (cut := cut_logs.ends(seen)):
             return Hit(
@@ -361,6 +361,7 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
 
 
 def _newest(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes that install a torch for the GPU; for an AMD GPU of a log, they first ask the torch of the program."""
     found = torch_install.choice(facts)
     title = "Install a CUDA build of torch"
     if isinstance(found, Choice) and found.torch is None:

@@ -208,7 +208,10 @@ MODE = FailureMode(
 
 
 class Unseen(Variant, frozen=True, kw_only=True):
-    """Hold the causes that the log excludes: "torch" (a CPU build of torch), "driver" (also a driver that is too old), or "nothing"."""
+    """Hold what the log shows to be right, so that it is not the cause.
+
+    "nothing". "torch": torch is a CUDA build. "driver": torch is a CUDA build, and the driver is new enough for it.
+    """
 
     fits: Literal["nothing", "torch", "driver"]
     amd: bool = False  # the words of the log say that the GPU is of AMD
@@ -331,16 +334,17 @@ _IF_CPU = "If that torch is a CPU build: install a CUDA build"
 
 
 def _build(facts: Facts, fits: str) -> tuple[Fix, ...]:
-    """Return the fixes that install a CUDA build of torch, unless the log shows that torch is one."""
+    """Return the fixes that install a CUDA build of torch; empty if the log shows that torch is one (`fits` is not "nothing")."""
     return torch_steps.newest(facts, "Install a CUDA build of torch", reinstall=True) if fits == "nothing" else ()
 
 
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
-    """Return the last of these fixes, with a title that says when to use it. It works on every machine."""
+    """Return the last of these fixes with another title, which says when to use it. The last fix is the one that works on every machine."""
     return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
 
 
 def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
+    """Return the steps that print which torch the program uses, and the driver. `fits`: see Unseen."""
     argv = (
         *commands.starting(facts),
         "-c",

@@ -164,7 +164,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         of = f"a ptxas of CUDA {since} or newer supports {arch}" if since else "the ptxas of a newer CUDA"
         steps = (
             commands.variable("TRITON_PTXAS_PATH", ptxas, f"{of}; `{ptxas} --version` shows its release"),
-            commands.variable("TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that contains two of them"),
+            commands.variable(
+                "TRITON_PTXAS_BLACKWELL_PATH", ptxas, "the same for a Triton that contains a second ptxas"
+            ),
         )
         made.append(Fix(title="Point Triton at the toolkit's ptxas", steps=steps, verify=verify))
     windows = facts.system.os == "windows"

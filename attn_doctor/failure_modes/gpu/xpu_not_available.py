@@ -100,7 +100,11 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold what is missing: the build of torch, the driver, a working driver, or the extension's own torch."""
+    """Hold why the GPU of Intel cannot be used.
+
+    "build": torch is not the build for XPU. "driver": Intel's compute driver is missing, or this user may not open the GPU. "native": the
+    driver ended a call with an error. "extension": intel-extension-for-pytorch is for another torch.
+    """
 
     what: Literal["build", "driver", "native", "extension"]
 

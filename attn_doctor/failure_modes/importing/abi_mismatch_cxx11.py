@@ -136,9 +136,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 class OfTorch(Variant, frozen=True, kw_only=True):
-    """Hold torch's C++ ABI. The missing function has the other one."""
+    """Hold the C++ ABI of torch. The missing function was compiled with the other one."""
 
-    new_abi: bool
+    new_abi: bool  # torch has the new ABI (since GCC 5)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

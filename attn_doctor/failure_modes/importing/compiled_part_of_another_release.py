@@ -1,4 +1,4 @@
-"""A program calls the compiled part of a package as another release of it is called.
+"""A program passes arguments that the compiled part of a package does not take: the two are of different releases.
 
 What it is
     A package with CUDA code has Python files that call its compiled part. Here the caller passes other arguments than the compiled part
@@ -88,7 +88,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    called = hit.variant if isinstance(hit.variant, Called) else Called(package=None, takes=None)
+    if not isinstance(hit.variant, Called):
+        causal, other = Called(package="causal-conv1d", takes=None), Called(package=None, takes=None)
+        return (*_of(facts, causal), *_of(facts, other)[:1])
+    return _of(facts, hit.variant)
+
+
+def _of(facts: Facts, called: Called) -> tuple[Fix, ...]:
+    """Return the fixes for causal-conv1d, or for flash-attn and all other packages."""
     if called.package != "causal-conv1d":
         return wheel_fixes.fixes(facts, "its Python files and its compiled part are of different releases")
     verify = subject.verify(facts)

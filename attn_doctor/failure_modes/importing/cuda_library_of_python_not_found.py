@@ -92,9 +92,8 @@ class Absent(Variant, frozen=True, kw_only=True):
     """Hold the library that was not found: "libcublas.so.12", "libnvrtc.so", "cublas64_12.dll"."""
 
     library: str
-    provider: str | None = (
-        None  # the file of ONNX Runtime that needs it, as the log writes it; `library` may be empty then
-    )
+    # The file of ONNX Runtime that needs it, as the log writes it; `library` may be empty then.
+    provider: str | None = None
     cuda: str | None = None  # the CUDA that this ONNX Runtime asks for, "12"
 
 

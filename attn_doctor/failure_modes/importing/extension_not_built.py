@@ -241,14 +241,16 @@ def _without_cuda(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> H
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if isinstance(hit.variant, Lacking) and hit.variant.of_project is not None:
+    if not isinstance(hit.variant, Lacking):
+        return (_of_any_package(facts),)
+    if hit.variant.of_project is not None:
         return _of_project(facts, *hit.variant.of_project)
-    if isinstance(hit.variant, Lacking) and hit.variant.only_cuda:
+    if hit.variant.only_cuda:
         return _with_cuda(facts, hit.variant.package, hit.variant.release)
-    if isinstance(hit.variant, Lacking) and hit.variant.release is not None and hit.variant.folder is None:
+    if hit.variant.release is not None and hit.variant.folder is None:
         return (_mmcv_full(facts, hit.variant.release),)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
-    folder = hit.variant.folder if isinstance(hit.variant, Lacking) else None
+    folder = hit.variant.folder
     if folder is None:
         return _named(facts, made)
     words = (
@@ -258,6 +260,33 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     step = commands.by_hand(argv, words, "the package in that folder", "medium")
     return (Fix(title="Build the package in its folder", steps=(step,), verify=subject.verify(facts)),)
+
+
+def _of_any_package(facts: Facts) -> Fix:
+    """Return the fix for the page, where the package is not known: build it again, with detectron2 as the example."""
+    nvcc = commands.by_hand(
+        ("nvcc", "--version"),
+        "has to print the CUDA of torch (torch.version.cuda): without nvcc the build leaves the compiled part out again",
+        "nothing",
+        "none",
+    )
+    force = commands.variable("FORCE_CUDA", "1", "many setups then compile for CUDA also where no GPU is visible")
+    argv = (
+        *commands.starting(facts),
+        *("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps"),
+        "git+https://github.com/facebookresearch/detectron2.git",
+    )
+    build = commands.by_hand(
+        argv,
+        "detectron2 is an example: write the package that the error names, or its repository",
+        "that package",
+        takes="minutes to an hour",
+    )
+    return Fix(
+        title="Build the package again, with its compiled part",
+        steps=(nvcc, force, build),
+        verify=commands.check(facts),
+    )
 
 
 def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix, ...]:
@@ -286,7 +315,7 @@ def _with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix
 
 
 def _compiles(fix: Fix) -> bool:
-    """Return whether a fix builds the package, because it names no finished wheel."""
+    """Return whether a fix compiles the package, and does not install a finished wheel: its title shows it."""
     return fix.title.startswith(("Build ", "Install that package again"))
 
 
@@ -335,7 +364,7 @@ def _mmcv_full(facts: Facts, release: str) -> Fix:
 
 
 def _named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Return the fixes for this package. The first fix begins with steps that only this package needs."""
+    """Return the fixes `made`, the first with the steps before it that only mmcv, groundingdino or apex needs."""
     name = subject.package(facts)
     first: tuple[Step, ...] = ()
     if name == "mmcv":

@@ -30,6 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.failure_modes.shared import building, wheel_fixes
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -122,4 +123,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     step = commands.by_hand(
         (), "write `from flash_attn.cute import flash_attn_func`", "the program that imports flash_attn", "none"
     )
-    return (Fix(title="Import from flash_attn.cute", steps=(step,), verify=verify),)
+    gone = commands.uninstall(
+        "flash-attn-4", why="flash-attn 2 and flash-attn-4 write into the same folder, so keep only one"
+    )
+    found = building.flash_attn_without_compiling(facts)[:1] or (wheel_fixes.look_it_up(facts),)
+    return (
+        Fix(title="Import from flash_attn.cute", steps=(step,), verify=verify),
+        Fix(
+            title="If the program needs flash-attn 2: replace flash-attn-4",
+            steps=(gone, *found[0].steps),
+            verify=verify,
+        ),
+    )

@@ -38,9 +38,9 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import torch_steps, wheel_fixes
 from attn_doctor.logs.reader import Seen
+from attn_doctor.model import versions
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD309",
@@ -184,7 +184,7 @@ _SINCE = {
 
 
 def _wants(seen: Seen) -> Newer | None:
-    """Return the newer release that the program needs; None if the log does not show that it needs one."""
+    """Return the newer flash-attn that the program needs; None if the log does not show that it needs a newer one."""
     old = seen.group("first") is not None or seen.group("installed") is not None
     asked = seen.group("name") or seen.group("argument") or ""
     least = _SINCE.get(asked)
@@ -200,7 +200,7 @@ def _newer(facts: Facts, newer: Newer) -> tuple[Fix, ...]:
     why = f"the program needs flash-attn {newer.least} or newer"
     found = wheel_fixes.flash_attn_fixes(facts, why)
     first, *rest = found or (wheel_fixes.look_it_up(facts),)
-    known_old = isinstance(facts.torch.version, str) and (pair(facts.torch.version) or (0, 0)) < (2, 2)
+    known_old = isinstance(facts.torch.version, str) and (versions.pair(facts.torch.version) or (0, 0)) < (2, 2)
     if newer.first_ones and (known_old or not isinstance(facts.torch.version, str)):
         reason = f"{why}, which has finished wheels for torch 2.2 and newer; flash-attn 0.x and 1.x were made for torch 1.12 to 2.0"
         steps = (*torch_steps.for_flash_attn(facts, reason), *wheel_fixes.look_it_up(facts).steps)

@@ -121,7 +121,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _installed(facts: Facts) -> Hit | None:
-    """Look up the installed official wheel in the table of wheels. A wheel that was built on this machine fits its glibc."""
+    """Find an installed official wheel that needs a newer glibc, by the table of wheels. A wheel that was built here fits its glibc."""
     flash = facts.flash_attention
     if not every(
         lambda: known(flash.version) is not None,
@@ -137,7 +137,7 @@ def _installed(facts: Facts) -> Hit | None:
 
 
 def _to_be_installed(facts: Facts) -> Hit | None:
-    """Warn before the failure: pip would install the wheel of the newest release here, and importing it would fail."""
+    """Find a machine without flash-attn on which pip would install a wheel that needs a newer glibc, so that its import would fail."""
     newest = _newest_with_wheels()
     if not every(
         lambda: known(facts.flash_attention.version) is None,
@@ -156,13 +156,16 @@ def _to_be_installed(facts: Facts) -> Hit | None:
 
 
 def _newest_with_wheels() -> str:
-    """Return the newest release that is known to have wheels."""
+    """Return the newest release of flash-attn that is known to have wheels, "2.8.3"."""
     rows = ((row.release, wheels.matrix(row.release)) for row in flash_attention.releases())
     return next(release for release, row in rows if not isinstance(row, Unknown) and row.known and row.torch)
 
 
 def _too_old(facts: Facts, release: str) -> str | None:
-    """Return the glibc that this release's wheels need, if the glibc here is older; else None."""
+    """Return the glibc that the wheels of this flash-attn release need ("2.32"), if the glibc here is older; else None.
+
+    Raises Unsure if the glibc here is not known.
+    """
     row = wheels.matrix(release)
     have = known(facts.system.glibc)
     if isinstance(row, Unknown) or row.needs_glibc is None or have is None:
@@ -236,7 +239,10 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
 
 
 def _older(facts: Facts, needed: str | None) -> Facts:
-    """Return the facts with a glibc: the known one, else the newest one that the error allows (2.31, if 2.32 was not found)."""
+    """Return the facts with a glibc: the known one, else the newest one that the error allows (2.31 if 2.32 was not found).
+
+    `needed`: the glibc that the error names, "2.32"; None: the facts stay as they are.
+    """
     found = pair(needed) if needed else None
     if found is None or isinstance(facts.system.glibc, str):
         return facts

@@ -181,6 +181,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_look(facts), *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     made = []
+    if not hit.evidence:  # the page, which is for every machine
+        step = commands.by_hand(
+            ("conda", "install", "-c", "conda-forge", "libstdcxx-ng"),
+            "in the activated environment: its Python loads conda's own libstdc++, and this installs a newer one",
+            "libstdcxx-ng of this environment",
+        )
+        made.append(Fix(title="In a conda environment: install a newer libstdc++", steps=(step,), verify=verify))
     if facts.interpreter.kind in ("conda", "pixi") and isinstance(facts.interpreter.prefix, str):
         step = commands.by_hand(
             places.conda_install(facts, "libstdcxx-ng"),

@@ -120,7 +120,7 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold the name of the package that uses the instruction."""
+    """Hold the package that uses an instruction which the CPU lacks; "another" if it is none of these, or not known."""
 
     by: Literal["numpy", "polars", "flash-attn", "torch", "another"]
 

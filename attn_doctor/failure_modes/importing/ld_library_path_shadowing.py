@@ -170,13 +170,11 @@ class InFront(Variant, frozen=True, kw_only=True):
     """Hold the library of which the loader finds another copy first: cuDNN, or another library of CUDA."""
 
     of: Literal["cuda", "cudnn"]
-    conda: tuple[str, str] | None = (
-        None  # torch is from conda: the CUDA that it was built for, and conda's package of the library
-    )
+    # If conda installed torch: (the CUDA that torch was built for, conda's package of the library), ("12.1", "libcublas").
+    conda: tuple[str, str] | None = None
     module: str | None = None  # the cluster's module that was loaded and has the name of the library: "nccl"
-    folder: str | None = (
-        None  # the folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
-    )
+    # The folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
+    folder: str | None = None
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -295,7 +293,10 @@ def _module_of(library: str, loaded: str | None) -> str | None:
 
 
 def _cuda_of(loaded: str | None) -> str | None:
-    """Return the module of CUDA among the loaded ones, as it was typed: where no module has cuDNN's name, the CUDA module brings it."""
+    """Return the module of CUDA among the loaded ones, as it was typed ("cuda/11.8"); None if there is none.
+
+    If no loaded module has cuDNN's name, the CUDA module brings cuDNN. `loaded`: the typed names, "cuda/11.8 nccl/2.15".
+    """
     words = (loaded or "").split()
     return next((word for word in words if re.match(r"(?i)(?:cuda|cudatoolkit|nvhpc)(?:/|$)", word)), None)
 
@@ -313,8 +314,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(hit.variant, InFront) and hit.variant.conda is not None:
         made.append(another_copy.of_conda(facts, *hit.variant.conda))
-    if another_copy.may_be_set(facts):
-        rest = another_copy.kept(facts)
+    if another_copy.library_path_may_be_set(facts):
+        rest = another_copy.library_path_without_cuda(facts)
         why = "torch finds its own CUDA libraries without this variable"
         step = commands.variable("LD_LIBRARY_PATH", rest, why) if rest else commands.without_library_path(facts, why)
         kept = isinstance(step, SetVariable) and step.value is not None
@@ -322,11 +323,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made.append(Fix(title=title, steps=(step,), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
-        at = 0 if places.on_cluster(facts) and not (made and another_copy.kept(facts)) else len(made)
+        at = (
+            0
+            if places.on_cluster(facts) and not (made and another_copy.library_path_without_cuda(facts))
+            else len(made)
+        )
         made.insert(
             at, another_copy.module(facts, cudnn, hit.variant.module if isinstance(hit.variant, InFront) else None)
         )
-    if not another_copy.may_be_set(facts):
+    if not another_copy.library_path_may_be_set(facts):
         made.append(another_copy.release_of_torch(facts, cudnn))
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
         made.append(another_copy.one_index(facts))

@@ -139,7 +139,7 @@ def _sentence(module: str, library: str, facts: Facts) -> str:
 
 
 def _by_name(facts: Facts) -> Hit | None:
-    """Compare the CUDA major that the installed wheel names with torch's."""
+    """Find an installed flash-attn wheel whose name shows another CUDA major version than torch's."""
     wheel = facts.flash_attention.wheel_cuda
     if not every(
         lambda: known(facts.flash_attention.version) is not None,

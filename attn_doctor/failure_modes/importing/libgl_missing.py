@@ -105,7 +105,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if have is not None:
         headless = f"opencv-python-headless=={have}" if have else "opencv-python-headless"
         steps: tuple[Step, ...] = (
-            commands.uninstall("opencv-python", why="the build that can open windows needs this library"),
+            commands.uninstall(
+                "opencv-python", why="opencv-python can open windows, and needs this system library for them"
+            ),
             commands.install(
                 headless,
                 why="the same OpenCV; it opens no windows and needs no libGL",

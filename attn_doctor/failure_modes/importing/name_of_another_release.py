@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 
+from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, release_cures, release_names
 from attn_doctor.failure_modes.shared.release_cures import Needed
@@ -124,7 +125,7 @@ MODE = FailureMode(
 
 
 class Lost(Variant, frozen=True, kw_only=True):
-    """Hold what must change: the package, its releases that fit, and the name that was missing."""
+    """Hold what must change (`needed`: the package and its releases that fit), and the name that was missing in `module`."""
 
     needed: Needed
     name: str | None = None
@@ -132,7 +133,7 @@ class Lost(Variant, frozen=True, kw_only=True):
 
 
 class Unlisted(Variant, frozen=True, kw_only=True):
-    """Hold a name that the table does not have, and its module."""
+    """Hold a missing name that shared/release_names.py does not list, and the module that lacks it."""
 
     name: str
     module: str
@@ -187,7 +188,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _demanded(seen: Seen, evidence: tuple[Evidence, ...], wanted: str) -> Hit:
-    """Return the hit for an error that says itself which releases it takes."""
+    """Return the hit for an error that names the releases which a package accepts: "tokenizers>=0.14,<0.19 is required".
+
+    `wanted`: the package of which another release is installed, "tokenizers".
+    """
     floor, have = seen.group("floor"), seen.group("have") or (seen.group("found") or "").partition("==")[2]
     has = f">{floor}" if floor else re.sub(r"\s", "", seen.group("range") or "").rstrip(".,")
     message = f"{wanted} {have} is installed, and the package that was imported takes only {wanted}{has}."
@@ -219,4 +223,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return release_cures.unlisted(facts, hit.variant.module, hit.variant.name)
     if isinstance(hit.variant, Lost):
         return release_cures.listed(facts, hit.variant.needed, hit.variant.module, hit.variant.name)
-    return ()
+    return _examples(facts)
+
+
+def _examples(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for the page, where the packages are not known, with examples."""
+    newer = commands.by_hand(
+        (*commands.starting(facts), "-m", "pip", "install", "--upgrade", "diffusers"),
+        "diffusers is an example: write the package whose file, in the traceback, imports the name",
+        "that package",
+    )
+    older = commands.by_hand(
+        (*commands.starting(facts), "-m", "pip", "install", "huggingface-hub<0.26"),
+        "an example: huggingface-hub 0.26 removed cached_download. `attn-doctor diagnose LOG` names the package and the release for your error",
+        "that package",
+    )
+    verify = commands.check(facts)
+    return (
+        Fix(title="Upgrade the package that uses the name", steps=(newer,), verify=verify),
+        Fix(title="Or install a release that has the name", steps=(older,), verify=verify),
+    )

@@ -105,9 +105,8 @@ MODE = FailureMode(
 )
 
 _ABI = re.compile(r"compiled using NumPy 1|_ARRAY_API|numpy\.core\.multiarray failed|binary incompatibility")
-_EITHER = re.compile(
-    r"multiarray failed to import|is not available|Could not infer"
-)  # these lines also come from a NumPy that is too old
+# These lines also come from a NumPy that is too old.
+_EITHER = re.compile(r"multiarray failed to import|is not available|Could not infer")
 
 
 def detect(facts: Facts) -> Hit | None:

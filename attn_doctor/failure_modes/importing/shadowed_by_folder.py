@@ -272,6 +272,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_find(facts, hit.variant.module),)
     named = hit.variant.file if isinstance(hit.variant, Named | Standard) else None
     hidden = [named] if named else _hidden(facts)[:6]
+    if not hidden:
+        return (_find(facts, "torch"),)
     names = ", ".join(hidden)
     why = "it hides the installed module from every program that is started in this folder"
     if named:

@@ -1,4 +1,4 @@
-"""A cache holds a compiled kernel that was made for another Python, torch or triton.
+"""A cache holds a compiled kernel that was made for another Python, torch or triton, or a file that is damaged.
 
 What it is
     triton, torch.compile and torch's cpp_extension compile small libraries when they are used, and keep them in a folder of the user:
@@ -8,16 +8,19 @@ What it is
 How it shows
     triton: "SystemError: PY_SSIZE_T_CLEAN macro must be defined for '#' formats", in triton/backends/nvidia/driver.py or at load_binary.
     torch.compile: "ImportError: /tmp/torchinductor_USER/.../__triton_launcher.so: undefined symbol: cuLaunchKernel". An extension:
-    "ImportError: .../.cache/torch_extensions/py311_cu124/x/x.so: undefined symbol: ...".
+    "ImportError: .../.cache/torch_extensions/py311_cu124/x/x.so: undefined symbol: ...". A damaged file: "JSONDecodeError: Expecting
+    value", "EOFError: Ran out of input" or "UnpicklingError" below a frame of triton/compiler or triton/runtime.
 
 Why it happens
     Python, torch or triton was changed, or another environment of the same user has other versions. The name of the folder does not contain
     all of them: torch_extensions has Python and CUDA in its name, and not torch. Python 3.13 defines PY_SSIZE_T_CLEAN by itself, older ones do
-    not: a library that was compiled for 3.13 fails in 3.12.
+    not: a library that was compiled for 3.13 fails in 3.12. Or the disk was full, or two programs wrote the same file at once: half a file is
+    then in triton's cache, and triton stops with JSONDecodeError when it reads it.
 
 What to do
-    Delete the folder: the library is compiled again at its next use, which takes seconds for triton and minutes for an extension. Where several
-    environments are used in turn, give each its own folder: TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR, TORCH_EXTENSIONS_DIR.
+    Delete the cache whose folder the error names. PY_SSIZE_T_CLEAN and JSONDecodeError: triton's. Its libraries are compiled again at their next
+    use, which takes seconds for triton and minutes for an extension. If you use several environments in turn, give each its own folder:
+    TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR, TORCH_EXTENSIONS_DIR.
 
 How to reproduce
     There is no recipe: triton loads its libraries only on a machine with a GPU. Use triton in an environment of Python 3.13, and then the same
@@ -122,7 +125,7 @@ MODE = FailureMode(
 
 
 class Stale(Variant, frozen=True, kw_only=True):
-    """Name the cache, and its folder if the log shows it."""
+    """Hold the cache that does not fit, and its folder; `folder` is None if the log does not show it."""
 
     cache: Cache
     folder: str | None
@@ -199,7 +202,13 @@ _PLAIN = re.compile(r"(?:/|[A-Za-z]:[\\/])(?!.*\.\.)[\w./\\~ -]+")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    stale = hit.variant if isinstance(hit.variant, Stale) else Stale(cache="triton", folder=None)
+    if not isinstance(hit.variant, Stale):
+        return tuple(_deleted(facts, Stale(cache=cache, folder=None)) for cache in _VARIABLES)
+    return (_deleted(facts, hit.variant),)
+
+
+def _deleted(facts: Facts, stale: Stale) -> Fix:
+    """Return the fix that deletes one cache, and names the variable by which each environment gets a cache of its own."""
     verify = building.verify(facts) if subject.stated(facts) else commands.check(facts)
     apart = commands.by_hand(
         (),
@@ -208,7 +217,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "where these libraries are kept",
         "none",
     )
-    return (Fix(title=_title(stale.cache), steps=(_gone(facts, stale), apart), verify=verify),)
+    return Fix(title=_title(stale.cache), steps=(_gone(facts, stale), apart), verify=verify)
 
 
 def _title(cache: Cache) -> str:

@@ -62,7 +62,7 @@ MODE = FailureMode(
 
 
 class Renamed(Variant, frozen=True, kw_only=True):
-    """Hold the name that the program uses."""
+    """Hold the name that the program uses, and that transformers no longer has: "is_flash_attn_available"."""
 
     name: str
 

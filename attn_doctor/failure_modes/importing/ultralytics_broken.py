@@ -158,7 +158,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return _of_old_code(facts, hit.variant.module)
     found = _attempt(facts)
     if found is None:
-        return ()
+        why = "keeps the installed release of ultralytics, and installs all its missing requirements"
+        step = commands.install("ultralytics", why=why, changes="adds what ultralytics requires")
+        verify = commands.check(facts)
+        return (
+            Fix(title="Install all that ultralytics requires", steps=(step,), verify=verify),
+            Fix(title="Install ultralytics again", steps=_ultralytics_afresh(facts), verify=verify),
+        )
     fault = found[1].fault or Fault(kind="vanished")
     to_blame = culprit(facts, fault, "ultralytics")
     lacks = requirements.missing(facts)

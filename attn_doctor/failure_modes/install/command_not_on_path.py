@@ -15,8 +15,8 @@ Why it happens
     activated.
 
 What to do
-    Activate the environment; or add the folder to PATH; or start the same program through Python, which needs no
-    PATH.
+    If you use an environment, activate it. Else add the folder of the command to PATH, or start the same program through
+    Python, which needs no PATH.
 
 How to reproduce
     There is no recipe: attn-doctor starts programs by their full path. `env PATH=/usr/bin:/bin yolo` shows it if yolo
@@ -104,7 +104,7 @@ MODE = FailureMode(
 
 
 class NotFound(Variant, frozen=True, kw_only=True):
-    """Hold the command, such as "yolo", and its folder. `folder` is None if the log does not name it."""
+    """Hold the command that the shell did not find ("yolo"), and its folder ("/home/me/.local/bin"; None if the log does not name it)."""
 
     command: str
     folder: str | None
@@ -139,7 +139,7 @@ def _package(command: str) -> str:
 
 
 def _installed(facts: Facts, command: str) -> bool:
-    """Return whether the package of the command is known to be installed: a program of it printed its version."""
+    """Return whether the package that contains the command is known to be installed. False also if that is not known."""
     package = _package(command)
     if package == "ultralytics" and isinstance(facts.yolo.version, str):
         return True
@@ -161,10 +161,50 @@ def _of_the_notebook(facts: Facts, command: str) -> Fix:
     return Fix(title="Put the folder of the notebook's Python on PATH", steps=(step,), verify=commands.check(facts))
 
 
-def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+def _for_every_command(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for the page, where neither the command nor its folder is known."""
     verify = commands.check(facts)
-    command = hit.variant.command if isinstance(hit.variant, NotFound) else "yolo"
-    folder = hit.variant.folder if isinstance(hit.variant, NotFound) else None
+    python = commands.starting(facts)
+    active = commands.by_hand(
+        ("sh", "-c", ". .venv/bin/activate"),
+        "if your environment is the folder .venv. On Windows: .venv\\Scripts\\activate. An environment of conda: conda activate NAME",
+        "this shell alone",
+        "none",
+    )
+    look = commands.by_hand(
+        (*python, "-m", "pip", "show", "-f", "ultralytics"),
+        "lists under Files the path of yolo, relative to the folder at Location. torchrun is a command of the package torch, accelerate of accelerate. If the "
+        "package is not found, install it with this Python",
+        "nothing",
+        "none",
+    )
+    path = commands.in_front(
+        facts,
+        "PATH",
+        "$HOME/.local/bin",
+        "the folder that the first command showed; ~/.local/bin is the usual one for pip install --user",
+    )
+    starts = tuple(
+        commands.by_hand(
+            (*python, *words),
+            f"does the same as {command}: add the arguments of {command} at the end",
+            "nothing",
+            "none",
+        )
+        for command, words in (("yolo", _YOLO), *_LOOK.items())
+    )
+    return (
+        Fix(title="Activate the environment", steps=(active,), verify=verify),
+        Fix(title="Put the folder of the command on PATH", steps=(look, path), verify=verify),
+        Fix(title="Start the program through Python", steps=starts, verify=verify),
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if not isinstance(hit.variant, NotFound):
+        return _for_every_command(facts)
+    verify = commands.check(facts)
+    command, folder = hit.variant.command, hit.variant.folder
     package = _package(command)
     python = commands.starting(facts)
     there = _installed(facts, command)

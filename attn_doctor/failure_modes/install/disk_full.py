@@ -221,7 +221,7 @@ def _while_it_downloads(seen: Seen) -> bool:
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
 
 
-_NEAR = 3
+_NEAR = 3  # lines from the progress bar to the error
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -294,6 +294,7 @@ def _without_cache(facts: Facts) -> bool:
 
 
 def _purge(facts: Facts, hit: Hit) -> Step:
+    """Return the step that empties the cache of the tool which ran out of space."""
     why = "deletes wheels that were downloaded before; they are downloaded again when they are needed"
     of = hit.variant.of if isinstance(hit.variant, Full) else "another"
     kind = facts.interpreter.kind

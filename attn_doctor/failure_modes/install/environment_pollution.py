@@ -142,6 +142,7 @@ PUT_BY_PYTHON = ("PYTHONPATH", "user site")
 
 
 def _contradicts(facts: Facts) -> Hit | None:
+    """Return a hit if requirements are not met, packages are there twice or damaged, or a folder hides packages; else None."""
     packages = facts.packages
     evidence: list[Evidence] = []
     wrong: list[str] = []
@@ -186,7 +187,10 @@ def _contradicts(facts: Facts) -> Hit | None:
 
 
 def _core_by_path(facts: Facts, stranger: str) -> bool:
-    """Return whether PYTHONPATH hides a core package ("numpy: /x/numpy ... hides ..."). The user site does not count, because users install packages into it."""
+    """Return whether a folder of PYTHONPATH hides one of the packages in _CORE.
+
+    `stranger`: "numpy: /x/numpy ... hides ...". The user site does not count, because users install packages into it.
+    """
     name, _, place = stranger.partition(": ")
     value = variable(facts, "PYTHONPATH") if isinstance(facts.environment, tuple) else None
     return name in _CORE and any(folder and place.startswith(folder) for folder in (value or "").split(os.pathsep))
@@ -280,10 +284,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (*first, Fix(title=title, steps=steps, verify=commands.check(facts)))
 
 
+# The title of a fix and its steps; ("", ()) if there is nothing to do.
 Part = tuple[str, tuple[Step, ...]]
 
 
 def _asked_for(facts: Facts) -> Part:
+    """Return the steps that install what the packages require."""
     torch = facts.torch.version
     vision, rest, steps = False, dict[str, None](), list[Step]()
     for conflict in known(facts.packages.conflicts):
@@ -328,6 +334,7 @@ def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tup
 
 
 def _strangers(facts: Facts) -> Part:
+    """Return the step that leaves PYTHONPATH, or the user site, out."""
     standard = facts.interpreter.standard_hidden
     if not (isinstance(standard, tuple) and standard) and not any(
         " hides " in text for text in known(facts.interpreter.differs_isolated)
@@ -351,9 +358,10 @@ def _records(duplicate: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _doubled(facts: Facts) -> Part:
-    """Return one removal for each record (dist-info folder) of a package, then the installation of the version that is imported.
+    """Return (title, steps) for packages that are installed in several versions; ("", ()) if there is none.
 
-    A removal that finds nothing more to remove does no harm.
+    One removal for each record (dist-info folder) of a package, then the installation of the version that is imported. A removal that
+    finds nothing more to remove does no harm. Raises Unsure if the duplicates are not known.
     """
     steps: list[Step] = []
     for text in known(facts.packages.duplicates):
@@ -377,7 +385,7 @@ def _doubled(facts: Facts) -> Part:
 
 
 def _imported(facts: Facts, name: str) -> str | None:
-    """Return the version in the code of a package; the records of its installation may contain others."""
+    """Return the version of a package that Python imports; None if it is not known. The records of its installation may name others."""
     if name == "torch":
         return facts.torch.version if isinstance(facts.torch.version, str) else None
     found = next((i.version for i in tried(facts) if i.module == name), None)
@@ -385,6 +393,7 @@ def _imported(facts: Facts, name: str) -> str | None:
 
 
 def _left_over(facts: Facts) -> Part:
+    """Return the step that removes the folders which an interrupted pip left."""
     remnants = known(facts.packages.remnants)
     folder = facts.interpreter.site_packages
     if not remnants or not isinstance(folder, str):

@@ -180,10 +180,10 @@ class Backslash(Variant, frozen=True, kw_only=True):
 
 
 class OnlyTorch(Variant, frozen=True, kw_only=True):
-    """Hold the index that was asked alone, and the typed command without it."""
+    """Hold PyTorch's index, which pip asked alone for a package that only PyPI has, and the typed command without that index."""
 
-    index: str
-    command: str
+    index: str  # "https://download.pytorch.org/whl/cu124"
+    command: str  # "pip install ultralytics"
 
 
 class OfConda(Variant, frozen=True, kw_only=True):
@@ -232,7 +232,7 @@ def _refused(seen: Seen, match: Match) -> bool:
 
 
 class Asked(Variant, frozen=True, kw_only=True):
-    """Hold the requested package, and the newest version in the log's list; None if the log does not show it."""
+    """Hold the requested package, and the newest version in the list that pip printed. None: the log does not show it."""
 
     package: str | None
     newest: str | None = None

@@ -1,4 +1,4 @@
-"""The installed package has the name of the wanted one, and is another project.
+"""The installed package has the name of the project that you want, and is another project.
 
 What it is
     The name under which people know a project belongs to somebody else on PyPI. `pip install apex` brings a web framework's package and not
@@ -10,10 +10,11 @@ How it shows
     'sklearn' PyPI package is deprecated, use 'scikit-learn'".
 
 Why it happens
-    The project is not on PyPI, or is there under another name, and pip takes what has the typed name.
+    The project that you want is not on PyPI, or has another name there. pip installs the package that has the typed name.
 
 What to do
-    Remove that package, and install the project by its own name or from its repository.
+    apex and clip: remove the package, and install the project from its repository on GitHub. pytorch: install torch. sklearn: install
+    scikit-learn.
 
 How to reproduce
     There is no recipe: it installs a stranger's package. `python -m pip download --no-deps apex` shows what PyPI has under that name.
@@ -74,7 +75,7 @@ MODE = FailureMode(
 
 
 class Namesake(Variant, frozen=True, kw_only=True):
-    """Hold the typed name."""
+    """Hold the name that was typed: "apex", "pytorch", "clip" or "sklearn"."""
 
     name: str
 
@@ -93,22 +94,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    name = hit.variant.name if isinstance(hit.variant, Namesake) else ""
+    if not isinstance(hit.variant, Namesake):
+        return tuple(fix for name in _MESSAGES for fix in _of(facts, name)[:1])
+    return _of(facts, hit.variant.name)
+
+
+def _of(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for one of the names in `_MESSAGES`, the best first."""
     verify = commands.check(facts)
     if name == "pytorch":
-        return torch_steps.newest(facts)
+        return torch_steps.newest(facts, "Install PyTorch by its name, torch")
     if name == "sklearn":
         why = "the package that contains the module sklearn; where a requirements file names sklearn, change it there"
         step = commands.install("scikit-learn", why=why, changes="adds scikit-learn")
         return (Fix(title="Install scikit-learn", steps=(step,), verify=verify),)
-    gone = commands.uninstall(name, why=f"the {name} of PyPI, which is another project")
+    gone = commands.uninstall(name, why=f"removes the {name} of PyPI, which is another project")
     if name == "clip":
         get = commands.install(
             "clip @ git+https://github.com/openai/CLIP.git", why="OpenAI's own repository", changes="clip"
         )
         return (Fix(title="Install OpenAI's CLIP", steps=(gone, get), verify=verify),)
-    if name != "apex":
-        return ()
     get = commands.install(
         "apex @ git+https://github.com/NVIDIA/apex.git",
         why="NVIDIA's own repository, without its compiled parts, which needs no nvcc. If the program asks for amp_C or fused_layer_norm_cuda: set "

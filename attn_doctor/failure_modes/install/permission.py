@@ -125,10 +125,10 @@ def detect(facts: Facts) -> Hit | None:
 
 
 class OfCache(Variant, frozen=True, kw_only=True):
-    """Hold the variable that moves the cache or the settings which could not be written, and the name of the new folder."""
+    """Hold how to move a cache, or a folder of settings, that could not be written."""
 
-    variable: str
-    folder: str
+    variable: str  # that names another folder for it: "TRITON_CACHE_DIR"
+    folder: str  # the name of the new folder: "triton"
 
 
 class NotRunnable(Variant, frozen=True, kw_only=True):
@@ -154,7 +154,10 @@ _RUN = re.compile(r"/(?:ptxas(?:-blackwell)?|cuobjdump|nvdisasm|ninja|gcc)$")
 
 
 def _of_use(path: str, quoted: str) -> Variant | None:
-    """Return the variant for a cache that a running program writes, or a program that may not be run; None for an installation."""
+    """Return the variant for a cache that a running program writes, or a program that may not be run; None for an installation.
+
+    `path`: the file that was refused. `quoted`: the same path with the quotation mark that ends it in the log.
+    """
     if _RUN.search(path):
         return NotRunnable(program=path)
     found = next(((name, folder) for part, name, folder in _MOVED if part in quoted), None)

@@ -35,11 +35,11 @@ from attn_doctor.failure_modes.shared.culprit import culprit
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import MODULE_OF, OF_TRAINING, distribution_of
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Fault, Import
+from attn_doctor.model.facts import Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
 
-# Missing modules that another failure mode reports, or that are installed together with another package.
+# Modules that only an export or an inference needs.
 _EXPORT = (
     "tensorrt",
     "onnx",
@@ -48,7 +48,8 @@ _EXPORT = (
     "coremltools",
     "tensorflow",
     "ncnn",
-)  # only an export or an inference needs them
+)
+# Missing modules that another failure mode reports, or that are installed together with another package.
 _OTHERS = {"google", "numpy", "setuptools", "torch", "triton"}
 _MODULES = sorted({"ultralytics", *OF_TRAINING, *_EXPORT, *MODULE_OF.values()} - _OTHERS)
 
@@ -202,6 +203,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, Named) and not lacks:
         return (_named(facts, hit.variant),)
+    if isinstance(facts.packages.conflicts, Unknown) and isinstance(facts.imports, Unknown):
+        return (_named(facts, Named(module="", by_ultralytics=True)),)
     made = []
     if lacks:
         title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"

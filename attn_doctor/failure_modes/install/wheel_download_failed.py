@@ -233,7 +233,7 @@ _WHEEL = re.compile(r"https://github\.com/[\w./%+-]+/\w+-[\w.%+-]+\.whl")
 
 
 def _address(seen: Seen) -> str | None:
-    """Return the address of the wheel, as setup.py, pip or uv print it."""
+    """Return the address of the wheel, as setup.py, pip or uv print it; None if no line has the whole address."""
     texts = [m.groups.get("url", m.text) for m in seen.matches]
     return next((found[0] for text in texts if (found := _WHEEL.search(text))), None)
 
@@ -248,7 +248,7 @@ def _ended_it(match: Match, seen: Seen) -> bool:
 
 
 def _asked_for_ever(seen: Seen) -> list[Match]:
-    """Return the line that requests a wheel, if it is the last line of a log. Then urlretrieve still waits, without a time limit."""
+    """Return the line "Guessing wheel URL" in a list, if a log ends with it: urlretrieve still waits, without a time limit. Else empty."""
     asked: list[Match] = []
     for log in seen.logs:
         rest = [line for line in log.tail if not line.startswith("[exit code")]

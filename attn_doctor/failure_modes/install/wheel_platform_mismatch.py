@@ -130,9 +130,8 @@ MODE = FailureMode(
 def detect(facts: Facts) -> Hit | None:
     """Find a requirement of a project whose wheels are for another C library, Python or platform."""
     if isinstance(facts.system.musl, str) and facts.grade == "stated":
-        return _on_musl(
-            facts
-        )  # only for files and logs: on an examined machine, other rules report a missing or broken torch
+        # Only for files and logs: on an examined machine, other rules report a missing or broken torch.
+        return _on_musl(facts)
     if facts.grade == "stated" and (other := wheel_of_another_system.found(facts)) is not None:
         return other
     if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
@@ -152,6 +151,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def _on_musl(facts: Facts) -> Hit | None:
+    """Return a hit if the project asks for a package without wheels for musl, else None."""
     for index, pin in enumerate(known(facts.project.pins)):
         name = name_of(pin.requirement)
         if name in _NEED_GLIBC:

@@ -9,14 +9,14 @@ How it shows
     ultralytics needs. Another exception from a file of ultralytics. Or a process that crashes while the model is built.
 
 Why it happens
-    YOLO12 came with ultralytics 8.3.78, and older releases have no such model. Or a required package was removed after the
-    installation, or never installed (`pip install --no-deps`). Or a file of ultralytics is missing or damaged, or a file with the same
-    name in the working folder hides it. Or the name belongs to the other code: ultralytics has yolo12n, the fork has yolov12n.
+    YOLO12 came with ultralytics 8.3.78, and older releases have no such model. Or the name has a v: the authors of YOLOv12 have a changed
+    copy of ultralytics ("the fork", github.com/sunsmarterjie/yolov12), whose models are called yolov12n; ultralytics calls its own model
+    yolo12n. Or a required package was removed after the installation, or never installed (`pip install --no-deps`). Or a file of
+    ultralytics is missing or damaged, or a file with the same name in the working folder hides it.
 
 What to do
-    Read the exception. If the name begins with yolov12, write yolo12 instead, or install the fork. If this ultralytics is too old for
-    the model, upgrade ultralytics. If a module is missing, install it. In all other cases read the traceback, and install the same
-    ultralytics again.
+    Read the exception. It names yolov12n: write yolo12n instead, or install the fork. It names yolo12n: upgrade ultralytics.
+    ModuleNotFoundError: install that module. In all other cases read the traceback, and install the same ultralytics again.
 
 How to reproduce
     There is no recipe: it needs a complete ultralytics, and the download is too large for a test. In an environment of your own:
@@ -132,7 +132,18 @@ def _cause(fault: Fault) -> NotBuilt:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    variant = hit.variant if isinstance(hit.variant, NotBuilt) else NotBuilt(cause="no such model")
+    if not isinstance(hit.variant, NotBuilt):
+        causes = (
+            NotBuilt(cause="name of the fork", model="yolov12n.pt"),
+            NotBuilt(cause="no such model"),
+            NotBuilt(cause="damaged"),
+        )
+        return tuple(fix for cause in causes for fix in _of(facts, cause))
+    return _of(facts, hit.variant)
+
+
+def _of(facts: Facts, variant: NotBuilt) -> tuple[Fix, ...]:
+    """Return the fixes for one cause, the best first."""
     verify = commands.check(facts, "--device", "cpu", "--imgsz", "64")
     if variant.cause == "no such model":
         step = commands.install(

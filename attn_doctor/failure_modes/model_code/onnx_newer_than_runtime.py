@@ -66,9 +66,9 @@ MODE = FailureMode(
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold whether the file is damaged, and not too new."""
+    """Hold why ONNX Runtime refuses the file."""
 
-    damaged: bool
+    damaged: bool  # the file is cut or no ONNX file; False: its format is too new
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -132,10 +132,13 @@ Why = Literal["release", "gpu", "header", "unknown"]
 
 
 class Refused(Variant, frozen=True, kw_only=True):
-    """Hold why the engine was refused, the path of the file without its ending, and the program that loads it."""
+    """Hold why the engine was refused.
+
+    "release": it was made by another TensorRT. "gpu": for another GPU. "header": it is no plain engine. "unknown": the log does not show it.
+    """
 
     why: Why
-    engine: str | None
+    engine: str | None  # the path of the file without its ending, "runs/best"; None: the log does not name it
     by: Literal["ultralytics", "deepstream", "another"]
 
 

@@ -170,7 +170,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, seen: Seen) -> Refused:
-    """Return the variant, with the last call of torch.load in the traceback that is not in an installed package."""
+    """Return the variant for `call` and `name`, with the last call of torch.load in the traceback that is not in an installed package."""
     shown = [m for m in seen.matches if "source" in m.groups]
     for source in reversed(shown):
         above = [
@@ -205,10 +205,10 @@ def _with_weights_only_false(line: str) -> str | None:
 
 
 def _call(facts: Facts, seen: Seen, name: str | None) -> Literal["ultralytics", "own", "unknown"]:
-    """Return whose code contains the failed call of torch.load.
+    """Return whose code contains the failed call of torch.load. `name`: the class that torch refused; None if not known.
 
-    "ultralytics": the log shows a frame of its loader, or torch refused one of its classes and the installed ultralytics is too
-    old.
+    "own": ultralytics is missing or new enough (8.3.162), or the class is not one of ultralytics. "ultralytics": the log shows a frame of its
+    loader, or the installed release is before 8.2.64. "unknown": neither is known.
     """
     installed = facts.yolo.version
     if installed is None or (isinstance(installed, str) and not _older(installed, SAYS_SO_ITSELF)):

@@ -107,7 +107,9 @@ class Weights(Variant, frozen=True, kw_only=True):
 
 
 class _Misfit(NamedTuple):
-    place: int  # in facts.models
+    """Hold a weights file whose attention has another layout than that of the installed ultralytics."""
+
+    place: int  # its index in facts.models
     file: ModelFile
     layout: YoloLayout
 

@@ -40,12 +40,13 @@ from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Sev
 from attn_doctor.model.machine import tried
 
 _SAID = r"incompatible architecture \(have \(?'?(?P<have>[\w,]+)'?\)?, need \(?'?(?P<need>[\w,]+)'?"
+# A module -> the distribution that contains it.
 _DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
-}  # by their modules
+}
 
 MODE = FailureMode(
     code="AD511",

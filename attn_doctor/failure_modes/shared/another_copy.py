@@ -18,9 +18,10 @@ OF_CONDA = ("libcublas", "libcufft", "libcurand", "libcusolver", "libcusparse", 
 
 
 def of_conda(facts: Facts, cuda: str, package: str) -> Fix:
-    """Return the fix that installs the library of torch's own CUDA into the conda environment.
+    """Return the fix that installs a library of torch's own CUDA into the conda environment.
 
-    The command has a version, because with the name alone conda would leave the installed one.
+    `cuda`: torch's CUDA, a key of LABELS ("12.1"). `package`: conda's name of the library ("libcublas"). The command names the release,
+    because with the name alone conda would leave the installed one.
     """
     label = f"nvidia/label/cuda-{LABELS[cuda]}"
     step = commands.by_hand(
@@ -44,7 +45,10 @@ _REMOVE: dict[Manager, Argv] = {
 
 
 def without_the_systems(facts: Facts, folder: str) -> Fix:
-    """Return the fix that removes the system's cuDNN, which the loader finds without a variable. torch contains a complete cuDNN."""
+    """Return the fix that removes the system's cuDNN. torch contains a complete cuDNN of its own.
+
+    `folder`: where the loader found the system's cuDNN, without LD_LIBRARY_PATH: "/lib/x86_64-linux-gnu".
+    """
     manager = places.manager(facts) or (
         "apt-get" if "linux-gnu" in folder else "pacman" if folder == "/usr/lib" else "dnf"
     )
@@ -66,7 +70,7 @@ def without_the_systems(facts: Facts, folder: str) -> Fix:
 
 
 def newer_cudnn(facts: Facts) -> Fix:
-    """Return the fix without root: install a cuDNN that contains the part which is now loaded from the system."""
+    """Return the fix that needs no root: install a newer cuDNN into the environment, so that no part of it is loaded from the system."""
     cuda = facts.torch.cuda
     name = f"nvidia-cudnn-cu{cuda.partition('.')[0]}" if isinstance(cuda, str) else "nvidia-cudnn-cu12"
     step = commands.install(
@@ -83,7 +87,10 @@ def newer_cudnn(facts: Facts) -> Fix:
 
 
 def one_index(facts: Facts) -> Fix:
-    """Return the fix if LD_LIBRARY_PATH is not set: some nvidia-* packages are of other releases than torch needs."""
+    """Return the fix that installs torch and its nvidia-* packages again, from one index.
+
+    For the case that LD_LIBRARY_PATH is not set: some nvidia-* packages are then of other releases than torch needs.
+    """
     steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
         facts,
         "if LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
@@ -92,8 +99,8 @@ def one_index(facts: Facts) -> Fix:
     return Fix(title="Install torch and its libraries again, from one index", steps=steps, verify=commands.check(facts))
 
 
-def may_be_set(facts: Facts) -> bool:
-    """Return whether LD_LIBRARY_PATH is set, or may be set."""
+def library_path_may_be_set(facts: Facts) -> bool:
+    """Return whether LD_LIBRARY_PATH is set. True also if that is not known."""
     try:
         return bool(variable(facts, "LD_LIBRARY_PATH"))
     except Unsure:
@@ -101,7 +108,10 @@ def may_be_set(facts: Facts) -> bool:
 
 
 def module(facts: Facts, cudnn: bool, loaded: str | None = None) -> Fix:
-    """Return the fix that unloads a module. `loaded`: the module that has the name of the library, if the log loads one."""
+    """Return the fix that unloads a module of a cluster, which puts other CUDA libraries in front of torch's own.
+
+    `loaded`: the name of the module, if the log shows it ("nccl/2.15"). None: "cudnn" or "cuda". `cudnn`: the library is cuDNN.
+    """
     step = commands.by_hand(
         ("module", "unload", loaded or ("cudnn" if cudnn else "cuda")),
         "on a cluster: its module adds these libraries before torch's own; `module list` prints the loaded modules. If torch itself comes from a "
@@ -113,9 +123,9 @@ def module(facts: Facts, cudnn: bool, loaded: str | None = None) -> Fix:
 
 
 def release_of_torch(facts: Facts, cudnn: bool) -> Fix:
-    """Return the fix if the cause is no variable, but an installed package of another release than torch requires.
+    """Return the fix that finds the nvidia-* package whose release is not the one that torch requires. For the case without a variable.
 
-    `cudnn`: it is cuDNN.
+    `cudnn`: the library is cuDNN, so the package is one of nvidia-cudnn-*.
     """
     name = "nvidia-cudnn" if cudnn else "nvidia"
     checks = ("uv", "pip", "check", "--python") if own(facts) == "uv" else ()
@@ -129,6 +139,7 @@ def release_of_torch(facts: Facts, cudnn: bool) -> Fix:
 
 
 def on_windows(facts: Facts) -> Fix:
+    """Return the fix for Windows: take the folders of other cuDNN copies out of PATH."""
     step = commands.by_hand(
         ("where.exe", "cudnn*.dll"),
         "lists the cuDNN libraries on PATH: remove these folders from PATH (Settings, Environment variables), or delete the cuDNN files that were "
@@ -139,8 +150,11 @@ def on_windows(facts: Facts) -> Fix:
     return Fix(title="Remove the other cuDNN from PATH", steps=(step,), verify=commands.check(facts))
 
 
-def kept(facts: Facts) -> str | None:
-    """Return LD_LIBRARY_PATH without its CUDA folders; None if no folder is left, or the value is not known."""
+def library_path_without_cuda(facts: Facts) -> str | None:
+    """Return LD_LIBRARY_PATH without its folders of CUDA libraries ("/opt/lib:/usr/local/lib").
+
+    None if no folder is left, if it has no such folder, or if its value is not known.
+    """
     try:
         value = variable(facts, "LD_LIBRARY_PATH")
     except Unsure:

@@ -53,6 +53,7 @@ def _in_image(facts: Facts) -> tuple[Step, ...]:
 
 
 def _again(facts: Facts) -> Step:
+    """Return the step that repeats the build and writes its whole output into a file. A name is asked for if none is known."""
     made = package_cures.build(facts, _SAYS, verbose=True, fresh=True)
     folder = facts.subject.folder
     if isinstance(folder, str):
@@ -86,7 +87,10 @@ def _editable(facts: Facts) -> bool:
 
 
 def newest_sources(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that build the newest sources of the package, for a compiler error whose cause is not known."""
+    """Return the steps that build the newest sources of the package. For a compiler error whose cause is not known.
+
+    If a log names no package, the only step is a text.
+    """
     folder = facts.subject.folder
     if isinstance(folder, str):
         pull = commands.by_hand(

@@ -16,7 +16,10 @@ NEEDED = ("setuptools", "wheel", "packaging", "psutil", "ninja")
 
 
 def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
-    """Find the packages that a build without isolation needs and that the target does not have. `wanted`: their names."""
+    """Return the hit if one of the packages in `wanted`, which a build without isolation needs, is not installed.
+
+    None if all are installed, or if no build of flash-attn would run here. Raises Unsure if that is not known.
+    """
     if not building.setup_would_run(facts):
         return None
     absent = [name for name in wanted if package(facts, name) is None]
@@ -31,21 +34,21 @@ def missing(facts: Facts, wanted: tuple[str, ...]) -> Hit | None:
 
 
 class Missing(Variant, frozen=True, kw_only=True):
-    """Hold the names of the packages that are missing by a log."""
+    """Hold the requirements that a log reports as missing: ("setuptools<81",), ("packaging",)."""
 
     packages: tuple[str, ...]
 
 
 class AtRunTime(Variant, frozen=True, kw_only=True):
-    """Hold the package without which the program does not start: no build is concerned."""
+    """Hold the requirement without which a program does not start ("setuptools<81"). Nothing was being built."""
 
     package: str
 
 
 def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
-    """Return the hit for a build in a log that stopped because a build tool was missing.
+    """Return the hit for a log in which a module of a build tool is missing; None if it has to do with no build and no program.
 
-    It also names the other packages that setup.py imports. `usual`: the module, if the line does not name one.
+    For a build the message also names the other packages that its setup.py imports. `usual`: the module, if the line does not name one.
     """
     module = seen.group("module") or usual
     name = DISTRIBUTION_OF.get(module, module)

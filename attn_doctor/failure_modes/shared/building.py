@@ -1,6 +1,6 @@
 """Answer questions about building flash-attn that several rules ask of facts and logs, and make the fixes without a build.
 
-Pure. Each function raises Unsure if the facts do not have the answer.
+Pure. A function raises Unsure if the facts do not have the answer, unless its docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def works(facts: Facts) -> bool:
 
 
 def wanted_release(facts: Facts) -> str:
-    """Return the release of flash-attn that would be built: the pinned release, else the installed release, else the newest for this Python."""
+    """Return the release of flash-attn that would be built ("2.8.3"): the pinned, else the installed, else the newest for this Python.
+
+    If the Python is not known: the newest of all. Never raises Unsure.
+    """
     for pin in facts.project.pins if isinstance(facts.project.pins, tuple) else ():
         exact = _exactly(pin.requirement)
         if exact is not None:
@@ -109,7 +112,10 @@ def wheel_is_there(facts: Facts, release: str) -> Judgement:
 
 
 def setup_would_run(facts: Facts) -> bool:
-    """Return whether pip would run flash-attn's setup.py here. setup.py looks for nvcc and imports build tools before it looks for a wheel."""
+    """Return whether pip would run flash-attn's setup.py here: on Linux or Windows, with a CUDA torch, while flash-attn does not work yet.
+
+    setup.py looks for nvcc and imports build tools before it looks for a finished wheel.
+    """
     return every(
         lambda: known(facts.system.os) in ("linux", "windows"),
         lambda: not works(facts),
@@ -118,11 +124,12 @@ def setup_would_run(facts: Facts) -> bool:
 
 
 def would_be_built(facts: Facts) -> bool:
-    """Return whether installing flash-attn here would compile it: flash-attn does not work yet, and no wheel is known."""
+    """Return whether installing flash-attn here would compile it: its setup.py would run, and would find no finished wheel."""
     return every(lambda: setup_would_run(facts), lambda: not _surely_there(facts))
 
 
 def _surely_there(facts: Facts) -> bool:
+    """Return whether a finished wheel of the wanted release fits. Raises Unsure if that depends on an unknown fact."""
     key = key_of(facts)
     parts = (key.torch, key.cuda, key.cxx11_abi, key.python, key.platform)
     if any(part is None for part in parts):
@@ -158,17 +165,18 @@ def toolkit(facts: Facts) -> Toolkit | None:
 
 
 def toolkit_path(facts: Facts, chosen: Toolkit) -> str:
-    """Return the path of a toolkit in the facts."""
+    """Return the path of a toolkit in the facts: "toolchain.toolkits.0". `chosen` must be one of them."""
     listed = known(facts.toolchain.toolkits)
     return f"toolchain.toolkits.{next(i for i, t in enumerate(listed) if t is chosen)}"
 
 
 def _found_by(candidate: Toolkit, way: str) -> bool:
+    """Return whether this toolkit was found in this way: "PATH", "CUDA_HOME"."""
     return any(text.partition(",")[0] == way for text in candidate.found_by)
 
 
 def nvcc(facts: Facts) -> str | None:
-    """Return the version of the nvcc that PyTorch would call; None if there is none."""
+    """Return the version of the nvcc that PyTorch would call ("12.4"); None if there is none."""
     chosen = toolkit(facts)
     return known(chosen.version) if chosen else None
 
@@ -229,12 +237,15 @@ def foreseen(facts: Facts, release: str | None = None) -> Prediction | None:
 
 
 def variables(prediction: Prediction | None) -> dict[str, str]:
-    """Return the settings of a prediction as environment variables."""
+    """Return the settings of a prediction as environment variables ({"MAX_JOBS": "4"}); empty if there is no prediction."""
     return prediction.settings.variables() if prediction and prediction.settings else {}
 
 
 def in_build(seen: Seen, match: Match) -> bool:
-    """Return whether this match belongs to a failed build in its log: not if the last installation before the match succeeded."""
+    """Return whether this match belongs to a failed build in its log.
+
+    False if the log shows no failed build, or if all of its builds failed before the match and an installation succeeded in between.
+    """
     log = next((log for log in seen.logs if log.file == match.file), None)
     built = [m.line for m in log.of(FAILED)] if log else []
     if log is None or not built:
@@ -247,7 +258,7 @@ def in_build(seen: Seen, match: Match) -> bool:
 
 
 def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
-    """Return the first few matches as evidence."""
+    """Return the first four matches as evidence, each line once."""
     once = {(m.file, m.line): m for m in reversed(matches)}  # two signs may match one line
     return tuple(
         Evidence(kind="log", file=m.file, line=m.line, text=m.text)
@@ -270,9 +281,9 @@ NO_COMMAND = rf"\s?[:：]\s?(?:not found|{translated_messages.pattern('command n
 
 
 def unknown_to_windows(program: str, group: str) -> tuple[Sign, ...]:
-    """Return the signs of cmd.exe and PowerShell, in all known languages, for a program that they do not find.
+    """Return the signs of a program that cmd.exe or PowerShell does not find, in all known languages.
 
-    `group`: the name of the group that captures the program.
+    `program`: its name ("nvcc"). `group`: the name of the group that captures it.
     """
     shells = ("is not recognized as an internal or external command", "is not recognized as the name of a cmdlet")
     words = rf"(?:is not recognized as |{translated_messages.pattern(*shells)})"
@@ -360,6 +371,7 @@ def _likely(key: Key, facts: Facts) -> Key:
 
 
 def _other_torch(facts: Facts) -> Fix | None:
+    """Return the fix that installs the nearest torch with a finished flash-attn wheel, and the wheel; None if there is none."""
     graphics, system = facts.graphics, facts.system
     if machine_of(facts).maker == "amd":
         return None  # the project's wheels are for CUDA

@@ -51,9 +51,9 @@ def on_jetson(facts: Facts) -> Fix:
 
 
 def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes if neither torch's release nor the call that failed is known.
+    """Return the fixes if it is not known whether torch or another package lacks code for the GPU.
 
-    Their first step lets torch print the GPUs that it has code for.
+    The first step of the first fix lets torch print the GPUs that it has code for.
     """
     asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
     look = commands.by_hand(

@@ -60,11 +60,12 @@ SIGNS = (
 
 
 class OnCpu(Variant, frozen=True, kw_only=True):
-    """Hold the kind of GPU that is not used, and the image in which the program ran."""
+    """Hold why a GPU is not used, and the container image in which the program ran."""
 
+    # "jetson": torch is not NVIDIA's for the board. "amd": it is not the build for AMD GPUs. "cpu-build": it is a CPU build.
     kind: Literal["jetson", "amd", "cpu-build"]
-    image: str | None = None
-    started: str | None = None  # the typed line that started it
+    image: str | None = None  # "ultralytics/ultralytics:latest-arm64"; None: no container, or not known
+    started: str | None = None  # the typed line that started the container
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
@@ -102,12 +103,14 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def _answers(seen: Seen, match: Match) -> bool:
+    """Return whether the question for this value is a few lines above it, in the same log."""
     return any(
         m.groups.get("question") and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
     )
 
 
 def _kind(facts: Facts, torch: str | None) -> Literal["jetson", "amd", "cpu-build"] | None:
+    """Return why torch cannot use the GPU of this machine: another torch is needed on a Jetson or for AMD, or it is a CPU build. Else None."""
     if facts.system.board == "jetson":
         nvidias = torch is not None and re.search(r"\+nv|a0\+|\.nv\d", torch)
         return None if nvidias else "jetson"
@@ -133,7 +136,7 @@ def fixes(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
 
 
 def _image(facts: Facts, found: OnCpu) -> tuple[Fix, ...]:
-    """Return the fix that starts the image for a Jetson in place of the image for any ARM computer."""
+    """Return the fix that starts Ultralytics' image for a Jetson instead of its image for any ARM computer; empty for other images."""
     image = found.image
     if image is None or not image.startswith("ultralytics/"):
         return ()

@@ -53,7 +53,8 @@ _ENDS = r"(?:\s?[(（]|\s*$|\s+(?:python|yolo|/))"
 def in_other_languages(english: str, *, name: str | None = None, dumped: bool = False) -> tuple[Sign, ...]:
     """Return the signs for the name of a signal as bash prints it in other languages. All are hints.
 
-    `name`: the group that captures the word. `dumped`: the word counts only with "(core dumped)", because it is a common word.
+    `english`: the name of the signal in English, "Segmentation fault". `name`: the group that captures the word. `dumped`: the word
+    counts only with "(core dumped)", because it is a common word.
     """
     end = r"\s?" + translated_messages.pattern("(core dumped)") if dumped else _ENDS
     group = f"?P<{name}>" if name else "?:"
@@ -69,7 +70,7 @@ _SHORT = 12  # a log of at most so many lines may consist of the crash only
 
 
 class Crash(NamedTuple):
-    """Hold the lines that report a crash, and the confidence and severity that the rest of the log gives them."""
+    """Hold the lines that report a crash, and how sure and how severe the finding is by the rest of the log."""
 
     matches: tuple[Match, ...]
     evidence: tuple[Evidence, ...]

@@ -1,6 +1,6 @@
 """Answer questions that the rules about drivers share: whether CUDA started, with which error, and on which GPUs. Pure.
 
-Each function raises Unsure if the answer is not known, unless its docstring says otherwise.
+Only `visible` and `driver_os` raise Unsure if the answer is not known.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ _IN_TORCH = re.compile(r"\bError (\d{1,3}): ")
 
 
 def works(facts: Facts) -> bool:
-    """Return whether torch was seen to use CUDA: then no driver failure is present."""
+    """Return whether torch was seen to use CUDA: then no driver failure is present. False also if that is not known."""
     return facts.torch.available is True
 
 
 def refused(facts: Facts) -> int | None:
-    """Return the number of the error at the start of CUDA, from cuInit or from torch's message; None if CUDA started, or without a number."""
+    """Return the number of the error with which CUDA did not start (100), from cuInit or from torch's message.
+
+    None if CUDA started, if the message has no number, or if nothing is known.
+    """
     said = facts.graphics.cuda_error
     if isinstance(said, str):
         code = _CODE.match(said)
@@ -37,12 +40,12 @@ def refused(facts: Facts) -> int | None:
 
 
 def asked(facts: Facts) -> bool:
-    """Return whether a probe tried to start CUDA here, and torch was not seen to use it."""
+    """Return whether a probe tried to start CUDA here, and torch was not seen to use CUDA. False for facts of a log."""
     return not works(facts) and (facts.graphics.cuda_error is None or isinstance(facts.graphics.cuda_error, str))
 
 
 def evidence(facts: Facts) -> Evidence:
-    """Return the message of CUDA: from torch, or from cuInit."""
+    """Return the error of CUDA as evidence: that of cuInit if there is one, else that of torch."""
     if isinstance(facts.graphics.cuda_error, str):
         return fact(facts, "graphics.cuda_error", f"cuInit: {facts.graphics.cuda_error}")
     return fact(facts, "torch.cuda_error")
@@ -72,4 +75,5 @@ def driver_os_or_none(facts: Facts) -> OsName | None:
 
 
 def name(gpu: Gpu) -> str:
+    """Return the name of a GPU for a sentence: "NVIDIA A100-SXM4-80GB"; "GPU 3" if its name is not known."""
     return gpu.name if isinstance(gpu.name, str) else f"GPU {gpu.index}"

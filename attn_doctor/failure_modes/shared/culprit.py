@@ -58,7 +58,7 @@ def culprit(facts: Facts, fault: Fault, importing: str) -> Culprit | None:
 
 
 def _distribution(facts: Facts, module: str) -> str | None:
-    """Return the distribution of this module.
+    """Return the distribution that contains this module ("pillow" for "PIL"); None if it is not known.
 
     If several contain it (cv2 is in four), the installed one; else the usual one.
     """
@@ -70,7 +70,7 @@ def _distribution(facts: Facts, module: str) -> str | None:
 
 
 def install_missing(facts: Facts, to_blame: Culprit) -> tuple[tuple[Step, ...], int]:
-    """Return the steps that install the missing module and all other missing requirements, and the number of distributions."""
+    """Return (the steps that install the missing module and all other missing requirements, the number of packages they install)."""
     lacks = requirements.missing(facts)
     name = to_blame.distribution
     if name is None or any(lack.name == name for lack in lacks):

@@ -70,12 +70,12 @@ TRACEBACKS = (
 
 
 def told(seen: Seen) -> Seen:
-    """Return the matches without those that are frames of cut tracebacks."""
+    """Return the same input without the matches that are frames of cut tracebacks."""
     return Seen(tuple(m for m in seen.matches if "cut" not in m.groups), seen.logs)
 
 
 def alone(seen: Seen) -> bool:
-    """Return whether the log shows only frames of cut tracebacks for a failure mode."""
+    """Return whether all matches, context signs left out, are frames of cut tracebacks. True if there are no other matches."""
     return all("cut" in m.groups for m in seen.matches if m.strength != "context")
 
 
@@ -86,6 +86,7 @@ def ends(seen: Seen) -> tuple[Match, ...]:
 
 
 def _ends_here(log: Log, match: Match) -> bool:
+    """Return whether the log ends at this frame of a traceback, with no error and no result after it."""
     if log.lines - match.line > _NEAR_THE_END:
         return False
     if ", in " not in match.text and not _below_a_frame(log, match):

@@ -25,7 +25,7 @@ _ONNX = "1.16.1"
 
 
 def said(matches: list[Match]) -> bool:
-    """Return whether the error is that of a DLL that was found and did not start."""
+    """Return whether one of the lines says that a DLL was found and did not start (WinError 1114)."""
     return any(_FAILED.search(m.text) for m in matches)
 
 

@@ -1,4 +1,7 @@
-"""Answer questions about facts that many rules ask. Each function raises Unsure if the facts do not have the answer."""
+"""Answer questions about facts that many rules ask.
+
+A function raises Unsure if the facts do not have the answer, unless its docstring says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ def version(facts: Facts, name: str) -> str | None:
 
 
 def package_evidence(facts: Facts, name: str) -> Evidence:
+    """Return as evidence that a distribution is installed, with its version, or that it is not installed."""
     found_in = (
         "named" if isinstance(facts.packages.distributions, Unknown) and package(facts, name) else "distributions"
     )
@@ -50,6 +54,7 @@ def attempt(facts: Facts, module: str) -> Import | None:
 
 
 def attempt_evidence(facts: Facts, module: str) -> Evidence:
+    """Return as evidence how the import of a module ended."""
     for index, found in enumerate(known(facts.imports)):
         if found.module == module:
             said = message(found.fault) if found.fault else "it imports"
@@ -58,7 +63,7 @@ def attempt_evidence(facts: Facts, module: str) -> Evidence:
 
 
 def message(fault: Fault) -> str:
-    """Return a fault as one line of text."""
+    """Return a fault as one line of text: "ImportError: libGL.so.1: ...", "killed by SIGSEGV". Never raises Unsure."""
     if fault.kind == "signal":
         return f"killed by {fault.signal}"
     if fault.kind in ("timeout", "vanished"):
@@ -71,17 +76,17 @@ def message(fault: Fault) -> str:
 
 
 def text_of(fault: Fault | None) -> str:
-    """Return the message and the traceback of a fault as one text for a search."""
+    """Return the message and the traceback of a fault as one text for a search; "" if there is no fault."""
     return "\n".join(filter(None, [fault.message, fault.traceback])) if fault else ""
 
 
 def variable(facts: Facts, name: str) -> str | None:
-    """Return an environment variable; None if it is not set."""
+    """Return the value of an environment variable; None if it is not set."""
     return next((v.value for v in known(facts.environment) if v.name == name), None)
 
 
 def under_wsl(facts: Facts) -> bool:
-    """Return whether this Linux runs in WSL, inside Windows, and so uses the driver of Windows."""
+    """Return whether this is a Linux in WSL, which uses the driver of Windows. False for Windows itself and macOS."""
     return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
 
 
@@ -97,11 +102,12 @@ def nvidia_card(facts: Facts) -> bool:
 
 
 def usable_gpu(facts: Facts) -> bool:
-    """Return whether the driver shows an NVIDIA GPU."""
+    """Return whether the driver lists an NVIDIA GPU."""
     return bool(known(facts.graphics.gpus))
 
 
 def torch_installed(facts: Facts) -> bool:
+    """Return whether torch is installed, whatever its build. Raises Unsure if that is not known."""
     return known(facts.torch.version) is not None
 
 
@@ -114,7 +120,10 @@ _COMPOSABLE = ("gfx90a", "gfx942", "gfx950")  # allowed_archs of flash-attn 2.8.
 
 
 def has_composable_kernels(facts: Facts) -> bool:
-    """Return whether flash-attn's Composable Kernel backend supports one of the AMD GPUs here: MI200, MI300 or MI350."""
+    """Return whether flash-attn's Composable Kernel backend supports one of the AMD GPUs here: MI200, MI300 or MI350.
+
+    False also if the GPUs are not known.
+    """
     for card in facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ():
         named = isinstance(card.name, str) and re.search(r"\bMI[23]\d\d", card.name) is not None
         if named or card.gfx in _COMPOSABLE:

@@ -32,7 +32,7 @@ _DATA_CENTRE = (
 
 
 def judged(facts: Facts) -> list[tuple[int, Gpu]]:
-    """Return the NVIDIA GPUs of this machine with their index in the facts.
+    """Return the NVIDIA GPUs of this machine with their index in the facts; empty if they are not known, or if only a log states them.
 
     GPUs that CUDA_VISIBLE_DEVICES hides are among them. A health value that is unknown is no sign of a failure. It is not
     reported as undetermined, because most machines lack some of these values.
@@ -49,23 +49,27 @@ def name(gpu: Gpu) -> str:
 
 
 def names(gpus: Iterable[Gpu]) -> str:
-    """Return the names of GPUs as a list in a sentence."""
+    """Return the names of one or more GPUs as a list in a sentence: "GPU 0 (T4), GPU 1 (T4) and GPU 2 (T4)"."""
     told = [name(gpu) for gpu in gpus]
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
 def value(facts: Facts, index: int, field: str, text: str) -> Evidence:
-    """Return a health value of a GPU as evidence. `text`: the words to print."""
+    """Return a health value of a GPU as evidence. `field`: of `GpuHealth`. `text`: the words to print."""
     return fact(facts, f"graphics.gpus.{index}.health.{field}", text)
 
 
 def positive(count: object) -> int:
-    """Return a count; 0 if it is not known."""
+    """Return a count if it is a number above 0; else 0 (also if it is not known)."""
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
 
 
 def reset(facts: Facts, gpu: Gpu | None, why: str) -> Fix:
-    """Return the fix that resets a GPU: `nvidia-smi --gpu-reset` for a data centre's GPU, else a reboot or its replacement on this machine."""
+    """Return the fix that resets a GPU: `nvidia-smi --gpu-reset` for the GPU of a data centre on a Linux of your own.
+
+    Else, or if `gpu` is None: a reboot, or what this machine has instead of it (a new container, session or node). `why`: what the reset
+    does, "makes the repair of the memory active".
+    """
     ours = not (places.container(facts) or places.on_cluster(facts) or places.hosted(facts) or places.wsl(facts))
     named = gpu.name if gpu is not None and isinstance(gpu.name, str) else ""
     parts = named.replace("-", " ").replace("/", " ").split()

@@ -43,9 +43,10 @@ CONSEQUENCES = (
 
 
 def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
-    """Return the hit for a module that can be imported only without one of `names` ("PYTHONPATH", "LD_LIBRARY_PATH", "user site").
+    """Return the hit for the first module whose import failed and worked when attn-doctor repeated it without one of `names`.
 
-    If the import works only without several settings together, the first of them must be in `names`.
+    `names`: "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "user site". If the import worked only without several settings together, the
+    first of them must be in `names`. None if there is no such module, or if no import was tried.
     """
     for path, module, fault, without in _tried_again(facts):
         left_out = without.split(" and ")
@@ -64,9 +65,9 @@ def stands_in_front(facts: Facts, names: tuple[str, ...]) -> Hit | None:
 
 
 def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
-    """Return the fix that unsets the harmful variables and examines again. It installs nothing.
+    """Return the fix that unsets the settings without which an import worked; None if `stands_in_front` finds none in `names`.
 
-    None if there are no such variables.
+    It installs nothing: what else is wrong shows when the environment is examined again.
     """
     for _, _, _, without in _tried_again(facts):
         left_out = without.split(" and ")
@@ -83,7 +84,10 @@ def cure(facts: Facts, names: tuple[str, ...]) -> Fix | None:
 
 
 def _tried_again(facts: Facts) -> Iterator[tuple[str, str, Fault | None, str]]:
-    """Yield four values for each repeated import: path of the fact, module, its fault, and the setting without which it worked."""
+    """Yield, for each repeated import that worked: (path of the fact, module, its first fault, the settings without which it worked).
+
+    Example of the settings: "PYTHONPATH", "PYTHONPATH and user site".
+    """
     if isinstance(facts.torch.works_without, str):
         yield "torch.importable", "torch", facts.torch.fault, facts.torch.works_without
     for index, attempt in enumerate(tried(facts)):

@@ -26,7 +26,10 @@ SIGNS = (
 
 
 def index(seen: Seen) -> int | None:
-    """Return the number that HIP gives the first real card, where rocminfo lists the graphics unit of a processor before it; None for all other logs."""
+    """Return the number that HIP gives the first graphics card, if rocminfo lists the graphics unit of a processor before it.
+
+    None if the card is the first GPU, if there is none, or if the log has no output of rocminfo.
+    """
     lines: dict[int, str] = {m.line: m.groups["agent"] for m in seen.matches if m.groups.get("agent")}
     agents = list(lines.values())
     cards = [at for at, gfx in enumerate(agents) if gfx not in _OF_PROCESSORS]

@@ -1,6 +1,6 @@
-"""Make the fixes if an installation replaced torch and not its torchvision.
+"""Make the fixes if an installation replaced torch and not its torchvision. Pure.
 
-They install packages that fit the new torch, or the old torch. Pure. pip reports the case in lines such as "torchvision 0.15.2
+The fixes install the torchvision for the new torch, or the old torch again. pip reports the case in lines such as "torchvision 0.15.2
 requires torch==2.0.1, but you have torch 2.1.0+cu118 which is incompatible."
 """
 
@@ -33,7 +33,10 @@ class Moved(Variant, frozen=True, kw_only=True):
 
 
 def of_pip(pairs: list[Match]) -> Moved | None:
-    """Return the new torch and the packages in pip's lines of conflicts; None if none of the packages has a release for each torch."""
+    """Return the new torch, and the packages that need the old one, by pip's lines about conflicts with torch.
+
+    None if none of these packages has a release for each torch, as torchvision has.
+    """
     asked = [m.groups for m in pairs if m.groups["requires"] == "torch"]
     have = next((found[1] for g in asked if (found := re.match(r"torch (\d[\w.+]*)", g["have"]))), None)
     named = list(dict.fromkeys(g["package"].lower().replace("_", "-") for g in asked))
@@ -56,6 +59,7 @@ def _on_the_index(name: str) -> bool:
 
 
 def sentence(moved: Moved) -> str:
+    """Return the message: "torch 2.1.0 is installed now, and torchvision is built for torch 2.0.1: only torch was replaced."."""
     names = " and ".join(moved.belong)
     those = f"torch {moved.before}" if moved.before else "another torch"
     return (

@@ -22,6 +22,7 @@ def ask(facts: Facts) -> Fix:
 
 
 def one_each(facts: Facts) -> Fix:
+    """Return the fix for processes that share a GPU: start one process for each GPU."""
     fewer = commands.by_hand(
         (),
         "start as many processes as there are GPUs (torchrun --nproc-per-node N, ultralytics device=0,1), and let CUDA_VISIBLE_DEVICES "
@@ -33,6 +34,7 @@ def one_each(facts: Facts) -> Fix:
 
 
 def memory(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for a container with too little shared or locked memory."""
     larger = commands.by_hand(
         container_starts.start(facts, "--shm-size=8g", "--ulimit", "memlock=-1", "--gpus", "all"),
         "if this ran in a container: NCCL shares memory between its processes in /dev/shm, and a container has only 64 MB of it",
@@ -42,9 +44,10 @@ def memory(facts: Facts) -> tuple[Fix, ...]:
 
 
 def interface(facts: Facts, *, bridged: bool = False) -> Fix:
-    """Return the fix that lets NCCL use the network which reaches the other processes: the host's, and an interface by name.
+    """Return the fix that lets NCCL use the network which reaches the other processes: name the interface (NCCL_SOCKET_IFNAME).
 
-    `bridged`: the address is one of Docker's own network.
+    In a container, or if `bridged`, it first starts the container with the network of its host. `bridged`: the address that NCCL could
+    not reach is one of Docker's own network (172.17.0.2).
     """
     steps: list[Step] = []
     if places.container(facts) or bridged:
@@ -89,6 +92,7 @@ def without_peers(facts: Facts) -> Fix:
 
 
 def longer(facts: Facts) -> Fix:
+    """Return the fix for a process that waited too long for the others: find the one that did not come, or raise the time limit."""
     words = (
         "if the training ran for a while before: look for the first error in the output of all processes. If one process only does other work (evaluates, saves, "
         "caches images), give a longer limit: torch.distributed.init_process_group(..., timeout=datetime.timedelta(hours=3)); transformers and accelerate: "
@@ -102,7 +106,7 @@ _CU13, _CU12 = (2, 11), (2, 1)  # the torch from which on PyPI's build for Linux
 
 
 def _of_torch(facts: Facts) -> str | None:
-    """Return the package that torch asks for, by torch's CUDA; None if the CUDA is not known."""
+    """Return the NCCL package that torch requires ("nvidia-nccl-cu12"): by torch's CUDA, else by its version; None if neither is known."""
     if isinstance(facts.torch.cuda, str):
         return f"nvidia-nccl-cu{facts.torch.cuda.partition('.')[0]}"
     version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
@@ -112,7 +116,10 @@ def _of_torch(facts: Facts) -> str | None:
 
 
 def one_package(facts: Facts, packages: tuple[tuple[str, str], ...]) -> tuple[Fix, ...]:
-    """Return the fixes that leave one NCCL, that of torch. Its files have to be written again: the removal of the other deletes them."""
+    """Return the fix that leaves only the NCCL of torch. Its files are written again, because the removal of the other NCCL deletes them.
+
+    `packages`: (name, version) of the installed NCCL packages. If it is not known which one is torch's, the first step prints it.
+    """
     verify = commands.check(facts)
     own = _of_torch(facts)
     others = tuple(name for name, _ in packages if name != own)

@@ -14,7 +14,7 @@ _NOW = "import datetime; print(datetime.datetime.now(datetime.timezone.utc))"
 
 
 def of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a certificate that has run out, or is not valid yet.
+    """Return the fixes for a certificate that has run out, or is not valid yet. `host`: its server ("pypi.org"); None if not known.
 
     https://pip.pypa.io/en/stable/cli/pip/#cmdoption-trusted-host,
     https://docs.astral.sh/uv/reference/settings/#allow-insecure-host

@@ -14,9 +14,9 @@ _FOLDERS = 'glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")'
 
 
 def on_the_path(facts: Facts, why: str, *, torch: bool = False, dll: bool = False) -> tuple[Step, ...]:
-    """Return the step that adds the folders of these wheels to the loader's path.
+    """Return the step that adds the folders of NVIDIA's wheels to LD_LIBRARY_PATH (Windows: PATH). `why`: the reason of the step.
 
-    `torch`: also torch/lib. `dll`: the system is Windows, even if the facts do not say so.
+    `torch`: also the folder torch/lib, not on Windows. `dll`: the system is Windows, even if the facts do not say so.
     """
     site = facts.interpreter.site_packages
     if facts.system.os == "windows" or dll:

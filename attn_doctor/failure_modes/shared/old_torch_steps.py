@@ -15,9 +15,9 @@ _FIRST_OF_THE_TABLES = (2, 0)
 
 
 def same_release(facts: Facts) -> OldBuild | None:
-    """Return a CUDA build of the installed torch, if that is older than 2.0.
+    """Return a CUDA build of the same release as the installed torch, if that is older than 2.0.
 
-    None if it is newer, or if this machine runs no such build.
+    None if it is newer or not known, or if this machine runs no such build.
     """
     version = text(facts.torch.version)
     old = version is not None and (pair(version) or _FIRST_OF_THE_TABLES) < _FIRST_OF_THE_TABLES

@@ -45,12 +45,13 @@ class TooOld(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen) -> TooOld | None:
-    """Return the build that a log states, if it is too old; None for a newer one, or if the log states none."""
+    """Return the build of Windows that a log states, if GPUs in WSL 2 need a newer one; else None, also if the log states none."""
     stated = seen.group("build") or str(_BUILDS.get(seen.group("named") or "", ""))
     return TooOld(build=int(stated)) if stated and int(stated) < _FIRST else None
 
 
 def message(found: TooOld) -> str:
+    """Return the message of the hit."""
     return (
         f"Docker Desktop cannot pass the GPU into containers: this Windows (build {found.build}) is too old. GPUs in WSL 2 need Windows 10 21H2 "
         f"(build {_FIRST}) or newer, or Windows 11."

@@ -22,12 +22,12 @@ _OPTION = re.compile(r"\s(?:--index-url|--default-index|-i)[ =](?P<index>https:/
 
 
 def wanted(seen: Seen) -> str:
-    """Return the first requirement that was not found, as the log has it; "" if there is none."""
+    """Return the first requirement that pip did not find, as the log has it ("ultralytics==8.3.0"); "" if there is none."""
     return next((m.groups["requirement"].rstrip(".,") for m in seen.matches if m.groups.get("requirement")), "")
 
 
 def asked_alone(facts: Facts, seen: Seen) -> str | None:
-    """Return PyTorch's index, if no other was asked and the wanted package is none of torch's; None for all other logs."""
+    """Return the address of PyTorch's index, if pip asked no other index for a package that does not belong to torch; else None."""
     name = name_of(re.split(r"[<>=!~\[(]", wanted(seen))[0]) if wanted(seen) else None
     option = _OPTION.search(facts.subject.command) if isinstance(facts.subject.command, str) else None
     index = seen.group("only") or (option["index"] if option else None)
@@ -35,5 +35,5 @@ def asked_alone(facts: Facts, seen: Seen) -> str | None:
 
 
 def without(command: str) -> str:
-    """Return the command without the option that names PyTorch's index."""
+    """Return a typed command without its option for PyTorch's index ("--index-url https://download.pytorch.org/whl/cu124")."""
     return _OPTION.sub("", command)

@@ -21,9 +21,10 @@ _PAGE = "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.
 
 
 def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a library that was not found.
+    """Return the fix for a library that a provider of ONNX Runtime did not find.
 
-    `library`: "cublasLt64_12.dll", or empty. `provider`: the file that needs it. `cuda`: the CUDA that this ONNX Runtime needs.
+    `library`: "cublasLt64_12.dll"; "" if the log does not name it. `provider`: the file that needs it,
+    "libonnxruntime_providers_cuda.so". `cuda`: the CUDA that this ONNX Runtime needs ("12"); None if not known.
     """
     verify = commands.check(facts)
     if "nvinfer" in library or "tensorrt" in provider.lower():
@@ -42,7 +43,7 @@ def fixes(facts: Facts, library: str, provider: str, cuda: str | None) -> tuple[
 
 
 def _in_an_environment(facts: Facts, provider: str) -> bool:
-    """Return whether this ONNX Runtime was installed by pip: by its path, or because the log names Python or packages."""
+    """Return whether a Python program runs this ONNX Runtime: its path shows it, or the log names a Python, torch or onnxruntime-gpu."""
     named = distribution(facts, "onnxruntime-gpu") is not None or isinstance(facts.torch.version, str)
     return named or _IN_PYTHON.search(provider) is not None or isinstance(facts.interpreter.version, str)
 
@@ -71,7 +72,7 @@ def _without_tensorrt(facts: Facts, provider: str) -> tuple[Step, ...]:
 
 
 def _on_the_system(library: str, provider: str, cuda: str | None) -> tuple[Step, ...]:
-    """Return the steps for a program that is not written in Python: it finds only the libraries of the system."""
+    """Return the steps for a program that is not a Python program: it finds only the libraries of the system."""
     number = _NUMBER.search(library)
     major = cuda or (number["number"] if number and ("cublas" in library or "cudart" in library) else None)
     named = f"CUDA {major}" if major else "the CUDA of this ONNX Runtime (12 since 1.19)"

@@ -1,4 +1,4 @@
-"""Make the fixes for a program with a device that is not a CUDA device, such as a GPU of Intel. Pure."""
+"""Make the fixes for a program that is told to use a device which is no CUDA device, such as a GPU of Intel. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attn_doctor.model.findings import Fix
 
 
 def fixes(facts: Facts, device: str) -> tuple[Fix, ...]:
-    """Return the fixes for a device such as "xpu:0" or "npu:0", which the program took for a CUDA device."""
+    """Return the fixes for a device such as "xpu:0" or "npu:0", which the program took for a CUDA device: the CPU, and OpenVINO for Intel's."""
     cpu = commands.by_hand(
         (),
         f"repeat the command with device=cpu in place of device={device}: it runs on every machine, and is many times slower",
@@ -35,7 +35,7 @@ def _with_openvino(facts: Facts) -> Fix:
 
 
 def on_amd(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes if a log says that the GPU is from AMD, and not which model it is.
+    """Return the fixes if a log says that the GPU is from AMD, but not which model it is.
 
     https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/ names the cards that a torch for ROCm supports on each system.
     """

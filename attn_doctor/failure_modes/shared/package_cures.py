@@ -22,7 +22,10 @@ _JOBS = 2  # parallel jobs if the free memory is not known
 
 
 def torch_first(facts: Facts, name: str | None) -> tuple[Step, ...]:
-    """Return the step that installs torch before a build of `name`, whose setup imports torch. Empty if torch is installed."""
+    """Return the steps that install torch before a build of `name`, whose setup imports torch.
+
+    Empty if torch is installed, and on Colab and Kaggle, which have a torch of their own. `name`: the package; None if not known.
+    """
     missing = facts.torch.version is None
     if isinstance(facts.torch.version, str) or (places.hosted(facts) in ("colab", "kaggle") and not missing):
         return ()  # such a notebook has its own torch, and its driver and its packages fit that torch
@@ -58,9 +61,10 @@ def build(
     fresh: bool = False,
     forced: bool = False,
 ) -> Step:
-    """Return the step that builds the package in the environment with torch; a step in words if the log names no package.
+    """Return the step that builds the package that failed, in the environment with torch. Without a package: a step in words.
 
-    `again`: even if this version is installed. `fresh`: without pip's cache. `forced`: the setup must not use a finished wheel.
+    `why`: the begin of the reason that is printed. `release`: "2.7.4.post1"; None: as the log asks for it. `again`: even if this version
+    is installed. `verbose`: with pip's -v. `fresh`: without pip's cache. `forced`: the setup must not use a finished wheel.
     """
     name, asked = subject.package(facts), subject.requirement(facts)
     row = built_packages.row_of(name) if name else None
@@ -104,14 +108,20 @@ def _takes(name: str | None) -> str:
 
 
 def forcing(facts: Facts, why: str) -> tuple[Step, ...]:
-    """Return the step that makes the package's setup compile instead of using a finished wheel; empty: its setup has no such variable."""
+    """Return the step that sets the variable by which the package's setup compiles instead of using a finished wheel.
+
+    Empty if the setup has no such variable (flash-attn has FLASH_ATTENTION_FORCE_BUILD).
+    """
     row = built_packages.row_of(subject.package(facts) or "")
     name = next((name for name in (row.variables if row else ()) if name.endswith("FORCE_BUILD")), None)
     return (commands.variable(name, "TRUE", why),) if name else ()
 
 
 def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
-    """Return the step that limits the number of compilers that run together: by the free memory, or to 2 if that is not known."""
+    """Return the step that limits how many compilers run together (MAX_JOBS).
+
+    `jobs`: their number; None: by the free memory and the cores, or 2 if the free memory is not known.
+    """
     most = built_packages.gigabytes(subject.package(facts))
     if jobs is None:
         free, cores = facts.system.available_bytes, facts.system.cores
@@ -123,8 +133,8 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
 def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = False) -> Fix:
     """Return the fix that installs torch and the build tools, and then builds the package without isolation.
 
-    `missing`: packages that the log reports as missing. `ask`: the first step prints the installed torch in place of installing
-    one.
+    `missing`: packages that the log reports as missing. `ask`: if the version of torch is not known, the first step prints it instead of
+    installing a torch.
     """
     # flash-attn's own setup sets MAX_JOBS by the free memory. A log does not show the memory, so for a log the step is kept.
     jobs = () if subject.is_flash_attn(facts) and facts.grade != "stated" else (fewer_jobs(facts),)
@@ -147,7 +157,7 @@ def _likely_has_torch(facts: Facts, *missing: str) -> bool:
 
 
 def _ask_for_torch(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that prints the version of the installed torch. A working torch must not be replaced without need."""
+    """Return the step that prints the version of the installed torch, for a machine on which torch is probably installed."""
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     why = (
         "has to print two versions: the build imports this torch, and torch stays. If the command fails, install torch first, with the command from "
@@ -191,8 +201,8 @@ def from_source(facts: Facts, name: str) -> Fix:
 def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool = False) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit torch: its wheel for this torch, a new build, or work without it.
 
-    `because`: why the installed package must be removed. `abi`: torch's C++ ABI, if it is known. `compiled`: the finished wheel
-    does not fit, so the build must not use it again.
+    Not for flash-attn: see wheel_fixes. `because`: what is wrong with the package, "it has another C++ ABI than this torch". `abi`: whether
+    torch has the new C++ ABI; None if not known. `compiled`: the finished wheel does not fit, so the build must not use it again.
     """
     if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
         return package_wheels.of_the_family(facts, facts.subject.package)
@@ -260,7 +270,7 @@ def _of_the_checkout(facts: Facts, name: str, folder: str, because: str) -> Fix:
 
 
 def _anew(facts: Facts, why: str, row: BuiltPackage | None, *, compiled: bool) -> tuple[Step, ...]:
-    """Return the steps of a new build of an installed package."""
+    """Return the steps that build an installed package again. `compiled`: the setup must not use its finished wheel."""
     if row is None or row.compiled is None:
         forced = forcing(facts, "without this variable setup.py installs the same wheel again") if compiled else ()
         return (tools(facts), fewer_jobs(facts), *forced, build(facts, why, again=True, forced=bool(forced)))
@@ -290,7 +300,7 @@ def _of_hopper(facts: Facts, because: str) -> tuple[Fix, ...]:
 
 
 def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a package without code for this GPU: a build for this GPU, or another attention backend."""
+    """Return the fixes for a package without code for this GPU: a build for this GPU or a newer release, and another attention backend."""
     row = built_packages.row_of(name)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)

@@ -19,19 +19,21 @@ from attn_doctor.model.versions import flash_build
 
 
 def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes that install a finished wheel of this package. Empty if none is known. Not for flash-attn.
+    """Return the fixes that install a finished wheel of this package, not of flash-attn. Empty if no wheel is known.
 
-    `again`: the package is installed and does not fit. `began`: a build had begun to compile: a setup that downloads a wheel first had found none.
+    On Windows and macOS, a package that is only for Linux gets a fix with Linux instead. `again`: the package is installed and does not fit.
+    `began`: the build had begun to compile, so a setup that downloads a finished wheel first had found none.
     """
     row = built_packages.row_of(name) if name else None
     if name is None or row is None:
         return ()
     if row.linux_only and facts.system.os in ("windows", "darwin"):
         return (_under_linux(facts, name),)
+    # Then the package is already installed without compiled kernels, and compiles at its first use.
     at_run_time = facts.subject.doing in (
         "running",
         "importing",
-    )  # then the package is already installed without compiled kernels, and compiles at its first use
+    )
     if row.compiles_nothing and not again and not at_run_time:
         return (_without_compiling(facts, name, row.compiles_nothing),)
     if not _may_fit(facts, row):
@@ -60,7 +62,7 @@ def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = 
 
 
 def _forced(facts: Facts) -> bool:
-    """Return whether the typed command told the setup to compile: then it looked for no finished wheel."""
+    """Return whether the typed command told the setup to compile (FLASH_ATTENTION_FORCE_BUILD=TRUE), so that it looked for no wheel."""
     return isinstance(facts.subject.command, str) and "_FORCE_BUILD=" in facts.subject.command
 
 
@@ -108,7 +110,9 @@ def _under_linux(facts: Facts, name: str) -> Fix:
 
 
 def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ...]:
-    """Return the fix that installs the same wheel for the other C++ ABI, if its authors publish both; empty if no such wheel is known.
+    """Return the fix that installs the same release for torch's C++ ABI, if the authors publish wheels for both; empty if none is known.
+
+    `abi`: whether torch has the new C++ ABI; None if not known.
 
     https://github.com/state-spaces/mamba/releases, https://github.com/Dao-AILab/causal-conv1d/releases
     """
@@ -136,7 +140,7 @@ def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ..
 
 
 def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
-    """Return whether the package's setup.py, if it runs without isolation, downloads a finished wheel for the installed torch."""
+    """Return whether the package's setup.py may download a finished wheel for the installed torch. It does so only without isolation."""
     return row is not None and row.setup_takes_wheel is not None and _may_fit(facts, row)
 
 
@@ -159,7 +163,10 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
 
 
 def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
-    """Return whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build."""
+    """Return whether the log shows that the plain command, `pip install NAME`, found no wheel and began to build.
+
+    Then the package index has none for this Python and system, and the same command would not find one either.
+    """
     asked = subject.requirement(facts)
     return (
         facts.subject.doing == "building"
@@ -205,6 +212,7 @@ def _torch(facts: Facts) -> tuple[str, str | None]:
 
 
 def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
+    """Return the step that installs the package from PyPI: the release for this torch, or the newest."""
     exact = built_packages.pinned(row, *_torch(facts)) if isinstance(facts.torch.version, str) else None
     fresh = "; pip also installs the torch that the wheel was built for, so a new environment is safer"
     bound = row.torch_bound and not row.pins
@@ -226,9 +234,9 @@ _XFORMERS = {"1.13.1": "0.0.16", "2.0.0": "0.0.19", "2.0.1": "0.0.22"}
 
 
 def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[Step, ...]:
-    """Return the steps that install a package of which each release is for one torch.
+    """Return the steps that install a package of which each release is for one torch (xformers), for the installed torch.
 
-    The command names the installed torch too.
+    If torch's version is known, the command names it too, so that pip keeps it. Else torch and the package are installed together.
     """
     torch = facts.torch.version
     old = _XFORMERS.get(torch.partition("+")[0]) if isinstance(torch, str) and name == "xformers" else None
@@ -283,6 +291,7 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
+    """Return the steps that install the package from its own index, and before it the small packages that it imports."""
     small = tuple(text for text in row.imports if text != "torch")
     needs = commands.install(*small, why=f"{name} imports them", changes="adds small packages")
     step = commands.install(
@@ -297,6 +306,7 @@ def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:
 
 
 def _by_hand(facts: Facts, name: str, row: BuiltPackage) -> Fix:
+    """Return the fix that names the page with the finished wheels, and which wheel to look for there."""
     key = key_of(facts)
     known = (
         f"torch {'.'.join(map(str, numbers(key.torch)))}" if isinstance(key.torch, str) else "your torch",

@@ -21,7 +21,11 @@ _MAJOR = 13
 
 
 def fix(facts: Facts) -> Fix | None:
-    """Return the fix; None if torch is for another CUDA, the system is not a Linux with glibc, or conda made the environment."""
+    """Return the fix that installs nvcc of CUDA 13 by pip and sets CUDA_HOME.
+
+    None if torch is for another CUDA, if its CUDA or site-packages is not known, if the system is not a Linux with glibc, on a Jetson, or if
+    conda made the environment.
+    """
     cuda, site = cuda_toolkits.torch_cuda(facts), facts.interpreter.site_packages
     if cuda is None or cuda[0] != _MAJOR or not isinstance(site, str) or facts.system.os != "linux":
         return None

@@ -26,23 +26,26 @@ _NUMPY_OF_312 = (3, 12)  # the first Python for which NumPy 1.26 is the oldest r
 
 
 class Needed(NamedTuple):
-    """Hold a package and the releases of it that fit, "<0.26"."""
+    """Hold a package that must change, and the releases of it that fit."""
 
-    package: str
-    has: str
+    package: str  # "huggingface-hub"
+    has: str  # "<0.26": the releases that have what is missing
 
 
 def caller(facts: Facts, callee: str | None) -> str | None:
-    """Return the installed package whose import or call failed; None if the log does not name one, or if it is `callee` itself."""
+    """Return the installed package whose file imports or calls the missing name ("diffusers").
+
+    None if the log does not name one, or if it is `callee`, the package that lacks the name.
+    """
     name = facts.subject.package
     doing = facts.subject.doing in ("importing", "running")
     return name if isinstance(name, str) and doing and name not in (callee, "google") else None
 
 
 def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -> tuple[Fix, ...]:
-    """Return the fixes where the releases that fit are known.
+    """Return the fixes for a missing name if the table lists the releases that have it.
 
-    `module` and `name`: what was missing.
+    `module`, `name`: what was missing ("huggingface_hub", "cached_download"); None if the error does not name it.
     """
     package, has = needed
     user = caller(facts, package)
@@ -71,6 +74,7 @@ def _python(facts: Facts) -> tuple[int, int]:
 
 
 def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
+    """Return the fix that installs the release of the package that has the name. `user`: the package that uses the name."""
     package, has = needed
     of = f"what {user} was written for" if user else "the releases that fit"
     step = commands.install(
@@ -82,6 +86,7 @@ def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
 
 
 def _upgraded(facts: Facts, user: str | None, *beside: str) -> Fix:
+    """Return the fix that upgrades the package that uses the name, and the packages `beside` it."""
     names = tuple(dict.fromkeys((*((user,) if user else ()), *beside)))
     step = commands.install(
         *names,
@@ -136,7 +141,7 @@ def _without(facts: Facts) -> Fix:
 
 
 def _of_mmcv(facts: Facts, has: str) -> tuple[Fix, ...]:
-    """Return the fixes for a program that takes other releases of mmcv. mmcv 1.x with operators has the name mmcv-full.
+    """Return the fix for a program that needs other releases of mmcv. mmcv 1.x with operators has the name mmcv-full. `has`: "<2".
 
     https://mmcv.readthedocs.io/en/latest/get_started/installation.html
     """
@@ -154,7 +159,10 @@ def _of_mmcv(facts: Facts, has: str) -> tuple[Fix, ...]:
 
 
 def _rewritten(facts: Facts, user: str | None, old: str) -> Fix:
-    """Return the fix that replaces the name of a module in all files of the package that imports it."""
+    """Return the fix that replaces the name of a module in all files of the package that imports it.
+
+    `user`: that package; None if not known: then basicsr is the example. `old`: a key of _RENAMED.
+    """
     new, of = _RENAMED[old], user or "basicsr"
     program = (
         f"import pathlib, importlib.util as u; a, b = '{old}', '{new}'; "
@@ -169,7 +177,10 @@ def _rewritten(facts: Facts, user: str | None, old: str) -> Fix:
 
 
 def unlisted(facts: Facts, module: str, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a name that the table does not have: it may be too new or too old for the installed release."""
+    """Return the fixes for a missing name that the table does not list: it may be too new or too old for the installed release.
+
+    `module`, `name`: "transformers.models.bert", "BertPooler".
+    """
     root = module.partition(".")[0].replace("_", "-")
     user, verify = caller(facts, root), commands.check(facts)
     if root in ("torch", "torchvision", "torchaudio"):
@@ -192,7 +203,7 @@ def unlisted(facts: Facts, module: str, name: str) -> tuple[Fix, ...]:
 
 
 def one_opencv(facts: Facts) -> Fix:
-    """Return the fix that leaves one OpenCV package of the four.
+    """Return the fix that removes the four OpenCV packages, which share a folder, and installs one of them.
 
     https://pypi.org/project/opencv-python/ ("you should always use only one of them")
     """

@@ -99,7 +99,7 @@ ROWS = (
 
 
 class Form(NamedTuple):
-    """Hold one wording of the error for a row: what a Sign needs."""
+    """Hold one wording of the error for a row of the table: pattern, literal and sample of a Sign."""
 
     pattern: str
     literal: str
@@ -107,7 +107,7 @@ class Form(NamedTuple):
 
 
 def forms(row: Row) -> tuple[Form, ...]:
-    """Return the wordings of Python for a name that this module lacks."""
+    """Return the wordings in which Python reports that a module lacks the names of this row: two or three errors for each name."""
     module = re.escape(row.module)
     made: list[Form] = []
     for name in row.names:

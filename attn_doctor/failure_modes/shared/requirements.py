@@ -29,7 +29,10 @@ class Missing(NamedTuple):
 
 
 def missing(facts: Facts) -> tuple[Missing, ...]:
-    """Return the missing requirements of torch, torchvision, ultralytics, and of the packages that these require; each name once."""
+    """Return the missing requirements of torch, torchvision, ultralytics, and of the packages that these require; each name once.
+
+    torch itself is left out: torch-missing reports it. Empty also if the conflicts are not known.
+    """
     conflicts = facts.packages.conflicts
     found: dict[str, Missing] = {}
     for index, conflict in enumerate(conflicts if isinstance(conflicts, tuple) else ()):
@@ -46,9 +49,10 @@ def missing(facts: Facts) -> tuple[Missing, ...]:
 
 
 def gravity(names: Iterable[str], *, imports: bool) -> Severity:
-    """Return the severity of missing requirements: ERROR if training is known to stop without one of them.
+    """Return the severity of missing requirements.
 
-    `imports`: ultralytics was seen to import without them. If False, it is not known whether the import needs one of them.
+    ERROR if training is known to stop without one of them. INFO if `imports`, and training is known to need none of them. Else WARNING.
+    `imports`: ultralytics was seen to import without them.
     """
     names = set(names)
     if names & NEEDED_TO_TRAIN:
@@ -64,9 +68,10 @@ def listed(lacks: Iterable[Missing], most: int = 12) -> str:
 
 
 def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) -> tuple[Step, ...]:
-    """Return the steps that install missing requirements: torchvision in the release for this torch, from the index of torch's build.
+    """Return the steps that install missing requirements, all in one command.
 
-    `more`: further requirements, such as "setuptools<81".
+    torchvision gets a step of its own: the release for this torch, from the index of torch's build. `more`: further requirements, such as
+    "setuptools<81".
     """
     lacks = tuple(lacks)
     asked = {lack.name: f"{lack.name}{lack.specifier}" for lack in lacks} | {name: name for name in more}
@@ -88,7 +93,10 @@ def install(facts: Facts, lacks: Iterable[Missing], more: Iterable[str] = ()) ->
 
 
 def afresh(facts: Facts, distribution: str) -> tuple[Step, ...]:
-    """Return the steps that install a distribution again, in the installed version, without its requirements."""
+    """Return the steps that install a distribution again, in the installed version, without its requirements.
+
+    If the installed torch is not for this machine: the newest torch for it. If the version is not known: the newest release.
+    """
     if distribution == "torch":
         return torch_here.again(facts, only_torch=True) or torch_steps.newest_steps(facts, reinstall=True)
     if distribution == "torchvision" and (vision := torch_here.vision(facts)) is not None:

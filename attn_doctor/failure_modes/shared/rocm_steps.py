@@ -13,7 +13,7 @@ from attn_doctor.model.steps import Step
 
 
 def look(facts: Facts) -> tuple[Step, ...]:
-    """Return the two steps that show whether this torch has code for this GPU: torch's list of GPUs, and the name of the GPU."""
+    """Return the two steps that show whether the installed torch has code for the AMD GPU: torch's list of GPUs, and the GPU's gfx number."""
     windows = facts.system.os == "windows"
     asked = "import torch; print(torch.__version__, torch.version.hip, torch.cuda.get_arch_list())"
     held = commands.by_hand(
@@ -38,7 +38,8 @@ def look(facts: Facts) -> tuple[Step, ...]:
 def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:
     """Return two fixes for a program that wants flash-attn on an AMD GPU: its Triton backend, and torch's own attention.
 
-    `build`: flash-attn is not installed yet; the same fix installs it.
+    On Windows, and for cards with Composable Kernel, torch's own attention comes first. `build`: flash-attn is not installed yet, so the
+    first fix installs it.
     https://github.com/Dao-AILab/flash-attention#amd-rocm-support
     """
     steps: tuple[Step, ...] = (triton(),)
@@ -60,7 +61,7 @@ def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:
 
 
 def triton() -> Step:
-    """Return the step that chooses flash-attn's backend in Triton."""
+    """Return the step that sets the variable by which flash-attn uses its backend in Triton."""
     return commands.variable(
         "FLASH_ATTENTION_TRITON_AMD_ENABLE",
         "TRUE",

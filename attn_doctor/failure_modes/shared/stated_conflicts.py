@@ -38,13 +38,13 @@ class Pair(Record, frozen=True, kw_only=True):
 
 
 class Conflicting(Variant, frozen=True, kw_only=True):
-    """Hold the conflicts of a log."""
+    """Hold the conflicts between packages that pip reports in a log."""
 
     pairs: tuple[Pair, ...]
 
 
 def fix(facts: Facts, found: Conflicting) -> Fix | None:
-    """Return the fix for these conflicts; None if no requirement could be read."""
+    """Return the fix for these conflicts; None if no requirement could be read, or if two packages need releases that exclude each other."""
     with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
     first = _torch(facts, with_torch)
     settled = ("torch", *(_FAMILY if first else ()))
@@ -107,7 +107,10 @@ def _torch(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
 
 
 def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
-    """Return the step that installs the required releases: of each name one release that all packages accept."""
+    """Return the steps that install the required releases: of each name one release that all packages accept.
+
+    Empty if there is no such release for one of the names.
+    """
     wanted: dict[str, SpecifierSet] = {}
     for pair in pairs:
         if (asked := pair.requirement) is not None:
@@ -137,7 +140,7 @@ def _others(facts: Facts, pairs: list[Pair]) -> tuple[Step, ...]:
 
 
 def of_conda_alone(facts: Facts) -> bool:
-    """Return whether conda or mamba ran last in the log: its solver found no environment."""
+    """Return whether the installer in the log is conda, mamba or micromamba, and not pip inside their environment."""
     tools = facts.interpreter.installers
     return isinstance(tools, tuple) and tools[:1] in (("conda",), ("mamba",), ("micromamba",))
 

@@ -53,8 +53,8 @@ _LONGEST = 100  # a longer name is cut to this many characters in a sentence
 class Explanation(NamedTuple):
     """Describe one symbol that the loader did not find."""
 
-    name: str  # as a person would write it
-    library: str | None  # the library that should have it
+    name: str  # as a person would write it: "c10::cuda::SetDevice(int)"
+    library: str | None  # the library that should have it: "libc10_cuda.so"; None: not known
     new_strings: bool | None  # it was compiled with the new C++ ABI; None: the name contains no std::string
     torch: tuple[str, ...] | None  # minor releases of torch that have it, oldest first; None: the name does not show it
 
@@ -75,12 +75,13 @@ def package_of(text: str) -> str | None:
 
 
 def undefined(text: str) -> str | None:
-    """Return the mangled name that the loader could not resolve, from any form of its message."""
+    """Return the mangled name ("_ZN3c104cuda9SetDeviceEi") that the loader could not find, from its message; None if it names none."""
     match = _UNDEFINED.search(text) or _NOT_DEFINED.search(text)
     return match[1] if match else None
 
 
 def explain(symbol: str) -> Explanation:
+    """Explain a mangled name: its readable form, its library, its C++ ABI, and the torch releases that have it."""
     symbol = _unglued(symbol)
     return Explanation(
         name=_readable(symbol),
@@ -90,9 +91,8 @@ def explain(symbol: str) -> Explanation:
     )
 
 
-_CUT = re.compile(
-    r"14SourceLocationENSt7\w*$"
-)  # a name that is cut within its second argument: no word is appended to it
+# A name that is cut within its second argument: no word is appended to it.
+_CUT = re.compile(r"14SourceLocationENSt7\w*$")
 _JOINED = 40  # most letters of the next line that may be appended to a name
 
 
@@ -132,9 +132,9 @@ def built_for(symbol: str) -> str | None:
 
 
 def of_abi(symbol: str, torch_new_strings: bool | None = None) -> bool | None:
-    """Return whether this symbol is missing because of the C++ ABI of std::string.
+    """Return whether a symbol is missing because of the C++ ABI of std::string.
 
-    False: because of another torch release. None: not known. `torch_new_strings`: whether torch has the new ABI; None: not known.
+    False: for another reason, such as another torch release. None: not known. `torch_new_strings`: whether torch has the new ABI; None: not known.
     https://gcc.gnu.org/onlinedocs/libstdc++/manual/using_dual_abi.html
     """
     symbol = _unglued(symbol)

@@ -22,7 +22,11 @@ _OF_OLD_PYTHONS = {(3, 7): (11, 7), (3, 8): (12, 1)}
 
 
 def cures(facts: Facts, *, floor: str | None = None, replace: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes. `floor`: the oldest CUDA that the package accepts. `replace`: the toolkit that came with this system does not fit."""
+    """Return the fixes for a build that needs another CUDA toolkit, the one with the least work first.
+
+    `floor`: the oldest CUDA that the package accepts, "11.7". `replace`: the toolkit that came with this system (a notebook, a Jetson) does
+    not fit, so another one is installed beside it. Empty if nothing helps.
+    """
     wheel = building.without_compiling(facts)
     if subject.package(facts) == "deepspeed" and facts.system.os != "windows":
         wheel = ()  # its setup runs nvcc even if nothing is compiled: op_builder/builder.py, installed_cuda_version
@@ -72,7 +76,10 @@ def whole(facts: Facts, floor: str | None = None) -> Toolkit | None:
 
 
 def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
-    """Return the toolkit that a log shows, if torch has the same CUDA major version or an unknown one; else None."""
+    """Return the toolkit that a log shows, if it has torch's CUDA major version (or that is not known) and is not older than `floor`.
+
+    Else None; also for an examined machine and for a hosted notebook.
+    """
     if facts.grade != "stated" or places.hosted(facts):
         return None
     need, least = cuda_toolkits.torch_cuda(facts), pair(floor) if floor else None
@@ -84,7 +91,7 @@ def shown(facts: Facts, floor: str | None = None) -> Toolkit | None:
 
 
 def point_at(facts: Facts, nvcc: str) -> Step:
-    """Return the step that sets CUDA_HOME to the toolkit of this release: to its path if it is known, else to the usual path."""
+    """Return the step that sets CUDA_HOME to the toolkit of the release `nvcc` ("12.4"): to its path if it is known, else the usual path."""
     kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
     root = next((kit.root for kit in kits if kit.version == nvcc and kit.root), None)
     if root is not None:
@@ -141,7 +148,7 @@ def _example(facts: Facts, floor: str | None) -> tuple[int, int]:
 
 
 def with_torch_cuda(facts: Facts, cuda: str | None) -> Facts:
-    """Return the facts with `cuda`, which an error names, as torch's CUDA, if torch's CUDA is not known."""
+    """Return the facts with `cuda` ("12.1", from an error) as torch's CUDA, if that is not known. Unchanged if it is, or if `cuda` is None."""
     if cuda is None or isinstance(facts.torch.cuda, str):
         return facts
     return msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, cuda=cuda))

@@ -41,9 +41,10 @@ def afresh(facts: Facts) -> tuple[Fix, ...]:
 
 
 def for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
-    """Return (fixes, whether the installed torch has no wheels for this Python, by the tables).
+    """Return (fixes, True if the tables say that the installed torch has no wheels for this Python).
 
-    The fixes install a torch with wheels for this Python. None: no other torch is needed.
+    The fixes install the newest torch with wheels for this Python. None: the installed one is that torch, or its version, the Python or
+    such a torch is not known, or the installed build is not for this machine.
     """
     python = key_of(facts).python
     found = torch_install.choice(facts)

@@ -33,10 +33,12 @@ class Example(NamedTuple):
 
     @property
     def minor(self) -> str:
+        """Return the minor release: "2.6"."""
         return dotted(pair(self.torch) or (0, 0))
 
     @property
     def build(self) -> str:
+        """Return the version with its build: "2.6.0+cu124"."""
         return f"{self.torch}+{self.flavour}"
 
 
@@ -65,7 +67,10 @@ def look(facts: Facts) -> Step:
 
 
 def steps(facts: Facts, line: Install, of: Example, other: str) -> tuple[Step, Step]:
-    """Return the step that prints torch's version, and the command for the torch `of`. `other`: what to change for another torch."""
+    """Return two steps: print torch's version; then the command `line`, which is written for the torch `of`.
+
+    `other`: what the reader has to change in the command for another torch.
+    """
     made = commands.by_own_tool(facts, line)
     why = f"for torch {of.build}; {other}"
     return look(facts), RunByHand(argv=made.argv, why=why, changes=line.changes, risk=line.risk, takes=line.takes)

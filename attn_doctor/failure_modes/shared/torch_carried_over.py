@@ -11,7 +11,7 @@ from attn_doctor.model.steps import Step
 
 
 def carried_over(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps: download the wheels on another machine, copy them to this machine, install them.
+    """Return three steps: download the wheels on another machine, copy them to this machine, install them. If no torch fits: a text.
 
     The other machine needs the same system and Python, because pip chooses requirements for the machine on which it runs.
     """

@@ -75,7 +75,7 @@ def _loads_whole_checkpoints(facts: Facts) -> bool:
 
 
 def wants_gpu(facts: Facts) -> bool:
-    """Return whether the user has an NVIDIA GPU for computing: the GPU, its driver or a CUDA toolkit is known to be on the machine."""
+    """Return whether the user wants to compute on an NVIDIA GPU: the GPU, its driver or a CUDA toolkit is known to be on the machine."""
     kits = facts.toolchain.toolkits
     there = nvidia_present(facts) is True or isinstance(facts.graphics.driver, str)
     return there or (isinstance(kits, tuple) and bool(kits))
@@ -103,7 +103,7 @@ def _assumed_cuda(facts: Facts) -> str:
 
 
 def own_index(facts: Facts) -> str | None:
-    """Return the package index that the user has configured; None if there is none, or it is only a copy of PyPI."""
+    """Return the address of the package index that the user has configured, without a password; None if there is none or only a PyPI mirror."""
     names = (
         "PIP_INDEX_URL",
         "PIP_EXTRA_INDEX_URL",
@@ -148,7 +148,7 @@ def _only_a_processor(facts: Facts) -> bool:
 
 
 def _gfx(facts: Facts) -> tuple[str, ...]:
-    """Return the AMD GPUs to compute on, without the graphics in the processor if there is also a card."""
+    """Return the gfx numbers of the AMD GPUs ("gfx1100"), without the graphics in the processor if there is also a card."""
     told = (
         card.gfx if isinstance(card.gfx, str) else amd.gfx_of(card.name) if isinstance(card.name, str) else None
         for card in amd_gpus(facts)
@@ -190,7 +190,7 @@ def text(value: object) -> str | None:
 
 
 def of_conda(facts: Facts, name: str) -> bool:
-    """Return whether conda installed a distribution."""
+    """Return whether conda installed a distribution. False also if that is not known."""
     found = distribution(facts, name)
     return found is not None and found.installer == "conda"
 
@@ -200,7 +200,10 @@ SERVERS = ("vllm", "sglang", "sgl-kernel", "lmdeploy", "tensorrt-llm", "text-gen
 
 
 def pins_torch(facts: Facts) -> str | None:
-    """Return the installed model server that is built for the installed torch, "vllm"; None if none is known."""
+    """Return the model server of SERVERS that is installed or that the log is about, "vllm"; None if none is known.
+
+    It works only with the torch that it was built for, so that torch must stay.
+    """
     subject = text(facts.subject.package)
     return next((name for name in SERVERS if subject == name or distribution(facts, name) is not None), None)
 

@@ -31,14 +31,18 @@ from attn_doctor.model.versions import local, pair
 _NUMBERS = (
     "for another torch: torch 2.6 needs torchvision 0.21, torch 2.9 needs 0.24 (the second number is always 15 higher)"
 )
+# Older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/.
 _FIRST_OF_AN_INDEX = (
     1,
     11,
-)  # older releases are only on a page of links, https://pytorch.org/get-started/previous-versions/
+)
 
 
 def suits(facts: Facts) -> bool:
-    """Return whether the installed build of torch is for this machine, so that it can stay. A build that PyTorch did not make counts as suitable."""
+    """Return whether the installed build of torch is for this machine, so that it can stay. False if torch's version is not known.
+
+    A build that others than PyTorch made counts as suitable; on a Jetson only NVIDIA's own.
+    """
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or machine.board == "jetson":
         return version is not None and ".nv" in version
@@ -58,9 +62,10 @@ def suits(facts: Facts) -> bool:
 
 
 def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -> tuple[Step, ...]:
-    """Return the steps that install the same torch again, from the index of its build; empty if this build is not for this machine.
+    """Return the steps that install the same torch again, with its torchvision and torchaudio, from the index of its build.
 
-    If the user has configured an index, it is used instead. `everything`: install all that torch needs again too.
+    Empty if torch is not known, or if its build is not for this machine. If the user has configured an index, it is used instead.
+    `everything`: also install all that torch needs again. `only_torch`: without torchvision and torchaudio.
     """
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None or not suits(facts):
@@ -122,7 +127,7 @@ def again(facts: Facts, *, everything: bool = False, only_torch: bool = False) -
 def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> Step | None:
     """Return the step that installs the torchvision for the installed torch, from the index of torch's build; None if torch is not known.
 
-    `of`: the release of torch, if a log names only the release.
+    `of`: the release of torch ("2.9"), if a log names only the release. `reinstall`: replace a torchvision of the same version too.
     """
     version, machine = of or text(facts.torch.version), machine_of(facts)
     if version is None:
@@ -195,7 +200,10 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
 
 
 def _vision_of_an_old_torch(facts: Facts) -> tuple[Step, ...] | None:
-    """Return the same steps for a Python, 3.7 or older, for which no torch since 2.0 has wheels; None if it is newer, or not known."""
+    """Return the steps of `vision_of_the_torch_there` for Python 3.7 and older, for which no torch since 2.0 has wheels.
+
+    None for a newer Python, or if the Python is not known.
+    """
     python = machine_of(facts).python
     if python is None or (pair(python) or _FIRST_PYTHON_OF_2) >= _FIRST_PYTHON_OF_2:
         return None
@@ -252,7 +260,7 @@ def patch(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def index_here(facts: Facts) -> str | None:
-    """Return the index that has the build of the installed torch; None: that is PyPI, or torch is not known."""
+    """Return the address of the index that has the build of the installed torch; None: PyPI, or torch is not known."""
     version, machine = text(facts.torch.version), machine_of(facts)
     if version is None:
         return None
@@ -277,10 +285,10 @@ def _numpy_fits(facts: Facts, numpy: str | None) -> bool:
 def _from_own_index(
     facts: Facts, wanted: tuple[str, ...], index: str | None, flavour: str | None
 ) -> tuple[tuple[str, ...], str | None, str]:
-    """Return the requirements, the index, and words about the index.
+    """Return (requirements, address of the index, words about it for the reason of the step).
 
-    If the user has configured an index, that index is used: the requirements name the build ("torch==2.6.0+cu124"), and the index
-    is None.
+    If the user has configured an index: the requirements name the build ("torch==2.6.0+cu124"), and the address is None, so that the
+    installer uses that index. Else `wanted` and `index` unchanged, and "".
     """
     own = own_index(facts)
     if index is None or own is None or flavour is None:
@@ -309,7 +317,7 @@ def _table(machine: Machine) -> str:
 
 
 def of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
-    """Return the fix that installs the torch for which a wheel of NVIDIA's Jetson index was built; empty on other machines.
+    """Return the fix that installs the torch for which a wheel of NVIDIA's Jetson index was built ("2.8"); empty on other machines.
 
     https://github.com/dusty-nv/jetson-containers (pypi.jetson-ai-lab.io)
     """
@@ -337,7 +345,7 @@ def of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
 
 
 def beside_jetpack(facts: Facts, package: str) -> Fix:
-    """Return the fix for a library that NVIDIA's torch for a Jetson needs, and JetPack does not contain.
+    """Return the fix for a library that NVIDIA's torch for a Jetson needs and JetPack lacks. `package`: apt's name, "libcusparselt0".
 
     https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html, https://docs.ultralytics.com/guides/nvidia-jetson/
     """

@@ -20,7 +20,7 @@ _OWN_PYTHON = "the version of Python is not known: pip installs the newest torch
 
 
 def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
-    """Return the newest torch that this machine can run. `maker`: the maker of the GPU, if the finding names it."""
+    """Return the newest torch that this machine can run; NoTorch if there is none. `maker`: of the GPU ("amd"), if the finding names it."""
     machine = machine_of(facts)
     return torch_choice.choose(msgspec.structs.replace(machine, maker=maker) if maker else machine)
 
@@ -28,9 +28,10 @@ def choice(facts: Facts, maker: Maker | None = None) -> Choice | NoTorch:
 def steps_of(
     facts: Facts, found: Choice, why: str | None, beside: tuple[str, ...] = (), *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install a choice; empty if this build is already installed. `beside`: other requirements for the same command.
+    """Return the steps that install the chosen torch; empty if exactly this build is installed and nothing else is asked for.
 
-    pip keeps an installed torch that meets the requirement, also in another build. In this case the steps force a new installation.
+    pip keeps an installed torch that meets the requirement, also in another build: then the steps force a new installation. `why`: text
+    before the reason of the choice. `beside`: other requirements for the same command. `reinstall`: force it in any case.
     """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:
@@ -133,7 +134,10 @@ def by_conda(facts: Facts, found: Choice) -> Step | None:
 def conda_step(
     facts: Facts, names: tuple[str, ...], why: str, *, again: bool = False, channels: tuple[str, ...] = ("conda-forge",)
 ) -> Step:
-    """Return the command, for the user to run, that installs packages of conda into the target's environment."""
+    """Return the step, for the user to run, that installs packages of conda into the target's environment.
+
+    `names`: in conda's form, "pytorch=2.9.1". `again`: even if they are installed.
+    """
     prefix = text(facts.interpreter.prefix)
     tools = facts.interpreter.installers
     tool = (
@@ -152,7 +156,7 @@ def conda_step(
 
 
 def of_conda_forge() -> tuple[str, ...]:
-    """Return the command that installs the newest torch of conda-forge, with its torchvision, in an environment of conda."""
+    """Return the argv that installs the newest torch of conda-forge, with its torchvision, in the active environment of conda."""
     return ("conda", "install", "-c", "conda-forge", "pytorch", "torchvision")
 
 
@@ -163,7 +167,10 @@ def conda_name(requirement: str) -> str:
 
 
 def _family(facts: Facts) -> tuple[str, ...]:
-    """Return the packages that change with torch: torchaudio if it is installed, torchvision if it is installed or torch is missing."""
+    """Return torch and the packages that change with it.
+
+    torchvision if it is installed, if torch is missing, or if the packages are not known; torchaudio if it is installed.
+    """
     names = ["torch"]
     if (
         version_here(facts, "torchvision")

@@ -48,7 +48,7 @@ def ends_in_torch(seen: Seen) -> bool:
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes: an older torch that runs on every 64-bit ARM CPU, and the newest one."""
+    """Return the fixes: an older torch that runs on every 64-bit ARM CPU; and the newest one, unless 2.11 or newer is installed."""
     verify = commands.check(facts)
     have = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
     same = torch_choice.same(_RUNS, "torchvision")

@@ -84,7 +84,7 @@ def kept_or_newest(facts: Facts, title: str, why: str | None = None, *, reinstal
 
 
 def _built_again(facts: Facts) -> tuple[Step, ...]:
-    """Return the steps that install again the packages in a log that were compiled for the old torch: importing them with a new torch fails."""
+    """Return the steps that install again the packages in a log that were compiled for the old torch: they fail with the new torch."""
     rows = [row for one in facts.packages.named if (row := built_packages.row_of(one.name)) and row.torch_bound]
     sources = [row for row in rows if row.wheels == "none" and row.get and row.name != subject.package(facts)]
     others = [row.name for row in rows if row.wheels != "none"]
@@ -108,7 +108,10 @@ def _built_again(facts: Facts) -> tuple[Step, ...]:
 
 
 def _same_release(facts: Facts) -> Choice | None:
-    """Return another CUDA build of the installed release, for a Python that is not known. None if the Python is known, or without such a build."""
+    """Return another CUDA build of the installed release of torch, for a machine whose Python is not known.
+
+    None if the Python is known, or if there is no such build.
+    """
     version, machine = text(facts.torch.version), machine_of(facts)
     read = parse(version or "")
     if (
@@ -124,7 +127,7 @@ def _same_release(facts: Facts) -> Choice | None:
 
 
 def another_image(facts: Facts) -> Fix | None:
-    """Return the fix "use another image", if this is the image of a model server or an image with NVIDIA's own torch; else None.
+    """Return the fix "use another image" for a container with a model server (vLLM) or with NVIDIA's own torch; else None.
 
     In such an image torch must not be replaced: the server needs this torch, and in NVIDIA's images pip's constraints refuse another.
     """
@@ -177,7 +180,7 @@ def newest_steps(
 
 
 def together(facts: Facts, name: str) -> tuple[Step, ...]:
-    """Return the step that installs a package, of which each release is for one torch, together with that torch.
+    """Return the step that installs torch and a package of which each release is for one torch (xformers), in one command.
 
     Neither version is pinned, and pip chooses a pair that fits: often there is no release of the package for the newest torch yet.
     """
@@ -243,7 +246,10 @@ def _next_minor(version: str) -> str:
 
 
 def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
-    """Return the second fix for a Linux without a GPU that cannot reach PyTorch's index: PyPI's CUDA build, which also runs on the CPU."""
+    """Return a fix for a Linux without GPU and torch that cannot reach PyTorch's index: PyPI's CUDA build, which also runs on the CPU.
+
+    Empty for all other machines.
+    """
     if (
         isinstance(found, NoTorch)
         or found.flavour != "cpu"
@@ -262,7 +268,7 @@ def _from_registry(facts: Facts, found: Choice | NoTorch) -> tuple[Fix, ...]:
 
 
 def bare(*beside: str) -> tuple[str, ...]:
-    """Return a requirement that every torch meets, and the packages in `beside` ("torchvision") without a version."""
+    """Return the requirement "torch", which every torch meets, and the packages in `beside` ("torchvision") without a version."""
     return ("torch", *beside)
 
 
@@ -275,9 +281,10 @@ def by_pip(facts: Facts, why: str) -> tuple[Step, ...]:
 def release(
     facts: Facts, wanted: str, why: str, cuda: str | None = None, *, reinstall: bool = False
 ) -> tuple[Step, ...]:
-    """Return the steps that install one release of torch, "2.5.1", for another package, and its torchvision if one is installed.
+    """Return the steps that install one release of torch, "2.5.1", with the torchvision and torchaudio that belong to it (see `_family`).
 
-    `reinstall`: install even if this release is installed, because its build differs.
+    `cuda`: the build, "12.4"; None: the one for this machine. `reinstall`: install even if this release is installed, because its build
+    differs. Empty if it is installed; a text if this machine can run no such torch.
     """
     found = torch_choice.choose_release(machine_of(facts), wanted, cuda)
     if isinstance(found, NoTorch):
@@ -322,7 +329,11 @@ def for_gpu(facts: Facts, wanted: str, why: str) -> tuple[Step, ...]:
 
 
 def for_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the steps that install the same release of torch for a toolkit's CUDA major; empty if this machine runs no such build."""
+    """Return the steps that install the minor release of the installed torch in a build for a toolkit's CUDA major.
+
+    `nvcc`: the toolkit's release, "11.8"; a build for exactly this CUDA is preferred. Empty if torch is not known, or if this machine can
+    run no such build.
+    """
     version, major = text(facts.torch.version), (pair(nvcc) or (0, 0))[0]
     rows = sorted(
         (
@@ -347,7 +358,10 @@ def _with_gpu(facts: Facts) -> Machine:
 
 
 def for_old_toolkit(facts: Facts, nvcc: str) -> tuple[Step, ...]:
-    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit; empty if the Python here is too new for it."""
+    """Return the step that installs the last torch 1.x for the CUDA of an old toolkit (`nvcc`: "10.2").
+
+    Empty if there is none, or if the Python here is too new for it.
+    """
     found = old_torch.for_toolkit(nvcc, machine_of(facts))
     return old_torch_steps.steps(facts, found) if found else ()
 

@@ -30,12 +30,12 @@ _FORKS = (
 
 
 def of_class(name: str) -> Fork | None:
-    """Return the project that has this class; None if it is not known."""
+    """Return the project whose copy of ultralytics has this class ("HyperACE"); None if no such project is known."""
     return next((fork for fork in _FORKS if name in fork.classes), None)
 
 
 def instead(facts: Facts, project: str, verify: tuple[str, ...]) -> Fix:
-    """Return the fix that puts the code of a project (its name) in the place of ultralytics."""
+    """Return the fix that replaces ultralytics by the code of a project. `project`: its name, "YOLOv13"; it must be one of _FORKS."""
     fork = next(fork for fork in _FORKS if fork.name == project)
     away = commands.uninstall(
         "ultralytics", why=f"{fork.name} brings a package ultralytics of its own, and the two would mix"

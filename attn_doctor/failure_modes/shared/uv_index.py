@@ -23,10 +23,10 @@ _OF_PROJECT = "your project"  # `uv pip install` writes "and you require" in its
 
 
 class OnAnotherIndex(Variant, frozen=True, kw_only=True):
-    """Hold the builds that uv did not find: "torch==2.4.0+cu124"; and the flavour, whose index has them: "cu124"."""
+    """Hold the builds that uv did not find."""
 
-    builds: tuple[str, ...]
-    flavour: str
+    builds: tuple[str, ...]  # "torch==2.4.0+cu124"
+    flavour: str  # "cu124": PyTorch's index of this name has them
     project: bool  # of a project with pyproject.toml, not of `uv pip install`
 
 

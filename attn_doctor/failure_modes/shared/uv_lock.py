@@ -42,20 +42,17 @@ _LAST_FOR_INTEL = {"torch": "2.2.2", "torchvision": "0.17.2", "torchaudio": "2.2
 
 
 class Locked(Variant, frozen=True, kw_only=True):
-    """Hold the locked package."""
+    """Hold the package in uv.lock that has no wheel for this system."""
 
-    package: str
-    version: str
+    package: str  # "torch"
+    version: str  # "2.5.1"
     index: str | None  # PyTorch's index from which it came; None: another index
     platforms: str | None  # the platforms of its wheels, as uv prints them; None: not printed
     intel_mac: bool = False  # this system is a Mac with an Intel processor
 
 
 def told(matches: tuple[Match, ...]) -> Locked | None:
-    """Return the locked package in uv's lines; None if they do not show that the platform is the cause.
-
-    It may be the Python.
-    """
+    """Return the locked package in uv's lines; None if they do not show that the platform is the cause (it may be the Python)."""
     groups: dict[str, str] = {}
     for match in matches:
         groups = {**{name: text for name, text in match.groups.items() if text}, **groups}
@@ -75,6 +72,7 @@ def told(matches: tuple[Match, ...]) -> Locked | None:
 
 
 def sentence(locked: Locked) -> str:
+    """Return the message: which package uv.lock contains, and for which systems it has wheels."""
     name = f"{locked.package} {locked.version}"
     if locked.intel_mac and locked.package in _LAST_FOR_INTEL:
         last = f"{locked.package} {_LAST_FOR_INTEL[locked.package]}"

@@ -35,6 +35,7 @@ def torch_abi(facts: Facts) -> bool:
 
 
 def torch_abi_or_none(facts: Facts) -> bool | None:
+    """Return whether torch has the new C++ ABI; None if that is not known."""
     try:
         return torch_abi(facts)
     except Unsure:
@@ -44,7 +45,8 @@ def torch_abi_or_none(facts: Facts) -> bool | None:
 def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, ...]:
     """Return the fixes for an installed package that does not fit torch: flash-attn, or the package that a log names.
 
-    `because`: why the package must be removed, for the step that removes it. `abi`: torch's C++ ABI, as the error shows it.
+    `because`: what is wrong with the package, "it has another C++ ABI than this torch". `abi`: whether torch has the new C++ ABI, as the
+    error shows it; None: see `torch_abi`.
     """
     if subject.is_flash_attn(facts) or (facts.grade == "stated" and subject.package(facts) is None and _unfit(facts)):
         return flash_attn_fixes(facts, because, abi=abi)
@@ -52,7 +54,7 @@ def fixes(facts: Facts, because: str, *, abi: bool | None = None) -> tuple[Fix, 
 
 
 def _unfit(facts: Facts) -> bool:
-    """Return whether the installed flash-attn wheel was built for another torch or another C++ ABI, by its name."""
+    """Return whether the name of the installed flash-attn wheel shows another torch or another C++ ABI than those of the installed torch."""
     flash, torch, abi = facts.flash_attention, facts.torch.version, torch_abi_or_none(facts)
     other = isinstance(flash.wheel_torch, str) and isinstance(torch, str) and pair(flash.wheel_torch) != pair(torch)
     return other or (isinstance(flash.wheel_abi, bool) and abi is not None and flash.wheel_abi is not abi)
@@ -238,8 +240,8 @@ def _with_a_cuda(key: Key) -> list[Key]:
 def of_others(facts: Facts) -> Fix | None:
     """Return the fix that installs a wheel by somebody other than the authors of flash-attn; None if no such wheel is known.
 
-    The requirements in the metadata of such a wheel are not installed: a stranger could name any package there. flash-attn needs
-    torch and einops.
+    pip does not install the requirements in the metadata of such a wheel, because a stranger could name any package there. flash-attn needs
+    torch and einops: a step installs einops if it is missing.
     """
     wheel = by_others(facts)
     if wheel is None:
@@ -256,6 +258,7 @@ def of_others(facts: Facts) -> Fix | None:
 
 
 def _of_others(wheel: Candidate, why: str, *, reinstall: bool = False) -> Step:
+    """Return the step that installs a flash-attn wheel of another builder than the flash-attn project."""
     return commands.install(
         wheel.url,
         no_deps=True,
@@ -282,6 +285,7 @@ def _installation(facts: Facts, wheel: Candidate) -> Step:
 
 
 def _removal(facts: Facts, because: str) -> tuple[Step, ...]:
+    """Return the step that removes flash-attn; no step if it is not installed."""
     if facts.flash_attention.version is None:
         return ()
     return (commands.uninstall("flash-attn", why=because),)

@@ -23,7 +23,10 @@ class OfAnotherSystem(Variant, frozen=True):
 
 
 def found(facts: Facts) -> Hit | None:
-    """Return the hit for the first such wheel; None if there is none, or if the system is not known."""
+    """Return the hit for the first flash-attn wheel in a project file that is for another system than this one ("win_amd64" on Linux).
+
+    None if there is none, or if the system or the project files are not known.
+    """
     system = facts.system.os
     if not isinstance(system, str) or not isinstance(facts.project.pins, tuple):
         return None

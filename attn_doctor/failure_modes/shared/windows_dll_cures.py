@@ -1,4 +1,4 @@
-"""Build the cures for a DLL that Windows does not find, by the program that asked for it."""
+"""Build the cures for a DLL that Windows does not find or does not load: one function for each program that needs the DLL."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def in_wsl(facts: Facts) -> tuple[Fix, ...]:
 
 
 def cuda_build(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a torch that is, or may be, a CPU build: such a torch does not have the CUDA libraries that flash-attn loads.
+    """Return the fix for a torch that is, or may be, a CPU build: it does not have the CUDA libraries that flash-attn loads.
+
+    Empty if torch is a CUDA build, on other systems than Windows, or if this machine can run no CUDA build.
 
     PyPI's torch for Windows is such a build: https://pytorch.org/get-started/locally/
     """
@@ -79,7 +81,7 @@ def cuda_build(facts: Facts) -> tuple[Fix, ...]:
 
 
 def of_libomp(facts: Facts) -> tuple[Fix, ...]:
-    """Return the two fixes: a torch that does not need the library, or the build tools that contain the library."""
+    """Return two fixes for a missing libomp140.x86_64.dll: a torch that does not need it, or the build tools that contain it."""
     why = "this patch release does not need the library; packages that were built for torch 2.4 fit it. Any newer torch helps too"
     newer = torch_here.patch(facts, "2.4.1", why)
     tools = commands.by_hand(

@@ -28,7 +28,10 @@ def absent(facts: Facts) -> bool:
 
 
 def hit(facts: Facts, asked: str, proofs: Sequence[Match], explains: tuple[str, ...] | None = None) -> Hit:
-    """Return the hit. `asked`: the device that the program requested, such as "device 0"."""
+    """Return the hit for a program that requested a GPU where there is none.
+
+    `asked`: the device, "device 0". `proofs`: the lines of the log. `explains`: the consequences; None: those of the failure mode.
+    """
     none = fact(facts, "graphics.pci", "no NVIDIA or AMD device on the PCI bus")
     return Hit(
         message=f"The program asked for {asked}, and this machine has no GPU that torch can use.",

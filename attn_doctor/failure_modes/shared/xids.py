@@ -11,10 +11,10 @@ Kind = Literal["program", "memory", "gpu"]
 
 
 class Meaning(NamedTuple):
-    """Hold the cause and the meaning of an error. The cause "gpu": the chip, its firmware or its link."""
+    """Hold the cause and the meaning of an error."""
 
-    kind: Kind
-    text: str
+    kind: Kind  # the cause: a program, the GPU's memory, or "gpu" (the chip, its firmware or its link)
+    text: str  # "the GPU has fallen off the PCI bus"
 
 
 # From NVIDIA's catalogue. A number that is not here is told without a meaning, as a notice.

@@ -111,7 +111,7 @@ def with_the_fork(facts: Facts, verify: tuple[str, ...]) -> Fix:
 
 
 def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...], *, fork: bool = False) -> Fix:
-    """Return the fix that installs ultralytics, of this release or newer, into the target; `fork`: it replaces the fork."""
+    """Return the fix that installs ultralytics `least` ("8.3.78") or newer into the target. `fork`: it replaces the fork."""
     text = "weights of the fork no longer run in this environment; to keep both, use a new environment"
     step = commands.install(
         f"ultralytics>={least}",
@@ -128,7 +128,10 @@ def with_ultralytics(facts: Facts, least: str, why: str, verify: tuple[str, ...]
 
 
 def _without_copy(copy: str) -> tuple[Step, ...]:
-    """Return the step after which Python no longer imports the project's own copy, but the new release."""
+    """Return the step after which Python imports the new release, and no longer the project's own copy of ultralytics.
+
+    `copy`: its folder, or words for it.
+    """
     why = f"rename the folder {copy}, or start your program from another folder: Python finds this copy before the release that pip installs"
     return (commands.by_hand((), why, "the project's own copy of ultralytics"),)
 

@@ -17,7 +17,10 @@ __all__ = ["PATTERNS", "Filled", "as_facts", "describes_environment", "facts_of_
 
 
 def is_environment(logs: Iterable[Log]) -> bool:
-    """Return whether these texts describe an environment, as `pip list` does, and contain no error: all rules then judge the environment."""
+    """Return whether each of these texts describes an environment, as `pip list` does, and none contains an error.
+
+    All rules then judge the environment.
+    """
     logs = tuple(logs)
     return describes_environment(logs) and not any(log_end(log).errors for log in logs)
 

@@ -24,7 +24,11 @@ C = TypeVar("C", bound=_Claim)
 
 
 def on_host(claims: Sequence[C], end: Iterable[tuple[int, str]]) -> list[C]:
-    """Return the claims without "docker build", and the Linux of its image, if a later line is an error of the daemon."""
+    """Return the claims; if an error of the Docker daemon follows them, without what `docker build` states.
+
+    The daemon's error was printed on the host, so neither "docker build" nor the operating system of the image counts. `end`: (number,
+    text) of the last lines.
+    """
     last = max((number for number, text in end if _OF_THE_DAEMON.search(text)), default=0)
     built = {c.place.line for c in claims if c.fact == "surroundings" and c.value == "docker build"}
     if not last or not built or max(built) > last:

@@ -82,7 +82,7 @@ class Filled(NamedTuple):
 
 
 def as_facts(stated: StatedFacts, base: Facts) -> Filled:
-    """Return `base` with its unknown facts filled from a log.
+    """Fill the unknown facts of `base` from a log, and list the facts that differ. Returns `Filled`.
 
     A value that the machine's own probes found is never replaced. A log with another operating system or architecture is from
     another machine, and fills nothing. The packages that a log names become `packages.named`: a package that is not in that list
@@ -181,6 +181,7 @@ _ONLY_ON: dict[str, OsName] = {
 
 
 def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
+    """Fill in the operating system that a package ("triton-windows") or the form of the driver's number shows."""
     for package in stated.packages:
         if package.name in _ONLY_ON:
             made.set("system.os", _ONLY_ON[package.name], Stated(value="", place=package.place, how="implied"))
@@ -231,7 +232,7 @@ def _default_build(made: _Filling, stated: StatedFacts) -> None:
 
 
 def _flavour(made: _Filling, flavour: Stated[Flavour]) -> None:
-    """Set the fields that follow from a build of torch: a CPU build has neither CUDA nor ROCm."""
+    """Set to None what a build of torch lacks: a CUDA build has no ROCm, a ROCm build no CUDA, a CPU build neither."""
     if flavour.value != "cuda":
         made.set("torch.cuda", None, flavour)
     if flavour.value != "rocm":
@@ -250,6 +251,7 @@ _ARC = "56a0"  # the device id of an Arc A770 stands for every Arc: torch has co
 
 
 def _graphics(made: _Filling, stated: StatedFacts) -> None:
+    """Fill in the cards on the PCI bus, the NVIDIA GPUs and the AMD GPU."""
     if stated.pci:
         bus = tuple(
             PciDevice(vendor=_VENDORS[maker.value], device=_ARC if maker.value == "Arc" else "", pci_class="03")
@@ -281,6 +283,7 @@ _OF_BOARDS = {"Orin": "8.7", "Xavier": "7.2", "Thor": "11.0"}
 
 
 def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown:
+    """Return the compute capability of a GPU: the stated one if this is the only GPU, else that of its model."""
     if alone and isinstance(stated.capability, Stated):
         return stated.capability.value
     if name.removeprefix("NVIDIA ") in _OF_BOARDS:
@@ -303,7 +306,7 @@ class _Filling:
             self.set(path, stated.value, stated)
 
     def set(self, path: str, value: object, source: Stated[Any]) -> None:
-        """Set a fact if it is unknown. `source`: the line that states the value."""
+        """Set the fact at `path` ("torch.version") if it is unknown. `source`: the line that states the value."""
         section, name = path.split(".")
         record: Record = getattr(self.facts, section)
         if isinstance(getattr(record, name), Unknown):
@@ -366,6 +369,7 @@ def _contradictions(stated: StatedFacts, base: Facts) -> Iterator[Contradiction]
 
 
 def _agree(name: str, here: str, stated: str) -> bool:
+    """Return whether two values of a fact are the same for this purpose: two releases of one minor version, two names of one machine."""
     if name in _BY_PAIR:
         return pair(here) == pair(stated)
     return _SAME_MACHINE.get(here, here) == _SAME_MACHINE.get(stated, stated)

@@ -80,6 +80,7 @@ Row = tuple[int, str, "re.Match[str]"]
 
 
 def _rows(lines: Sequence[Line], start: int, pattern: re.Pattern[str]) -> list[Row]:
+    """Return the lines from `start` on that match the pattern, up to the first that does not."""
     rows: list[Row] = []
     for number, text in lines[start:]:
         found = pattern.match(text.strip())
@@ -90,10 +91,12 @@ def _rows(lines: Sequence[Line], start: int, pattern: re.Pattern[str]) -> list[R
 
 
 def _is_late(rows: Sequence[Row]) -> bool:
+    """Return whether the last package is late in the alphabet. Else the end of the list may have been cut off."""
     return bool(rows) and canonicalize_name(rows[-1][2]["name"] or "") >= _LATE
 
 
 def _plain(rows: Sequence[Row], file: str, *, whole: bool) -> PackageList:
+    """Return the packages of rows whose pattern has the groups "name" and "version"."""
     packages = tuple(
         StatedPackage(
             name=canonicalize_name(row["name"]),

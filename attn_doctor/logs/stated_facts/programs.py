@@ -59,9 +59,9 @@ _OF_PYTHONS_IMAGE = re.compile(r"File \"/usr/local/lib/python3\.\d{1,2}/[^\"]{1,
 
 
 def app_of_an_image(lines: Sequence[tuple[int, str]]) -> tuple[int, str] | None:
-    """Return the line that shows a program in a Docker image "python"; else None.
+    """Return (number, text) of the first line that shows a program in a Docker image "python".
 
-    The log must have traceback frames of the program and of this Python.
+    None, unless the log has traceback frames of both the program and the Python of this image.
     """
     app = next((line for line in lines if _APP.search(line[1])), None)
     return app if app and any(_OF_PYTHONS_IMAGE.search(text) for _, text in lines) else None

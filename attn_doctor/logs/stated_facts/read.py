@@ -123,6 +123,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
 
 
 def _claims(log: Log) -> Iterator[_Claim]:
+    """Yield what each line that matches a sign states."""
     for match in log.matches:
         sign = _SIGN.get(match.slug)
         if sign is None:
@@ -146,7 +147,7 @@ def _place(match: Match) -> Place:
 
 
 def _of_lines(log: Log) -> Iterator[_Claim]:
-    """Yield the facts that no single line shows, but several lines together."""
+    """Yield facts that only several lines together show: Docker, docker compose, Colab, a program with its own Python."""
     yield from _of_docker(log)
     yield from _of_compose(log)
     cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
@@ -249,7 +250,7 @@ def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
 
 
 def _error(log: Log) -> tuple[int, int]:
-    """Return two line numbers: of the last error (else of the last line), and of the last success before it."""
+    """Return two line numbers: of the last error (else of the last line), and of the last success before it (0: none)."""
     errors = log_end(log).errors
     if errors:
         return errors[-1].last, errors[-1].good
@@ -257,7 +258,11 @@ def _error(log: Log) -> tuple[int, int]:
 
 
 def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | None:
-    """Return the claim that counts: "said" before "implied"; then the last before the error; then the form with the most detail."""
+    """Return the claim that counts, with the other values in `also`; None if there is no claim.
+
+    First "said" before "implied", then the greatest weight, then the last before the error (else the first after it). For the system and
+    the processor, if they are only implied: the most frequent value. "3.11.9" replaces a chosen "3.11".
+    """
     if not claims:
         return None
     equals = [c for c in claims if c.how == "said"] or list(claims)
@@ -287,6 +292,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 
 def _typed(name: str, value: str) -> Any:
+    """Return the value in the type of its fact: a number for "wsl", a bool for "yes" and "no", else the text."""
     return int(value) if name == "wsl" else value == "yes" if name in ("modules", "available", "locked") else value
 
 
@@ -328,7 +334,7 @@ def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, State
 
 
 def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
-    """Return the claims. A module that Windows cannot load is replaced by the package whose file imports it.
+    """Return the claims, in which the package whose file imports it replaces a module that Windows cannot load.
 
     "_C" and "core_cc" are modules of many packages, so the traceback frame above the error names the package. A module of only
     one known package, such as "exllamav2_ext", says more than that frame.
@@ -374,7 +380,7 @@ def _frame(frames: Sequence[_Claim]) -> _Claim:
 
 
 def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
-    """Return each GPU that a line names, once."""
+    """Return {key of `same_gpu`: GPU} for each GPU that a line names. GPUs that a line only implies count if no line says one."""
     found: dict[str, Stated[str]] = {}
     for claim in sorted(claims, key=lambda c: c.how != "said"):
         if claim.how == "said" or not any(g.how == "said" for g in found.values()):
@@ -383,7 +389,10 @@ def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
 
 
 def _packages(log: Log, error: int) -> dict[str, StatedPackage]:
-    """Return each package whose version a line states. The last statement before the error counts, else the first after it."""
+    """Return {name: package} for each package that a line names with its version. A clone of a repository has the version "".
+
+    The last line before the error counts, else the first after it.
+    """
     found: dict[str, StatedPackage] = {}
     for match in log.matches:
         sign = _SIGN.get(match.slug)

@@ -74,7 +74,7 @@ _TORCHES = (
     Sign(("torch_extensions",), r"torch_extensions[\\/]{1,2}(?:Cache[\\/]{1,2})?py(?P<python>3\d{1,2})_cu(?P<torch_cuda>\d{3})\b", {}, "implied"),
 )  # fmt: skip
 
-# A wheel that was installed by its name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
+# A wheel in an installation by its file name, or in pip's own lines ("Processing ./NAME", "Downloading NAME"). {0}: the name of the package.
 _WHEEL = (
     r"^(?:.{{0,80}}pip3? install .{{0,400}}?|.{{0,80}}\b[Ii]nstall(?:ed|ing)? .{{0,40}}?[\"'`(]|Processing \S{{0,300}}?|Downloading \S{{0,300}}?)(?<!\w)(?P<name>{0})-"
     r"(?P<version>\d[\w.]*(?:\+|%2B)cu\d+torch[\d.]+cxx11abi(?:TRUE|FALSE))-cp3\S{{1,60}}\.whl(?=[ \"'`)]|$)"
@@ -86,11 +86,14 @@ _INSTALLED = (
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign((", but you have ",), rf"(?:^|\bconflicts\.)(?P<name>torchvision|torchaudio|torchtext|xformers|ultralytics|vllm|sglang|flash[-_]attn) (?P<version>{VERSION}) (?:requires|has requirement) .{{1,300}}, but you have "),
-    # A row of `pip freeze` for a wheel that was installed by its address: "flash_attn @ https://.../flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl#sha256=..."
+    # A row of `pip freeze` for a wheel that was installed by its address. The name shows its Python and processor: "flash_attn @ https://.../flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl#sha256=..."
     Sign((" @ http", " @ file:"), r"^(?P<name>[A-Za-z][\w.-]*) @ (?:https?|file)://[^\s#?]{0,400}/[A-Za-z]\w*(?:\.\w+)*-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-cp(?P<python>3\d{1,2})-(?!abi3)\w+-\w*?(?P<machine>x86_64|aarch64|arm64|amd64)\.whl(?=$|[#?\s])"),
+    # The same for a wheel of every Python: "bitsandbytes @ https://.../bitsandbytes-0.49.0-py3-none-win_amd64.whl"
     Sign((" @ http", " @ file:"), r"^(?P<name>[A-Za-z][\w.-]*) @ (?:https?|file)://[^\s#?]{0,400}/[A-Za-z]\w*(?:\.\w+)*-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-(?:cp3\d{1,2}-abi3|py3|py2\.py3)-\S{1,80}\.whl(?=$|[#?\s])"),
+    # The same row shows the system: "-win_amd64.whl", "-linux_x86_64.whl".
     Sign((" @ http", " @ file:"), r"^[A-Za-z][\w.-]* @ (?:https?|file)://\S{1,500}[-_]win_amd64\.whl(?=$|[#?\s])", {"os": "windows"}, "implied"),
     Sign((" @ http", " @ file:"), r"^[A-Za-z][\w.-]* @ (?:https?|file)://\S{1,500}[-_]linux_(?:x86_64|aarch64)\.whl(?=$|[#?\s])", {"os": "linux"}, "implied"),
+    # A wheel that was installed by its file name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
     Sign(("mamba_ssm-",), _WHEEL.format("mamba_ssm")),
     Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
     # A server of models that works only with one torch, by a frame in its files.

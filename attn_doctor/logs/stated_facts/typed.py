@@ -58,11 +58,12 @@ class Answer(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Hold the pattern of the line that one statement prints. Each group of the pattern has its fact."""
+    """Hold the pattern of the line that one statement prints."""
 
     pattern: re.Pattern[str]
+    # For each group of the pattern: (fact, package whose version it is, or None)
     facts: tuple[tuple[str, str | None], ...]
-    line: int
+    line: int  # the number of the line with the statement
 
 
 def answers(lines: Sequence[Line], file: str) -> Iterator[Answer]:
@@ -98,7 +99,10 @@ def _code(text: str) -> tuple[str | None, bool]:
 
 
 def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], str]:
-    """Return a pattern for each line that these statements print, and the answer in the comment after them ("# 2.6.0+cu124")."""
+    """Return a pattern for each line that these statements print, and the text of the comment after them ("2.6.0+cu124").
+
+    `echoes`: the value of an expression is printed without print(), as at a prompt. No pattern if the code is no Python.
+    """
     code, _, comment = code.partition("  #") if "  #" in code else code.partition(" # ")
     try:
         with warnings.catch_warnings():
@@ -117,6 +121,7 @@ def _statements(code: str, line: int, *, echoes: bool) -> tuple[list[_Asked], st
 
 
 def _asked(arguments: Sequence[ast.expr], line: int) -> _Asked:
+    """Return a pattern for the line that `print` writes for these arguments, with a group for each fact in it."""
     facts: list[tuple[str, str | None]] = []
     parts = ["".join(_parts(argument, facts)) for argument in arguments]
     return _Asked(re.compile(r"\s+".join(parts)), tuple(facts), line)
@@ -158,6 +163,7 @@ def _fact_of(text: str) -> tuple[str, str | None, str] | None:
 
 
 def _of_line(asked: Sequence[_Asked], text: str, number: int, file: str) -> Iterator[Answer]:
+    """Yield the facts in a line that is the output of one of the statements."""
     for each in asked:
         found = each.pattern.fullmatch(text)
         for (fact, package), value in zip(each.facts, found.groups() if found else (), strict=False):

@@ -44,7 +44,7 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
 
 
 def in_venv(python: str) -> bool:
-    """Return whether this is the path of the Python of a virtual environment."""
+    r"""Return whether a path ends like the Python of a virtual environment: bin/python or Scripts\python.exe (so does /usr/bin/python)."""
     return re.search(r"[\\/](?:Scripts|bin)[\\/]python[\d.]*(?:\.exe)?$", python) is not None
 
 
@@ -57,7 +57,11 @@ def _at(source: Stated[Any], word: str) -> Stated[str]:
 
 
 def _is_active(stated: StatedFacts) -> bool:
-    """Return whether the prompt shows the environment as active. For venv and uv it often shows the name of the project's folder."""
+    """Return whether the prompt shows that the environment of the log is active: "(venv) $".
+
+    For venv and uv the prompt often shows the name of the project's folder, so any name except "base" counts. For conda the name must
+    be that of the environment ("base" outside the folder envs). False if the log shows no prompt.
+    """
     prompt, folder = _value(stated.prompt), _value(stated.environment)
     if prompt is None:
         return False
@@ -70,7 +74,10 @@ def _is_active(stated: StatedFacts) -> bool:
 
 
 def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[str] | None:
-    """Return the path of the Python in the folder of an environment, or the name of a Python of the system."""
+    """Return the path of the Python in the folder of the environment, or the name of a Python of the system ("python3.10").
+
+    None if the folder is not known, or if its Python must be started in another way (uv, pixi, conda on Windows).
+    """
     environment, of = stated.environment, stated.environment_kind
     if isinstance(of, Stated) and kind in ("user", "system") and os != "windows":
         label = re.search(r"(?:[Pp]ython/?|Versions/)(3\.\d{1,2})(?:/|t/)", of.place.text)

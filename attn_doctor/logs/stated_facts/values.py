@@ -65,7 +65,7 @@ def package(text: str) -> str:
 
 
 def is_known(package: str) -> bool:
-    """Return whether the table has the modules of this package."""
+    """Return whether attn-doctor's tables list the modules of this package."""
     return package in _DISTRIBUTION_OF.values() or built_packages.row_of(package) is not None
 
 
@@ -80,6 +80,7 @@ def same_gpu(name: str) -> str:
     return " ".join(word for word in name.lower().split() if word not in ("nvidia", "geforce", "tesla"))
 
 
+# (name of a fact, its value): ("os_version", "11")
 Pairs = Iterator[tuple[str, str]]
 
 
@@ -213,6 +214,8 @@ def _gfx(text: str) -> Pairs:
 
 
 def _named(name: str) -> Callable[[str], Pairs]:
+    """Return a function that yields the compiler with this name and the version in the text: "gcc 13.2.0"."""
+
     def way(text: str) -> Pairs:
         yield "compiler", f"{name} {text}"
 
@@ -220,6 +223,7 @@ def _named(name: str) -> Callable[[str], Pairs]:
 
 
 def _elsewhere(_text: str) -> Pairs:
+    """Yield nothing: `read` handles this group itself."""
     yield from ()
 
 
