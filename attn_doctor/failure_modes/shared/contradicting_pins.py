@@ -40,11 +40,14 @@ SIGNS = (
         sample="  ╰─▶ Because xformers==0.0.26.post1 depends on torch==2.3.0 and you require torch==2.1.0, we can conclude that",
         strength="context",
     ),
-    Sign(
-        pattern=rf"(?:you require|your project depends on) (?P<wished>{_NAME}==[\w.+!*]*[\w*])",
-        literal="==",
-        sample="      and you require torch==2.1.0, we can conclude that your requirements are unsatisfiable.",
-        strength="context",
+    *(
+        Sign(
+            pattern=rf"{words} (?P<wished>{_NAME}==[\w.+!*]*[\w*])",
+            literal=f"{words} ",
+            sample=f"      and {words} torch==2.1.0, we can conclude that your requirements are unsatisfiable.",
+            strength="context",
+        )
+        for words in ("you require", "your project depends on")
     ),
     Sign(
         pattern=rf"\b(?P<dependent>{_NAME}) \((?P<release>\d[\w.+]*)\) depends on (?P<needs>{_NAME}) \((?P<limits>[^()]{{1,80}})\)",

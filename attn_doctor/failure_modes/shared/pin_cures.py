@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 
 from attn_doctor import commands
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.failure_modes.shared.contradicting_pins import Contradicting, Pin
-from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -55,17 +55,8 @@ def _pair(facts: Facts, found: Contradicting, release: str | None) -> tuple[Step
     )
     if whole or release is None or found.name != "torch" or not family:
         return ()
-    choice = torch_choice.choose_release(machine_of(facts), release.partition("+")[0])
-    if isinstance(choice, torch_choice.NoTorch):
-        return ()
-    step = commands.install(
-        *choice.requirements("torch", *dict.fromkeys(pin.name for pin in found.wrong)),
-        index_url=choice.index_url,
-        why="; ".join(filter(None, (f"what belongs to torch {release}", choice.why, choice.doubt))),
-        changes="the packages",
-        takes=choice.takes,
-    )
-    return (step,)
+    names = tuple(dict.fromkeys(pin.name for pin in found.wrong))
+    return torch_steps.with_family(facts, release.partition("+")[0], *names)
 
 
 def _fitting(found: Contradicting, pin: Pin) -> str:

@@ -292,6 +292,24 @@ def release(
     return steps_of(facts, found, why, reinstall=reinstall)
 
 
+def with_family(facts: Facts, wanted: str, *names: str) -> tuple[Step, ...]:
+    """Return the step that installs a release of torch, "2.4.0", with the releases of `names` that belong to it ("torchaudio").
+
+    Empty if this machine is known to have no index with it.
+    """
+    found = torch_choice.choose_release(machine_of(facts), wanted)
+    if isinstance(found, NoTorch):
+        return ()
+    step = commands.install(
+        *found.requirements("torch", *names),
+        index_url=found.index_url,
+        why="; ".join(filter(None, (f"what belongs to torch {wanted}", found.why, found.doubt))),
+        changes="the packages",
+        takes=found.takes,
+    )
+    return (step,)
+
+
 def for_flash_attn(facts: Facts, why: str, release: str | None = None) -> tuple[Step, ...]:
     """Return the steps that install the newest torch that flash-attn, or this release of it, supports. For a machine without torch."""
     found, reason = _for_flash_attn(facts, release)
