@@ -139,6 +139,13 @@ MODE = FailureMode(
             sample="error: can't find Rust compiler",
         ),
         *building.ISOLATED,
+        # pip asks the build backend only in an isolated build; its setuptools is not that of the environment.
+        Sign(
+            pattern=r"(?P<isolated>[Gg]etting requirements to build (?:wheel|editable))",
+            literal="etting requirements to build",
+            sample="ERROR: Failed to build 'numpy' when getting requirements to build wheel",
+            strength="context",
+        ),
         *one_index.SIGNS,
     ),
     recipe=Recipe(
