@@ -147,6 +147,7 @@ MODE = FailureMode(
             strength="context",
         ),
         *one_index.SIGNS,
+        *intel_mac.SIGNS,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",
@@ -192,6 +193,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if (other := _old_tools(seen)) is not None:
         return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
+    if (mac := intel_mac.told(facts, seen, proofs or wanted)) is not None:
+        return mac
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
         what = (
@@ -200,7 +204,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
     if any(other_index(m) for m in seen.matches) or one_index.asked_alone(facts, seen):
         return None  # it exists for this Python, on another index
-    wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
     asked = [m for m in seen.matches if m.groups.get("requirement")]
     if refused and asked:
@@ -213,8 +216,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None if refused or asked else _walked_back(seen)
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
-    if (mac := intel_mac.told(facts, wanted, versions)) is not None:
-        return mac
     if machine_of(facts).narrow:
         return Hit(
             message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
@@ -307,7 +308,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, OldTools):
         return _without_old_tools(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
-        return intel_mac.fixes(facts)
+        return intel_mac.fixes(facts, hit.variant)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
