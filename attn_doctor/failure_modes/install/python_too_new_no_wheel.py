@@ -38,7 +38,15 @@ from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, intel_mac, one_index, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import (
+    building,
+    index_of_another_system,
+    intel_mac,
+    one_index,
+    torch_install,
+    torch_steps,
+    uv_lock,
+)
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -148,6 +156,7 @@ MODE = FailureMode(
         ),
         *one_index.SIGNS,
         *intel_mac.SIGNS,
+        *index_of_another_system.SIGNS,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",
@@ -196,6 +205,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     if (mac := intel_mac.told(facts, seen, proofs or wanted)) is not None:
         return mac
+    if (other := index_of_another_system.told(facts, seen, proofs or wanted)) is not None:
+        return other
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
         what = (
@@ -307,6 +318,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, OldTools):
         return _without_old_tools(facts, hit.variant)
+    if isinstance(hit.variant, index_of_another_system.Elsewhere):
+        return index_of_another_system.fixes(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
         return intel_mac.fixes(facts, hit.variant)
     if isinstance(hit.variant, Narrow):
