@@ -76,7 +76,7 @@ MODE = FailureMode(
             for literal, sample in (
                 ("AT_CHECK", "nms_cpu.cpp:9:3: error: ‘AT_CHECK’ was not declared in this scope"),
                 ("THC", "ball_query.cpp:9:8: error: ‘THCState’ does not name a type"),
-                ("TH", 'ROIAlign_cuda.cu(275): error: identifier "THCCeilDiv" is undefined'),
+                ("THA", 'psroi_cuda.cu(31): error: identifier "THArgCheck" is undefined'),
             )
         ),
         Sign(

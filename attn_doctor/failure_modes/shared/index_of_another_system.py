@@ -38,11 +38,14 @@ SIGNS = (
         sample="Because torch==2.5.1+rocm6.2 has no wheels with a matching platform tag (e.g., `win_amd64`)",
         strength="context",
     ),
-    Sign(
-        pattern=r"(?P<windows>\b[A-Za-z]:\\)\w",
-        literal=":\\",
-        sample="PS C:\\Users\\me> pip install torch",
-        strength="context",
+    *(
+        Sign(
+            pattern=rf"(?P<windows>(?<![A-Za-z]){drive}:\\)\w",
+            literal=f"{drive}:\\",
+            sample=f"PS {drive}:\\Users\\me> pip install torch",
+            strength="context",
+        )
+        for drive in ("C", "D", "E")
     ),
     Sign(
         pattern=r"\(e\.g\., [`'](?P<mac>macosx_\d+_\d+_\w+)",
