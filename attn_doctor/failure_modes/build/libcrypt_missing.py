@@ -55,9 +55,13 @@ MODE = FailureMode(
             for literal, sample in (
                 (": crypt.h", "/env/include/python3.8/Python.h:44:10: fatal error: crypt.h: No such file or directory"),
                 ("：crypt.h", "/env/include/python3.8/Python.h:44:10: 致命错误：crypt.h：没有那个文件或目录"),
-                ("'crypt.h'", "/env/include/python3.9/Python.h:39:10: fatal error: 'crypt.h' file not found"),
                 ('"crypt.h"', 'Python.h(44): catastrophic error: cannot open source file "crypt.h"'),
             )
+        ),
+        Sign(
+            pattern=r"fatal error: '(?P<header>crypt\.h)' file not found",
+            literal="'crypt.h'",
+            sample="/env/include/python3.9/Python.h:39:10: fatal error: 'crypt.h' file not found",
         ),
         Sign(
             pattern=r"cannot find -l(?P<linked>crypt)(?![\w-])",
