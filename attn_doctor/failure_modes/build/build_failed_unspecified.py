@@ -264,7 +264,7 @@ MODE = FailureMode(
         Sign(
             pattern=r"^\[(?P<end>end) of output\]",
             literal="[end of output]",
-            sample="      [end of output]",
+            sample="[end of output]",
             strength="context",
         ),
         _build(
