@@ -42,7 +42,7 @@ SIGNS = (
     ),
     Sign(
         pattern=rf"(?:you require|your project depends on) (?P<wished>{_NAME}==[\w.+!*]*[\w*])",
-        literal="==",
+        literal="you",
         sample="      and you require torch==2.1.0, we can conclude that your requirements are unsatisfiable.",
         strength="context",
     ),
