@@ -1,0 +1,82 @@
+"""Cures of failures that a training meets in its machine: limits, memory that others hold, libraries of windows, damaged files."""
+
+from __future__ import annotations
+
+import pytest
+from one_rule import check_lines
+from whole_machines import RTX_4090, changed
+
+from attn_doctor.failure_modes import find
+from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import SetVariable
+
+H = RTX_4090
+
+
+def fixes(slug: str, facts: Facts, variant: Variant | None = None) -> tuple[Fix, ...]:
+    return find(slug).fixes(facts, Hit(message="", evidence=(), variant=variant))
+
+
+def lines(made: tuple[Fix, ...]) -> list[str]:
+    """Return each fix as "title: command"; only the title if it has no command."""
+    said = []
+    for fix in made:
+        run = [
+            f"{step.name}={step.value}" if isinstance(step, SetVariable) else " ".join(step.argv) for step in fix.steps
+        ]
+        said.append(": ".join(filter(None, (fix.title, " ; ".join(filter(None, run))))))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ["Allow more open files: ulimit -n 65536", "Share batches by names", "Load the data without workers"]),
+        ({"system__os": "darwin"}, ["Allow more open files: ulimit -n 10240", "Load the data without workers"]),
+        ({"system__os": "windows"}, ["Load the data without workers", "Close the files that the program opens"]),
+        (
+            {"system__hosted": "colab"},
+            ["Share batches by names", "Allow more open files", "Load the data without workers"],
+        ),
+        (
+            {"system__container": "podman"},
+            [
+                "Allow more open files in the container: podman run --ulimit=nofile=65536:65536 IMAGE",
+                "Share batches by names",
+                "Load the data without workers",
+            ],
+        ),
+        (
+            {"system__container": "kubernetes"},
+            ["Allow more open files in the container", "Share batches by names", "Load the data without workers"],
+        ),
+        (
+            {"system__container": "apptainer"},
+            ["Allow more open files: ulimit -n 65536", "Share batches by names", "Load the data without workers"],
+        ),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_where_the_system_has_one(values, expected):
+    assert lines(fixes("too-many-open-files", changed(H, **values))) == expected
+
+
+FRAME = '  File "/v/lib/python3.12/site-packages/torch/utils/data/_utils/fetch.py", line 52, in fetch\n'
+BETWEEN = '  File "/srv/parts.py", line 4, in read\n'
+ERROR = "OSError: [Errno 24] Too many open files: '/data/1.jpg'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        (FRAME + BETWEEN * 39 + ERROR, "medium"),
+        (FRAME + BETWEEN * 40 + ERROR, None),
+        (ERROR + FRAME, None),
+        ("OSError: Caught OSError in DataLoader worker process 5.\n" + BETWEEN + ERROR, "medium"),
+        (BETWEEN + ERROR, None),
+        ("RuntimeError: received 0 items of ancdata\n", "high"),
+    ],
+)
+def test_open_files_are_those_of_a_training_where_torch_stands_above(text, confidence):
+    check_lines("too-many-open-files", text, confidence, "open files")
