@@ -157,7 +157,10 @@ def _by_names(facts: Facts) -> Fix:
 
 
 def _in_a_notebook(facts: Facts) -> Fix:
-    """Return the fix for a notebook: `!ulimit` changes a shell that ends with its line. https://docs.python.org/3/library/resource.html"""
+    """Return the fix for a notebook, where `!ulimit` changes only the shell of its own line.
+
+    https://docs.python.org/3/library/resource.html#resource.setrlimit
+    """
     words = (
         "in the first cell: import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard)). A line with !ulimit would change nothing: it ends with its own shell"
