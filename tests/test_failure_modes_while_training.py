@@ -7,10 +7,11 @@ from one_rule import check_lines
 from whole_machines import RTX_4090, changed
 
 from attn_doctor.failure_modes import find
+from attn_doctor.failure_modes.importing.opencv_qt_plugin import Qt
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import SetVariable
+from attn_doctor.model.steps import Install, SetVariable
 
 H = RTX_4090
 
@@ -80,3 +81,50 @@ ERROR = "OSError: [Errno 24] Too many open files: '/data/1.jpg'\n"
 )
 def test_open_files_are_those_of_a_training_where_torch_stands_above(text, confidence):
     check_lines("too-many-open-files", text, confidence, "open files")
+
+
+@pytest.mark.parametrize(
+    ("values", "variant", "expected"),
+    [
+        (
+            {},
+            Qt(why="two"),
+            [
+                "Use OpenCV without windows",
+                "Let the other Qt find its own plugin",
+                "Install the libraries of Qt's plugin",
+            ],
+        ),
+        ({}, Qt(why="display"), ["Open no window", "Start it on a screen in memory", "Use OpenCV without windows"]),
+        (
+            {},
+            Qt(why="display", of_opencv=False, offscreen=True),
+            ["Open no window", "Let Qt draw without a screen", "Start it on a screen in memory"],
+        ),
+        ({}, Qt(why="library", of_opencv=False), ["Install the libraries of Qt's plugin"]),
+        ({}, Qt(why="wayland"), ["Let Qt use X11", "Use OpenCV without windows"]),
+    ],
+)
+def test_a_plugin_of_qt_has_the_cure_of_its_cause(values, variant, expected):
+    assert [fix.title for fix in fixes("opencv-qt-plugin", changed(H, **values), variant)] == expected
+
+
+@pytest.mark.parametrize(
+    ("distribution", "line"),
+    [
+        ("ubuntu", "sudo apt-get install -y xvfb"),
+        ("fedora", "sudo dnf install -y xorg-x11-server-Xvfb"),
+        ("arch", "sudo pacman -S --needed xorg-server-xvfb"),
+    ],
+)
+def test_the_screen_in_memory_comes_from_the_systems_own_packages(distribution, line):
+    facts = changed(H, system__distribution=distribution, system__distribution_version=None)
+    (made,) = [fix for fix in fixes("opencv-qt-plugin", facts, Qt(why="display")) if "memory" in fix.title]
+    assert " ".join(made.steps[0].argv) == line
+
+
+def test_the_contrib_build_stays_the_contrib_build():
+    made = fixes("opencv-qt-plugin", H, Qt(why="two", contrib=True))[0]
+    step = made.steps[-1]
+    assert isinstance(step, Install)
+    assert step.requirements == ("opencv-contrib-python-headless",)
