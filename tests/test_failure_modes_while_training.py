@@ -128,3 +128,16 @@ def test_the_contrib_build_stays_the_contrib_build():
     step = made.steps[-1]
     assert isinstance(step, Install)
     assert step.requirements == ("opencv-contrib-python-headless",)
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        ("|   0  NVIDIA T4     TCC   | 00000000:00:04.0 Off |\nOutOfMemoryError: CUDA out of memory\n", None),
+        ("WSL2 Ubuntu 22.04\n|   0  NVIDIA T4     WDDM  | 00000000:00:04.0 Off |\n", None),
+        ("WSL2 Ubuntu 22.04\n|   0  NVIDIA T4     TCC   | 00000000:00:04.0 Off |\n", "medium"),
+        ("WSL2 Ubuntu 22.04\nUnable to determine the device handle for GPU0: Unknown Error\n", None),
+    ],
+)
+def test_the_driver_model_matters_under_wsl_alone(text, confidence):
+    check_lines("wsl2-driver-stub", text, confidence, "driver model TCC")
