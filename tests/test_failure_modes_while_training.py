@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from one_rule import check_lines
+from one_rule import check_lines, told
 from whole_machines import RTX_4090, changed
 
 from attn_doctor.failure_modes import find
@@ -141,3 +141,25 @@ def test_the_contrib_build_stays_the_contrib_build():
 )
 def test_the_driver_model_matters_under_wsl_alone(text, confidence):
     check_lines("wsl2-driver-stub", text, confidence, "driver model TCC")
+
+
+IMPORT = "ImportError: DLL load failed while importing cv2: The specified module could not be found.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("OS: Windows 10 N\n" + IMPORT, "editions N and KN of Windows do not contain"),
+        ("Windows 11 Pro KN\n" + IMPORT, "editions N and KN of Windows do not contain"),
+        ("Edition    Enterprise N\n" + IMPORT, "editions N and KN of Windows do not contain"),
+        ("Windows Server 2022 Datacenter\n" + IMPORT, "a feature of Windows Server"),
+        ("Microsoft Windows [Version 10.0.20348.2402]\n" + IMPORT, "a feature of Windows Server"),
+        ("Windows 11 Pro\n" + IMPORT, "Probably it is a DLL of Media Foundation"),
+        ("Windows 11 N-series card\n" + IMPORT, "Probably it is a DLL of Media Foundation"),
+        ("Windows 10 N\n" + IMPORT.replace("cv2", "_C"), "_C could not be loaded: a DLL that it needs was not found"),
+    ],
+)
+def test_an_opencv_that_windows_cannot_load_is_told_by_the_edition(text, says):
+    finding = told("windows-dll-missing", text)
+    assert finding is not None
+    assert says in finding.message
