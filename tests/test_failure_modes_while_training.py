@@ -9,6 +9,7 @@ from whole_machines import RTX_4090, changed
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.importing.opencv_qt_plugin import Qt
 from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.failure_modes.shared.held_memory import Held
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, SetVariable
@@ -163,3 +164,58 @@ def test_an_opencv_that_windows_cannot_load_is_told_by_the_edition(text, says):
     finding = told("windows-dll-missing", text)
     assert finding is not None
     assert says in finding.message
+
+
+OTHERS = "CUDA out of memory. Tried to allocate 2.00 MiB (GPU 0; {total} GiB total capacity; 1.00 GiB already allocated; 0.00 GiB free; 2.00 GiB reserved in total by PyTorch)\n"
+NEW = "CUDA out of memory. GPU 0 has a total capacity of 20.00 GiB of which 0.00 GiB is free. Including non-PyTorch memory, this process has {own} GiB memory in use.\n"
+NOBODY = "|  8W / 300W | {used}MiB / 20000MiB |\n|  No running processes found  |\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        (OTHERS.format(total="4.00"), "high"),
+        (OTHERS.format(total="3.99"), None),
+        (NEW.format(own="10.00"), "high"),
+        (NEW.format(own="10.01"), None),
+        (NEW.format(own="17179869184.00"), None),
+        (NOBODY.format(used=10000), "medium"),
+        (NOBODY.format(used=9999), None),
+        ("root@0a1b2c3d4e5f:/workspace# nvidia-smi\n" + NOBODY.format(used=19000), "medium"),
+        ("812, 900 MiB\nbash: kill: (812) - No such process\n", "high"),
+        ("812, 900 MiB\nkill: kill 812 failed: no such process\n", "high"),
+        ("811, 900 MiB\nbash: kill: (812) - No such process\n", None),
+        ("[0] NVIDIA A40 | 30'C, 0 % | 40000 / 46068 MB |\n", "medium"),
+        ("[0] NVIDIA A40 | 30'C, 0 % | 40000 / 46068 MB | ana(39000M)\n", None),
+    ],
+)
+def test_memory_is_held_by_others_if_they_have_half_of_it_or_more(text, confidence):
+    check_lines("gpu-memory-held", text, confidence, "")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"system__os": "windows"},
+            ["End the process that holds the memory: nvidia-smi ; taskkill /F /PID 77", "Use another GPU"],
+        ),
+        ({"system__wsl": 2}, ["End the programs in WSL and in Windows: wsl.exe --shutdown", "Use another GPU"]),
+        ({"system__hosted": "colab"}, ["Begin with a fresh machine of the notebook"]),
+        (
+            {},
+            [
+                "End the process that holds the memory: ps -o user,pid,ppid,stat,etime,args -p 77 ; sh -c sudo fuser -v /dev/nvidia*",
+                "Use another GPU",
+                "Free the memory that a dead process left: sudo nvidia-smi --gpu-reset -i 3",
+            ],
+        ),
+    ],
+)
+def test_who_holds_memory_is_ended_in_the_way_of_the_system(values, expected):
+    assert lines(fixes("gpu-memory-held", changed(H, **values), Held(gpu="3", pids=("77",)))) == expected
+
+
+def test_inside_a_container_no_process_is_ever_listed():
+    finding = told("gpu-memory-held", NOBODY.format(used=19000), changed(H, system__container="docker"))
+    assert finding is None
