@@ -9,6 +9,7 @@ from whole_machines import RTX_4090, changed
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.importing.opencv_qt_plugin import Qt
 from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.failure_modes.model_code.weights_file_damaged import Damaged
 from attn_doctor.failure_modes.shared.held_memory import Held
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -219,3 +220,69 @@ def test_who_holds_memory_is_ended_in_the_way_of_the_system(values, expected):
 def test_inside_a_container_no_process_is_ever_listed():
     finding = told("gpu-memory-held", NOBODY.format(used=19000), changed(H, system__container="docker"))
     assert finding is None
+
+
+@pytest.mark.parametrize(
+    ("values", "variant", "expected"),
+    [
+        (
+            {"system__distribution": "ubuntu"},
+            Damaged(kind="lfs", file="seg.pt"),
+            ["sudo apt-get install -y git-lfs", "git lfs install", "git lfs pull"],
+        ),
+        (
+            {"system__os": "darwin", "system__distribution": None},
+            Damaged(kind="lfs"),
+            ["brew install git-lfs", "git lfs install", "git lfs pull"],
+        ),
+        ({"system__os": "windows"}, Damaged(kind="lfs"), ["git lfs install", "git lfs pull"]),
+        ({}, Damaged(kind="damaged", file="runs/best.pt"), ["SHOW runs/best.pt", "rm runs/best.pt"]),
+        (
+            {"system__os": "windows"},
+            Damaged(kind="page", file=r"C:\w\best.pt"),
+            [r"SHOW C:\w\best.pt", r"del C:\w\best.pt"],
+        ),
+        ({}, Damaged(kind="damaged", file="my $(model).pt"), []),
+        ({}, Damaged(kind="damaged", file="-rf.pt"), []),
+        ({}, Damaged(kind="damaged"), []),
+    ],
+)
+def test_a_damaged_file_is_looked_at_deleted_and_fetched_again(values, variant, expected):
+    first = fixes("weights-file-damaged", changed(H, **values), variant)[0]
+    run = [" ".join(("SHOW", step.argv[-1]) if "-c" in step.argv else step.argv) for step in first.steps if step.argv]
+    assert run == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("yolo12n.pt", "ultralytics downloads this file itself"),
+        ("weights/yolov8s-seg.pt", "ultralytics downloads this file itself"),
+        ("best.pt", "gdown"),
+        ("my-yolo12n-best.onnx", "gdown"),
+    ],
+)
+def test_a_file_of_ultralytics_is_downloaded_by_ultralytics(file, words):
+    first = fixes("weights-file-damaged", H, Damaged(kind="damaged", file=file))[0]
+    assert words in first.steps[-1].why
+
+
+LOAD = '  File "/v/lib/python3.11/site-packages/torch/serialization.py", line 777, in load\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        (LOAD + "EOFError: Ran out of input\n", "medium"),
+        ("EOFError: Ran out of input\n", None),
+        (LOAD + "\n" * 11 + "EOFError: Ran out of input\n", "medium"),
+        (LOAD + "\n" * 12 + "EOFError: Ran out of input\n", None),
+        (LOAD + "OSError: [Errno 22] Invalid argument\n", "medium"),
+        (LOAD + "OSError: [Errno 22] Invalid argument: 'a:b.pt'\n", None),
+        ("UnpicklingError: invalid load key, '<'.\n", "high"),
+        ("UnpicklingError: invalid load key, '\\x80'.\n", None),
+        ("WeightsUnpickler error: Unsupported operand 149\n", None),
+    ],
+)
+def test_what_a_pickle_says_is_about_weights_where_torch_loads_them(text, confidence):
+    check_lines("weights-file-damaged", text, confidence, "cannot be read")
