@@ -286,3 +286,21 @@ LOAD = '  File "/v/lib/python3.11/site-packages/torch/serialization.py", line 77
 )
 def test_what_a_pickle_says_is_about_weights_where_torch_loads_them(text, confidence):
     check_lines("weights-file-damaged", text, confidence, "cannot be read")
+
+
+ALONE = "Use the GPU without MPS: CUDA_MPS_PIPE_DIRECTORY=/dev/null"
+
+
+@pytest.mark.parametrize(
+    ("values", "second"),
+    [
+        ({}, "Start MPS again: sh -c echo quit | nvidia-cuda-mps-control ; nvidia-cuda-mps-control -d"),
+        (
+            {"system__container": "docker"},
+            "Show the host's service to the container: docker run --gpus=all --ipc=host --volume=/tmp/nvidia-mps:/tmp/nvidia-mps IMAGE",
+        ),
+        ({"system__modules": True}, "Ask for a job with MPS"),
+    ],
+)
+def test_mps_is_left_out_or_started_where_this_user_may(values, second):
+    assert lines(fixes("mps-not-reached", changed(H, **values))) == [ALONE, second]
