@@ -218,7 +218,7 @@ def _headless(facts: Facts, qt: Qt) -> Fix:
 
 def _unset(facts: Facts) -> Fix:
     words = (
-        'in the program, after `import cv2` and before the first window: import os; os.environ.pop("QT_QPA_PLATFORM_PLUGIN_PATH", None). '
+        'in the program, after `import cv2` and before the first window: import os; os.environ.pop("QT_QPA_PLATFORM_PLUGIN_PATH", ""). '
         "Importing cv2 sets this variable to OpenCV's folder; without it each Qt finds its own plugin, and cv2.imshow may fail"
     )
     step = commands.by_hand((), words, "your program", "none")
