@@ -87,12 +87,6 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"(?P<beside>PyQt[56]|PySide[26])",
-            literal="Py",
-            sample="PyQt5                    5.15.9",
-            strength="context",
-        ),
-        Sign(
             pattern=r"(?P<contrib>opencv-contrib-python)",
             literal="opencv-contrib-python",
             sample="opencv-contrib-python    4.10.0.84",
