@@ -52,6 +52,9 @@ class Machine(Record, frozen=True, kw_only=True):
         return self.driver is not None or self.driver_cuda is not None
 
 
+LAST_TORCHTEXT = "0.18.0"  # for torch 2.3; its development has ended: https://docs.pytorch.org/text/stable/
+
+
 class Choice(Record, frozen=True, kw_only=True):
     """Hold a torch to install, and the packages that belong to it."""
 
@@ -127,10 +130,12 @@ class Choice(Record, frozen=True, kw_only=True):
     def _torchtext(self) -> str | None:
         """Return the version of torchtext for this torch. It is the version of torchvision; torch 2.3 is the last torch that has a torchtext.
 
-        https://github.com/pytorch/pytorch/wiki/PyTorch-Versions
+        There is no 0.18.1: https://github.com/pytorch/pytorch/wiki/PyTorch-Versions, https://github.com/pytorch/text/issues/2253
         """
         minor = pair(self.torch) if self.torch else None
-        return self.torchvision if minor and (2, 0) <= minor <= (2, 3) else None
+        if minor is None or not (2, 0) <= minor <= (2, 3):
+            return None
+        return LAST_TORCHTEXT if minor == (2, 3) else self.torchvision
 
 
 class NoTorch(Record, frozen=True, kw_only=True):

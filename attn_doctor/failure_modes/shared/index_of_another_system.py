@@ -11,6 +11,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.knowledge import torch_choice
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -111,8 +112,8 @@ def fixes(facts: Facts, found: Elsewhere) -> tuple[Fix, ...]:
         risk="medium",
     )
     cpu = commands.install(
-        *torch_steps.bare(), index_url="https://download.pytorch.org/whl/cpu", why="computes without the GPU", changes="torch"
-    )  # fmt: skip
+        *torch_steps.bare(), index_url=torch_choice.index_of("cpu"), why="computes without the GPU", changes="torch"
+    )
     return (
         *own,
         Fix(title="Use Linux, in WSL2 or beside Windows", steps=(linux,), verify=verify),

@@ -204,7 +204,7 @@ def again(facts: Facts, because: str, *, abi: bool | None = None, compiled: bool
     Not for flash-attn: see wheel_fixes. `because`: what is wrong with the package, "it has another C++ ABI than this torch". `abi`: whether
     torch has the new C++ ABI; None if not known. `compiled`: the finished wheel does not fit, so the build must not use it again.
     """
-    if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio"):
+    if isinstance(facts.subject.package, str) and facts.subject.package in ("torchvision", "torchaudio", "torchtext"):
         return package_wheels.of_the_family(facts, facts.subject.package)
     name = subject.package(facts)
     row = built_packages.row_of(name) if name else None

@@ -11,6 +11,7 @@ from attn_doctor.failure_modes.shared import subject, torch_asked, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import distribution, machine_of, text
 from attn_doctor.knowledge import built_packages, pytorch, torch_choice
 from attn_doctor.knowledge.rows import BuiltPackage
+from attn_doctor.knowledge.torch_machine import LAST_TORCHTEXT
 from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
@@ -166,13 +167,16 @@ def taken_by_setup(facts: Facts, row: BuiltPackage | None) -> bool:
 
 
 def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
-    """Return the fixes for a torchvision or torchaudio that was built for another torch than the installed one."""
+    """Return the fixes for a torchvision, torchaudio or torchtext that was built for another torch than the installed one."""
     torch = text(facts.torch.version)
+    if name == "torchtext" and not (torch is not None and "==" in torch_choice.same(torch, name)[1]):
+        return _of_the_last_torchtext(facts)
     title, verify = f"Install the {name} that belongs to this torch", commands.check(facts)
     if torch is not None:
         step: Step = commands.install(
             *torch_choice.same(torch, name)[1:],
-            index_url=torch_choice.index_of_build(torch, machine_of(facts)),
+            # torchtext has no CUDA code, and is on PyPI alone for all builds of torch.
+            index_url=None if name == "torchtext" else torch_choice.index_of_build(torch, machine_of(facts)),
             reinstall=True,
             no_deps=True,
             why=f"the release that was built for torch {torch.partition('+')[0]}",
@@ -181,6 +185,31 @@ def of_the_family(facts: Facts, name: str) -> tuple[Fix, ...]:
         return (Fix(title=title, steps=(step,), verify=verify),)
     steps = torch_steps.together(facts, name)
     return (Fix(title=f"Install torch and {name} together", steps=steps, verify=verify),)
+
+
+def _of_the_last_torchtext(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a torch that has no torchtext: the last torch with one, or no torchtext."""
+    steps = torch_steps.release(
+        facts, "2.3.1", "the last torch with a torchtext, whose development has ended", reinstall=True
+    )
+    text_step = commands.install(
+        f"torchtext=={LAST_TORCHTEXT}",
+        reinstall=True,
+        no_deps=True,
+        why="the last release, for torch 2.3",
+        changes="torchtext",
+    )
+    own = commands.by_hand(
+        (),
+        "write the few functions of torchtext that the program uses (a vocabulary, a tokenizer, a dataset) with plain Python, or with the "
+        "packages tokenizers and datasets; then uninstall torchtext",
+        "your program",
+        "none",
+    )
+    return (
+        Fix(title="Install the last torch with a torchtext", steps=(*steps, text_step), verify=subject.verify(facts)),
+        Fix(title="Do without torchtext", steps=(own,), verify=subject.verify(facts)),
+    )
 
 
 def _no_wheel_was_taken(facts: Facts, name: str) -> bool:
