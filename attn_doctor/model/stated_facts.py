@@ -84,6 +84,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     installer: Stated[Installer] | Unknown = _NOT_SAID  # the installer that ran last before the error
     environment: Stated[str] | Unknown = _NOT_SAID  # its folder, "/home/me/.venv"
     environment_kind: Stated[EnvironmentKind] | Unknown = _NOT_SAID
+    managed: Stated[bool] | Unknown = _NOT_SAID  # pip refused to change this Python (PEP 668)
     prompt: Stated[str] | Unknown = _NOT_SAID  # the name of the active environment in the prompt, "yolo"
     conda_tool: Stated[CondaTool] | Unknown = _NOT_SAID  # which tool of the conda family is installed
     interpreter: Stated[str] | Unknown = _NOT_SAID  # the path of a portable Python, ".\\python_embeded\\python.exe"
@@ -126,7 +127,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
 
 Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
-    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
+    "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "managed", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
     "package", "doing", "asked", "locked", "command", "folder", "address", "image",
 ]  # fmt: skip

@@ -56,6 +56,7 @@ _PATHS = {
     "package": ("subject.package", "the package"),
     "doing": ("subject.doing", "what was being done"),
     "asked": ("subject.asked", "the version"),
+    "managed": ("interpreter.externally_managed", "whether pip may change this Python"),
     "locked": ("subject.locked", "whether uv had resolved"),
     "command": ("subject.command", "the command"),
     "folder": ("subject.folder", "the folder of the sources"),

@@ -139,6 +139,8 @@ _INSTALLERS = (
     _ran("pip", ("ing wheel for",), r"^Building wheel for [\w.-]+ \((?:setup\.py|pyproject\.toml)\)"),
     _ran("pip", ("dependency resolver does not",), r"pip's dependency resolver does not"),
     _ran("uv", ("Resolved ", "Prepared ", "Audited ", "Installed "), r"^(?:Resolved|Prepared|Audited) \d+ packages? in \d|^Installed \d+ packages? in \d"),
+    # pip, and uv
+    Sign(("externally-managed-environment", " is externally managed"), r"^(?:error: )?externally-managed-environment$|^error: The interpreter at \S{1,200} is externally managed", {"managed": "yes"}),
     Sign(("Resolved ",), r"^Resolved \d+ packages? in \d", {"locked": "yes"}),
     Sign(("problem with poetry but with", "Installing "), r"(?:problem with poetry but with|^\s*[•-] Installing) [\w.-]+ \((?P<asked>\d[\w.+]*)\)(?:: Failed| not supporting)"),
     _ran("uv", ("Failed to build `", "Failed to download and build `"), r"Failed to (?:download and )?build `"),
