@@ -112,3 +112,50 @@ def test_an_old_torch_whose_gpu_fits_keeps_the_usual_cures_first():
     first, *_, last = cures(_collected("1.10.2+cu102", "10.2", "GeForce GTX 1080 Ti"))
     assert first.startswith("Free the GPU's memory")
     assert "torch==1.10.2+cu113" in last
+
+
+NO_RUNTIME = "OSError: libcudart.so.10.2: cannot open shared object file: No such file or directory"
+BY_TORCH = """\
+  File "/v/lib/python3.9/site-packages/torch/__init__.py", line 197, in <module>
+    _load_global_deps()
+  File "/v/lib/python3.9/site-packages/torch/__init__.py", line 150, in _load_global_deps
+    ctypes.CDLL(lib_path, mode=ctypes.RTLD_GLOBAL)
+"""
+BY_TEXT = """\
+  File "/v/lib/python3.9/site-packages/torchtext/_extension.py", line 20, in _init_extension
+    torch.ops.load_library(ext_specs.origin)
+  File "/v/lib/python3.9/site-packages/torch/_ops.py", line 110, in load_library
+    ctypes.CDLL(path)
+"""
+OF_GEOMETRIC = """\
+!pip install torch-sparse -f https://data.pyg.org/whl/torch-1.10.0+cu113.html
+----> 1 from torch_geometric.nn import GCNConv
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "torch", "slug"),
+    [
+        (BY_TORCH, "1.10.0+cu113", "torch-install-broken"),
+        (BY_TEXT, "1.10.0+cu113", "libcudart-missing"),
+        (OF_GEOMETRIC, "1.10.0+cu113", "libcudart-missing"),
+        (OF_GEOMETRIC, "1.10.0+cu102", None),
+        ("", "1.10.0+cu102", None),
+    ],
+)
+def test_the_frames_and_the_cuda_of_torch_tell_whose_runtime_is_missing(before, torch, slug):
+    assert (slugs(f"torch {torch}\n{before}{NO_RUNTIME}\n") or [None])[0] == slug
+
+
+def test_the_packages_of_pytorch_geometric_come_from_the_page_for_this_torch():
+    (cure,) = cures(f"torch 1.10.0+cu113\n{OF_GEOMETRIC}{NO_RUNTIME}\n")
+    assert "torch-sparse" in cure
+    assert "https://data.pyg.org/whl/torch-1.10.0+cu113.html" in cure
+
+
+@pytest.mark.parametrize(
+    ("torch", "wanted"),
+    [("1.12.0+cu113", "torchtext==0.13.*"), ("2.3.1+cu121", "torchtext==0.18.*"), ("2.4.0+cu121", "ended with 0.18")],
+)
+def test_torchtext_is_the_one_for_this_torch(torch, wanted):
+    assert wanted in cures(f"torch {torch}\n{BY_TEXT}{NO_RUNTIME}\n")[0]
