@@ -159,3 +159,59 @@ def test_the_packages_of_pytorch_geometric_come_from_the_page_for_this_torch():
 )
 def test_torchtext_is_the_one_for_this_torch(torch, wanted):
     assert wanted in cures(f"torch {torch}\n{BY_TEXT}{NO_RUNTIME}\n")[0]
+
+
+NO_TORCH = "    import torch\nModuleNotFoundError: No module named 'torch'\n"
+IN_CACHE = '  File "{0}archive-v0{1}Xy12_34567890abcde{1}{2}", line 8, in <module>\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (
+            "% uvx kernels versions a/b\n"
+            + IN_CACHE.format("/Users/u/.cache/uv/", "/", "lib/python3.13/site-packages/kernels/cli.py"),
+            "uvx --with torch kernels versions a/b",
+        ),
+        (
+            "$ uvx --python 3.12 kernels list\n"
+            + IN_CACHE.format("/home/u/.cache/uv/", "/", "lib/python3.12/site-packages/kernels/cli.py"),
+            "uvx --with torch --python 3.12 kernels list",
+        ),
+        (
+            "PS C:\\> uvx whisper-ctranslate2 a.mp3\n"
+            + IN_CACHE.format("C:\\u\\uv\\cache\\", "\\", "Lib\\site-packages\\tool\\main.py"),
+            "uvx --with torch --index https://download.pytorch.org/whl/cu126 whisper-ctranslate2 a.mp3",
+        ),
+        (
+            '  File "/home/u/.local/share/uv/tools/kernels/lib/python3.12/site-packages/kernels/utils.py", line 4, in <module>\n',
+            "uv tool install --with torch kernels",
+        ),
+        (
+            '  File "/home/u/.local/share/pipx/venvs/kernels/lib/python3.12/site-packages/kernels/utils.py", line 4, in <module>\n',
+            "pipx inject kernels torch",
+        ),
+    ],
+)
+def test_torch_is_added_to_the_environment_of_a_tool(text, command):
+    assert slugs(text + NO_TORCH)[0] == "torch-missing"
+    assert cures(text + NO_TORCH)[0].splitlines()[1] == command
+
+
+def test_torch_that_is_missing_in_an_environment_of_the_user_is_not_of_a_tool():
+    assert "torch-missing" not in slugs(
+        '  File "/home/u/tools/app/env/lib/python3.12/site-packages/x.py", line 4, in <module>\n' + NO_TORCH
+    )
+
+
+JETSON = "Linux orin 5.15.148-tegra aarch64\nJetPack 6.2\n"
+NO_KERNEL = "RuntimeError: Error named symbol not found at line 233 in file /src/csrc/ops.cu\n"
+
+
+def test_bitsandbytes_is_built_from_source_on_a_jetson():
+    assert slugs(JETSON + NO_KERNEL)[0] == "bitsandbytes-library-missing"
+    assert "cmake -DCOMPUTE_BACKEND=cuda -DCOMPUTE_CAPABILITY=87" in cures(JETSON + NO_KERNEL)[0]
+
+
+def test_the_same_error_on_a_server_has_another_cause():
+    assert "bitsandbytes-library-missing" not in slugs(NO_KERNEL)
