@@ -215,3 +215,39 @@ def test_bitsandbytes_is_built_from_source_on_a_jetson():
 
 def test_the_same_error_on_a_server_has_another_cause():
     assert "bitsandbytes-library-missing" not in slugs(NO_KERNEL)
+
+
+CARD = "$ nvidia-smi -L\nGPU 0: NVIDIA GeForce RTX 3060\n"
+OF_CONDA = "pytorch                   1.10.1              py3.9_cpu_0    pytorch\n"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        OF_CONDA,
+        "pytorch            2.1.2    cpu_mkl_py311h3e86a8a_102    conda-forge\n",
+        "  pytorch            pytorch/linux-64::pytorch-1.10.1-py3.9_cpu_0\n",
+        "pytorch-mutex             1.0                         cpu    pytorch\n",
+        "cpuonly                   2.0                           0    pytorch\n",
+    ],
+)
+def test_the_cpu_build_that_conda_chose_is_seen_beside_a_gpu(row):
+    assert slugs(row + CARD)[0] == "torch-cpu-build"
+    assert "torch-cpu-build" not in slugs(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "pytorch            1.10.1    py3.9_cuda11.3_cudnn8.2.0_0    pytorch\n",
+        "pytorch-mutex             1.0                        cuda    pytorch\n",
+    ],
+)
+def test_the_cuda_build_of_conda_is_no_cpu_build(row):
+    assert "torch-cpu-build" not in slugs(row + CARD)
+
+
+def test_the_cpu_build_of_conda_is_replaced_by_the_same_release():
+    by_pip, by_conda = cures(OF_CONDA + CARD)
+    assert "torch==1.10.1+cu113" in by_pip
+    assert "pytorch=1.10.1=*cuda11.3*" in by_conda
