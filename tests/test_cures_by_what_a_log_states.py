@@ -1,204 +1,253 @@
-"""The first cure where it depends on what the log states of GPU, system, releases and files. Written by hand, one kind of machine a case."""
+"""Causes and first cures of logs that state the machine: the versions of torch, CUDA and the driver in the log decide."""
 
 from __future__ import annotations
 
-import pytest
-from first_cures import cures, first
+import io
 
-AMD_WHEEL = (
-    "Guessing wheel URL:  https://github.com/Dao-AILab/flash-attention/releases/download/v2.7.3/"
-    "flash_attn-2.7.3+rocm62torch2.5cxx11abiFALSE-cp311-cp311-linux_x86_64.whl\n"
-    "Precompiled wheel not found. Building from source...\n"
+import pytest
+
+from attn_doctor.examination.inputs import log_reader
+from attn_doctor.judging.diagnose import diagnose
+from attn_doctor.logs.stated_facts import facts_of_logs
+from attn_doctor.model.findings import Finding, Fix, Goal
+from attn_doctor.model.steps import Install, SetVariable
+
+SMI = "| NVIDIA-SMI {0}       Driver Version: {0}       CUDA Version: {1}     |"
+NOT_STARTED = "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu."
+NOT_INITIALIZED = "RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"
+
+
+def findings(text: str) -> tuple[Finding, ...]:
+    logs = [log_reader().read(io.BytesIO(text.encode()), "log")]
+    return tuple(diagnose(facts_of_logs(logs), Goal.TRAIN, logs=logs).findings)
+
+
+def slugs(text: str) -> list[str]:
+    return [finding.slug for finding in findings(text)]
+
+
+def words(fix: Fix) -> str:
+    """A fix as one text: its title, then the commands and what is said of them."""
+    said = [fix.title]
+    for step in fix.steps:
+        if isinstance(step, Install):
+            said.append(" ".join((*step.requirements, step.index_url or "", step.find_links or "")))
+        elif isinstance(step, SetVariable):
+            said.append(f"{step.name}={step.value}")
+        else:
+            said.append(" ".join(getattr(step, "argv", ())))
+        said.append(step.why)
+    return "\n".join(said)
+
+
+def cures(text: str) -> list[str]:
+    return [words(fix) for fix in findings(text)[0].fixes]
+
+
+OLD_DRIVER_OF_CONDA = "\n".join(
+    (
+        r"(seg) D:\work\seg>nvidia-smi",
+        SMI.format("431.60", "10.1"),
+        r"(seg) D:\work\seg>conda list cuda",
+        "# Name                    Version                   Build  Channel",
+        "cudatoolkit               11.6.0              hc0ea762_10",
+        r"(seg) D:\work\seg>python predict.py",
+        r'  File "D:\envs\seg\lib\site-packages\torch\cuda\__init__.py", line 229, in _lazy_init',
+        NOT_STARTED,
+    )
 )
-XFORMERS = "WARNING[XFORMERS]: xFormers can't load C++/CUDA extensions. xFormers was built for:\n"
-NO_DRIVER = "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver\n"
-JP6 = "--index-url https://pypi.jetson-ai-lab.io/jp6/cu126"
-OF_MAMBA = "https://github.com/state-spaces/mamba/releases/download"
-CU118 = "--index-url https://download.pytorch.org/whl/cu118"
-NO_BINARY = '"hipErrorNoBinaryForGpu: Unable to find code object for all current devices!"\n'
+
+
+def test_a_driver_older_than_the_cuda_of_conda_is_too_old():
+    first = findings(OLD_DRIVER_OF_CONDA)[0]
+    assert first.slug == "driver-too-old"
+    assert (
+        first.message
+        == "The NVIDIA driver 431.60 is too old: torch is built for CUDA 11.6, which needs driver 452.39 or newer."
+    )
+    assert cures(OLD_DRIVER_OF_CONDA)[0].startswith("Install NVIDIA driver 452.39 or newer")
 
 
 @pytest.mark.parametrize(
-    ("log", "slug", "says", "lines"),
+    ("driver", "cuda", "torch", "slug"),
     [
-        pytest.param(
-            AMD_WHEEL,
-            "no-prebuilt-wheel",
-            "+rocm62torch2.5",
-            [
-                "export FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE",
-                "python3 -m pip install setuptools wheel packaging psutil ninja",
-                "python3 -m pip install --force-reinstall --no-deps --no-build-isolation --no-cache-dir flash-attn",
-            ],
-            id="no wheel for ROCm",
+        ("418.56", "10.1", "1.13.1+cu117", "driver-too-old"),
+        ("450.36.06", "11.0", "1.13.1+cu117", "driver-too-old"),
+        ("450.80.02", "11.0", "1.13.1+cu117", "cuda-init-error"),
+        ("535.154.05", "12.2", "2.0.1+cu117", "cuda-init-error"),
+    ],
+)
+def test_the_driver_beside_a_failed_start_decides_whether_it_is_too_old(driver, cuda, torch, slug):
+    text = (
+        f"{SMI.format(driver, cuda)}\n$ pip list | grep torch\ntorch        {torch}\n$ python train.py\n{NOT_STARTED}\n"
+    )
+    assert slugs(text)[0] == slug
+
+
+def test_a_failed_start_without_a_driver_in_the_log_is_compared_first():
+    assert cures(f"$ python train.py\n{NOT_STARTED}\n")[0].startswith("Compare the driver with the CUDA of torch")
+
+
+def _collected(torch: str, cuda: str, gpu: str) -> str:
+    return (
+        f"PyTorch version: {torch}\nCUDA used to build PyTorch: {cuda}\nOS: Ubuntu 20.04 LTS (x86_64)\n"
+        f"Python version: 3.8 (64-bit runtime)\nGPU models and configuration: GPU 0: {gpu}\n{NOT_INITIALIZED}\n"
+    )
+
+
+def test_a_release_whose_cudnn_does_not_start_is_replaced_by_the_next():
+    (cure,) = cures(_collected("1.8.0", "10.2", "GeForce RTX 2060"))
+    assert "torch==1.8.1+cu102" in cure
+
+
+def test_the_same_release_for_another_cuda_has_no_such_fault():
+    assert all("1.8.1" not in cure for cure in cures(_collected("1.8.0+cu111", "11.1", "GeForce RTX 2060")))
+
+
+def test_a_gpu_that_is_newer_than_the_cuda_of_torch_takes_another_build():
+    assert "torch==1.7.1+cu110" in cures(_collected("1.7.1", "10.2", "NVIDIA GeForce RTX 3090"))[0]
+
+
+def test_an_old_torch_whose_gpu_fits_keeps_the_usual_cures_first():
+    first, *_, last = cures(_collected("1.10.2+cu102", "10.2", "GeForce GTX 1080 Ti"))
+    assert first.startswith("Free the GPU's memory")
+    assert "torch==1.10.2+cu113" in last
+
+
+NO_RUNTIME = "OSError: libcudart.so.10.2: cannot open shared object file: No such file or directory"
+BY_TORCH = """\
+  File "/v/lib/python3.9/site-packages/torch/__init__.py", line 197, in <module>
+    _load_global_deps()
+  File "/v/lib/python3.9/site-packages/torch/__init__.py", line 150, in _load_global_deps
+    ctypes.CDLL(lib_path, mode=ctypes.RTLD_GLOBAL)
+"""
+BY_TEXT = """\
+  File "/v/lib/python3.9/site-packages/torchtext/_extension.py", line 20, in _init_extension
+    torch.ops.load_library(ext_specs.origin)
+  File "/v/lib/python3.9/site-packages/torch/_ops.py", line 110, in load_library
+    ctypes.CDLL(path)
+"""
+OF_GEOMETRIC = """\
+!pip install torch-sparse -f https://data.pyg.org/whl/torch-1.10.0+cu113.html
+----> 1 from torch_geometric.nn import GCNConv
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "torch", "slug"),
+    [
+        (BY_TORCH, "1.10.0+cu113", "torch-install-broken"),
+        (BY_TEXT, "1.10.0+cu113", "libcudart-missing"),
+        (OF_GEOMETRIC, "1.10.0+cu113", "libcudart-missing"),
+        (OF_GEOMETRIC, "1.10.0+cu102", None),
+        ("", "1.10.0+cu102", None),
+    ],
+)
+def test_the_frames_and_the_cuda_of_torch_tell_whose_runtime_is_missing(before, torch, slug):
+    assert (slugs(f"torch {torch}\n{before}{NO_RUNTIME}\n") or [None])[0] == slug
+
+
+def test_the_packages_of_pytorch_geometric_come_from_the_page_for_this_torch():
+    (cure,) = cures(f"torch 1.10.0+cu113\n{OF_GEOMETRIC}{NO_RUNTIME}\n")
+    assert "torch-sparse" in cure
+    assert "https://data.pyg.org/whl/torch-1.10.0+cu113.html" in cure
+
+
+@pytest.mark.parametrize(
+    ("torch", "wanted"),
+    [("1.12.0+cu113", "torchtext==0.13.*"), ("2.3.1+cu121", "torchtext==0.18.*"), ("2.4.0+cu121", "ended with 0.18")],
+)
+def test_torchtext_is_the_one_for_this_torch(torch, wanted):
+    assert wanted in cures(f"torch {torch}\n{BY_TEXT}{NO_RUNTIME}\n")[0]
+
+
+NO_TORCH = "    import torch\nModuleNotFoundError: No module named 'torch'\n"
+IN_CACHE = '  File "{0}archive-v0{1}Xy12_34567890abcde{1}{2}", line 8, in <module>\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (
+            "% uvx kernels versions a/b\n"
+            + IN_CACHE.format("/Users/u/.cache/uv/", "/", "lib/python3.13/site-packages/kernels/cli.py"),
+            "uvx --with torch kernels versions a/b",
         ),
-        pytest.param(
-            f"A laptop with Radeon RX 6800M, Ubuntu 22.04\n{NO_BINARY}",
-            "rocm-gfx-not-in-build",
-            "gfx1031 (Radeon RX 6800M)",
-            ["export HSA_OVERRIDE_GFX_VERSION=10.3.0"],
-            id="a laptop's card is another one than that of desktops",
+        (
+            "$ uvx --python 3.12 kernels list\n"
+            + IN_CACHE.format("/home/u/.cache/uv/", "/", "lib/python3.12/site-packages/kernels/cli.py"),
+            "uvx --with torch --python 3.12 kernels list",
         ),
-        pytest.param(
-            "`Collecting mamba-ssm\n  Using cached mamba_ssm-2.2.4.tar.gz (91 kB)\n  Getting requirements to build wheel ... error\n"
-            "  × Getting requirements to build wheel did not run successfully.\n  │ exit code: 1\n"
-            '    File "/srv/x/lib/python3.11/site-packages/pip/_vendor/pyproject_hooks/_in_process/_in_process.py", line 143, in get_requires_for_build_wheel\n'
-            "      return hook(config_settings)\n",
-            "torch-missing-at-build",
-            "pip asks mamba-ssm for its build requirements",
-            None,
-            id="a build in isolation, cut off below a code mark",
+        (
+            "PS C:\\> uvx whisper-ctranslate2 a.mp3\n"
+            + IN_CACHE.format("C:\\u\\uv\\cache\\", "\\", "Lib\\site-packages\\tool\\main.py"),
+            "uvx --with torch --index https://download.pytorch.org/whl/cu126 whisper-ctranslate2 a.mp3",
         ),
-        pytest.param(
-            f"{XFORMERS}    PyTorch 2.1.2+cu118 with CUDA 1108 (you have 2.1.2+cpu)\n    Python  3.10.11 (you have 3.10.9)\n",
-            "torch-cpu-build",
-            "2.1.2+cpu, is a CPU build",
-            [
-                f'python -m pip install --force-reinstall --no-deps torch==2.1.2 torchvision==0.16.2 "numpy<2" {CU118}',
-                f'python -m pip install torch==2.1.2 torchvision==0.16.2 "numpy<2" {CU118}',
-            ],
-            id="the CUDA that xformers was built for",
+        (
+            '  File "/home/u/.local/share/uv/tools/kernels/lib/python3.12/site-packages/kernels/utils.py", line 4, in <module>\n',
+            "uv tool install --with torch kernels",
         ),
-        pytest.param(
-            f"{XFORMERS}    PyTorch 2.1.0+cu121 with CUDA 1201 (you have 2.0.0+cu118)\n    Python  3.10.11 (you have 3.10.9)\n",
-            "abi-mismatch-torch-version",
-            "built for torch 2.1.0+cu121, and torch 2.0.0+cu118 is installed",
-            ["python -m pip install --force-reinstall --no-deps xformers==0.0.19"],
-            id="xformers for a torch older than PyTorch's index of it",
-        ),
-        pytest.param(
-            f"I use a MacBook Pro M3\n{XFORMERS}    PyTorch 2.3.0 with CUDA None (you have 2.3.0)\n",
-            "macos-unsupported",
-            "xformers has no code for a Mac",
-            ["python3 -m pip uninstall -y xformers", None],
-            id="xformers on a Mac",
-        ),
-        pytest.param(
-            'File "D:\\work\\VMamba\\models\\csm.py", line 8, in forward\n'
-            "NameError: name 'selective_scan_cuda_oflex' is not defined\n",
-            "extension-not-built",
-            "selective_scan_cuda_oflex, the compiled part of VMamba",
-            ["python -m pip install --no-build-isolation .\\kernels\\selective_scan"],
-            id="a part that a project builds from its own folder, under Windows",
-        ),
-        pytest.param(
-            "My laptop: Windows 11, I am using an integrated Intel GPU\n"
-            "Error CUDA driver version is insufficient for CUDA runtime version at line 90 in file D:\\b\\bitsandbytes\\csrc\\ops.cu\n",
-            "driver-too-old",
-            "the GPU there is from Intel",
-            ["nvidia-smi", None],
-            id="a driver is asked for where there is no NVIDIA GPU",
-        ),
-        pytest.param(
-            f"GPU: Intel(R) UHD Graphics 620\n{NO_DRIVER}",
-            "driver-missing",
-            "the GPU there is from Intel",
-            ["nvidia-smi", None],
-            id="the same, from a form",
-        ),
-        pytest.param(
-            f'File "/content/app/run.py", line 4\n{NO_DRIVER}',
-            "driver-missing",
-            "No NVIDIA driver works",
-            [None],
-            id="a session of Colab without a GPU",
-        ),
-        pytest.param(
-            f'web-1  | starting\nweb-1  |   File "/srv/app.py", line 7, in <module>\nweb-1  | {NO_DRIVER}web-1 exited with code 1\n',
-            "container-without-gpu",
-            "was not given the GPU",
-            ["nvidia-smi", None, "docker compose up -d --force-recreate"],
-            id="a service of docker compose",
-        ),
-        pytest.param(
-            "On my Jetson, torch-2.3.0a0+6ddf5cf85e.nv24.04.14026654-cp310-cp310-linux_aarch64.whl, JetPack: 6\n"
-            "RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
-            "no-kernel-image",
-            "A library has no code for the Jetson's GPU",
-            [
-                'python3 -c "import torch; print(torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"',
-                "export TORCH_CUDA_ARCH_LIST=8.7",
-                "python3 -m pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps .",
-            ],
-            id="a library that was compiled on a Jetson",
-        ),
-        pytest.param(
-            "I installed causal_conv1d from https://pypi.jetson-ai-lab.io/jp6/cu126, pytorch version is `2.5.0a0+872d972e41.nv24.8`\n"
-            "ImportError: /srv/v/lib/python3.10/site-packages/causal_conv1d_cuda.cpython-310-aarch64-linux-gnu.so: undefined symbol: "
-            "_ZN3c104cuda9SetDeviceEab\n",
-            "abi-mismatch-torch-version",
-            "was built for torch 2.8 or newer",
-            [
-                f"/srv/v/bin/python3 -m pip install --force-reinstall --no-deps torch==2.8.0 torchvision==0.23.0 {JP6}",
-                f"/srv/v/bin/python3 -m pip install torch==2.8.0 torchvision==0.23.0 {JP6}",
-            ],
-            id="a wheel of the Jetson's index beside another torch",
-        ),
-        pytest.param(
-            'torch version 2.4.1\nPython 3.10.13\nI installed "mamba_ssm-2.2.2+cu122torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl" by pip\n'
-            "ImportError: /srv/v/lib/python3.10/site-packages/selective_scan_cuda.cpython-310-x86_64-linux-gnu.so: undefined symbol: "
-            "_ZN3c107WarningC1ESt7variantIJNS0_11UserWarningENS0_18DeprecationWarningEEERKNS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEEb\n",
-            "abi-mismatch-cxx11",
-            "mamba-ssm was built with the C++11 ABI",
-            [
-                f"/srv/v/bin/python3 -m pip install --force-reinstall --no-deps {OF_MAMBA}/v2.2.2/mamba_ssm-2.2.2+cu122torch2.4cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
-            ],
-            id="the same wheel for the other ABI, named in words",
-        ),
-        pytest.param(
-            "conda install pytorch pytorch-cuda=12.1 -c pytorch -c nvidia\n"
-            "ImportError: /srv/conda/envs/seg/lib/python3.11/site-packages/torch/lib/libtorch_cuda.so: undefined symbol: "
-            "cusparseSpMM_preprocess_x, version libcusparse.so.12\n",
-            "ld-library-path-shadowing",
-            "torch is from conda",
-            ["conda install --prefix /srv/conda/envs/seg --yes nvidia/label/cuda-12.1.1::libcusparse"],
-            id="a library of another CUDA beside conda's torch",
-        ),
-        pytest.param(
-            "GLIBCXX error on our cluster\n"
-            '  File "/srv/v/lib/python3.11/site-packages/flash_attn/__init__.py", line 3, in <module>\n'
-            "    from flash_attn.flash_attn_interface import (\n",
-            "glibcxx-too-old",
-            "The log is cut: somebody names GLIBCXX there",
-            ['/srv/v/bin/python3 -c "import torch, flash_attn"', None],
-            id="GLIBCXX in words, above a traceback that is cut",
-        ),
-        pytest.param(
-            "pip install flash_attn-2.8.1+cu129torch2.8-cp311-cp311-linux_x86_64.whl\n"
-            "ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.32' not found (required by "
-            "/srv/v/lib/python3.11/site-packages/flash_attn_2_cuda.cpython-311-x86_64-linux-gnu.so)\n",
-            "glibc-too-old",
-            "built for glibc 2.32 or newer",
-            [
-                "/srv/v/bin/python3 -m pip install setuptools wheel packaging psutil ninja",
-                "export MAX_JOBS=2",
-                "export FLASH_ATTENTION_FORCE_BUILD=TRUE",
-                "/srv/v/bin/python3 -m pip install --force-reinstall --no-deps --no-build-isolation --no-cache-dir flash-attn==2.8.1",
-            ],
-            id="a wheel of others for a torch without older wheels",
+        (
+            '  File "/home/u/.local/share/pipx/venvs/kernels/lib/python3.12/site-packages/kernels/utils.py", line 4, in <module>\n',
+            "pipx inject kernels torch",
         ),
     ],
 )
-def test_the_first_cure_is_for_what_the_log_states(log, slug, says, lines):
-    _, finding = first(log)
-    assert finding.slug == slug
-    assert says in finding.message
-    assert lines is None or cures(log)[0] == lines
+def test_torch_is_added_to_the_environment_of_a_tool(text, command):
+    assert slugs(text + NO_TORCH)[0] == "torch-missing"
+    assert cures(text + NO_TORCH)[0].splitlines()[1] == command
 
 
-def test_a_compiler_that_is_missing_beside_an_old_cuda_is_the_one_that_its_nvcc_accepts():
-    log = (
-        "CUDA_HOME = C:\\Program Files\\NVIDIA GPU Computing Toolkit\\CUDA\\v{}\n"
-        'error: Microsoft Visual C++ 14.0 or greater is required. Get it with "Microsoft C++ Build Tools"\n'
+def test_torch_that_is_missing_in_an_environment_of_the_user_is_not_of_a_tool():
+    assert "torch-missing" not in slugs(
+        '  File "/home/u/tools/app/env/lib/python3.12/site-packages/x.py", line 4, in <module>\n' + NO_TORCH
     )
-    old, new = (str(cures(log.format(version))[-1][0]) for version in ("11.8", "12.4"))
-    assert "Component.VC.14.38.17.8.x86.x64" in old
-    assert "Workload.VCTools" in old
-    assert "Component.VC" not in new
-    assert "Workload.VCTools" in new
 
 
-def test_a_setup_that_takes_no_wheel_for_an_old_torch_gets_a_toolkit_first():
-    asked = "/tmp/x/setup.py:119: UserWarning: mamba_ssm was requested, but nvcc was not found.  Are you sure your environment has nvcc available?\n"
-    assert "MAMBA_SKIP_CUDA_BUILD" not in str(cures(f"PyTorch Version: 1.13.1+cu117\n{asked}"))
-    assert "MAMBA_SKIP_CUDA_BUILD" in str(cures(f"PyTorch Version: 2.0.1+cu118\n{asked}")[0])
+JETSON = "Linux orin 5.15.148-tegra aarch64\nJetPack 6.2\n"
+NO_KERNEL = "RuntimeError: Error named symbol not found at line 233 in file /src/csrc/ops.cu\n"
+
+
+def test_bitsandbytes_is_built_from_source_on_a_jetson():
+    assert slugs(JETSON + NO_KERNEL)[0] == "bitsandbytes-library-missing"
+    assert "cmake -DCOMPUTE_BACKEND=cuda -DCOMPUTE_CAPABILITY=87" in cures(JETSON + NO_KERNEL)[0]
+
+
+def test_the_same_error_on_a_server_has_another_cause():
+    assert "bitsandbytes-library-missing" not in slugs(NO_KERNEL)
+
+
+CARD = "$ nvidia-smi -L\nGPU 0: NVIDIA GeForce RTX 3060\n"
+OF_CONDA = "pytorch                   1.10.1              py3.9_cpu_0    pytorch\n"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        OF_CONDA,
+        "pytorch            2.1.2    cpu_mkl_py311h3e86a8a_102    conda-forge\n",
+        "  pytorch            pytorch/linux-64::pytorch-1.10.1-py3.9_cpu_0\n",
+        "pytorch-mutex             1.0                         cpu    pytorch\n",
+        "cpuonly                   2.0                           0    pytorch\n",
+    ],
+)
+def test_the_cpu_build_that_conda_chose_is_seen_beside_a_gpu(row):
+    assert slugs(row + CARD)[0] == "torch-cpu-build"
+    assert "torch-cpu-build" not in slugs(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "pytorch            1.10.1    py3.9_cuda11.3_cudnn8.2.0_0    pytorch\n",
+        "pytorch-mutex             1.0                        cuda    pytorch\n",
+    ],
+)
+def test_the_cuda_build_of_conda_is_no_cpu_build(row):
+    assert "torch-cpu-build" not in slugs(row + CARD)
+
+
+def test_the_cpu_build_of_conda_is_replaced_by_the_same_release():
+    by_pip, by_conda = cures(OF_CONDA + CARD)
+    assert "torch==1.10.1+cu113" in by_pip
+    assert "pytorch=1.10.1=*cuda11.3*" in by_conda

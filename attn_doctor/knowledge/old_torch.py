@@ -56,6 +56,24 @@ def build(torch: str, machine: Machine) -> OldBuild | None:
     )
 
 
+# Builds whose cuBLAS and cuDNN do not start on many GPUs, and the release in which this is mended.
+# https://github.com/pytorch/pytorch/issues/53336, https://github.com/pytorch/pytorch/issues/53896
+_MENDED_IN = {("1.8.0", "10.2"): "1.8.1"}
+
+
+def mended(torch: str, cuda: str, machine: Machine) -> OldBuild | None:
+    """Return the build of the next release in which a known fault of this build is mended, if this machine can run it.
+
+    It is for the same CUDA if possible, since the driver runs that. None if no such fault is known.
+    """
+    wanted = _MENDED_IN.get((torch.partition("+")[0], cuda))
+    row = next((row for row in load(OldTorch) if row.torch == wanted), None)
+    if row is None:
+        return None
+    same = _of(msgspec.structs.replace(row, cudas=(cuda,)), machine) if cuda in row.cudas else None
+    return OldBuild(row=row, cuda=cuda) if same is not None else _of(row, machine)
+
+
 def newest(machine: Machine) -> OldBuild | None:
     """Return the newest torch before 2.0 that runs with the driver, the GPU and the Python.
 

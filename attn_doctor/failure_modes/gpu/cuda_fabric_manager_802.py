@@ -30,7 +30,7 @@ from attn_doctor.commands import places, system_tools
 from attn_doctor.commands.places import Manager
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
@@ -80,6 +80,7 @@ MODE = FailureMode(
             literal="match with driver version",
             sample="fabric manager NVIDIA GPU driver interface version 550.90.07 don't match with driver version 550.107.02.",
         ),
+        *cuda_error_numbers.signs("802", sample=802),
     ),
     recipe=Recipe(
         does="starts torch's CUDA with a stand-in of the driver",

@@ -32,7 +32,7 @@ from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.knowledge.cuda import Coverage, driver_covers
 from attn_doctor.model.facts import Facts
@@ -59,6 +59,7 @@ MODE = FailureMode(
         "config-device-cpu",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
+        "segfault",  # TensorRT's programs go on without a GPU, and crash
     ),
     signs=(
         Sign(
@@ -72,6 +73,11 @@ MODE = FailureMode(
             pattern=r"Error 804:(?:\s*$| forward)",
             literal="Error 804:",
             sample="Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted on non supported HW",
+        ),
+        *cuda_error_numbers.signs(
+            "804",
+            ("cudaErrorCompatNotSupportedOnDevice", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"),
+            sample=804,
         ),
     ),
     recipe=Recipe(

@@ -34,9 +34,9 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, in_container, under_wsl
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -57,6 +57,7 @@ MODE = FailureMode(
         "config-device-cpu",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
+        "segfault",  # TensorRT's programs go on without a GPU, and crash
     ),
     signs=(
         Sign(
@@ -84,10 +85,17 @@ MODE = FailureMode(
             sample="cudaGetDeviceCount returned 999",
         ),
         Sign(
-            pattern=r"failed call to cuInit: (?P<said>CUDA_ERROR_(?!NO_DEVICE)\w+)",
+            pattern=r"failed call to cuInit: (?P<said>CUDA_ERROR_(?!NO_DEVICE|COMPAT_NOT|SYSTEM_|MPS_)\w+)",
             literal="failed call to cuInit",
             sample="failed call to cuInit: CUDA_ERROR_UNKNOWN: unknown error",
         ),
+        # The words of torch for cudaErrorInitializationError: https://github.com/pytorch/pytorch/blob/main/c10/cuda/CUDAFunctions.cpp
+        Sign(
+            pattern=r"(?P<unnamed>CUDA driver initialization failed, you might not have a CUDA gpu)",
+            literal="CUDA driver initialization failed",
+            sample="RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+        ),
+        *cuda_error_numbers.signs("(?:2|3|30|34|46|304|999)", sample=999),
     ),
     recipe=Recipe(
         does="starts torch's CUDA with a stand-in of the driver",
@@ -163,13 +171,37 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     wsl = any(m.strength == "context" for log in seen.logs for m in log.of("wsl2-driver-stub"))
     said = next((m.groups["said"].strip() for m in matches if m.groups.get("said")), None)
+    number = next((m.groups["code"] for m in matches if m.groups.get("code")), None)
+    if said is None and number is not None:
+        said = f"error {number}{f', {_MEANS[number]}' if number in _MEANS else ''}"
     lines = {m.line for m in matches}
     asynchronous = all(m.text.find("CUDA error:") >= 0 for m in matches)
+    if any(m.groups.get("unnamed") for m in matches):
+        return Hit(
+            message="CUDA did not start, and torch does not know why: the driver is too old or damaged, its module nvidia-uvm is not loaded, or there is no NVIDIA GPU.",
+            evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+            variant=Unnamed(),
+            confidence=Confidence.MEDIUM,
+        )
     return Hit(
         message=f"CUDA did not start{f': {said}' if said else ', and the log does not say why'}.",
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
         confidence=Confidence.MEDIUM if asynchronous or wsl else Confidence.HIGH,
     )
+
+
+# https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html (cudaError)
+_MEANS = {
+    "2": "out of memory",
+    "3": "initialization error",
+    "34": "a stub library is loaded instead of the driver",
+    "46": "the GPU is busy or unavailable",
+    "999": "unknown error",
+}
+
+
+class Unnamed(Variant, frozen=True):
+    """Mark the case that torch reports a failed start of CUDA without the driver's reason."""
 
 
 def _named(match: Match) -> bool:
@@ -178,6 +210,22 @@ def _named(match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    made = _fixes(facts)
+    if not isinstance(hit.variant, Unnamed):
+        return made
+    look = commands.by_hand(
+        ("nvidia-smi",),
+        "has to list the GPU. The CUDA Version in its first lines is the newest that this driver can run: if torch was built for a newer one "
+        "(torch.version.cuda), the driver is too old",
+        "nothing",
+        "none",
+    )
+    first = Fix(title="Compare the driver with the CUDA of torch", steps=(look,), verify=commands.check(facts))
+    return (first, *made, *nvidia_drivers.install(facts))
+
+
+def _fixes(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a driver that is there and does not start CUDA."""
     verify = commands.check(facts)
     restart = nvidia_drivers.restart(facts, "a restart loads the driver again")
     if in_container(facts) and places.hosted(facts) is None:

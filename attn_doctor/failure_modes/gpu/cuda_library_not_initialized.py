@@ -38,7 +38,11 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import another_copy, torch_steps
+from attn_doctor.failure_modes.shared import another_copy, old_torch_steps, torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import machine_of
+from attn_doctor.knowledge import gpu, old_torch, pytorch, torch_choice
+from attn_doctor.knowledge.old_torch import OldBuild
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
@@ -136,6 +140,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Refused(),
             confidence=Confidence.MEDIUM,
         )
+    repaired = _mended(facts)
+    if repaired is not None:
+        return Hit(
+            message=f"torch {facts.torch.version} for CUDA {facts.torch.cuda} has a fault: its cuBLAS and cuDNN do not start on many GPUs. {repaired.row.torch} mends it.",
+            evidence=evidence,
+        )
+    card = _unfit(facts)
+    if card is not None:
+        return Hit(
+            message=f"cuBLAS or cuDNN could not start: torch {facts.torch.version} for CUDA {facts.torch.cuda} does not support this GPU (compute capability {card}).",
+            evidence=evidence,
+        )
     how = "failed at a call" if all("call" in m.groups for m in proofs) else "could not start"
     return Hit(
         message=f"cuBLAS or cuDNN {how} on the GPU. In most cases the GPU's memory is full; else an earlier kernel failed.",
@@ -157,6 +173,13 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     blocking = commands.variable(
         "CUDA_LAUNCH_BLOCKING", "1", "start again: the traceback then ends at the kernel that really failed"
     )
+    repaired = _mended(facts)
+    if repaired is not None:
+        title = f"Install torch {repaired.row.torch}, in which this fault is mended"
+        return (Fix(title=title, steps=old_torch_steps.steps(facts, repaired), verify=verify),)
+    if _unfit(facts) is not None:
+        why = "this torch does not support the GPU"
+        return torch_steps.kept_or_newest(facts, "Install a torch for CUDA {cuda}", why, reinstall=True)
     made = [
         Fix(title="Free the GPU's memory, or use a smaller batch", steps=(smaller,), verify=verify),
         Fix(title="Find the kernel that failed first", steps=(blocking,), verify=verify),
@@ -170,7 +193,44 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             facts, "torch may load a cuBLAS or cuDNN of another version from this path"
         )
         made.append(Fix(title="Let torch load its own libraries", steps=(unset,), verify=verify))
-    return tuple(made)
+    return (*made, *_another_build(facts))
+
+
+def _mended(facts: Facts) -> OldBuild | None:
+    """Return the release in which a known fault of the installed torch is mended; None if none is known."""
+    version, cuda = facts.torch.version, facts.torch.cuda
+    if not isinstance(version, str) or not isinstance(cuda, str):
+        return None
+    return old_torch.mended(version, cuda, machine_of(facts))
+
+
+def _unfit(facts: Facts) -> str | None:
+    """Return the compute capability of a GPU for which the installed torch has no code, "8.6"; None if there is none, or nothing is known."""
+    version, cuda = facts.torch.version, facts.torch.cuda
+    if not isinstance(version, str) or not isinstance(cuda, str) or torch_choice.by_others(version):
+        return None
+    archs = facts.torch.archs if isinstance(facts.torch.archs, tuple) else pytorch.archs(version, cuda)
+    for card in machine_of(facts).capabilities:
+        if gpu.too_new_for(cuda, card):
+            return card
+        judged = gpu.runs(archs, card, cuda=cuda) if isinstance(archs, tuple) and archs else None
+        if isinstance(judged, Answer) and not judged.yes:
+            return card
+    return None
+
+
+def _another_build(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix that installs the same old torch for another CUDA, with another cuBLAS and cuDNN; empty for torch 2.
+
+    https://github.com/Turoad/CLRNet/issues/24
+    """
+    found = old_torch_steps.same_release(facts)
+    if found is None or found.cuda == facts.torch.cuda:
+        return ()
+    title = (
+        f"If every program fails: install torch {found.row.torch} for CUDA {found.cuda}, with another cuBLAS and cuDNN"
+    )
+    return (Fix(title=title, steps=old_torch_steps.steps(facts, found), verify=commands.check(facts)),)
 
 
 def _own_cublas(facts: Facts) -> tuple[Fix, ...]:

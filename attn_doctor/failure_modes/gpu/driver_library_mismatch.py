@@ -31,7 +31,7 @@ from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start
+from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
 from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
@@ -85,6 +85,9 @@ MODE = FailureMode(
             pattern=r"NVRM: API mismatch: the client has the version (?P<client>[\d.]+)",
             literal="NVRM: API mismatch",
             sample="NVRM: API mismatch: the client has the version 580.95.05, but",
+        ),
+        *cuda_error_numbers.signs(
+            "803", ("cudaErrorSystemDriverMismatch", "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"), sample=803
         ),
     ),
     recipe=Recipe(

@@ -35,7 +35,15 @@ from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import building, cuda_start, rocm_steps, torch_facts, torch_steps, without_gpu
+from attn_doctor.failure_modes.shared import (
+    building,
+    cuda_error_numbers,
+    cuda_start,
+    rocm_steps,
+    torch_facts,
+    torch_steps,
+    without_gpu,
+)
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -58,6 +66,7 @@ MODE = FailureMode(
         "torch-cpu-build",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
+        "segfault",  # TensorRT's programs go on without a GPU, and crash
     ),
     signs=(
         Sign(
@@ -136,6 +145,7 @@ MODE = FailureMode(
             sample="RuntimeError: CUDA error: no CUDA-capable device is detected",
             strength="hint",
         ),
+        *cuda_error_numbers.signs("100", sample=100, strength="hint"),
         # torch's collect_env, which asks nvidia-smi. https://github.com/pytorch/pytorch/blob/main/torch/utils/collect_env.py
         *(
             Sign(
@@ -247,7 +257,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if all(m.strength == "context" for m in told):
         return _by_collect_env(facts, seen)
     proofs = [m for m in seen.matches if m.strength == "proof"]
-    none_seen = any("No CUDA" in m.text or "no CUDA" in m.text for m in seen.matches)
+    none_seen = any("No CUDA" in m.text or "no CUDA" in m.text or "code" in m.groups for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
     cards = amd_gpus(facts)

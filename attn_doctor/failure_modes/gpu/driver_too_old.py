@@ -38,7 +38,7 @@ from attn_doctor import commands
 from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_start, old_torch_steps, torch_install, torch_steps
+from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start, old_torch_steps, torch_install, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
@@ -68,6 +68,7 @@ MODE = FailureMode(
         "config-device-cpu",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
+        "segfault",  # TensorRT's programs go on without a GPU, and crash
     ),
     signs=(
         Sign(
@@ -89,6 +90,29 @@ MODE = FailureMode(
             pattern=r"cudaErrorInsufficientDriver",
             literal="cudaErrorInsufficientDriver",
             sample="Search for `cudaErrorInsufficientDriver' in https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html",
+        ),
+        Sign(
+            pattern=r"NVIDIA driver on your system is too old",
+            literal="driver on your system is too old",
+            sample="RuntimeError: The NVIDIA driver on your system is too old",
+        ),
+        *cuda_error_numbers.signs("35", ("CUDA_ERROR_INSUFFICIENT_DRIVER",), sample=35),
+        # torch's words if the driver does not start CUDA at all. Beside them, the release of CUDA that conda's torch uses.
+        # https://github.com/pytorch/pytorch/blob/main/c10/cuda/CUDAFunctions.cpp, https://github.com/CompVis/stable-diffusion/issues/94
+        Sign(
+            pattern=r"(?P<unnamed>CUDA driver initialization failed, you might not have a CUDA gpu|Found no NVIDIA driver on your system)",
+            literal=" driver ",
+            sample="RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+            strength="hint",
+        ),
+        *(
+            Sign(
+                pattern=rf"^(?:\[conda\] |- |\+ )?{name}(?:=+|\s{{1,60}})(?P<toolkit>(?:9|1[0-3])\.\d)(?:\.\d{{1,3}})?(?=\s|=|$)",
+                literal=name,
+                sample=f"{name}        11.3.1        h9edb442_10",
+                strength="context",
+            )
+            for name in ("cudatoolkit", "pytorch-cuda", "cuda-version")
         ),
         Sign(
             pattern=r"provided PTX was compiled with an unsupported toolchain",
@@ -203,11 +227,21 @@ class OfImage(Variant, frozen=True, kw_only=True):
     cuda: str
 
 
+class ForCuda(Variant, frozen=True, kw_only=True):
+    """Hold the CUDA release of torch, "11.3", if only the list of conda's packages in the log shows it."""
+
+    cuda: str
+
+
 class NoNvidiaGpu(Variant, frozen=True):
     """Mark the case that the only GPU in the log is from Intel."""
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if all("unnamed" in m.groups or m.strength == "context" for m in seen.matches):
+        return _beside(facts, seen)
+    seen_proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    evidence = tuple(e for e in evidence if e.line in {m.line for m in seen_proofs}) or evidence
     found, image = seen.group("found"), seen.group("image")
     if only_intel(facts) and not image and not found:
         return Hit(
@@ -234,13 +268,43 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             confidence=Confidence.LOW,
         )
+    if any(m.groups.get("code") for m in seen.matches):
+        message = "The driver is older than the CUDA version for which this program was built (error 35 of CUDA's start: TensorRT, ONNX Runtime and others)."
+        return Hit(message=message, evidence=evidence)
     return Hit(
         message="The driver is older than the CUDA version for which torch was built.",
         evidence=evidence,
     )
 
 
+def _beside(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a torch that says only that CUDA does not start, if the log shows a driver that is older than its CUDA; else None."""
+    matches = [m for m in seen.matches if "unnamed" in m.groups]
+    cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else seen.group("toolkit")
+    driver, os = facts.graphics.driver, cuda_start.driver_os_or_none(facts) or "linux"
+    runs, needs = facts.graphics.driver_cuda, cuda_rules.driver_needed(cuda, os) if cuda else None
+    if not matches or cuda is None or not isinstance(needs, str):
+        return None
+    if isinstance(driver, str):
+        judged: Answer | Unknown = cuda_rules.driver_covers(driver, cuda, os)
+    elif isinstance(runs, str):
+        judged = cuda_rules.driver_cuda_covers(runs, cuda)
+    else:
+        return None
+    if isinstance(judged, Unknown) or judged.yes:
+        return None
+    here = f"The NVIDIA driver {driver}" if isinstance(driver, str) else f"The NVIDIA driver, for CUDA {runs} at most,"
+    shown = [m for m in seen.matches if "toolkit" in m.groups] if not isinstance(facts.torch.cuda, str) else []
+    return Hit(
+        message=f"{here} is too old: torch is built for CUDA {cuda}, which needs driver {needs} or newer.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in (*shown[:1], *matches[:2])),
+        variant=ForCuda(cuda=cuda) if shown else None,
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, ForCuda):
+        facts = msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, cuda=hit.variant.cuda))
     if isinstance(hit.variant, OfImage):
         return _of_image(facts, hit.variant.cuda)
     if isinstance(hit.variant, NoNvidiaGpu):
@@ -256,6 +320,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
     # If no command installs a newer driver, the older torch comes first: a command installs it.
     by_words = not any(step.argv for fix in newer[:1] for step in fix.steps)
+    if isinstance(hit.variant, ForCuda) and os == "windows" and not theirs:
+        by_words = False  # the driver's installer is one click there, and the release of torch can stay
     first = bool(older) and (theirs or by_words or places.jetson(facts))
     return (*older, *newer) if first else (*newer, *older)
 

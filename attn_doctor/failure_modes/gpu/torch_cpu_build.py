@@ -10,7 +10,7 @@ How it shows
     stop in parse(torch.version.cuda), which is None; a file that includes c10/cuda finds no "cuda_cmake_macros.h".
 
 Why it happens
-    `pip install torch` gives a CPU build on Windows and on older Linux ARM; or the index URL ended in /cpu; or the
+    `pip install torch` gives a CPU build on Windows and on older Linux ARM; conda takes the CPU build if no CUDA build fits the other packages; or the index URL ended in /cpu; or the
     requirement of another package replaced the CUDA build by a CPU build.
 
 What to do
@@ -34,6 +34,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
 from attn_doctor.failure_modes.shared import (
     building,
+    conda_cpu_build,
     cut_logs,
     gpu_wished,
     old_torch_steps,
@@ -102,6 +103,7 @@ MODE = FailureMode(
             )
             for name in ("xpu", "npu", "hpu", "mlu", "musa")
         ),
+        *conda_cpu_build.SIGNS,
         *building.ISOLATED,
         Sign(
             pattern=r"(?P<none>TypeError: expected string or bytes-like object)",
@@ -222,6 +224,8 @@ class BuiltFor(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
+    if (by_conda := _by_conda(facts, seen)) is not None:
+        return by_conda
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
     # The user wants a GPU if the program stops without one, or if the log shows an NVIDIA driver, GPU or toolkit and says that CUDA is missing.
     stopped = ("config-device-cpu", "torch-sees-no-gpu")
@@ -278,6 +282,30 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _by_conda(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a CPU build that conda chose on a machine with an NVIDIA GPU; None for other logs."""
+    rows = [m for m in seen.matches if "of_conda" in m.groups or "of_conda_only" in m.groups]
+    if not rows or nvidia_present(facts) is not True or any("+cu" in m.text for m in rows):
+        return None
+    if isinstance(facts.torch.cuda, str) or facts.system.os == "darwin":
+        return None  # a later list shows a CUDA build
+    version = seen.group("conda_version")
+    only = any("of_conda_only" in m.groups for m in rows)
+    asked = seen.group("toolkit_asked")
+    why = (
+        "the package cpuonly demands it"
+        if only
+        else f"there is no CUDA build of this release that fits {asked} and the other packages"
+        if asked
+        else "no CUDA build fits the other packages"
+    )
+    return Hit(
+        message=f"conda installed the CPU build of torch{f' {version}' if version else ''}, so the GPU of this machine is not used: {why}.",
+        evidence=building.lines(rows[:3]),
+        variant=conda_cpu_build.ByConda(version=version),
+    )
+
+
 def _stated_cpu(facts: Facts) -> str | None:
     """Return the version of the torch in the log, if it is known to be built without CUDA and ROCm; else None."""
     version = facts.torch.version
@@ -303,6 +331,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return without_gpu.fixes(facts)
     if isinstance(hit.variant, Elsewhere):
         return other_devices.fixes(facts, hit.variant.device)
+    if isinstance(hit.variant, conda_cpu_build.ByConda):
+        return conda_cpu_build.fixes(facts, hit.variant)
     newest = _newest(facts)
     version = facts.torch.version
     if isinstance(hit.variant, NoHome) and (made := _for_nvcc(facts, hit.variant.nvcc)):

@@ -7,12 +7,13 @@ What it is
 
 How it shows
     "undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_string..." (the extension is new, torch is old) or
-    "...SourceLocationESs" (the extension is old, torch is new).
+    "...SourceLocationESs" (the extension is old, torch is new). Or a symbol of another C++ library: "_ZN2cv5error..." of OpenCV, protobuf, Boost.
 
 Why it happens
     A wheel with cxx11abiTRUE in its name was installed under a torch with the old ABI, or a wheel with cxx11abiFALSE under a
     torch with the new ABI. Also, the flash-attn wheels 2.8.0.post2 to 2.8.3.post1 named torch2.6 cxx11abiFALSE have a wrong
     name: they were built with the new ABI.
+    An extension that is compiled with torch's ABI may also be linked with a library of the other ABI: most systems and conda-forge have the new one.
 
 What to do
     Install the wheel that has the other value (TRUE or FALSE) in its name. With torch 2.6.0 from PyPI: flash-attn 2.7.4.post1.
@@ -31,7 +32,7 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
-from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import other_libraries, subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.logs.reader import Seen
@@ -53,6 +54,7 @@ MODE = FailureMode(
             literal="undefined symbol: _Z",
             sample="undefined symbol: _ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE",
         ),
+        other_libraries.SIGN,
     ),
     recipe=Recipe(
         does="imports an extension that was compiled for the other C++ ABI",
@@ -116,10 +118,13 @@ def _abi(new: bool) -> str:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     mangled = [
-        m for m in seen.matches if symbols.of_abi(m.groups["symbol"]) is not False and "torchvision" not in m.text
+        m
+        for m in seen.matches
+        if "symbol" in m.groups and symbols.of_abi(m.groups["symbol"]) is not False and "torchvision" not in m.text
     ]
     if not mangled:
-        return None
+        other = other_libraries.told(seen, strings=True)
+        return other_libraries.hit(*other) if other else None
     symbol = mangled[0].groups["symbol"]
     strings = symbols.explain(symbol).new_strings
     lines = {m.line for m in mangled}
@@ -142,5 +147,7 @@ class OfTorch(Variant, frozen=True, kw_only=True):
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, other_libraries.OfLibrary):
+        return other_libraries.fixes(facts, hit.variant)
     abi = hit.variant.new_abi if isinstance(hit.variant, OfTorch) else None
     return wheel_fixes.fixes(facts, "it has another C++ ABI than this torch", abi=abi)

@@ -12,10 +12,11 @@ How it shows
 Why it happens
     One of these: torch is newer than bitsandbytes (a torch for CUDA 13 beside a bitsandbytes of 2024); BNB_CUDA_VERSION names a library
     that does not exist; torch is a CPU build; or the system is Windows and bitsandbytes is older than 0.43, which had no wheels for Windows.
+    On a Jetson no wheel of PyPI fits: old ones hold code for x86 alone, newer ones code for ARM servers.
 
 What to do
     Upgrade bitsandbytes: 0.50.2 contains libraries for CUDA 11.8 to 13.2, ROCm 6.4 to 7.2 and XPU. If torch is a CPU build: install the CUDA
-    build. If BNB_CUDA_VERSION is set: unset it. `python -m bitsandbytes` prints which library it looked for.
+    build. If BNB_CUDA_VERSION is set: unset it. On a Jetson: build it from source. `python -m bitsandbytes` prints which library it looked for.
 
 How to reproduce
     There is no recipe: bitsandbytes complains at its first call on a GPU. Without a GPU, `python -m bitsandbytes` beside a CPU build of
@@ -34,6 +35,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import bitsandbytes_jetson
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -139,6 +141,13 @@ MODE = FailureMode(
             sample="===================================BUG REPORT===================================",
             strength="context",
         ),
+        # On a Jetson: the wheel for ARM servers loads, and its kernels do not start.
+        Sign(
+            pattern=r"(?P<kernels>Error named symbol not found at line \d+ in file \S*csrc/ops\.cu)",
+            literal="Error named symbol not found",
+            sample="Error named symbol not found at line 233 in file /src/csrc/ops.cu",
+            strength="hint",
+        ),
         Sign(
             pattern=r"(?P<wsl>^WSL$)",
             literal="WSL",
@@ -190,6 +199,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=OnMac(),
         )
+    if seen.group("kernels"):
+        return _of_servers(facts, evidence)
     places = [found["folder"] for m in seen.matches if (found := _LIBRARY.search(m.text))]
     old = _of_old_release(facts, seen, evidence)
     if old is not None:
@@ -212,6 +223,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         variant=Sources(folder=own),
     )
+
+
+def _of_servers(facts: Facts, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for a wheel for ARM servers on a Jetson; None for other machines, on which the error has other causes."""
+    if facts.system.board != "jetson":
+        return None
+    message = "The installed bitsandbytes is PyPI's build for ARM servers, and its kernels do not start on a Jetson."
+    return Hit(message=message, evidence=evidence)
 
 
 def _of_old_release(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -315,6 +334,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, OnMac):
         return _without(facts)
+    if facts.system.board == "jetson" and not isinstance(hit.variant, Sources):
+        return bitsandbytes_jetson.fixes(facts)
     if isinstance(hit.variant, Old):
         return _newer(facts, hit.variant)
     upgrade = commands.install(

@@ -30,7 +30,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import subject, wheel_fixes
+from attn_doctor.failure_modes.shared import other_libraries, subject, wheel_fixes
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -57,6 +57,7 @@ MODE = FailureMode(
             sample="    1. (arg0: at::Tensor, arg1: at::Tensor, arg2: bool) -> at::Tensor",
             strength="context",
         ),
+        other_libraries.SIGN,
     ),
 )
 # There is no `detect`: no fact holds the arguments of compiled functions.
@@ -74,6 +75,9 @@ class Called(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("function") is None:
+        other = other_libraries.told(seen, strings=False)
+        return other_libraries.hit(*other) if other else None
     function = seen.group("function") or ""
     package = "causal-conv1d" if function.startswith("causal") else subject.stated(facts)
     takes = len(re.findall(r"\barg\d+: ", seen.group("takes") or "")) or None
@@ -88,6 +92,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, other_libraries.OfLibrary):
+        return other_libraries.fixes(facts, hit.variant)
     if not isinstance(hit.variant, Called):
         causal, other = Called(package="causal-conv1d", takes=None), Called(package=None, takes=None)
         return (*_of(facts, causal), *_of(facts, other)[:1])

@@ -40,7 +40,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import subject, wheel_fixes
+from attn_doctor.failure_modes.shared import absent_parts, subject, wheel_fixes
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -143,6 +143,7 @@ MODE = FailureMode(
             literal="xFormers wasn't build with CUDA",
             sample="    xFormers wasn't build with CUDA support",
         ),
+        *absent_parts.SIGNS,
         # mmcv 1.x with operators: the name and the major stay, because a program for it does not run with mmcv 2.
         Sign(
             pattern=r"\b(?:mmcv[-_]full(?:==|-)(?P<full>1\.\d+\.\d+)|mmcv-full\s{2,}(?P<listed>1\.\d+\.\d+))",
@@ -175,7 +176,18 @@ class Lacking(Variant, frozen=True, kw_only=True):
     release: str | None = None  # its release, if the log shows it
 
 
+class NoneInPlace(Variant, frozen=True, kw_only=True):
+    """Hold the package whose optional part is None: "causal-conv1d"."""
+
+    package: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    others = tuple(m for m in seen.matches if not absent_parts.mine(m))
+    if all(m.strength == "context" for m in others):
+        return _none_in_place(seen)
+    seen = seen._replace(matches=others)
+    evidence = tuple(e for e in evidence if e.line in {m.line for m in others})
     part, module = seen.group("part"), seen.group("module")
     if seen.group("own") and not (part or module or seen.group("without")):
         return _in_its_own_words(facts, seen, evidence)
@@ -206,6 +218,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Lacking(
             folder=folder or None, release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None
         ),
+    )
+
+
+def _none_in_place(seen: Seen) -> Hit | None:
+    """Return the hit for an optional part that is absent and was called nevertheless; None if the log shows none."""
+    absent = absent_parts.told(seen.matches)
+    if absent is None:
+        return None
+    if absent.part == absent.package.replace("-", "_"):
+        message = f"{absent.package} was installed without its compiled part, or without the one for this torch's device: the file is not in its folder."
+        lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in absent.lines)
+        return Hit(message=message, evidence=lines, variant=Lacking(folder=None))
+    return Hit(
+        message=f"{absent.package} is not installed, or its compiled part does not load: {absent.part}, which it brings, is None, and the program needs it.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in absent.lines),
+        variant=NoneInPlace(package=absent.package),
     )
 
 
@@ -241,6 +269,8 @@ def _without_cuda(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> H
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, NoneInPlace):
+        return _brought(facts, hit.variant.package)
     if not isinstance(hit.variant, Lacking):
         return (_of_any_package(facts),)
     if hit.variant.of_project is not None:
@@ -260,6 +290,33 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
     step = commands.by_hand(argv, words, "the package in that folder", "medium")
     return (Fix(title="Build the package in its folder", steps=(step,), verify=subject.verify(facts)),)
+
+
+def _brought(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package whose optional part is None: ask why it does not load, then install it for this torch."""
+    of = msgspec.structs.replace(facts.subject, package=name, asked=None, folder=None)
+    made = wheel_fixes.fixes(
+        msgspec.structs.replace(facts, subject=of), "it is missing, or was built for another torch"
+    )
+    row = built_packages.row_of(name)
+    module = row.module if row else name.replace("-", "_")
+    part = next((text for text in (row.extensions if row else ()) if "*" not in text), module).replace("-", "_")
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", f"import torch, {part}"),
+        f"'No module named' means that {name} is not installed: the next command installs it. Any other error is the cause, and an installed {name} does not fit this torch",
+        "nothing",
+        "none",
+    )
+    return tuple(
+        Fix(
+            title=fix.title.replace(" again, for this torch", " for this torch"),
+            steps=(look, *fix.steps),
+            verify=fix.verify,
+        )
+        if index == 0
+        else fix
+        for index, fix in enumerate(made)
+    )
 
 
 def _of_any_package(facts: Facts) -> Fix:

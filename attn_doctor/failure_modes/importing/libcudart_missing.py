@@ -33,7 +33,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import nvidia_wheels, subject, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import nvidia_wheels, subject, torch_extensions, torch_steps, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, cuda_build, package_evidence, text_of
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
 from attn_doctor.failure_modes.shared.torch_facts import SERVERS
@@ -54,8 +54,8 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=("yolo12-flash-not-used", "transformers-flash-attn-2-not-installed"),
     signs=(
-        # torch's own loader raises OSError for the same library: in that case torch is broken, and no extension. "dlerror" is in a
-        # notice that TensorFlow prints on machines without a GPU.
+        # torch's own loader raises OSError for the same library, and then torch is broken; torch_extensions tells the two apart. "dlerror" is in
+        # a notice that TensorFlow prints on machines without a GPU.
         Sign(
             pattern=r"(?<!OSError: )(?<!dlerror: )\b(?P<library>libcudart\.so\.(?P<cuda>\d+)(?:\.\d+)?): cannot open shared object file",
             literal="libcudart.so.",
@@ -78,6 +78,7 @@ MODE = FailureMode(
             sample="    from torch._C import *  # noqa: F403",
             strength="context",
         ),
+        *torch_extensions.SIGNS,
     ),
     recipe=Recipe(
         does="imports an extension that needs a CUDA runtime which is not installed",
@@ -194,7 +195,7 @@ def _major(cuda: str) -> int | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
-        return None
+        return _loaded(facts, seen)
     variant = Missing(libraries=tuple(dict.fromkeys(m.groups["library"] for m in proofs)))
     context = [m for m in seen.matches if m.strength == "context"]
     first = proofs[0]
@@ -216,7 +217,36 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(message=message, evidence=evidence, variant=variant)
 
 
+class LoadedByTorch(Variant, frozen=True, kw_only=True):
+    """Hold the packages that torch loaded and that were built for another CUDA; none if the log does not name them."""
+
+    packages: tuple[str, ...]
+
+
+def _loaded(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a package that torch or Python loads with ctypes, whose failure is an OSError; None if torch itself is broken."""
+    found = torch_extensions.told(facts, seen.matches)
+    if found is None:
+        return None
+    names = found.packages
+    who = "An extension" if not names else names[0] if len(names) == 1 else f"One of {', '.join(names)}"
+    torch = (
+        f"the installed torch is built for CUDA {facts.torch.cuda}"
+        if isinstance(facts.torch.cuda, str)
+        else "torch brings that of another CUDA"
+    )
+    return Hit(
+        message=f"{who} needs {found.library}, of CUDA {found.cuda}, and {torch}.",
+        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in found.lines),
+        variant=LoadedByTorch(packages=found.packages),
+        severity=Severity.ERROR,
+        confidence=Confidence.HIGH if found.by_loader else Confidence.MEDIUM,
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, LoadedByTorch):
+        return torch_extensions.fixes(facts, hit.variant.packages)
     first: tuple[Fix, ...] = ()
     if isinstance(hit.variant, Missing) and "libc10.so" in hit.variant.libraries:
         name = subject.stated(facts)

@@ -336,9 +336,13 @@ def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
 
 
 def _extension(seen: Seen, match: Match) -> bool:
-    """Return whether the error came from the import of an extension of flash-attn."""
+    """Return whether the error came from the import of an extension: one of flash-attn, or one that torch was told to load."""
     marks = [
-        m for log in seen.logs if log.file == match.file for m in log.of("libcudart-missing") if "flash_attn" in m.text
+        m
+        for log in seen.logs
+        if log.file == match.file
+        for m in log.of("libcudart-missing")
+        if "flash_attn" in m.text or "loads" in m.groups
     ]
     return any(0 < match.line - m.line <= 8 for m in marks)
 
