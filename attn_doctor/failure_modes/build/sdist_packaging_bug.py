@@ -42,7 +42,9 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 
 _SOURCE = r"[^'\s]{0,300}\.(?:cpp|cc|cxx|cu|c|hip|mm)"
 # Folders that a repository fills from other repositories: cutlass-submodule-missing has this cause.
-_OF_SUBMODULE = re.compile(r"(?:^|[\\/])(?:cutlass|composable_kernel|third_party|thirdparty|3rdparty|extern(?:al)?|submodules|deps)[\\/]")
+_OF_SUBMODULE = re.compile(
+    r"(?:^|[\\/])(?:cutlass|composable_kernel|third_party|thirdparty|3rdparty|extern(?:al)?|submodules|deps)[\\/]"
+)
 
 MODE = FailureMode(
     code="AD123",
@@ -131,7 +133,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         name = subject.stated(facts)
         short = "/".join(re.split(r"[\\/]+", source)[-2:])
-        archive = [m for m in seen.matches if m.groups.get("archive") and canonicalize_name(m.groups["archive"]) == name]
+        archive = [
+            m for m in seen.matches if m.groups.get("archive") and canonicalize_name(m.groups["archive"]) == name
+        ]
         release = archive[-1].groups["release"] if archive else None
         what = f"the archive of {name} {release}" if name and release else f"the sources of {name or 'the package'}"
         return Hit(
@@ -147,7 +151,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def _cl_on_path_only(seen: Seen) -> bool:
     """Return whether all that is said of a missing compiler is torch's warning about cl, after which this build went on."""
-    return all("Error checking compiler version" in m.text for log in seen.logs for m in log.of("host-compiler-missing"))
+    return all(
+        "Error checking compiler version" in m.text for log in seen.logs for m in log.of("host-compiler-missing")
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -184,7 +190,9 @@ def _from_the_repository(facts: Facts, found: Sources) -> tuple[Fix, ...]:
     else:
         address = f": https://pypi.org/project/{name}/ names it" if name else ""
         step = commands.by_hand(
-            (), f"build from the repository of {subject.words(facts)}{address}: `pip install git+ADDRESS`; {tool}", "that package"
+            (),
+            f"build from the repository of {subject.words(facts)}{address}: `pip install git+ADDRESS`; {tool}",
+            "that package",
         )
     made = [Fix(title="Build from the repository", steps=(step,), verify=verify)]
     if name is not None and found.release is not None:

@@ -203,7 +203,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     key = commands.by_hand(
         ("ssh", "-T", f"git@{found.host or 'github.com'}"),
         "for a private repository: has to greet you by your name. If it does not, make a key (`ssh-keygen -t ed25519`) and add its public part to your "
-        "account. \"Host key verification failed\": answer the question about the host key with yes, or add it first: "
+        'account. "Host key verification failed": answer the question about the host key with yes, or add it first: '
         f"ssh-keyscan {found.host or 'github.com'} >> ~/.ssh/known_hosts",
         "a key of SSH",
     )

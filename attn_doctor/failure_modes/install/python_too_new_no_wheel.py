@@ -38,7 +38,15 @@ from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, other_index
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
-from attn_doctor.failure_modes.shared import building, intel_mac, one_index, torch_install, torch_steps, uv_lock
+from attn_doctor.failure_modes.shared import (
+    building,
+    intel_mac,
+    old_torch_archive,
+    one_index,
+    torch_install,
+    torch_steps,
+    uv_lock,
+)
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import old_torch, pytorch
 from attn_doctor.knowledge.torch_choice import NoTorch
@@ -138,6 +146,7 @@ MODE = FailureMode(
             literal="Rust ",
             sample="error: can't find Rust compiler",
         ),
+        *old_torch_archive.SIGNS,
         *building.ISOLATED,
         *one_index.SIGNS,
     ),
@@ -182,7 +191,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if uv_lock.told(seen.matches) is not None:
         return None  # the lock file is for other systems: wheel-platform-mismatch reports it
-    if (other := _old_tools(seen)) is not None:
+    if (other := old_torch_archive.told(seen) or _old_tools(seen)) is not None:
         return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     if proofs:
@@ -299,6 +308,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, OldTools):
         return _without_old_tools(facts, hit.variant)
+    if isinstance(hit.variant, old_torch_archive.Ancient):
+        python, why = _python(facts, None)
+        return old_torch_archive.fixes(facts, new_pythons.another(facts, python, why))
     if isinstance(hit.variant, intel_mac.Intel):
         return intel_mac.fixes(facts)
     if isinstance(hit.variant, Narrow):

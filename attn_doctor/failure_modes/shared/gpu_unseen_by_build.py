@@ -91,9 +91,7 @@ def named(facts: Facts, variable: str, devices: list[str]) -> Fix:
     bare = variable in (_OF_TCNN, _OF_CMAKE)
     values = [device.replace(".", "") for device in devices] if bare else devices
     example = "89 for an RTX 4090, 80 for an A100" if bare else "8.9 for an RTX 4090"
-    words = (
-        f"set {variable} to the compute capability of the GPU that the extension will run on, as torch.cuda.get_device_capability() shows it ({example})"
-    )
+    words = f"set {variable} to the compute capability of the GPU that the extension will run on, as torch.cuda.get_device_capability() shows it ({example})"
     name = (
         commands.variable(variable, ";".join(values), "the GPU that the extension will run on")
         if devices
