@@ -46,7 +46,8 @@ def _typed(command: object) -> tuple[Argv, Argv] | None:
 def with_image(command: str | None, own: str, other: str) -> Argv:
     """Return the typed `docker run` with the image `other` in the place of `own`.
 
-    `command`: as it was typed; None: not known. If it is no `docker run`, or does not name `own`, a new command is returned.
+    `command`: as it was typed; None: not known. If it is no `docker run` or `podman run`, is cut by
+    "...", or does not name `own`, a new `docker run` for a Jetson is returned (--runtime nvidia).
     """
     typed = _typed(command)
     if typed is None or own not in typed[1]:

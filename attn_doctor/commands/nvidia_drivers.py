@@ -1,21 +1,19 @@
-"""Build the fixes that install, update or restart an NVIDIA driver, and the toolkit that passes a GPU into containers. Pure.
+"""Build the fixes that install, update or restart an NVIDIA driver. Pure.
 
 The driver is not always in the system that needs it: under WSL it is in Windows, for a container on the host, on a Jetson in JetPack.
 
 Commands by distribution: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/ (kernel modules);
 https://ubuntu.com/server/docs/nvidia-drivers-installation; https://wiki.debian.org/NvidiaGraphicsDrivers;
-https://wiki.archlinux.org/title/NVIDIA. Containers: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+https://wiki.archlinux.org/title/NVIDIA
 """
 
 from __future__ import annotations
-
-import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import debian_drivers, places, rpm_drivers
 from attn_doctor.commands.places import Argv
 from attn_doctor.knowledge import pci_gpu
-from attn_doctor.model.facts import Facts, Interpreter, System, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
@@ -23,7 +21,6 @@ from attn_doctor.model.versions import pair
 PAGE = "https://www.nvidia.com/drivers"
 _REBOOT = "a reboot"
 _OPEN_FROM = (7, 5)  # newer drivers have open kernel modules only, which support Turing and newer GPUs
-_CONTAINERS = "https://nvidia.github.io/libnvidia-container"
 _UBUNTU = ((("ubuntu-drivers", "install"), "the driver that Ubuntu's tool recommends for this GPU"),)
 # A DGX Spark's driver comes with DGX OS. https://docs.nvidia.com/dgx/dgx-spark/os-and-component-update.html
 _OF_DGX_OS = (
@@ -72,15 +69,15 @@ def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
             "run this in a terminal of Windows: WSL 1 shows no GPU, WSL 2 shows the GPU; `wsl.exe -l -v` lists the names, Ubuntu is an example",
             "the distribution, to WSL 2",
         )
-        return convert, _windows(f"{wanted} in Windows, never a Linux driver inside WSL")
+        return convert, in_windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
-        windows = _windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses the Windows driver")
+        windows = in_windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses the Windows driver")
         again = commands.by_hand(
             ("wsl.exe", "--shutdown"), "run this in a terminal of Windows, then open WSL again", "restarts WSL"
         )
         return windows, again
     if facts.system.os == "windows":
-        return (_windows(f"{wanted} in Windows"),)
+        return (in_windows(f"{wanted} in Windows"),)
     if places.hosted(facts) in ("colab", "kaggle"):
         why = f"the driver of a notebook's machine belongs to the service: choose a session with a GPU in the notebook's settings ({wanted})"
         return (commands.by_hand((), why, "another session", "none"),)
@@ -98,7 +95,8 @@ def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
     return ()
 
 
-def _windows(what: str) -> Step:
+def in_windows(what: str) -> Step:
+    """Return the step that installs a driver in Windows by hand. `what`: a noun for it, "the newest driver"."""
     return commands.by_hand(
         (),
         f"install {what}: {PAGE}, or the NVIDIA App (Drivers)",
@@ -294,124 +292,3 @@ def restart(facts: Facts, why: str) -> Fix:
         return Fix(title="Have the node rebooted", steps=(ask,), verify=verify)
     reboot = commands.by_hand(places.as_root(facts, "reboot"), why, "this machine", risk="medium", risk_text=risk)
     return Fix(title="Reboot", steps=(reboot,), verify=verify)
-
-
-def container_toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
-    """Return the steps after which a container engine gives the GPU of its host to containers. `engine`: "docker" or "podman".
-
-    They are steps for the host, even if the log is from a container.
-    """
-    facts = _host(facts)
-    if facts.system.os == "darwin":
-        return (commands.by_hand((), "a Mac has no NVIDIA GPU that Docker could pass on", "Docker Desktop", "none"),)
-    if facts.system.os == "windows":
-        return docker_desktop()
-    root = places.as_root
-    engine_steps: tuple[Step, ...] = (
-        commands.by_hand(
-            root(facts, "nvidia-ctk", "runtime", "configure", "--runtime=docker"),
-            "configures Docker for it",
-            "/etc/docker/daemon.json",
-        ),
-        commands.by_hand(
-            # A WSL without systemd has no systemctl; `service` is in both.
-            root(
-                facts, *(("service", "docker", "restart") if places.wsl(facts) else ("systemctl", "restart", "docker"))
-            ),
-            "Docker reads its configuration at its start",
-            "Docker",
-            risk="medium",
-            risk_text="stops containers",
-        ),
-    )
-    if engine == "podman":
-        write = root(facts, "nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
-        engine_steps = (commands.by_hand(write, "describes the GPUs for Podman (CDI)", "/etc/cdi/nvidia.yaml"),)
-    return *_toolkit_packages(facts), *engine_steps
-
-
-def docker_desktop() -> tuple[Step, ...]:
-    """Return the steps for Docker Desktop on Windows: WSL 2 passes the GPU on, so nothing is installed in a container or a distribution.
-
-    https://docs.docker.com/desktop/features/gpu/
-    """
-    update = commands.by_hand(
-        ("wsl", "--update"),
-        "run this in a terminal of Windows: WSL 2 passes the GPUs on to Docker, and needs its newest kernel for that",
-        "WSL",
-    )
-    engine = commands.by_hand(
-        (),
-        "update Docker Desktop, and switch 'Use the WSL 2 based engine' on (Settings, General): the engine of Hyper-V passes no GPU on",
-        "Docker Desktop",
-        "none",
-    )
-    look = commands.by_hand(
-        ("docker", "run", "--rm", "--gpus", "all", "nvidia/cuda:12.4.1-base-ubuntu22.04", "nvidia-smi"),
-        "has to list the GPU",
-        "adds an image",
-        "none",
-    )
-    return update, engine, _windows("the newest driver in Windows"), look
-
-
-def _host(facts: Facts) -> Facts:
-    """Return the known facts of a container's host. The container's distribution is left out, because the host's may be another."""
-    if places.container(facts) is None:
-        return facts
-    inside = facts.system
-    system = System(os=inside.os, wsl=inside.wsl, container=None)
-    return msgspec.structs.replace(facts, system=system, interpreter=Interpreter())
-
-
-def _toolkit_packages(facts: Facts) -> tuple[Step, ...]:
-    # A distribution that is not known is taken as Ubuntu or Debian, which most hosts of Docker have; a WSL as Ubuntu, the default of `wsl --install`.
-    guessed = isinstance(facts.system.distribution, Unknown)
-    ubuntu: places.Manager | None = "apt-get" if guessed else None
-    guide = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
-    where = (
-        f"on the host, if it is Ubuntu or Debian (another distribution: {guide})"
-        if guessed and not places.wsl(facts)
-        else "on the host"
-    )
-    manager, package, changes = places.manager(facts) or ubuntu, "nvidia-container-toolkit", "installs the toolkit"
-    root = places.as_root
-    repo = f"{_CONTAINERS}/stable/rpm/nvidia-container-toolkit.repo"
-    if manager == "apt-get":
-        key = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
-        script = (
-            f"curl -fsSL {_CONTAINERS}/gpgkey | gpg --dearmor -o {key} && "
-            f"curl -fsSL {_CONTAINERS}/stable/deb/nvidia-container-toolkit.list | "
-            f'sed "s#deb https://#deb [signed-by={key}] https://#g" > /etc/apt/sources.list.d/nvidia-container-toolkit.list'
-        )
-        return (
-            commands.by_hand(
-                root(facts, "sh", "-c", script), f"{where}: adds NVIDIA's repository, and its key", "apt's repositories"
-            ),
-            commands.by_hand(root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
-            commands.by_hand(root(facts, "apt-get", "install", "-y", package), "on the host", changes),
-        )
-    if manager == "dnf":
-        new = facts.system.distribution == "fedora"
-        add = ("addrepo", f"--from-repofile={repo}") if new else ("--add-repo", repo)
-        return (
-            commands.by_hand(
-                root(facts, "dnf", "config-manager", *add),
-                "on the host: adds NVIDIA's repository",
-                "dnf's repositories",
-            ),
-            commands.by_hand(root(facts, "dnf", "install", "-y", package), "on the host", changes),
-        )
-    if manager == "zypper":
-        return (
-            commands.by_hand(
-                root(facts, "zypper", "addrepo", repo), "on the host: adds NVIDIA's repository", "zypper's repositories"
-            ),
-            commands.by_hand(
-                root(facts, "zypper", "--gpg-auto-import-keys", "install", "-y", package), "on the host", changes
-            ),
-        )
-    if manager == "pacman":
-        return (commands.by_hand(root(facts, "pacman", "-S", package), "on the host", changes),)
-    why = f"on the host, install nvidia-container-toolkit from NVIDIA's repository for its distribution: {guide}"
-    return (commands.by_hand((), why, changes),)

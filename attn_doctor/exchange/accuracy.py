@@ -90,7 +90,7 @@ class Reference:
 
 
 def identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Return whether tensors are bitwise equal; NaN equals NaN."""
+    """Return whether two lists of tensors have the same values, without a tolerance. NaN equals NaN, and 0.0 equals -0.0."""
     return len(some) == len(others) and all(
         bool(((some[i] == others[i]) | (some[i].isnan() & others[i].isnan())).all()) for i in range(len(some))
     )

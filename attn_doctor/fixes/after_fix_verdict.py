@@ -103,7 +103,7 @@ def ran(report: Report | None) -> tuple[str, ...]:
 
 
 def unchecked(report: Report | None, *, elsewhere: bool) -> tuple[str | None, str | None]:
-    """Return why flash-attn was not seen to compute right numbers, as (reason against the way, remark).
+    """Return (reason, remark): why flash-attn was not seen to compute right numbers. With a reason, this way of the plan has failed.
 
     It is only a remark if there is no GPU here that could show it. Both are None if the numbers were seen to be right.
     `elsewhere`: the GPU is in another machine.

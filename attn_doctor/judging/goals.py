@@ -28,8 +28,8 @@ PATTERNS = (
 def implied_by(logs: Iterable[Log]) -> Goal:
     """Return the goal of the people who wrote these logs.
 
-    It is "flash-attn" if they build or import flash-attn or another extension; else "train". A failure that stops only extensions
-    shows the goal "flash-attn" too, even if no line names flash-attn.
+    It is "flash-attn" if a log names flash-attn, or shows a failure that stops only extensions; else "train". In the log of a run of
+    Ultralytics the name does not count, and of the failures only those of modes that are `catch_all`.
     """
     modes = {m.MODE.slug: m.MODE for m in ALL}
     for log in logs:

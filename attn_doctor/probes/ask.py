@@ -82,7 +82,7 @@ class Installed(Record, frozen=True, kw_only=True):
 
 
 class Layout(Record, frozen=True, kw_only=True):
-    """Hold the folders into which an installer would write."""
+    """Hold the folders into which an installer would write, and what a copy of the environment needs: its Python, version and sys.path."""
 
     python: str
     version: str  # "3.11"

@@ -33,7 +33,10 @@ def unfolded(blocks: Iterable[Block]) -> list[Block]:
 
 
 def little(blocks: Iterable[Block]) -> list[Block]:
-    """Return the verdict, each problem with its first fix only, and the fixes that stand alone. All other blocks are left out."""
+    """Return what -q shows: the verdict, each problem with its first fix alone, and each fix that belongs to no problem.
+
+    Problems lose evidence and consequences, commands their notes; all other blocks are left out.
+    """
     return list(_little(blocks))
 
 

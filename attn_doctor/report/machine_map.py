@@ -21,7 +21,7 @@ _ORDER: tuple[Place, ...] = ("system", "gpu", "cuda", "torch", "extensions", "ul
 
 
 def machine_map(report: Report) -> Chain:
-    """Return the map of the machine that a report is about."""
+    """Return the map of a report's machine: a chain of seven links, from the system to the model, each with its state."""
     facts = report.facts
     links = {
         "system": _system(facts),

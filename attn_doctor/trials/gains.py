@@ -30,7 +30,8 @@ def name_of_row(row: Trial) -> str:
 def with_gains(rows: Sequence[Trial], measured: Mapping[tuple[str, str], Measured] | None = None) -> tuple[Trial, ...]:
     """Return the rows, each with its gain over eager in the same dtype and shape.
 
-    All gains are decided together, because their number is part of the correction. `measured`: how the measuring of each cell
+    The gains of one dtype and shape are decided together, forward passes and steps apart: Holm's correction depends on how many are
+    compared. Rows without an eager row of their dtype and shape get no gain. `measured`: how the measuring of each cell
     ended, by (name, "forward" | "step").
     """
     gains: dict[int, dict[str, Gain]] = {}

@@ -125,7 +125,10 @@ def _check_most(name: str, value: int) -> None:
 
 
 def is_model_name(model: str) -> bool:
-    """Return whether this is a model name of ultralytics, such as "yolo12n.yaml"; anything else is a file, which can contain code."""
+    """Return whether this is a name, "yolo12n" or "yolo12n.yaml", of a model that a trial can make without a file.
+
+    These are YOLO12, YOLO11, YOLO26 and YOLOv10. Anything else must be the path of a file, which can contain code.
+    """
     match = _NAME.fullmatch(model)
     return bool(match and match[1] in _FAMILIES and match[2] in _FAMILIES[match[1]])
 

@@ -35,6 +35,7 @@ References
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import (
@@ -47,7 +48,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import build_log, building, cut_logs, subject
+from attn_doctor.failure_modes.shared import build_log, building, cut_logs, package_wheels, subject
 from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Seen
@@ -253,6 +254,19 @@ MODE = FailureMode(
             sample="flash_api.cpp(9): error C2039: 'x': is not a member of 'std'",
             strength="context",
         ),
+        # pip says how many lines follow. If fewer do, somebody cut them.
+        Sign(
+            pattern=r"\[(?P<promised>\d+) lines of output\]",
+            literal=" lines of output]",
+            sample="  ╰─> [95 lines of output]",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^\[(?P<end>end) of output\]",
+            literal="[end of output]",
+            sample="[end of output]",
+            strength="context",
+        ),
         _build(
             "-D__CUDA_NO_HALF",
             "[2/73] /usr/local/cuda/bin/nvcc -c csrc/flash_fwd_hdim32_fp16_sm80.cu -o a.o -D__CUDA_NO_HALF_OPERATORS__",
@@ -310,15 +324,44 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if errors:
         known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first compiler error."
         return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW, variant=Quoted())
-    said = _reasons(seen)
+    cut = _cut(seen)
+    said = tuple(one for one in _reasons(seen) if cut is None or one.line is None or cut.first < one.line <= cut.last)
     if said:
         known_not = f"{what} with an error that attn-doctor does not know."
         return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
+    if cut is not None:
+        return Hit(
+            message=f"{what}, and the log does not contain the reason: pip printed {cut.promised} lines, and {cut.last - cut.first - 1} of them are here.",
+            evidence=evidence,
+            confidence=Confidence.LOW,
+        )
     return Hit(
         message=f"{what}, and the log does not contain the reason. Find {SEND}.",
         evidence=evidence,
         confidence=Confidence.LOW,
     )
+
+
+class _Output(NamedTuple):
+    """Hold the lines between which pip's output of a build stands, and the number of lines that pip promised."""
+
+    promised: int
+    first: int
+    last: int
+
+
+def _cut(seen: Seen) -> _Output | None:
+    """Return the output of a build from which lines were taken away; None if all lines are there, or if pip names no number."""
+    for start in seen.matches:
+        if "promised" not in start.groups:
+            continue
+        end = next(
+            (m for m in seen.matches if "end" in m.groups and m.file == start.file and m.line > start.line), None
+        )
+        promised = int(start.groups["promised"])
+        if end is not None and end.line - start.line - 1 < promised - 1:
+            return _Output(promised, start.line, end.line)
+    return None
 
 
 # Errors that are not the reason: every failed build ends with them, or setup.py goes on after them (without a wheel, it compiles).
@@ -343,6 +386,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not isinstance(hit.variant, Quoted):
         title = "Write the whole log, and let attn-doctor read it"
         whole = Fix(title=title, steps=build_log.written(facts), verify=verify)
+        if (linux := package_wheels.of_linux(facts)) is not None:
+            return (whole, linux)
         if not subject.is_flash_attn(facts) or facts.grade != "stated":
             return (whole,)
         # flash-attn has no wheel for Windows, and seldom compiles there: the wheel of others comes before a build of hours.

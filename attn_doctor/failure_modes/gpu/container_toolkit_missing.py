@@ -31,7 +31,7 @@ from typing import Literal
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import gpu_containers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import old_windows
 from attn_doctor.logs.reader import Seen
@@ -114,7 +114,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, old_windows.TooOld):
         return old_windows.fixes(facts)
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
-    steps = nvidia_drivers.container_toolkit(_of_the_host(facts), engine)
+    steps = gpu_containers.toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()
     title = "Install and configure nvidia-container-toolkit"
     if facts.system.os in ("windows", "darwin"):
@@ -129,7 +129,7 @@ def _in_windows(facts: Facts, engine: str) -> tuple[Fix, ...]:
     if engine != "docker" or known:
         return ()
     title = "If it is Docker Desktop on Windows: let it pass the GPU on"
-    return (Fix(title=title, steps=nvidia_drivers.docker_desktop(), verify=commands.check(facts)),)
+    return (Fix(title=title, steps=gpu_containers.docker_desktop(), verify=commands.check(facts)),)
 
 
 def _of_the_host(facts: Facts) -> Facts:

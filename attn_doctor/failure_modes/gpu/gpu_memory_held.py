@@ -6,28 +6,34 @@ What it is
 
 How it shows
     "CUDA out of memory. Tried to allocate ... GPU 0 has a total capacity of 23.64 GiB of which 1.20 GiB is free. Process 1234 has ...";
-    nvidia-smi lists the programs at its end.
+    nvidia-smi lists the programs at its end. nvidia-smi or gpustat show memory in use and list nobody, or a process that `kill` does not find:
+    "No such process".
 
 Why it happens
-    Another training, a notebook whose kernel still runs, a server of a model, or a program that was stopped with Ctrl-Z or whose workers did not end.
+    Another training, a notebook whose kernel still runs, a server of a model, or a program that was stopped with Ctrl-Z or whose workers did not end. nvidia-smi does not
+    list the processes of other containers, and lists none inside a container or WSL. Rarely the driver did not free the memory of a dead process.
 
 What to do
-    End the program if it is yours, restart the kernel of the notebook, or choose another GPU with CUDA_VISIBLE_DEVICES.
+    End the program if it is yours, restart the kernel of the notebook, or choose another GPU with CUDA_VISIBLE_DEVICES. `sudo fuser -v
+    /dev/nvidia*` lists processes that nvidia-smi does not list. If no process is left: reset the GPU, or restart the machine.
 
 How to reproduce
     There is no recipe: a program must fill a GPU. `nvidia-smi` shows who does.
 
 References
     https://docs.pytorch.org/docs/stable/notes/cuda.html#memory-management
+    https://docs.nvidia.com/deploy/nvidia-smi/
+    https://github.com/pytorch/pytorch/issues/4031
 """
 
 from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit
-from attn_doctor.failure_modes.shared import gpu_health
+from attn_doctor.failure_modes.shared import building, gpu_health, held_memory
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Gpu
-from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
+from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 
 MODE = FailureMode(
     code="AD445",
@@ -36,6 +42,7 @@ MODE = FailureMode(
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     explains=("out-of-memory-gpu",),
+    signs=held_memory.SIGNS,
 )
 
 _LEAST_FREE = 0.25  # of the memory
@@ -62,6 +69,19 @@ def detect(facts: Facts) -> Hit | None:
         + more,
         evidence=tuple(e for i, g in full for e in _evidence(facts, i, g)),
         certainty=Certainty.OBSERVED,
+    )
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    told = held_memory.told(facts, seen)
+    if told is None:
+        return None
+    return Hit(
+        message=told.sentence,
+        evidence=building.lines(told.matches[:4]),
+        variant=told.held,
+        confidence=Confidence.HIGH if told.sure else Confidence.MEDIUM,
+        severity=Severity.ERROR if told.sure else None,
     )
 
 
@@ -101,6 +121,8 @@ def _evidence(facts: Facts, index: int, gpu: Gpu) -> tuple[Evidence, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, held_memory.Held):
+        return held_memory.fixes(facts, hit.variant)
     verify = commands.check(facts)
     gpus = [g for _, g in gpu_health.judged(facts) if g.visible is not False and g.mig is not True]
     room = next((g for g in gpus if _free(g) >= _LEAST_FREE), None)

@@ -98,7 +98,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     format_ = Fix(title="Compute on the CPU, or in float32", steps=(cpu,), verify=verify)
     if isinstance(hit.variant, Lacks) and operator is None:
-        return (format_,)
+        return (format_,)  # a number format that MPS lacks: no newer torch adds it
     fallback = commands.variable(
         "PYTORCH_ENABLE_MPS_FALLBACK",
         "1",

@@ -2,15 +2,14 @@
 
 What it is
     The workers of a DataLoader pass their batches through shared memory: files in /dev/shm, a file system in memory
-    with its own size limit. It is full, or the process may not open more files. No disk is full, and no package is
-    broken.
+    with its own size limit. It is full. No disk is full, and no package is broken. (Too many open files are another failure:
+    too-many-open-files.)
 
 How it shows
     "DataLoader worker (pid 71) is killed by signal: Bus error", "Unexpected bus error encountered in worker. This might
     be caused by insufficient shared memory (shm).", "unable to write to file </torch_71_0>: No space left on device
     (28)", "unable to allocate shared memory(shm) for file", "No space left on device: '/dev/shm/...'"; from NCCL "Error
-    while creating shared memory segment /dev/shm/nccl-...". Too many open files show as "unable to open shared memory
-    object </torch_71_0> ...: Too many open files (24)" or "received 0 items of ancdata".
+    while creating shared memory segment /dev/shm/nccl-...".
 
 Why it happens
     Docker and Kubernetes give a container a /dev/shm of 64 MB, which a few batches of images fill. Outside a container
@@ -19,8 +18,7 @@ Why it happens
 What to do
     Docker: `--shm-size=8g` or `--ipc=host`; compose: `shm_size: 8gb`; Kubernetes: an emptyDir with `medium: Memory` at
     /dev/shm. Outside a container: mount /dev/shm with a larger size. Everywhere: use fewer workers; with `workers=0` no
-    shared memory is used. For too many open files: `ulimit -n`, or torch.multiprocessing's sharing strategy
-    "file_system".
+    shared memory is used.
 
 How to reproduce
     `attn-doctor reproduce shared-memory-full` lets torch share a tensor of 4 MB where /dev/shm has 1 MB. It downloads a
@@ -71,19 +69,9 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"unable to (?:open shared memory object|write to file|resize file|allocate shared memory\(shm\) for file) <[^>]{1,120}>"
-            r"(?:.{0,40}?(?:(?P<files>Too many open files)|(?P<denied>Permission denied)))?",
+            r"(?!.{0,40}Too many open files)(?:.{0,40}?(?P<denied>Permission denied))?",
             literal="unable to ",
             sample="RuntimeError: unable to write to file </torch_71_0>: No space left on device (28)",
-        ),
-        Sign(
-            pattern=r"(?P<files>received \d+ items of ancdata)",
-            literal="items of ancdata",
-            sample="RuntimeError: received 0 items of ancdata",
-        ),
-        Sign(
-            pattern=r"(?P<files>Too many open files)\. Communication with the workers is no longer possible",
-            literal="Too many open files. Communication",
-            sample="RuntimeError: Too many open files. Communication with the workers is no longer possible. Please increase the limit",
         ),
         Sign(
             pattern=rf"{_SHM}\b.{{0,120}}[Nn]o space left on device|[Nn]o space left on device.{{0,60}}{_SHM}\b",
@@ -104,12 +92,6 @@ MODE = FailureMode(
             pattern=rf"(?P<denied>PermissionError: \[Errno 13\] Permission denied: '{_SHM}[^']{{0,120}}')",
             literal=_SHM,
             sample="PermissionError: [Errno 13] Permission denied: '/dev/shm/sem.mp-x1'",
-        ),
-        Sign(
-            pattern=r"OSError: \[Errno 24\] (?P<files>Too many open files)",
-            literal="[Errno 24]",
-            sample="OSError: [Errno 24] Too many open files",
-            strength="hint",
         ),
         Sign(
             pattern=r"torch/(?:multiprocessing|utils/data)/",
@@ -153,9 +135,9 @@ _SHARES_THE_HOSTS = ("apptainer", "singularity", "lxc")  # containers that see t
 
 
 class Ran(Variant, frozen=True, kw_only=True):
-    """Hold the reason why the workers stopped: the size of /dev/shm, the limit of open files, or no right to write to /dev/shm."""
+    """Hold the reason why the workers stopped: the size of /dev/shm, or no right to write to /dev/shm."""
 
-    out_of: Literal["space", "files", "permission"]
+    out_of: Literal["space", "permission"]
     kubernetes: bool = False  # the log is of a pod
 
 
@@ -166,7 +148,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     counted = [m for m in seen.matches if m.strength == "proof" or (m.strength == "hint" and _shared(seen, m))]
     if not counted:
         return None
-    files = all("files" in m.groups for m in counted)
     if any("denied" in m.groups for m in counted):
         denied = tuple(m for m in counted if "denied" in m.groups)
         return Hit(
@@ -174,15 +155,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=building.lines(denied),
             variant=Ran(out_of="permission"),
         )
-    message = (
-        "The workers that load data opened more files than the process may: each batch in shared memory is an open file."
-        if files
-        else "The workers that load data used up the shared memory (/dev/shm); by default a container has only 64 MB of it."
-    )
     return Hit(
-        message=message,
+        message="The workers that load data used up the shared memory (/dev/shm); by default a container has only 64 MB of it.",
         evidence=building.lines(tuple(counted)),
-        variant=Ran(out_of="files" if files else "space", kubernetes=seen.group("kubernetes") is not None),
+        variant=Ran(out_of="space", kubernetes=seen.group("kubernetes") is not None),
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in counted) else Confidence.MEDIUM,
     )
 
@@ -206,15 +182,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     workers = Fix(title="Use fewer workers", steps=(fewer,), verify=verify)
-    if isinstance(hit.variant, Ran) and hit.variant.out_of == "files":
-        more = commands.by_hand(
-            ("ulimit", "-n", "65536"),
-            "in the shell that starts the training; `ulimit -Hn` shows the highest number allowed. Or in the program, before the first DataLoader: "
-            'torch.multiprocessing.set_sharing_strategy("file_system")',
-            "this shell's limit of open files",
-            "none",
-        )
-        return (Fix(title="Allow more open files", steps=(more,), verify=verify), workers)
     kind = facts.system.container
     inside = in_container(facts) and kind not in _SHARES_THE_HOSTS
     if isinstance(hit.variant, Ran) and hit.variant.kubernetes:

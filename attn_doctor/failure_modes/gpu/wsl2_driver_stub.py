@@ -7,14 +7,17 @@ What it is
 How it shows
     "CUDA_ERROR_NO_DEVICE", "Found no NVIDIA driver on your system", or "Driver Version: 0" in nvidia-smi; the name of
     the kernel ends in -microsoft-standard-WSL2.
+    With a card in the driver model TCC: "Failed to initialize NVML: GPU access blocked by the operating system", "Unable to determine the
+    device handle for GPU0".
 
 Why it happens
     `apt install nvidia-driver-...` or `apt install cuda` inside WSL brings a Linux driver; or /usr/lib/wsl/lib is not on the
-    loader's path; or the Windows driver is too old or missing.
+    loader's path; or the Windows driver is too old or missing; or the card is in the driver model TCC or MCDM (Tesla and data center
+    cards, some Quadro): WSL sees only cards in the driver model WDDM.
 
 What to do
     Remove the Linux driver from inside WSL, keep only the toolkit (cuda-toolkit-12-8 for example, never cuda or cuda-drivers), and update the
-    driver in Windows.
+    driver in Windows. A card in TCC: `nvidia-smi -g 0 -dm 0` in Windows, as administrator, and restart Windows.
 
 How to reproduce
     `attn-doctor reproduce wsl2-driver-stub` asks a Linux driver for GPUs on a played WSL2, and examines that machine. Stand-in: WSL2,
@@ -25,6 +28,8 @@ References
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html
     https://github.com/microsoft/WSL/issues/9254
     https://github.com/rapidsai/cuml/issues/6218
+    https://github.com/microsoft/WSL/issues/9952
+    https://github.com/microsoft/WSL/issues/13027
 """
 
 from __future__ import annotations
@@ -35,7 +40,7 @@ from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, wsl_driver_model
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
@@ -145,6 +150,7 @@ MODE = FailureMode(
             sample="Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
+        *wsl_driver_model.SIGNS,
         Sign(
             pattern=r"^(?:OS: )?(?:Windows ?1[01][ ,]{0,2})?WSL ?2?\b|\b(?:[Uu]sing|[Uu]nder|inside|[Oo]n) WSL ?2?\b",
             literal="WSL",
@@ -239,9 +245,20 @@ class Command(Variant, frozen=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    named = any(m.strength == "context" for m in seen.matches)
+    named = any(m.strength == "context" and not wsl_driver_model.is_sign(m) for m in seen.matches)
     if not proven and not named and not places.wsl(facts):
         return None  # no line shows that this was WSL
+    model = wsl_driver_model.of(seen)
+    if model is not None:
+        return Hit(
+            message=wsl_driver_model.sentence(model),
+            evidence=wsl_driver_model.evidence(seen),
+            variant=model,
+            explains=(*MODE.explains, "gpu-xid"),  # the card does not answer inside WSL, and is well
+            confidence=Confidence.HIGH if proven else Confidence.MEDIUM,
+        )
+    if all(m.strength == "context" or wsl_driver_model.is_sign(m) for m in seen.matches):
+        return None
     unfound = [m for m in seen.matches if "unfound" in m.groups]
     if unfound and not proven:
         return Hit(
@@ -273,6 +290,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.wsl == 1:
         return (Fix(title="Convert it to WSL2", steps=(cuda_toolkits.to_wsl_2(facts),), verify=verify),)
     inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
+    if isinstance(hit.variant, wsl_driver_model.Model):
+        return wsl_driver_model.fixes(facts, hit.variant)
     newer = Fix(title="Update the driver in Windows", steps=nvidia_drivers.not_here(inside), verify=verify)
     if isinstance(hit.variant, Command):
         ask = commands.by_hand(

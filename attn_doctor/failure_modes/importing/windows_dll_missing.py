@@ -12,14 +12,15 @@ How it shows
     c10.dll, the missing file is libomp140.x86_64.dll.
 
 Why it happens
-    The wheel is for another major version of CUDA than torch. Or the Visual C++ redistributable is missing. Or the extension is imported
+    The wheel is for another major version of CUDA than torch. OpenCV (cv2) needs Media Foundation, which Windows N and KN lack, and Windows
+    Server has as a feature that is off. Or the Visual C++ redistributable is missing. Or the extension is imported
     before torch. fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, an OpenMP library that comes with Visual Studio's C++ tools and
     not with the redistributable.
 
 What to do
     Install the wheel that was built for this torch and CUDA, and the Visual C++ redistributable. Import torch first. For fbgemm.dll:
     install torch 2.4.1 or newer, from PyTorch's index for your CUDA; or Visual Studio's C++ build tools, which bring
-    libomp140.x86_64.dll.
+    libomp140.x86_64.dll. For cv2: the Media Feature Pack (Windows N and KN) or the feature Media Foundation (Windows Server).
 
 How to reproduce
     `attn-doctor reproduce windows-dll-missing` judges a Windows machine on which a DLL is missing: a simulated machine, on
@@ -29,6 +30,7 @@ References
     https://github.com/oobabooga/text-generation-webui/issues/4344
     https://github.com/pytorch/pytorch/issues/131662
     https://github.com/pytorch/pytorch/pull/130697
+    https://github.com/opencv/opencv-python#frequently-asked-questions
     https://learn.microsoft.com/en-us/cpp/windows/latest-supported-vc-redist
     https://learn.microsoft.com/en-us/windows/win32/debug/system-error-codes--0-499-
 """
@@ -43,12 +45,14 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import (
+    building,
     dll_not_initialised,
     rocm_steps,
     subject,
     symbols,
     wheel_fixes,
     windows_dll_cures,
+    windows_media,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
 from attn_doctor.knowledge import built_packages
@@ -152,6 +156,7 @@ MODE = FailureMode(
             literal="libomp140.x86_64.dll",
             sample="The code execution cannot proceed because libomp140.x86_64.dll was not found.",
         ),
+        *windows_media.SIGNS,
     ),
     recipe=Recipe(
         does="judges a Windows machine on which a DLL is missing",
@@ -183,6 +188,7 @@ class Missing(Variant, frozen=True, kw_only=True):
         None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
     )
     start: str | None = None  # "torch" or "onnx": its DLL was found, and did not start
+    opencv: windows_media.Edition | None = None  # the Windows in which OpenCV does not load
 
 
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
@@ -209,7 +215,10 @@ def detect(facts: Facts) -> Hit | None:
             return Hit(
                 message=f"Importing {attempt.module} fails: a DLL that it needs is not found.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
-                variant=Missing(of="flash-attn" if "flash_attn" in attempt.module else "another"),
+                variant=Missing(
+                    of="flash-attn" if "flash_attn" in attempt.module else "another",
+                    opencv="unknown" if attempt.module == "cv2" else None,
+                ),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
             )
@@ -225,9 +234,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if m.strength != "context"
         and "cuda" not in m.groups
         and "engine" not in m.groups
+        and not windows_media.is_sign(m)
         and _counts(m)
         and ("nameless" not in m.groups or _at_the_start_of_torch(seen, m))
     ]
+    if not matches and (media := windows_media.names_media(seen)):
+        return _of_opencv(seen, list(media), windows_media.edition(seen))
     if not matches:
         return _of_an_export(seen)
     # Report a known module before an unknown one.
@@ -238,6 +250,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     first = matches[0]
     lines = {m.line for m in matches}
     old = first.groups.get("module") == "flash_attn_cuda"
+    edition = windows_media.of(seen, first)
+    if edition is not None and not dll_not_initialised.said(matches):
+        return _of_opencv(seen, matches, edition)
     if all(_untold(m) for m in matches):
         return Hit(
             message=f"The log is cut: {first.groups.get('module') or 'an extension'} could not be loaded, and the end of the error's line is missing. "
@@ -280,6 +295,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         ),
         confidence=_confidence(first, sure=libomp or not torch, ours=ours),
         severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
+    )
+
+
+def _of_opencv(seen: Seen, matches: list[Match], edition: windows_media.Edition) -> Hit:
+    """Return the hit for OpenCV, whose library needs Media Foundation."""
+    cut = all(_untold(m) for m in matches) and not windows_media.names_media(seen)
+    return Hit(
+        message=f"cv2, the module of OpenCV, could not be loaded: {windows_media.BECAUSE[edition]}.",
+        evidence=building.lines(tuple(matches[:3])),
+        variant=Missing(of="another", opencv=edition),
+        confidence=Confidence.LOW if cut else Confidence.HIGH if edition != "unknown" else Confidence.MEDIUM,
+        severity=Severity.ERROR,
     )
 
 
@@ -405,6 +432,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "installs the Visual C++ redistributable",
     )
     runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
+    if isinstance(hit.variant, Missing) and hit.variant.opencv is not None:
+        return windows_media.fixes(facts, hit.variant.opencv, runtime)
     if isinstance(hit.variant, Missing) and hit.variant.of == "torch":
         other = dll_not_initialised.of_torch(facts) if hit.variant.start == "torch" else ()
         return (runtime, *other, *windows_dll_cures.torch_again(facts))

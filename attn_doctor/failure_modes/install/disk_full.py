@@ -127,6 +127,23 @@ MODE = FailureMode(
                 ),
             )
         ),
+        # Programs with a cache of their own in the home folder, which often has a quota on a cluster.
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
+            for pattern, literal, sample in (
+                (r"(?P<apptainer>\bapptainer\b)", "apptainer", "$ apptainer pull docker://ultralytics/ultralytics"),
+                (
+                    r"(?P<apptainer>\bsingularity\b)",
+                    "singularity",
+                    "FATAL: write /home/u/.singularity/cache/blob: disk quota exceeded",
+                ),
+                (
+                    r"(?P<triton>\.triton[\\/])",
+                    ".triton",
+                    "OSError: [Errno 122] Disk quota exceeded: '/home/u/.triton/cache/ab'",
+                ),
+            )
+        ),
         *(
             Sign(pattern=re.escape(word), literal=word, sample=f"/usr/bin/ld: final link failed: {word}")
             for word in translations("No space left on device")
@@ -184,7 +201,7 @@ class Full(Variant, frozen=True, kw_only=True):
     allows.
     """
 
-    of: Literal["uv", "conda", "another"]
+    of: Literal["uv", "conda", "apptainer", "triton", "another"]
     what: Literal["disk", "temporary", "limit"] = "disk"
 
 
@@ -208,7 +225,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=message,
         evidence=evidence,
         variant=Full(
-            of="conda" if conda else "uv" if uv else "another",
+            of="apptainer"
+            if seen.group("apptainer")
+            else "triton"
+            if seen.group("triton")
+            else "conda"
+            if conda
+            else "uv"
+            if uv
+            else "another",
             what="limit" if limit else "temporary" if temporary else "disk",
         ),
     )
@@ -237,6 +262,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         step = commands.by_hand(("ulimit", "-S", "-f", "hard"), why, "the limit of this shell", "none")
         return (Fix(title="Allow larger files in this shell", steps=(step,), verify=building.verify(facts)),)
+    if isinstance(hit.variant, Full) and hit.variant.of in ("apptainer", "triton"):
+        return (_of_a_cache(facts, hit.variant.of),)
     if what == "temporary" and not roomy and facts.system.os != "windows":
         why = "the installer unpacks its downloads in TMPDIR: /tmp is often small and in memory, /var/tmp is on a disk; df -h /var/tmp shows its free space"
         step = commands.variable("TMPDIR", "/var/tmp", why)  # noqa: S108 -- no file is made here
@@ -264,6 +291,28 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made.append(Fix(title="Use another disk", steps=(move,), verify=building.verify(facts)))
     return tuple(made)
+
+
+def _of_a_cache(facts: Facts, of: str) -> Fix:
+    """Return the fix for a program whose cache in the home folder filled the disk or the quota.
+
+    https://apptainer.org/docs/user/latest/build_env.html, https://github.com/triton-lang/triton/blob/main/README.md (TRITON_CACHE_DIR)
+    """
+    if of == "triton":
+        words = "set TRITON_CACHE_DIR to a folder of yours on a disk with space (on a cluster: the scratch disk), and delete ~/.triton/cache"
+        moved = commands.by_hand((), words, "where Triton keeps its kernels", "none")
+        return Fix(title="Move Triton's cache to another disk", steps=(moved,), verify=building.verify(facts))
+    clean = commands.by_hand(
+        ("apptainer", "cache", "clean"),
+        "empties ~/.apptainer/cache (an older program: singularity cache clean)",
+        "Apptainer's cache",
+    )
+    words = (
+        "set APPTAINER_CACHEDIR and APPTAINER_TMPDIR to a folder of yours on a disk with space (on a cluster: the scratch disk), and repeat the command there. "
+        "Singularity reads SINGULARITY_CACHEDIR and SINGULARITY_TMPDIR"
+    )
+    moved = commands.by_hand((), words, "where Apptainer keeps images", "none")
+    return Fix(title="Move Apptainer's cache to another disk", steps=(clean, moved), verify=building.verify(facts))
 
 
 def _of_the_host(facts: Facts) -> Fix:

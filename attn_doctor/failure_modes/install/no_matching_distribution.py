@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import (
     building,
     checkout,
+    index_of_another_system,
     one_index,
     package_cures,
     package_wheels,
@@ -96,6 +97,7 @@ MODE = FailureMode(
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
         *one_index.SIGNS,
+        *index_of_another_system.SIGNS,
         *(
             Sign(
                 pattern=rf"^- (?P<of_conda>(?:{names})(?:[=<>][=<>\w.*]{{1,80}})?)$",
@@ -141,6 +143,8 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if (other := uv_index.told(seen)) is not None:
         return other
+    if index_of_another_system.told(facts, seen, [m for m in seen.matches if m.groups.get("requirement")]) is not None:
+        return None  # python-too-new-no-wheel reports it
     special = _special(facts, seen)
     if special is not None:
         return special

@@ -40,6 +40,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import (
     building,
+    index_of_another_system,
     intel_mac,
     old_torch_archive,
     one_index,
@@ -148,7 +149,16 @@ MODE = FailureMode(
         ),
         *old_torch_archive.SIGNS,
         *building.ISOLATED,
+        # pip asks the build backend only in an isolated build; its setuptools is not that of the environment.
+        Sign(
+            pattern=r"(?P<isolated>[Gg]etting requirements to build (?:wheel|editable))",
+            literal="etting requirements to build",
+            sample="ERROR: Failed to build 'numpy' when getting requirements to build wheel",
+            strength="context",
+        ),
         *one_index.SIGNS,
+        *intel_mac.SIGNS,
+        *index_of_another_system.SIGNS,
     ),
     recipe=Recipe(
         does="asks pip for a torch that was never built for this Python",
@@ -194,6 +204,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if (other := old_torch_archive.told(seen) or _old_tools(seen)) is not None:
         return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
+    if (mac := intel_mac.told(facts, seen, proofs or wanted)) is not None:
+        return mac
+    if (other := index_of_another_system.told(facts, seen, proofs or wanted)) is not None:
+        return other
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
         what = (
@@ -202,7 +217,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=f"{what}.", evidence=building.lines(proofs))
     if any(other_index(m) for m in seen.matches) or one_index.asked_alone(facts, seen):
         return None  # it exists for this Python, on another index
-    wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
     asked = [m for m in seen.matches if m.groups.get("requirement")]
     if refused and asked:
@@ -215,8 +229,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None if refused or asked else _walked_back(seen)
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
-    if (mac := intel_mac.told(facts, wanted, versions)) is not None:
-        return mac
     if machine_of(facts).narrow:
         return Hit(
             message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
@@ -311,8 +323,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, old_torch_archive.Ancient):
         python, why = _python(facts, None)
         return old_torch_archive.fixes(facts, new_pythons.another(facts, python, why))
+    if isinstance(hit.variant, index_of_another_system.Elsewhere):
+        return index_of_another_system.fixes(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
-        return intel_mac.fixes(facts)
+        return intel_mac.fixes(facts, hit.variant)
     if isinstance(hit.variant, Narrow):
         return (_of_64_bits(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None

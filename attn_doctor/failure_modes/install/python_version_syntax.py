@@ -67,7 +67,7 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"ImportError: cannot import name '\w+' from '(?P<module>typing|collections|importlib\.metadata|functools)'",
+            pattern=r"ImportError: cannot import name '\w+' from '(?:typing|importlib\.metadata|functools)'",
             literal="ImportError: cannot import name",
             sample="ImportError: cannot import name 'TypeGuard' from 'typing' (/usr/lib/python3.8/typing.py)",
         ),
@@ -96,7 +96,7 @@ MODE = FailureMode(
     ),
 )
 
-_NEWER = re.compile(r"cannot import name '\w+' from '(?:typing|collections|importlib\.metadata|functools)'")
+_NEWER = re.compile(r"cannot import name '\w+' from '(?:typing|importlib\.metadata|functools)'")
 _FILE = re.compile(r'File "([^"]*(?:site-packages|dist-packages)[^"]*)"')
 
 
@@ -137,11 +137,6 @@ def _is_newer_syntax(fault: Fault, python: str | None) -> bool:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    if seen.group("module") == "collections":
-        message = (
-            "A package is written for an older Python: it imports names that were removed from the standard library."
-        )
-        return Hit(message=message, evidence=evidence, confidence=Confidence.MEDIUM)
     sure = [m for m in seen.matches if m.strength == "proof"]
     inside = [m for m in seen.matches if m.strength == "hint" and _in_a_package(seen, m)]
     told = [*sure, *inside] or [m for m in seen.matches if m.strength == "hint"]

@@ -1,13 +1,15 @@
-"""flash-attn's finished wheel could not be downloaded from GitHub.
+"""A wheel could not be downloaded, or came damaged.
 
 What it is
     flash-attn's setup.py first asks GitHub for a wheel that fits. The machine cannot reach GitHub, or the downloaded
-    file is not a wheel.
+    file is not a wheel. Or a large file of any package (torch, cuDNN) broke off before its end, or is damaged in the cache.
 
 How it shows
     After the line "Guessing wheel URL: https://github.com/..." comes "error: <urlopen error [Errno -2] Name or
     service not known>", "Connection timed out", "Remote end closed connection without response"; or no line follows
-    at all. If a file that you downloaded yourself is a web page or is incomplete: "Wheel 'flash-attn' located at ...
+    at all. pip's "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", also without a single hash in that file; "not enough
+    bytes were received"; "IncompleteRead"; uv's "Hash mismatch for"; Poetry's "not found in known hashes"; conda's "ChecksumMismatchError".
+    If a file that you downloaded yourself is a web page or is incomplete: "Wheel 'flash-attn' located at ...
     is invalid".
 
 Why it happens
@@ -17,7 +19,12 @@ Why it happens
     Beware: the traceback of HTTP 404 or urlopen at the end of a failed *build* is not the cause. setup.py compiles
     while it handles that error; the cause is above the traceback.
 
+    pip compares each file with the hash that the index names. If a download of 2 GB breaks off shortly before its end, the hash is another one,
+    and pip warns of tampering. If the hash that it got is the one in the address, the file is whole, and the hashes in the file of requirements
+    are for other files.
+
 What to do
+    For a damaged file: download again without the cache, or by curl or a browser, which go on where they broke off, and install the file.
     Download the wheel on a machine that reaches GitHub, copy it to this machine and install the file. Or set
     HTTPS_PROXY. `attn-doctor wheels` names the file.
 
@@ -29,6 +36,10 @@ How to reproduce
 References
     https://github.com/Dao-AILab/flash-attention/issues/559
     https://github.com/Dao-AILab/flash-attention/pull/963
+    https://github.com/pytorch/pytorch/issues/104598
+    https://github.com/pytorch/pytorch/issues/110847
+    https://github.com/astral-sh/uv/issues/16310
+    https://github.com/python-poetry/poetry/issues/6151
 """
 
 from __future__ import annotations
@@ -48,7 +59,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import package_cures, subject, wheel_fixes
+from attn_doctor.failure_modes.shared import damaged_download, package_cures, subject, wheel_fixes
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
@@ -64,6 +75,7 @@ MODE = FailureMode(
     blocks=("flash-attn-2",),
     explains=("build-failed-unspecified", "no-matching-distribution"),
     signs=(
+        *damaged_download.SIGNS,
         Sign(
             pattern=r"urlopen error (?!.*CERTIFICATE)(?P<why>[^>]*)>?",
             literal="urlopen error",
@@ -204,6 +216,8 @@ class Wanted(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (damaged := damaged_download.told(facts, seen)) is not None:
+        return damaged
     proofs = [m for m in seen.matches if m.strength == "proof"]
     fatal = proofs or [m for m in seen.matches if m.strength == "hint" and _ended_it(m, seen)] or _asked_for_ever(seen)
     if not fatal:
@@ -261,6 +275,8 @@ def _asked_for_ever(seen: Seen) -> list[Match]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, damaged_download.Damaged):
+        return damaged_download.fixes(facts, hit.variant)
     asked = hit.variant.url if isinstance(hit.variant, Wanted) else None
     if not subject.is_flash_attn(facts) and subject.package(facts) is not None:
         isolated = isinstance(hit.variant, Wanted) and hit.variant.isolated

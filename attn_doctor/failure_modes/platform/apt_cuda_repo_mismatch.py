@@ -33,7 +33,7 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
+from attn_doctor.commands import cuda_toolkits, gpu_containers, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Apt, Recipe
 from attn_doctor.logs.reader import Seen
@@ -137,7 +137,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     name = hit.variant.name if isinstance(hit.variant, Package) else None
     if name and name.startswith("nvidia-container-toolkit"):
-        steps = nvidia_drivers.container_toolkit(_apt(facts))
+        steps = gpu_containers.toolkit(_apt(facts))
         return (Fix(title="Set up the repository of the container toolkit", steps=steps, verify=verify),)
     if (
         name

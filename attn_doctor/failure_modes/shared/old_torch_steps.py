@@ -25,7 +25,10 @@ def same_release(facts: Facts) -> OldBuild | None:
 
 
 def for_driver(facts: Facts) -> OldBuild | None:
-    """Return a build of a torch before 2.0 that runs with the driver: of the installed release, else of the newest; None if there is none."""
+    """Return a CUDA build of a torch before 2.0 for this driver: the installed release if it runs, else the newest that runs; else None.
+
+    If the driver is not known, only the installed release can be returned.
+    """
     found = same_release(facts)
     return found if found is not None else old_torch.newest(machine_of(facts))
 

@@ -6,7 +6,7 @@ https://learn.microsoft.com/windows/wsl/tutorials/gpu-compute, https://docs.dock
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers
+from attn_doctor.commands import gpu_containers
 from attn_doctor.failure_modes.mode import Sign, Variant
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -67,5 +67,5 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
         "medium",
         takes="an hour",
     )
-    steps = (update, *nvidia_drivers.docker_desktop())
+    steps = (update, *gpu_containers.docker_desktop())
     return (Fix(title="Update Windows to 21H2 or newer", steps=steps, verify=commands.check(facts)),)

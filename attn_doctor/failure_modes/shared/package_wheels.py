@@ -109,6 +109,27 @@ def _under_linux(facts: Facts, name: str) -> Fix:
     return Fix(title=f"Use {name} under Linux", steps=(step,), verify=subject.verify(facts))
 
 
+def of_linux(facts: Facts) -> Fix | None:
+    """Return the fix that uses a package in WSL2, if its authors publish wheels for Linux alone and this is Windows; None for all others.
+
+    https://github.com/SHI-Labs/NATTEN/blob/main/docs/install.md, https://github.com/state-spaces/mamba/releases
+    """
+    name = subject.stated(facts)
+    row = built_packages.row_of(name) if name else None
+    if facts.system.os != "windows" or row is None or name == subject.FLASH_ATTN:
+        return None
+    if not any(platform.startswith("linux") for platform in row.platforms) or "win_amd64" in row.platforms:
+        return None
+    where = f" ({row.url})" if row.url and "{" not in row.url else ""
+    step = commands.by_hand(
+        ("wsl.exe", "--install"),
+        f"installs Linux inside Windows: {name}'s authors have finished wheels for Linux{where} and none for Windows. Create an environment there, and install it into that",
+        "installs WSL2",
+        elsewhere=True,
+    )
+    return Fix(title=f"Use {name} in WSL2", steps=(step,), verify=subject.verify(facts))
+
+
 def of_the_other_abi(facts: Facts, name: str, abi: bool | None) -> tuple[Fix, ...]:
     """Return the fix that installs the same release for torch's C++ ABI, if the authors publish wheels for both; empty if none is known.
 

@@ -44,7 +44,7 @@ class Conflicting(Variant, frozen=True, kw_only=True):
 
 
 def fix(facts: Facts, found: Conflicting) -> Fix | None:
-    """Return the fix for these conflicts; None if no requirement could be read, or if two packages need releases that exclude each other."""
+    """Return the fix for these conflicts; None if there is no step to take. If two packages need releases that exclude each other, only the conflicts about torch count."""
     with_torch = [pair for pair in found.pairs if _name(pair) == "torch"]
     first = _torch(facts, with_torch)
     settled = ("torch", *(_FAMILY if first else ()))

@@ -30,8 +30,8 @@ def steps_of(
 ) -> tuple[Step, ...]:
     """Return the steps that install the chosen torch; empty if exactly this build is installed and nothing else is asked for.
 
-    pip keeps an installed torch that meets the requirement, also in another build: then the steps force a new installation. `why`: text
-    before the reason of the choice. `beside`: other requirements for the same command. `reinstall`: force it in any case.
+    pip keeps an installed torch of the same version, even if it is another build (CPU in place of CUDA): then the steps force a new
+    installation. `why`: a text to put before `found.why`. `beside`: other requirements for the same command. `reinstall`: force it in any case.
     """
     names, there = _family(facts), version_here(facts, "torch")
     if not reinstall and not beside and there == found.build:

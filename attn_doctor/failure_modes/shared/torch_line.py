@@ -13,7 +13,7 @@ from attn_doctor.model.findings import Fix
 
 
 def before(facts: Facts, built: Fix) -> Fix:
-    """Return the fix `built` with a first RUN line that installs the torch of the log; unchanged if the log names no release of torch."""
+    """Return the fix `built` with a new title, and with a first RUN line that installs the torch of the log and its torchvision; unchanged if the log names no release of torch."""
     version = facts.torch.version
     if not isinstance(version, str):
         return built

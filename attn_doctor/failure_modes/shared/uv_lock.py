@@ -11,6 +11,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign, Variant
+from attn_doctor.failure_modes.shared import intel_mac
 from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -37,8 +38,6 @@ _INDEX = re.compile(r"https://download\.pytorch\.org/whl/(?P<flavour>\w[\w.]*)/?
 
 
 _INTEL_MAC = re.compile(r"macosx_\d+_\d+_x86_64")
-# The last releases with wheels for Macs with an Intel processor: https://github.com/pytorch/pytorch/issues/114602
-_LAST_FOR_INTEL = {"torch": "2.2.2", "torchvision": "0.17.2", "torchaudio": "2.2.2"}
 
 
 class Locked(Variant, frozen=True, kw_only=True):
@@ -74,8 +73,8 @@ def told(matches: tuple[Match, ...]) -> Locked | None:
 def sentence(locked: Locked) -> str:
     """Return the message: which package uv.lock contains, and for which systems it has wheels."""
     name = f"{locked.package} {locked.version}"
-    if locked.intel_mac and locked.package in _LAST_FOR_INTEL:
-        last = f"{locked.package} {_LAST_FOR_INTEL[locked.package]}"
+    if locked.intel_mac and locked.package in intel_mac.LAST:
+        last = f"{locked.package} {intel_mac.LAST[locked.package]}"
         return f"uv.lock contains {name}, which has no wheel for a Mac with an Intel processor (macosx x86_64): {last} was the last that had one."
     if locked.platforms is not None:
         only = locked.platforms.replace("`", "").strip().rstrip(".")
@@ -86,7 +85,7 @@ def sentence(locked: Locked) -> str:
 def fixes(facts: Facts, locked: Locked) -> tuple[Fix, ...]:
     """Return the fix: name PyTorch's index for this system in pyproject.toml, and lock the package again."""
     name, verify = locked.package, commands.check(facts)
-    if locked.intel_mac and name in _LAST_FOR_INTEL:
+    if locked.intel_mac and name in intel_mac.LAST:
         return _on_an_intel_mac(facts)
     found = _INDEX.match(locked.index or "")
     again = commands.by_hand(
@@ -125,7 +124,7 @@ def _on_an_intel_mac(facts: Facts) -> tuple[Fix, ...]:
     https://docs.astral.sh/uv/reference/cli/#uv-add, https://anaconda.org/conda-forge/pytorch/files (osx-64)
     """
     verify = commands.check(facts)
-    torch = _LAST_FOR_INTEL["torch"]
+    torch = intel_mac.LAST["torch"]
     add = commands.by_hand(
         ("uv", "add", f"torch=={torch}", "numpy<2"),
         f"writes torch {torch} into pyproject.toml, locks and installs it: it has wheels for Python 3.8 to 3.12, and was built for NumPy 1. If uv says that "

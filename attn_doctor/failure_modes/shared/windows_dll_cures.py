@@ -46,9 +46,8 @@ def in_wsl(facts: Facts) -> tuple[Fix, ...]:
 def cuda_build(facts: Facts) -> tuple[Fix, ...]:
     """Return the fix for a torch that is, or may be, a CPU build: it does not have the CUDA libraries that flash-attn loads.
 
-    Empty if torch is a CUDA build, on other systems than Windows, or if this machine can run no CUDA build.
-
-    PyPI's torch for Windows is such a build: https://pytorch.org/get-started/locally/
+    Empty if torch is a CUDA build, on other systems than Windows, or if this machine can run no CUDA build of the release of torch
+    that is here. PyPI's torch for Windows is a CPU build: https://pytorch.org/get-started/locally/
     """
     if facts.system.os != "windows" or isinstance(facts.torch.cuda, str):
         return ()

@@ -91,7 +91,7 @@ def _works(python: str, folder: str, options: List[str]) -> str:
 
 
 def main(arguments: List[str]) -> int:
-    """Become the Python that runs `node`. Returns only if no Python of the node can run it."""
+    """Replace this process by a Python that runs the module `node`. Returns only if no Python on this machine can run it."""
     word, target = arguments[0], arguments[3]
     with open(sys.argv[0], "rb") as file:
         data = file.read()

@@ -44,7 +44,7 @@ _UNARY = ("ps", "ng", "ad", "de", "co", "nt", "pp", "mm")
 
 
 class Types(Cursor):
-    """Parse the grammar from types down to values."""
+    """Read the parts of a mangled name from types to template arguments, literals and expressions; `parser` adds the names."""
 
     def qualifiers(self) -> str:
         found = [word for code, word in (("r", " restrict"), ("V", " volatile"), ("K", " const")) if self.take(code)]

@@ -196,9 +196,10 @@ class Redactor:
         if keys.is_secret_name(name):
             return self.whole(value)
         before = Counter(self.count)
+        # Some rules need the name before the value. If a rule took the name too, the value is redacted alone.
         joined = self.text(f"{name}={value}")
         if joined.startswith(f"{name}="):
-            return self.text(joined[len(name) + 1 :])  # some shapes count only where no "=" is before them
+            return self.text(joined[len(name) + 1 :])  # and some match only where no "=" is in front
         self.count = before
         return self.text(value)
 
