@@ -171,6 +171,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if (asked_gpu := gpu_unseen_by_build.told(seen)) is not None:
         return asked_gpu
+    if all("unseen" in m.groups for m in seen.matches if m.strength != "context"):
+        return None
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # nvcc did not call this ptxas: triton-too-old-for-gpu reports it
     unknown = seen.group("unknown")

@@ -133,10 +133,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         name = subject.stated(facts)
         short = "/".join(re.split(r"[\\/]+", source)[-2:])
-        archive = [
-            m for m in seen.matches if m.groups.get("archive") and canonicalize_name(m.groups["archive"]) == name
-        ]
-        release = archive[-1].groups["release"] if archive else None
+        archives = {
+            canonicalize_name(m.groups["archive"]): m.groups["release"] for m in seen.matches if m.groups.get("archive")
+        }
+        if name is None and len(archives) == 1:
+            name = next(iter(archives))
+        release = archives.get(name) if name else None
         what = f"the archive of {name} {release}" if name and release else f"the sources of {name or 'the package'}"
         return Hit(
             message=f"{short} is not in {what}: it was packed without sources that have to be compiled.",

@@ -180,15 +180,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             if match.groups.get(system) or libmamba_words.system_of(match) == system:
                 lines.setdefault(system, []).append(match)
     others = {system: found for system, found in lines.items() if system != here}
-    if here is None or not others:
+    # "__linux is missing on the system" says itself that the system is another one.
+    virtual = {system for system in others if any(m.groups.get("virtual") for m in others[system])}
+    if not others or (here is None and not virtual):
         return None
-    of = max(others, key=lambda system: len(others[system]))
+    of = (
+        max(virtual or others, key=lambda system: len(others[system]))
+        if here is None
+        else max(others, key=lambda system: len(others[system]))
+    )
     packages = [m.groups.get(of) or m.groups["absent"] for m in others[of]]
     where = [m for m in seen.matches if m.groups.get("platform") or m.groups.get("channel")][:1]
     if len(packages) < 2 and not packages[0].startswith("__"):  # one package that is old may be missing on any system
         return None
     return Hit(
-        message=f"The environment file was exported on {_WORDS[of]}, and conda solves it on {_WORDS[here]}: {', '.join(dict.fromkeys(packages[:3]))} and the builds "
+        message=f"The environment file was exported on {_WORDS[of]}, and conda solves it on {_WORDS[here] if here else 'another system'}: {', '.join(dict.fromkeys(packages[:3]))} and the builds "
         f"with such strings exist only on that other platform.",
         evidence=building.lines([*where, *others[of]]),
         variant=Foreign(of=of, on=here, tool=libmamba_words.tool(seen)),

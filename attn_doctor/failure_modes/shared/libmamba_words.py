@@ -21,16 +21,26 @@ SIGNS = (
     ),
     *(
         Sign(
-            pattern=rf"(?P<{name}>{package})(?: [=<>]\S* ?\S*)?, which is missing on the system",
+            pattern=rf"(?P<{name}>(?P<virtual>{package}))(?: [=<>]\S* ?\S*)?, which is missing on the system",
             literal=package,
             sample=f"│  └─ {package}, which is missing on the system;",
             strength="hint",
         )
         for name, package in (("linux", "__linux"), ("linux", "__glibc"), ("windows", "__win"), ("darwin", "__osx"))
     ),
+    # The channels that mamba lists first.
+    *(
+        Sign(
+            pattern=rf"^\S{{0,120}}/(?P<channel>{system})-(?:64|arm64|aarch64)\s+(?:No change|Using cache|\S{{1,12}} ?[kKMG]?B)\b",
+            literal=f"/{system}-",
+            sample=f"conda-forge/{system}-64                                    Using cache",
+            strength="context",
+        )
+        for system in ("win", "osx", "linux")
+    ),
     # For conda, __unix is Linux or macOS: where it is missing, this is Windows.
     Sign(
-        pattern=r"(?P<linux>__unix)(?: [=<>]\S* ?\S*)?, which is missing on the system",
+        pattern=r"(?P<linux>(?P<virtual>__unix))(?: [=<>]\S* ?\S*)?, which is missing on the system",
         literal="__unix",
         sample="│  └─ __unix =* *, which is missing on the system;",
         strength="hint",
