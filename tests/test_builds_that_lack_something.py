@@ -129,7 +129,7 @@ def test_tiny_cuda_nn_gets_its_own_variable_without_a_dot():
     ("text", "found"),
     [
         ("Failed to detect compute capability\n", False),
-        ("Failed to detect compute capability\n  ERROR: Failed building wheel for x\n", True),
+        ("Failed to detect compute capability\nerror: subprocess-exited-with-error\n", True),
     ],
 )
 def test_a_compute_capability_that_is_not_found_counts_in_a_build_only(text, found):

@@ -44,9 +44,10 @@ from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.steps import Step
 
 _HOST = r"[\w.-]{1,80}"
-_PATH = r"[\w.-]{1,100}(?:/[\w.-]{1,100}){1,3}?"
-# "git@github.com:owner/name.git" and "ssh://git@github.com/owner/name.git"
-_SSH = rf"(?:ssh://)?git@(?P<host>{_HOST})[:/](?P<path>{_PATH})(?:\.git)?(?=['\"\s@#)]|$)"
+_NAME = r"[\w-][\w.-]{0,100}?"
+# "git@github.com:owner/name.git" and "ssh://git@github.com/owner/name.git"; the next line may follow without a break.
+_END = r"(?:\.git(?!hub)|(?=['\"\s#)]|@(?![\w.-]{1,80}:)|$))"
+_SSH = rf"(?:ssh://)?git@(?P<host>{_HOST})[:/](?P<path>{_NAME}(?:/{_NAME}){{1,3}}?){_END}"
 
 MODE = FailureMode(
     code="AD285",
