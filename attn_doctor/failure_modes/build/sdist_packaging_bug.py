@@ -133,7 +133,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return None
         name = subject.stated(facts)
         short = "/".join(re.split(r"[\\/]+", source)[-2:])
-        archives = {
+        archives: dict[str, str] = {
             canonicalize_name(m.groups["archive"]): m.groups["release"] for m in seen.matches if m.groups.get("archive")
         }
         if name is None and len(archives) == 1:
