@@ -77,8 +77,15 @@ def packages(facts: Facts, names: dict[Manager, Argv], why: str, changes: str) -
     return (install,)
 
 
-def either(names: dict[Manager, Argv], why: str, changes: str) -> Step:
-    """Return the step for a Linux whose distribution is not known: one command line, which uses apt-get if it is installed, else dnf."""
+def either(names: dict[Manager, Argv], why: str, changes: str, *, image: bool = False) -> Step:
+    """Return the step for a Linux whose distribution is not known: one command line, which uses apt-get if it is installed, else dnf.
+
+    `image`: it runs while an image is built, as root, without sudo and without apt's lists.
+    """
+    if image:
+        apt, dnf = " ".join((*_INSTALL["apt-get"], *names["apt-get"])), " ".join((*_INSTALL["dnf"], *names["dnf"]))
+        line = f"if command -v apt-get; then apt-get update && {apt}; else {dnf}; fi"
+        return commands.by_hand(("sh", "-c", line), f"{why}; uses apt-get (Debian, Ubuntu) or else dnf", changes)
     line = f"command -v apt-get && sudo {' '.join((*_INSTALL['apt-get'], *names['apt-get']))} || sudo {' '.join((*_INSTALL['dnf'], *names['dnf']))}"
     return commands.by_hand(
         ("sh", "-c", line),
@@ -175,7 +182,8 @@ def tool(facts: Facts, name: Tool) -> tuple[Step, ...]:
         return module(facts, name, name, name)
     found = packages(facts, _PACKAGES[name], f"{name} of the distribution", changes)
     if not found and _is_any_linux(facts):
-        return (either(_PACKAGES[name], f"{name} of the distribution", changes),)
+        image = places.container(facts) == places.BUILD
+        return (either(_PACKAGES[name], f"{name} of the distribution", changes, image=image),)
     return found or (commands.by_hand((), f"install {name}: {every_manager(_PACKAGES[name])}", changes),)
 
 

@@ -39,12 +39,12 @@ MODE = FailureMode(
     says="CMake 4 refuses these sources: they were written for a CMake older than 3.5.",
     signs=(
         Sign(
-            pattern=r"Compatibility with CMake < 3\.5 has been removed",
+            pattern=r"Compatibility with CMake < 3\.\d+ has been removed",
             literal="Compatibility with CMake <",
             sample="Compatibility with CMake < 3.5 has been removed from CMake.",
         ),
         Sign(
-            pattern=r"add -DCMAKE_POLICY_VERSION_MINIMUM=3\.5 to try",
+            pattern=r"add -DCMAKE_POLICY_VERSION_MINIMUM=3\.\d+ to try",
             literal="CMAKE_POLICY_VERSION_MINIMUM",
             sample="Or, add -DCMAKE_POLICY_VERSION_MINIMUM=3.5 to try configuring anyway.",
         ),

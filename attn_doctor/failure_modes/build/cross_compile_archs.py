@@ -7,7 +7,10 @@ What it is
 How it shows
     "nvcc fatal : Unsupported gpu architecture 'compute_120'" (nvcc is too old for the GPU) or 'compute_50' (a newer
     nvcc has removed it); torch: "ValueError: Unknown CUDA arch (12.0) or GPU not supported"; and, if no GPU is
-    visible and TORCH_CUDA_ARCH_LIST is not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range".
+    visible and TORCH_CUDA_ARCH_LIST is not set, "arch_list[-1] += '+PTX'" with "IndexError: list index out of range". Packages
+    that ask the GPU themselves have words of their own: "Unknown compute capability. Specify the target compute capabilities in the
+    TCNN_CUDA_ARCHITECTURES environment variable" (tiny-cuda-nn), "No GPUs found. Please specify the target GPU architectures"
+    (SageAttention); CMake: "CUDA_ARCHITECTURES is empty for target".
 
 Why it happens
     The GPU is newer than the toolkit; or TORCH_CUDA_ARCH_LIST was written for other machines; or the machine that
@@ -16,7 +19,8 @@ Why it happens
 
 What to do
     Use a toolkit that supports the GPU, or name the architectures: FLASH_ATTN_CUDA_ARCHS for flash-attn (2.7.3 and
-    newer), TORCH_CUDA_ARCH_LIST for other extensions.
+    newer), TCNN_CUDA_ARCHITECTURES for tiny-cuda-nn (without a dot: 89), CUDAARCHS for CMake, TORCH_CUDA_ARCH_LIST for other
+    extensions. Or build on a node with a GPU.
 
 How to reproduce
     `attn-doctor reproduce cross-compile-archs` asks a real nvcc for an architecture that it does not know. It downloads
@@ -25,6 +29,9 @@ How to reproduce
 References
     https://docs.nvidia.com/cuda/cuda-compiler-driver-nvcc/#gpu-feature-list
     https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags)
+    https://github.com/NVlabs/tiny-cuda-nn/blob/master/bindings/torch/setup.py
+    https://github.com/thu-ml/SageAttention/blob/main/setup.py
+    https://cmake.org/cmake/help/latest/envvar/CUDAARCHS.html
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, gpu_unseen_by_build, toolkits, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import with_gpu
 from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
@@ -78,6 +85,7 @@ MODE = FailureMode(
             literal="arch_list[-1] += ",
             sample="    arch_list[-1] += '+PTX'",
         ),
+        *gpu_unseen_by_build.SIGNS,
         # CMake compiles there: torch's variable means nothing to it.
         Sign(
             pattern=r"(?P<cmake>\bCMakeFiles/\S|/CMakeScratch/)",
@@ -152,10 +160,6 @@ class TorchKnowsNot(Variant, frozen=True, kw_only=True):
     arch: str
 
 
-class NoGpu(Variant, frozen=True, kw_only=True):
-    """Mark the case that PyTorch saw no GPU, and so could not choose an architecture. The toolkit is not too old."""
-
-
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         return cut_logs.hit(
@@ -163,8 +167,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "In that function PyTorch chooses the GPU to compile for. Probably no GPU was visible and TORCH_CUDA_ARCH_LIST is not set, or the GPU "
             "is newer than this torch.",
             "IndexError or ValueError",
-            NoGpu(),
+            gpu_unseen_by_build.NoGpu(),
         )
+    if (asked_gpu := gpu_unseen_by_build.told(seen)) is not None:
+        return asked_gpu
+    if all("unseen" in m.groups for m in seen.matches if m.strength != "context"):
+        return None
     if all(m.groups.get("option") == "gpu-" and not building.in_build(seen, m) for m in seen.matches):
         return None  # nvcc did not call this ptxas: triton-too-old-for-gpu reports it
     unknown = seen.group("unknown")
@@ -185,11 +193,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="No GPU was visible and TORCH_CUDA_ARCH_LIST is not set: PyTorch could not choose an architecture to compile for.",
         evidence=evidence,
-        variant=NoGpu(),
+        variant=gpu_unseen_by_build.NoGpu(),
     )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, gpu_unseen_by_build.NoGpu) and hit.variant.asked:
+        return gpu_unseen_by_build.fixes(facts, hit.variant.variable, _devices(facts))
     if isinstance(hit.variant, TorchKnowsNot):
         return _of_torchs_list(facts, hit.variant.arch)
     refused = hit.variant.device if isinstance(hit.variant, Refused) else None
@@ -209,7 +219,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
         return (*cures, _older(facts, refused, here, cmake=cmake))
     newer = toolkits.cures(facts, replace=True)
-    return (_named(facts), *newer) if isinstance(hit.variant, NoGpu) else (*newer, _named(facts))
+    return (_named(facts), *newer) if isinstance(hit.variant, gpu_unseen_by_build.NoGpu) else (*newer, _named(facts))
 
 
 def _of_torchs_list(facts: Facts, arch: str) -> tuple[Fix, ...]:
@@ -293,18 +303,7 @@ def _newer_torch(facts: Facts, first: str) -> Fix:
 
 
 def _named(facts: Facts) -> Fix:
-    devices = _devices(facts)
-    name = (
-        commands.variable("TORCH_CUDA_ARCH_LIST", ";".join(devices), "the GPU that the extension will run on")
-        if devices
-        else commands.by_hand(
-            (),
-            "set TORCH_CUDA_ARCH_LIST to the compute capability of the GPU that the extension will run on, as "
-            "torch.cuda.get_device_capability() shows it (8.9 for an RTX 4090)",
-            "the architecture that the build compiles for",
-        )
-    )
-    return Fix(title="Name the architecture", steps=(name,), verify=building.verify(facts))
+    return gpu_unseen_by_build.named(facts, gpu_unseen_by_build.OF_TORCH, _devices(facts))
 
 
 def _devices(facts: Facts) -> list[str]:

@@ -35,7 +35,15 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
-from attn_doctor.failure_modes.shared import building, cut_logs, package_cures, subject, torch_line, torch_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    cut_logs,
+    package_cures,
+    subject,
+    torch_line,
+    torch_said_missing,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Match, Seen
@@ -70,6 +78,7 @@ MODE = FailureMode(
             sample="  × Getting requirements to build wheel did not run successfully.",
             strength="hint",
         ),
+        *torch_said_missing.SIGNS,
         # The import lines of a setup.py. If the log ends at one of them, that import failed.
         cut_logs.source(r"import torch(?: +#.{0,60})?", "import torch", "    import torch"),
         cut_logs.source(
@@ -242,6 +251,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             "ModuleNotFoundError or ImportError",
         )
     seen = cut_logs.told(seen)
+    if all("caught" in m.groups for m in seen.matches) and not any(building.in_build(seen, m) for m in seen.matches):
+        return None  # a program that goes on without torch; another rule has the error of a program that does not
     hinted = any(m.strength == "proof" for m in seen.matches)
     building_it = hinted or any(building.in_build(seen, m) for m in seen.matches)
     package = seen.group("package") or subject.words(facts)
@@ -262,6 +273,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"There was no torch in the environment that built {package}: by default pip and uv build in a temporary environment.",
         evidence=building.lines(seen.matches),
+        confidence=Confidence.MEDIUM if all("caught" in m.groups for m in seen.matches) else Confidence.HIGH,
     )
 
 

@@ -7,7 +7,8 @@ What it is
 
 How it shows
     "No module named 'mmcv._ext'", "cannot import name '_C' from 'detectron2'", "No module named 'amp_C'", "No module named
-    'selective_scan_cuda'", "name '_C' is not defined" in GroundingDINO.
+    'selective_scan_cuda'", "name '_C' is not defined" in GroundingDINO, "No such file or directory: '.../xformers/cpp_lib.json'",
+    "Could not find module '_version_cuda' in .../torch_scatter".
 
 Why it happens
     The package was built on a machine where its setup found no nvcc, or with its operators switched off. The setup printed this in one line
@@ -92,6 +93,18 @@ MODE = FailureMode(
             pattern=rf"ImportError: cannot import name '(?P<module>{_MODULES})' from (?:partially initialized module )?'(?P<package>(?!{_OTHERS})[A-Za-z]\w*)'",
             literal="cannot import name '",
             sample="ImportError: cannot import name 'libnatten' from 'natten' (/venv/lib/python3.11/site-packages/natten/__init__.py)",
+        ),
+        # The package reads a list of its compiled part, or looks for the file of it: xformers, those of PyTorch Geometric.
+        # https://github.com/facebookresearch/xformers/issues/804, https://github.com/rusty1s/pytorch_scatter/blob/master/torch_scatter/__init__.py
+        Sign(
+            pattern=r"No such file or directory: '(?P<place>[^']{0,300}[\\/](?P<package>xformers)[\\/]+(?P<part>cpp_lib\.json))'",
+            literal="cpp_lib.json'",
+            sample="FileNotFoundError: [Errno 2] No such file or directory: '/venv/lib/python3.10/site-packages/xformers/cpp_lib.json'",
+        ),
+        Sign(
+            pattern=r"Could not find module '(?P<part>_\w{2,30}_(?:cpu|cuda))' in (?P<place>\S{0,300}[\\/](?P<package>(?:torch|pyg)_\w{2,20}))",
+            literal="Could not find module '",
+            sample="ImportError: Could not find module '_version_cpu' in /venv/lib/python3.10/site-packages/torch_scatter",
         ),
         # In the package's own words.
         Sign(
@@ -204,7 +217,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         name = built_packages.of_module(re.sub(r"_+", "-", module).lower())
     else:
         name = seen.group("package") or subject.stated(facts)
-    what = module or (f"{name}.{part.lstrip('.')}" if part and name else part)
+    what = module or (f"{name}.{part.lstrip('.')}" if part and name and "." not in part.lstrip(".") else part)
     owner = name or (built_packages.of_module(re.sub(r"_+", "-", module).lower()) if module else None)
     whose = f"the compiled part of {owner}" if owner else "the compiled part of a package"
     place = (seen.group("place") or "").replace("\\", "/")

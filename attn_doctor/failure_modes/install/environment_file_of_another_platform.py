@@ -6,7 +6,8 @@ What it is
 
 How it shows
     "nothing provides requested readline ==8.2 h5eee18b_0", "nothing provides __unix needed by ...", "ld_impl_linux-64", "libgcc-ng" under "Platform: win-64"; "vc",
-    "vs2015_runtime", "ucrt", "pywin32" under linux-64; ResolvePackageNotFound with a list of such packages.
+    "vs2015_runtime", "ucrt", "pywin32" under linux-64; ResolvePackageNotFound with a list of such packages. mamba and the newer conda: "readline ==8.2
+    h5eee18b_0 does not exist (perhaps a typo or a missing channel)", "requires __linux, which is missing on the system".
 
 Why it happens
     The file comes from a machine with Linux and is used on Windows or a Mac, or the reverse. Its last line, `prefix:`, tells the system.
@@ -21,6 +22,7 @@ How to reproduce
 
 References
     https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#exporting-an-environment-file-across-platforms
+    https://github.com/ImprintLab/Medical-SAM2/issues/80, https://github.com/mave5/podalize/issues/13 (the words of libmamba)
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, libmamba_words
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Distribution, Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
@@ -102,6 +104,7 @@ MODE = FailureMode(
                 *(("darwin", _MAC, text, f"  - {line}") for text, line in _LISTED["darwin"]),
             )
         ),
+        *libmamba_words.SIGNS,
         Sign(
             pattern=r"^Platform: (?P<platform>win|osx|linux)-\w+$",
             literal="Platform: ",
@@ -124,6 +127,8 @@ MODE = FailureMode(
                 "PackagesNotFoundError",
                 "UnsatisfiableError",
                 "Could not solve for environment specs",
+                "The following packages are incompatible",
+                "The following package could not be installed",
             )
         ),
     ),
@@ -135,6 +140,7 @@ class Foreign(Variant, frozen=True, kw_only=True):
 
     of: System
     on: System | None
+    tool: str = "conda"  # the program that solved the file: "mamba", "micromamba"
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -171,21 +177,27 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     lines: dict[System, list[Match]] = {}
     for match in seen.matches:
         for system in _OF:
-            if match.groups.get(system):
+            if match.groups.get(system) or libmamba_words.system_of(match) == system:
                 lines.setdefault(system, []).append(match)
     others = {system: found for system, found in lines.items() if system != here}
-    if here is None or not others:
+    # "__linux is missing on the system" says itself that the system is another one.
+    virtual = {system for system in others if any(m.groups.get("virtual") for m in others[system])}
+    if not others or (here is None and not virtual):
         return None
-    of = max(others, key=lambda system: len(others[system]))
-    packages = [m.groups[of] for m in others[of]]
+    of = (
+        max(virtual or others, key=lambda system: len(others[system]))
+        if here is None
+        else max(others, key=lambda system: len(others[system]))
+    )
+    packages = [m.groups.get(of) or m.groups["absent"] for m in others[of]]
     where = [m for m in seen.matches if m.groups.get("platform") or m.groups.get("channel")][:1]
     if len(packages) < 2 and not packages[0].startswith("__"):  # one package that is old may be missing on any system
         return None
     return Hit(
-        message=f"The environment file was exported on {_WORDS[of]}, and conda solves it on {_WORDS[here]}: {', '.join(dict.fromkeys(packages[:3]))} and the builds "
+        message=f"The environment file was exported on {_WORDS[of]}, and conda solves it on {_WORDS[here] if here else 'another system'}: {', '.join(dict.fromkeys(packages[:3]))} and the builds "
         f"with such strings exist only on that other platform.",
         evidence=building.lines([*where, *others[of]]),
-        variant=Foreign(of=of, on=here),
+        variant=Foreign(of=of, on=here, tool=libmamba_words.tool(seen)),
     )
 
 
@@ -199,6 +211,7 @@ def _here(facts: Facts, seen: Seen) -> System | None:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     of: System = hit.variant.of if isinstance(hit.variant, Foreign) else "linux"
     on = hit.variant.on if isinstance(hit.variant, Foreign) else None
+    tool = hit.variant.tool if isinstance(hit.variant, Foreign) else "conda"
     verify = commands.check(facts)
     words = f"on the machine with {_WORDS[of]}, in its environment"
     export = commands.by_hand(
@@ -212,7 +225,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "environment.yml",
     )
     create = commands.by_hand(
-        ("conda", "env", "create", "-f", "environment.yml"),
+        (tool, "env", "create", "-f", "environment.yml"),
         "then here, with the new file",
         "adds an environment",
         takes="minutes",

@@ -12,13 +12,15 @@ How it shows
 Why it happens
     The version was never published, or only as a wheel on GitHub (2.8.3+cu12torch2.8...). Or `--only-binary :all:` is
     set, and PyPI has flash-attn only as source. Or the index is not PyPI. Or the package has another name (of
-    flash-attn-3 PyPI has only an empty release, which was withdrawn).
+    flash-attn-3 PyPI has only an empty release, which was withdrawn). Or a folder of a repository was typed as a bare
+    name, which pip always looks up on the index. Or there are no wheels for an ARM processor (Jetson), and no sources.
 
     Beware: pip prints the same words after every network failure. If there is a "Retrying" or SSL warning above them,
     that is the cause.
 
 What to do
-    Install a version from the list in the error, or install the wheel by its address.
+    Install a version from the list in the error, or install the wheel by its address. A folder is installed by its path
+    (`./simple-knn`). A package without a wheel for the processor is built from its repository.
 
 How to reproduce
     `attn-doctor reproduce no-matching-distribution` asks pip for a release of flash-attn that never existed. It
@@ -26,6 +28,8 @@ How to reproduce
 
 References
     https://pypi.org/project/flash-attn/#history
+    https://pip.pypa.io/en/stable/cli/pip_install/#argument-handling
+    https://github.com/traveller59/spconv/issues/698 (no wheel for a Jetson)
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     checkout,
     index_of_another_system,
+    not_on_the_index,
     one_index,
     package_cures,
     package_wheels,
@@ -97,6 +102,7 @@ MODE = FailureMode(
             sample="Discarding file:///build: Requested flash-attn from file:///build has inconsistent name: expected 'flashattn-hopper'",
         ),
         *one_index.SIGNS,
+        *not_on_the_index.SIGNS,
         *index_of_another_system.SIGNS,
         *(
             Sign(
@@ -162,6 +168,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     if not ours:
         return None
+    if (unknown := not_on_the_index.told(facts, seen, ours)) is not None:
+        return unknown
     wanted = ours[0].groups["requirement"].rstrip(".,")
     empty = any(m.groups.get("versions", "").startswith("none") for m in ours)
     listed = any(m.groups.get("versions") for m in ours) and not empty
@@ -240,17 +248,22 @@ class Asked(Variant, frozen=True, kw_only=True):
 
     package: str | None
     newest: str | None = None
+    unknown: bool = False  # the index has no file of that name for this pip
 
 
 def _asked(wanted: str | None, versions: str = "") -> Asked:
     name = name_of(re.sub(r"\s*\(.*", "", wanted)) if wanted else None
     listed = [v for v in map(parse, re.split(r",\s*", versions)) if v is not None and not v.is_prerelease]
-    return Asked(package=name, newest=str(max(listed)) if listed else None)
+    return Asked(package=name, newest=str(max(listed)) if listed else None, unknown=versions.startswith("none"))
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_index.OnAnotherIndex):
         return uv_index.fixes(facts, hit.variant)
+    if isinstance(hit.variant, not_on_the_index.Folder):
+        return (not_on_the_index.of_folder(facts, hit.variant),)
+    if isinstance(hit.variant, not_on_the_index.OnArm):
+        return (not_on_the_index.on_arm(facts, hit.variant.name),)
     if isinstance(hit.variant, Backslash | OnlyTorch | OfConda):
         return _for_special(facts, hit.variant)
     asked = hit.variant if isinstance(hit.variant, Asked) else Asked(package=None)
@@ -287,7 +300,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
     listed = Fix(title=f"Install a version of {name} that exists", steps=steps, verify=building.verify(facts))
     ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
-    return (*ready, listed)
+    folder = (not_on_the_index.or_a_folder(facts, name),) if asked.unknown and row is None else ()
+    return (*ready, listed, *folder)
 
 
 def _for_special(facts: Facts, found: Backslash | OnlyTorch | OfConda) -> tuple[Fix, ...]:

@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     index_of_another_system,
     intel_mac,
+    old_torch_archive,
     one_index,
     torch_install,
     torch_steps,
@@ -146,6 +147,7 @@ MODE = FailureMode(
             literal="Rust ",
             sample="error: can't find Rust compiler",
         ),
+        *old_torch_archive.SIGNS,
         *building.ISOLATED,
         # pip asks the build backend only in an isolated build; its setuptools is not that of the environment.
         Sign(
@@ -199,7 +201,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if uv_lock.told(seen.matches) is not None:
         return None  # the lock file is for other systems: wheel-platform-mismatch reports it
-    if (other := _old_tools(seen)) is not None:
+    if (other := old_torch_archive.told(seen) or _old_tools(seen)) is not None:
         return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
@@ -318,6 +320,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
     if isinstance(hit.variant, OldTools):
         return _without_old_tools(facts, hit.variant)
+    if isinstance(hit.variant, old_torch_archive.Ancient):
+        python, why = _python(facts, None)
+        return old_torch_archive.fixes(facts, new_pythons.another(facts, python, why))
     if isinstance(hit.variant, index_of_another_system.Elsewhere):
         return index_of_another_system.fixes(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
