@@ -33,7 +33,7 @@ from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
-from attn_doctor.failure_modes.shared.fact_queries import variable
+from attn_doctor.failure_modes.shared.fact_queries import no_machine, variable
 from attn_doctor.knowledge.cuda import Coverage, driver_covers
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -149,7 +149,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             steps=(commands.variable("LD_LIBRARY_PATH", rest or None, why),),
             verify=verify,
         )
-    elif places.container(facts) or facts.grade == "stated" or not hit.evidence:  # no evidence: the page
+    elif places.container(facts) or facts.grade == "stated" or no_machine(facts):
         why = (
             "start the container with NVIDIA_DISABLE_REQUIRE=1 and without /usr/local/cuda/compat on LD_LIBRARY_PATH, or with an image "
             "for an older CUDA: programs then use the driver of the host"

@@ -34,7 +34,7 @@ from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
-from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, text_of
+from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, no_machine, text_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -181,7 +181,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_look(facts), *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     made = []
-    if not hit.evidence:  # the page, which is for every machine
+    if no_machine(facts):
         step = commands.by_hand(
             ("conda", "install", "-c", "conda-forge", "libstdcxx-ng"),
             "in the activated environment: its Python loads conda's own libstdc++, and this installs a newer one",

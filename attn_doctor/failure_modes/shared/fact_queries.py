@@ -90,6 +90,11 @@ def under_wsl(facts: Facts) -> bool:
     return facts.system.os not in ("windows", "darwin") and known(facts.system.wsl) is not None
 
 
+def no_machine(facts: Facts) -> bool:
+    """Return whether nothing is known of the machine: the fixes are for a page, which everybody reads."""
+    return isinstance(facts.system.os, Unknown) and facts.grade != "stated"
+
+
 def in_container(facts: Facts) -> bool | None:
     """Return whether this is a container; None if that is not known. A fix must then not assume a container."""
     container = facts.system.container

@@ -293,7 +293,13 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
 
 def _typed(name: str, value: str) -> Any:
     """Return the value in the type of its fact: a number for "wsl", a bool for "yes" and "no", else the text."""
-    return int(value) if name == "wsl" else value == "yes" if name in ("modules", "managed", "available", "locked") else value
+    return (
+        int(value)
+        if name == "wsl"
+        else value == "yes"
+        if name in ("modules", "managed", "available", "locked")
+        else value
+    )
 
 
 def _same(one: str, other: str) -> bool:
