@@ -160,7 +160,7 @@ def fixes(facts: Facts, found: OfLibrary) -> tuple[Fix, ...]:
     newer = commands.by_hand(
         (),
         "use a torch with the new C++ ABI, if the program runs with it: conda-forge's pytorch, or PyTorch's wheels from 2.7 on; then build the extension again",
-        "torch",
+        "the torch of this environment",
         "medium",
     )
     other = Fix(title=f"Use a torch with the C++ ABI of that {found.library}", steps=(newer, again), verify=verify)

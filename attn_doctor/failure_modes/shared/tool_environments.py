@@ -41,11 +41,14 @@ SIGNS = (
         sample='  File "/home/user/.local/share/pipx/venvs/kernels/lib/python3.12/site-packages/kernels/utils.py", line 4, in <module>',
         strength="context",
     ),
-    Sign(
-        pattern=r"(?:^|[$%#>] )(?P<typed>(?:uvx|uv tool run) \S.{0,300})$",
-        literal="uv",
-        sample="$ uvx kernels versions kernels-community/activation",
-        strength="context",
+    *(
+        Sign(
+            pattern=rf"(?:^|[$%#>] )(?P<typed>{words} \S.{{0,300}})$",
+            literal=f"{words} ",
+            sample=f"$ {words} kernels versions kernels-community/activation",
+            strength="context",
+        )
+        for words in ("uvx", "uv tool run")
     ),
 )
 
