@@ -133,7 +133,7 @@ class Removed(Variant, frozen=True, kw_only=True):
     """Hold the file that the compiler names, and the kind of extension: "dcn", "boxes"; None: another."""
 
     file: str | None
-    kind: str | None
+    extension: str | None
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -148,13 +148,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         what = "The build uses torch.utils.ffi, which torch has no more since 1.0"
     groups = {key for m in seen.matches if m.strength == "context" for key in m.groups}
-    kind = next((kind for kind in _INSTEAD if any(group.startswith(kind) for group in groups)), None)
+    extension = next((kind for kind in _INSTEAD if any(group.startswith(kind) for group in groups)), None)
     proofs = [m for m in seen.matches if m.strength == "proof"]
     file = re.match(r"\s*(?P<file>[\w./\\:+-]+\.(?:cpp|cc|cu|cuh|h|hpp))[:(]", proofs[0].text)
     return Hit(
         message=f"{what}: they were written for an older torch.",
         evidence=building.lines(proofs),
-        variant=Removed(file=file["file"] if file else None, kind=kind),
+        variant=Removed(file=file["file"] if file else None, extension=extension),
     )
 
 
@@ -169,9 +169,9 @@ _RENAMED = (
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    removed = hit.variant if isinstance(hit.variant, Removed) else Removed(file=None, kind=None)
+    removed = hit.variant if isinstance(hit.variant, Removed) else Removed(file=None, extension=None)
     verify, name = subject.verify(facts), subject.stated(facts)
-    use = _INSTEAD.get(removed.kind or "")
+    use = _INSTEAD.get(removed.extension or "")
     made = list(package_wheels.ready(facts, name))
     if use is not None:
         words = (

@@ -183,7 +183,7 @@ class Damaged(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     counted = [m for m in seen.matches if m.strength == "proof" or (m.strength == "hint" and _counts(seen, m))]
-    if not counted:
+    if not counted or (seen.group("lfs") and any(_of_a_wheel(m) for log in seen.logs for m in log.matches)):
         return None
     file = _name(seen, counted[0])
     kind = _kind(seen, counted)
@@ -198,6 +198,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         ),
         confidence=Confidence.HIGH if any(m.strength == "proof" or _surely(m) for m in counted) else Confidence.MEDIUM,
     )
+
+
+def _of_a_wheel(match: Match) -> bool:
+    """Return whether an installer found a wheel damaged: then the pointer of Git LFS is in its place, and no weights file is."""
+    return match.slug == "wheel-download-failed" and match.strength == "proof" and ".whl" in match.text
 
 
 def _surely(match: Match) -> bool:

@@ -65,7 +65,7 @@ MODE = FailureMode(
         ),
         # Ultralytics ends the line of a worker's error with the file that could not be opened.
         Sign(
-            pattern=r"(?:\[Errno 24\]|errno[:=]? ?24\b|[\w.]+(?:Error|Exception)\b.{0,200}?) ?Too many open files",
+            pattern=r"(?:\[Errno 24\]|errno[:=]? ?24\b|(?:Error|Exception)\b.{0,200}?) ?Too many open files",
             literal="Too many open files",
             sample="OSError: [Errno 24] Too many open files: '/data/train/images/0001.jpg'",
             strength="hint",

@@ -133,7 +133,7 @@ SIGNS = (
     ),
     *(
         Sign(
-            pattern=rf"ModuleNotFoundError: No module named '(?P<module>{row.module})(?:\.\w+)*'",
+            pattern=rf"ModuleNotFoundError: No module named '(?P<module>{row.module})(?:\.[\w.]{{1,80}})?'",
             literal=f"No module named '{row.module}",
             sample=f"ModuleNotFoundError: No module named '{row.module}'",
         )

@@ -60,7 +60,7 @@ SIGNS = (
         strength="hint",
     ),
     Sign(
-        pattern=r"(?P<smi_used>\d+)MiB {0,4}/ {0,4}(?P<smi_total>\d+)MiB",
+        pattern=r"(?P<smi_used>\d{1,7})MiB {0,4}/ {0,4}(?P<smi_total>\d{1,7})MiB",
         literal="MiB /",
         sample="| N/A   34C    P0    62W / 300W |  21540MiB / 24576MiB |      0%      Default |",
         strength="context",
