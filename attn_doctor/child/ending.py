@@ -20,7 +20,7 @@ def how_it_ended(returncode: int | None, killed: bool, chatter: str, open_sectio
     """
     frame = _FRAME.search(chatter)
     where = f"{frame[1]}:{frame[2]} in {frame[3]}" if frame else open_section
-    tail = chatter.strip()[-_MOST_TEXT:] or None
+    tail = last_lines(chatter, _MOST_TEXT) or None
     if killed:
         kind: FaultKind = "timeout" if returncode is not None else "vanished"
         return Fault(kind=kind, where=where, message=tail, seconds=round(seconds, 1))
@@ -35,9 +35,22 @@ def ended_its_parent(chatter: str, open_section: str | None, seconds: float) -> 
     Only the child knows that process, so nothing else can have ended it. `chatter`, `open_section`, `seconds`: as for
     `how_it_ended`.
     """
-    tail = chatter.strip()[-_MOST_TEXT:]
+    tail = last_lines(chatter, _MOST_TEXT)
     message = f"it ended the process that started it, and was ended{f': {tail}' if tail else ''}"
     return Fault(kind="raised", type="ParentEnded", message=message, where=open_section, seconds=round(seconds, 1))
+
+
+def last_lines(text: str, most: int) -> str:
+    """Return the last whole lines that have at most `most` characters together; of a longer last line its beginning.
+
+    A line that begins in its middle may have lost the word before a password, by which the redaction knows it.
+    """
+    kept: list[str] = []
+    for line in reversed(text.strip().splitlines()):
+        if sum(map(len, kept)) + len(kept) + len(line) > most:
+            break
+        kept.append(line)
+    return "\n".join(reversed(kept)) or text.strip().rpartition("\n")[2][:most]
 
 
 def _signal_name(number: int) -> str:

@@ -80,7 +80,7 @@ def fault_of(error, seconds=None):
         "type": type(error).__name__,
         "message": str(error)[:4000],
         "where": where,
-        "traceback": text[-6000:],
+        "traceback": text if len(text) <= 6000 else text[-6000:].partition("\n")[2] or text[:6000],
         "seconds": seconds,
     }
     if isinstance(error, SystemExit):
