@@ -16,6 +16,8 @@ if sys.platform == "win32":
 
 from terminal import Terminal
 
+from attn_doctor.report.own_calls import in_a_sentence
+
 SYSTEM = "/usr/bin:/bin"
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 LOG = "Traceback (most recent call last):\n  File \"setup.py\", line 9\nModuleNotFoundError: No module named 'torch'\n"
@@ -104,3 +106,21 @@ def test_a_file_has_the_plain_name(shell):
     text = (shell / "reply.md").read_text()
     assert "attn-doctor" in text
     assert "my env" not in text
+
+
+def test_a_refusal_and_a_note_name_it_as_it_was_typed(shell):
+    said = seen("my env/bin/attn-doctor", "explain", "nosuchthing", cwd=shell)
+    assert '`"my env/bin/attn-doctor" list` shows all' in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("decided by: attn-doctor trial --repeats 9", "decided by: v/a trial --repeats 9"),
+        ("`attn-doctor run --forget` removes it", "`v/a run --forget` removes it"),
+        ("attn-doctor: attn-doctor itself failed", "attn-doctor: attn-doctor itself failed"),
+        ("the tables of attn-doctor say so", "the tables of attn-doctor say so"),
+    ],
+)
+def test_only_a_quoted_command_is_changed_in_a_sentence(text, made):
+    assert in_a_sentence(text, "v/a") == made

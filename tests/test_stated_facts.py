@@ -52,6 +52,12 @@ SAID = {
         "os": "windows", "environment": "D:\\RVC1006\\runtime", "environment_kind": "standalone"},
     'File "C:\\tg\\installer_files\\env\\Lib\\site-packages\\torch\\_ops.py", line 3, in x\n': {
         "environment": "C:\\tg\\installer_files\\env", "environment_kind": "standalone"},
+    # conda's own platform.
+    "Platform: osx-arm64\n": {"os": "darwin", "machine": "arm64"},
+    "Platform: linux-aarch64\n": {"os": "linux", "machine": "aarch64"},
+    "Your python: conda-forge/osx-64::python==3.10.4=h8b4d769_0_cpython\n": {"os": "darwin", "machine": "x86_64"},
+    "conda-forge/win-64                                          Using cache\n": {"os": "windows"},
+    "macOS arm64\n$ pip install x\n": {"os": "darwin", "machine": "arm64"},
     # Windows by a path without a drive, and by the number of its driver; under Linux that is WSL.
     "<module 'x' from 'programs\\\\python\\\\python39\\\\lib\\\\site-packages\\\\x\\\\y.py'>\n": {"os": "windows"},
     "src\\csrc\\roi_align.cpp(41): error C2065: 'uint'\n": {"os": "windows"},
@@ -187,6 +193,7 @@ NOT_SAID = {
     "Collecting environment information...\n": ("package", "installer"),
     "Epoch 1/3 loss 0.25\nerror:\\n\n": ("os", "python", "torch"),
     "Building wheel for flash-attn (setup.py) ... done\nSuccessfully installed flash-attn-2.8.3\n": ("package",),
+    "Collecting https://conda.anaconda.org/conda-forge/osx-64/repodata.json\n": ("os",),
     "": SINGLE,
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attn_doctor.child.ending import ended_its_parent, how_it_ended
+from attn_doctor.child.ending import ended_its_parent, how_it_ended, last_lines
 from attn_doctor.child.program_text import program
 from attn_doctor.child.reading import MOST_OUTPUT, Message, Reader
 from attn_doctor.child.starting import start
@@ -113,7 +113,9 @@ def run(
         why = f"the target sent a record that cannot be understood ({type(reader.trouble).__name__}: {reader.trouble})"
         fault = Fault(kind="raised", type="BadRecord", message=why, where=open_section, seconds=seconds)
     elif reader.flooded:
-        fault = Fault(kind="flooded", where=open_section, message=reader.chatter[-200:] or None, seconds=seconds)
+        fault = Fault(
+            kind="flooded", where=open_section, message=last_lines(reader.chatter, 200) or None, seconds=seconds
+        )
     elif begun.orphaned and not too_late and not reader.done:
         fault = ended_its_parent(reader.chatter, open_section, seconds)
     elif killed or not reader.done:

@@ -176,7 +176,13 @@ def _ended(error: AttnDoctorError, arguments: argparse.Namespace) -> int:
         return failure.tell(error.__cause__ or error)
     if failure.limit(error) or error.exit_code == INTERNAL:
         return failure.tell(error)
-    streams.tell(f"attn-doctor: {error.introduced}: {error}")
+    said = str(error)
+    if sys.stderr.isatty():
+        from attn_doctor.cli.output import own_name
+        from attn_doctor.report.own_calls import in_a_sentence
+
+        said = in_a_sentence(said, own_name())
+    streams.tell(f"attn-doctor: {error.introduced}: {said}")
     return error.exit_code
 
 

@@ -41,6 +41,7 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
     """
     if _was_asked_to_end(ended):
         return
+    from attn_doctor.cli.output import own_name
     from attn_doctor.system import failure
     from attn_doctor.system.streams import tell
 
@@ -50,7 +51,7 @@ def explain(ended: Ended, argv: Sequence[str], environ: Mapping[str, str], oom_k
         if later is None and _memory_ran_out(ended, oom_kills):
             tell(
                 f"attn-doctor: the kernel ended {_name(argv)} with SIGKILL because memory ran out (its counter oom_kill rose): use fewer "
-                "workers, a smaller batch or cache=False; attn-doctor explain out-of-memory-host"
+                f"workers, a smaller batch or cache=False; {own_name() if sys.stderr.isatty() else 'attn-doctor'} explain out-of-memory-host"
             )
         elif printed:
             _explain(printed, argv, environ, only_known=later is not None)

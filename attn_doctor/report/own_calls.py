@@ -8,11 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from attn_doctor.report.blocks import Block, Cure, Notes, Paragraph, Problem
+from attn_doctor.report.blocks import Block, Cure, Notes, Paragraph, Problem, Table
 
-# The first word of a line, after variables that are set for it; and in a sentence behind a colon.
+# The first word of a line, after variables that are set for it; and in a sentence behind a colon, a semicolon or a backtick.
 _FIRST = re.compile(r"^((?:\w+=\S+ )*)attn-doctor(?= [a-z-])", re.MULTILINE)
-_AFTER_COLON = re.compile(r"(?<=: )attn-doctor(?= [a-z])")
+_IN_A_SENTENCE = re.compile(r"(?:(?<=[:;] )|(?<=`))attn-doctor(?= [a-z]+\b)(?! itself\b)")
+
+
+def in_a_sentence(text: str, program: str) -> str:
+    """Return a sentence with `program` in the place of attn-doctor where the sentence quotes a command."""
+    return _IN_A_SENTENCE.sub(lambda _: program, text)
 
 
 def as_typed(blocks: Iterable[Block], program: str) -> Iterator[Block]:
@@ -21,18 +26,17 @@ def as_typed(blocks: Iterable[Block], program: str) -> Iterator[Block]:
     def line(text: str) -> str:
         return _FIRST.sub(lambda found: found[1] + program, text)
 
-    def sentence(text: str) -> str:
-        return _AFTER_COLON.sub(lambda _: program, text)
-
     for block in blocks:
         if isinstance(block, Cure):
             yield _cure(block, line)
         elif isinstance(block, Problem):
             yield block._replace(program=program, cures=tuple(_cure(cure, line) for cure in block.cures))
         elif isinstance(block, Paragraph):
-            yield block._replace(text=sentence(block.text))
+            yield block._replace(text=in_a_sentence(block.text, program))
         elif isinstance(block, Notes):
-            yield block._replace(items=tuple(map(sentence, block.items)))
+            yield block._replace(items=tuple(in_a_sentence(item, program) for item in block.items))
+        elif isinstance(block, Table):
+            yield block._replace(notes=tuple(in_a_sentence(note, program) for note in block.notes))
         else:
             yield block
 

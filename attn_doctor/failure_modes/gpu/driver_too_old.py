@@ -271,8 +271,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if any(m.groups.get("code") for m in seen.matches):
         message = "The driver is older than the CUDA version for which this program was built (error 35 of CUDA's start: TensorRT, ONNX Runtime and others)."
         return Hit(message=message, evidence=evidence)
+    # CUDA gives the same error where no driver is loaded: https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__DEVICE.html
+    nothing = "" if isinstance(facts.graphics.driver, str) else ", or no NVIDIA driver is loaded"
     return Hit(
-        message="The driver is older than the CUDA version for which torch was built.",
+        message=f"The driver is older than the CUDA version for which torch was built{nothing}.",
         evidence=evidence,
     )
 

@@ -170,7 +170,7 @@ def fresh_of_conda(facts: Facts) -> Fix:
     )
     torch = tuple(
         commands.by_own_tool(plain, step) if isinstance(step, Install) else step
-        for step in torch_steps.newest_steps(plain, "pip brings CUDA with torch, so that conda has to solve nothing")
+        for step in torch_steps.newest_steps(plain, "pip installs torch, so that conda has to solve nothing")
     )
     return Fix(
         title="Make a new environment, and install torch there by pip",

@@ -112,6 +112,7 @@ SIGNS = (
     Sign(("adeon", "Vega ", "vega ", "nstinct MI", "MI50", "MI60", "MI100", "MI210", "MI250", "MI300", " WX", " 780M", " 680M", " 890M"), rf"{_NOT_OURS}(?<![\w.-])(?P<gpu>{_AMD})(?!\w)", {}, "implied", -1),
     Sign(("Arc A", "Arc B", "Arc Pro", "Arc(TM)", "Arc™"), _NOT_OURS + r"(?<![\w.-])(?:Intel(?:\(R\)|®)? )?(?P<pci>Arc)(?:\(TM\)|™)? (?:A[357]\d0M?|B5[78]0|Pro [AB]\d{2})\b", {}, "implied", -1),
     Sign(("ntel",), _NOT_OURS + r"\b(?:using|have|has|got|with|on|is|my)(?: (?:a|an|the|my|just))*(?: integrated| onboard)? (?P<pci>Intel)(?:\(R\)|®)?(?: (?:integrated|onboard))? (?:GPU|[Gg]raphics|[Ii]ris|IRIS|UHD|HD [Gg]raphics)", {}, "implied", -1),
+    Sign(("ntel",), r"^\W{0,4}(?:[Ii]ntegrated|[Oo]nboard) (?P<pci>Intel)(?:\(R\)|®)? (?:GPU|[Gg]raphics|Iris|UHD|HD)(?!.{0,60}(?:NVIDIA|GeForce|RTX|GTX))", {}, "implied", -1),
     Sign(("ntel",), r"^\W{0,4}(?:GPU|[Gg]raphics(?: [Cc]ard)?|[Vv]ideo [Cc]ard|显卡)\s?[:：]\s?(?P<pci>Intel)(?:\(R\)|®)? (?:GPU|[Gg]raphics|Iris|UHD|HD)(?!.{0,60}(?:NVIDIA|GeForce|RTX|GTX))", {}, "implied", -1),
     Sign(("gfx",), rf"^(?=.{{1,160}}$)(?!.*gfx.*gfx){_NOT_OURS}(?<![\w;=:/.-])(?P<gfx>gfx[19]\d{{1,2}}[0-9a-f]{{1,2}}|gfx803)(?![\w;,])", {}, "implied", -1),
 )  # fmt: skip

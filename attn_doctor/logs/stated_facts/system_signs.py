@@ -92,6 +92,15 @@ SIGNS = (
     Sign(("OS: macOS",), rf"\bOS: macOS (?P<os_version>\d+(?:\.\d+)*)(?: \({_MACHINE}\))?", _MAC),
     Sign(("Darwin ",), rf"\bDarwin \S+ \d+\.\d+\.\d+ Darwin Kernel.{{0,200}}\b{_MACHINE}$", _MAC),
     Sign((" on darwin",), r"\] on darwin$", _MAC),
+    # conda names its platform: "Platform: osx-arm64", "Your python: conda-forge/osx-64::python==3.10.4", "conda-forge/win-64  Using cache".
+    *(
+        Sign((f"{folder}",), rf"^Platform: {folder}$|^Your python: \S{{1,60}}/{folder}::|^\S{{0,120}}/{folder} {{2,60}}(?:No change|Using cache|\d)", {"os": os, "machine": machine})
+        for folder, os, machine in (
+            ("osx-64", "darwin", "x86_64"), ("osx-arm64", "darwin", "arm64"), ("linux-64", "linux", "x86_64"), ("linux-aarch64", "linux", "aarch64"),
+            ("win-64", "windows", "AMD64"),
+        )
+    ),
+    Sign(("macOS ", "MacOS "), rf"^[Mm]acOS {_MACHINE}$", _MAC),
     Sign(("Environment ",), r"^Environment\s{2,}Darwin$", _MAC),
     Sign(("macosx",), rf"(?:Downloading|Using cached|Processing|filename=)\s?\S{{0,300}}-macosx_\d+_\d+_{_MACHINE}\.whl", _MAC, "implied"),
     Sign(("temp.macosx", "lib.macosx"), rf"[\\/](?:temp|lib)\.macosx-[\d.]+-{_MACHINE}", _MAC, "implied"),
