@@ -141,17 +141,14 @@ def prove(subject, cell, reference, expected, eagers):
     watch = None if TRAITS[cell.backend].family == "compiled" else Watch()
     passed = []
 
-    def watched_pass():
-        if subject.scope == "model":
-            passed.extend(subject.probe(cell.backend, cell.dtype, watch=watch))
-        else:
-            subject.step(cell.backend, cell.dtype, watch=watch)
-        clock.wait()
-
     with subject.using(cell.backend):
         hooks = watch.hook(subject.layers) if watch else []
         try:
-            watched_pass()
+            if subject.scope == "model":
+                passed.extend(subject.probe(cell.backend, cell.dtype, watch=watch))
+            else:
+                subject.step(cell.backend, cell.dtype, watch=watch)
+            clock.wait()
         finally:
             for hook in hooks:
                 hook.remove()

@@ -32,7 +32,7 @@ References
 from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_for_toolkit, torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
 
@@ -72,7 +72,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     why = "torch 2.2 and newer have std::optional, which the source needs; then build again"
     eleven = isinstance(facts.torch.cuda, str) and facts.torch.cuda.startswith("11.")
     # The nvcc there is for CUDA 11, as the torch is: the new torch has to be for CUDA 11 too.
-    kept = torch_steps.for_cuda_major(facts, 11) if eleven else ()
+    kept = torch_for_toolkit.for_cuda_major(facts, 11) if eleven else ()
     title = "Install torch 2.2 or newer"
     torch = (Fix(title=title, steps=kept, verify=verify),) if kept else torch_steps.newest(facts, title, why=why)
     older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")

@@ -45,7 +45,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_for_toolkit, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
@@ -197,9 +197,9 @@ def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
     if major is None or places.jetson(facts):
         return None
     if not isinstance(torch, str):
-        steps = torch_steps.for_cuda_major(facts, major) if cuda_toolkits.elsewhere(facts) else ()
+        steps = torch_for_toolkit.for_cuda_major(facts, major) if cuda_toolkits.elsewhere(facts) else ()
     else:
-        steps = torch_steps.for_toolkit(facts, str(nvcc))
-    steps = steps or torch_steps.for_old_toolkit(facts, str(nvcc))
+        steps = torch_for_toolkit.for_toolkit(facts, str(nvcc))
+    steps = steps or torch_for_toolkit.for_old_toolkit(facts, str(nvcc))
     title = "Install the torch for the CUDA that is here"
     return Fix(title=title, steps=steps, verify=building.verify(facts)) if steps else None

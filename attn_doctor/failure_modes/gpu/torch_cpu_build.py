@@ -41,6 +41,7 @@ from attn_doctor.failure_modes.shared import (
     other_devices,
     toolkits,
     torch_facts,
+    torch_for_toolkit,
     torch_install,
     torch_steps,
     without_gpu,
@@ -382,7 +383,9 @@ def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
     """Return the fix that installs a torch for the CUDA major of the present toolkit, and sets CUDA_HOME to that toolkit."""
     if facts.system.board == "jetson":
         return None
-    steps = torch_steps.for_toolkit(facts, nvcc) or torch_steps.for_cuda_major(facts, (pair(nvcc) or (0, 0))[0], nvcc)
+    steps = torch_for_toolkit.for_toolkit(facts, nvcc) or torch_for_toolkit.for_cuda_major(
+        facts, (pair(nvcc) or (0, 0))[0], nvcc
+    )
     if not steps:
         return None
     home = toolkits.point_at(facts, nvcc)

@@ -29,7 +29,6 @@ References
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -40,20 +39,19 @@ from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import (
     contradicting_pins,
     moved_torch,
+    package_parts,
     pin_cures,
     stated_conflicts,
-    torch_here,
     torch_steps,
 )
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Conflict, Facts, Unknown
+from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
-from attn_doctor.model.requirements import Requirement, read_requirement
-from attn_doctor.model.steps import Install, Remove, Step, name_of
+from attn_doctor.model.steps import Install
 
 MODE = FailureMode(
     code="AD212",
@@ -130,8 +128,6 @@ MODE = FailureMode(
 _OF_STRANGERS = ("import-hang", "requirements-missing", "segfault")
 # If another release hides one of these packages, this is a warning even if everything imports.
 _CORE = ("torch", "torchvision", "ultralytics", "numpy")
-# Packages whose version decides whether attention works. Conflicts between other packages do not matter here.
-_OURS = re.compile(r"^(torch|torchvision|torchaudio|triton|numpy|flash-attn.*|xformers|ultralytics|nvidia-.*)$")
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -146,7 +142,7 @@ def _contradicts(facts: Facts) -> Hit | None:
     packages = facts.packages
     evidence: list[Evidence] = []
     wrong: list[str] = []
-    conflicts = [(i, c) for i, c in enumerate(known(packages.conflicts)) if _ours(c)]
+    conflicts = [(i, c) for i, c in enumerate(known(packages.conflicts)) if package_parts.ours(c)]
     for index, conflict in conflicts:
         text = f"{conflict.package} requires {conflict.requires}, and you have {conflict.found}"
         evidence.append(fact(facts, f"packages.conflicts.{index}.requires", text))
@@ -209,17 +205,11 @@ def _all_import(facts: Facts) -> bool:
     return facts.torch.importable is True and bool(tried(facts)) and all(attempt.ok is True for attempt in tried(facts))
 
 
-def _ours(conflict: Conflict) -> bool:
-    name = name_of(conflict.requires)
-    # A missing package is reported by requirements-missing.
-    return name is not None and bool(_OURS.match(name)) and conflict.found is not None
-
-
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Read the conflicts that pip reports. A conflict of a package that attention needs is a warning, any other a notice."""
     pairs = [m for m in seen.matches if m.groups.get("have")]
     others = [m for m in seen.matches if m.strength == "proof" and not m.groups.get("have")]
-    ours = [m for m in pairs if _OURS.match(canonicalize_name(m.groups["requires"]))]
+    ours = [m for m in pairs if package_parts.OURS.match(canonicalize_name(m.groups["requires"]))]
     if pairs and not ours and not others:
         return Hit(
             message="Some packages do not fit together, but attention needs none of them.",
@@ -271,9 +261,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Conflicting) and isinstance(facts.packages.conflicts, Unknown):
         told = stated_conflicts.fix(facts, hit.variant)
         return (told,) if told else ()
-    parts = [_strangers(facts)]
+    parts = [package_parts.strangers(facts)]
     if not parts[0][1]:  # other packages hide this environment's: the facts do not show what is missing from it
-        parts = [_left_over(facts), _doubled(facts), _asked_for(facts)]
+        parts = [package_parts.left_over(facts), package_parts.doubled(facts), package_parts.asked_for(facts)]
     titles = [title for title, steps in parts if steps]
     if not titles:
         return ()
@@ -282,127 +272,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     of_torch = any(isinstance(step, Install) and "torch" in step.names() for step in steps)
     first = torch_steps.fresh_runtime(facts) if of_torch else ()
     return (*first, Fix(title=title, steps=steps, verify=commands.check(facts)))
-
-
-# The title of a fix and its steps; ("", ()) if there is nothing to do.
-Part = tuple[str, tuple[Step, ...]]
-
-
-def _asked_for(facts: Facts) -> Part:
-    """Return the steps that install what the packages require."""
-    torch = facts.torch.version
-    vision, rest, steps = False, dict[str, None](), list[Step]()
-    for conflict in known(facts.packages.conflicts):
-        requirement = read_requirement(conflict.requires)
-        if requirement is None or not _ours(conflict):
-            continue
-        dependent = conflict.package.partition(" ")[0]
-        name = canonicalize_name(requirement.name)
-        if dependent == "torchvision" and name == "torch" and isinstance(torch, str):
-            vision = True  # torchvision is changed to fit torch, not torch to fit torchvision
-        elif name == "torchvision":
-            vision = True
-        elif name == "torch":
-            steps += _torch_as_asked(facts, requirement, conflict.package)
-        else:
-            rest[torch_here.numpy_for(facts, str(requirement.specifier)) if name == "numpy" else str(requirement)] = (
-                None
-            )
-    if vision and not steps:
-        fitting = torch_here.vision(facts, reinstall=False)
-        steps += [fitting] if fitting else []
-    if rest:
-        names = tuple(rest)
-        steps.append(
-            commands.install(
-                *names,
-                why="all that the installed packages require, in one command, so that the installer sees all requirements",
-                changes=", ".join(names),
-                risk="medium",
-                risk_text="perhaps no versions satisfy all requirements: then the installer says so before it changes anything",
-            )
-        )
-    return ("Install what the packages ask for", tuple(steps)) if steps else ("", ())
-
-
-def _torch_as_asked(facts: Facts, requirement: Requirement, package: str) -> tuple[Step, ...]:
-    """Return the steps that install the torch that a package requires: the exact version if it names one, else the newest for this machine."""
-    exact = [part.version for part in requirement.specifier if part.operator == "==" and "*" not in part.version]
-    if exact:
-        return torch_steps.release(facts, exact[0].partition("+")[0], f"{package} requires {requirement}")
-    return torch_steps.newest_steps(facts, f"{package} requires {requirement}")
-
-
-def _strangers(facts: Facts) -> Part:
-    """Return the step that leaves PYTHONPATH, or the user site, out."""
-    standard = facts.interpreter.standard_hidden
-    if not (isinstance(standard, tuple) and standard) and not any(
-        " hides " in text for text in known(facts.interpreter.differs_isolated)
-    ):
-        return "", ()
-    if variable(facts, "PYTHONPATH"):
-        unset = commands.variable(
-            "PYTHONPATH", None, "this setting makes Python import other packages than the packages of the environment"
-        )
-        return "Leave PYTHONPATH out", (unset,)
-    without = commands.variable(
-        "PYTHONNOUSERSITE", "1", "the user site makes Python import other packages than those of the environment"
-    )
-    return "Leave the user site out", (without,)
-
-
-def _records(duplicate: str) -> tuple[str, tuple[str, ...]]:
-    """Return the package and the versions of its records: ("torch", ("2.5.1", "2.6.0")) for "torch 2.5.1 and 2.6.0"."""
-    name, _, versions = duplicate.partition(" ")
-    return name, tuple(version for version in versions.split(" and ") if version)
-
-
-def _doubled(facts: Facts) -> Part:
-    """Return (title, steps) for packages that are installed in several versions; ("", ()) if there is none.
-
-    One removal for each record (dist-info folder) of a package, then the installation of the version that is imported. A removal that
-    finds nothing more to remove does no harm. Raises Unsure if the duplicates are not known.
-    """
-    steps: list[Step] = []
-    for text in known(facts.packages.duplicates):
-        name, versions = _records(text)
-        if not versions:
-            continue
-        why = f"{len(versions)} versions of it are recorded as installed, and each removal removes only one"
-        steps += [commands.uninstall(name, why=why)] * len(versions)
-        have = _imported(facts, name) or versions[-1]
-        steps.append(
-            commands.install(
-                f"{name}=={have.partition('+')[0]}",
-                index_url=torch_here.index_here(facts) if name == "torch" else None,
-                why=f"one complete copy of {name}, in the version that is imported now",
-                changes=f"{name} {have}",
-                no_deps=True,
-            )
-        )
-    names = [_records(text)[0] for text in known(facts.packages.duplicates)]
-    return (f"Install {', '.join(names)} afresh", tuple(steps)) if steps else ("", ())
-
-
-def _imported(facts: Facts, name: str) -> str | None:
-    """Return the version of a package that Python imports; None if it is not known. The records of its installation may name others."""
-    if name == "torch":
-        return facts.torch.version if isinstance(facts.torch.version, str) else None
-    found = next((i.version for i in tried(facts) if i.module == name), None)
-    return found if isinstance(found, str) else None
-
-
-def _left_over(facts: Facts) -> Part:
-    """Return the step that removes the folders which an interrupted pip left."""
-    remnants = known(facts.packages.remnants)
-    folder = facts.interpreter.site_packages
-    if not remnants or not isinstance(folder, str):
-        return "", ()
-    paths = tuple(f"{folder}/{name}" for name in remnants)
-    why, changes = "an interrupted pip left these files; nothing uses them", f"removes {', '.join(remnants)}"
-    if facts.system.os == "windows":
-        return "Remove what an interrupted pip left", (commands.by_hand((), f"{why}: {', '.join(paths)}", changes),)
-    return "Remove what an interrupted pip left", (Remove(paths=paths, why=why, changes=changes),)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

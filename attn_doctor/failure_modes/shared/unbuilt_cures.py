@@ -1,0 +1,168 @@
+"""Make the cures for a package whose compiled part is missing, or has no CUDA code: a finished wheel, or a build that compiles it. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.shared import subject, wheel_fixes
+from attn_doctor.knowledge import built_packages
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+
+def brought(facts: Facts, name: str) -> tuple[Fix, ...]:
+    """Return the fixes for a package whose optional part is None: ask why it does not load, then install it for this torch."""
+    of = msgspec.structs.replace(facts.subject, package=name, asked=None, folder=None)
+    made = wheel_fixes.fixes(
+        msgspec.structs.replace(facts, subject=of), "it is missing, or was built for another torch"
+    )
+    row = built_packages.row_of(name)
+    module = row.module if row else name.replace("-", "_")
+    part = next((text for text in (row.extensions if row else ()) if "*" not in text), module).replace("-", "_")
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", f"import torch, {part}"),
+        f"'No module named' means that {name} is not installed: the next command installs it. Any other error is the cause, and an installed {name} does not fit this torch",
+        "nothing",
+        "none",
+    )
+    return tuple(
+        Fix(
+            title=fix.title.replace(" again, for this torch", " for this torch"),
+            steps=(look, *fix.steps),
+            verify=fix.verify,
+        )
+        if index == 0
+        else fix
+        for index, fix in enumerate(made)
+    )
+
+
+def of_any_package(facts: Facts) -> Fix:
+    """Return the fix for the page, where the package is not known: build it again, with detectron2 as the example."""
+    nvcc = commands.by_hand(
+        ("nvcc", "--version"),
+        "has to print the CUDA of torch (torch.version.cuda): without nvcc the build leaves the compiled part out again",
+        "nothing",
+        "none",
+    )
+    force = commands.variable("FORCE_CUDA", "1", "many setups then compile for CUDA also where no GPU is visible")
+    argv = (
+        *commands.starting(facts),
+        *("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps"),
+        "git+https://github.com/facebookresearch/detectron2.git",
+    )
+    build = commands.by_hand(
+        argv,
+        "detectron2 is an example: write the package that the error names, or its repository",
+        "that package",
+        takes="minutes to an hour",
+    )
+    return Fix(
+        title="Build the package again, with its compiled part",
+        steps=(nvcc, force, build),
+        verify=commands.check(facts),
+    )
+
+
+def with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for a part without CUDA code: the finished wheel for this torch, or a build with CUDA turned on."""
+    if name is not None:
+        asked = facts.subject.asked if release is None else release
+        of = msgspec.structs.replace(facts.subject, package=name, asked=asked)
+        facts = msgspec.structs.replace(facts, subject=of)
+    row = built_packages.row_of(name) if name else None
+    words = (
+        'has to print the CUDA of torch (`python -c "import torch; print(torch.version.cuda)"`); CUDA_HOME has to name the folder of this toolkit. '
+        "Without nvcc the build leaves the CUDA code out again"
+    )
+    before: list[Step] = [commands.by_hand(("nvcc", "--version"), words, "nothing", "none")]
+    if row is None or "FORCE_CUDA" in row.variables:
+        why = "its setup then compiles for CUDA also where no GPU is visible, as in `docker build` or on a login node"
+        before.append(
+            commands.variable("FORCE_CUDA", "1", why if row else f"{why}, if the package reads this variable")
+        )
+    if name == "mmcv":
+        before.append(commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"))
+    made = wheel_fixes.fixes(facts, "it has no CUDA code")
+    return tuple(
+        Fix(title=fix.title, steps=(*before, *fix.steps), verify=fix.verify) if _compiles(fix) else fix for fix in made
+    )
+
+
+def _compiles(fix: Fix) -> bool:
+    """Return whether a fix compiles the package, and does not install a finished wheel: its title shows it."""
+    return fix.title.startswith(("Build ", "Install that package again"))
+
+
+def of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
+    """Return the fixes for a part that a project builds from a folder of its sources."""
+    windows = facts.system.os == "windows"
+    place = ".\\" + folder.replace("/", "\\") if windows else f"./{folder}"
+    argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", place)
+    takes = "Microsoft's C++ compiler and an nvcc" if windows else "a C++ compiler and an nvcc"
+    words = f"in the folder of {project}: compiles that part for the torch there. It takes {takes} of the same CUDA as that torch (`nvcc --version`)"
+    step = commands.by_hand(argv, words, "adds the compiled part", takes="minutes")
+    built = Fix(title=f"Build that part of {project}", steps=(step,), verify=commands.check(facts))
+    if not windows:
+        return (built,)
+    wsl = commands.by_hand(
+        ("wsl", "--install"),
+        f"if it does not compile: the authors of {project} support Linux only. In PowerShell as administrator; then install {project} in its Ubuntu",
+        "adds WSL 2",
+        takes="several GB",
+    )
+    return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
+
+
+def mmcv_full(facts: Facts, release: str) -> Fix:
+    """Return the fix that builds the release of mmcv-full that the program asked for.
+
+    https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html
+    """
+    steps = (
+        commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why="all three are installed into the same folder"),
+        commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"),
+        commands.variable("FORCE_CUDA", "1", "its setup then compiles for CUDA also where no GPU is visible"),
+        commands.install(
+            f"mmcv-full=={release}",
+            why="the release that was asked for: a program for mmcv 1.x does not run with mmcv 2. It needs an nvcc of torch's CUDA, and a torch of its time (1.x). "
+            "Finished files for such a torch: https://mmcv.readthedocs.io/en/v1.7.0/get_started/installation.html",
+            changes="mmcv-full",
+            takes="up to an hour",
+            no_build_isolation=True,
+            no_cache=True,
+            reinstall=True,
+            no_deps=True,
+        ),
+    )
+    return Fix(title=f"Build mmcv-full {release} with its operators", steps=steps, verify=subject.verify(facts))
+
+
+def named(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Return the fixes `made`, the first with the steps before it that only mmcv, groundingdino or apex needs."""
+    name = subject.package(facts)
+    first: tuple[Step, ...] = ()
+    if name == "mmcv":
+        # mmcv 1.x with operators has the name mmcv-full: https://mmcv.readthedocs.io/en/latest/get_started/installation.html
+        why = (
+            "mmcv-lite has no operators, and is installed into the same folder as mmcv. If the program is for mmcv 1.x (mmdetection 2.x and older), write "
+            '"mmcv-full<2" instead of mmcv in the commands below: mmcv 2 does not run that program'
+        )
+        first = (commands.uninstall("mmcv", "mmcv-lite", "mmcv-full", why=why),)
+    elif name == "groundingdino":
+        words = (
+            "the setup of groundingdino compiles CUDA code only if it finds nvcc: `nvcc --version` has to print the CUDA of your torch, and CUDA_HOME "
+            "has to name the folder of that CUDA"
+        )
+        first = (commands.by_hand((), words, "nothing", "none"),)
+    elif name == "apex":
+        # https://github.com/NVIDIA/apex#linux
+        first = tuple(
+            commands.variable(key, "1", "without it only the Python files of apex are installed")
+            for key in ("APEX_CPP_EXT", "APEX_CUDA_EXT")
+        )
+    if not made or not first:
+        return made
+    return (Fix(title=made[0].title, steps=(*first, *made[0].steps), verify=made[0].verify), *made[1:])
