@@ -36,13 +36,10 @@ def _leave_waiting_threads(code: int) -> None:
 
     Otherwise Python would wait for the thread. For a daemon thread, Python aborts the process if no more files can be opened.
     """
-    threading = sys.modules.get("threading")
-    if threading is None:
+    threads = sys.modules.get("attn_doctor.system.threads")
+    if threads is None:
         return
-    waiting = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
-    for thread in waiting:
-        thread.join(0.2)
-    if any(thread.is_alive() for thread in waiting):
+    if not all(task.join(0.2) for task in threads.running()):
         import os
 
         from attn_doctor.system import leftovers
@@ -70,6 +67,7 @@ def _main() -> int:
         return 0
     from attn_doctor.system import failure
 
+    failure.hide_failed_threads()
     failure.restore()
     from attn_doctor.cli import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ import msgspec
 
 from attn_doctor.child.starting import GRACE, Started, end_group, reaped
 from attn_doctor.model.facts import Fault
+from attn_doctor.system import threads
 
 # Other output of the child is shortened to these bytes as soon as it has twice as many: half from its start, half from its end.
 _KEEP = 64 * 1024
@@ -70,11 +72,9 @@ class Reader:
     ) -> None:
         self.set_up(started, nonce, on_message, most)
         self._threads = [
-            threading.Thread(target=self._read, args=(stream, take), daemon=True)
+            threads.start(functools.partial(self._read, stream, take))
             for stream, take in ((self.process.stdout, self._take_out), (self.process.stderr, self._take_err))
         ]
-        for thread in self._threads:
-            thread.start()
 
     def set_up(
         self,
@@ -112,14 +112,16 @@ class Reader:
             except (BrokenPipeError, OSError):
                 pass  # the child ended while it was reading its program: its exit code gives the reason
 
-        threading.Thread(target=write, daemon=True).start()
+        threads.start(write)
 
     def _read(self, stream: Any, take: Callable[[bytes], None]) -> None:
-        with stream:  # closed here, because a grandchild may keep the other end open long after the child has ended
-            while not self.flooded and (block := self._block(stream.fileno())):
-                take(block)
-        if take == self._take_out:
-            self.ended.set()
+        try:
+            with stream:  # closed here, because a grandchild may keep the other end open long after the child has ended
+                while not self.flooded and (block := self._block(stream.fileno())):
+                    take(block)
+        finally:
+            if take == self._take_out:
+                self.ended.set()
 
     @staticmethod
     def _block(descriptor: int) -> bytes:
@@ -207,7 +209,10 @@ class Reader:
         self.ended.set()
 
     def finish(self) -> None:
-        """End all processes that the child left running, wait for their last output, and remove its temporary files."""
+        """End all processes that the child left running, wait for their last output, and remove its temporary files.
+
+        Raises what a thread of this reader raised, such as MemoryError.
+        """
         end_group(self.started)
         reaped(self.process, GRACE)
         self._join(_SOON)
@@ -217,6 +222,9 @@ class Reader:
         self.started.forget()
         if self.started.orphaned:
             self._take_err(b"attn-doctor: this program ended the process that started it\n")
+        for thread in self._threads:
+            if thread.error is not None:
+                raise thread.error
 
     def _join(self, seconds: float) -> None:
         until = time.monotonic() + seconds

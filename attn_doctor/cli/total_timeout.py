@@ -10,7 +10,7 @@ import threading
 
 from attn_doctor.cli.options import positive
 from attn_doctor.errors import NOT_EXAMINED
-from attn_doctor.system import leftovers, processes
+from attn_doctor.system import leftovers, processes, threads
 
 _MORE = 5.0  # seconds in which a command that was told to stop writes what it has, and undoes what it changed
 
@@ -37,7 +37,7 @@ class TotalTimeout:
         self._undoes = undoes
         self.passed = False
         self._ended = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        threads.start(self._watch)
 
     def end(self) -> None:
         """Stop the clock: the command is over."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,6 +42,7 @@ from attn_doctor.probes import torch as torch_probe
 from attn_doctor.probes.ask import EVERYTHING, Answer, Module, ask
 from attn_doctor.probes.prefixes import prefix_of, programs_of
 from attn_doctor.system import current_folder, failure, threads
+from attn_doctor.system.threads import Task
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -144,7 +144,7 @@ class _Runner:
         self.deadline = deadline
         self.runs: list[ProbeRun] = []
 
-    def start(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Future[Section[R]]:
+    def start(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Task[Section[R]]:
         return threads.start(lambda: self.run(name, kind, probe))
 
     def run(self, name: str, kind: type[R], probe: Callable[[], Section[R]]) -> Section[R]:
@@ -167,7 +167,7 @@ class _Runner:
         return found
 
 
-def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Future[Section[Any]]]:
+def _machine(request: GatherRequest, runner: _Runner) -> dict[str, Task[Section[Any]]]:
     """Start the probes that do not need the target."""
     from attn_doctor.probes import cpu, graphics, models, project, system, toolchain
 
@@ -329,7 +329,7 @@ def _assemble(
     sections: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, value in found.items():
-        record, origin = value.result() if isinstance(value, Future) else value
+        record, origin = value.result() if isinstance(value, Task) else value
         sections[name] = record
         sources.update({f"{name}.{path}" if path else name: text for path, text in origin.items()})
     from attn_doctor.probes import models

@@ -10,7 +10,6 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import machine_of
 from attn_doctor.probes.visible import Identity, visible
 from attn_doctor.system import platforms
+from attn_doctor.system.threads import Pool
 
 _NO_SIGN = "not asked: there is no sign of an NVIDIA GPU or driver"
 
@@ -69,15 +69,15 @@ def graphics(
             **told,
         )
         return record, {"": "files under /sys, /proc and /dev", **sources}
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="graphics") as pool:
-        kernel = pool.submit(kernel_log.xids, tree) if files.signs and not platforms.WINDOWS else None
-        rocm = pool.submit(_rocm, tree, environ, pci.amd_gpus(tree, bus), deadline)
-        fabric = pool.submit(_fabric_manager, tree, environ)
-        asked = _ask(pool, tree, files, environ, deadline=deadline, on_slow=on_slow) if files.signs else None
-        told, sources = _told(tree, files, environ, asked) if asked else (_nobody_asked(), {})
-        gpus, version = rocm.result()
-        state = fabric.result()
-        told["xids"], source = kernel.result() if kernel else ((), "")
+    pool = Pool(4)
+    kernel = pool.submit(kernel_log.xids, tree) if files.signs and not platforms.WINDOWS else None
+    rocm = pool.submit(_rocm, tree, environ, pci.amd_gpus(tree, bus), deadline)
+    fabric = pool.submit(_fabric_manager, tree, environ)
+    asked = _ask(pool, tree, files, environ, deadline=deadline, on_slow=on_slow) if files.signs else None
+    told, sources = _told(tree, files, environ, asked) if asked else (_nobody_asked(), {})
+    gpus, version = rocm.result()
+    state = fabric.result()
+    told["xids"], source = kernel.result() if kernel else ((), "")
     if kernel:
         sources["xids"] = source
     if state is None and asked and asked.management.fabric:
@@ -93,7 +93,7 @@ class _Asked(NamedTuple):
 
 
 def _ask(
-    pool: ThreadPoolExecutor,
+    pool: Pool,
     tree: Root,
     files: DriverFiles,
     environ: Mapping[str, str],

@@ -6,13 +6,14 @@ module imports without one of them, that setting kept the module from importing.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from attn_doctor import child
+from attn_doctor.system import threads
 
 LEAST_SECONDS = 20.0  # a second import gets so many seconds if no successful import shows how long an import takes
 TIMES_AS_LONG = 3.0  # a second import gets this many times the duration of a successful import
@@ -68,8 +69,8 @@ def look_again(
         if works[way.without] >= set(modules) and way is not those[-1]:
             stop.set()  # the last way leaves out all settings, more than necessary: so wait for the other ways
 
-    with ThreadPoolExecutor(max_workers=len(those), thread_name_prefix="second-look") as pool:
-        list(pool.map(attempt, those))
+    for task in [threads.start(functools.partial(attempt, way)) for way in those]:
+        task.result()
     return {name: next((w.without for w in those if name in works[w.without]), None) for name in modules}
 
 

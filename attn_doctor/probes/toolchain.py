@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 from attn_doctor import child
@@ -20,6 +19,7 @@ from attn_doctor.probes.root import Root
 from attn_doctor.probes.system import CUDA_LIBRARY
 from attn_doctor.probes.toolkits import toolkits
 from attn_doctor.system import platforms, windows
+from attn_doctor.system.threads import Pool
 
 # In the order in which a build uses them: PyTorch passes CC to nvcc as its host compiler, and compiles with CXX.
 _COMPILERS = ("gcc", "g++", "c++", "clang", "clang++", "cl")
@@ -43,24 +43,24 @@ def toolchain(
     search = environ.get("PATH", "")
     nvcc = tree.program("nvcc", search)
     on_windows = tree.real and platforms.WINDOWS
-    with ThreadPoolExecutor(max_workers=12, thread_name_prefix="toolchain") as pool, ThreadPoolExecutor(4) as outer:
-        found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool if ask else None)
-        compilers = outer.submit(_compilers, tree, environ, pool if ask else None)
-        tools = {name: pool.submit(_version, tree, environ, name, ask) for name in ("ninja", "cmake", "git")}
-        home = with_toolkits(tree, cuda_home(tree, environ, nvcc, on_windows), found.result())
-        record = Toolchain(
-            toolkits=found.result(),
-            nvcc_on_path=nvcc,
-            cuda_home=home.path,
-            cuda_home_by=home.by,
-            cuda_home_problem=home.problem,
-            compilers=compilers.result(),
-            ninja=tools["ninja"].result(),
-            cmake=tools["cmake"].result(),
-            git=tools["git"].result(),
-            library_path=tuple(_shadows(tree, environ)),
-            long_paths=_long_paths() if on_windows else None,
-        )
+    pool, outer = Pool(12), Pool(4)
+    found = outer.submit(toolkits, tree, environ, prefixes, site_packages(tree, prefix), pool if ask else None)
+    compilers = outer.submit(_compilers, tree, environ, pool if ask else None)
+    tools = {name: pool.submit(_version, tree, environ, name, ask) for name in ("ninja", "cmake", "git")}
+    home = with_toolkits(tree, cuda_home(tree, environ, nvcc, on_windows), found.result())
+    record = Toolchain(
+        toolkits=found.result(),
+        nvcc_on_path=nvcc,
+        cuda_home=home.path,
+        cuda_home_by=home.by,
+        cuda_home_problem=home.problem,
+        compilers=compilers.result(),
+        ninja=tools["ninja"].result(),
+        cmake=tools["cmake"].result(),
+        git=tools["git"].result(),
+        library_path=tuple(_shadows(tree, environ)),
+        long_paths=_long_paths() if on_windows else None,
+    )
     return record, {
         "": "each program's own --version" if ask else "the files on PATH",
         "cuda_home": "the rule of torch.utils.cpp_extension",
@@ -84,7 +84,7 @@ def _version(tree: Root, environ: Mapping[str, str], name: str, ask: bool) -> Te
     return Unknown(f"`{path} --version` names none; it prints: {said[0][:200]}")
 
 
-def _compilers(tree: Root, environ: Mapping[str, str], pool: Executor | None) -> tuple[Compiler, ...]:
+def _compilers(tree: Root, environ: Mapping[str, str], pool: Pool | None) -> tuple[Compiler, ...]:
     """Return the compilers that CC and CXX name, then those on PATH.
 
     A compiler that has two names (cc, gcc) gives two records. If `pool` is None, no compiler is started, and the versions are unknown.

@@ -9,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from attn_doctor.model.facts import NOT_ASKED, Number, Text, Toolkit, Unknown
 from attn_doctor.model.versions import dotted, sm
 from attn_doctor.probes.root import Root
 from attn_doctor.system import files, platforms
+from attn_doctor.system.threads import Pool
 
 # Headers that PyTorch's CUDA headers, flash-attn and nvcc itself include. With a partial toolkit a build fails late, in
 # the compiler.
@@ -57,7 +57,7 @@ class _Nvcc(NamedTuple):
 
 
 def toolkits(
-    tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Executor | None
+    tree: Root, environ: Mapping[str, str], prefixes: Sequence[str], packages: str | None, pool: Pool | None
 ) -> tuple[Toolkit, ...]:
     """Return all toolkits, first those that environment variables name.
 

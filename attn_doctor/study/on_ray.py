@@ -8,6 +8,7 @@ https://docs.ray.io/en/latest/ray-core/ray-generators.html
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import platform
@@ -22,6 +23,7 @@ import msgspec
 from attn_doctor.errors import NotExamined, Refused
 from attn_doctor.model.study import Event
 from attn_doctor.study.training import Alive, Order, train
+from attn_doctor.system import threads
 
 TRIES = 4  # machines that a cell may lose before it counts as failed
 _LOOK = 0.2  # seconds between two looks whether all threads have ended
@@ -70,10 +72,8 @@ class OnRay:
             except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
                 raised.append(error)
 
-        threads = [threading.Thread(target=follow, args=(order,), daemon=True) for order in orders]
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads) and not raised:
+        following = [threads.start(functools.partial(follow, order)) for order in orders]
+        while any(task.is_alive() for task in following) and not raised:
             time.sleep(_LOOK)
         if raised:
             raise raised[0]
@@ -129,6 +129,6 @@ def _messages(encoded: bytes, until: float | None) -> Iterator[tuple[str, bytes]
         finally:
             sent.put(None)
 
-    threading.Thread(target=work, daemon=True).start()
+    threads.start(work)
     while (message := sent.get()) is not None:
         yield message

@@ -37,6 +37,20 @@ def limit(error: BaseException) -> str | None:
     return None
 
 
+def hide_failed_threads() -> None:
+    """Print nothing when Python itself could not begin a thread for lack of memory: a sentence about the limit follows.
+
+    Python would print "Exception ignored in thread started by", from C.
+    """
+    before = sys.unraisablehook
+
+    def hook(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, MemoryError):
+            before(ignored)
+
+    sys.unraisablehook = hook
+
+
 def code(error: BaseException) -> int:
     """Return the exit code: 3 if a limit of the machine was met, else 70."""
     return INTERNAL if limit(error) is None else NOT_EXAMINED

@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
-from attn_doctor.system import leftovers, own_path
+from attn_doctor.system import leftovers, own_path, threads
 from attn_doctor.trials.gains import dropped
 from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
@@ -78,12 +77,10 @@ class _CpuName:
     """Get the processor's name from py-cpuinfo, once and during the trial, because py-cpuinfo takes a second and starts processes."""
 
     def __init__(self) -> None:
-        self._thread = threading.Thread(target=_cpu_name, daemon=True)
-        self._thread.start()
+        self._thread = threads.start(_cpu_name)
 
     def name(self) -> str | None:
-        self._thread.join(_CPU_DEADLINE + 5)
-        return None if self._thread.is_alive() else _cpu_name()
+        return _cpu_name() if self._thread.join(_CPU_DEADLINE + 5) else None
 
 
 @functools.cache

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.trials import GpuWatch, Range
-from attn_doctor.system import leftovers, machine, own_path
+from attn_doctor.system import leftovers, machine, own_path, threads
 
 _SCRIPTS = ("target/channel.py", "target/nvml_library.py", "target/nvml_watch.py")
 _DAY = 24 * 3600.0
@@ -79,8 +78,7 @@ class Watching:
         self._config = {"uuid": uuid, "while": str(self._file)}
         self._environ = environ
         self._states: list[dict[str, Any]] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run)
 
     def _run(self) -> None:
         child.run(
@@ -104,8 +102,7 @@ class Watching:
 
     def ended(self, seconds: float) -> bool:
         """Wait at most `seconds` for the child to end by itself."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return self._thread.join(seconds)
 
     def stop(self) -> list[dict[str, Any]]:
         """Stop the child and return its records, those before a crash or hang of NVML included."""

@@ -309,9 +309,10 @@ def running(program: str) -> bool:
     return False
 
 
-def test_little_memory_is_said_in_one_sentence(tmp_path):
+@pytest.mark.parametrize("most", [250_000_000, 350_000_000])
+def test_little_memory_is_said_in_one_sentence(most):
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (350_000_000, 350_000_000))
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
     done = subprocess.run(
         [sys.executable, "-m", "attn_doctor", "check", "--no-trial", "--target", sys.executable],

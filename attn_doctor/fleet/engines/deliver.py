@@ -11,7 +11,6 @@ import contextlib
 import queue
 import re
 import secrets
-import subprocess
 import threading
 import time
 import zlib
@@ -22,12 +21,13 @@ from typing import NamedTuple
 import msgspec
 
 from attn_doctor.child.reading import Reader
-from attn_doctor.child.starting import start
+from attn_doctor.child.starting import Started, start
 from attn_doctor.errors import NotExamined
 from attn_doctor.fleet.engines.asked import Asked
 from attn_doctor.fleet.engines.parcel import how_to_add, parcel
 from attn_doctor.model.fleet import Node, NodeAnswer, NodeEnd
 from attn_doctor.model.foreign_text import text
+from attn_doctor.system import threads
 
 AT_ONCE = 32  # programs that run at the same time
 SLACK = 20.0  # seconds beside those of the check: to connect, to send the parcel, and to bring the answer back
@@ -117,7 +117,7 @@ def over_stdin(
     except OSError as error:
         return NodeAnswer(node=node, end="refused", said=f"{argv[0]} cannot be started: {error}")
     reader = Reader(begun, None, None, MOST_ANSWER)
-    threading.Thread(target=_write, args=(begun.process, f"exec({loader!r})\n".encode() + data), daemon=True).start()
+    threads.start(lambda: _write(begun, f"exec({loader!r})\n".encode() + data))
     late = False
     while not begun.ended() and not reader.flooded and not stop.is_set():
         if time.monotonic() - began > wait + asked.deadline + SLACK:
@@ -140,10 +140,10 @@ def over_stdin(
     return NodeAnswer(node=node, end=end, said=text(said), seconds=seconds)
 
 
-def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
+def _write(begun: Started, data: bytes) -> None:
     try:
-        process.stdin.write(data)  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
+        begun.process.stdin.write(data)  # type: ignore[union-attr]
+        begun.process.stdin.flush()  # type: ignore[union-attr]
     except (OSError, ValueError):
         pass  # the program ended before it had read all: its exit code and its words give the reason
 

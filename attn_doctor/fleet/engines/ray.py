@@ -20,7 +20,7 @@ from attn_doctor.fleet.engines.deliver import SLACK, known, read
 from attn_doctor.fleet.engines.parcel import parcel
 from attn_doctor.model.fleet import Node, NodeAnswer
 from attn_doctor.model.foreign_text import text
-from attn_doctor.system import leftovers, own_path
+from attn_doctor.system import leftovers, own_path, threads
 
 _QUEUE = 60.0  # seconds at least that a task may wait for its node: Ray starts a Python there
 _TO_CONNECT = 60.0  # seconds for the cluster to name its nodes: Ray itself tries for minutes
@@ -75,7 +75,7 @@ def answers(where: str, asked: Asked, say: Callable[[str], None]) -> Iterator[No
         except OSError as error:
             said.put(error)
 
-    threading.Thread(target=drive, daemon=True).start()
+    threads.start(drive)
     try:
         yield from _read(said, word, asked, say)
     finally:

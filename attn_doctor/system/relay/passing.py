@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from attn_doctor.system import threads
 from attn_doctor.system.relay import started, terminals
 
 assert sys.platform != "win32"
@@ -61,20 +62,19 @@ class Passing:
         self._numbers, self._news, self._resize, self._same_group = numbers, news, resize, same_group
         self._over = False
         self.passed: set[int] = set()
-        self._thread: threading.Thread | None = None
+        self._thread: threads.Task[None] | None = None
 
     def start(self, program: int) -> None:
         """Begin to pass signals on. `program`: the number of its process."""
         self._program = program
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._listen)
 
     def end(self) -> None:
         """End the thread. Signals that come later are not passed on."""
         self._over = True
-        if self._thread is not None and self._thread.ident is not None:
+        if self._thread is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pthread_kill(self._thread.ident, signal.SIGCONT)
+                signal.pthread_kill(self._thread.number, signal.SIGCONT)
             self._thread.join()
 
     def _listen(self) -> None:

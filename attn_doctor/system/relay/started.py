@@ -17,11 +17,11 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
+from attn_doctor.system import threads
 from attn_doctor.system.relay import terminals
 
 assert sys.platform != "win32"
@@ -53,7 +53,7 @@ def in_this_session(program: Program, outputs: Mapping[int, int], news: int) -> 
     """
     process = _start(program, {1: outputs.get(1), 2: outputs.get(2)}, lambda: None)
     report(news, STARTED, process.pid)
-    threading.Thread(target=lambda: _watch(process, news), daemon=True).start()
+    threads.start(lambda: _watch(process, news))
 
 
 def in_its_own_session(program: Program, master: int, streams: tuple[int, int], real: int, news: int) -> int:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from attn_doctor.system import threads
 from attn_doctor.system.relay import Ended
 from attn_doctor.system.relay.kept import Kept
 
@@ -39,8 +40,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> Ended:
         assert process.stderr is not None
         pipe, show = process.stderr, _shown()
         over = threading.Event()
-        copying = threading.Thread(target=lambda: _copy(pipe, show, kept, over), daemon=True)
-        copying.start()
+        copying = threads.start(lambda: _copy(pipe, show, kept, over))
         code = process.wait()
         copying.join(_PATIENCE)
         over.set()

@@ -18,7 +18,7 @@ from typing import Any
 
 from attn_doctor import child
 from attn_doctor.model.facts import Fault
-from attn_doctor.system import leftovers
+from attn_doctor.system import leftovers, threads
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
 
 SCRIPTS = (
@@ -79,8 +79,7 @@ class Worker:
                 self._ended = str(error)
             self._answers.put({})  # ends the wait in `ask`
 
-        self._thread = threading.Thread(target=work, daemon=True)
-        self._thread.start()
+        self._thread = threads.start(work)
 
     def _take(self, message: child.Message) -> None:
         if message.at == "fact" and message.section == "answer":
