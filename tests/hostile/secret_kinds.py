@@ -161,11 +161,22 @@ KEYED = {
     "-D": "java -Dpassword={}",
     "Oracle": "sqlplus scott/{}@db",
     "net use": r"net use Z: \\s\d {} /user:u",
+    "in prose": "password for the test bench: {}",
+    "in German prose": "Passwort für den Rechner im Labor: {}",
+    "in Russian prose": "Пароль от стенда: {} (не пересылать)",
+    "in Polish prose": "hasło do serwera: {}",
+    "a padded column": "password                                : {}",
 }
 KEYED_SECRET = {"kaggle.json": hexes(32), "one-time": "493817", "Basic": "dXNlcjpaczlRN2s0cA=="}
 
 # The whole text, and what must not be left of it.
 IDENTITIES = {
+    "a serial number of nvidia-smi -q": ("    Serial Number                         : 7674046325314", "7674046325314"),
+    "IPv6 of a network card in NCCL's log": (
+        "NCCL INFO NET/Socket : Using [0]eno1:fe80::b8bb:2bff:fea4:d85f%eno1<0>",
+        "fe80::b8bb:2bff:fea4:d85f",
+    ),
+    "IPv6 of InfiniBand in NCCL's log": ("NCCL INFO NET/IB : [0]ib0:fd00:12::7<0>", "fd00:12::7"),
     "IPv4": ("connect to 10.23.45.67:443", "10.23.45"),
     "IPv4, behind =": ("--host=10.23.45.67", "10.23.45"),
     "IPv4, behind _": ("host_10.23.45.67", "10.23.45"),
@@ -280,6 +291,10 @@ OTHERS = {
 }
 
 HARMLESS = [
+    "clang: mangled ?forward@@YA?AVTensor@at@@AEBV12@0_N@Z in torch_cuda.lib(Attention.obj)",
+    "torch._inductor cache key fx_graph_4wrwlzrzigyeyxoyh2xa7ehw62hxlt3ovhx7hes4broucv43uq4e (hit)",
+    "password check: version 12.4.1 needed",
+    "token limit for model: gpt4-32k",
     "nvidia-cublas 13.4.1.3",
     "pytorch 2.8.0.1",
     "12.6.85.1",

@@ -34,7 +34,7 @@ _NAME = re.compile(
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<sign>\s{0,8}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<prose>(?: [^\W\d_]{1,20}){1,6} {0,2}[:：] {1,4})|(?P<sign>\s{0,40}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -84,6 +84,8 @@ _NO_SERVICE = frozenset(
     "cache sort hash primary foreign dict public partition registry map state group index row lookup the a of this that each layer param metric config attn dispatch"
     " by for query no every missing unexpected column table object sub json yaml field item node first last next dropout prng rng random host_ed25519 known".split()
 )
+_OF_DIGEST = re.compile(r"(?i)\b(?:cache|hash|lookup)[-_. ]$")
+_DIGEST = re.compile(r"[\"']?[a-z0-9_]{16,128}(?![\w-])")
 _OPTION = re.compile(
     r"(?:^|[\s'\"\[,(])(?:--?|/|setx |set |export |ENV |ARG |env:)[\w.-]{0,60}$|(?i:\b(?:login|user|account|username)\s+\S{1,80}\s+)$"
 )
@@ -154,9 +156,17 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if between is None:
         return None
     name = (match["any"] or match["whole"] or match["camel"]).lower()
+    if between["prose"]:  # "password of the server: X", and not "password check of conv2d: X"
+        if not (match["any"] and _STRONG.search(name)) or _OTHER.match(between["prose"]):
+            return None
+        certainty = "maybe"
     before = _OWNER.search(text, max(match.start() - 40, 0), match.start())
     owner = before[1].lower() if before else ""
     at = between.end()
+    if name == "key" and _OF_DIGEST.search(text, max(match.start() - 12, 0), match.start()):
+        digest = _DIGEST.match(text, at)  # "cache key 4wrwlz…" of Inductor
+        if digest:
+            return None
     if name in ("authorization", "cookie", "bearer") and between["sign"]:
         return _header(text, match.start(), at)
     if between["xml"]:

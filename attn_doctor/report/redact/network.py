@@ -45,6 +45,10 @@ _GUID = re.compile(
 _IPV6 = re.compile(
     r"(?i)(?:(?<![0-9a-z:.])|(?<=[g-z]:)|(?<=addr:))(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?:%[\w.-]{1,20})?(?!\w|:[\w:])"
 )
+# NCCL: "[0]eno1:fe80::b8bb:2bff:fea4:d85f%eno1<0>"
+_IPV6_OF_CARD = re.compile(
+    r"(?i)(?<![a-z0-9])(?:en|eth|ib|wl|bond|br|hsn|team|vlan)[\w.-]{0,14}?:((?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:%[\w.-]{1,20})?)(?![\w:])"
+)
 _IPV6_NAME = re.compile(
     r"(?i)(?<![0-9a-z])(?:[0-9a-f]{0,4}-){2,7}[0-9a-f]{0,4}(?:s\w{1,16})?(?=\.ipv6-literal)|(?<![\w.])(?:[0-9a-f]\.){8,32}(?=ip6\.arpa)"
 )
@@ -73,7 +77,7 @@ _SERIAL = re.compile(
     r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
-    r"(?:[\"'`\])]{0,3})\s{0,8}(?:[:=#>,\t]|=>|is\b|value\s?=|\s)\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
+    r"(?:[\"'`\])]{0,3})\s{0,60}(?:[:=#>,\t]|=>|is\b|value\s?=|\s)\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 _SERIAL_HINTS = (
     "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()
@@ -141,6 +145,9 @@ def _ipv6(text: str) -> Iterator[_Found]:
         sentence = match[0].endswith(":") and not match[0].endswith("::")  # "no route to fd00::7: refused"
         if _is_ipv6(match[0].partition("%")[0].removesuffix(":" if sentence else "")):
             yield match.start(), match.end() - sentence, "ip"
+    for match in _IPV6_OF_CARD.finditer(text):
+        if _is_ipv6(match[1].partition("%")[0]):
+            yield *match.span(1), "ip"
     for match in _IPV6_NAME.finditer(text):
         yield *match.span(), "ip"
 
@@ -178,6 +185,8 @@ def _mail(text: str, before: re.Match[str], after: re.Match[str]) -> _Found | No
     start, end = before.end() - len(name), after.start() + len(host)
     if not name or not name[0].isalnum() or name.lower() in _NO_PERSON:
         return None
+    if "@@" in _word_around(text, start, end):  # a name of MSVC: "?forward@@YA?AVTensor@at@@AEBV12@0_N@Z"
+        return None
     if re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", host):
         return start, end, "email"
     if _VERSION_AFTER.match(text[after.start() : end]):
@@ -188,6 +197,12 @@ def _mail(text: str, before: re.Match[str], after: re.Match[str]) -> _Found | No
     ):
         return None
     return start, end, "email"
+
+
+def _word_around(text: str, start: int, end: int) -> str:
+    before = re.search(r"\S{0,200}$", text[max(start - 200, 0) : start])
+    after = re.match(r"\S{0,200}", text[end : end + 200])
+    return (before[0] if before else "") + text[start:end] + (after[0] if after else "")
 
 
 def _serials(text: str) -> Iterator[_Found]:
