@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from patients import Patient, add_numpy
 from targets import add_metadata, add_package, broken_torch, make_target, site_packages, torch_of
+from wheelhouse import add_wheel, torch_files
 
 from attn_doctor.errors import NoAnswer
+from attn_doctor.failure_modes.importing import torchvision_mismatch
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.probes.gather import GatherRequest, gather
 
@@ -277,3 +280,27 @@ def test_an_isolated_doctor_examines_another_python(tmp_path):
     assert facts.interpreter.prefix == str(tmp_path / "env")
     assert facts.interpreter.kind == "venv"
     assert facts.torch.location == str(site_packages(tmp_path / "env") / "torch")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "imports"),
+    [("import torch", "import tosch", False), ("import torch", "import \0orch", False), ("0.23.0", "0.23.0", True)],
+)
+def test_a_file_of_torchvision_with_its_old_size_and_other_bytes(before, after, imports, tmp_path):
+    """attn-doctor imports torchvision only if a file is not as RECORD says: the size alone does not tell."""
+    patient = Patient(tmp_path, pip=False)
+    add_numpy(patient)
+    add_wheel(patient.house, "torch", "2.8.0", torch_files("2.8.0", "12.8"), ["numpy"])
+    add_wheel(
+        patient.house, "torchvision", "0.23.0", {"torchvision/__init__.py": "import torch\n__version__ = '0.23.0'\n"}
+    )
+    patient.install("torch", "numpy", "torchvision")
+    code = patient.site / "torchvision" / "__init__.py"
+    code.write_text(code.read_text().replace(before, after))
+    facts = examine(patient.python)
+    (torchvision,) = [found for found in facts.imports if found.module == "torchvision"]
+    assert torchvision.ok is imports
+    hit = torchvision_mismatch.detect(facts)
+    assert (hit is None) is imports
+    if hit is not None:
+        assert hit.message == "torchvision 0.23.0 cannot be imported: its files are not those that were installed."

@@ -211,7 +211,7 @@ def cuda_facts(torch):
 
 
 def as_installed(distribution):
-    """Return whether all .py and .so files of a distribution exist and have the size that its RECORD states. False without a RECORD.
+    """Return whether all .py files of a distribution have the digest that its RECORD states, and all .so files the size. False without a RECORD.
 
     Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
     Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
@@ -220,12 +220,22 @@ def as_installed(distribution):
         import importlib.metadata
 
         files = importlib.metadata.files(distribution)
-        if files is None:
-            return False
-        sizes = {path.locate(): path.size for path in files if path.size is not None and path.suffix in (".py", ".so")}
-        return all(os.stat(str(path)).st_size == size for path, size in sizes.items())
+        return files is not None and all(unchanged(file) for file in files if file.suffix in (".py", ".so"))
     except Exception:  # noqa: BLE001 - what cannot be told is not as it was installed
         return False
+
+
+def unchanged(file):
+    """Return whether a file of importlib.metadata is what RECORD says. A file that RECORD says nothing of is unchanged."""
+    where = str(file.locate())
+    if file.suffix == ".so" or file.hash is None:  # too large to be read, and loaded anyway
+        return file.size is None or os.stat(where).st_size == file.size
+    import base64
+    import hashlib
+
+    with open(where, "rb") as opened:
+        digest = hashlib.new(file.hash.mode, opened.read()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii") == file.hash.value
 
 
 def found(name):

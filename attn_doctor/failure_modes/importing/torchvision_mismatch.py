@@ -168,6 +168,8 @@ class WithoutCuda(Variant, frozen=True, kw_only=True):
     """Mark the case that torchvision has no CUDA code, and torch's tensors are on the GPU. torch itself is right."""
 
 
+# attn-doctor loads the library of torchvision first; it imports torchvision itself only if a file differs from RECORD.
+CHECKED = "checked:torchvision"
 _OF_ANOTHER_TORCH: tuple[BinaryCause, ...] = ("torch-version", "cxx11-abi", "cuda-flavour", "not-linked", "library")
 
 
@@ -191,9 +193,11 @@ def detect(facts: Facts) -> Hit | None:
     if said is not None and said.ok is True:
         return None
     if said is not None and said.ok is False and said.fault is not None:
+        builds = _builds(facts, have, said.fault.traceback or message(said.fault))
         return Hit(
-            message=f"torchvision {have} does not fit torch {torch}: its library does not load"
-            f"{_builds(facts, have, said.fault.traceback or message(said.fault))}.",
+            message=f"torchvision {have} cannot be imported: its files are not those that were installed."
+            if said.failed == CHECKED
+            else f"torchvision {have} does not fit torch {torch}: its library does not load{builds}.",
             evidence=(
                 attempt_evidence(facts, "torchvision"),
                 *_loader(facts, said.fault.traceback or message(said.fault)),
