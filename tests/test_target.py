@@ -12,7 +12,7 @@ from targets import add_metadata, add_package, broken_torch, make_target, site_p
 from wheelhouse import add_wheel, torch_files
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.failure_modes.importing import torchvision_mismatch
+from attn_doctor.failure_modes.importing import logger_import_fails, torchvision_mismatch
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.probes.gather import GatherRequest, gather
 
@@ -304,3 +304,69 @@ def test_a_file_of_torchvision_with_its_old_size_and_other_bytes(before, after, 
     assert (hit is None) is imports
     if hit is not None:
         assert hit.message == "torchvision 0.23.0 cannot be imported: its files are not those that were installed."
+
+
+def ultralytics_with_loggers(tmp_path, wandb: str, thop: str = "") -> Patient:
+    """A torch and an ultralytics of a few lines, which imports wandb as the real one does: an ImportError is caught, and no other."""
+    patient = Patient(tmp_path, pip=False)
+    add_numpy(patient)
+    add_wheel(patient.house, "torch", "2.8.0", torch_files("2.8.0", "12.8"), ["numpy"])
+    guarded = "try:\n    import {0}\nexcept ImportError:\n    {0} = None\n"
+    files = {
+        "ultralytics/__init__.py": "class YOLO: pass\n",
+        "ultralytics/nn/__init__.py": "",
+        "ultralytics/nn/tasks.py": "",
+        "ultralytics/utils/__init__.py": "SETTINGS = {'wandb': False, 'mlflow': True}\n",
+        "ultralytics/utils/callbacks/__init__.py": "",
+        "ultralytics/utils/callbacks/wb.py": guarded.format("wandb"),
+        "ultralytics/utils/callbacks/mlflow.py": guarded.format("mlflow"),
+    }
+    add_wheel(patient.house, "ultralytics", "8.4.190", files, ["numpy", "ultralytics-thop"])
+    add_wheel(patient.house, "wandb", "0.13.3", {"wandb/__init__.py": wandb})
+    add_wheel(patient.house, "ultralytics-thop", "2.0.0", {"thop/__init__.py": thop})
+    patient.install("torch", "numpy", "ultralytics-8.4.190", "wandb", "ultralytics_thop")
+    return patient
+
+
+@pytest.mark.parametrize(
+    ("wandb", "settings", "ok"),
+    [
+        ("import numpy\nraise AttributeError('np.float_ was removed')\n", '{"wandb": true}', False),
+        ("import numpy\nraise AttributeError('np.float_ was removed')\n", '{"wandb": false}', True),
+        ("import numpy\nraise AttributeError('np.float_ was removed')\n", None, True),
+        ("raise ImportError('its part is missing')\n", '{"wandb": true}', True),
+        ("", '{"wandb": true}', True),
+        ("import os\nos.abort()\n", "wandb: true\n", False),
+    ],
+)
+def test_the_loggers_of_a_training_are_imported_as_the_user_has_set_them(wandb, settings, ok, tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path / "config"))
+    folder = tmp_path / "config" / "Ultralytics"
+    folder.mkdir(parents=True)
+    if settings:
+        (folder / ("settings.json" if "{" in settings else "settings.yaml")).write_text(settings)
+    facts = examine(ultralytics_with_loggers(tmp_path / "patient", wandb).python)
+    (loggers,) = [found for found in facts.imports if found.module == "loggers"]
+    assert loggers.ok is ok
+    hit = logger_import_fails.detect(facts)
+    assert (hit is None) is ok
+    if hit is not None:
+        assert loggers.failed == "ultralytics.utils.callbacks.wb"
+        assert "the logger Weights & Biases" in hit.message
+    assert sorted(path.name for path in folder.iterdir()) in ([], ["settings.json"], ["settings.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("thop", "ok"), [("raise ImportError('no')\n", True), ("x = \n", False), ("raise OSError(5)\n", False), ("", True)]
+)
+def test_a_module_that_may_be_missing_may_not_fail_in_another_way(thop, ok, tmp_path):
+    facts = examine(ultralytics_with_loggers(tmp_path, "", thop).python)
+    (requirements,) = [found for found in facts.imports if found.module == "requirements"]
+    assert requirements.ok is ok
+    assert ok or requirements.failed == "thop"
+
+
+def test_no_logger_is_installed_and_none_is_imported(tmp_path):
+    patient = ultralytics_with_loggers(tmp_path, "")
+    patient.lose("wandb")
+    assert "loggers" not in [found.module for found in examine(patient.python).imports]

@@ -116,7 +116,8 @@ class Packages(Record, frozen=True, kw_only=True):
 class Import(Record, frozen=True, kw_only=True):
     """Describe the import of one module, which was tried in a process of its own.
 
-    The name "requirements" stands for all modules that ultralytics imports at its first use.
+    The name "requirements" stands for all modules that ultralytics imports at its first use, "loggers" for those that report a training
+    to other programs (wandb, mlflow).
     """
 
     module: str

@@ -56,7 +56,7 @@ def _imports(
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         return child.run(
             [target.python],
-            ["target/channel.py", "target/forks.py", "target/imports.py"],
+            ["target/channel.py", "target/forks.py", "target/late_imports.py", "target/imports.py"],
             config={
                 "each": quiet * 0.9,  # seconds for each module, less than for the whole child
                 "only": list(only) if only else None,

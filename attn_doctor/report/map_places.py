@@ -32,6 +32,7 @@ _PACKAGES: dict[str, Place] = {
     "triton": "torch",
     "ultralytics": "ultralytics",
     "requirements": "ultralytics",
+    "loggers": "ultralytics",
     "cv2": "ultralytics",
     "opencv-python": "ultralytics",
     "opencv-python-headless": "ultralytics",

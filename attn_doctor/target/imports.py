@@ -40,35 +40,6 @@ def value_of(function, *arguments):
         return unknown("{}: {}".format(type(error).__name__, error))
 
 
-# Requirements of ultralytics and torch that training imports late, in the order of use: distribution, modules. Not
-# matplotlib.pyplot, which makes a font cache for seconds: these three modules load the same libraries.
-REQUIREMENTS = [
-    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms"]),
-    ("polars", ["polars"]),
-    ("pandas", ["pandas"]),
-    ("scipy", ["scipy"]),
-    ("sympy", ["sympy"]),
-    ("pillow", ["PIL.Image"]),
-    ("pyyaml", ["yaml"]),
-    ("requests", ["requests"]),
-    ("psutil", ["psutil"]),
-    ("tqdm", ["tqdm"]),
-]
-
-
-def required():
-    """Return those modules of REQUIREMENTS that exist and that the installed ultralytics requires, and sympy, which torch requires."""
-    try:
-        import importlib.metadata
-
-        lines = importlib.metadata.requires("ultralytics") or []
-    except Exception:  # noqa: BLE001 - damaged metadata may raise anything
-        lines = []
-    asked = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in lines if "extra ==" not in line}
-    wanted = [(name, names) for name, names in REQUIREMENTS if name in asked or name == "sympy"]
-    return [module for _, names in wanted if found(names[0].split(".")[0]) is not None for module in names]
-
-
 # As `python train.py` imports it. ultralytics' own __getattr__ loads YOLO, which may fail although the package itself
 # imports.
 ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
@@ -77,16 +48,23 @@ ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
 def attempt(name, module_names):
     """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
-    A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", or "checked:MODULE"
-    (imported only if its files differ from its RECORD).
+    A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", "checked:MODULE"
+    (imported only if its files differ from its RECORD), or "optional:MODULE" (may raise ImportError).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
-    if name in ("ultralytics", "requirements"):
+    settings = own_settings() if name == "loggers" else ""
+    if name in ("ultralytics", "requirements", "loggers"):
         os.environ.update(CONFIG.get("ultralytics_environment", {}))
     with Caught() as caught:
         try:
-            for module_name in required() if name == "requirements" else module_names:
+            if name == "requirements":
+                module_names = required()
+            if name == "loggers":
+                module_names = loggers(settings)
+            for module_name in module_names:
+                optional = module_name.startswith(OPTIONAL)
+                module_name = module_name[len(OPTIONAL) if optional else 0 :]
                 report["failed"] = module_name
                 begin(module_name)
                 if module_name.startswith("library:"):
@@ -99,6 +77,12 @@ def attempt(name, module_names):
                     module_name = module_name[len("checked:") :]
                     if as_installed(module_name):
                         continue
+                if optional:
+                    try:
+                        importlib.import_module(module_name)
+                    except ImportError:
+                        pass
+                    continue
                 if module_name.startswith("from:"):
                     _, module_name, wanted = module_name.split(":")
                     getattr(importlib.import_module(module_name), wanted)
@@ -322,8 +306,11 @@ if COMPLETE and wanted("torch"):
         tell("torch", {"warnings": caught.texts()})
         tell("loaded", loaded())
 
-if COMPLETE and wanted("ultralytics") and found("ultralytics") is not None:
-    start("ultralytics", ULTRALYTICS)
+if COMPLETE and found("ultralytics") is not None:
+    if wanted("ultralytics"):
+        start("ultralytics", ULTRALYTICS)
+    if wanted("loggers") and installed_loggers():
+        start("loggers", [])
 for name, module_names in late:
     if wanted(name):
         start(name, module_names)
