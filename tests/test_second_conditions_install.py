@@ -69,7 +69,8 @@ def broken(failed: object = UNKNOWN, **fault) -> object:
 @pytest.mark.parametrize(
     ("facts", "name"),
     [
-        (broken("PIL.Image"), "PIL"),
+        (broken("PIL.Image"), "PIL.Image"),
+        (broken("checked:matplotlib.pyplot"), "matplotlib.pyplot"),
         (broken(where="/v/site-packages/scipy/x.py:3 in f"), "scipy"),
         (broken(), "a requirement of ultralytics"),
         (broken("PIL", where="/v/site-packages/scipy/x.py:3 in f"), "PIL"),

@@ -13,6 +13,7 @@ from wheelhouse import add_wheel, torch_files
 
 from attn_doctor.errors import NoAnswer
 from attn_doctor.failure_modes.importing import logger_import_fails, torchvision_mismatch
+from attn_doctor.failure_modes.install import requirements_missing
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.probes.gather import GatherRequest, gather
 
@@ -364,6 +365,18 @@ def test_a_module_that_may_be_missing_may_not_fail_in_another_way(thop, ok, tmp_
     (requirements,) = [found for found in facts.imports if found.module == "requirements"]
     assert requirements.ok is ok
     assert ok or requirements.failed == "thop"
+
+
+def test_a_part_of_a_requirement_that_is_loaded_late(tmp_path):
+    patient = ultralytics_with_loggers(tmp_path, "")
+    (patient.site / "numpy" / "random").mkdir(exist_ok=True)
+    (patient.site / "numpy" / "random" / "__init__.py").write_text("raise ImportError('a part of it is damaged')\n")
+    facts = examine(patient.python)
+    (numpy,) = [found for found in facts.imports if found.module == "numpy"]
+    assert (numpy.ok, numpy.failed) == (False, "numpy.random")
+    hit = requirements_missing.detect(facts)
+    assert hit.message.startswith("Importing numpy.random fails, and training needs it: ImportError: a part of it is")
+    assert [fix.title for fix in requirements_missing.fixes(facts, hit)] == ["Install numpy afresh"]
 
 
 def test_no_logger_is_installed_and_none_is_imported(tmp_path):

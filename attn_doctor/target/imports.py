@@ -75,7 +75,7 @@ def attempt(name, module_names):
                     continue
                 if module_name.startswith("checked:"):
                     module_name = module_name[len("checked:") :]
-                    if as_installed(module_name):
+                    if as_installed(module_name.partition(".")[0]):
                         continue
                 if optional:
                     try:
@@ -281,9 +281,15 @@ def start(name, module_names):
                 send("later", name)  # attn-doctor starts this program again for this module
 
 
+NUMPY = ["numpy"]
+spec = found("numpy")
+if any(
+    os.path.isdir(os.path.join(folder, "random")) for folder in getattr(spec, "submodule_search_locations", None) or ()
+):
+    NUMPY.append("numpy.random")  # new releases of NumPy load it when it is first used
 if wanted("numpy"):
     with section("numpy"):
-        tell("numpy", attempt("numpy", ["numpy"]))
+        tell("numpy", attempt("numpy", NUMPY))
 if found("ultralytics") is not None:
     early.append(("requirements", []))
 for name, module_names in early:

@@ -1,10 +1,10 @@
 # What a training imports late, after `import ultralytics` has worked. Runs before imports.py, whose `found` it calls.
 import re
 
-# Requirements of ultralytics and torch, in the order of use: distribution, modules. Not matplotlib.pyplot, which makes a font cache for
-# seconds: these three modules load the same libraries. "optional:MODULE": ultralytics catches ImportError, and nothing else, around its import.
+# Requirements of ultralytics and torch, in the order of use: distribution, modules. matplotlib.pyplot makes a font cache for seconds: the
+# three modules before it load the same libraries, and it is imported only if a file has changed. "optional:MODULE": ultralytics catches ImportError, and nothing else, around its import.
 REQUIREMENTS = [
-    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms"]),
+    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "checked:matplotlib.pyplot"]),
     ("polars", ["polars"]),
     ("pandas", ["pandas"]),
     ("scipy", ["scipy"]),
@@ -43,7 +43,7 @@ def required():
         lines = []
     asked = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in lines if "extra ==" not in line}
     wanted = [(name, names) for name, names in REQUIREMENTS if name in asked or name == "sympy"]
-    top = lambda name: name[len(OPTIONAL) if name.startswith(OPTIONAL) else 0 :].split(".")[0]
+    top = lambda name: name.rpartition(":")[2].split(".")[0]
     return [module for _, names in wanted if found(top(names[0])) is not None for module in names]
 
 

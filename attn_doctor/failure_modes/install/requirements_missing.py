@@ -131,17 +131,18 @@ def _missing(facts: Facts) -> Hit | None:
 def _broken(facts: Facts) -> Hit | None:
     """Find a requirement that is installed but cannot be imported. ultralytics may import it only when training begins."""
     for index, attempt in enumerate(tried(facts)):
-        if attempt.module != "requirements" or attempt.ok is not False:
+        if not _is_broken(attempt):
             continue
         fault = attempt.fault or Fault(kind="vanished")
         to_blame = culprit(facts, fault, _module(attempt))
         name = _module(attempt) or (to_blame.module if to_blame else "a requirement of ultralytics")
-        evidence = [fact(facts, f"imports.{index}.ok", f"importing {name}: {message(fault)}")]
+        failed = attempt.failed.rpartition(":")[2] if isinstance(attempt.failed, str) and attempt.failed else name
+        evidence = [fact(facts, f"imports.{index}.ok", f"importing {failed}: {message(fault)}")]
         if fault.where and not fault.where.startswith("import "):
             evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
         evidence += [_evidence(facts, lack) for lack in requirements.missing(facts)[:12]]
         return Hit(
-            message=f"Importing {name} fails, and training needs it: {message(fault)}.",
+            message=f"Importing {failed} fails, and training needs it: {message(fault)}.",
             evidence=tuple(evidence),
             certainty=Certainty.OBSERVED,
             severity=requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
@@ -149,9 +150,14 @@ def _broken(facts: Facts) -> Hit | None:
     return None
 
 
+def _is_broken(attempt: Import) -> bool:
+    """Return whether a requirement that is imported late does not import. numpy.random is one; numpy itself has failure modes of its own."""
+    return attempt.ok is False and (attempt.module == "requirements" or attempt.failed == "numpy.random")
+
+
 def _module(attempt: Import) -> str:
     """Return the top-level module that did not import; "" if the process died before it named the module."""
-    return attempt.failed.partition(".")[0] if isinstance(attempt.failed, str) else ""
+    return attempt.failed.rpartition(":")[2].partition(".")[0] if isinstance(attempt.failed, str) else ""
 
 
 def _imported(facts: Facts) -> bool:
@@ -209,12 +215,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if lacks:
         title = f"Install {lacks[0].name}" if len(lacks) == 1 else f"Install the {len(lacks)} packages that are missing"
         made.append(Fix(title=title, steps=requirements.install(facts, lacks), verify=verify))
-    attempt = (
-        next((a for a in facts.imports if a.module == "requirements"), None)
-        if isinstance(facts.imports, tuple)
-        else None
-    )
-    if attempt is not None and attempt.ok is False:
+    attempt = next(filter(_is_broken, tried(facts)), None)
+    if attempt is not None:
         fault = attempt.fault or Fault(kind="vanished")
         to_blame = culprit(facts, fault, _module(attempt))
         name = to_blame.distribution if to_blame else distribution_of(_module(attempt))
