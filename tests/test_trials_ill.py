@@ -167,6 +167,19 @@ _MAKERS["sdpa-flash"] = _later
     assert rows["eager"].step_ms.n == rows["sdpa-math"].step_ms.n == 9
 
 
+def test_a_damaged_source_file_is_named_by_its_error(tmp_path, monkeypatch):
+    text = """
+def _damaged():
+    compile("def f():\\nx = 1\\n", "/v/damaged.py", "exec")
+_MAKERS["sdpa-flash"] = _damaged
+"""
+    add_script(monkeypatch, tmp_path, text)
+    rows = by_backend(go(small(backends=CORE, reference=False), facts=ALONE))
+    assert rows["sdpa-flash"].status == "failed"
+    assert rows["sdpa-flash"].reason.startswith("IndentationError: expected an indented block")
+    assert "(damaged.py, line 2)" in rows["sdpa-flash"].reason
+
+
 @pytest.mark.parametrize("how", ["raises", "segfaults", "exits quietly"])
 def test_a_torch_that_breaks_between_facts_and_trial_ends_it_with_a_reason(tmp_path, how):
     python = broken_torch(tmp_path / "target", how)

@@ -89,6 +89,15 @@ def fault_of(error, seconds=None):
     return fault
 
 
+def words_of(error):
+    """Return an exception as Python prints it at the end of a traceback. Of a SyntaxError its one line, without the source code before it."""
+    if isinstance(error, SyntaxError):
+        return "{}: {}".format(type(error).__name__, error)
+    import traceback
+
+    return "".join(traceback.format_exception_only(type(error), error)).strip()
+
+
 def unknown(why):
     return {"unknown": str(why)}
 

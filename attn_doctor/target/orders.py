@@ -32,7 +32,7 @@ def serve(answer):
         try:
             found = answer(order)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other processes go on
-            text = "".join(traceback.format_exception_only(type(error), error)).strip()
+            text = words_of(error)
             found = {"failed": text[:1000]}
             error = None
         gc.collect()

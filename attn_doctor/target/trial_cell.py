@@ -3,7 +3,6 @@
 #
 # Runs after trial_proof.py, in one namespace with it.
 import gc
-import traceback
 
 
 class Poisoned(Exception):
@@ -110,7 +109,7 @@ class MeasuredCell:
             return work()
         except Exception as error:  # noqa: BLE001 - a backend may raise anything, and what it raised is its row
             self.alive = False
-            text = "".join(traceback.format_exception_only(type(error), error)).strip()
+            text = words_of(error)
             kind = "out-of-memory" if is_out_of_memory(error) else "raised"
             poisoned = kind == "raised" and is_poison(error)
             tell(
