@@ -362,9 +362,13 @@ def test_the_loggers_of_a_training_are_imported_as_the_user_has_set_them(wandb, 
 )
 def test_a_module_that_may_be_missing_may_not_fail_in_another_way(thop, ok, tmp_path):
     facts = examine(ultralytics_with_loggers(tmp_path, "", thop).python)
-    (requirements,) = [found for found in facts.imports if found.module == "requirements"]
-    assert requirements.ok is ok
-    assert ok or requirements.failed == "thop"
+    (tried,) = [found for found in facts.imports if found.module == "thop"]
+    assert tried.ok is ok
+    hit = requirements_missing.detect(facts)
+    assert (hit is None) is ok
+    if hit is not None:
+        assert hit.message.startswith("Importing thop fails, and training needs it")
+        assert [fix.title for fix in requirements_missing.fixes(facts, hit)] == ["Install ultralytics-thop afresh"]
 
 
 def test_a_part_of_a_requirement_that_is_loaded_late(tmp_path):

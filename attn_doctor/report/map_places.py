@@ -33,6 +33,7 @@ _PACKAGES: dict[str, Place] = {
     "ultralytics": "ultralytics",
     "requirements": "ultralytics",
     "loggers": "ultralytics",
+    "thop": "ultralytics",
     "cv2": "ultralytics",
     "opencv-python": "ultralytics",
     "opencv-python-headless": "ultralytics",

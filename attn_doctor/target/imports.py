@@ -315,6 +315,8 @@ if COMPLETE and wanted("torch"):
 if COMPLETE and found("ultralytics") is not None:
     if wanted("ultralytics"):
         start("ultralytics", ULTRALYTICS)
+    if wanted("thop") and found("thop") is not None:
+        start("thop", [THOP])
     if wanted("loggers") and installed_loggers():
         start("loggers", [])
 for name, module_names in late:

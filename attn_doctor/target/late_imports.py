@@ -2,7 +2,7 @@
 import re
 
 # Requirements of ultralytics and torch, in the order of use: distribution, modules. matplotlib.pyplot makes a font cache for seconds: the
-# three modules before it load the same libraries, and it is imported only if a file has changed. "optional:MODULE": ultralytics catches ImportError, and nothing else, around its import.
+# three modules before it load the same libraries, and it is imported only if a file has changed.
 REQUIREMENTS = [
     ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "checked:matplotlib.pyplot"]),
     ("polars", ["polars"]),
@@ -14,10 +14,10 @@ REQUIREMENTS = [
     ("requests", ["requests"]),
     ("psutil", ["psutil"]),
     ("tqdm", ["tqdm"]),
-    ("ultralytics-thop", ["optional:thop"]),
-    ("thop", ["optional:thop"]),
 ]
+# "optional:MODULE": ultralytics catches ImportError, and nothing else, around the import.
 OPTIONAL = "optional:"
+THOP = OPTIONAL + "thop"  # imports torch, so it is tried after torch
 
 # The packages that a training reports to, if they are installed: package, module in ultralytics.utils.callbacks, name in ultralytics' settings.
 # ultralytics catches ImportError and AssertionError around their import (for TensorBoard a few more): any other error ends the training.

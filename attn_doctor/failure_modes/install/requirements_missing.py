@@ -152,7 +152,7 @@ def _broken(facts: Facts) -> Hit | None:
 
 def _is_broken(attempt: Import) -> bool:
     """Return whether a requirement that is imported late does not import. numpy.random is one; numpy itself has failure modes of its own."""
-    return attempt.ok is False and (attempt.module == "requirements" or attempt.failed == "numpy.random")
+    return attempt.ok is False and (attempt.module in ("requirements", "thop") or attempt.failed == "numpy.random")
 
 
 def _module(attempt: Import) -> str:
