@@ -12,7 +12,7 @@ from targets import add_metadata, add_package, broken_torch, make_target, site_p
 from wheelhouse import add_wheel, torch_files
 
 from attn_doctor.errors import NoAnswer
-from attn_doctor.failure_modes.importing import logger_import_fails, torchvision_mismatch
+from attn_doctor.failure_modes.importing import logger_import_fails, torchvision_mismatch, ultralytics_broken
 from attn_doctor.failure_modes.install import requirements_missing
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
 from attn_doctor.probes.gather import GatherRequest, gather
@@ -381,6 +381,43 @@ def test_a_part_of_a_requirement_that_is_loaded_late(tmp_path):
     hit = requirements_missing.detect(facts)
     assert hit.message.startswith("Importing numpy.random fails, and training needs it: ImportError: a part of it is")
     assert [fix.title for fix in requirements_missing.fixes(facts, hit)] == ["Install numpy afresh"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "def f(:\n",
+            "Importing ultralytics.utils.callbacks.mlflow of ultralytics, as every training does, fails: SyntaxError",
+        ),
+        (None, "FileNotFoundError"),
+        ("# edited by its user\n", None),
+    ],
+)
+def test_a_file_of_ultralytics_that_a_training_loads_late(text, says, tmp_path):
+    patient = ultralytics_with_loggers(tmp_path, "")
+    file = patient.site / "ultralytics" / "utils" / "callbacks" / "mlflow.py"
+    file.write_text(text) if text else file.unlink()
+    facts = examine(patient.python)
+    hit = ultralytics_broken.detect(facts)
+    assert (hit is None) is (says is None)
+    assert says is None or says in hit.message
+
+
+def test_a_library_of_torchvision_that_is_cut(tmp_path):
+    """Its name ends in a version: libjpeg.1f3a.so.8."""
+    patient = Patient(tmp_path, pip=False)
+    add_numpy(patient)
+    add_wheel(patient.house, "torch", "2.8.0", torch_files("2.8.0", "12.8"), ["numpy"])
+    files = {
+        "torchvision/__init__.py": "raise OSError('it needs libjpeg')\n",
+        "torchvision.libs/libjpeg.1f3a.so.8": "x" * 80,
+    }
+    add_wheel(patient.house, "torchvision", "0.23.0", files)
+    patient.install("torch", "numpy", "torchvision")
+    assert [found.ok for found in examine(patient.python).imports if found.module == "torchvision"] == [True]
+    (patient.site / "torchvision.libs" / "libjpeg.1f3a.so.8").write_text("x" * 40)
+    assert [found.ok for found in examine(patient.python).imports if found.module == "torchvision"] == [False]
 
 
 def test_no_logger_is_installed_and_none_is_imported(tmp_path):

@@ -42,14 +42,15 @@ def value_of(function, *arguments):
 
 # As `python train.py` imports it. ultralytics' own __getattr__ loads YOLO, which may fail although the package itself
 # imports.
-ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO"]
+ULTRALYTICS = ["ultralytics", "ultralytics.nn.tasks", "from:ultralytics:YOLO", "sources:ultralytics"]
 
 
 def attempt(name, module_names):
     """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
     A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", "checked:MODULE"
-    (imported only if its files differ from its RECORD), or "optional:MODULE" (may raise ImportError).
+    (imported only if its files differ from its RECORD), "optional:MODULE" (may raise ImportError), or "sources:MODULE" (its files that
+    differ from its RECORD are read and compiled, not run: most of them are imported late).
     """
     started = time.monotonic()
     report = {"module": name, "ok": None, "warnings": []}
@@ -82,6 +83,11 @@ def attempt(name, module_names):
                         importlib.import_module(module_name)
                     except ImportError:
                         pass
+                    continue
+                if module_name.startswith("sources:"):
+                    for report["failed"], path in changed_sources(module_name[len("sources:") :]):
+                        with open(path, "rb") as opened:
+                            compile(opened.read(), path, "exec")
                     continue
                 if module_name.startswith("from:"):
                     _, module_name, wanted = module_name.split(":")
@@ -192,34 +198,6 @@ def cuda_facts(torch):
         facts["cuda_error"] = texts[0]
     facts["cuda_warnings"] = texts
     return facts
-
-
-def as_installed(distribution):
-    """Return whether all .py files of a distribution have the digest that its RECORD states, and all .so files the size. False without a RECORD.
-
-    Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
-    Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
-    """
-    try:
-        import importlib.metadata
-
-        files = importlib.metadata.files(distribution)
-        return files is not None and all(unchanged(file) for file in files if file.suffix in (".py", ".so"))
-    except Exception:  # noqa: BLE001 - what cannot be told is not as it was installed
-        return False
-
-
-def unchanged(file):
-    """Return whether a file of importlib.metadata is what RECORD says. A file that RECORD says nothing of is unchanged."""
-    where = str(file.locate())
-    if file.suffix == ".so" or file.hash is None:  # too large to be read, and loaded anyway
-        return file.size is None or os.stat(where).st_size == file.size
-    import base64
-    import hashlib
-
-    with open(where, "rb") as opened:
-        digest = hashlib.new(file.hash.mode, opened.read()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii") == file.hash.value
 
 
 def found(name):

@@ -1,4 +1,5 @@
-# What a training imports late, after `import ultralytics` has worked. Runs before imports.py, whose `found` it calls.
+# What a training imports late, after `import ultralytics` has worked, and what of it is as it was installed. Runs before imports.py, whose
+# `found` it calls.
 import re
 
 # Requirements of ultralytics and torch, in the order of use: distribution, modules. matplotlib.pyplot makes a font cache for seconds: the
@@ -91,3 +92,53 @@ def loggers(settings):
         if SETTINGS.get(key) is True:
             names.append(OPTIONAL + "ultralytics.utils.callbacks." + module)
     return names
+
+
+def as_installed(distribution):
+    """Return whether all .py files of a distribution have the digest that its RECORD states, and all libraries the size. False without a RECORD.
+
+    Importing torchvision takes half as long as importing torch, and loading its library shows most of its faults.
+    Missing or changed files are found here in milliseconds, and torchvision is imported only in that case.
+    """
+    try:
+        import importlib.metadata
+
+        files = importlib.metadata.files(distribution)
+        return files is not None and all(unchanged(file) for file in files if is_code(file))
+    except Exception:  # noqa: BLE001 - what cannot be told is not as it was installed
+        return False
+
+
+def changed_sources(distribution):
+    """Yield (module, path) of each .py file of a distribution that is not as RECORD says."""
+    try:
+        import importlib.metadata
+
+        files = importlib.metadata.files(distribution) or []
+    except Exception:  # noqa: BLE001 - damaged metadata may raise anything
+        files = []
+    for file in files:
+        try:
+            changed = file.suffix == ".py" and not unchanged(file)
+        except Exception:  # noqa: BLE001 - it is missing, or cannot be read: whoever reads it will say so
+            changed = True
+        if changed:
+            yield ".".join(file.with_suffix("").parts), str(file.locate())
+
+
+def is_code(file):
+    """Return whether a file is source code or a library: "x.py", "_C.so", "libjpeg.1f3a.so.8"."""
+    return file.suffix == ".py" or ".so" in file.suffixes
+
+
+def unchanged(file):
+    """Return whether a file of importlib.metadata is what RECORD says. A file that RECORD says nothing of is unchanged."""
+    where = str(file.locate())
+    if file.suffix != ".py" or file.hash is None:  # too large to be read, and loaded anyway
+        return file.size is None or os.stat(where).st_size == file.size
+    import base64
+    import hashlib
+
+    with open(where, "rb") as opened:
+        digest = hashlib.new(file.hash.mode, opened.read()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii") == file.hash.value

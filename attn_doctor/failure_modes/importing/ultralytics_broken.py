@@ -69,6 +69,8 @@ def detect(facts: Facts) -> Hit | None:
     index, attempt = found
     fault = attempt.fault or Fault(kind="vanished")
     name = f"ultralytics {facts.yolo.version}" if isinstance(facts.yolo.version, str) else "ultralytics"
+    if isinstance(attempt.failed, str) and attempt.failed.startswith("ultralytics.utils.callbacks."):
+        name = f"{attempt.failed} of {name}, as every training does,"  # `import ultralytics` does not load it
     evidence = [fact(facts, f"imports.{index}.ok", f"importing ultralytics: {message(fault)}")]
     if fault.where and not fault.where.startswith("import "):
         evidence.append(fact(facts, f"imports.{index}.fault", f"at {fault.where}"))
