@@ -65,11 +65,11 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
     same = [m for m in named if canonicalize_name(m.groups["name"]) == canonicalize_name(m.groups["spelled"])]
     if not same:
         return None
-    name = same[0].groups["name"]
+    wanted = same[0].groups["name"]
     message = (
-        f"This pip is old: it takes {name} and {same[0].groups['spelled']} for two names, and threw the file away."
+        f"This pip is old: it takes {wanted} and {same[0].groups['spelled']} for two names, and threw the file away."
     )
-    return Hit(message=message, evidence=building.lines(same), variant=Discarded(package=name))
+    return Hit(message=message, evidence=building.lines(same), variant=Discarded(package=wanted))
 
 
 def fixes(facts: Facts, found: Discarded) -> tuple[Fix, ...]:
