@@ -45,6 +45,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="build",
+    blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
     signs=(
         Sign(

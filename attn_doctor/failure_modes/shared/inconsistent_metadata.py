@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -85,8 +85,10 @@ def fixes(facts: Facts, found: Discarded) -> tuple[Fix, ...]:
     if last is not None and (python is None or python > (pair(last) or python)):
         why = f"{found.package} has finished wheels for Python up to {last}; then install it there"
         made.append(Fix(title=f"Use Python {last}, for which {found.package} has wheels", steps=new_pythons.another(facts, last, why), verify=verify))  # fmt: skip
+    needed = row.imports if row is not None else ("setuptools", "wheel")
+    imports = [name for name in needed if name not in torch_steps.bare()]
     tools = commands.install(
-        *(name for name in (row.imports if row is not None else ("setuptools", "wheel")) if name != "torch"),
+        *imports,
         why="its setup.py imports them",
         changes="adds small packages",
     )

@@ -134,8 +134,9 @@ def _of_pixi(facts: Facts, found: NoChannel | OfPixi) -> tuple[Fix, ...]:
         "the project's file",
         "none",
     )
+    both = torch_steps.bare("torchvision")
     wheels = commands.by_hand(
-        ("pixi", "add", "--pypi", "torch", "torchvision"),
+        ("pixi", "add", "--pypi", *both),
         "the wheels of PyPI; first remove pytorch and torchvision of the channels: `pixi remove pytorch torchvision`",
         "the project's file",
         takes="up to 3 GB",
