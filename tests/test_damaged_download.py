@@ -48,11 +48,11 @@ def test_a_whole_file_means_that_the_list_of_hashes_is_old():
 
 
 def test_uv_and_poetry_get_their_own_lines():
-    uv = "$ uv sync\n  × Failed to download `torch==2.7.0`\n  ╰─▶ Hash mismatch for `torch==2.7.0`\n"
-    assert told(uv).lines == [
-        ["uv cache clean torch"],
-        ["uv lock --refresh-package torch --upgrade-package torch"],
-    ]
+    mismatch = "  × Failed to download `torch==2.7.0`\n  ╰─▶ Hash mismatch for `torch==2.7.0`\n"
+    clean, lock = "uv cache clean torch", "uv lock --refresh-package torch --upgrade-package torch"
+    assert told(f"$ uv pip install torch\n{mismatch}").lines == [[clean], [lock]]
+    # `uv sync` compares with uv.lock: its hashes are more often wrong than the file.
+    assert told(f"$ uv sync\n{mismatch}").lines == [[lock, "uv sync"], [clean]]
     slow = "$ uv sync\n  × Failed to download `torch==2.7.0`\n  ╰─▶ Failed to download distribution due to network timeout. Try increasing UV_HTTP_TIMEOUT (current value: 30s).\n"
     assert told(slow).titles == ["Give uv more time for a file"]
     poetry = "$ poetry install\n  RuntimeError\n  Hash for torch (2.0.1) from archive torch-2.0.1-cp310-cp310-manylinux1_x86_64.whl not found in known hashes (was: sha256:4f7b)\n"

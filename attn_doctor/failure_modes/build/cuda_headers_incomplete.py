@@ -29,7 +29,8 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
 from attn_doctor.failure_modes.shared import building, toolkits
 from attn_doctor.knowledge.yes_no_unknown import names
@@ -102,6 +103,17 @@ MODE = FailureMode(
             literal=".lib'",
             sample="LINK : fatal error LNK1181: cannot open input file 'cudart.lib'",
         ),
+        # https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md: CUB_HOME is for CUDA before 11.
+        Sign(
+            pattern=r"(?P<cub>The version of CUB in your include path is not compatible with this release of Thrust)",
+            literal="The version of CUB in your include path",
+            sample="thrust/system/cuda/config.h(79): fatal error C1189: #error:  The version of CUB in your include path is not compatible with this release of Thrust.",
+        ),
+        Sign(
+            pattern=r"(?P<cub>namespace \"thrust::cub\" has no member)",
+            literal=" has no member",
+            sample='agent_launcher.h(524): error: namespace "thrust::cub" has no member "DebugSyncStream"',
+        ),
         Sign(
             pattern=r"CUDA compiler and CUDA toolkit headers are incompatible",
             literal="toolkit headers are incompatible",
@@ -138,7 +150,17 @@ def _missing(facts: Facts) -> tuple[str, ...]:
     return known(chosen.missing_headers) if chosen else ()
 
 
+class OtherCub(Variant, frozen=True):
+    """Mark the case that another CUB than that of the toolkit is found first, through CUB_HOME. The toolkit is complete."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("cub") is not None:
+        return Hit(
+            message="The build found another CUB than the one of its CUDA toolkit: CUB_HOME is set, or a copy of CUB was put into the toolkit's folder. CUDA 11 and newer contain their own.",
+            evidence=evidence,
+            variant=OtherCub(),
+        )
     header, library = seen.group("header"), seen.group("library")
     what = header or (f"the library {library}" if library else None)
     if what is None:
@@ -147,4 +169,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, OtherCub):
+        unset = commands.variable(
+            "CUB_HOME", None, "the build then takes the CUB of the toolkit, which fits its Thrust"
+        )
+        clean = commands.by_hand(
+            (),
+            "if a folder cub-... was copied into the toolkit's folder include, or config.h of Thrust was edited: undo it. Delete the folder build of the sources, and build again in this shell",
+            "the toolkit, as it was",
+            "low",
+        )
+        return (Fix(title="Build with the toolkit's own CUB", steps=(unset, clean), verify=building.verify(facts)),)
     return toolkits.cures(facts)

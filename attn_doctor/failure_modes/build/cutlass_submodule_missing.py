@@ -108,6 +108,11 @@ MODE = FailureMode(
             sample="csrc/flash_attn_ck/mha_bwd.hip:8:10: fatal error: 'fmha_bwd.hpp' file not found",
         ),
         Sign(
+            pattern=r"ninja: error: '[^']{0,300}?[\\/](?P<filled>(?:third_party|thirdparty|3rdparty|extern(?:al)?|submodules|deps)[\\/][\w.-]{1,60})[\\/][^']{0,300}', needed by",
+            literal="ninja: error: '",
+            sample="ninja: error: '/src/fast-ops/third_party/flash-attention/csrc/flash_api.cpp', needed by '/src/fast-ops/build/flash_api.o', missing and no known rule to make it",
+        ),
+        Sign(
             pattern=r"csrc/cutlass is missing",
             literal="csrc/cutlass is missing",
             sample="AssertionError: csrc/cutlass is missing, please use source distribution or git clone",
@@ -152,6 +157,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = (
             f"{header} is missing: it belongs to a submodule, and the source was downloaded without its submodules."
         )
+        return Hit(message=message, evidence=evidence, variant=OfOthers())
+    if (filled := seen.group("filled")) is not None:
+        message = f"Files of the submodule {filled} are missing: the source was downloaded without its submodules, or they are of another commit."
         return Hit(message=message, evidence=evidence, variant=OfOthers())
     if (empty := seen.group("empty")) is not None:
         message = f"The folder {empty} is empty: the source was downloaded without its submodules."

@@ -41,7 +41,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "numpy-missing-or-old"),
     signs=(
         Sign(
             pattern=r"No module named ['\"‘`]?(?P<module>packaging|psutil|Cython|pybind11|skbuild|scikit_build_core|setuptools_scm|"
@@ -54,6 +54,11 @@ MODE = FailureMode(
             pattern=r"on `(?P<module>packaging|psutil|cython|pybind11|scikit-build(?:-core)?|setuptools-scm|py-cpuinfo|cmake|ninja|numpy)`, but doesn't declare",
             literal="`, but doesn't declare",
             sample="hint: This error likely indicates that `flash-attn@2.5.8` depends on `packaging`, but doesn't declare it",
+        ),
+        Sign(
+            pattern=r"(?:requires|needs) (?P<module>numpy|cython|Cython), (?:please|Please|run) ['\"]?pip install",
+            literal="pip install ",
+            sample='ImportError: lap requires numpy, please "pip install numpy". Further details: http://www.numpy.org',
         ),
     ),
     recipe=Recipe(

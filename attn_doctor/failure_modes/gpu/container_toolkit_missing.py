@@ -73,10 +73,20 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        # https://github.com/NVIDIA/enroot/blob/master/conf/hooks/98-nvidia.sh: it needs nvidia-container-cli on the compute node.
+        Sign(
+            pattern=r"(?P<enroot>Command not found: nvidia-container-cli|hooks\.d/98-nvidia\.sh exited with return code)",
+            literal="nvidia",
+            sample="slurmstepd: error: pyxis:     [ERROR] /etc/enroot/hooks.d/98-nvidia.sh exited with return code 1",
+        ),
         *old_windows.SIGNS,
     ),
 )
 # There is no `detect`: the doctor runs inside the container, and does not ask Docker on the host.
+
+
+class Enroot(Variant, frozen=True):
+    """Mark the case that enroot, which Slurm's pyxis starts, could not pass the GPU: Docker has no part in it."""
 
 
 class Engine(Variant, frozen=True, kw_only=True):
@@ -94,6 +104,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
             message=old_windows.message(old),
             evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lines[:4]),
             variant=old,
+        )
+    if seen.group("enroot") is not None:
+        return Hit(
+            message="enroot cannot pass the GPU into the container: its hook 98-nvidia.sh calls nvidia-container-cli on the compute node, and that program is missing there or fails.",
+            evidence=evidence,
+            variant=Enroot(),
         )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
@@ -113,6 +129,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, old_windows.TooOld):
         return old_windows.fixes(facts)
+    if isinstance(hit.variant, Enroot):
+        return _of_enroot(facts)
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = gpu_containers.toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()
@@ -167,3 +185,38 @@ def _without_gpu(facts: Facts) -> Fix:
     )
     start = commands.by_hand((), f"start the container {instead}", "a new container")
     return Fix(title="Start the container without --gpus", steps=(look, start), verify=commands.check(facts))
+
+
+def _of_enroot(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for enroot: https://github.com/NVIDIA/pyxis/issues/110, https://github.com/NVIDIA/enroot/issues/138.
+
+    The compute nodes belong to the operator of the cluster.
+    """
+    verify = commands.check(facts)
+    look = commands.by_hand(
+        ("srun", "--gpus=1", "sh", "-c", "nvidia-smi -L; command -v nvidia-container-cli && nvidia-container-cli info"),
+        "without a container, with the same partition: the first part shows the GPU of the job, the second whether the node has the program and what it reports",
+        "nothing",
+        "none",
+    )
+    tell = commands.by_hand(
+        (),
+        "send this and the log to the operator of the cluster: each compute node with GPUs needs the package libnvidia-container-tools (https://github.com/NVIDIA/libnvidia-container), and "
+        "the driver's modules loaded before the job (nvidia-modprobe)",
+        "nothing",
+        "none",
+    )
+    other = commands.by_hand(
+        (),
+        "until then: use the cluster's Apptainer (`apptainer exec --nv IMAGE ...`), or an environment of your own without a container",
+        "nothing",
+        "none",
+    )
+    return (
+        Fix(
+            title="Let the operator install nvidia-container-cli on the compute nodes",
+            steps=(look, tell),
+            verify=verify,
+        ),
+        Fix(title="Do without enroot", steps=(other,), verify=verify),
+    )

@@ -39,7 +39,6 @@ import re
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, torch_steps
@@ -359,21 +358,7 @@ def _another_package(facts: Facts) -> Fix:
 
 
 def _compiler(facts: Facts) -> Fix:
-    fedora = facts.system.distribution == "fedora"
-    words = ("dnf", "install", "rocm-hip-devel") if fedora else ("apt", "install", "rocm-hip-sdk")
-    argv = places.as_root(facts, *words)
-    of = (
-        "Fedora's package"
-        if fedora
-        else "from AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
-    )
-    step = commands.by_hand(
-        argv,
-        f"{of}; if ROCm is not in /opt/rocm, set ROCM_HOME to its folder",
-        "adds ROCm's compiler and headers",
-        takes="several GB",
-    )
-    return Fix(title="Install ROCm's compiler", steps=(step,), verify=commands.check(facts))
+    return Fix(title="Install ROCm's compiler", steps=(rocm_steps.sdk(facts),), verify=commands.check(facts))
 
 
 def _of_another_build(facts: Facts) -> bool:

@@ -45,7 +45,7 @@ MODE = FailureMode(
     title="TensorRT is not installed for this Python",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("requirements-missing", "ultralytics-autoupdate-failed"),
+    explains=("requirements-missing", "ultralytics-autoupdate-failed", "no-matching-distribution", building.FAILED),
     signs=(
         Sign(
             pattern=r"No module named '(?P<module>tensorrt|tensorrt_bindings|tensorrt_libs)(?:\.[\w.]{1,80})?'",
@@ -62,6 +62,29 @@ MODE = FailureMode(
             literal="Could not find: nvinfer",
             sample="FileNotFoundError: Could not find: nvinfer_10.dll. Is it on your PATH?",
         ),
+        # Its archives on PyPI only install the wheels of NVIDIA's index, and stop where there is none.
+        Sign(
+            pattern=r"TensorRT currently only builds wheels for (?P<platforms>\w{3,20}(?: and \w{3,20})?)",
+            literal="only builds wheels for ",
+            sample="RuntimeError: TensorRT currently only builds wheels for Linux and Windows",
+        ),
+        Sign(
+            pattern=r"(?:satisfies the requirement|No matching distribution found for) (?P<part>tensorrt(?:[_-]cu\d\d)?[_-](?:libs|bindings)==[\w.]{1,30})",
+            literal="tensorrt",
+            sample="ERROR: No matching distribution found for tensorrt_libs==8.6.1",
+        ),
+        Sign(
+            pattern=r"(?P<box>is only a placeholder project on PyPI\.org)",
+            literal="only a placeholder project",
+            sample="The package you are trying to install is only a placeholder project on PyPI.org repository.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<placeholder>nvidia[-_]tensorrt)(?![\w-]*cu)",
+            literal="tensorrt",
+            sample="Collecting nvidia-tensorrt",
+            strength="context",
+        ),
     ),
 )
 # There is no `detect`: most environments do not need TensorRT.
@@ -74,14 +97,30 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    library = seen.group("library")
+    library, platforms, part = seen.group("library"), seen.group("platforms"), seen.group("part")
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs and (seen.group("box") is None or seen.group("placeholder") is None):
+        return None
+    if library is None and (platforms or part or not proofs):
+        why = (
+            f"its setup says that there are wheels only for {platforms}"
+            if platforms
+            else f"NVIDIA's index has no {part} for this Python or this system"
+            if part
+            else "nvidia-tensorrt on PyPI is an empty package, and tensorrt is its name today"
+        )
+        return Hit(
+            message=f"This release of TensorRT cannot be installed by pip here: {why}.",
+            evidence=building.lines(proofs or list(seen.matches)),
+            variant=Lacks(what="package"),
+        )
     if not places.jetson(facts) and all("export failure" in m.text for m in seen.matches):
         return None  # ultralytics' own sentence about an export: requirements-missing
     return Hit(
         message=f"The library {library} of TensorRT is not found: TensorRT is not installed, or another release of it is."
         if library
         else "The package tensorrt is not installed for this Python.",
-        evidence=building.lines(seen.matches),
+        evidence=building.lines(proofs),
         variant=Lacks(what="library" if library else "package"),
     )
 

@@ -7,7 +7,8 @@ What it is
 How it shows
     "nothing provides requested readline ==8.2 h5eee18b_0", "nothing provides __unix needed by ...", "ld_impl_linux-64", "libgcc-ng" under "Platform: win-64"; "vc",
     "vs2015_runtime", "ucrt", "pywin32" under linux-64; ResolvePackageNotFound with a list of such packages. mamba and the newer conda: "readline ==8.2
-    h5eee18b_0 does not exist (perhaps a typo or a missing channel)", "requires __linux, which is missing on the system".
+    h5eee18b_0 does not exist (perhaps a typo or a missing channel)", "requires __linux, which is missing on the system". pip and uv: no release of nvidia-nccl-cu12 or triton
+    on Windows or a Mac. PDM: "No candidate is found for `torch` that matches the environment or hashes".
 
 Why it happens
     The file comes from a machine with Linux and is used on Windows or a Mac, or the reverse. Its last line, `prefix:`, tells the system.
@@ -32,7 +33,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
-from attn_doctor.failure_modes.shared import building, libmamba_words
+from attn_doctor.failure_modes.shared import building, libmamba_words, linux_only_pins, pdm_lock
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Distribution, Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
@@ -70,7 +71,7 @@ MODE = FailureMode(
     title="The environment file is of another operating system",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("environment-pollution", "no-matching-distribution", "requirements-missing"),
+    explains=("environment-pollution", "no-matching-distribution", "requirements-missing", "python-too-new-no-wheel"),
     signs=(
         # The solver, below "nothing provides", and the list of packages that were not found.
         *(
@@ -105,6 +106,8 @@ MODE = FailureMode(
             )
         ),
         *libmamba_words.SIGNS,
+        *linux_only_pins.SIGNS,
+        *pdm_lock.SIGNS,
         Sign(
             pattern=r"^Platform: (?P<platform>win|osx|linux)-\w+$",
             literal="Platform: ",
@@ -171,6 +174,10 @@ def _system_of(package: Distribution) -> System | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (pins := linux_only_pins.told(facts, seen)) is not None:
+        return pins
+    if (locked := pdm_lock.told(seen)) is not None:
+        return locked
     if seen.group("unsolved") is None:
         return None
     here = _here(facts, seen)
@@ -209,6 +216,10 @@ def _here(facts: Facts, seen: Seen) -> System | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, linux_only_pins.OfLinux):
+        return linux_only_pins.fixes(facts, hit.variant)
+    if isinstance(hit.variant, pdm_lock.Locked):
+        return pdm_lock.fixes(facts, hit.variant)
     of: System = hit.variant.of if isinstance(hit.variant, Foreign) else "linux"
     on = hit.variant.on if isinstance(hit.variant, Foreign) else None
     tool = hit.variant.tool if isinstance(hit.variant, Foreign) else "conda"

@@ -6,7 +6,7 @@ What it is
 
 How it shows
     "X requires torch==A, but you have torch B which is incompatible", "WARNING: Ignoring invalid distribution -orch", uv's "No
-    solution found when resolving dependencies". Often there is no message, until an ABI error or a wrong version much later.
+    solution found when resolving dependencies", conda's and pixi's "which does not exist (perhaps a missing channel)", "for which no candidates were found". Often there is no message, until an ABI error or a wrong version much later.
 
 Why it happens
     Several installations, each of which needs another torch (xformers, vllm, custom nodes); an interrupted pip; a
@@ -24,6 +24,7 @@ References
     https://github.com/vllm-project/vllm/issues/11283
     https://github.com/facebookresearch/xformers/issues/823
     https://pip.pypa.io/en/stable/cli/pip_check/
+    https://github.com/prefix-dev/pixi/issues/2006 (the channel nvidia was missing)
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import (
     contradicting_pins,
+    missing_channel,
     moved_torch,
     package_parts,
     pin_cures,
@@ -109,6 +111,7 @@ MODE = FailureMode(
             sample="LibMambaUnsatisfiableError: Encountered problems while solving:",
         ),
         *contradicting_pins.SIGNS,
+        *missing_channel.SIGNS,
     ),
     recipe=Recipe(
         does="installs NumPy 2 over the NumPy 1 that ultralytics 8.2.103 needs",
@@ -238,6 +241,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     evidence = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in told[:4])
     if (contradiction := contradicting_pins.told(seen)) is not None:
         return contradiction
+    if (channel := missing_channel.told(facts, seen)) is not None:
+        return channel
     sure = any(m.strength == "proof" for m in told)
     return Hit(
         message="The requirements, or the installed packages, do not fit together.",
@@ -255,6 +260,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return moved_torch.fixes(facts, hit.variant)
     if isinstance(hit.variant, contradicting_pins.Contradicting):
         return pin_cures.fixes(facts, hit.variant)
+    if isinstance(hit.variant, missing_channel.NoChannel | missing_channel.OfPixi):
+        return missing_channel.fixes(facts, hit.variant)
     in_front = cure(facts, PUT_BY_PYTHON)
     if in_front is not None:
         return (in_front,)

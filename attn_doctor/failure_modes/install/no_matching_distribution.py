@@ -43,10 +43,12 @@ from attn_doctor.failure_modes.shared import (
     building,
     checkout,
     index_of_another_system,
+    local_builds,
     not_on_the_index,
     one_index,
     package_cures,
     package_wheels,
+    packages_for_gpus,
     subject,
     torch_steps,
     uv_index,
@@ -168,6 +170,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     if not ours:
         return None
+    if (build := local_builds.told(ours)) is not None:
+        return build
+    if (for_gpus := packages_for_gpus.told(facts, ours)) is not None:
+        return for_gpus
     if (unknown := not_on_the_index.told(facts, seen, ours)) is not None:
         return unknown
     wanted = ours[0].groups["requirement"].rstrip(".,")
@@ -260,6 +266,10 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_index.OnAnotherIndex):
         return uv_index.fixes(facts, hit.variant)
+    if isinstance(hit.variant, local_builds.OnPyTorchsIndex):
+        return local_builds.fixes(facts, hit.variant)
+    if isinstance(hit.variant, packages_for_gpus.ForGpus):
+        return packages_for_gpus.fixes(facts, hit.variant)
     if isinstance(hit.variant, not_on_the_index.Folder):
         return (not_on_the_index.of_folder(facts, hit.variant),)
     if isinstance(hit.variant, not_on_the_index.OnArm):

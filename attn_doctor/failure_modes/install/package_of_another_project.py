@@ -7,7 +7,8 @@ What it is
 How it shows
     "cannot import name 'UnencryptedCookieSessionFactoryConfig' from 'pyramid.session'", below a frame of apex/__init__.py; "Failed building wheel
     for cryptacular"; "module 'clip' has no attribute 'load'"; "You tried to install "pytorch". The package named for PyTorch is "torch""; "The
-    'sklearn' PyPI package is deprecated, use 'scikit-learn'".
+    'sklearn' PyPI package is deprecated, use 'scikit-learn'". Empty packages: "Successfully installed pytorch3d-0.0.1", and then "No module named 'pytorch3d'"; "The
+    package you are trying to install is only a placeholder project on PyPI.org" (nvidia-dali).
 
 Why it happens
     The project that you want is not on PyPI, or has another name there. pip installs the package that has the typed name.
@@ -24,16 +25,19 @@ References
     https://github.com/openai/CLIP/issues/180
     https://pypi.org/project/pytorch/
     https://pypi.org/project/sklearn/
+    https://github.com/facebookresearch/pytorch3d/issues/1348 (0.0.1 is empty, and for every system)
+    https://github.com/NVIDIA/DALI/issues/4165
 """
 
 from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, torch_steps
+from attn_doctor.failure_modes.shared import building, package_cures, torch_steps
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD231",
@@ -69,13 +73,30 @@ MODE = FailureMode(
             literal="'sklearn' PyPI package",
             sample="The 'sklearn' PyPI package is deprecated, use 'scikit-learn' rather than 'sklearn' for pip commands.",
         ),
+        Sign(
+            pattern=r"(?P<pytorch3d>pytorch3d)(?:-|==)0\.0\.1(?![\w.]*\d)",
+            literal="pytorch3d",
+            sample="Successfully installed pytorch3d-0.0.1",
+        ),
+        Sign(
+            pattern=r"(?P<box>is only a placeholder project on PyPI\.org)",
+            literal="only a placeholder project",
+            sample="The package you are trying to install is only a placeholder project on PyPI.org repository.",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?:Collecting|pip install (?:\S+ ){0,6}?|Downloading |Using cached )\s?(?P<nvidia>nvidia[-_](?!pyindex)[\w-]{2,40}?)(?=-\d|[=<>~! ]|$)",
+            literal="nvidia",
+            sample="Collecting nvidia-dali-cuda110",
+            strength="context",
+        ),
     ),
 )
 # There is no `detect`: the facts do not show the author of a package.
 
 
 class Namesake(Variant, frozen=True, kw_only=True):
-    """Hold the name that was typed: "apex", "pytorch", "clip" or "sklearn"."""
+    """Hold the name that was typed: "apex", "pytorch", "clip", "sklearn", "pytorch3d"; or a package of NVIDIA, "nvidia-dali-cuda110"."""
 
     name: str
 
@@ -85,11 +106,16 @@ _MESSAGES = {
     "pytorch": "The package pytorch of PyPI installs nothing: the name of PyTorch there is torch.",
     "clip": "The clip of PyPI is another program: OpenAI's CLIP has no release there.",
     "sklearn": "The package sklearn of PyPI installs nothing: the name of scikit-learn there is scikit-learn.",
+    "pytorch3d": "PyPI has no wheel of pytorch3d for this machine, so pip took pytorch3d 0.0.1, an empty package with that name: pytorch3d has to be built from its repository.",
 }
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    name = next((name for name in _MESSAGES if seen.group(name)), None)
+    name, nvidia = next((name for name in _MESSAGES if seen.group(name)), None), seen.group("nvidia")
+    if name is None and seen.group("box") and nvidia and "tensorrt" not in nvidia:
+        package = nvidia.replace("_", "-").lower()
+        message = f"The {package} of PyPI is an empty package: NVIDIA has it on an index of its own."
+        return Hit(message=message, evidence=evidence, variant=Namesake(name=package))
     return None if name is None else Hit(message=_MESSAGES[name], evidence=evidence, variant=Namesake(name=name))
 
 
@@ -108,7 +134,17 @@ def _of(facts: Facts, name: str) -> tuple[Fix, ...]:
         why = "the package that contains the module sklearn; where a requirements file names sklearn, change it there"
         step = commands.install("scikit-learn", why=why, changes="adds scikit-learn")
         return (Fix(title="Install scikit-learn", steps=(step,), verify=verify),)
+    if name.startswith("nvidia-"):
+        # https://docs.nvidia.com/deeplearning/dali/user-guide/docs/installation.html, https://pypi.nvidia.com
+        get = commands.by_hand(
+            (*commands.starting(facts), "-m", "pip", "install", "--extra-index-url", "https://pypi.nvidia.com", "--upgrade", name),
+            "NVIDIA's index has its wheels, for Linux; a name with cuda110 or cuda120 has to be that of your CUDA major version",
+            f"adds {name}",
+        )  # fmt: skip
+        return (Fix(title="Install it from NVIDIA's index", steps=(get,), verify=verify),)
     gone = commands.uninstall(name, why=f"removes the {name} of PyPI, which is another project")
+    if name == "pytorch3d":
+        return (_pytorch3d(facts, gone),)
     if name == "clip":
         get = commands.install(
             "clip @ git+https://github.com/openai/CLIP.git", why="OpenAI's own repository", changes="clip"
@@ -128,3 +164,18 @@ def _of(facts: Facts, name: str) -> tuple[Fix, ...]:
     )
     without = Fix(title="Do without apex", steps=(gone,), verify=verify)
     return (Fix(title="Install NVIDIA's apex", steps=(gone, small, get), verify=verify), without)
+
+
+def _pytorch3d(facts: Facts, gone: Step) -> Fix:
+    """Return the fix that builds pytorch3d from its repository: https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md."""
+    own = package_cures.from_source(facts, "pytorch3d")
+    mac: tuple[Step, ...] = ()
+    if facts.system.os == "darwin":
+        why = "Apple's clang; with an older target than that of Python the build stops"
+        target = "11.0" if facts.system.machine == "arm64" else "10.14"
+        mac = (
+            commands.variable("CC", "clang", why),
+            commands.variable("CXX", "clang++", why),
+            commands.variable("MACOSX_DEPLOYMENT_TARGET", target, why),
+        )
+    return Fix(title="Build pytorch3d from its own repository", steps=(gone, *mac, *own.steps), verify=own.verify)

@@ -32,7 +32,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import PIP, ReadOnly, Recipe, Wheel
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, files_in_use
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -79,6 +79,7 @@ MODE = FailureMode(
             literal="EnvironmentNotWritableError",
             sample="EnvironmentNotWritableError: The current user does not have write permissions to the target environment.",
         ),
+        *files_in_use.SIGNS,
         Sign(
             pattern=r"\[WinError 5\]",
             literal="[WinError 5]",
@@ -167,6 +168,8 @@ def _of_use(path: str, quoted: str) -> Variant | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if any("map segment" in m.text for m in seen.matches):
         return Hit(message="A library could not be loaded: its disk is mounted noexec.", evidence=evidence)
+    if (used := files_in_use.told(seen)) is not None:
+        return used
     path = seen.group("path")
     if path:
         return Hit(
@@ -188,6 +191,8 @@ def _severity(path: str) -> Severity | None:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, files_in_use.InUse):
+        return files_in_use.fixes(facts, hit.variant)
     if isinstance(hit.variant, NotRunnable):
         allowed = commands.by_hand(
             ("chmod", "+x", hit.variant.program), "it was copied or unpacked without its permission to run", "one file"

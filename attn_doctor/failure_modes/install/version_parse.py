@@ -6,11 +6,13 @@ What it is
 
 How it shows
     "packaging.version.InvalidVersion: Invalid version: '2.0.0.nv23.05'", "has inconsistent version: expected '2.6.3+cu123...', but
-    metadata has '2.6.3'", "ValueError: invalid literal for int() with base 10: 'post2'".
+    metadata has '2.6.3'", "ValueError: invalid literal for int() with base 10: 'post2'". The other way round for sources: "expected '0.7.1', but metadata has
+    '0.7.1+cu121'". Old pips: "has inconsistent Name: expected 'typing-extensions', but metadata has 'typing_extensions'".
 
 Why it happens
     The version is the label of a build, not a version by PEP 440. Or the file name of a wheel has a local part
-    (+cu12torch2.8...) that is not in the wheel's metadata.
+    (+cu12torch2.8...) that is not in the wheel's metadata. Or the setup.py of an archive adds such a part (auto-gptq, vLLM), and pip, which chose the archive by its name,
+    throws it away. An archive that is asked for by its address is not compared.
 
     Beware: "Invalid version: 'None'" while flash-attn is built means that torch is a CPU build.
 
@@ -25,6 +27,8 @@ How to reproduce
 References
     https://packaging.python.org/en/latest/specifications/version-specifiers/
     https://github.com/huggingface/transformers/issues/29286
+    https://github.com/vllm-project/vllm/issues/1922 (sources that add +cu122)
+    https://github.com/lllyasviel/FramePack/issues/144 (an old pip, and two spellings of one name)
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, inconsistent_metadata
 from attn_doctor.failure_modes.shared.fact_queries import version as version_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -62,6 +66,7 @@ MODE = FailureMode(
             literal="has inconsistent version",
             sample="Requested flash-attn==2.6.3 has inconsistent version: expected '2.6.3+cu123torch2.4', but metadata has '2.6.3'",
         ),
+        *inconsistent_metadata.SIGNS,
         Sign(
             pattern=r"invalid literal for int\(\) with base 10: '(?P<version>\d{0,9}(?:post|dev|nv|rc|a|b)\d{0,9}(?:\+[\w.]{0,40})?)'",
             literal="invalid literal for int() with base 10",
@@ -114,6 +119,8 @@ class OldMetadata(Variant, frozen=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
+    if (discarded := inconsistent_metadata.told(facts, seen)) is not None:
+        return discarded
     if not proofs:
         return None
     version, have = seen.group("version"), seen.group("have")
@@ -131,6 +138,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, inconsistent_metadata.Discarded):
+        return inconsistent_metadata.fixes(facts, hit.variant)
     if isinstance(hit.variant, OldMetadata):
         older = commands.install(
             "pip<24.1", why="the last pip that accepts such metadata", changes="pip, to an older release"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
@@ -106,11 +108,28 @@ SIGNS = (
     ),
 )  # fmt: skip
 
-Cause = Literal["damaged", "stale", "slow"]
+# The commands that read uv.lock, and uv's sentence about a project.
+_OF_LOCK = (
+    Sign(
+        pattern=r"(?:^|[\s>$❯→])(?P<locked>uv (?:sync|run|export)\b)",
+        literal="uv ",
+        sample="$ uv sync",
+        strength="context",
+    ),
+    Sign(
+        pattern=r"^help: [`'].{1,80}[`'] \(v\S+\) was (?P<locked>included because)",
+        literal=" was included because ",
+        sample="  help: `torch` (v2.7.0+cu128) was included because `project` (v0.0.1) depends on `torch`",
+        strength="context",
+    ),
+)
+SIGNS = (*SIGNS, *_OF_LOCK)
+
+Cause = Literal["damaged", "stale", "slow", "locked"]
 
 
 class Damaged(Variant, frozen=True, kw_only=True):
-    """Hold the file that came damaged. `cause`: "stale" means that the file is whole, and the list of hashes is not for it."""
+    """Hold the file that came damaged. `cause`: "stale" means that the file is whole, and the list of hashes is not for it; "locked", that uv.lock may be such a list."""
 
     cause: Cause
     tool: Literal["pip", "uv", "poetry", "conda"]
@@ -141,6 +160,8 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
         "damaged": f"The file of {package or 'a package'} came damaged or incomplete: its content is not what the index promises. In most cases the download "
         "broke off, and nobody tampered with it.",
         "stale": f"The downloaded file of {package or 'a package'} is what the index promises, and the hashes in the file of requirements are for other files.",
+        "locked": f"The hash of the downloaded file of {package or 'a package'} is not among those in uv.lock. In most cases the lock file was made from another index, or the index renewed the "
+        "file, or uv.lock lists no file for this system; a damaged download is rarer.",
         "slow": f"The download of {package or 'a package'} took longer than uv waits.",
     }[cause]
     if cause == "damaged" and seen.group("short"):
@@ -150,7 +171,7 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
         evidence=building.lines(lines),
         variant=Damaged(cause=cause, tool=tool, package=package, address=address, cached=seen.group("cached") is not None),
         severity=Severity.ERROR,
-        confidence=Confidence.MEDIUM if tool in ("uv", "poetry") and cause == "damaged" else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if tool in ("uv", "poetry") and cause in ("damaged", "locked") else Confidence.HIGH,
     )  # fmt: skip
 
 
@@ -158,7 +179,9 @@ def _cause(seen: Seen) -> Cause:
     promised, got = seen.group("promised"), seen.group("got")
     if promised is not None and got is not None and promised.startswith(got):
         return "stale"
-    return "slow" if seen.group("timeout") else "damaged"
+    if seen.group("timeout"):
+        return "slow"
+    return "locked" if seen.group("uv") is not None and seen.group("locked") is not None else "damaged"
 
 
 def _overcome(seen: Seen) -> bool:
@@ -265,7 +288,16 @@ def _by_uv(facts: Facts, found: Damaged) -> tuple[Fix, ...]:
         f"if the same hash comes again, uv.lock has the hashes of other files of {name} (the index renewed them, or lists none for this system): reads them again",
         "uv.lock",
     )
-    return (made, Fix(title=f"Lock {name} again", steps=(lock,), verify=verify))
+    locked = Fix(title=f"Lock {name} again", steps=(lock,), verify=verify)
+    if found.cause == "locked":
+        steps = (
+            msgspec.structs.replace(
+                lock, why=f"reads the hashes of {name} again, from the index that the project names for it"
+            ),
+            commands.by_hand(("uv", "sync"), "then installs", "the environment of this project"),
+        )
+        return (msgspec.structs.replace(locked, steps=steps), made)
+    return (made, locked)
 
 
 def _by_poetry(facts: Facts, found: Damaged) -> Fix:

@@ -43,6 +43,17 @@ SIGNS = (
         literal="CUDA_ARCHITECTURES ",
         sample='CMake Error in CMakeLists.txt: CUDA_ARCHITECTURES is empty for target "kernels".',
     ),
+    # torch's CMake files and cpp_extension read TORCH_CUDA_ARCH_LIST: here it is set, to nothing or to a word that is no architecture.
+    Sign(
+        pattern=r"(?P<unseen>arch_bin wasn't set for some reason)",
+        literal="arch_bin wasn't set",
+        sample="    arch_bin wasn't set for some reason",
+    ),
+    Sign(
+        pattern=r"(?P<unseen>Unknown CUDA arch \(\s?\) or GPU not supported)",
+        literal="Unknown CUDA arch (",
+        sample="ValueError: Unknown CUDA arch () or GPU not supported",
+    ),
 )
 
 
@@ -66,6 +77,14 @@ def told(seen: Seen) -> Hit | None:
         return None
     by_cmake = any(m.groups.get("by_cmake") for m in found)
     variable = next((name for m in found if (name := m.groups.get("variable"))), _OF_CMAKE if by_cmake else OF_TORCH)
+    if any("arch_bin" in m.groups["unseen"] or "CUDA arch (" in m.groups["unseen"] for m in found):
+        message = f"{OF_TORCH} is set to nothing, or to a value that torch does not know as an architecture: there is nothing to compile for."
+        return Hit(
+            message=message,
+            evidence=building.lines(found),
+            variant=NoGpu(variable=variable, asked=True),
+            explains=(building.FAILED,),
+        )
     message = f"The build ran where no GPU is visible, and {variable} is not set: it could not find the compute capability to compile for."
     return Hit(
         message=message,

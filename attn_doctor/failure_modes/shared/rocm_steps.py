@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.shared import package_cures, subject, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
@@ -33,6 +34,24 @@ def look(facts: Facts) -> tuple[Step, ...]:
         "none",
     )
     return held, card
+
+
+def sdk(facts: Facts) -> Step:
+    """Return the step that installs ROCm's compiler, headers and libraries for programmers."""
+    fedora = facts.system.distribution == "fedora"
+    words = ("dnf", "install", "rocm-hip-devel") if fedora else ("apt", "install", "rocm-hip-sdk")
+    argv = places.as_root(facts, *words)
+    of = (
+        "Fedora's package"
+        if fedora
+        else "from AMD's repository (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)"
+    )
+    return commands.by_hand(
+        argv,
+        f"{of}; if ROCm is not in /opt/rocm, set ROCM_HOME to its folder",
+        "adds ROCm's compiler and headers",
+        takes="several GB",
+    )
 
 
 def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:

@@ -1,0 +1,59 @@
+"""Judge pip's "could not find torch==2.3.1+cu121 (from versions: ..., 2.3.1, ...)": the release exists, and that build is on PyTorch's own index. Pure.
+
+PyPI takes no version with a local part: https://packaging.python.org/en/latest/specifications/version-specifiers/#local-version-identifiers
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.knowledge import torch_choice
+from attn_doctor.logs.reader import Match
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix, Severity
+
+_BUILD = re.compile(
+    r"(?P<name>torch|torchvision|torchaudio)==(?P<version>\d[\d.]*)\+(?P<flavour>cu\d{2,3}|cpu|xpu|rocm[\d.]+)"
+)
+
+
+class OnPyTorchsIndex(Variant, frozen=True, kw_only=True):
+    """Hold the build that pip did not find, "torch==2.3.1+cu121", and the name of its index, "cu121"."""
+
+    build: str
+    flavour: str
+
+
+def told(ours: Sequence[Match]) -> Hit | None:
+    """Return the hit for such a build; None if the release itself is not in the list. `ours`: the lines in which pip says that it found no version."""
+    for match in ours:
+        found = _BUILD.match(match.groups.get("requirement", ""))
+        listed = re.split(r",\s*", match.groups.get("versions", ""))
+        if found is not None and found["version"] in listed:
+            return Hit(
+                message=f"{found[0]} is not on the index that pip asked: it has {found['version']} without +{found['flavour']}. Such builds are only on PyTorch's own index.",
+                evidence=building.lines([match]),
+                variant=OnPyTorchsIndex(build=found[0], flavour=found["flavour"]),
+                severity=Severity.ERROR,
+            )
+    return None
+
+
+def fixes(facts: Facts, found: OnPyTorchsIndex) -> tuple[Fix, ...]:
+    """Return the fix that installs the build from its index first, and the line for a list of requirements."""
+    release = found.build.partition("==")[2].partition("+")[0]
+    asked = torch_choice.same(release, "torchvision", "torchaudio") if found.build.startswith("torch==") else ()
+    index = torch_choice.index_of(found.flavour)
+    names = [found.build, *(text for text in asked if not text.startswith("torch=="))]
+    step = commands.install(*names, index_url=index, why=f"PyTorch's index of the builds with +{found.flavour}; then repeat your command: pip finds torch installed", changes="torch")  # fmt: skip
+    line = commands.by_hand(
+        (),
+        f"or write `--extra-index-url {index}` as the first line of requirements.txt; in an environment.yml as the first line below `- pip:`",
+        "your list of packages",
+        "none",
+    )
+    return (Fix(title="Take that torch from PyTorch's index", steps=(step, line), verify=commands.check(facts)),)
