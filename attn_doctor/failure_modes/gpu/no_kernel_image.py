@@ -117,6 +117,13 @@ MODE = FailureMode(
             literal="device kernel image is invalid",
             sample="RuntimeError: CUDA error: device kernel image is invalid",
         ),
+        # detectron2's collect_env, and the kernels that mmcv and detectron2 took from Deformable ConvNets.
+        Sign(
+            pattern=r"^(?P<owner>detectron2) arch flags\s{1,40}(?P<flags>(?:sm_)?\d[\w., +]{0,80}|/\S)",
+            literal="detectron2 arch flags",
+            sample="detectron2 arch flags   sm_70",
+            strength="context",
+        ),
         Sign(
             pattern=r"unhandled cuda error|ncclUnhandledCudaError",
             literal="andled",
@@ -328,6 +335,8 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
 
 def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
+    if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
+        return owner
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name

@@ -45,7 +45,7 @@ MODE = FailureMode(
     title="TensorRT is not installed for this Python",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=("requirements-missing", "ultralytics-autoupdate-failed"),
+    explains=("requirements-missing", "ultralytics-autoupdate-failed", building.FAILED),
     signs=(
         Sign(
             pattern=r"No module named '(?P<module>tensorrt|tensorrt_bindings|tensorrt_libs)(?:\.[\w.]{1,80})?'",
@@ -56,6 +56,12 @@ MODE = FailureMode(
             pattern=r"^(?!.*onnxruntime).*(?P<library>lib(?:nvinfer|nvonnxparser|nvparsers)\w*\.so[.\d]*): cannot open shared object file",
             literal=": cannot open shared object file",
             sample="ImportError: libnvinfer.so.8: cannot open shared object file: No such file or directory",
+        ),
+        # Printed by TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files. On a Jetson, JetPack installs TensorRT.
+        Sign(
+            pattern=r"(?P<tegra>TensorRT) does not (?:currently )?(?:build|support|provide|have) wheels for (?:Tegra|Jetson)",
+            literal="TensorRT does not ",
+            sample="RuntimeError: TensorRT does not currently build wheels for Tegra systems",
         ),
         Sign(
             pattern=r"Could not find: (?P<library>nvinfer\w*\.dll)",
@@ -68,13 +74,19 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold what is missing: the package for Python, or the library."""
+    """Hold what is missing: the package for Python, the library, or the TensorRT of JetPack, where pip tried to install another one."""
 
-    what: Literal["package", "library"]
+    what: Literal["package", "library", "jetpack"]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library = seen.group("library")
+    if seen.group("tegra"):
+        return Hit(
+            message="PyPI has no TensorRT wheels for a Jetson: JetPack installs TensorRT for the system's Python, and this Python does not see it.",
+            evidence=building.lines([m for m in seen.matches if "tegra" in m.groups]),
+            variant=Lacks(what="jetpack"),
+        )
     if not places.jetson(facts) and all("export failure" in m.text for m in seen.matches):
         return None  # ultralytics' own sentence about an export: requirements-missing
     return Hit(
@@ -93,9 +105,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "export with format=coreml: TensorRT exists for NVIDIA GPUs only", "the export", "none"
         )
         return (Fix(title="Use another format", steps=(other,), verify=verify),)
-    if places.jetson(facts) and not places.container(facts):
+    jetpack = isinstance(hit.variant, Lacks) and hit.variant.what == "jetpack"
+    if (jetpack or places.jetson(facts)) and not places.container(facts):
         return (_of_jetpack(facts, verify),)
-    if places.jetson(facts):
+    if jetpack or places.jetson(facts):
         image = commands.by_hand(
             ("docker", "pull", "ultralytics/ultralytics:latest-jetson-jetpack6"),
             "on the Jetson, outside the container: this image contains JetPack 6's TensorRT (for JetPack 5: latest-jetson-jetpack5); start it with --runtime nvidia",
