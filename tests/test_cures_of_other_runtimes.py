@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+
 import msgspec
 import pytest
 from told_cures import told
@@ -147,3 +152,64 @@ def test_two_makers_of_triton():
         "RuntimeError: 2 active drivers ([<class 'CudaDriver'>, <class 'HIPDriver'>]). There should only be one.\n"
     )
     assert found.titles == ["Keep the Triton of one maker"]
+
+
+@pytest.mark.parametrize(
+    ("line", "package"),
+    [
+        ("OSError: libopenblas.so.0: cannot open shared object file: No such file or directory", "libopenblas-dev"),
+        ("ImportError: libmpi_cxx.so.20: cannot open shared object file: No such file or directory", "libopenmpi-dev"),
+    ],
+)
+def test_a_library_that_torch_takes_from_the_system(line, package):
+    found = told("Jetson Nano\n" + line + "\n")
+    assert found.slug == "torch-install-broken"
+    assert found.titles == [f"Install {package}"]
+
+
+def test_the_mark_of_an_executable_stack_is_cleared(tmp_path):
+    cure = told(
+        "ImportError: /v/lib/libold.so: cannot enable executable stack as shared object requires: Invalid argument\n"
+    )
+    assert cure.titles == ["Upgrade the package", "Take the mark away from the library"]
+    (tmp_path / "x.c").write_text("int f(void) { return 1; }\n")
+    library = tmp_path / "libold.so"
+    if shutil.which("gcc") is None or shutil.which("readelf") is None:
+        pytest.skip("needs gcc and readelf")
+    made = ["gcc", "-shared", "-fPIC", "-z", "execstack", "-o", str(library), str(tmp_path / "x.c")]
+    assert subprocess.run(made, timeout=60).returncode == 0
+
+    def mark() -> str:
+        printed = subprocess.run(["readelf", "-lW", str(library)], capture_output=True, text=True, timeout=60).stdout
+        return next(line for line in printed.splitlines() if "GNU_STACK" in line)
+
+    assert "RWE" in mark()
+    clear = json.loads(cure.words)[1]["steps"][1]["argv"]
+    assert (
+        subprocess.run([sys.executable, "-c", clear[clear.index("-c") + 1], str(library)], timeout=60).returncode == 0
+    )
+    assert "RWE" not in mark()
+    assert "RW " in mark()
+
+
+def test_checkpoints_of_other_projects():
+    windows = told("NotImplementedError: cannot instantiate 'WindowsPath' on your system\n")
+    assert windows.titles == ["Read WindowsPath as PosixPath"]
+    v5 = told(
+        "TypeError: ERROR a.pt appears to be an Ultralytics YOLOv5 model originally trained with https://github.com/ultralytics/yolov5.\n"
+    )
+    assert v5.titles[0] == "Load the checkpoint in the project that saved it"
+
+
+def test_core_ml_is_not_exported_on_windows():
+    found = told(
+        "C:\\work>python export.py\nCoreML: export failure 5.2s: BlobWriter not loaded\nRuntimeError: BlobWriter not loaded\n"
+    )
+    assert found.titles == ["Export on macOS or Linux"]
+
+
+def test_a_gpu_that_tensorrt_no_longer_supports():
+    found = told(
+        "[TRT] [E] Error Code 9: Internal Error (Target GPU SM 60 is not supported by this TensorRT release.)\n"
+    )
+    assert found.titles == ["Export to ONNX instead", "Or install a TensorRT for this GPU"]

@@ -107,6 +107,12 @@ MODE = FailureMode(
             literal="no longer supports this GPU",
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
+        # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
+        Sign(
+            pattern=r"nvrtc: error: invalid value for --gpu-architecture",
+            literal="nvrtc: error: invalid value for",
+            sample="RuntimeError: nvrtc: error: invalid value for --gpu-architecture (-arch)",
+        ),
         Sign(
             pattern=r"CUDA error: (?P<function>invalid device function)",
             literal="CUDA error: invalid device function",

@@ -1,4 +1,4 @@
-"""Make the fix for a Triton that finds no GPU driver, or two. Pure.
+"""Make the fixes for a Triton that finds no GPU driver, or two, and for a TensorRT that does not support the GPU. Pure.
 
 https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/triton-lang/triton/issues/5570
 """
@@ -32,3 +32,32 @@ def fix(facts: Facts, what: str) -> Fix:
     )
     step = commands.by_hand((), words, "the settings of the program", "none")
     return Fix(title="Do without Triton, or use a GPU that it supports", steps=(step,), verify=verify)
+
+
+def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a GPU that TensorRT does not support: ONNX Runtime, or an older TensorRT.
+
+    https://docs.nvidia.com/deeplearning/tensorrt/archives/tensorrt-861/support-matrix/index.html (8.6: compute capability 5.0 to 9.0)
+    """
+    verify = commands.check(facts)
+    runtime = commands.by_hand(
+        (),
+        "yolo export model=YOUR.pt format=onnx, and predict with that file: ONNX Runtime (pip install onnxruntime-gpu) runs on this GPU",
+        "adds a file beside the model",
+        "none",
+    )
+    older = commands.install(
+        "tensorrt==8.6.1",
+        why="supports GPUs of compute capability 5.0 to 9.0; for Python 3.8 to 3.10",
+        changes="tensorrt",
+    )
+    newer = commands.by_hand(
+        (),
+        "for a GPU that is newer than this TensorRT (RTX 50: 12.0): install TensorRT 10.8 or newer",
+        "tensorrt",
+        "none",
+    )
+    return (
+        Fix(title="Export to ONNX instead", steps=(runtime,), verify=verify),
+        Fix(title="Or install a TensorRT for this GPU", steps=(older, newer), verify=verify),
+    )
