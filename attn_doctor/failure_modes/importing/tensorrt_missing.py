@@ -135,8 +135,10 @@ def _of_jetpack(facts: Facts, verify: tuple[str, ...]) -> Fix:
         "JetPack's TensorRT with its bindings for the system's own Python (3.10 in JetPack 6, 3.8 in JetPack 5); pip has none for a Jetson",
         "packages of JetPack",
     )
+    own = facts.interpreter.kind == "venv" and isinstance(facts.interpreter.prefix, str)
+    folder = str(facts.interpreter.prefix) if own else "PATH_OF_YOUR_ENVIRONMENT"
     see = commands.by_hand(
-        ("python3", "-m", "venv", "--system-site-packages", "--upgrade", "PATH_OF_YOUR_ENVIRONMENT"),
+        ("python3", "-m", "venv", "--system-site-packages", "--upgrade", folder),
         "only if you use a virtual environment: it then sees the system's packages. An environment of conda, or of another Python, cannot: make one with python3 -m venv",
         "the environment",
     )

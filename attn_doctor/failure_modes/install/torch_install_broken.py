@@ -289,7 +289,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=confidence,
             variant=BesideJetPack(package="cudss" if "cudss" in match.groups["library"] else "libcusparselt0")
             if beside
-            else distribution_libraries.of(match.groups.get("library", "")),
+            else distribution_libraries.package_of(match.groups.get("library", "")),
         )
     return None
 

@@ -37,7 +37,6 @@ MODE = FailureMode(
     title="coremltools without its compiled libraries",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    says="coremltools was installed without its compiled libraries: there is no wheel of it for this Python or system, so it cannot write a model.",
     explains=("requirements-missing", "extension-not-built"),
     signs=(
         Sign(
@@ -64,7 +63,10 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" for m in seen.matches):
         return None  # the notice alone: the program may only read a model
-    return Hit(message=MODE.says or "", evidence=evidence)
+    return Hit(
+        message="coremltools was installed without its compiled libraries: there is no wheel of it for this Python or system, so it cannot write a model.",
+        evidence=evidence,
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

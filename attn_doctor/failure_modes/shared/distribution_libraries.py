@@ -20,7 +20,7 @@ class OfDistribution(Variant, frozen=True, kw_only=True):
     package: str
 
 
-def of(library: str) -> OfDistribution | None:
+def package_of(library: str) -> OfDistribution | None:
     """Return the package of a library, "libopenblas.so.0"; None if it does not come from the distribution."""
     package = _PACKAGES.get(library.partition(".so")[0] + ".so")
     return OfDistribution(package=package) if package else None

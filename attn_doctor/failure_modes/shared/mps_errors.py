@@ -49,9 +49,9 @@ def fixes(facts: Facts, kind: str) -> tuple[Fix, ...]:
     if kind == "macos":
         system = commands.by_hand((), "update macOS (System Settings, General, Software Update)", "macOS")
         return (on_cpu, Fix(title="Update macOS", steps=(system,), verify=verify))
+    packages = ("torch", "torchvision")  # PyPI's build for macOS is the only one
     newer = commands.install(
-        "torch",
-        "torchvision",
+        *packages,
         upgrade=True,
         why="newer releases have more of MPS, and fewer faults",
         changes="upgrades torch",
