@@ -8,10 +8,10 @@ from whole_machines import RTX_4090, changed
 
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.build.flags_of_another_compiler import Flag
+from attn_doctor.failure_modes.importing.tensorrt_missing import Lacks
 from attn_doctor.failure_modes.importing.ultralytics_broken import OldCode
 from attn_doctor.failure_modes.install.command_not_on_path import NotFound
 from attn_doctor.failure_modes.install.requirements_missing import Named
-from attn_doctor.failure_modes.install.wheel_platform_mismatch import OfJetPack
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.model.facts import UNRECORDED, Facts
 from attn_doctor.model.findings import Fix
@@ -78,11 +78,11 @@ def test_tensorrt_comes_from_jetpack_on_a_jetson(board, title):
     ) == [title]
 
 
-@pytest.mark.parametrize(("kind", "folder"), [("venv", "/srv/yolo"), ("system", "jetpack-venv")])
+@pytest.mark.parametrize(("kind", "folder"), [("venv", "/srv/yolo"), ("system", "PATH_OF_YOUR_ENVIRONMENT")])
 def test_the_environment_that_is_there_is_opened_to_the_packages_of_jetpack(kind, folder):
     facts = changed(H, interpreter__kind=kind, interpreter__prefix="/srv/yolo")
-    (made,) = fixes("wheel-platform-mismatch", facts, OfJetPack(module="tensorrt"))
-    assert made.steps[1].argv == ("/usr/bin/python3", "-m", "venv", "--system-site-packages", folder)
+    (made,) = fixes("tensorrt-missing", facts, Lacks(what="jetpack"))
+    assert made.steps[1].argv == ("python3", "-m", "venv", "--system-site-packages", "--upgrade", folder)
 
 
 @pytest.mark.parametrize(("tools", "first"), [(("uv",), True), (("pip",), False)])

@@ -38,7 +38,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
-from attn_doctor.failure_modes.shared import another_copy, old_torch_steps, torch_steps
+from attn_doctor.failure_modes.shared import another_copy, building, old_torch_steps, rocm_steps, torch_steps
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import gpu, old_torch, pytorch, torch_choice
 from attn_doctor.knowledge.old_torch import OldBuild
@@ -98,6 +98,12 @@ MODE = FailureMode(
             sample="[ONNXRuntimeError] : 1 : FAIL : CUDNN_FE failure 11: CUDNN_BACKEND_API_FAILED ; GPU=0 ; hostname=box",
         ),
         Sign(
+            pattern=r"(?P<zluda>\[ZLUDA\]|\bzluda[\\/]|\bZLUDA\b)",
+            literal="ZLUDA",
+            sample="CUDA available on AMD Radeon RX 6800 [ZLUDA]",
+            strength="context",
+        ),
+        Sign(
             pattern=r"device-side assert|Assertion `.{1,120}` failed",
             literal="ssert",
             sample="../aten/src/ATen/native/cuda/Loss.cu:250: Assertion `t >= 0 && t < n_classes` failed.",
@@ -129,9 +135,22 @@ class Refused(Variant, frozen=True):
     """Mark the case that cuBLAS refused the arguments of a call, as a cuBLAS of another release does."""
 
 
+class OnZluda(Variant, frozen=True):
+    """Mark the case that ZLUDA stands in the place of CUDA on an AMD GPU."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
-    if not proofs or any(m.strength == "context" and m.line < proofs[0].line for m in seen.matches):
+    zluda = any("zluda" in m.groups for m in seen.matches)
+    if proofs and zluda:
+        return Hit(
+            message="ZLUDA, which replaces CUDA on an AMD GPU, does not serve this call of cuDNN or cuBLAS.",
+            evidence=building.lines(proofs),
+            variant=OnZluda(),
+        )
+    if not proofs or any(
+        m.strength == "context" and "zluda" not in m.groups and m.line < proofs[0].line for m in seen.matches
+    ):
         return None  # an assertion in a kernel failed before: that is the error, and its cause is the program's data
     if all("another" in m.groups for m in proofs):
         return Hit(
@@ -164,6 +183,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, Refused):
         return _own_cublas(facts)
+    if isinstance(hit.variant, OnZluda):
+        return rocm_steps.without_cudnn(facts)
     smaller = commands.by_hand(
         ("nvidia-smi",),
         "shows which programs use the GPU's memory: end those that you do not need, and try batch=1",

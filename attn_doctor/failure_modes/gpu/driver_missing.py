@@ -39,6 +39,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     cuda_error_numbers,
     cuda_start,
+    nvidia_smi_absent,
     rocm_steps,
     torch_facts,
     torch_steps,
@@ -162,6 +163,7 @@ MODE = FailureMode(
                 ("CUDA runtime version", "toolkit", r"\d+\.\d+", "12.1.105"),
             )
         ),
+        *nvidia_smi_absent.SIGNS,
         # ZLUDA replaces CUDA on an AMD GPU.
         *(
             Sign(
@@ -253,7 +255,15 @@ def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    told = tuple(m for m in seen.matches if not any(name in m.groups for name in _OF_COLLECT_ENV))
+    told = tuple(
+        m
+        for m in seen.matches
+        if not any(name in m.groups for name in _OF_COLLECT_ENV) and not nvidia_smi_absent.is_sign(m)
+    )
+    if all(m.strength == "context" for m in told) and (
+        absent := nvidia_smi_absent.hit(facts, seen.matches, here=False)
+    ):
+        return absent
     if all(m.strength == "context" for m in told):
         return _by_collect_env(facts, seen)
     proofs = [m for m in seen.matches if m.strength == "proof"]
@@ -294,6 +304,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=NoDevices(),
             confidence=Confidence.MEDIUM,
         )
+    if only_intel(facts):
+        return None  # no-gpu-present reports it
     if without_gpu.absent(facts) and (proofs or none_seen):
         return without_gpu.hit(facts, "CUDA", seen.matches)
     message = (
@@ -301,8 +313,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if proofs or not none_seen
         else "CUDA found no GPU: the GPU is hidden, it was not passed into the container, its driver is not loaded, or the machine has no GPU."
     )
-    if only_intel(facts):
-        message = "The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that."
     unsigned = any("Key was rejected" in m.text or "Required key not available" in m.text for m in proofs)
     if unsigned:
         message = "Secure Boot refuses the driver's kernel module: the key that signed the module is not enrolled."
@@ -321,11 +331,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return torch_steps.newest(facts, "Install a torch for the AMD GPU", reinstall=True, maker="amd")
     if isinstance(hit.variant, without_gpu.Absent):
         return without_gpu.fixes(facts)
+    if (
+        isinstance(hit.variant, nvidia_smi_absent.Absent)
+        and places.hosted(facts) is None
+        and not places.on_cluster(facts)
+    ):
+        return nvidia_smi_absent.fixes(facts, hit.variant)
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
         return (session, *(nvidia_drivers.install(facts) if places.on_cluster(facts) else ()))
-    if only_intel(facts):
-        return (nvidia_drivers.no_nvidia_gpu(facts),)
     made = nvidia_drivers.install(facts)
     if isinstance(hit.variant, NoDevices) and not nvidia_drivers.not_here(facts):
         return (_kernel_log(facts), *made)

@@ -233,10 +233,6 @@ class ForCuda(Variant, frozen=True, kw_only=True):
     cuda: str
 
 
-class NoNvidiaGpu(Variant, frozen=True):
-    """Mark the case that the only GPU in the log is from Intel."""
-
-
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if all("unnamed" in m.groups or m.strength == "context" for m in seen.matches):
         return _beside(facts, seen)
@@ -244,11 +240,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     evidence = tuple(e for e in evidence if e.line in {m.line for m in seen_proofs}) or evidence
     found, image = seen.group("found"), seen.group("image")
     if only_intel(facts) and not image and not found:
-        return Hit(
-            message="The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that.",
-            evidence=evidence,
-            variant=NoNvidiaGpu(),
-        )
+        return None  # no-gpu-present reports it
     if image:
         return Hit(
             message=f"The container image needs a driver that supports CUDA {image}, and the driver of this host is older.",
@@ -309,8 +301,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         facts = msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, cuda=hit.variant.cuda))
     if isinstance(hit.variant, OfImage):
         return _of_image(facts, hit.variant.cuda)
-    if isinstance(hit.variant, NoNvidiaGpu):
-        return (nvidia_drivers.no_nvidia_gpu(facts),)
     os = cuda_start.driver_os_or_none(facts) or "linux"
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")

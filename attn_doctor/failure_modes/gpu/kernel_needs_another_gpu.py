@@ -34,7 +34,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, triton_drivers
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -77,6 +77,18 @@ MODE = FailureMode(
             literal=" kernel is not available",
             sample="RuntimeError: SM89 kernel is not available. Make sure you GPUs with compute capability 8.9.",
         ),
+        # https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
+        Sign(
+            pattern=r"Target GPU SM (?P<tensorrt>\d{2,3}) is not supported by this TensorRT release",
+            literal="is not supported by this TensorRT",
+            sample="Error Code 9: Internal Error (Target GPU SM 61 is not supported by this TensorRT release.)",
+        ),
+        # https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py
+        Sign(
+            pattern=r"(?P<drivers>\d) active drivers \(\[(?P<these>.{0,200}?)\]\)\. There should only be one",
+            literal=" active drivers (",
+            sample="RuntimeError: 0 active drivers ([]). There should only be one.",
+        ),
         Sign(
             pattern=r"(?P<sinks>[Ss]inks are only supported in FlashAttention 3)",
             literal="inks are only supported in FlashAttention",
@@ -92,10 +104,13 @@ class Needs(Variant, frozen=True, kw_only=True):
 
     "age": the GPU is too old for Triton. "memory": it has too little shared memory. "fp8": it has no FP8 numbers. "feature": it lacks another
     feature. "quantised": vLLM's kernels for a quantised model need a newer GPU. "sage": SageAttention was compiled for another GPU.
-    "sinks": vLLM needs a Hopper GPU for attention sinks (gpt-oss).
+    "sinks": vLLM needs a Hopper GPU for attention sinks (gpt-oss). "no driver": Triton finds no GPU of NVIDIA, AMD or Intel. "two drivers":
+    it finds two of them. "tensorrt": TensorRT does not support the GPU.
     """
 
-    what: Literal["age", "memory", "fp8", "feature", "quantised", "sage", "sinks"]
+    what: Literal[
+        "age", "memory", "fp8", "feature", "quantised", "sage", "sinks", "no driver", "two drivers", "tensorrt"
+    ]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
@@ -103,6 +118,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     if "old" in said:
         message = f"Triton does not compile for {said['old']}: it needs compute capability 7.0 (Volta) or newer."
         needs = Needs(what="age")
+    elif "tensorrt" in said:
+        message = f"This TensorRT does not support the GPU there (compute capability {_dotted(said['tensorrt'])})."
+        needs = Needs(what="tensorrt")
+    elif said.get("drivers") == "0":
+        here = "a Mac has neither" if facts.system.os == "darwin" else "it found none with its driver here"
+        message = f"Triton compiles for GPUs of NVIDIA and AMD only, and {here}: it cannot run this kernel."
+        needs = Needs(what="no driver")
+    elif "drivers" in said:
+        message = f"Triton finds the drivers of {said['drivers']} makers of GPUs in this machine, and does not know which one to use."
+        needs = Needs(what="two drivers")
     elif "memory" in said:
         message = (
             f"A Triton kernel needs {int(said['asked']) // 1024} KB of shared memory for a block, and this GPU has {int(said['limit']) // 1024} KB: the kernel was "
@@ -162,6 +187,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "none",
         )
         return (Fix(title="Use other numbers than fp8_e4m3", steps=(other,), verify=verify), without)
+    if what == "tensorrt":
+        return triton_drivers.other_than_tensorrt(facts)
+    if what in ("no driver", "two drivers"):
+        return (triton_drivers.fix(facts, what), *(() if what == "two drivers" else (without,)))
     if what in ("quantised", "sinks"):
         return (_another_model(facts, what),)
     if what == "sage":

@@ -29,8 +29,11 @@ References
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import mps_errors
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -62,6 +65,37 @@ MODE = FailureMode(
             literal="to the MPS backend",
             sample="TypeError: Trying to convert Float8_e4m3fn to the MPS backend but it does not have support for that dtype.",
         ),
+        # An extension's own operator: torch's fallback does not reach it. https://github.com/open-mmlab/mmdetection/issues/11437
+        Sign(
+            pattern=r"(?P<own>\w{2,60}): implementation for device mps:\d+ not found",
+            literal=": implementation for device mps",
+            sample="RuntimeError: roi_align_forward_impl: implementation for device mps:0 not found.",
+        ),
+        Sign(
+            pattern=r"(?P<bf16>BFloat16 is not supported on MPS)",
+            literal="is not supported on MPS",
+            sample="TypeError: BFloat16 is not supported on MPS",
+        ),
+        Sign(
+            pattern=r"User specified an unsupported autocast device_type '(?P<autocast>mps)'",
+            literal="unsupported autocast device_type 'mps'",
+            sample="RuntimeError: User specified an unsupported autocast device_type 'mps'",
+        ),
+        Sign(
+            pattern=r"(?P<placed>Placeholder storage has not been allocated on MPS device)",
+            literal="has not been allocated on MPS device",
+            sample="RuntimeError: Placeholder storage has not been allocated on MPS device!",
+        ),
+        Sign(
+            pattern=r"The MPS backend is supported on Mac ?OS (?P<macos>\d{2}\.\d)\+",
+            literal="The MPS backend is supported on",
+            sample="RuntimeError: The MPS backend is supported on MacOS 14.0+. Current OS version can be queried using `sw_vers`",
+        ),
+        Sign(
+            pattern=r"(?P<crash>MPSNDArray.{0,120}Error: buffer is not large enough|LLVM ERROR: Failed to infer result type)",
+            literal="rror: ",
+            sample="[MPSNDArray, initWithBuffer:descriptor:] Error: buffer is not large enough. Must be 19200 bytes",
+        ),
     ),
 )
 # There is no `detect`: no fact says which operations a program calls.
@@ -73,7 +107,22 @@ class Lacks(Variant, frozen=True, kw_only=True):
     operator: str | None
 
 
+class Other(Variant, frozen=True, kw_only=True):
+    """Hold another error of MPS, and what it names: an extension's own operator, or the macOS that torch needs."""
+
+    what: Literal["own", "bf16", "autocast", "placed", "macos", "crash"]
+    name: str | None = None
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    other = next((name for name in mps_errors.KINDS if seen.group(name)), None)
+    if other is not None:
+        name = seen.group(other)
+        return Hit(
+            message=mps_errors.message(other, name or ""),
+            evidence=evidence,
+            variant=Other(what=other, name=name),  # type: ignore[arg-type]
+        )
     operator = seen.group("operator")
     what = (
         f"The operation {operator}"
@@ -89,6 +138,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Other):
+        return mps_errors.fixes(facts, hit.variant.what)
     operator = hit.variant.operator if isinstance(hit.variant, Lacks) else None
     cpu = commands.by_hand(
         (),

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import building, nccl_cures
@@ -118,6 +119,12 @@ MODE = FailureMode(
             )
         ),
         Sign(
+            pattern=r"NCCL version (?P<release>2\.\d{1,2})\.\d",
+            literal="NCCL version 2.",
+            sample="unhandled system error, NCCL version 2.7.8",
+            strength="context",
+        ),
+        Sign(
             pattern=r"(?P<older>Invalid config blocking attribute value)",
             literal="Invalid config blocking attribute",
             sample="Invalid config blocking attribute value -2147483648",
@@ -178,7 +185,7 @@ MODE = FailureMode(
 )
 
 
-Kind = Literal["duplicate", "network", "two", "peer", "waits", "system", "cuda", "other"]
+Kind = Literal["duplicate", "network", "two", "peer", "waits", "system", "cuda", "wsl", "other"]
 
 
 class Failed(Variant, frozen=True, kw_only=True):
@@ -186,7 +193,7 @@ class Failed(Variant, frozen=True, kw_only=True):
 
     "duplicate": two processes have the same GPU. "network": NCCL does not reach another process. "two": two NCCL packages are installed, or
     torch loaded another NCCL than its own. "peer": the GPUs cannot read each other's memory. "waits": a process waited too long. "system",
-    "cuda": a call of the system or of CUDA failed. "other": the log does not show it.
+    "cuda": a call of the system or of CUDA failed. "wsl": this NCCL is older than its support for WSL. "other": the log does not show it.
     """
 
     by: Kind
@@ -231,6 +238,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     elif "peer" in said:
         kind, message = "peer", "These GPUs cannot read each other's memory (P2P), and NCCL tried to."
+    elif places.wsl(facts) and nccl_cures.before_wsl(said.get("release")):
+        kind, message = (
+            "wsl",
+            f"NCCL {said['release']} does not support WSL: NCCL 2.10 was the first release that runs there.",
+        )
     elif "waits" in said:
         kind, message = (
             "waits",
@@ -257,7 +269,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             op=said.get("op"),
             bridged=said.get("address", "").startswith("172.1"),
         ),
-        confidence=Confidence.HIGH if kind in ("duplicate", "network", "two", "peer") else Confidence.MEDIUM,
+        confidence=Confidence.HIGH if kind in ("duplicate", "network", "two", "peer", "wsl") else Confidence.MEDIUM,
         explains=("ld-library-path-shadowing",) if kind == "two" else None,
     )
 
@@ -271,6 +283,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return nccl_cures.one_package(facts, failed.packages)
     if failed.by == "network":
         return (nccl_cures.interface(facts, bridged=failed.bridged), *asked)
+    if failed.by == "wsl":
+        return nccl_cures.for_wsl(facts)
     if failed.by == "peer":
         return (nccl_cures.without_peers(facts),)
     if failed.by == "waits":

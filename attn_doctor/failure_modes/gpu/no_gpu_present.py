@@ -27,11 +27,12 @@ References
 from __future__ import annotations
 
 from attn_doctor.commands import nvidia_drivers
-from attn_doctor.failure_modes.mode import FailureMode, Hit, every, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, no_system_library
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Certainty, Fix, Goal, Severity, fact
-from attn_doctor.model.machine import AMD, NVIDIA
+from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
+from attn_doctor.model.machine import AMD, NVIDIA, only_intel
 
 MODE = FailureMode(
     code="AD419",
@@ -40,6 +41,39 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     stops="gpu",
+    signs=(
+        # They count where the log names a GPU of Intel and no other: CUDA says the same where a driver is too old or missing.
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="hint")
+            for pattern, literal, sample in (
+                (
+                    "CUDA driver version is insufficient for CUDA runtime version",
+                    "driver version is insufficient",
+                    "RuntimeError: CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+                ),
+                (
+                    "Found no NVIDIA driver on your system",
+                    "Found no NVIDIA driver",
+                    "RuntimeError: Found no NVIDIA driver on your system.",
+                ),
+                (
+                    "No CUDA GPUs are available",
+                    "No CUDA GPUs are available",
+                    "RuntimeError: No CUDA GPUs are available",
+                ),
+                (
+                    "no CUDA-capable device is detected",
+                    "no CUDA-capable device is detected",
+                    "RuntimeError: CUDA error: no CUDA-capable device is detected",
+                ),
+                (
+                    "NVIDIA driver on your system is too old",
+                    "driver on your system is too old",
+                    "RuntimeError: The NVIDIA driver on your system is too old",
+                ),
+            )
+        ),
+    ),
     explains=("torch-sees-no-gpu", "cuda-init-error", "config-device-cpu"),  # not a failed build: a build needs no GPU
     recipe=Recipe(
         does="looks for a driver on a played laptop without a GPU, and examines that machine",
@@ -56,6 +90,10 @@ MODE = FailureMode(
         stands_in=("the laptop",),
     ),
 )
+
+
+class Intel(Variant, frozen=True):
+    """Mark the case that the only GPU in the log is from Intel, and the program asks for CUDA."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -76,6 +114,19 @@ def detect(facts: Facts) -> Hit | None:
     )
 
 
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not only_intel(facts):
+        return None
+    return Hit(
+        message="The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that.",
+        evidence=evidence,
+        variant=Intel(),
+        severity=Severity.ERROR,
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Intel):
+        return (nvidia_drivers.no_nvidia_gpu(facts),)
     session = nvidia_drivers.session_with_gpu(facts)
     return (session,) if session else ()

@@ -107,6 +107,12 @@ MODE = FailureMode(
             literal="no longer supports this GPU",
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
+        # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
+        Sign(
+            pattern=r"nvrtc: error: invalid value for --gpu-architecture",
+            literal="nvrtc: error: invalid value for",
+            sample="RuntimeError: nvrtc: error: invalid value for --gpu-architecture (-arch)",
+        ),
         Sign(
             pattern=r"CUDA error: (?P<function>invalid device function)",
             literal="CUDA error: invalid device function",
@@ -116,6 +122,13 @@ MODE = FailureMode(
             pattern=r"CUDA error: device kernel image is invalid",
             literal="device kernel image is invalid",
             sample="RuntimeError: CUDA error: device kernel image is invalid",
+        ),
+        # detectron2's collect_env, and the kernels that mmcv and detectron2 took from Deformable ConvNets.
+        Sign(
+            pattern=r"^(?P<owner>detectron2) arch flags\s{1,40}(?P<flags>(?:sm_)?\d[\w., +]{0,80}|/\S)",
+            literal="detectron2 arch flags",
+            sample="detectron2 arch flags   sm_70",
+            strength="context",
         ),
         Sign(
             pattern=r"unhandled cuda error|ncclUnhandledCudaError",
@@ -328,6 +341,8 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
 
 def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
+    if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
+        return owner
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name

@@ -61,6 +61,16 @@ MODE = FailureMode(
             for row in release_names.ROWS
             for form in release_names.forms(row)
         ),
+        *(
+            Sign(pattern=form.pattern, literal=form.literal, sample=form.sample)
+            for form in map(release_names.keyword_form, release_names.KEYWORDS)
+        ),
+        # transformers 4.48 and newer, which then works without torch: https://github.com/huggingface/transformers/blob/main/src/transformers/utils/import_utils.py
+        Sign(
+            pattern=r"Disabling PyTorch because PyTorch >= ?(?P<torch_floor>\d\.\d{1,2}) is required but found (?P<torch_found>\d+(?:\.\d+){1,3}(?:\+(?:cu\d{2,3}|cpu|rocm[\d.]{1,5}))?)",
+            literal="Disabling PyTorch because",
+            sample="Disabling PyTorch because PyTorch >= 2.4 is required but found 2.2.2+cu121",
+        ),
         Sign(
             pattern=r"`np\.(?P<numpy>\w+)` was removed in the NumPy 2\.0 release",
             literal="was removed in the NumPy 2.0 release",
@@ -169,6 +179,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=message, evidence=evidence, variant=Lost(needed=Needed("protobuf", f">={gencode}")))
     if (wanted := seen.group("wanted")) is not None:
         return _demanded(seen, evidence, wanted)
+    if (floor := seen.group("torch_floor")) is not None:
+        message = f"This transformers needs torch {floor} or newer, and switches torch {seen.group('torch_found')} off."
+        return Hit(message=message, evidence=evidence, variant=Lost(needed=Needed("torch", f">={floor}")))
+    if seen.group("keyword") is not None:
+        return _argument(facts, seen, evidence)
     module, name = seen.group("of") or seen.group("of_it"), seen.group("moved") or seen.group("lacks")
     if module is not None and name is not None:
         return _listed(facts, seen, evidence, module, name)
@@ -185,6 +200,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Unlisted(name=name, module=module),
         confidence=Confidence.MEDIUM,
     )
+
+
+def _argument(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    row = next((row for m in seen.matches if "keyword" in m.groups and (row := release_names.keyword_of(m.text))), None)
+    if row is None:
+        return None
+    message = (
+        f"{_user(facts)} passes {row.argument} to {row.function}, which only {row.package}{row.has} takes: it was written for another {row.package} "
+        "than the installed one."
+    )
+    return Hit(message=message, evidence=evidence, variant=Lost(needed=Needed(row.package, row.has), name=row.argument))
 
 
 def _demanded(seen: Seen, evidence: tuple[Evidence, ...], wanted: str) -> Hit:

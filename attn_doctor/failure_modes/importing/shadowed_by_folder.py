@@ -36,6 +36,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe
+from attn_doctor.failure_modes.shared import always_there
 from attn_doctor.knowledge.modules import NEEDED_TO_TRAIN, module_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -104,6 +105,16 @@ MODE = FailureMode(
             literal="' has no attribute '",
             sample="module 'tensorrt' has no attribute '__version__'",
             strength="hint",
+        ),
+        # Names that these packages have had in every release: another file or folder was imported, or the package is damaged.
+        *(
+            Sign(
+                pattern=rf"module '(?P<owner>{module})' has no attribute '(?P<always>{names})'",
+                literal=f"module '{module}'",
+                sample=f"AttributeError: module '{module}' has no attribute '{names.partition('|')[0]}'",
+                strength="hint",
+            )
+            for module, names in always_there.NAMES.items()
         ),
         Sign(
             pattern=r"cannot import name '\w+' from (?:partially initialized module )?'(?P<lacks>[A-Za-z_]\w*)'",
@@ -205,7 +216,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     named = seen.group("namespace")
     if named is None:
-        return _of_the_program(seen)
+        return _of_the_program(seen) or always_there.hit(facts, seen)
     return Hit(
         message=f"Python imported a folder {named} without an __init__.py as the package {named}: {seen.group('name')} is not in it.",
         evidence=evidence,
@@ -266,6 +277,8 @@ def _of_namespace(facts: Facts, module: str) -> tuple[Fix, ...]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, always_there.Lost):
+        return always_there.fixes(facts, hit.variant)
     if isinstance(hit.variant, Namespace):
         return _of_namespace(facts, hit.variant.module)
     if isinstance(hit.variant, Standard) and hit.variant.file is None:

@@ -57,6 +57,12 @@ MODE = FailureMode(
             literal=": cannot open shared object file",
             sample="ImportError: libnvinfer.so.8: cannot open shared object file: No such file or directory",
         ),
+        # Printed by TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files. On a Jetson, JetPack installs TensorRT.
+        Sign(
+            pattern=r"(?P<tegra>TensorRT) does not (?:currently )?(?:build|support|provide|have) wheels for (?:Tegra|Jetson)",
+            literal="TensorRT does not ",
+            sample="RuntimeError: TensorRT does not currently build wheels for Tegra systems",
+        ),
         Sign(
             pattern=r"Could not find: (?P<library>nvinfer\w*\.dll)",
             literal="Could not find: nvinfer",
@@ -91,13 +97,19 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold what is missing: the package for Python, or the library."""
+    """Hold what is missing: the package for Python, the library, or the TensorRT of JetPack, where pip tried to install another one."""
 
-    what: Literal["package", "library"]
+    what: Literal["package", "library", "jetpack"]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library, platforms, part = seen.group("library"), seen.group("platforms"), seen.group("part")
+    if seen.group("tegra"):
+        return Hit(
+            message="PyPI has no TensorRT wheels for a Jetson: JetPack installs TensorRT for the system's Python, and this Python does not see it.",
+            evidence=building.lines([m for m in seen.matches if "tegra" in m.groups]),
+            variant=Lacks(what="jetpack"),
+        )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs and (seen.group("box") is None or seen.group("placeholder") is None):
         return None
@@ -132,9 +144,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             (), "export with format=coreml: TensorRT exists for NVIDIA GPUs only", "the export", "none"
         )
         return (Fix(title="Use another format", steps=(other,), verify=verify),)
-    if places.jetson(facts) and not places.container(facts):
+    jetpack = isinstance(hit.variant, Lacks) and hit.variant.what == "jetpack"
+    if (jetpack or places.jetson(facts)) and not places.container(facts):
         return (_of_jetpack(facts, verify),)
-    if places.jetson(facts):
+    if jetpack or places.jetson(facts):
         image = commands.by_hand(
             ("docker", "pull", "ultralytics/ultralytics:latest-jetson-jetpack6"),
             "on the Jetson, outside the container: this image contains JetPack 6's TensorRT (for JetPack 5: latest-jetson-jetpack5); start it with --runtime nvidia",
@@ -161,8 +174,10 @@ def _of_jetpack(facts: Facts, verify: tuple[str, ...]) -> Fix:
         "JetPack's TensorRT with its bindings for the system's own Python (3.10 in JetPack 6, 3.8 in JetPack 5); pip has none for a Jetson",
         "packages of JetPack",
     )
+    own = facts.interpreter.kind == "venv" and isinstance(facts.interpreter.prefix, str)
+    folder = str(facts.interpreter.prefix) if own else "PATH_OF_YOUR_ENVIRONMENT"
     see = commands.by_hand(
-        ("python3", "-m", "venv", "--system-site-packages", "--upgrade", "PATH_OF_YOUR_ENVIRONMENT"),
+        ("python3", "-m", "venv", "--system-site-packages", "--upgrade", folder),
         "only if you use a virtual environment: it then sees the system's packages. An environment of conda, or of another Python, cannot: make one with python3 -m venv",
         "the environment",
     )

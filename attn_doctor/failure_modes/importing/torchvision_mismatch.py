@@ -61,6 +61,7 @@ MODE = FailureMode(
     explains=(
         "transformers-flash-attn-2-not-installed",
         "ultralytics-broken",
+        "name-of-another-release",
     ),
     signs=(
         Sign(

@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import building, requirements, torch_here
+from attn_doctor.failure_modes.shared import asked_packages, building, requirements, torch_here
 from attn_doctor.failure_modes.shared.culprit import culprit
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import MODULE_OF, OF_TRAINING, distribution_of
@@ -73,6 +73,7 @@ MODE = FailureMode(
             sample="ONNX: export failure ❌ 0.1s: No module named 'onnx'",
             strength="hint",
         ),
+        *asked_packages.SIGNS,
         Sign(
             pattern=r"[\\/](?:site|dist)-packages[\\/]ultralytics[\\/][\w\\/]+\.py\"",
             literal="ultralytics",
@@ -172,7 +173,15 @@ def _failed(facts: Facts) -> bool:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     """Find the missing module that an error names. Modules that are missing in a build are another failure mode."""
-    raised = [m for m in seen.matches if m.strength == "hint" and not building.in_build(seen, m)]
+    asked = asked_packages.asked(seen)
+    raised = [m for m in seen.matches if "module" in m.groups and not building.in_build(seen, m)]
+    if asked is not None:
+        return Hit(
+            message=f"{asked.package} is not installed, and {asked.by or 'the program'} asks for it.",
+            evidence=building.lines([asked.match]),
+            variant=asked_packages.Asked(package=asked.package, has=asked.has),
+            severity=Severity.ERROR,
+        )
     if not raised:
         return None
     module = raised[0].groups["module"]
@@ -207,6 +216,8 @@ def _evidence(facts: Facts, lack: requirements.Missing) -> Evidence:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     lacks = requirements.missing(facts)
     verify = commands.check(facts)
+    if isinstance(hit.variant, asked_packages.Asked):
+        return asked_packages.fixes(facts, hit.variant)
     if isinstance(hit.variant, Named) and not lacks:
         return (_named(facts, hit.variant),)
     if isinstance(facts.packages.conflicts, Unknown) and isinstance(facts.imports, Unknown):

@@ -35,7 +35,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import cut_logs, requirements, torch_afresh, torch_here
+from attn_doctor.failure_modes.shared import cut_logs, distribution_libraries, requirements, torch_afresh, torch_here
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Match, Seen
@@ -81,7 +81,7 @@ MODE = FailureMode(
         ),
         Sign(
             pattern=r"(?:ImportError|OSError): (?P<library>lib(?:cudart|cudnn|cublas|cusparse|cufft|curand|cusolver|nccl|nvrtc|nvToolsExt|"
-            r"cupti|cudss|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi)[\w.+-]*): cannot open shared object file",
+            r"cupti|cudss|nvshmem|cufile|nvJitLink|torch|c10|mkl|gomp|omp|mpi|openblas)[\w.+-]*): cannot open shared object file",
             literal="cannot open shared object",
             sample="ImportError: libcudnn.so.9: cannot open shared object file: No such file or directory",
             strength="hint",
@@ -230,7 +230,7 @@ def _place(facts: Facts) -> Evidence:
 
 
 # Other programs need these libraries too: a missing one counts only if torch itself did not find it.
-_OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi")
+_OTHERS_HAVE_IT = ("libcudart", "libtorch", "libc10", "libmkl", "libgomp", "libomp", "libmpi.")
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -289,7 +289,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=confidence,
             variant=BesideJetPack(package="cudss" if "cudss" in match.groups["library"] else "libcusparselt0")
             if beside
-            else None,
+            else distribution_libraries.package_of(match.groups.get("library", "")),
         )
     return None
 
@@ -356,6 +356,8 @@ _OF_CUDA = re.compile(
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, distribution_libraries.OfDistribution):
+        return (distribution_libraries.fix(facts, hit.variant),)
     if isinstance(hit.variant, BesideJetPack):
         return (torch_here.beside_jetpack(facts, hit.variant.package),)
     here = facts.interpreter.shadowed_here

@@ -105,12 +105,6 @@ MODE = FailureMode(
             literal=" Win32",
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: %1 is not a valid Win32 application.",
         ),
-        # Printed by TensorRT's setup.py, https://pypi.org/project/tensorrt-cu12/#files. On a Jetson, JetPack installs TensorRT.
-        Sign(
-            pattern=r"(?P<tegra>TensorRT) does not (?:currently )?(?:build|support|provide|have) wheels for (?:Tegra|Jetson)",
-            literal="TensorRT does not ",
-            sample="RuntimeError: TensorRT does not currently build wheels for Tegra systems",
-        ),
         Sign(
             pattern=r"(?P<library>[\w.+-]{1,120}\.(?:so|pyd)[.\d]{0,12}): undefined symbol: (?P<symbol>_?Py[A-Z]\w+)",
             literal=": undefined symbol: ",
@@ -185,14 +179,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         )
     if not any(m.strength == "proof" for m in seen.matches):
         return None
-    if seen.group("tegra"):
-        return Hit(
-            message="PyPI has no TensorRT wheels for a Jetson: JetPack installs TensorRT for the system's Python, and this Python does not "
-            "see it.",
-            evidence=tuple(e for e in evidence if "TensorRT" in e.text) or evidence,
-            variant=OfJetPack(module="tensorrt"),
-            severity=Severity.ERROR,
-        )
     symbol = seen.group("symbol")
     if symbol:
         return Hit(
@@ -236,12 +222,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         variant=Refused(wheel=file, python=python, differs=differs),
     )
-
-
-class OfJetPack(Variant, frozen=True, kw_only=True):
-    """Hold a module that JetPack installs, "tensorrt". There are no wheels of this module for a Jetson."""
-
-    module: str
 
 
 Differs = Literal["python", "platform", "name", "unknown"]
@@ -329,37 +309,7 @@ def _which(facts: Facts, refused: Refused) -> Step:
     )
 
 
-def _with_system_packages(facts: Facts, module: str) -> tuple[Fix, ...]:
-    """Return the fix with which a program sees a module that JetPack installed.
-
-    https://docs.nvidia.com/jetson/jetpack/ and https://docs.python.org/3/library/venv.html (--system-site-packages)
-    """
-    look = commands.by_hand(
-        ("/usr/bin/python3", "-c", f"import {module}; print({module}.__version__, {module}.__file__)"),
-        f"prints the version of JetPack's {module}. If it is not found, run first: sudo apt-get install python3-libnvinfer python3-libnvinfer-dev",
-        "nothing",
-        "none",
-    )
-    prefix = facts.interpreter.prefix
-    folder = prefix if facts.interpreter.kind == "venv" and isinstance(prefix, str) else "jetpack-venv"
-    again = facts.interpreter.kind == "venv" and isinstance(prefix, str)
-    make = commands.by_hand(
-        ("/usr/bin/python3", "-m", "venv", "--system-site-packages", folder),
-        (
-            "lets this environment see the packages in /usr/lib/python3/dist-packages, and keeps its own packages"
-            if again
-            else "creates an environment that sees the packages in /usr/lib/python3/dist-packages; install ultralytics and NVIDIA's torch for this JetPack in it"
-        )
-        + ". Only the system's own Python can import them",
-        "the environment",
-        "low",
-    )
-    return (Fix(title=f"Use the {module} of JetPack", steps=(look, make), verify=commands.check(facts)),)
-
-
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if isinstance(hit.variant, OfJetPack):
-        return _with_system_packages(facts, hit.variant.module)
     if isinstance(hit.variant, uv_lock.Locked):
         return uv_lock.fixes(facts, hit.variant)
     if isinstance(hit.variant, wheel_of_another_system.OfAnotherSystem):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.knowledge import gpu
+from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
@@ -76,6 +80,15 @@ def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
 
 
 WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
+
+
+def lacks(facts: Facts, flags: str) -> bool:
+    """Return whether a list of architectures, "7.0, 7.5" or "sm_70 sm_75", surely has no code for a known GPU."""
+    codes = tuple(f"sm_{found.replace('.', '')}" for found in re.findall(r"\b(?:sm_)?(\d{1,2}\.?\d)\b", flags))
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    cards = [card.compute_capability for card in gpus if isinstance(card.compute_capability, str)]
+    judged = [gpu.runs(codes, card) for card in cards] if codes else []
+    return any(isinstance(answer, Answer) and not answer.yes for answer in judged)
 
 
 def card_is_known(facts: Facts) -> bool:

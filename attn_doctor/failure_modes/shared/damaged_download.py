@@ -119,7 +119,7 @@ _OF_LOCK = (
     Sign(
         pattern=r"^help: [`'].{1,80}[`'] \(v\S+\) was (?P<locked>included because)",
         literal=" was included because ",
-        sample="  help: `torch` (v2.7.0+cu128) was included because `project` (v0.0.1) depends on `torch`",
+        sample="help: `torch` (v2.7.0+cu128) was included because `project` (v0.0.1) depends on `torch`",
         strength="context",
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import container_starts, places
+from attn_doctor.failure_modes.shared import torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
@@ -89,6 +90,32 @@ def without_peers(facts: Facts) -> Fix:
     return Fix(
         title="Let NCCL do without direct access between GPUs", steps=(peers, fabric), verify=commands.check(facts)
     )
+
+
+_FIRST_FOR_WSL = (2, 10)  # https://github.com/NVIDIA/nccl/issues/511; torch 1.10 was the first with it
+
+
+def before_wsl(release: str | None) -> bool:
+    """Return whether an NCCL ("2.7") is older than the first one for WSL; False if it is not known."""
+    version = parse(release) if release else None
+    return version is not None and version.release[:2] < _FIRST_FOR_WSL
+
+
+def for_wsl(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for an NCCL that does not run under WSL: one GPU without a launcher, another backend, or a newer torch."""
+    verify = commands.check(facts)
+    one = commands.by_hand(
+        (),
+        "start the program on one GPU without torchrun or torch.distributed.launch (python train.py), if it allows that; or write the backend gloo in place of nccl: "
+        'torch.distributed.init_process_group("gloo", ...), which every torch has',
+        "how the training is started",
+        "none",
+    )
+    first = Fix(title="Train without NCCL: on one GPU, or with the backend gloo", steps=(one,), verify=verify)
+    newer = torch_steps.newest(
+        facts, "Install a newer torch", why="torch 1.10 and newer have an NCCL that runs under WSL"
+    )
+    return (first, *newer)
 
 
 def longer(facts: Facts) -> Fix:

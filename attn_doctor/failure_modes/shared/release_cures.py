@@ -111,6 +111,10 @@ def _of_torch(
         return newer
     if module is not None and "elastic" in module:
         return (_upgraded(facts, "deepspeed"),)  # the only package that imports this
+    if has.startswith("<") and module is None and package == "torch":
+        words = f"remove the argument from the call that the traceback names: torch has no such argument any more; or install torch{has}"
+        step = commands.by_hand((), words, "one line of the program", "none")
+        return (Fix(title="Remove the argument from the call", steps=(step,), verify=commands.check(facts)),)
     if package == "torchaudio":
         steps = torch_steps.release(facts, "2.8.0", "the last torch whose torchaudio has this name", None)
         return (Fix(title="Install the torch before 2.9", steps=steps, verify=commands.check(facts)),) if steps else ()

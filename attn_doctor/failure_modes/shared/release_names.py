@@ -39,7 +39,7 @@ ROWS = (
     Row("transformers.utils.import_utils", ("is_torch_fx_available",), "transformers", "<5"),
     Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.56"),
     # https://pytorch.org/docs/stable/index.html: the first release whose documentation has the name.
-    Row("torch.library", ("custom_op", "register_autograd"), "torch", ">=2.4"),
+    Row("torch.library", ("custom_op", "register_autograd", "register_fake"), "torch", ">=2.4"),
     Row("torch.amp", ("GradScaler",), "torch", ">=2.3"),
     Row("torch.amp", ("custom_fwd", "custom_bwd"), "torch", ">=2.4"),
     Row("torch", ("xpu", "uint16", "uint32", "uint64", "get_default_device"), "torch", ">=2.3"),
@@ -68,6 +68,16 @@ ROWS = (
     Row("torchvision", ("tv_tensors",), "torchvision", ">=0.16", whole=True),
     Row("torchvision.models", ("utils",), "torchvision", "<0.13", whole=True),
     Row("torchaudio", ("list_audio_backends", "AudioMetaData", "info", "set_audio_backend", "get_audio_backend"), "torchaudio", "<2.9"),
+    # https://github.com/huggingface/pytorch-image-models/issues/1648 (0.8 was published as pre-releases only)
+    Row("timm", ("layers",), "timm", ">=0.9", whole=True),
+    # https://docs.openvino.ai/2025/about-openvino/release-notes-openvino.html ("openvino.runtime ... will be removed in 2026.0"), releases 2022.1 and 2024.0
+    Row("openvino", ("runtime",), "openvino", ">=2022.1,<2026", whole=True),
+    Row("openvino", ("inference_engine",), "openvino", "<2024", whole=True),
+    # https://github.com/onnx/onnx/issues/7257, https://github.com/onnx/onnx/issues/7596
+    Row("onnx", ("mapping",), "onnx", "<1.19", whole=True),
+    Row("onnx.helper", ("float32_to_bfloat16",), "onnx", "<1.20"),
+    # https://github.com/jax-ml/ml_dtypes/blob/main/CHANGELOG.md: 0.5.0
+    Row("ml_dtypes", ("float4_e2m1fn", "float8_e8m0fnu", "float8_e3m4", "float8_e4m3"), "ml-dtypes", ">=0.5"),
     # https://numpy.org/doc/stable/release/1.24.0-notes.html#expired-deprecations, .../1.25.0-notes.html (exceptions and dtypes)
     Row("numpy", ("bool", "int", "float", "object", "complex", "str", "long", "unicode", "typeDict"), "numpy", "<1.24"),
     Row("numpy", ("Inf", "float_", "NaN", "unicode_", "string_", "product", "infty", "asfarray", "cumproduct"), "numpy", "<2"),
@@ -98,6 +108,35 @@ ROWS = (
 )  # fmt: skip
 
 
+class Keyword(NamedTuple):
+    """Hold an argument that a function of a package lost, or got only later."""
+
+    function: str  # as Python names it in the error, without the class where older Pythons leave it out: "Accelerator.__init__"
+    argument: str
+    package: str
+    has: str  # the releases whose function takes the argument
+
+
+# torch: the first or last release whose documentation has the argument, https://docs.pytorch.org/docs/stable/index.html.
+KEYWORDS = (
+    # https://github.com/huggingface/transformers/issues/34714
+    Keyword("Accelerator.__init__", "dispatch_batches", "accelerate", "<1"),
+    # https://github.com/huggingface/transformers/pull/30190 (eval_strategy), https://github.com/huggingface/transformers/pull/32385 (processing_class)
+    Keyword("TrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
+    Keyword("Seq2SeqTrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
+    Keyword("Trainer.__init__", "tokenizer", "transformers", "<5"),
+    # https://github.com/encode/httpx/blob/master/CHANGELOG.md: 0.28.0
+    Keyword("Client.__init__", "proxies", "httpx", "<0.28"),
+    Keyword("AsyncClient.__init__", "proxies", "httpx", "<0.28"),
+    Keyword("ReduceLROnPlateau.__init__", "verbose", "torch", "<2.7"),
+    Keyword("scaled_dot_product_attention", "enable_gqa", "torch", ">=2.5"),
+    Keyword("scaled_dot_product_attention", "scale", "torch", ">=2.1"),
+    Keyword("meshgrid", "indexing", "torch", ">=1.10"),
+    Keyword("interpolate", "antialias", "torch", ">=1.11"),
+    Keyword("init_process_group", "device_id", "torch", ">=2.3"),
+)
+
+
 class Form(NamedTuple):
     """Hold one wording of the error for a row of the table: pattern, literal and sample of a Sign."""
 
@@ -124,6 +163,28 @@ def forms(row: Row) -> tuple[Form, ...]:
             Form(pattern, f"'{name}'", f"ImportError: cannot import name '{name}' from '{row.module}' (/v/x.py)")
         )
     return tuple(made)
+
+
+def keyword_form(row: Keyword) -> Form:
+    """Return the wording in which Python reports that a function does not take an argument. Before Python 3.10 it leaves the class out.
+
+    So the short form `__init__()` counts only where the argument is rare enough to name the function by itself.
+    """
+    owner, _, method = row.function.rpartition(".")
+    rare = row.argument in ("dispatch_batches", "evaluation_strategy")
+    name = (
+        rf"(?:{re.escape(owner)}\.){'?' if rare or not owner else ''}{re.escape(method)}"
+        if owner
+        else re.escape(method)
+    )
+    pattern = rf"TypeError: {name}\(\) got an unexpected keyword argument '(?P<keyword>{re.escape(row.argument)})'"
+    sample = f"TypeError: {row.function}() got an unexpected keyword argument '{row.argument}'"
+    return Form(pattern, f"argument '{row.argument}'", sample)
+
+
+def keyword_of(text: str) -> Keyword | None:
+    """Return the row of the function and argument that a line of a log names; None if the table does not have them."""
+    return next((row for row in KEYWORDS if re.search(keyword_form(row).pattern, text)), None)
 
 
 def row_of(module: str, name: str, *, whole: bool) -> Row | None:

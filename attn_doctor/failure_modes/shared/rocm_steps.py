@@ -186,6 +186,26 @@ def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
     return (Fix(title="Put AMD's HIP SDK on PATH", steps=steps, verify=commands.check(facts)), *own)
 
 
+def without_cudnn(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for ZLUDA where it does not serve cuDNN or a call of cuBLAS: torch without cuDNN, or AMD's own torch.
+
+    https://github.com/lshqqytiger/ZLUDA/issues/81, https://github.com/vosen/ZLUDA#pytorch
+    """
+    off = commands.by_hand(
+        (),
+        "write these lines behind `import torch` in the program: torch.backends.cudnn.enabled = False; torch.backends.cuda.enable_flash_sdp(False); "
+        "torch.backends.cuda.enable_math_sdp(True); torch.backends.cuda.enable_mem_efficient_sdp(False). ZLUDA has no cuDNN, unless HIP's MIOpen was added to it",
+        "four lines of the program",
+        "none",
+    )
+    lt = commands.variable(
+        "DISABLE_ADDMM_CUDA_LT", "1", "torch then multiplies by cuBLAS, and not by cuBLASLt, which ZLUDA lacks"
+    )
+    own = torch_steps.newest(facts, "Install AMD's torch for Windows", maker="amd")
+    without = Fix(title="Let torch do without cuDNN and cuBLASLt", steps=(off, lt), verify=commands.check(facts))
+    return (without, *own)
+
+
 def _libraries(gfx: str) -> Step:
     return commands.by_hand(
         (),

@@ -1,0 +1,88 @@
+"""coremltools was installed without its compiled libraries.
+
+What it is
+    coremltools converts models for Apple's devices. Its wheels contain compiled libraries for macOS and Linux, for some Pythons. Where there is no
+    such wheel, pip installs it without them: it imports, and cannot write a model.
+
+How it shows
+    "Fail to import BlobReader from libmilstoragepython. No module named 'coremltools.libmilstoragepython'", "Failed to load _MLModelProxy: No module
+    named 'coremltools.libcoremlpython'", "CoreML: export failure: BlobWriter not loaded".
+
+Why it happens
+    The Python is newer than the newest wheel of coremltools (Python 3.13 before coremltools 9), or the system is Windows, for which there is none.
+
+What to do
+    Use Python 3.12 or 3.11 and the newest coremltools, on macOS or Linux. Under Windows: export in WSL or on a Mac.
+
+How to reproduce
+    There is no recipe: it needs a Python without such a wheel. `python -c "import coremltools"` prints the lines there.
+
+References
+    https://github.com/apple/coremltools/issues/2361
+    https://github.com/apple/coremltools/issues/2617
+    https://pypi.org/project/coremltools/#files
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Evidence, Fix, Severity
+
+MODE = FailureMode(
+    code="AD611",
+    slug="coreml-without-libraries",
+    title="coremltools without its compiled libraries",
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("requirements-missing", "extension-not-built"),
+    signs=(
+        Sign(
+            pattern=r"BlobWriter not loaded",
+            literal="BlobWriter not loaded",
+            sample="RuntimeError: BlobWriter not loaded",
+        ),
+        Sign(
+            pattern=r"No module named 'coremltools\.lib(?:milstorage|coreml)python'",
+            literal="No module named 'coremltools.lib",
+            sample="Fail to import BlobWriter from libmilstoragepython. No module named 'coremltools.libmilstoragepython'",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"Unable to load lib(?:modelpackage|coremlpython)\. Cannot",
+            literal="Unable to load lib",
+            sample="CoreML export failure: Unable to load libmodelpackage. Cannot make save spec.",
+        ),
+    ),
+)
+# There is no `detect`: only an export to Core ML needs it.
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if not any(m.strength == "proof" for m in seen.matches):
+        return None  # the notice alone: the program may only read a model
+    return Hit(
+        message="coremltools was installed without its compiled libraries: there is no wheel of it for this Python or system, so it cannot write a model.",
+        evidence=evidence,
+    )
+
+
+def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    verify = (*commands.starting(facts), "-c", "import coremltools.libmilstoragepython")
+    if facts.system.os == "windows":
+        words = "export on a Mac, or inside WSL: there are no libraries of coremltools for Windows. For Windows itself export format=onnx or format=openvino"
+        step = commands.by_hand((), words, "where the export runs", "none")
+        return (Fix(title="Export on macOS or Linux", steps=(step,), verify=verify),)
+    newest = commands.reinstall(
+        "coremltools", why="the newest release has wheels for the newest Pythons", changes="coremltools"
+    )
+    older = commands.by_hand(
+        (),
+        "if the same lines come again: create an environment with Python 3.12 (conda create -n coreml python=3.12, or uv venv --python 3.12), install ultralytics and coremltools "
+        "there, and export in it",
+        "adds an environment",
+        "none",
+    )
+    return (Fix(title="Install coremltools with its libraries", steps=(*newest, older), verify=verify),)

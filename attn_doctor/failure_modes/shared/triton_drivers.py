@@ -1,0 +1,63 @@
+"""Make the fixes for a Triton that finds no GPU driver, or two, and for a TensorRT that does not support the GPU. Pure.
+
+https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/triton-lang/triton/issues/5570
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Fix
+
+
+def fix(facts: Facts, what: str) -> Fix:
+    """Return the fix. `what`: "no driver" or "two drivers"."""
+    verify = commands.check(facts)
+    if what == "two drivers":
+        step = commands.by_hand(
+            (),
+            "install the torch and the triton of one maker into an environment of their own: pytorch-triton-rocm for AMD, triton for NVIDIA, pytorch-triton-xpu "
+            "for Intel; `pip list` shows which of them are installed together",
+            "an environment",
+            "none",
+        )
+        return Fix(title="Keep the Triton of one maker", steps=(step,), verify=verify)
+    mac = facts.system.os == "darwin"
+    words = (
+        'run the model without its Triton kernels, on the Mac\'s GPU (device mps) or the CPU: an option of the program such as attn_implementation="sdpa" or '
+        '"eager", or without the package that has the kernels. With these kernels it runs only where there is a GPU of NVIDIA or AMD, under Linux'
+        if mac
+        else 'run the model without its Triton kernels, on the CPU: an option of the program such as attn_implementation="sdpa" or "eager"; or run it where there is '
+        "a GPU of NVIDIA or AMD. If this machine has such a GPU: `nvidia-smi` or `rocminfo` must list it, in a container too, and torch.cuda.is_available() must be True"
+    )
+    step = commands.by_hand((), words, "the settings of the program", "none")
+    return Fix(title="Do without Triton, or use a GPU that it supports", steps=(step,), verify=verify)
+
+
+def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a GPU that TensorRT does not support: ONNX Runtime, or an older TensorRT.
+
+    https://docs.nvidia.com/deeplearning/tensorrt/archives/tensorrt-861/support-matrix/index.html (8.6: compute capability 5.0 to 9.0)
+    """
+    verify = commands.check(facts)
+    runtime = commands.by_hand(
+        (),
+        "yolo export model=YOUR.pt format=onnx, and predict with that file: ONNX Runtime (pip install onnxruntime-gpu) runs on this GPU",
+        "adds a file beside the model",
+        "none",
+    )
+    older = commands.install(
+        "tensorrt==8.6.1",
+        why="supports GPUs of compute capability 5.0 to 9.0; for Python 3.8 to 3.10",
+        changes="tensorrt",
+    )
+    newer = commands.by_hand(
+        (),
+        "for a GPU that is newer than this TensorRT (RTX 50: 12.0): install TensorRT 10.8 or newer",
+        "tensorrt",
+        "none",
+    )
+    return (
+        Fix(title="Export to ONNX instead", steps=(runtime,), verify=verify),
+        Fix(title="Or install a TensorRT for this GPU", steps=(older, newer), verify=verify),
+    )
