@@ -39,9 +39,15 @@ MODE = FailureMode(
     signs=(
         *nvidia_smi_absent.SIGNS,
         Sign(
-            pattern=r"^ProductName:\s{1,8}(?P<mac>macOS)|^(?P<mac_shell>\S{1,60}@\S{0,60}Mac\S{0,30}) ",
-            literal="ac",
+            pattern=r"^ProductName:\s{1,8}(?P<mac>macOS)",
+            literal="macOS",
             sample="ProductName:\t\tmacOS",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^\S{1,60}@\S{0,60}(?P<mac>Mac)\S{0,30} ",
+            literal="Mac",
+            sample="user@users-MacBook-Air ~ % nvidia-smi",
             strength="context",
         ),
         Sign(
@@ -56,7 +62,7 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    mac, jetson = seen.group("mac") or seen.group("mac_shell"), seen.group("jetson")
+    mac, jetson = seen.group("mac"), seen.group("jetson")
     return nvidia_smi_absent.hit(facts, seen.matches, here=True, kind="mac" if mac else "jetson" if jetson else None)
 
 

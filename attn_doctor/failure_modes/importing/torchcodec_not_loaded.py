@@ -73,9 +73,15 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"libtorchcodec_\w+\.\w{2,5}: (?P<symbol>undefined symbol|Symbol not found)|(?P<npp>libnpp\w+\.so[.\d]*): cannot open",
-            literal=": ",
+            pattern=r"libtorchcodec_\w+\.\w{2,5}: (?P<symbol>undefined symbol|Symbol not found)",
+            literal="libtorchcodec_",
             sample="OSError: /v/torchcodec/libtorchcodec_core6.so: undefined symbol: _ZNK3c1010TensorImpl15incref_pyobjectEv",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<npp>libnpp\w+\.so[.\d]*): cannot open",
+            literal="libnpp",
+            sample="OSError: libnppicc.so.13: cannot open shared object file: No such file or directory",
             strength="context",
         ),
     ),
