@@ -39,7 +39,7 @@ MODE = FailureMode(
     signs=(
         *nvidia_smi_absent.SIGNS,
         Sign(
-            pattern=r"^ProductName:\s{1,8}(?P<mac>macOS)",
+            pattern=r"^ProductName:\s{1,24}(?P<mac>macOS)",
             literal="macOS",
             sample="ProductName:\t\tmacOS",
             strength="context",
