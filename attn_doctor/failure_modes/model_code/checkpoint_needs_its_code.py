@@ -132,7 +132,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if needs.what == "upsample":
         step = commands.by_hand(
             (),
-            "write behind the loading: for m in model.modules(): if type(m) is torch.nn.Upsample: m.recompute_scale_factor = None. New clones of YOLOv5 have this line (attempt_load)",
+            "write behind the loading: for m in model.modules(): if type(m) is torch.nn.Upsample: m.recompute_scale_factor = False. New clones of YOLOv5 have this line (attempt_load)",
             "one line of the program",
             "none",
         )

@@ -66,7 +66,7 @@ def fixes(facts: Facts, lost: Lost) -> tuple[Fix, ...]:
         (
             *commands.starting(facts),
             "-c",
-            f"import {module}; print(getattr({module}, '__file__', None), list(getattr({module}, '__path__', [])))",
+            f"import importlib.util; print(importlib.util.find_spec('{module}'))",
         ),
         f"run it in the folder of the program that failed: it prints the file or folder that Python imports as {module}",
         "nothing",
