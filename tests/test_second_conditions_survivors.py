@@ -6,7 +6,8 @@ import pytest
 from one_rule import found, told
 from whole_machines import RTX_4090, changed
 
-from attn_doctor.commands import installers, nvidia_drivers, system_tools
+from attn_doctor.commands import host_compilers, installers, nvidia_drivers, system_tools
+from attn_doctor.failure_modes.shared import damaged_download, package_wheels, torch_facts
 from attn_doctor.model.facts import Binary, Facts, Needed, Unknown
 
 NOT_USED = "FlashAttention is not available on this device. Using scaled_dot_product_attention instead.\n"
@@ -119,3 +120,54 @@ def test_the_reboot_of_a_host_says_its_risk():
     (step,) = fix.steps
     assert step.risk_text
     assert "reboot the host" in step.why
+
+
+@pytest.mark.parametrize(("cuda", "release"), [((11, 5), "14.29"), ((11, 6), "14.38"), ((12, 3), "14.38")])
+def test_the_first_cuda_that_accepts_visual_studio_2022(cuda, release):
+    steps = host_compilers.studio(changed(RTX_4090, system__os="windows", toolchain__compilers=()), cuda)
+    words = str(steps)
+    assert release in words
+    assert ("14.29" in words) is (release == "14.29")
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_old_xformers_that_is_there_is_replaced_alone(again):
+    facts = changed(RTX_4090, torch__version="2.0.1+cu118")
+    (fix, *_) = package_wheels.ready(facts, "xformers", again=again)
+    (step,) = fix.steps
+    assert step.requirements == ("xformers==0.0.22",)
+    assert (step.reinstall, step.no_deps) == (again, again)
+
+
+@pytest.mark.parametrize(
+    ("package", "cause", "waits"), [("torch", "slow", True), (None, "damaged", True), ("torch", "damaged", False)]
+)
+def test_uv_is_given_more_time_for_a_slow_file_or_one_without_a_name(package, cause, waits):
+    lost = damaged_download.Damaged(cause=cause, tool="uv", package=package, address=None, cached=False)
+    titles = [fix.title for fix in damaged_download._by_uv(RTX_4090, lost)]
+    assert ("Give uv more time for a file" in titles[:1]) is waits
+
+
+@pytest.mark.parametrize(("driver", "wanted"), [("550.120", True), (None, False)])
+def test_a_driver_alone_shows_that_the_user_wants_a_gpu(driver, wanted):
+    facts = changed(
+        RTX_4090,
+        graphics__pci=(),
+        graphics__gpus=(),
+        graphics__device_nodes=(),
+        graphics__driver=driver,
+        toolchain__toolkits=(),
+    )
+    assert torch_facts.wants_gpu(facts) is wanted
+
+
+def test_an_amd_gpu_that_the_user_may_not_open_is_no_missing_module():
+    refused = told(
+        "rocm-driver-not-loaded",
+        "$ rocminfo\nROCk module is loaded\nUnable to open /dev/kfd read-write: Permission denied\n",
+    )
+    assert refused is not None
+    assert refused.message == "The AMD GPU is in the machine, but this user may not open /dev/kfd, which ROCm needs."
+    missing = told("rocm-driver-not-loaded", "$ rocminfo\nROCk module is NOT loaded, possibly no GPU devices\n")
+    assert missing is not None
+    assert missing.message.startswith("The kernel module amdgpu")
