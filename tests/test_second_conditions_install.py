@@ -70,7 +70,7 @@ def broken(failed: object = UNKNOWN, **fault) -> object:
     ("facts", "name"),
     [
         (broken("PIL.Image"), "PIL.Image"),
-        (broken("checked:matplotlib.pyplot"), "matplotlib.pyplot"),
+        (broken("checked:x.y"), "x.y"),
         (broken(where="/v/site-packages/scipy/x.py:3 in f"), "scipy"),
         (broken(), "a requirement of ultralytics"),
         (broken("PIL", where="/v/site-packages/scipy/x.py:3 in f"), "PIL"),

@@ -15,6 +15,7 @@ from attn_doctor.errors import NoAnswer
 from attn_doctor.failure_modes.importing import logger_import_fails, torchvision_mismatch, ultralytics_broken
 from attn_doctor.failure_modes.install import requirements_missing
 from attn_doctor.model.facts import ChosenPython, Facts, Unknown
+from attn_doctor.model.findings import Severity
 from attn_doctor.probes.gather import GatherRequest, gather
 
 
@@ -307,7 +308,7 @@ def test_a_file_of_torchvision_with_its_old_size_and_other_bytes(before, after, 
         assert hit.message == "torchvision 0.23.0 cannot be imported: its files are not those that were installed."
 
 
-def ultralytics_with_loggers(tmp_path, wandb: str, thop: str = "") -> Patient:
+def ultralytics_with_loggers(tmp_path, wandb: str, thop: str = "", needs: list[str] | None = None) -> Patient:
     """A torch and an ultralytics of a few lines, which imports wandb as the real one does: an ImportError is caught, and no other."""
     patient = Patient(tmp_path, pip=False)
     add_numpy(patient)
@@ -322,7 +323,7 @@ def ultralytics_with_loggers(tmp_path, wandb: str, thop: str = "") -> Patient:
         "ultralytics/utils/callbacks/wb.py": guarded.format("wandb"),
         "ultralytics/utils/callbacks/mlflow.py": guarded.format("mlflow"),
     }
-    add_wheel(patient.house, "ultralytics", "8.4.190", files, ["numpy", "ultralytics-thop"])
+    add_wheel(patient.house, "ultralytics", "8.4.190", files, ["numpy", "ultralytics-thop", *(needs or [])])
     add_wheel(patient.house, "wandb", "0.13.3", {"wandb/__init__.py": wandb})
     add_wheel(patient.house, "ultralytics-thop", "2.0.0", {"thop/__init__.py": thop})
     patient.install("torch", "numpy", "ultralytics-8.4.190", "wandb", "ultralytics_thop")
@@ -368,6 +369,7 @@ def test_a_module_that_may_be_missing_may_not_fail_in_another_way(thop, ok, tmp_
     assert (hit is None) is ok
     if hit is not None:
         assert hit.message.startswith("Importing thop fails, and training needs it")
+        assert hit.severity is Severity.ERROR
         assert [fix.title for fix in requirements_missing.fixes(facts, hit)] == ["Install ultralytics-thop afresh"]
 
 
@@ -418,6 +420,19 @@ def test_a_library_of_torchvision_that_is_cut(tmp_path):
     assert [found.ok for found in examine(patient.python).imports if found.module == "torchvision"] == [True]
     (patient.site / "torchvision.libs" / "libjpeg.1f3a.so.8").write_text("x" * 40)
     assert [found.ok for found in examine(patient.python).imports if found.module == "torchvision"] == [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"), [("raise ImportError('its part is damaged')\n", False), ("# the user's\n", True)]
+)
+def test_a_file_of_pillow_that_was_changed_is_imported(text, ok, tmp_path):
+    patient = ultralytics_with_loggers(tmp_path, "", needs=["pillow"])
+    add_wheel(patient.house, "pillow", "12.0.0", {"PIL/__init__.py": "", "PIL/Image.py": "", "PIL/ImageFilter.py": ""})
+    patient.install("pillow")
+    (patient.site / "PIL" / "ImageFilter.py").write_text(text)
+    (tried,) = [found for found in examine(patient.python).imports if found.module == "requirements"]
+    assert tried.ok is ok
+    assert ok or tried.failed == "PIL.ImageFilter"
 
 
 def test_no_logger_is_installed_and_none_is_imported(tmp_path):

@@ -3,14 +3,14 @@
 import re
 
 # Requirements of ultralytics and torch, in the order of use: distribution, modules. matplotlib.pyplot makes a font cache for seconds: the
-# three modules before it load the same libraries, and it is imported only if a file has changed.
+# three modules load the same libraries. "changed:DISTRIBUTION": its files that are not as RECORD says are imported, one by one.
 REQUIREMENTS = [
-    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "checked:matplotlib.pyplot"]),
+    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "changed:matplotlib"]),
     ("polars", ["polars"]),
     ("pandas", ["pandas"]),
     ("scipy", ["scipy"]),
     ("sympy", ["sympy"]),
-    ("pillow", ["PIL.Image"]),
+    ("pillow", ["PIL.Image", "changed:pillow"]),
     ("pyyaml", ["yaml"]),
     ("requests", ["requests"]),
     ("psutil", ["psutil"]),
@@ -44,8 +44,7 @@ def required():
         lines = []
     asked = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower() for line in lines if "extra ==" not in line}
     wanted = [(name, names) for name, names in REQUIREMENTS if name in asked or name == "sympy"]
-    top = lambda name: name.rpartition(":")[2].split(".")[0]
-    return [module for _, names in wanted if found(top(names[0])) is not None for module in names]
+    return [module for _, names in wanted if found(names[0].split(".")[0]) is not None for module in names]
 
 
 def installed_loggers():

@@ -146,7 +146,10 @@ def _broken(facts: Facts) -> Hit | None:
             message=f"Importing {failed} fails, and training needs it: {message(fault)}.",
             evidence=tuple(evidence),
             certainty=Certainty.OBSERVED,
-            severity=requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
+            # Without thop a training works; ultralytics catches no other error of its import than ImportError.
+            severity=Severity.ERROR
+            if attempt.module == "thop"
+            else requirements.gravity((distribution_of(name) or name,), imports=_imported(facts)),
         )
     return None
 
