@@ -90,6 +90,43 @@ def test_the_torchcodec_for_a_torch(torch, wanted):
 
 
 @pytest.mark.parametrize(
+    ("system", "cuda", "wanted"),
+    [
+        ("linux", "13.0", "torchcodec>=0.12"),
+        ("linux", "12.6", "torchcodec==0.13.*"),
+        ("linux", None, "torchcodec==0.13.*"),
+        ("windows", None, "torchcodec>=0.12"),
+        ("darwin", None, "torchcodec>=0.12"),
+    ],
+)
+def test_a_torch_without_cuda_13_needs_the_last_torchcodec_that_needs_none(system, cuda, wanted):
+    facts = Facts(torch=Torch(version="2.12.0", cuda=cuda))
+    facts = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os=system))
+    assert torchcodec_releases.requirement(facts) == wanted
+
+
+def test_no_torchcodec_is_named_where_none_has_a_wheel():
+    facts = Facts(torch=Torch(version="2.7.1", cuda="12.8"))
+    windows = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os="windows"))
+    first = torchcodec_releases.install(windows)[0].steps[0]
+    assert first.argv == ()
+    assert "Windows (2.8)" in first.why
+    linux = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os="linux"))
+    assert torchcodec_releases.install(linux)[0].steps[0].requirements == ("torchcodec==0.5.*",)
+
+
+def test_a_torchcodec_for_cuda_beside_another_torch():
+    found = told(
+        "torch==2.12.0+cpu\nOSError: libcudart.so.13: cannot open shared object file: No such file or directory\n"
+        "OSError: Could not load this library: /home/user/v/lib/python3.12/site-packages/torchcodec/libtorchcodec_core7.so\n"
+    )
+    assert found.slug == "torchcodec-not-loaded"
+    assert "does not find its library libcudart.so.13" in found.message
+    assert "--force-reinstall" in found.lines[0][0]
+    assert found.lines[0][0].endswith("torchcodec==0.13.*")
+
+
+@pytest.mark.parametrize(
     ("system", "begins"),
     [("linux", "sudo apt-get install"), ("windows", "conda install"), ("darwin", "brew install")],
 )
