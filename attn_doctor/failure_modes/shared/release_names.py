@@ -70,6 +70,7 @@ ROWS = (
     Row("torchaudio", ("list_audio_backends", "AudioMetaData", "info", "set_audio_backend", "get_audio_backend"), "torchaudio", "<2.9"),
     # https://github.com/huggingface/pytorch-image-models/issues/1648 (0.8 was published as pre-releases only)
     Row("timm", ("layers",), "timm", ">=0.9", whole=True),
+    # openvino.runtime: in the wheels of 2022.1 and 2025.4.1, not in 2026.1. openvino.inference_engine: in 2023.3, not in 2024.0.
     # https://docs.openvino.ai/2025/about-openvino/release-notes-openvino.html ("openvino.runtime ... will be removed in 2026.0"), releases 2022.1 and 2024.0
     Row("openvino", ("runtime",), "openvino", ">=2022.1,<2026", whole=True),
     Row("openvino", ("inference_engine",), "openvino", "<2024", whole=True),
@@ -117,13 +118,15 @@ class Keyword(NamedTuple):
     has: str  # the releases whose function takes the argument
 
 
-# torch: the first or last release whose documentation has the argument, https://docs.pytorch.org/docs/stable/index.html.
+# The arguments were looked up in the releases on both sides of each bound: torch 1.10.2, 1.11, 2.0.1, 2.1, 2.2.2, 2.3, 2.4.1, 2.5, 2.6 and 2.7, httpx 0.27.2 and
+# 0.28.0, accelerate 0.34.2 and 1.0.0, transformers 4.45.2 to 5.0.0. https://github.com/pytorch/pytorch/pull/147301 (verbose, torch 2.7)
 KEYWORDS = (
     # https://github.com/huggingface/transformers/issues/34714
     Keyword("Accelerator.__init__", "dispatch_batches", "accelerate", "<1"),
-    # https://github.com/huggingface/transformers/pull/30190 (eval_strategy), https://github.com/huggingface/transformers/pull/32385 (processing_class)
-    Keyword("TrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
-    Keyword("Seq2SeqTrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
+    # https://github.com/huggingface/transformers/pull/30190 (eval_strategy; the warning names 4.46, and the argument is in 4.50.0 and not in 4.51.0),
+    # https://github.com/huggingface/transformers/pull/32385 (processing_class; tokenizer is taken until 4.57)
+    Keyword("TrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.51"),
+    Keyword("Seq2SeqTrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.51"),
     Keyword("Trainer.__init__", "tokenizer", "transformers", "<5"),
     # https://github.com/encode/httpx/blob/master/CHANGELOG.md: 0.28.0
     Keyword("Client.__init__", "proxies", "httpx", "<0.28"),
