@@ -20,8 +20,8 @@ class Row(NamedTuple):
     whole: bool = False  # the error is "No module named 'MODULE.NAME'"
 
 
-# The names of transformers were looked up in its releases 4.38.2, 4.39.0, 4.46.3, 4.47.0, 4.49.0, 4.56.0, 4.57.1 and 5.0.0, those of
-# huggingface-hub in 0.23.5, 0.24.0, 0.25.2, 0.26.0, 0.27.0 and 1.0.0.
+# The names of transformers were looked up in its releases 4.38.2, 4.39.0, 4.46.3, 4.47.0, 4.49.0, 4.50.0, 4.51.0, 4.53.3, 4.54.0, 4.55.0, 4.56.0,
+# 4.57.1 and 5.0.0, those of huggingface-hub in 0.23.5, 0.24.0, 0.25.2, 0.26.0, 0.27.0 and 1.0.0.
 ROWS = (
     Row("huggingface_hub", ("cached_download",), "huggingface-hub", "<0.26"),
     Row("huggingface_hub", ("ModelFilter",), "huggingface-hub", "<0.24"),
@@ -30,14 +30,15 @@ ROWS = (
     Row("huggingface_hub", ("split_torch_state_dict_into_shards",), "huggingface-hub", ">=0.23"),
     Row("transformers.modeling_utils", ("shard_checkpoint",), "transformers", "<4.47"),
     Row("transformers", ("top_k_top_p_filtering",), "transformers", "<4.39"),
-    Row("transformers", ("AdamW", "is_torch_tpu_available"), "transformers", "<4.50"),
-    Row("transformers.modeling_utils", ("apply_chunking_to_forward", "find_pruneable_heads_and_indices", "prune_linear_layer"), "transformers", "<4.50"),
+    Row("transformers", ("AdamW",), "transformers", "<4.50"),
+    Row("transformers", ("is_torch_tpu_available",), "transformers", "<4.51"),
+    Row("transformers.modeling_utils", ("apply_chunking_to_forward", "find_pruneable_heads_and_indices", "prune_linear_layer"), "transformers", "<4.56"),
     Row("transformers.pytorch_utils", ("find_pruneable_heads_and_indices",), "transformers", "<5"),
     Row("transformers", ("HybridCache", "SlidingWindowCache", "AutoModelForVision2Seq", "is_tf_available"), "transformers", "<5"),
     Row("transformers.cache_utils", ("HybridCache", "SlidingWindowCache"), "transformers", "<5"),
     Row("transformers.utils", ("is_torch_fx_available", "is_tf_available", "is_safetensors_available", "TRANSFORMERS_CACHE"), "transformers", "<5"),
     Row("transformers.utils.import_utils", ("is_torch_fx_available",), "transformers", "<5"),
-    Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.56"),
+    Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.54"),
     # https://pytorch.org/docs/stable/index.html: the first release whose documentation has the name.
     Row("torch.library", ("custom_op", "register_autograd", "register_fake"), "torch", ">=2.4"),
     Row("torch.amp", ("GradScaler",), "torch", ">=2.3"),
