@@ -1,6 +1,6 @@
 """Make the fixes for a Triton that finds no GPU driver, or two, and for a TensorRT that does not support the GPU. Pure.
 
-https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/triton-lang/triton/issues/5570
+https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/deepseek-ai/DeepSeek-R1/issues/493
 """
 
 from __future__ import annotations
