@@ -90,6 +90,43 @@ def test_the_torchcodec_for_a_torch(torch, wanted):
 
 
 @pytest.mark.parametrize(
+    ("system", "cuda", "wanted"),
+    [
+        ("linux", "13.0", "torchcodec>=0.12"),
+        ("linux", "12.6", "torchcodec==0.13.*"),
+        ("linux", None, "torchcodec==0.13.*"),
+        ("windows", None, "torchcodec>=0.12"),
+        ("darwin", None, "torchcodec>=0.12"),
+    ],
+)
+def test_a_torch_without_cuda_13_needs_the_last_torchcodec_that_needs_none(system, cuda, wanted):
+    facts = Facts(torch=Torch(version="2.12.0", cuda=cuda))
+    facts = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os=system))
+    assert torchcodec_releases.requirement(facts) == wanted
+
+
+def test_no_torchcodec_is_named_where_none_has_a_wheel():
+    facts = Facts(torch=Torch(version="2.7.1", cuda="12.8"))
+    windows = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os="windows"))
+    first = torchcodec_releases.install(windows)[0].steps[0]
+    assert first.argv == ()
+    assert "Windows (2.8)" in first.why
+    linux = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, os="linux"))
+    assert torchcodec_releases.install(linux)[0].steps[0].requirements == ("torchcodec==0.5.*",)
+
+
+def test_a_torchcodec_for_cuda_beside_another_torch():
+    found = told(
+        "torch==2.12.0+cpu\nOSError: libcudart.so.13: cannot open shared object file: No such file or directory\n"
+        "OSError: Could not load this library: /home/user/v/lib/python3.12/site-packages/torchcodec/libtorchcodec_core7.so\n"
+    )
+    assert found.slug == "torchcodec-not-loaded"
+    assert "does not find its library libcudart.so.13" in found.message
+    assert "--force-reinstall" in found.lines[0][0]
+    assert found.lines[0][0].endswith("torchcodec==0.13.*")
+
+
+@pytest.mark.parametrize(
     ("system", "begins"),
     [("linux", "sudo apt-get install"), ("windows", "conda install"), ("darwin", "brew install")],
 )
@@ -171,7 +208,11 @@ def test_the_mark_of_an_executable_stack_is_cleared(tmp_path):
     cure = told(
         "ImportError: /v/lib/libold.so: cannot enable executable stack as shared object requires: Invalid argument\n"
     )
-    assert cure.titles == ["Upgrade the package", "Take the mark away from the library"]
+    assert cure.titles == [
+        "Upgrade the package",
+        "Take the mark away from the library",
+        "Or let glibc grant it in this shell",
+    ]
     (tmp_path / "x.c").write_text("int f(void) { return 1; }\n")
     library = tmp_path / "libold.so"
     if shutil.which("gcc") is None or shutil.which("readelf") is None:
@@ -213,3 +254,41 @@ def test_a_gpu_that_tensorrt_no_longer_supports():
         "[TRT] [E] Error Code 9: Internal Error (Target GPU SM 60 is not supported by this TensorRT release.)\n"
     )
     assert found.titles == ["Export to ONNX instead", "Or install a TensorRT for this GPU"]
+
+
+def test_a_tensorrt_for_an_old_gpu_is_pips_under_linux_alone():
+    error = "Error Code 9: Internal Error (Target GPU SM 61 is not supported by this TensorRT release.)\n"
+    linux = told("Ubuntu 22.04\n" + error)
+    assert any("tensorrt==8.6.1" in line for line in linux.lines[1])
+    windows = told("PS C:\\work> yolo export model=a.pt format=engine\n" + error)
+    assert not any("tensorrt==8.6.1" in line for cure in windows.lines for line in cure)
+    assert "zip file" in windows.words
+
+
+def test_no_core_ml_on_an_arm_board():
+    board = told(
+        "Jetson Orin Nano, JetPack 6.0\nLinux nano 5.15.136-tegra aarch64\nRuntimeError: BlobWriter not loaded\n"
+    )
+    assert board.titles == ["Export on macOS or Linux"]
+    assert "Linux on ARM" in board.words
+
+
+def test_the_windows_sdk_is_added_by_visual_studios_installer():
+    found = told(
+        "cl.exe\nC:\\w\\a.c(1): fatal error C1083: Cannot open include file: 'corecrt.h': No such file or directory\n"
+    )
+    line = next(line for cure in found.lines for line in cure if "setup.exe" in line)
+    assert " modify --productId Microsoft.VisualStudio.Product.BuildTools --channelId VisualStudio.17.Release" in line
+    assert "--wait" not in line  # only the bootstrapper has this option
+
+
+@pytest.mark.parametrize(
+    ("line", "release"),
+    [
+        ("TypeError: TrainingArguments.__init__() got an unexpected keyword argument 'evaluation_strategy'", "<4.51"),
+        ("ImportError: cannot import name 'is_torch_tpu_available' from 'transformers' (/v/x.py)", "<4.51"),
+        ("ImportError: cannot import name 'LossKwargs' from 'transformers.utils' (/v/x.py)", ">=4.47,<4.54"),
+    ],
+)
+def test_the_releases_of_transformers_that_have_what_is_missing(line, release):
+    assert any(f"transformers{release}" in command for cure in told(line + "\n").lines for command in cure)

@@ -244,7 +244,8 @@ def _older_msvc(facts: Facts, chosen: _Msvc, other: str, before: str = "--wait -
     return (
         commands.by_hand(
             ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", add),
-            f"the tools of Visual Studio {chosen.studio}, MSVC {chosen.version}: {chosen.takes}{other}",
+            f"the tools of Visual Studio {chosen.studio}, MSVC {chosen.version}: {chosen.takes}{other}. If Build Tools 2022 are there already, and this adds nothing: Visual Studio Installer, "
+            f"Modify, Individual components, MSVC {chosen.version}",
             "adds an older MSVC; the present MSVC is kept",
             takes="about 1 GB",
         ),

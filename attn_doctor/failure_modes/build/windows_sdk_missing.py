@@ -23,8 +23,9 @@ How to reproduce
 References
     https://learn.microsoft.com/cpp/error-messages/compiler-errors-1/fatal-error-c1083
     https://learn.microsoft.com/cpp/error-messages/tool-errors/linker-tools-error-lnk1158
+    https://learn.microsoft.com/visualstudio/install/use-command-line-parameters-to-install-visual-studio (modify)
     https://github.com/graphdeco-inria/gaussian-splatting/issues/53 (crtdefs.h)
-    https://github.com/facebookresearch/pytorch3d/issues/1553 (corecrt.h: the Windows SDK was missing)
+    https://github.com/facebookresearch/pytorch3d/issues/1566 (corecrt.h: the Windows SDK was missing)
 """
 
 from __future__ import annotations
@@ -109,13 +110,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
     prompt = system_tools.native_prompt(facts)
-    # Visual Studio's installer adds what an installed Build Tools lacks: https://learn.microsoft.com/visualstudio/install/use-command-line-parameters-to-install-visual-studio
+    # cl.exe ran, so a Visual Studio is there. winget's --override is for a first installation only, Microsoft's page says: the installer's `modify` adds to
+    # it. https://learn.microsoft.com/visualstudio/install/use-command-line-parameters-to-install-visual-studio
     install = commands.by_hand(
-        ("winget", "install", "--id", "Microsoft.VisualStudio.2022.BuildTools", "-e", "--force", "--override", system_tools.WORKLOAD),
-        "the C++ workload with the Windows SDK; by hand: Visual Studio Installer, Modify, 'Desktop development with C++', with a Windows 10 or 11 SDK",
+        (
+            *(r"C:\Program Files (x86)\Microsoft Visual Studio\Installer\setup.exe", "modify"),
+            *("--productId", "Microsoft.VisualStudio.Product.BuildTools", "--channelId", "VisualStudio.17.Release"),
+            *("--add", "Microsoft.VisualStudio.Workload.VCTools", "--includeRecommended", "--passive"),
+        ),
+        "the C++ workload with the Windows SDK, for Build Tools 2022; for another Visual Studio by hand: start the Visual Studio Installer from the Start menu, Modify, "
+        "'Desktop development with C++', with a Windows 10 or 11 SDK",
         "adds MSVC and the Windows SDK",
         takes="2 to 3 GB",
-    )  # fmt: skip
+    )
     in_prompt = Fix(title="Build in the prompt that names the folders of the SDK", steps=(prompt,), verify=verify)
     whole = Fix(title="Install the Windows SDK, and build in its prompt", steps=(install, prompt), verify=verify)
     own = (in_prompt, whole) if isinstance(hit.variant, Missing) and not hit.variant.sdk else (whole, in_prompt)

@@ -18,6 +18,7 @@ How to reproduce
 
 References
     https://docs.pytorch.org/docs/stable/notes/mps.html
+    https://github.com/ultralytics/ultralytics/pull/20680 (none in JetPack 5; in JetPack 6 most fields are empty)
     https://docs.nvidia.com/jetson/archives/r36.4/DeveloperGuide/AT/JetsonLinuxDevelopmentTools/TegrastatsUtility.html
 """
 

@@ -13,8 +13,8 @@ Why it happens
     for the memory, the power or the clock of the GPU.
 
 What to do
-    DALI: `export DALI_DISABLE_NVML=1`. Other programs: switch their measuring of the GPU off, or take a newer release of them. Under WSL, a
-    newer driver in Windows has more of NVML.
+    DALI: `export DALI_DISABLE_NVML=1`, or for the error 3 a DALI from after April 2026, which goes on without the answer. Other programs: switch
+    their measuring of the GPU off, or take a newer release of them. Under WSL, a newer driver in Windows may have more of NVML.
 
 How to reproduce
     There is no recipe: it needs WSL or such a board.
@@ -22,6 +22,7 @@ How to reproduce
 References
     https://github.com/NVIDIA/DALI/issues/5696
     https://github.com/NVIDIA/DALI/issues/3878
+    https://github.com/NVIDIA/DALI/pull/6296 (newer releases go on without the answer)
     https://docs.nvidia.com/cuda/wsl-user-guide/index.html#features-not-yet-supported
     https://docs.nvidia.com/deploy/nvml-api/group__nvmlDeviceEnumvs.html
 """
@@ -88,12 +89,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "install the newest NVIDIA driver in Windows (https://www.nvidia.com/drivers), never one inside WSL; then, in a terminal of Windows: wsl --shutdown",
             "the driver of Windows",
         )
-        newer = (Fix(title="Update the driver in Windows, which has more of NVML", steps=(step,), verify=verify),)
+        newer = (Fix(title="Update the driver in Windows, which may have more of NVML", steps=(step,), verify=verify),)
     if asked.dali:
         off = commands.variable(
             "DALI_DISABLE_NVML",
             "1",
-            "DALI then works without NVML, and does not bind its threads to processors; start the program in this shell (DALI wants a number: true does not count)",
+            "DALI then works without NVML, and does not bind its threads to processors; start the program in this shell (DALI wants a number: true does not count). After the error 3, releases of DALI from after April 2026 go on by themselves",
         )
         return (Fix(title="Let DALI do without NVML", steps=(off,), verify=verify), *newer)
     step = commands.by_hand(

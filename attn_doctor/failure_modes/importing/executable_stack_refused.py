@@ -9,8 +9,9 @@ How it shows
     libcudnn_cnn_infer.so.8, onnxruntime_pybind11_state or ctranslate2.
 
 Why it happens
-    Old releases of torch (before 2.1 in some builds), ctranslate2 (before 4.6) and onnxruntime were linked with this mark by mistake: none of
-    them needs it. Distributions with glibc 2.41: Fedora 42, Ubuntu 25.04, Debian 13, Arch.
+    Old builds were linked with this mark by mistake, and need it for nothing: of PyPI's wheels torch 1.10 to 1.12, onnxruntime up to 1.16 and
+    ctranslate2 up to 4.5; of conda-forge's torch the builds from before February 2025. Distributions with glibc 2.41 or newer: Fedora 42, Ubuntu
+    25.04, Debian 13, Arch.
 
 What to do
     Upgrade the package. Or take the mark away from the file: `patchelf --clear-execstack FILE` (patchelf 0.18 and newer), or the command below,
@@ -20,8 +21,10 @@ How to reproduce
     There is no recipe: an older glibc grants the request.
 
 References
-    https://sourceware.org/pipermail/libc-alpha/2025-January/164238.html (glibc 2.41)
-    https://github.com/OpenNMT/CTranslate2/issues/1849
+    https://www.gnu.org/software/libc/manual/html_node/Dynamic-Linking-Tunables.html (glibc.rtld.execstack)
+    https://github.com/OpenNMT/CTranslate2/issues/1849 (4.6.0 has the repair)
+    https://github.com/conda-forge/pytorch-cpu-feedstock/issues/350
+    https://github.com/microsoft/onnxruntime/issues/24911 (a build for OpenVINO)
     https://github.com/NixOS/patchelf/releases/tag/0.18.0
 """
 
@@ -78,8 +81,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = file.rpartition("/")[2]
     newer = commands.by_hand(
         (),
-        f"upgrade the package that contains {name} (the folder above it in site-packages is the package): newer releases of torch, ctranslate2 and onnxruntime are "
-        "linked without this mark",
+        f"upgrade the package that contains {name} (the folder above it in site-packages is the package): torch 1.13, onnxruntime 1.17, ctranslate2 4.6 "
+        "and newer are linked without this mark on PyPI, conda-forge's torch since February 2025",
         "that package",
     )
     find = commands.by_hand(
@@ -99,7 +102,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "low",
         risk_text="changes an installed file; installing the package again undoes it",
     )
+    # Debian 13's notes on glibc 2.41 name this value, upstream has it from 2.42 on.
+    grant = commands.variable(
+        "GLIBC_TUNABLES",
+        "glibc.rtld.execstack=2",
+        "where the file cannot be changed: Debian 13's glibc 2.41, and 2.42 and newer, then give the whole program an executable stack, which is less safe; start it in this shell",
+    )
     return (
         Fix(title="Upgrade the package", steps=(newer,), verify=verify),
         Fix(title="Take the mark away from the library", steps=(find, clear), verify=verify),
+        Fix(title="Or let glibc grant it in this shell", steps=(grant,), verify=verify),
     )

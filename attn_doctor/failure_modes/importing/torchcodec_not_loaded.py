@@ -9,12 +9,13 @@ How it shows
     .../torchcodec/libtorchcodec_core7.so", on Windows "FileNotFoundError: Could not find module '...\\libtorchcodec_core8.dll'".
 
 Why it happens
-    torchcodec brings no FFmpeg: it loads the libraries of FFmpeg 4 to 8 (libavutil.so.56 to .60) from the system or from conda. A program
-    `ffmpeg` without libraries is not enough. Or torchcodec is another release than the installed torch needs: it names no torch in its
-    requirements, so pip installs the newest one beside any torch.
+    torchcodec brings no FFmpeg: it loads the libraries of FFmpeg 4 to 9 (libavutil.so.56 to .61; FFmpeg 9 from torchcodec 0.16 on) from the system or
+    from conda. A program `ffmpeg` without libraries is not enough. Or torchcodec is another release than the installed torch needs: it names no torch
+    in its requirements, so pip installs the newest one beside any torch. Under Linux, PyPI's torchcodec 0.14 and newer need the libraries of CUDA 13.
 
 What to do
-    Install FFmpeg's libraries, and the torchcodec for the installed torch (0.7 for torch 2.8, 0.9 for 2.9, 0.10 for 2.10).
+    Install FFmpeg's libraries, and the torchcodec for the installed torch (0.7 for torch 2.8, 0.9 for 2.9, 0.10 for 2.10; for torch 2.11 and newer
+    without CUDA 13: 0.13).
 
 How to reproduce
     There is no recipe: where a system has FFmpeg, its libraries are found. `pip install torchcodec` beside torch 2.6, and
@@ -24,6 +25,7 @@ References
     https://github.com/meta-pytorch/torchcodec#installing-torchcodec
     https://github.com/huggingface/datasets/issues/7707
     https://github.com/meta-pytorch/torchcodec/issues/912
+    https://github.com/meta-pytorch/torchcodec/issues/1257 (libnppicc was missing: a torchcodec for CUDA)
 """
 
 from __future__ import annotations
@@ -79,8 +81,8 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"(?P<npp>libnpp\w+\.so[.\d]*): cannot open",
-            literal="libnpp",
+            pattern=r"(?P<cuda>lib(?:npp\w+|cudart|nvrtc|c10_cuda|torch_cuda)\.so[.\d]*): cannot open",
+            literal=": cannot open",
             sample="OSError: libnppicc.so.13: cannot open shared object file: No such file or directory",
             strength="context",
         ),
@@ -90,19 +92,24 @@ MODE = FailureMode(
 
 
 class Lacks(Variant, frozen=True, kw_only=True):
-    """Hold what torchcodec lacks: FFmpeg's libraries, the right torch, or one of the two, if the log does not show which."""
+    """Hold what torchcodec lacks: FFmpeg's libraries, the right torch, a torch with CUDA 13, or one of the first two, if the log does not show which."""
 
-    what: Literal["ffmpeg", "torch", "one of both"]
+    what: Literal["ffmpeg", "torch", "cuda", "one of both"]
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return None
-    ffmpeg, symbol = seen.group("ffmpeg"), seen.group("symbol")
+    ffmpeg, symbol, cuda = seen.group("ffmpeg"), seen.group("symbol"), seen.group("cuda")
     shown = tuple(e for e in evidence if e.line in {m.line for m in proofs}) or evidence
     if symbol:
         what, message = "torch", "This torchcodec was built for another release of torch than the installed one."
+    elif cuda:
+        what, message = (
+            "cuda",
+            f"This torchcodec was built for CUDA, and does not find its library {cuda}, which the installed torch does not bring.",
+        )
     elif ffmpeg:
         what, message = "ffmpeg", f"torchcodec does not find the libraries of FFmpeg ({ffmpeg}), which it needs."
     else:
@@ -118,5 +125,5 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     what = hit.variant.what if isinstance(hit.variant, Lacks) else "one of both"
-    right, ffmpeg, without = torchcodec_releases.install(facts, afresh=True)
-    return (right, ffmpeg, without) if what == "torch" else (ffmpeg, right, without)
+    right, ffmpeg, without = torchcodec_releases.install(facts, afresh=True, without_cuda=what == "cuda")
+    return (right, ffmpeg, without) if what in ("torch", "cuda") else (ffmpeg, right, without)

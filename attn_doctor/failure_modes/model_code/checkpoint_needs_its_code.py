@@ -124,7 +124,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         other = "WindowsPath" if needs.name == "PosixPath" else "PosixPath"
         step = commands.by_hand(
             (),
-            f"write these lines above the loading: import pathlib; pathlib.{needs.name} = pathlib.{other}. Lasting: load the file once so, and save only model.state_dict()",
+            f'write these lines above the loading: import pathlib; pathlib.{needs.name} = pathlib.{other}; getattr(pathlib, "_local", pathlib).{needs.name} = pathlib.{other} (the second is for Python 3.13). Lasting: load the file once so, and save only model.state_dict()',
             "two lines of the program",
             "none",
         )
@@ -132,7 +132,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if needs.what == "upsample":
         step = commands.by_hand(
             (),
-            "write behind the loading: for m in model.modules(): if type(m) is torch.nn.Upsample: m.recompute_scale_factor = False. New clones of YOLOv5 have this line (attempt_load)",
+            "write behind the loading: for m in (x for x in model.modules() if type(x) is torch.nn.Upsample): m.recompute_scale_factor = False. New clones of YOLOv5 have this line (attempt_load)",
             "one line of the program",
             "none",
         )

@@ -1,18 +1,19 @@
 """coremltools was installed without its compiled libraries.
 
 What it is
-    coremltools converts models for Apple's devices. Its wheels contain compiled libraries for macOS and Linux, for some Pythons. Where there is no
-    such wheel, pip installs it without them: it imports, and cannot write a model.
+    coremltools converts models for Apple's devices. Its wheels contain compiled libraries for macOS and for Linux on x86-64, for some Pythons. Where
+    there is no such wheel, pip installs it from its sources, without them: it imports, and cannot write a model.
 
 How it shows
     "Fail to import BlobReader from libmilstoragepython. No module named 'coremltools.libmilstoragepython'", "Failed to load _MLModelProxy: No module
     named 'coremltools.libcoremlpython'", "CoreML: export failure: BlobWriter not loaded".
 
 Why it happens
-    The Python is newer than the newest wheel of coremltools (Python 3.13 before coremltools 9), or the system is Windows, for which there is none.
+    The Python is newer than the newest wheel of coremltools (8.1 to 8.3 have wheels up to Python 3.12, 9.0 up to 3.13), or the system is Windows or
+    Linux on ARM, for which there is none.
 
 What to do
-    Use Python 3.12 or 3.11 and the newest coremltools, on macOS or Linux. Under Windows: export in WSL or on a Mac.
+    Use Python 3.12 or 3.11 and the newest coremltools, on macOS or Linux on x86-64. Under Windows: export in WSL or on a Mac.
 
 How to reproduce
     There is no recipe: it needs a Python without such a wheel. `python -c "import coremltools"` prints the lines there.
@@ -26,6 +27,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -71,12 +73,17 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = (*commands.starting(facts), "-c", "import coremltools.libmilstoragepython")
-    if facts.system.os == "windows":
-        words = "export on a Mac, or inside WSL: there are no libraries of coremltools for Windows. For Windows itself export format=onnx or format=openvino"
+    arm = facts.system.os == "linux" and places.architecture(facts) == "aarch64"
+    if facts.system.os == "windows" or arm:
+        words = (
+            "export on a Mac, or on a PC with Linux: there are no libraries of coremltools for Linux on ARM"
+            if arm
+            else "export on a Mac, or inside WSL: there are no libraries of coremltools for Windows. For Windows itself export format=onnx or format=openvino"
+        )
         step = commands.by_hand((), words, "where the export runs", "none")
         return (Fix(title="Export on macOS or Linux", steps=(step,), verify=verify),)
     newest = commands.reinstall(
-        "coremltools", why="the newest release has wheels for the newest Pythons", changes="coremltools"
+        "coremltools", why="newer releases have wheels for newer Pythons: 9.0 up to 3.13", changes="coremltools"
     )
     older = commands.by_hand(
         (),

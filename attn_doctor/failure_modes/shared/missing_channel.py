@@ -122,6 +122,7 @@ def _of_pixi(facts: Facts, found: NoChannel | OfPixi) -> tuple[Fix, ...]:
         made.append(Fix(title="Declare CUDA in the project", steps=(declared, again), verify=verify))
     elif name is not None and facts.system.os != "darwin":
         channel = "pytorch" if name in _OF_PYTORCH else "nvidia"
+        # https://pixi.prefix.dev/v0.51.0/reference/cli/pixi/workspace/channel/add (--prepend)
         add = commands.by_hand(
             ("pixi", "workspace", "channel", "add", "--prepend", channel),
             f"adds the channel {channel} before conda-forge, whose priority would hide it; older releases of pixi call it `pixi project channel add`",

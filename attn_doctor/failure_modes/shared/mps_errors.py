@@ -1,6 +1,8 @@
 """Put errors of MPS, the GPU of a Mac, into words, and make their fixes. Pure.
 
-https://docs.pytorch.org/docs/stable/notes/mps.html, https://docs.pytorch.org/docs/stable/mps_environment_variables.html
+https://docs.pytorch.org/docs/stable/notes/mps.html, https://docs.pytorch.org/docs/stable/mps_environment_variables.html,
+https://github.com/pytorch/pytorch/pull/119641 (bfloat16: macOS 14, torch 2.3), https://github.com/pytorch/pytorch/issues/141864 (a Mac with an Intel processor has only
+torch 2.2)
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ def message(kind: str, name: str) -> str:
     """Return what happened. `name`: what the error names, "roi_align_forward_impl" or "14.0"."""
     return {
         "own": f"The operation {name} belongs to an extension (mmcv or another), which has no code for the GPU of a Mac (MPS).",
-        "bf16": "The number format bfloat16 does not exist on the GPU of a Mac (MPS) in this torch or this macOS: it needs macOS 14.",
+        "bf16": "The number format bfloat16 does not exist on the GPU of a Mac (MPS) in this torch or this macOS: it needs macOS 14 and torch 2.3, which is for Macs with an Apple chip only.",
         "autocast": "This torch has no mixed precision (autocast) for the GPU of a Mac (MPS).",
         "placed": "The model and its input are in different places: one is on the GPU of the Mac (MPS), the other on the CPU.",
         "macos": f"This torch uses the GPU of a Mac (MPS) from macOS {name} on, and the macOS there is older.",
@@ -60,9 +62,11 @@ def fixes(facts: Facts, kind: str) -> tuple[Fix, ...]:
     if kind == "crash":
         return (upgrade, on_cpu)
     words = (
-        "compute in float32 or float16: torch_dtype=torch.float16 (transformers), --force-fp16 (ComfyUI); macOS 14 and newer have bfloat16"
+        "compute in float32 or float16: torch_dtype=torch.float16 (transformers), --force-fp16 (ComfyUI); macOS 14 with torch 2.3 and newer has bfloat16"
         if kind == "bf16"
         else "train without mixed precision: amp=False (yolo), precision=32 (Lightning), --mixed_precision no (accelerate)"
     )
     plain = commands.by_hand((), words, "the settings of the program", "none")
-    return (Fix(title="Compute in another number format", steps=(plain,), verify=verify), upgrade, on_cpu)
+    other = Fix(title="Compute in another number format", steps=(plain,), verify=verify)
+    intel = isinstance(facts.system.machine, str) and facts.system.machine == "x86_64"
+    return (other, on_cpu) if kind == "bf16" and intel else (other, upgrade, on_cpu)

@@ -1,7 +1,7 @@
 """Make the fixes for an ONNX Runtime that does not find the libraries of its CUDA or TensorRT provider. Pure.
 
 https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html (the CUDA and cuDNN of each release, the extras of the package
-for Python, preload_dlls)
+for Python, preload_dlls), https://pypi.org/project/onnxruntime-gpu/ (its extras name CUDA 12 until 1.26, CUDA 13 from 1.27 on)
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _on_the_system(library: str, provider: str, cuda: str | None) -> tuple[Step,
     """Return the steps for a program that is not a Python program: it finds only the libraries of the system."""
     number = _NUMBER.search(library)
     major = cuda or (number["number"] if number and ("cublas" in library or "cudart" in library) else None)
-    named = f"CUDA {major}" if major else "the CUDA of this ONNX Runtime (12 since 1.19)"
+    named = f"CUDA {major}" if major else "the CUDA of this ONNX Runtime (12 in 1.19 to 1.26, 13 from 1.27 on)"
     dll = provider.endswith(".dll")
     at = library or ("cublasLt64_12.dll" if dll else "libcublasLt.so.12")
     argv = ("where.exe", at) if dll else ("sh", "-c", f"ldconfig -p | grep -F {at}")

@@ -1,7 +1,8 @@
 """Name the package for a machine without an NVIDIA GPU, where a list asks for the build for GPUs, which exists for no Mac. Pure.
 
-https://pypi.org/project/onnxruntime-gpu/#files (Linux x86_64 and Windows), https://onnxruntime.ai/docs/install/ (the package onnxruntime has CoreML on a Mac),
-https://pypi.org/project/tensorflow-gpu/ (removed: tensorflow), https://pypi.org/project/faiss-gpu/#files (Linux), https://pypi.org/project/faiss-cpu/#files
+https://pypi.org/project/onnxruntime-gpu/#files (Linux on x86-64, from 1.29 on also on ARM; Windows), https://onnxruntime.ai/docs/install/ (the package onnxruntime
+has CoreML on a Mac), https://pypi.org/project/tensorflow-gpu/ (2.12 is empty and refuses to be installed; wheels until 2.11 and Python 3.10),
+https://pypi.org/project/faiss-gpu/#files (Linux on x86-64 alone), https://pypi.org/project/faiss-cpu/#files
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Fix
 from attn_doctor.model.steps import name_of
 
-_PLAIN = {
-    "onnxruntime-gpu": "onnxruntime",
-    "tensorflow-gpu": "tensorflow",
-    "faiss-gpu": "faiss-cpu",
-    "rembg[gpu]": "rembg",
+_PLAIN = {"onnxruntime-gpu": "onnxruntime", "tensorflow-gpu": "tensorflow", "faiss-gpu": "faiss-cpu"}
+_ABOUT = {
+    "onnxruntime-gpu": "onnxruntime is the same package without CUDA",
+    "tensorflow-gpu": "tensorflow is the package of today",
+    "faiss-gpu": "faiss-cpu is the same package without CUDA",
+}
+_SYSTEMS = {
+    "onnxruntime-gpu": "for Linux and for Windows",
+    "tensorflow-gpu": "for Linux on x86-64 and for Windows, and ended with TensorFlow 2.11 (Windows: 2.10) and Python 3.10",
+    "faiss-gpu": "for Linux on x86-64",
 }
 
 
@@ -40,7 +46,7 @@ def told(facts: Facts, ours: Sequence[Match]) -> Hit | None:
         mac = facts.system.os == "darwin"
         where = "macOS" if mac else "this system or this Python"
         return Hit(
-            message=f"{name} has no wheel for {where}: it is the build for NVIDIA GPUs, for Linux on x86-64 and for Windows. {_PLAIN[name]} is the same package without CUDA.",
+            message=f"{name} has no wheel for {where}: it is the build for NVIDIA GPUs, {_SYSTEMS[name]}. {_ABOUT[name]}.",
             evidence=building.lines(list(ours)),
             variant=ForGpus(name=name, plain=_PLAIN[name]),
             confidence=Confidence.HIGH if mac else Confidence.MEDIUM,
@@ -52,7 +58,10 @@ def fixes(facts: Facts, found: ForGpus) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     get = commands.install(
         found.plain,
-        why="the same modules, without CUDA; on a Mac ONNX Runtime uses CoreML",
+        why={
+            "onnxruntime": "the same modules, without CUDA; on a Mac it can use CoreML",
+            "tensorflow": "the same modules; under Linux it uses an NVIDIA GPU too",
+        }.get(found.plain, "the same modules, without CUDA"),
         changes=f"adds {found.plain}",
     )
     line = commands.by_hand(
@@ -62,7 +71,7 @@ def fixes(facts: Facts, found: ForGpus) -> tuple[Fix, ...]:
     if facts.system.os != "darwin":
         ask = commands.by_hand(
             (*commands.starting(facts), "-c", "import sys, platform; print(sys.version, platform.machine())"),
-            f"with an NVIDIA GPU: {found.name} has wheels for the Pythons on https://pypi.org/project/{found.name}/#files, and none for 32 bits or for ARM",
+            f"with an NVIDIA GPU: {found.name} has wheels for the Pythons and systems on https://pypi.org/project/{found.name}/#files, and none for 32 bits",
             "nothing",
             "none",
         )

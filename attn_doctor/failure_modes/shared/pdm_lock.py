@@ -1,6 +1,7 @@
 """Read PDM's words for a lock file that has no file of a package for this system, and lock it again. Pure.
 
-https://pdm-project.org/latest/usage/lock-targets/ (pdm.lock is for the system where it was made, unless more targets are locked), https://github.com/pdm-project/pdm/issues/3605
+https://pdm-project.org/latest/usage/lock-targets/ (pdm.lock is for the system where it was made, unless more targets are locked), https://github.com/pdm-project/pdm/issues/3605,
+https://github.com/pdm-project/pdm/blob/main/src/pdm/cli/actions.py (do_lock keeps to the targets of the file)
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def fixes(facts: Facts, found: Locked) -> tuple[Fix, ...]:
     )  # fmt: skip
     both = commands.by_hand(
         (),
-        "if others use the lock file on another system: PDM 2.17 and newer lock for several, `pdm lock --append --platform=PLATFORM` (macos_arm64, linux, windows_amd64)",
+        "if the error comes again, pdm.lock is locked for other systems by name (its metadata.targets), and an update keeps to those; the same where others use the file on another system. "
+        "PDM 2.17 and newer add a system: `pdm lock --append --platform=PLATFORM` (macos_arm64, linux, windows_amd64), then pdm install",
         "pdm.lock",
         "none",
     )

@@ -20,8 +20,8 @@ class Row(NamedTuple):
     whole: bool = False  # the error is "No module named 'MODULE.NAME'"
 
 
-# The names of transformers were looked up in its releases 4.38.2, 4.39.0, 4.46.3, 4.47.0, 4.49.0, 4.56.0, 4.57.1 and 5.0.0, those of
-# huggingface-hub in 0.23.5, 0.24.0, 0.25.2, 0.26.0, 0.27.0 and 1.0.0.
+# The names of transformers were looked up in its releases 4.38.2, 4.39.0, 4.46.3, 4.47.0, 4.49.0, 4.50.0, 4.51.0, 4.53.3, 4.54.0, 4.55.0, 4.56.0,
+# 4.57.1 and 5.0.0, those of huggingface-hub in 0.23.5, 0.24.0, 0.25.2, 0.26.0, 0.27.0 and 1.0.0.
 ROWS = (
     Row("huggingface_hub", ("cached_download",), "huggingface-hub", "<0.26"),
     Row("huggingface_hub", ("ModelFilter",), "huggingface-hub", "<0.24"),
@@ -30,14 +30,15 @@ ROWS = (
     Row("huggingface_hub", ("split_torch_state_dict_into_shards",), "huggingface-hub", ">=0.23"),
     Row("transformers.modeling_utils", ("shard_checkpoint",), "transformers", "<4.47"),
     Row("transformers", ("top_k_top_p_filtering",), "transformers", "<4.39"),
-    Row("transformers", ("AdamW", "is_torch_tpu_available"), "transformers", "<4.50"),
-    Row("transformers.modeling_utils", ("apply_chunking_to_forward", "find_pruneable_heads_and_indices", "prune_linear_layer"), "transformers", "<4.50"),
+    Row("transformers", ("AdamW",), "transformers", "<4.50"),
+    Row("transformers", ("is_torch_tpu_available",), "transformers", "<4.51"),
+    Row("transformers.modeling_utils", ("apply_chunking_to_forward", "find_pruneable_heads_and_indices", "prune_linear_layer"), "transformers", "<4.56"),
     Row("transformers.pytorch_utils", ("find_pruneable_heads_and_indices",), "transformers", "<5"),
     Row("transformers", ("HybridCache", "SlidingWindowCache", "AutoModelForVision2Seq", "is_tf_available"), "transformers", "<5"),
     Row("transformers.cache_utils", ("HybridCache", "SlidingWindowCache"), "transformers", "<5"),
     Row("transformers.utils", ("is_torch_fx_available", "is_tf_available", "is_safetensors_available", "TRANSFORMERS_CACHE"), "transformers", "<5"),
     Row("transformers.utils.import_utils", ("is_torch_fx_available",), "transformers", "<5"),
-    Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.56"),
+    Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.54"),
     # https://pytorch.org/docs/stable/index.html: the first release whose documentation has the name.
     Row("torch.library", ("custom_op", "register_autograd", "register_fake"), "torch", ">=2.4"),
     Row("torch.amp", ("GradScaler",), "torch", ">=2.3"),
@@ -70,6 +71,7 @@ ROWS = (
     Row("torchaudio", ("list_audio_backends", "AudioMetaData", "info", "set_audio_backend", "get_audio_backend"), "torchaudio", "<2.9"),
     # https://github.com/huggingface/pytorch-image-models/issues/1648 (0.8 was published as pre-releases only)
     Row("timm", ("layers",), "timm", ">=0.9", whole=True),
+    # openvino.runtime: in the wheels of 2022.1 and 2025.4.1, not in 2026.1. openvino.inference_engine: in 2023.3, not in 2024.0.
     # https://docs.openvino.ai/2025/about-openvino/release-notes-openvino.html ("openvino.runtime ... will be removed in 2026.0"), releases 2022.1 and 2024.0
     Row("openvino", ("runtime",), "openvino", ">=2022.1,<2026", whole=True),
     Row("openvino", ("inference_engine",), "openvino", "<2024", whole=True),
@@ -117,13 +119,15 @@ class Keyword(NamedTuple):
     has: str  # the releases whose function takes the argument
 
 
-# torch: the first or last release whose documentation has the argument, https://docs.pytorch.org/docs/stable/index.html.
+# The arguments were looked up in the releases on both sides of each bound: torch 1.10.2, 1.11, 2.0.1, 2.1, 2.2.2, 2.3, 2.4.1, 2.5, 2.6 and 2.7, httpx 0.27.2 and
+# 0.28.0, accelerate 0.34.2 and 1.0.0, transformers 4.45.2 to 5.0.0. https://github.com/pytorch/pytorch/pull/147301 (verbose, torch 2.7)
 KEYWORDS = (
     # https://github.com/huggingface/transformers/issues/34714
     Keyword("Accelerator.__init__", "dispatch_batches", "accelerate", "<1"),
-    # https://github.com/huggingface/transformers/pull/30190 (eval_strategy), https://github.com/huggingface/transformers/pull/32385 (processing_class)
-    Keyword("TrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
-    Keyword("Seq2SeqTrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.46"),
+    # https://github.com/huggingface/transformers/pull/30190 (eval_strategy; the warning names 4.46, and the argument is in 4.50.0 and not in 4.51.0),
+    # https://github.com/huggingface/transformers/pull/32385 (processing_class; tokenizer is taken until 4.57)
+    Keyword("TrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.51"),
+    Keyword("Seq2SeqTrainingArguments.__init__", "evaluation_strategy", "transformers", "<4.51"),
     Keyword("Trainer.__init__", "tokenizer", "transformers", "<5"),
     # https://github.com/encode/httpx/blob/master/CHANGELOG.md: 0.28.0
     Keyword("Client.__init__", "proxies", "httpx", "<0.28"),

@@ -189,7 +189,8 @@ def hip_sdk(facts: Facts) -> tuple[Fix, ...]:
 def without_cudnn(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for ZLUDA where it does not serve cuDNN or a call of cuBLAS: torch without cuDNN, or AMD's own torch.
 
-    https://github.com/lshqqytiger/ZLUDA/issues/81, https://github.com/vosen/ZLUDA#pytorch
+    https://github.com/lshqqytiger/ZLUDA/issues/53 (DISABLE_ADDMM_CUDA_LT), https://github.com/pytorch/pytorch/pull/91436, https://github.com/lshqqytiger/ZLUDA/issues/81,
+    https://github.com/vosen/ZLUDA#pytorch
     """
     off = commands.by_hand(
         (),

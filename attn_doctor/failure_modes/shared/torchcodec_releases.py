@@ -1,7 +1,9 @@
 """Choose the torchcodec for a torch, and make the fixes that install it and FFmpeg. Pure.
 
 torchcodec requires no torch by its metadata, so pip installs the newest one beside any torch.
-https://github.com/meta-pytorch/torchcodec#installing-torchcodec has the table of releases.
+https://github.com/meta-pytorch/torchcodec#installing-torchcodec has the table of releases. https://pypi.org/project/torchcodec/#files has the systems
+of each: Linux on x86-64 from 0.0.1 on, a Mac with an Apple chip from 0.1, Windows from 0.7, Linux on ARM from 0.11. PyPI's wheels for Linux need the
+libraries of CUDA 13 (libcudart.so.13 among their NEEDED entries): on ARM from 0.12 on at the latest, on x86-64 from 0.14 on.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
-TABLE = "https://github.com/meta-pytorch/torchcodec#installing-torchcodec"
+TABLE = "https://github.com/meta-pytorch/torchcodec#compatibility-with-torch-versions"
 # torch -> the newest torchcodec for it. From 2.11 on: 0.12 and newer fit every torch.
 _FOR = {
     (2, 4): "0.0.3",
@@ -25,27 +27,66 @@ _FOR = {
     (2, 10): "0.10",
 }
 _ANY = (2, 11)
+_OF_WINDOWS, _OF_ARM = (2, 8), (2, 11)  # the first torch for which torchcodec has wheels there
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
-def requirement(facts: Facts) -> str | None:
-    """Return the requirement of the torchcodec for the installed torch, "torchcodec==0.7.*"; None if torch is not known, or is too old for any."""
+def requirement(facts: Facts, *, without_cuda: bool = False) -> str | None:
+    """Return the requirement of the torchcodec for the installed torch, "torchcodec==0.7.*"; None if torch is not known, or is too old for any.
+
+    `without_cuda`: the log shows that the libraries of CUDA 13 are missing.
+    """
     version = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
     if version is None:
         return None
     if version >= _ANY:
-        return "torchcodec>=0.12"
+        return "torchcodec==0.13.*" if _without_cuda_13(facts, without_cuda) else "torchcodec>=0.12"
     found = _FOR.get(version)
     return None if found is None else f"torchcodec=={found}" if found.count(".") > 1 else f"torchcodec=={found}.*"
 
 
-def install(facts: Facts, *, afresh: bool = False) -> tuple[Fix, ...]:
-    """Return the fixes for a torchcodec that is missing or, if `afresh`, made for another torch."""
-    verify = (*commands.starting(facts), "-c", "import torchcodec")
-    wanted = requirement(facts)
-    steps: tuple[Step, ...]
+def _without_cuda_13(facts: Facts, told: bool) -> bool:
+    """Return whether the torch under Linux is no build for CUDA 13, whose libraries PyPI's newest torchcodec loads. `told`: the log shows it."""
+    cuda = facts.torch.cuda
+    other = cuda is None or (isinstance(cuda, str) and not cuda.startswith("13"))
+    return facts.system.os not in ("windows", "darwin") and (told or (other and facts.system.os == "linux"))
+
+
+def _has_wheels(facts: Facts) -> bool:
+    """Return whether any torchcodec for the installed torch has a wheel for this system; True if torch is not known."""
+    version = pair(facts.torch.version) if isinstance(facts.torch.version, str) else None
+    arm = places.architecture(facts) == "aarch64"
+    if facts.system.os == "darwin":
+        return arm or not isinstance(facts.system.machine, str)
+    if version is None:
+        return True
+    return version >= (_OF_WINDOWS if facts.system.os == "windows" else _OF_ARM if arm else (2, 4))
+
+
+def install(facts: Facts, *, afresh: bool = False, without_cuda: bool = False) -> tuple[Fix, ...]:
+    """Return the fixes for a torchcodec that is missing or, if `afresh`, made for another torch. `without_cuda`: as in `requirement`."""
+    return (
+        Fix(
+            title="Install the torchcodec for this torch",
+            steps=_steps(facts, afresh=afresh, without_cuda=without_cuda),
+            verify=_verify(facts),
+        ),
+        ffmpeg(facts),
+        _soundfile(facts),
+    )
+
+
+def _steps(facts: Facts, *, afresh: bool, without_cuda: bool) -> tuple[Step, ...]:
+    wanted = requirement(facts, without_cuda=without_cuda)
+    if not _has_wheels(facts):
+        words = (
+            f"no torchcodec for torch {facts.torch.version} has a wheel for this system. There are wheels for Linux on x86-64 (torch 2.4 and newer), a Mac with an Apple chip "
+            f"(2.5), Windows (2.8) and Linux on ARM (2.11): install such a torch, or do without torchcodec. The table: {TABLE}"
+        )
+        return (commands.by_hand((), words, "torch, or nothing", "none"),)
     if wanted is None:
         look = commands.by_hand(
-            (*commands.starting(facts), "-c", "import torch; print(torch.__version__)"),
+            (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)"),
             f"torchcodec 0.12 and newer are for torch 2.11 and newer, 0.10 for torch 2.10, 0.9 for 2.9, 0.7 for 2.8, 0.5 for 2.7; the whole table: {TABLE}",
             "nothing",
             "none",
@@ -53,26 +94,41 @@ def install(facts: Facts, *, afresh: bool = False) -> tuple[Fix, ...]:
         get = commands.install(
             "torchcodec",
             upgrade=afresh,
-            why="the newest one, for torch 2.11 and newer; for an older torch write its release: torchcodec==0.9.* for torch 2.9",
+            why="the newest one, for torch 2.11 and newer, under Linux with CUDA 13; for an older torch write its release: torchcodec==0.9.* for torch 2.9; for a newer torch without "
+            "CUDA 13: torchcodec==0.13.*",
             changes="torchcodec",
         )
-        steps = (look, get)
-    else:
-        get = commands.install(wanted, why=f"the torchcodec for torch {facts.torch.version}", changes="torchcodec")
-        steps = (get,)
-    return (
-        Fix(title="Install the torchcodec for this torch", steps=steps, verify=verify),
-        ffmpeg(facts),
-        _soundfile(facts),
-    )
+        return look, get
+    if wanted == "torchcodec==0.13.*" and places.architecture(facts) == "aarch64":
+        return (
+            commands.install(
+                "torchcodec",
+                index_url=_CPU_INDEX,
+                reinstall=afresh,
+                no_deps=True,
+                why=f"the build for CPUs, which fits torch {facts.torch.version}: the one of PyPI needs CUDA 13",
+                changes="torchcodec",
+            ),
+        )
+    why = f"the torchcodec for torch {facts.torch.version}"
+    if wanted == "torchcodec==0.13.*":
+        why += ": from 0.14 on, PyPI's torchcodec for Linux needs CUDA 13"
+    # A build for CUDA, "0.9.1+cu126", counts as the release 0.9.1 for pip, which would keep it.
+    return (commands.install(wanted, why=why, changes="torchcodec", reinstall=without_cuda, no_deps=without_cuda),)
+
+
+def _verify(facts: Facts) -> tuple[str, ...]:
+    """Return the command that loads torchcodec. From 0.16 on it is imported without FFmpeg, and `ffmpeg_major_version` is None then."""
+    program = "import torchcodec; assert getattr(torchcodec, 'ffmpeg_major_version', 1), 'FFmpeg is not found'"
+    return (*commands.starting(facts), "-c", program)
 
 
 def ffmpeg(facts: Facts) -> Fix:
-    """Return the fix that installs FFmpeg's libraries, which torchcodec loads; FFmpeg 4 to 7, and 8 with torchcodec 0.9 and newer.
+    """Return the fix that installs FFmpeg's libraries, which torchcodec loads: FFmpeg 4 to 7, 8 from torchcodec 0.9 on, 9 from 0.16 on.
 
     A static `ffmpeg.exe` has no libraries, and torchcodec does not find it: https://github.com/meta-pytorch/torchcodec#installing-torchcodec
     """
-    verify = (*commands.starting(facts), "-c", "import torchcodec")
+    verify = _verify(facts)
     conda = facts.interpreter.kind == "conda"
     if conda or facts.system.os == "windows":
         words = (

@@ -1,6 +1,6 @@
 """Make the fixes for a Triton that finds no GPU driver, or two, and for a TensorRT that does not support the GPU. Pure.
 
-https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/triton-lang/triton/issues/5570
+https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py, https://github.com/deepseek-ai/DeepSeek-R1/issues/493
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ def fix(facts: Facts, what: str) -> Fix:
 
 
 def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a GPU that TensorRT does not support: ONNX Runtime, or an older TensorRT.
+    """Return the fixes for a GPU that TensorRT does not support: ONNX Runtime, or another TensorRT.
 
-    https://docs.nvidia.com/deeplearning/tensorrt/archives/tensorrt-861/support-matrix/index.html (8.6: compute capability 5.0 to 9.0)
+    https://github.com/NVIDIA/TensorRT/issues/3589 (8.6 no longer supports Maxwell), https://github.com/NVIDIA/TensorRT/issues/3826 (10 no longer supports Pascal),
+    https://docs.nvidia.com/deeplearning/tensorrt/10.8.0/getting-started/release-notes.html (10.8 supports the GeForce 50 series),
+    https://github.com/NVIDIA/TensorRT/issues/3759 (pip installs none before 10 under Windows), https://github.com/NVIDIA/TensorRT/issues/3539 (8.6.1: up to
+    Python 3.11)
     """
     verify = commands.check(facts)
     runtime = commands.by_hand(
@@ -46,10 +49,20 @@ def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
         "adds a file beside the model",
         "none",
     )
-    older = commands.install(
-        "tensorrt==8.6.1",
-        why="supports GPUs of compute capability 5.0 to 9.0; for Python 3.8 to 3.10",
-        changes="tensorrt",
+    older = (
+        commands.by_hand(
+            (),
+            "for a Pascal or Volta GPU (6.0 to 7.0): TensorRT 8.6.1 as a zip file from https://developer.nvidia.com/tensorrt, and the wheel in its folder python; pip finds none before "
+            "TensorRT 10 for Windows",
+            "tensorrt",
+            "none",
+        )
+        if facts.system.os == "windows"
+        else commands.install(
+            "tensorrt==8.6.1",
+            why="supports Pascal and Volta GPUs (6.0 to 7.0), and newer ones up to 9.0; for Linux on x86-64, up to Python 3.11",
+            changes="tensorrt",
+        )
     )
     newer = commands.by_hand(
         (),
