@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
+from attn_doctor.knowledge import torch_names
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
@@ -28,7 +29,6 @@ _FOR = {
 }
 _ANY = (2, 11)
 _OF_WINDOWS, _OF_ARM = (2, 8), (2, 11)  # the first torch for which torchcodec has wheels there
-_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def requirement(facts: Facts, *, without_cuda: bool = False) -> str | None:
@@ -103,7 +103,7 @@ def _steps(facts: Facts, *, afresh: bool, without_cuda: bool) -> tuple[Step, ...
         return (
             commands.install(
                 "torchcodec",
-                index_url=_CPU_INDEX,
+                index_url=torch_names.index_of("cpu"),
                 reinstall=afresh,
                 no_deps=True,
                 why=f"the build for CPUs, which fits torch {facts.torch.version}: the one of PyPI needs CUDA 13",
