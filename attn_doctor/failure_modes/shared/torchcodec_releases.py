@@ -170,5 +170,5 @@ def _soundfile(facts: Facts) -> Fix:
         "none",
     )
     return Fix(
-        title="Or do without torchcodec", steps=(get, use), verify=(*commands.starting(facts), "-c", "import soundfile")
+        title="Do without torchcodec", steps=(get, use), verify=(*commands.starting(facts), "-c", "import soundfile")
     )
