@@ -139,7 +139,7 @@ MODE = FailureMode(
         ),
         Sign(
             # HIP errors about missing code for the GPU are rocm-gfx-not-in-build.
-            pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory))\w[^\n.]{2,60})",
+            pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory|invalid device ordinal))\w[^\n.]{2,60})",
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
         ),
