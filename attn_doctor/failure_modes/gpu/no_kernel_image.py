@@ -130,6 +130,13 @@ MODE = FailureMode(
             sample="detectron2 arch flags   sm_70",
             strength="context",
         ),
+        # The kernels print the name of the function themselves, and the program goes on: "error in %s: %s\\n".
+        # https://github.com/fundamentalvision/Deformable-DETR/blob/main/models/ops/src/cuda/ms_deform_im2col_cuda.cuh
+        Sign(
+            pattern=r"\berror in (?P<operator>[a-z]\w{2,60}): (?:no kernel image is available|invalid device function)",
+            literal="error in ",
+            sample="error in ms_deformable_im2col_cuda: no kernel image is available for execution on the device",
+        ),
         Sign(
             pattern=r"unhandled cuda error|ncclUnhandledCudaError",
             literal="andled",
@@ -168,6 +175,7 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
     binary: str
     sure: bool = True
+    operator: str | None = None  # the function of an extension that printed the error: "deformable_im2col"
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -299,13 +307,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
-    built = seen.group("built")
+    built, operator = seen.group("built"), seen.group("operator")
     binary = _binary(facts, proofs, seen)
     if built:
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
         message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
+    elif operator is not None:
+        message = f"The extension to which {operator} belongs has no code for the GPU: it was compiled for another GPU."
     elif _of_jetsons_torch(facts):
         message = "A library has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
@@ -315,7 +325,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None),
+        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -346,13 +356,18 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
+    if (seen.group("operator") or "").startswith("ms_deformable_"):
+        return "MultiScaleDeformableAttention"
     return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
 
 
 def _near(match: Match, seen: Seen) -> bool:
     """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
-        m.strength == "context" and "archs" not in m.groups and m.file == match.file and 0 < match.line - m.line <= 12
+        m.strength == "context"
+        and not {"archs", "owner"} & m.groups.keys()
+        and m.file == match.file
+        and 0 < match.line - m.line <= 12
         for m in seen.matches
     )
 
@@ -368,6 +383,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
+    if isinstance(hit.variant, Lacking) and hit.variant.operator is not None:
+        return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     there = facts.torch.version
