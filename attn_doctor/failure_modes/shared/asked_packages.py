@@ -55,6 +55,13 @@ SIGNS = (
         sample="ValueError: PEFT backend is required for this method.",
         strength="hint",
     ),
+    # torch.onnx: https://github.com/pytorch/pytorch/blob/v2.6.0/torch/onnx/utils.py, torch/onnx/_internal/onnx_proto_utils.py
+    Sign(
+        pattern=r"Error: Module (?P<asked>onnx|onnxscript|onnxruntime) is not installed",
+        literal=" is not installed",
+        sample="torch.onnx.errors.OnnxExporterError: Module onnx is not installed!",
+        strength="hint",
+    ),
     # Modules that programs around YOLO import, whose package has the same name, or the name in _OF_MODULE.
     Sign(
         pattern=r"(?:ModuleNotFoundError: |❌ .{0,12})No module named '(?P<alone>lap|lapx|thop|supervision|roboflow|pycocotools|albumentations|dill|ray|wandb|clip|ai_edge_litert|onnx2tf|tf_keras|sng4onnx|onnxslim|onnxsim|torchcodec|timm|einops|huggingface_hub|accelerate|peft|diffusers|transformers|safetensors|omegaconf|hydra|kornia|monai|skimage|pycuda|dlib|pynvml|torchmetrics|lightning|pytorch_lightning|tensorboardX|tensorboard|faster_coco_eval|fvcore|iopath|yacs|addict|mmengine)'",
