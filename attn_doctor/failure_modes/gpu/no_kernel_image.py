@@ -123,6 +123,18 @@ MODE = FailureMode(
             literal="device kernel image is invalid",
             sample="RuntimeError: CUDA error: device kernel image is invalid",
         ),
+        # The start script of NVIDIA's images. A mere warning says "which may not yet be supported", and the container goes on.
+        Sign(
+            pattern=r"ERROR: (?P<image>No supported GPU\(s\) detected to run this container)",
+            literal="No supported GPU(s) detected",
+            sample="ERROR: No supported GPU(s) detected to run this container",
+        ),
+        Sign(
+            pattern=r"Detected (?P<card_name>.{3,60}?) GPU, which is (?P<when>not yet|no longer) supported in this version of the container",
+            literal="supported in this version of the container",
+            sample="WARNING: Detected NVIDIA A100-PCIE-40GB GPU, which is not yet supported in this version of the container",
+            strength="context",
+        ),
         # detectron2's collect_env, and the kernels that mmcv and detectron2 took from Deformable ConvNets.
         Sign(
             pattern=r"^(?P<owner>detectron2) arch flags\s{1,40}(?P<flags>(?:sm_)?\d[\w., +]{0,80}|/\S)",
@@ -285,6 +297,8 @@ def _sm(card: Gpu) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("image"):
+        return _of_an_image(seen, evidence)
     newer = next((m for m in seen.matches if "newest" in m.groups), None)
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
@@ -327,6 +341,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         variant=Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
+        severity=Severity.ERROR,
+    )
+
+
+def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    """Return the hit for a container image of NVIDIA whose software has no code for the GPU."""
+    card, old_card = seen.group("card_name") or "this GPU", seen.group("when") == "no longer"
+    image = "newer than its support for the GPU" if old_card else "older than the GPU"
+    why = f"is {image}: it does not support {card}" if seen.group("when") else "does not support this GPU"
+    return Hit(
+        message=f"The container image {why}. The container does see the GPU.",
+        evidence=evidence,
+        variant=Lacking(binary="older image" if old_card else "newer image"),
         severity=Severity.ERROR,
     )
 
@@ -381,6 +408,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if _of_jetsons_torch(facts):
         return (code_for_gpu.on_jetson(facts),)
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
+    if binary in ("newer image", "older image"):
+        return (code_for_gpu.another_image(facts, older=binary == "older image"),)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if isinstance(hit.variant, Lacking) and hit.variant.operator is not None:

@@ -118,6 +118,20 @@ def of_an_operator(facts: Facts, binary: str) -> Fix:
     )
 
 
+def another_image(facts: Facts, *, older: bool) -> Fix:
+    """Return the fix for a container image of NVIDIA that does not support the GPU: another release of the image.
+
+    https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html (the GPUs of each release)
+    """
+    which = "an older" if older else "a newer"
+    words = (
+        f"start the container from {which} release of the image, as nvcr.io/nvidia/pytorch:YY.MM-py3. This table has the GPUs, the CUDA and the driver of each "
+        "release: https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html"
+    )
+    step = commands.by_hand((), words, "the image", "none", takes="up to 20 GB")
+    return Fix(title=f"Use {which} container image", steps=(step,), verify=commands.check(facts))
+
+
 WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
 
 
