@@ -151,7 +151,7 @@ FLASH_FRAME = '  File "/v/flash_attn/flash_attn_interface.py", line 91, in _flas
         ("config-device-cpu", DEVICE, "medium", "sees no GPU"),
         ("config-device-cpu", f"{DEVICE}{COUNTED.format(1)}", "high", "device 1, and sees 1 GPU(s)"),
         ("config-device-cpu", f"{DEVICE}{COUNTED.format(0)}", "medium", "sees no GPU"),
-        ("config-device-cpu", ORDINAL, "high", "a GPU number that no GPU has"),
+        ("gpu-count-differs", ORDINAL, "high", "a GPU number that no GPU has"),
         ("config-device-cpu", ON_CPU, "medium", "sees no GPU"),
         ("driver-missing", NO_DRIVER, "high", "No NVIDIA driver works"),
         ("driver-missing", NO_NVML, "medium", "No NVIDIA driver works"),

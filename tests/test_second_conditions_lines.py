@@ -82,7 +82,7 @@ CURRENT = "Flash Attention 2 only supports torch.float16 and torch.bfloat16 dtyp
         ("config-device-cpu", HIDDEN + NO_GPUS, "high", "hides every GPU"),
         ("config-device-cpu", HIDDEN, None, ""),
         ("config-device-cpu", NO_GPUS, None, ""),
-        ("config-device-cpu", ORDINAL, "high", "a GPU number that no GPU has"),
+        ("gpu-count-differs", ORDINAL, "high", "a GPU number that no GPU has"),
         ("requirements-missing", MATPLOTLIB, "high", "matplotlib is not installed, and the program imports it"),
         ("requirements-missing", ULTRALYTICS + MATPLOTLIB, "high", "and ultralytics imports it"),
         ("requirements-missing", MATPLOTLIB + ULTRALYTICS, "high", "and the program imports it"),
@@ -138,11 +138,28 @@ def words(finding: Finding | None) -> list[str]:
     [
         (INVALID.format(3) + COUNT.format(2), "torch sees: device=0 to device=1 ("),
         (INVALID.format(3) + COUNT.format(1), "torch sees: device=0 ("),
-        (ORDINAL, "torch sees: device=0 ("),
     ],
 )
 def test_the_gpu_to_name_is_one_of_those_that_torch_saw(text, says):
     assert says in words(told("config-device-cpu", text))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (ORDINAL, "use a GPU that torch sees: device 0."),
+        (
+            "Attempting to deserialize object on CUDA device 3 but torch.cuda.device_count() is 2.\n",
+            'map_location="cuda:0"',
+        ),
+    ],
+)
+def test_a_gpu_number_that_no_gpu_has(text, says):
+    assert says in words(told("gpu-count-differs", text))[0]
+
+
+def test_a_hidden_gpu_is_no_wrong_number():
+    assert told("gpu-count-differs", HIDDEN + ORDINAL) is None
 
 
 @pytest.mark.parametrize(("text", "several"), [(FULL, False), (TWO_GPUS + FULL, True)])

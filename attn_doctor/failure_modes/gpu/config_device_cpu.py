@@ -2,18 +2,17 @@
 
 What it is
     CUDA_VISIBLE_DEVICES decides which GPUs a program sees. If it is empty, -1, or a number or UUID that no GPU has, it
-    hides all GPUs: the program runs on the CPU or refuses to start. A program that asks for a device number above the
-    last GPU also stops.
+    hides all GPUs: the program runs on the CPU or refuses to start. Ultralytics also refuses a device number above the last
+    GPU.
 
 How it shows
     "Flash Attention 2 is not available on CPU. Please make sure torch can access a CUDA device."; Ultralytics: "Invalid
-    CUDA 'device=1' requested"; "CUDA error: invalid device ordinal"; "No CUDA GPUs are available". flash-attn, when it
+    CUDA 'device=1' requested"; "No CUDA GPUs are available". flash-attn, when it
     is given tensors that are on the CPU: "q must be on CUDA", "Could not run 'flash_attn::_flash_attn_forward' with
     arguments from the 'CPU' backend".
 
 Why it happens
-    A shell or a job script still sets the variable; a launcher starts more processes than there are GPUs; or a configuration
-    says device=cpu.
+    A shell or a job script still sets the variable, or a configuration says device=cpu.
 
 What to do
     Unset CUDA_VISIBLE_DEVICES, or name a GPU that nvidia-smi -L lists. In the program, use device 0.
@@ -85,11 +84,6 @@ MODE = FailureMode(
             literal="But your machine only has: [",
             sample=" But your machine only has: [0]",
             strength="context",
-        ),
-        Sign(
-            pattern=r"CUDA error: invalid device ordinal",
-            literal="invalid device ordinal",
-            sample="RuntimeError: CUDA error: invalid device ordinal",
         ),
         Sign(
             pattern=r"does not have one of build variants:.{0,120}\bcpu\b",
@@ -242,8 +236,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     elif device is not None and count not in (None, "0"):
         cause = Cause(why="number", count=int(count))
         message = f"The program was told to use device {device}, and sees {count} GPU(s)."
-    elif any("ordinal" in m.text for m in proven):
-        cause, message = Cause(why="number"), "A program asked for a GPU number that no GPU has."
     else:
         cause = Cause(why="unknown")
         message = "The program sees no GPU: the GPU is hidden, or torch cannot use the GPU, or the machine has no GPU."

@@ -1,19 +1,24 @@
-"""A program can use fewer or more GPUs than `--expect-gpus` says.
+"""A program can use fewer or more GPUs than it, or `--expect-gpus`, expects.
 
 What it is
+    A program asks for a GPU number that no GPU has: cuda:1 where torch sees one GPU, whose number is 0.
+
     `attn-doctor check --expect-gpus 4`, or `expect-gpus = 4` in the configuration of a project, states how many GPUs a program should be able to
     use. The finding names the number that torch counts, and what each part of the machine shows.
 
 How it shows
-    torch.cuda.device_count() is lower than the number of cards; a training over four GPUs ends with "invalid device ordinal", or runs on two.
+    torch.cuda.device_count() is lower than the number of cards; a training over four GPUs ends with "CUDA error: invalid device ordinal", or runs on
+    two. torch.load: "Attempting to deserialize object on CUDA device 1 but torch.cuda.device_count() is 1"; "AssertionError: Invalid device id".
 
 Why it happens
-    A program uses fewer GPUs than expected for one of these reasons. CUDA_VISIBLE_DEVICES hides some. A container or a job of Slurm
+    The number of the GPU is written into the program or its weights, for a machine with more GPUs. Or a launcher starts more processes than there
+    are GPUs. Or a program uses fewer GPUs than expected for one of these reasons. CUDA_VISIBLE_DEVICES hides some. A container or a job of Slurm
     was given fewer. A GPU no longer answers the driver ("has fallen off the bus"), or is not firmly in its slot. The driver does not
     support one of them. A GPU is divided by MIG: a process sees one part alone.
 
 What to do
-    Compare the numbers in the finding: GPUs on the PCI bus, device files /dev/nvidia0 and so on, GPUs that nvidia-smi lists, GPUs that
+    If a program names a GPU number: write cuda:0, or the number of a GPU that `nvidia-smi -L` lists. Start no more processes than there are GPUs
+    (`torchrun --nproc_per_node`). Otherwise compare the numbers in the finding: GPUs on the PCI bus, device files /dev/nvidia0 and so on, GPUs that nvidia-smi lists, GPUs that
     torch counts. The first number that is too low shows the cause. On the bus: the machine has no more GPUs, or one is not firmly in
     its slot. Device files: the container or the job was given fewer. nvidia-smi: a GPU does not answer the driver. Only torch:
     CUDA_VISIBLE_DEVICES hides some.
@@ -24,6 +29,8 @@ How to reproduce
 References
     https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
     https://docs.pytorch.org/docs/stable/generated/torch.cuda.device_count.html
+    https://docs.pytorch.org/docs/stable/generated/torch.load.html (map_location)
+    https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html (cudaErrorInvalidDevice, 101)
 """
 
 from __future__ import annotations
@@ -36,7 +43,9 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import nvidia_drivers, places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Variant, known
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import nvidia_on_bus, usable_gpus
@@ -47,6 +56,30 @@ MODE = FailureMode(
     title="Another number of GPUs than expected",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
+    explains=("nccl-error", "rocm-specific"),
+    signs=(
+        Sign(
+            pattern=r"(?:CUDA|HIP|[Cc]uda)(?: runtime)? (?:error|failure|Error|call)\b.{0,80}?(?P<ordinal>invalid device ordinal)",
+            literal="invalid device ordinal",
+            sample="RuntimeError: CUDA error: invalid device ordinal",
+        ),
+        Sign(
+            pattern=r"on CUDA device (?P<asked>\d{1,3}) but torch\.cuda\.device_count\(\) is (?P<have>[1-9]\d{0,2})\b",
+            literal="but torch.cuda.device_count() is ",
+            sample="RuntimeError: Attempting to deserialize object on CUDA device 1 but torch.cuda.device_count() is 1. Please use torch.load with map_location",
+        ),
+        Sign(
+            pattern=r"AssertionError: (?P<ordinal>Invalid device id)$",
+            literal="Invalid device id",
+            sample="AssertionError: Invalid device id",
+        ),
+        Sign(
+            pattern=r"CUDA_VISIBLE_DEVICES(?:'\])?\s*[=:]\s*(?P<hidden>''|\"\"|-1|'-1'|\"-1\")",
+            literal="CUDA_VISIBLE_DEVICES",
+            sample="os.environ['CUDA_VISIBLE_DEVICES']: '-1'",
+            strength="context",
+        ),
+    ),
 )
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -64,6 +97,32 @@ class Counted(Variant, frozen=True, kw_only=True):
     """
 
     place: Place
+
+
+class Numbered(Variant, frozen=True, kw_only=True):
+    """Hold the number of GPUs that torch saw (None if the log does not say it), and whether torch.load asked for a GPU that is not there."""
+
+    have: int | None
+    loading: bool
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs or seen.group("hidden"):
+        return None  # config-device-cpu: a variable hides every GPU
+    asked, have = seen.group("asked"), seen.group("have")
+    if asked is not None and have is not None:
+        message = f"The weights were saved from GPU number {asked}, and torch sees {have} GPU(s) here: the numbers begin with 0."
+    elif places.jetson(facts):
+        message = "A program asked for a GPU number that no GPU has: a Jetson has one GPU, number 0."
+    else:
+        message = "A program asked for a GPU number that no GPU has: the numbers begin with 0."
+    return Hit(
+        message=message,
+        evidence=building.lines(proofs[:3]),
+        severity=Severity.ERROR,
+        variant=Numbered(have=int(have) if have else 1 if places.jetson(facts) else None, loading=asked is not None),
+    )
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -165,6 +224,8 @@ def _seen(facts: Facts) -> Iterator[Evidence]:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, Numbered):
+        return _of_a_number(facts, hit.variant)
     if not isinstance(hit.variant, Counted):  # the page: which of the causes it is, is not known
         lost = msgspec.structs.replace(_lost(facts), title="If a GPU does not answer: read the kernel log, then reboot")
         return (_unhidden(facts), _asked(facts), lost, _corrected(facts))
@@ -180,6 +241,23 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if place == "torch" and facts.torch.available is False:
         return ()  # another finding says why torch sees no GPU
     return (_corrected(facts),)
+
+
+def _of_a_number(facts: Facts, numbered: Numbered) -> tuple[Fix, ...]:
+    """Return the fixes for a program, or weights, that name a GPU which is not there."""
+    verify = commands.check(facts)
+    last = None if numbered.have is None else numbered.have - 1
+    numbers = "device 0" if last in (None, 0) else f"device 0 to device {last}"
+    words = (
+        f"in the command or the program, use a GPU that torch sees: {numbers}. In Python write cuda:0, for Ultralytics device=0; with torchrun start at most "
+        "as many processes as there are GPUs (--nproc_per_node)"
+    )
+    named = commands.by_hand((), words, "the settings of the program", "none")
+    if numbered.loading:
+        words = 'write torch.load(FILE, map_location="cuda:0") in the program: the weights then go to the first GPU, on whichever they were saved'
+        named = commands.by_hand((), words, "one line of the program", "none")
+    fix = Fix(title="Use the number of a GPU that torch sees", steps=(named,), verify=verify)
+    return (fix,) if last == 0 and places.jetson(facts) else (fix, _unhidden(facts))
 
 
 def _unhidden(facts: Facts) -> Fix:

@@ -123,12 +123,31 @@ MODE = FailureMode(
             literal="device kernel image is invalid",
             sample="RuntimeError: CUDA error: device kernel image is invalid",
         ),
+        # The start script of NVIDIA's images. A mere warning says "which may not yet be supported", and the container goes on.
+        Sign(
+            pattern=r"ERROR: (?P<image>No supported GPU\(s\) detected to run this container)",
+            literal="No supported GPU(s) detected",
+            sample="ERROR: No supported GPU(s) detected to run this container",
+        ),
+        Sign(
+            pattern=r"Detected (?P<card_name>.{3,60}?) GPU, which is (?P<when>not yet|no longer) supported in this version of the container",
+            literal="supported in this version of the container",
+            sample="WARNING: Detected NVIDIA A100-PCIE-40GB GPU, which is not yet supported in this version of the container",
+            strength="context",
+        ),
         # detectron2's collect_env, and the kernels that mmcv and detectron2 took from Deformable ConvNets.
         Sign(
             pattern=r"^(?P<owner>detectron2) arch flags\s{1,40}(?P<flags>(?:sm_)?\d[\w., +]{0,80}|/\S)",
             literal="detectron2 arch flags",
             sample="detectron2 arch flags   sm_70",
             strength="context",
+        ),
+        # The kernels print the name of the function themselves, and the program goes on: "error in %s: %s\\n".
+        # https://github.com/fundamentalvision/Deformable-DETR/blob/main/models/ops/src/cuda/ms_deform_im2col_cuda.cuh
+        Sign(
+            pattern=r"\berror in (?P<operator>[a-z]\w{2,60}): (?:no kernel image is available|invalid device function)",
+            literal="error in ",
+            sample="error in ms_deformable_im2col_cuda: no kernel image is available for execution on the device",
         ),
         Sign(
             pattern=r"unhandled cuda error|ncclUnhandledCudaError",
@@ -168,6 +187,7 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
     binary: str
     sure: bool = True
+    operator: str | None = None  # the function of an extension that printed the error: "deformable_im2col"
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -277,6 +297,8 @@ def _sm(card: Gpu) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if seen.group("image"):
+        return _of_an_image(seen, evidence)
     newer = next((m for m in seen.matches if "newest" in m.groups), None)
     if newer is not None:
         most, card = (newer.groups[name].replace(", ", ".") for name in ("newest", "card"))
@@ -299,13 +321,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
-    built = seen.group("built")
+    built, operator = seen.group("built"), seen.group("operator")
     binary = _binary(facts, proofs, seen)
     if built:
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
     elif binary != "torch":
         message = f"{binary} has no code for the GPU (torch itself prints no warning about the GPU)."
+    elif operator is not None:
+        message = f"The extension to which {operator} belongs has no code for the GPU: it was compiled for another GPU."
     elif _of_jetsons_torch(facts):
         message = "A library has no code for the Jetson's GPU. NVIDIA's torch has that code: it is a library that was compiled for other GPUs."
     else:
@@ -315,8 +339,21 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None),
+        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
+        severity=Severity.ERROR,
+    )
+
+
+def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
+    """Return the hit for a container image of NVIDIA whose software has no code for the GPU."""
+    card, old_card = seen.group("card_name") or "this GPU", seen.group("when") == "no longer"
+    image = "newer than its support for the GPU" if old_card else "older than the GPU"
+    why = f"is {image}: it does not support {card}" if seen.group("when") else "does not support this GPU"
+    return Hit(
+        message=f"The container image {why}. The container does see the GPU.",
+        evidence=evidence,
+        variant=Lacking(binary="older image" if old_card else "newer image"),
         severity=Severity.ERROR,
     )
 
@@ -346,13 +383,18 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
+    if (seen.group("operator") or "").startswith("ms_deformable_"):
+        return "MultiScaleDeformableAttention"
     return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
 
 
 def _near(match: Match, seen: Seen) -> bool:
     """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
-        m.strength == "context" and "archs" not in m.groups and m.file == match.file and 0 < match.line - m.line <= 12
+        m.strength == "context"
+        and not {"archs", "owner"} & m.groups.keys()
+        and m.file == match.file
+        and 0 < match.line - m.line <= 12
         for m in seen.matches
     )
 
@@ -366,8 +408,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if _of_jetsons_torch(facts):
         return (code_for_gpu.on_jetson(facts),)
     binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
+    if binary in ("newer image", "older image"):
+        return (code_for_gpu.another_image(facts, older=binary == "older image"),)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
+    if isinstance(hit.variant, Lacking) and hit.variant.operator is not None:
+        return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     there = facts.torch.version

@@ -11,7 +11,8 @@ How it shows
     arch : gfx1031", after which the process often aborts. "HSA_STATUS_ERROR_INVALID_ISA": HSA_OVERRIDE_GFX_VERSION
     names a GPU whose code this GPU cannot run. "unsupported HIP gpu architecture: gfx1201": the compiler of ROCm is
     older than the GPU. "Error invalid device function at line 84 in file .../csrc/ops.hip" (bitsandbytes), "ROCm error:
-    invalid device function" (ggml): that library has no code for the GPU; torch may have it.
+    invalid device function" (ggml): that library has no code for the GPU; torch may have it. "hip_global.cpp:158: Module not
+    initialized", after which the process aborts, is the same of an extension.
 
 Why it happens
     The wheels of the ROCm index have code for gfx900, gfx906, gfx908, gfx90a, gfx942, gfx1030, gfx1100 to gfx1102, and
@@ -35,6 +36,7 @@ References
     https://github.com/ROCm/TheRock/issues/1719
     https://github.com/ROCm/TheRock/blob/main/RELEASES.md
     https://github.com/pytorch/pytorch/blob/main/.ci/docker/manywheel/build.sh
+    https://github.com/ROCm/clr/issues/4
 """
 
 from __future__ import annotations
@@ -109,6 +111,13 @@ MODE = FailureMode(
             literal="ROCm error: ",
             sample="ROCm error: invalid device function",
         ),
+        # ROCm 6 and newer, in place of a crash: a library without code for the GPU has no module that HIP could start a kernel of.
+        # https://github.com/ROCm/clr/issues/4
+        Sign(
+            pattern=r"hip_global\.cpp:\d{1,5} {0,3}: .{0,90}(?P<unloaded>Module not initialized)",
+            literal="Module not initialized",
+            sample=":0:/src/clr/hipamd/src/hip_global.cpp:158 : 74346142697 us:  Module not initialized",
+        ),
         # Frames of a debugger, and the kernel's own line about a crash.
         *(
             Sign(
@@ -166,12 +175,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     dropped = row.dropped if row else None
     case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
     built = said.get("built")
-    if built and case == "build" and gfx in _IN_WHEELS:
+    if (built or "unloaded" in said) and case == "build" and gfx in _IN_WHEELS:
         case = "compiled"
+    holds = f"has code for {built} and none" if built else "has no code"
     own = said.get("own")
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
-        "compiled": f"A library there has code for {built} and none for {card}. PyTorch's own wheels have code for {gfx}: it is an extension that was compiled for another GPU.",
+        "compiled": f"A library there {holds} for {card}. PyTorch's own wheels have code for {gfx}: it is an extension that was compiled for another GPU.",
         "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
         "compiler": f"The compiler of this ROCm is older than the GPU: it does not support {card}.",
@@ -182,7 +192,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message=message,
         evidence=building.lines([m for m in seen.matches if "agent" not in m.groups]),
         variant=Lacks(gfx=gfx, case=case, extension=own, card=integrated_amd.index(seen)),
-        confidence=Confidence.LOW if case == "crash" else Confidence.MEDIUM if crashed else Confidence.HIGH,
+        confidence=Confidence.LOW
+        if case == "crash"
+        else Confidence.MEDIUM
+        if crashed or "unloaded" in said
+        else Confidence.HIGH,
     )
 
 

@@ -139,7 +139,7 @@ MODE = FailureMode(
         ),
         Sign(
             # HIP errors about missing code for the GPU are rocm-gfx-not-in-build.
-            pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory))\w[^\n.]{2,60})",
+            pattern=r"HIP error: (?P<hip>(?!(?i:invalid device function|no kernel image|device kernel image|shared object init|out of memory|invalid device ordinal))\w[^\n.]{2,60})",
             literal="HIP error: ",
             sample="RuntimeError: HIP error: unspecified launch failure",
         ),
@@ -205,9 +205,10 @@ class Met(Variant, frozen=True, kw_only=True):
 
     "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card.
     "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing. "miopen": MIOpen failed.
+    "no device": HIP found no AMD GPU.
     """
 
-    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen"]
+    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen", "no device"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -277,6 +278,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Met(what="package"),
         )
+    if hip is not None and re.match(r"hipErrorNoDevice|no ROCm-capable device", hip):
+        return Hit(
+            message="torch is a build for ROCm, and HIP found no AMD GPU: the machine has none (then this is the wrong build of torch), or the amdgpu driver is "
+            "not there.",
+            evidence=building.lines([m for m in seen.matches if "hip" in m.groups][:3]),
+            variant=Met(what="no device"),
+            severity=Severity.ERROR,
+        )
     only_hip = hip is not None and all("hip" in m.groups or "version" in m.groups for m in seen.matches)
     return Hit(
         message=f"HIP, which runs torch on AMD GPUs, stopped with: {hip}."
@@ -320,6 +329,8 @@ def _took_cuda(seen: Seen) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     met = hit.variant.what if isinstance(hit.variant, Met) else "torch"
+    if met == "no device":
+        return (_without_amd_gpu(facts),)
     if met == "hip":
         named = commands.variable(
             "AMD_SERIALIZE_KERNEL",
@@ -343,6 +354,29 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if met == "flash-attn" and not _of_another_build(facts):
         return rocm_steps.of_flash_attn(facts)
     return torch_steps.newest(facts, "Install a ROCm build of torch", maker="amd")
+
+
+def _without_amd_gpu(facts: Facts) -> Fix:
+    """Return the fix where HIP finds no AMD GPU: see which GPU is there, then change the driver or the build of torch."""
+    windows = facts.system.os == "windows"
+    amd = commands.by_hand(
+        ("hipInfo.exe",) if windows else ("rocminfo",),
+        "prints the AMD GPU, gfxNNNN. If there is an AMD GPU and it prints none: the amdgpu driver is missing, or in a container the devices /dev/kfd and /dev/dri",
+        "nothing",
+        "none",
+    )
+    nvidia = commands.by_hand(
+        ("nvidia-smi",),
+        "prints an NVIDIA GPU if there is one: then torch is the wrong build. Remove torch, and install the same release for CUDA, whose version ends in +cu and a "
+        "number: https://pytorch.org/get-started/previous-versions/",
+        "nothing",
+        "none",
+    )
+    return Fix(
+        title="See which GPU is there: a ROCm build of torch needs an AMD GPU",
+        steps=(amd, nvidia),
+        verify=commands.check(facts),
+    )
 
 
 def _another_package(facts: Facts) -> Fix:

@@ -92,6 +92,17 @@ MODE = FailureMode(
             literal="Signal 9 (SIGKILL) received by PID",
             sample="  traceback : Signal 9 (SIGKILL) received by PID 4120",
         ),
+        # The same in the words of torch's elastic agent, before its report.
+        Sign(
+            pattern=r"failed \(exitcode: -9\) local_rank: \d{1,4}",
+            literal="failed (exitcode: -9)",
+            sample="torch.distributed.elastic.multiprocessing.api: [ERROR] failed (exitcode: -9) local_rank: 0 (pid: 438) of binary: /opt/conda/bin/python",
+        ),
+        Sign(
+            pattern=r"^\s{0,8}exitcode {1,3}: -9 \(pid: \d{1,9}\)",
+            literal=": -9 (pid: ",
+            sample="exitcode  : -9 (pid: 4120)",
+        ),
         Sign(
             pattern=r"\b(?P<pod>OOMKilled)\b",
             literal="OOMKilled",
@@ -154,7 +165,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     batch = hit.variant.batch if isinstance(hit.variant, Full) else None
     smaller = f"batch={max(1, batch // 4)}" if batch is not None else "batch=4"
     words = (
-        f"repeat the command with workers=0 cache=False {smaller} (ultralytics), or num_workers=0 and a smaller batch: each worker holds a "
+        f"repeat the command with workers=0 cache=False {smaller} (ultralytics), or num_workers=0 and a smaller batch; with DeepSpeed less offload to the processor (ZeRO-3 offload keeps the optimizer there): each worker holds a "
         "copy of the program, and the cache holds all images"
     )
     less = commands.by_hand((), words, "the settings of the training", "none")

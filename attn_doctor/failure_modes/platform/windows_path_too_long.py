@@ -70,6 +70,13 @@ MODE = FailureMode(
             sample="No such file or directory: 'C:\\Users\\someone\\AppData\\Local\\Packages\\PythonSoftwareFoundation.Python.3.11_qbz5n2kfra8p0\\LocalCache\\"
             "local-packages\\Python311\\site-packages\\torch\\include\\ATen\\ops\\_fake_quantize_learnable_per_tensor_affine_backward_cuda_dispatch_and_a_longer_name_still.h'",
         ),
+        # setuptools, in the folder in which pip unpacked: the path is relative to a long folder below TEMP.
+        Sign(
+            pattern=r"could not create '(?P<relative>build\\[^']{110,400})': No such file or directory",
+            literal="could not create 'build",
+            sample="error: could not create 'build\\bdist.win-amd64\\wheel\\.\\package\\experiments\\planning\\alternative_planning\\target_spacing\\"
+            "planner_of_the_baseline_with_target_spacing_for_axes.py': No such file or directory",
+        ),
         Sign(
             pattern=r"\[WinError 206\]",
             literal="[WinError 206]",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign, Variant
-from attn_doctor.failure_modes.shared import building, subject, torchcodec_releases
+from attn_doctor.failure_modes.shared import building, package_wheels, subject, torchcodec_releases
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -55,9 +55,16 @@ SIGNS = (
         sample="ValueError: PEFT backend is required for this method.",
         strength="hint",
     ),
+    # torch.onnx: https://github.com/pytorch/pytorch/blob/v2.6.0/torch/onnx/utils.py, torch/onnx/_internal/onnx_proto_utils.py
+    Sign(
+        pattern=r"Error: Module (?P<asked>onnx|onnxscript|onnxruntime) is not installed",
+        literal=" is not installed",
+        sample="torch.onnx.errors.OnnxExporterError: Module onnx is not installed!",
+        strength="hint",
+    ),
     # Modules that programs around YOLO import, whose package has the same name, or the name in _OF_MODULE.
     Sign(
-        pattern=r"(?:ModuleNotFoundError: |❌ .{0,12})No module named '(?P<alone>lap|lapx|thop|supervision|roboflow|pycocotools|albumentations|dill|ray|wandb|clip|ai_edge_litert|onnx2tf|tf_keras|sng4onnx|onnxslim|onnxsim|torchcodec|timm|einops|huggingface_hub|accelerate|peft|diffusers|transformers|safetensors|omegaconf|hydra|kornia|monai|skimage|pycuda|dlib|pynvml|torchmetrics|lightning|pytorch_lightning|tensorboardX|tensorboard|faster_coco_eval|fvcore|iopath|yacs|addict|mmengine)'",
+        pattern=r"(?:ModuleNotFoundError: |❌ .{0,12})No module named '(?P<alone>lap|lapx|thop|supervision|roboflow|pycocotools|albumentations|dill|ray|wandb|clip|ai_edge_litert|onnx2tf|tf_keras|sng4onnx|onnxslim|onnxsim|torchcodec|timm|einops|huggingface_hub|accelerate|peft|diffusers|transformers|safetensors|omegaconf|hydra|kornia|monai|skimage|pycuda|dlib|pynvml|torchmetrics|lightning|pytorch_lightning|tensorboardX|tensorboard|mamba_ssm|causal_conv1d|faster_coco_eval|fvcore|iopath|yacs|addict|mmengine)'",
         literal="No module named '",
         sample="ModuleNotFoundError: No module named 'lap'",
         strength="hint",
@@ -115,6 +122,18 @@ def fixes(facts: Facts, wanted: Asked) -> tuple[Fix, ...]:
     name = wanted.package.partition(" @ ")[0]
     if name == "torchcodec":
         return torchcodec_releases.install(facts)
+    if name in ("mamba-ssm", "causal-conv1d"):  # compiled against the installed torch, on Linux
+        made = package_wheels.ready(facts, name)
+        if facts.system.os in ("windows", "darwin") and made:
+            return made
+        step = commands.install(
+            name,
+            why="compiled against the installed torch, unless a finished wheel fits; the build needs nvcc and Linux (on a Windows machine: WSL2)",
+            changes=f"adds {name}",
+            no_build_isolation=True,
+            takes="seconds if a wheel fits; minutes to hours if it is compiled",
+        )
+        return (Fix(title=f"Install {name}", steps=(step,), verify=subject.verify(facts)),)
     step = commands.install(
         f"{wanted.package}{wanted.has}", why="the error in the log asks for this package", changes=f"adds {name}"
     )

@@ -79,6 +79,59 @@ def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
     return (ask, *made)
 
 
+def of_an_operator(facts: Facts, binary: str) -> Fix:
+    """Return the fix for an extension of a project that was compiled for another GPU: compile it again, without the files of the old build.
+
+    `binary`: the package; "torch" if the error names only a function. Source of the folder: README.md of Deformable-DETR, INSTALL.md of Mask2Former
+    (which also says to set TORCH_CUDA_ARCH_LIST where no GPU is visible).
+    """
+    cards = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = next((card.compute_capability for card in cards if isinstance(card.compute_capability, str)), None)
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", "import torch; print(torch.cuda.get_device_capability())"),
+        "run it on the machine with the GPU: (8, 0) is an A100, and means 8.0 in the next line",
+        "nothing",
+        "none",
+    )
+    arch = commands.variable(
+        "TORCH_CUDA_ARCH_LIST",
+        known or "8.0",
+        "the GPU to compile for" if known else "write the number that the first line printed",
+    )
+    where = (
+        "in the folder of the project in which it was built (ops/make.sh: models/ops in Deformable-DETR, mask2former/modeling/pixel_decoder/ops in Mask2Former)"
+        if binary == "MultiScaleDeformableAttention"
+        else "in the folder of that extension's setup.py"
+    )
+    gone = commands.by_hand(
+        ("rm", "-rf", "build") if facts.system.os != "windows" else ("rmdir", "/s", "/q", "build"),
+        f"{where}: the files of the earlier build are for another GPU, and would be used again",
+        "what was compiled",
+    )
+    pip = ("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps", ".")
+    build = commands.by_hand(
+        (*commands.starting(facts), *pip), "in the same folder: compiles it again", "the extension", takes="minutes"
+    )
+    name = binary if binary != "torch" else "the extension"
+    return Fix(
+        title=f"Compile {name} again, for this GPU", steps=(look, arch, gone, build), verify=commands.check(facts)
+    )
+
+
+def another_image(facts: Facts, *, older: bool) -> Fix:
+    """Return the fix for a container image of NVIDIA that does not support the GPU: another release of the image.
+
+    https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html (the GPUs of each release)
+    """
+    which = "an older" if older else "a newer"
+    words = (
+        f"start the container from {which} release of the image, as nvcr.io/nvidia/pytorch:YY.MM-py3. This table has the GPUs, the CUDA and the driver of each "
+        "release: https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html"
+    )
+    step = commands.by_hand((), words, "the image", "none", takes="up to 20 GB")
+    return Fix(title=f"Use {which} container image", steps=(step,), verify=commands.check(facts))
+
+
 WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
 
 

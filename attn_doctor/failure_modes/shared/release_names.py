@@ -138,6 +138,8 @@ KEYWORDS = (
     Keyword("meshgrid", "indexing", "torch", ">=1.10"),
     Keyword("interpolate", "antialias", "torch", ">=1.11"),
     Keyword("init_process_group", "device_id", "torch", ">=2.3"),
+    # torch.load passes what it does not know to the unpickler.
+    Keyword("UnpicklerWrapper.__init__", "mmap", "torch", ">=2.1"),
 )
 
 
@@ -175,7 +177,7 @@ def keyword_form(row: Keyword) -> Form:
     So the short form `__init__()` counts only where the argument is rare enough to name the function by itself.
     """
     owner, _, method = row.function.rpartition(".")
-    rare = row.argument in ("dispatch_batches", "evaluation_strategy")
+    rare = row.argument in ("dispatch_batches", "evaluation_strategy", "mmap")
     name = (
         rf"(?:{re.escape(owner)}\.){'?' if rare or not owner else ''}{re.escape(method)}"
         if owner
