@@ -165,12 +165,18 @@ KEYED = {
     "in German prose": "Passwort für den Rechner im Labor: {}",
     "in Russian prose": "Пароль от стенда: {} (не пересылать)",
     "in Polish prose": "hasło do serwera: {}",
+    "in French prose, in quotes": "Pour accéder au serveur, le mot de passe est « {} », merci.",
+    "in Spanish prose": "La contraseña del usuario root es {}; con eso compila.",
+    "in Polish prose, without a colon": "Hasło do konta testowego to {}, możecie się zalogować.",
+    "in Chinese prose": "服务器密码是{}，登录后运行就能复现",
+    "in Japanese prose": "パスワードは「{}」です。",
     "a padded column": "password                                : {}",
 }
 KEYED_SECRET = {"kaggle.json": hexes(32), "one-time": "493817", "Basic": "dXNlcjpaczlRN2s0cA=="}
 
 # The whole text, and what must not be left of it.
 IDENTITIES = {
+    "a one-time code at a prompt": ("Passcode or option (1-3): 627920", "627920"),
     "a serial number of nvidia-smi -q": ("    Serial Number                         : 7674046325314", "7674046325314"),
     "IPv6 of a network card in NCCL's log": (
         "NCCL INFO NET/Socket : Using [0]eno1:fe80::b8bb:2bff:fea4:d85f%eno1<0>",
@@ -291,6 +297,9 @@ OTHERS = {
 }
 
 HARMLESS = [
+    "triton_poi_fused__to_copy_add_mul_0 in key chqkq4px67ehpqfvhaypuwcxcir6ne2sfwyqkon3qmj3ff4mtbib",
+    "AOTAutograd cache miss for key au45boa2dex4auawqgliyng23z4pnbndcjyb7qzarjkhpfmjxb6q",
+    "NAME  SIZE SERIAL\nloop0 63M",
     "clang: mangled ?forward@@YA?AVTensor@at@@AEBV12@0_N@Z in torch_cuda.lib(Attention.obj)",
     "torch._inductor cache key fx_graph_4wrwlzrzigyeyxoyh2xa7ehw62hxlt3ovhx7hes4broucv43uq4e (hit)",
     "password check: version 12.4.1 needed",

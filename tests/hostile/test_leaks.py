@@ -121,6 +121,20 @@ def test_names_of_this_machine_and_of_others(quoting):
     assert passed == []
 
 
+def test_a_serial_number_below_its_heading():
+    table = "NAME    MODEL                  SERIAL\nnvme0n1 SAMSUNG MZQL23T8HCLS   S64HNG0R74G5UY\nsda     X                      7"
+    assert cleaned(table) == table.replace("S64HNG0R74G5UY", "<serial-1>")
+
+
+def test_a_list_of_nodes_that_slurm_writes_together():
+    own = ZQ._replace(host="gpu-zqheron-12")
+    assert (
+        redact({"x": "NodeList=gpu-zqheron-[11-12] BatchHost=n/a"}, own)["x"]
+        == "NodeList=<host-1>[11-12] BatchHost=n/a"
+    )
+    assert redact({"x": "gpu-zqheron- is a prefix"}, own)["x"] == "gpu-zqheron- is a prefix"
+
+
 @pytest.mark.parametrize("quoting", [QUOTINGS["alone"], QUOTINGS["after a colon"], QUOTINGS["in parentheses"]])
 def test_what_is_harmless_is_kept_whole(quoting):
     assert [

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from attn_doctor.report.redact import line_rules
+from attn_doctor.report.redact.unnamed_tokens import BASE_32_HASH
 
 _LONGEST = 4096  # characters of a value
 _AT_ONCE = 400  # without quotes; a longer value is read in parts
@@ -29,12 +30,12 @@ _ANYWHERE = (
 _WHOLE = r"pwd|pass|pw|psk|auth|otp|pin|sig|signature|sid|jwt|pat|sk|cred|creds|dsn|bearer|apikey|key|passw|nonce|seed[-_]?phrase|mnemonic|2fa|mfa"
 _NAME = re.compile(
     rf"(?i)(?:(?P<any>{_ANYWHERE})|(?<![A-Za-z])(?P<whole>{_WHOLE})(?![a-z])|(?<=[a-z])(?-i:(?P<camel>Pwd|Pass|Auth|Key|Pin|Sig)(?![a-z])))"
-    r"(?P<rest>[\w.-]{0,40})"
+    r"(?P<rest>(?:(?![是为為は：])[\w.-]){0,40})"
 )
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<prose>(?: [^\W\d_]{1,20}){1,6} {0,2}[:：] {1,4})|(?P<sign>\s{0,40}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<prose>(?: (?:[^\W\d_]{1,20}|\([^()\n]{1,12}\))){1,6}? {0,2}(?:: {1,4}|： {0,4}|\b(?:is|was|est|es|é|è|ist|lautet|to|jest|это) {1,4}))|(?P<sign>\s{0,40}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -42,7 +43,7 @@ _QUOTED = re.compile(
 )
 # Without quotes: to a space. A sign that can end a value ends it only where another name, or nothing, follows.
 _BARE = re.compile(
-    rf"[\"'`(]{{0,3}}((?:[^\s\"'`<>&;,)\]}}]|[&;,)\]}}](?!\s|$|[&;,)\]}}\"']|[\w.-]{{1,40}}\s?[=:])){{1,{_AT_ONCE}}})"
+    rf"[\"'`(«»„“「『]{{0,3}}[ \u00a0\u202f]{{0,1}}((?:[^\s\"'`<>&;,)\]}}»“”」』，。、；]|[&;,)\]}}](?!\s|$|[&;,)\]}}\"']|[\w.-]{{1,40}}\s?[=:])){{1,{_AT_ONCE}}})"
 )
 _TO_THE_TAG = re.compile(rf"\s{{0,8}}([^<>\n]{{1,{_LONGEST}}})(?=</|<!|<\w|$|\n)")
 _SCHEME = re.compile(
@@ -159,10 +160,12 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if between["prose"]:  # "password of the server: X", and not "password check of conv2d: X"
         if not (match["any"] and _STRONG.search(name)) or _OTHER.match(between["prose"]):
             return None
-        certainty = "maybe"
+        certainty = "name" if "code" in name else "maybe"
     before = _OWNER.search(text, max(match.start() - 40, 0), match.start())
     owner = before[1].lower() if before else ""
     at = between.end()
+    if name == "key" and BASE_32_HASH.match(text, at):  # "in key c…" of Triton and Inductor
+        return None
     if name == "key" and _OF_DIGEST.search(text, max(match.start() - 12, 0), match.start()):
         digest = _DIGEST.match(text, at)  # "cache key 4wrwlz…" of Inductor
         if digest:

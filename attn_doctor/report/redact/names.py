@@ -123,10 +123,18 @@ class Names:
                     continue
                 self._paths[name.lower()] = kind
                 if len(name) >= _SHORTEST and not self._is_common(name):
+                    pattern = _pattern(name)
+                    numbered = (
+                        re.fullmatch(r"(.{2,60}[-._a-z])\d{1,5}", name, re.IGNORECASE) if kind == "host" else None
+                    )
+                    if (
+                        numbered
+                    ):  # Slurm writes "node-[11-12]": https://slurm.schedmd.com/scontrol.html#SECTION_HOSTNAMES
+                        pattern += rf"|{re.escape(numbered[1])}(?=\[)"
                     domain = r"(?:(?:\.[a-z0-9][a-z0-9-]{0,62}){2,5}(?![\w-]))?" if kind == "host" else ""
                     self._names.append(
                         (
-                            re.compile(f"(?:{_pattern(name)}){domain}", re.IGNORECASE),
+                            re.compile(f"(?:{pattern}){domain}", re.IGNORECASE),
                             kind,
                             name,
                             f"<{kind}>" if name in own[:3] else "",

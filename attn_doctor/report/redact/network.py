@@ -77,7 +77,7 @@ _SERIAL = re.compile(
     r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
-    r"(?:[\"'`\])]{0,3})\s{0,60}(?:[:=#>,\t]|=>|is\b|value\s?=|\s)\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
+    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 _SERIAL_HINTS = (
     "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()
@@ -85,6 +85,9 @@ _SERIAL_HINTS = (
 # NVIDIA's serial number of a board has 13 digits; of Unix times in milliseconds those from 2017 on begin with 15 to 18.
 _BOARD = re.compile(r"(?<![\w.])(?:0\d{12}|1[0-6]\d{11})(?![\w.])")
 _DISK = re.compile(r"(?<=/by-id/)[\w.:+-]{6,120}")
+_ALIGNED = re.compile(
+    r"(?m)^(?:[A-Z][A-Z:%-]{1,14} {1,40}){0,12}(?P<serial>SERIAL)(?: {1,40}[A-Z][A-Z:%-]{1,14}){0,12} {0,9}$"
+)
 _COLUMN = re.compile(
     r"(?i)(?:\w{1,12}[._ ])?(?:serial|uuid|s/n|sn|mac|hostname|host|node|ip|user|username|login|e-?mail|service[-_ ]tag|asset[-_ ]tag|password|token|secret)"
     r"(?:[-_ .]?(?:numbers?|no|num|addr(?:ess)?|id|name|tag|key))?"
@@ -215,8 +218,24 @@ def _serials(text: str) -> Iterator[_Found]:
             yield *match.span(), "serial"
     if "/by-id/" in text:
         yield from ((*match.span(), "serial") for match in _DISK.finditer(text))
+    if "SERIAL" in text:
+        yield from _below_a_heading(text)
     if "\n" in text and ("," in text or "\t" in text or ";" in text):
         yield from _in_columns(text)
+
+
+def _below_a_heading(text: str) -> Iterator[_Found]:
+    """Yield the values below the heading SERIAL of a table whose columns stand below each other, as `lsblk` prints it."""
+    for heading in _ALIGNED.finditer(text):
+        start, end = (at - heading.start() for at in heading.span("serial"))
+        place = heading.end() + 1
+        for line in text[place:].split("\n"):
+            cell = next((m for m in re.finditer(r"\S+", line) if m.start() < end and m.end() > start), None)
+            if cell is None:
+                break
+            if len(cell[0]) > 4 and any(map(str.isdigit, cell[0])) and not cell[0].startswith("<"):
+                yield place + cell.start(), place + cell.end(), "serial"
+            place += len(line) + 1
 
 
 def _in_columns(text: str) -> Iterator[_Found]:

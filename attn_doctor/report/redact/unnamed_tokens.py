@@ -24,9 +24,9 @@ _CHANGES = 0.48  # of two neighbours; 0.64 by chance in base 62, 0.40 in base 36
 _CHANGES_OF_SHORT = 0.5
 _CHANGES_IN_BASE_36 = 0.27
 _PART = 9  # letters of a part between two signs, on average
-# SHA-256 in base 32, as Inductor names what it has compiled: 51 letters, often after "c" or "f"
+# SHA-256 in base 32, as Inductor names what it has compiled: 51 letters, often after a letter such as "c" or "f"
 # (https://github.com/pytorch/pytorch/blob/v2.9.0/torch/_inductor/codecache.py, `code_hash`).
-_BASE_32_HASH = re.compile("[cf]?[a-z2-7]{51,52}")
+BASE_32_HASH = re.compile("[a-z]?[a-z2-7]{51,52}(?![A-Za-z0-9])")
 _HASHES = frozenset((32, 40, 56, 64, 96, 128))  # digits of MD5, SHA-1, SHA-2
 
 
@@ -67,7 +67,7 @@ def _is_by_chance(body: str) -> bool:
     """Return whether a text behind a prefix is a token: of base 62 with 20 letters, of base 36 with 32, of hexadecimal digits that are no hash."""
     if is_mixed(body):
         return _changes(body) >= _CHANGES_OF_SHORT
-    if _BASE_32_HASH.fullmatch(body):
+    if BASE_32_HASH.fullmatch(body):
         return False
     if _is_hexadecimal(body):
         return len(body) > min(_HASHES) and len(body) not in _HASHES and _has_both(body)
