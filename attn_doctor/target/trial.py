@@ -3,6 +3,7 @@
 # Runs last, after channel.py, exchange/, trials/paired_rounds.py and the other scripts of the trial, in one namespace with
 # them. A step that may end the whole process runs in a section with its cell's name; the doctor then starts again without that cell.
 import platform
+import traceback
 
 STEADY = 1.1  # a warm-up pass is steady when it takes at most this many times the fastest pass before it
 WARM_UPS = 3  # at most so many warm-up passes are run

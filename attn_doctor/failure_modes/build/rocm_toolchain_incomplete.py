@@ -53,7 +53,6 @@ MODE = FailureMode(
     title="ROCm's compiler lacks a part that the build needs",
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
-    stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED, "rocm-specific"),
     signs=(

@@ -304,10 +304,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=NoDevices(),
             confidence=Confidence.MEDIUM,
         )
-    if only_intel(facts):
-        return None  # no-gpu-present reports it
     if without_gpu.absent(facts) and (proofs or none_seen):
         return without_gpu.hit(facts, "CUDA", seen.matches)
+    if only_intel(facts):
+        return None  # no-gpu-present reports it
     message = (
         "No NVIDIA driver works: the driver is not installed, not loaded, or this machine has no NVIDIA GPU."
         if proofs or not none_seen

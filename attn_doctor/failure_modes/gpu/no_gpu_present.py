@@ -29,6 +29,7 @@ from __future__ import annotations
 from attn_doctor.commands import nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, no_system_library
+from attn_doctor.failure_modes.shared import without_gpu
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
@@ -115,7 +116,9 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    if not only_intel(facts):
+    if not only_intel(facts) or without_gpu.absent(
+        facts
+    ):  # a machine that was seen to have no GPU: driver-missing says so
         return None
     return Hit(
         message="The program asks for CUDA, and the GPU there is from Intel: CUDA runs on NVIDIA GPUs only, and no driver changes that.",
