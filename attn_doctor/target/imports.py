@@ -49,7 +49,7 @@ def attempt(name, module_names):
     """Import modules in order until one fails, and return one record: module, ok, failed, path, version, warnings, seconds, fault, loaded.
 
     A name in `module_names` can also be "library:PATH" (a library of torch operators), "from:MODULE:NAME", "checked:MODULE"
-    (imported only if its files differ from its RECORD), "optional:MODULE" (may raise ImportError), "changed:DISTRIBUTION", or "sources:MODULE" (its files that
+    (imported only if its files differ from its RECORD), "optional:MODULE" (may raise ImportError), or "sources:DISTRIBUTION" (its files that
     differ from its RECORD are read and compiled, not run: most of them are imported late).
     """
     started = time.monotonic()
@@ -83,10 +83,6 @@ def attempt(name, module_names):
                         importlib.import_module(module_name)
                     except ImportError:
                         pass
-                    continue
-                if module_name.startswith("changed:"):
-                    for report["failed"], _ in changed_sources(module_name[len("changed:") :]):
-                        importlib.import_module(report["failed"])
                     continue
                 if module_name.startswith("sources:"):
                     for report["failed"], path in changed_sources(module_name[len("sources:") :]):

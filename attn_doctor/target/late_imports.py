@@ -3,14 +3,15 @@
 import re
 
 # Requirements of ultralytics and torch, in the order of use: distribution, modules. matplotlib.pyplot makes a font cache for seconds: the
-# three modules load the same libraries. "changed:DISTRIBUTION": its files that are not as RECORD says are imported, one by one.
+# three modules load the same libraries. "sources:DISTRIBUTION": its files that are not as RECORD says are compiled, not run:
+# a backend that somebody changed may need a GTK that nobody needs here.
 REQUIREMENTS = [
-    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "changed:matplotlib"]),
+    ("matplotlib", ["matplotlib", "matplotlib.ft2font", "matplotlib.transforms", "sources:matplotlib"]),
     ("polars", ["polars"]),
     ("pandas", ["pandas"]),
     ("scipy", ["scipy"]),
     ("sympy", ["sympy"]),
-    ("pillow", ["PIL.Image", "changed:pillow"]),
+    ("pillow", ["PIL.Image", "sources:pillow"]),
     ("pyyaml", ["yaml"]),
     ("requests", ["requests"]),
     ("psutil", ["psutil"]),
@@ -109,7 +110,10 @@ def as_installed(distribution):
 
 
 def changed_sources(distribution):
-    """Yield (module, path) of each .py file of a distribution that is not as RECORD says."""
+    """Yield (module, path) of each .py file of a distribution that is there and is not as RECORD says.
+
+    A missing file shows nothing: images are made smaller by deleting the tests of packages.
+    """
     try:
         import importlib.metadata
 
@@ -119,8 +123,8 @@ def changed_sources(distribution):
     for file in files:
         try:
             changed = file.suffix == ".py" and not unchanged(file)
-        except Exception:  # noqa: BLE001 - it is missing, or cannot be read: whoever reads it will say so
-            changed = True
+        except Exception:  # noqa: BLE001 - it is missing, or cannot be read
+            changed = False
         if changed:
             yield ".".join(file.with_suffix("").parts), str(file.locate())
 
