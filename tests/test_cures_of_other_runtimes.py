@@ -211,7 +211,7 @@ def test_the_mark_of_an_executable_stack_is_cleared(tmp_path):
     assert cure.titles == [
         "Upgrade the package",
         "Take the mark away from the library",
-        "Or let glibc grant it in this shell",
+        "Let glibc grant it in this shell",
     ]
     (tmp_path / "x.c").write_text("int f(void) { return 1; }\n")
     library = tmp_path / "libold.so"
@@ -253,7 +253,7 @@ def test_a_gpu_that_tensorrt_no_longer_supports():
     found = told(
         "[TRT] [E] Error Code 9: Internal Error (Target GPU SM 60 is not supported by this TensorRT release.)\n"
     )
-    assert found.titles == ["Export to ONNX instead", "Or install a TensorRT for this GPU"]
+    assert found.titles == ["Export to ONNX instead", "Install a TensorRT for this GPU"]
 
 
 def test_a_tensorrt_for_an_old_gpu_is_pips_under_linux_alone():

@@ -56,13 +56,16 @@ def installed_loggers():
 def own_settings():
     """Return the text of the user's settings of ultralytics; "" if there is none. Called before YOLO_CONFIG_DIR is changed."""
     home = os.path.expanduser("~")
-    folders = [
-        os.environ.get("YOLO_CONFIG_DIR"),
-        os.environ.get("XDG_CONFIG_HOME"),
-        os.path.join(home, ".config"),
-        os.path.join(home, "AppData", "Roaming"),
-        os.path.join(home, "Library", "Application Support"),
-    ]
+    folders = (
+        [os.environ["YOLO_CONFIG_DIR"]]
+        if os.environ.get("YOLO_CONFIG_DIR")
+        else [
+            os.environ.get("XDG_CONFIG_HOME"),
+            os.path.join(home, ".config"),
+            os.path.join(home, "AppData", "Roaming"),
+            os.path.join(home, "Library", "Application Support"),
+        ]
+    )
     for folder in folders:
         for name in ("settings.json", "settings.yaml"):
             try:

@@ -111,5 +111,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (
         Fix(title="Upgrade the package", steps=(newer,), verify=verify),
         Fix(title="Take the mark away from the library", steps=(find, clear), verify=verify),
-        Fix(title="Or let glibc grant it in this shell", steps=(grant,), verify=verify),
+        Fix(title="Let glibc grant it in this shell", steps=(grant,), verify=verify),
     )

@@ -267,5 +267,5 @@ def _examples(facts: Facts) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     return (
         Fix(title="Upgrade the package that uses the name", steps=(newer,), verify=verify),
-        Fix(title="Or install a release that has the name", steps=(older,), verify=verify),
+        Fix(title="Install a release that has the name", steps=(older,), verify=verify),
     )

@@ -149,5 +149,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "the model",
             "none",
         )
-        return (in_clone, Fix(title="Or take a model of ultralytics", steps=(own,), verify=verify))
+        return (in_clone, Fix(title="Take a model of ultralytics", steps=(own,), verify=verify))
     return (in_clone,)

@@ -77,4 +77,4 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
         why="the index of Jetson AI Lab, with wheels for this JetPack: if it has none for your Python, build it from source",
         changes="bitsandbytes",
     )
-    return (built, Fix(title="Or install a wheel of Jetson AI Lab's index", steps=(wheel,), verify=verify))
+    return (built, Fix(title="Install a wheel of Jetson AI Lab's index", steps=(wheel,), verify=verify))

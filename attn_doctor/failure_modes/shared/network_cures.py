@@ -48,7 +48,7 @@ def of_a_date(facts: Facts, host: str | None) -> tuple[Fix, ...]:
             risk="medium",
             risk_text="someone in between could send other files",
         )
-        made.append(Fix(title="Or install now, without a check of the certificate", steps=(trust,), verify=verify))
+        made.append(Fix(title="Install now, without a check of the certificate", steps=(trust,), verify=verify))
     return tuple(made)
 
 

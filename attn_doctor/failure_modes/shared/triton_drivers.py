@@ -72,5 +72,5 @@ def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
     )
     return (
         Fix(title="Export to ONNX instead", steps=(runtime,), verify=verify),
-        Fix(title="Or install a TensorRT for this GPU", steps=(older, newer), verify=verify),
+        Fix(title="Install a TensorRT for this GPU", steps=(older, newer), verify=verify),
     )
