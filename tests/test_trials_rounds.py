@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from attn_doctor.model.trials import Gain
-from attn_doctor.trials.gains import _decided
-from attn_doctor.trials.paired_rounds import LEAST, LEVEL, Race
+from attn_doctor.trials.gains import Measured, _decided, dropped
+from attn_doctor.trials.paired_rounds import LEAST, LEAST_BESIDE_WRONG, LEVEL, Race
 
 
 def race(
@@ -18,10 +18,11 @@ def race(
     budget: float = 20.0,
     fixed: bool = False,
     wrong: tuple[str, ...] = (),
+    lost: tuple[str, ...] = (),
 ) -> tuple[Race, float]:
     """Run a race on a machine whose load drifts; `seconds`: of a step of each backend. Returns it and the seconds spent."""
     chance = random.Random(seed)
-    run = Race(list(seconds), "eager", rounds, budget, fixed=fixed, wrong=wrong)
+    run = Race(list(seconds), "eager", rounds, budget, fixed=fixed, wrong=wrong, lost=lost)
     spent, drift, another = 0.0, 1.0, True
     while another:
         drift *= chance.lognormvariate(0, 0.05)
@@ -66,10 +67,10 @@ def test_a_subject_that_is_too_slow_for_a_decision_ends_after_the_least_rounds()
 
 
 def test_nothing_has_to_be_proven_against_an_eager_that_is_wrong():
-    """The fastest right backend is advised, however slow: three rounds name it."""
+    """The fastest right backend is advised, however slow: two rounds name it."""
     run, _ = race({"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0}, wrong=("eager",))
     assert run.settled
-    assert {len(times) for times in run.times.values()} == {LEAST}
+    assert {len(times) for times in run.times.values()} == {LEAST_BESIDE_WRONG}
     for other in (("sdpa-math",), ("eager", "sdpa", "sdpa-math")):
         run, _ = race({"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0}, wrong=other)
         assert not run.settled
@@ -78,6 +79,31 @@ def test_nothing_has_to_be_proven_against_an_eager_that_is_wrong():
     assert (run.settled, len(run.times["eager"])) == (False, 5)
     run, _ = race({"eager": 0.2, "sdpa": 0.1}, wrong=("eager",))
     assert (run.settled, len(run.times["eager"])) == (False, 9), "a quick model has its planned rounds"
+
+
+def test_what_lost_every_round_of_inference_has_one_step_if_it_loses_that_too():
+    slow = {"eager": 2.0, "sdpa": 1.1, "sdpa-math": 2.0, "flex": 1.0}
+    for wrong in ((), ("eager",)):
+        run, _ = race(slow, wrong=wrong, lost=("sdpa-math", "flex"))
+        assert len(run.times["sdpa-math"]) == 1
+        assert run.dropped == {"sdpa-math": "flex"}, "flex lost in inference only"
+        assert len(run.times["flex"]) == len(run.times["eager"]) > 1
+    run, _ = race({name: seconds / 10 for name, seconds in slow.items()}, lost=("sdpa-math",))
+    assert {len(times) for times in run.times.values()} == {9}, "a quick model has its planned rounds"
+    run, _ = race({"eager": 2.0, "sdpa": 1.1}, lost=("eager",))
+    assert run.dropped == {}
+
+
+def test_a_note_says_why_a_backend_has_fewer_rounds():
+    samples = {("sdpa-math", "forward"): [3.0, 3.1, 3.2], ("sdpa-math", "step"): [9.0], ("sdpa", "step"): [5.0, 5.1]}
+    ended = {cell: Measured(lost_to="sdpa" if cell[0] == "sdpa-math" else None) for cell in samples}
+    assert dropped(samples, ended) == [
+        "sdpa-math: only 3 rounds of inference were measured, because sdpa was faster in each; the other backends got the time",
+        (
+            "sdpa-math: only 1 round of training steps was measured, because sdpa was faster in it, and in every round of"
+            " inference; the other backends got the time"
+        ),
+    ]
 
 
 def test_what_is_wrong_does_not_win_a_race():

@@ -230,8 +230,11 @@ def kernels_seen(subject, cell, clock):
     return [[name[:300], own / total] for name, own in ranked if INTERESTING.search(name)][:40]
 
 
-def measure(subject, cells, clock, what):
-    """Measure forward passes or steps in rounds A B C A B C, so that a drift of the machine affects all backends alike."""
+def measure(subject, cells, clock, what, lost=()):
+    """Measure forward passes or steps in rounds A B C A B C, so that a drift of the machine affects all backends alike.
+
+    `lost`: the cells that were dropped in inference. Returns the cells that were dropped.
+    """
     budget = CONFIG["seconds"] * SHARES[what]
     started = time.monotonic()
     for _ in range(WARM_UPS):
@@ -254,7 +257,7 @@ def measure(subject, cells, clock, what):
     running = {cell.name: cell for cell in cells if cell.alive}
     base = next((name for name, cell in running.items() if cell.backend == "eager"), None)
     wrong = CONFIG["wrong"] if what == "step" else ()  # what is wrong are the gradients
-    race = Race(list(running), base, CONFIG["rounds"], budget, fixed=CONFIG["fixed"], wrong=wrong)
+    race = Race(list(running), base, CONFIG["rounds"], budget, fixed=CONFIG["fixed"], wrong=wrong, lost=lost)
     number, another = 0, bool(running)
     while another:
         for name in list(race.left):
@@ -272,6 +275,7 @@ def measure(subject, cells, clock, what):
     tell("race", dict(ended, settled=race.settled, rounds=number))
     gc.enable()
     gc.unfreeze()
+    return race.dropped
 
 
 def measure_all(subject, cells):
@@ -281,9 +285,11 @@ def measure_all(subject, cells):
     program that only predicts has no such memory.
     """
     started = time.monotonic()
+    lost = {}
     for what in ("forward", "step"):
         for dtype in dict.fromkeys(cell.dtype for cell in cells):
-            measure(subject, [cell for cell in cells if cell.dtype == dtype], Clock(subject.device), what)
+            mine = [cell for cell in cells if cell.dtype == dtype]
+            lost[dtype] = measure(subject, mine, Clock(subject.device), what, lost.get(dtype, ()))
     return time.monotonic() - started
 
 

@@ -56,12 +56,20 @@ def dropped(
     `samples`: (name of a cell, "forward" | "step") -> milliseconds, round by round. `measured`: as for `with_gains`.
     """
     named = {"forward": "inference", "step": "training steps"}
-    return [
-        f"{cell}: only {len(samples.get((cell, what), ()))} rounds of {named[what]} were measured, because"
-        f" {found.lost_to} was faster in each; the other backends got the time"
-        for (cell, what), found in measured.items()
-        if found.lost_to
-    ]
+    said = []
+    for (cell, what), found in measured.items():
+        number = len(samples.get((cell, what), ()))
+        if found.lost_to and number == 1:
+            said.append(
+                f"{cell}: only 1 round of {named[what]} was measured, because {found.lost_to} was faster in it,"
+                " and in every round of inference; the other backends got the time"
+            )
+        elif found.lost_to:
+            said.append(
+                f"{cell}: only {number} rounds of {named[what]} were measured, because {found.lost_to} was faster in"
+                " each; the other backends got the time"
+            )
+    return said
 
 
 def _decided(base: tuple[float, ...], others: Mapping[int, tuple[float, ...]], level: float) -> dict[int, Gain]:

@@ -21,6 +21,7 @@ COVERAGE = 0.95  # the probability that an interval contains the true median, if
 _EXACT_UP_TO = 60  # with more rounds than this, a normal approximation is used instead of all patterns of signs
 LEVEL = 0.05  # probability of any false difference over all looks, and over all comparisons of one dtype
 LEAST = 3  # no backend has fewer rounds, unless the time is up
+LEAST_BESIDE_WRONG = 2  # the same, with a slow model, if eager is wrong: then no difference to it has to be proven
 GROWTH = 1.5  # the number of rounds grows by this factor from one look (test) to the next
 PROMISING = 0.3  # a larger p than this at a look: more rounds are not worth their time
 LOSES = 1.15  # a backend that was this many times slower than the fastest in each round is dropped
@@ -145,14 +146,17 @@ class Race:
         *,
         fixed: bool,
         wrong: Sequence[str] = (),
+        lost: Sequence[str] = (),
     ) -> None:
         """Start with all backends in `names`. `base` is eager, which is never dropped; None: eager is not measured.
 
         `budget`: seconds. `fixed`: exactly `rounds` rounds, unless the time is up, with one look at the end. `wrong`: backends with
-        wrong numbers, which cannot win.
+        wrong numbers, which cannot win. `lost`: backends that lost every round of inference. With a slow model, one that loses the
+        first training step too is dropped at once.
         """
         self.left = list(names)
         self.wrong = wrong
+        self.lost = lost
         self.base = base if base in self.left else None
         self.comparisons = len(self.left) - (self.base is not None)
         self.rounds = rounds
@@ -186,14 +190,17 @@ class Race:
             return False
         if self.fixed:
             return self._done < self.rounds and not (self._done >= LEAST and seconds > self._most())
-        if self._done < LEAST:
+        slow = seconds + self._missing(self.rounds) > self.budget
+        if slow and self._done == 1:
+            self._drop(self.lost)
+        beside_wrong = slow and self.base in self.wrong and bool(self._right())
+        if self._done < (LEAST_BESIDE_WRONG if beside_wrong else LEAST):
             return seconds <= self._most()
-        if seconds + self._missing(self.rounds) > self.budget:
-            self._drop()
-            self.settled = self.base in self.wrong and bool(self._right())
-            if (
-                self.settled
-            ):  # the fastest right backend is advised: whether it is faster than wrong numbers does not matter
+        if slow:
+            self._drop(self.left)
+            # The fastest right backend is advised: whether it is faster than wrong numbers does not matter.
+            self.settled = beside_wrong
+            if self.settled:
                 return False
             self._next_look = max(min(self._next_look, self._deciding()), self._done)
         if self._done < self._next_look:
@@ -220,13 +227,13 @@ class Race:
         """
         return next(n for n in range(LEAST, 64) if max(1, self.comparisons) * 2.0 ** (1 - n) <= LEVEL / 2)
 
-    def _drop(self) -> None:
-        """Drop each backend that was clearly slower than the fastest one in every round.
+    def _drop(self, names: Sequence[str]) -> None:
+        """Drop each of these backends that was clearly slower than the fastest one in every round.
 
         Eager is never dropped, because all others are compared with it.
         """
         leader = min(self._right() or self.left, key=lambda name: median(self.times[name]))
-        for name in list(self.left):
+        for name in [name for name in names if name in self.left]:
             pairs = list(zip(self.times[name], self.times[leader]))  # noqa: B905 - Python 3.8
             if name not in (leader, self.base) and all(mine > LOSES * best for mine, best in pairs):
                 self.left.remove(name)
