@@ -6,6 +6,7 @@ authors of attn-doctor have run none of them.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -70,8 +71,13 @@ def rows() -> tuple[CommunityWheels, ...]:
     return load(CommunityWheels)
 
 
-def community() -> Iterator[CommunityWheel]:
-    """Yield every file of the table."""
+@functools.cache
+def community() -> tuple[CommunityWheel, ...]:
+    """Return every file of the table."""
+    return tuple(_files())
+
+
+def _files() -> Iterator[CommunityWheel]:
     for row in rows():
         for file in row.files:
             for tags in file.tags.split():
@@ -126,6 +132,12 @@ def candidates(
             best[place] = rank, _candidate(wheel, fits, reasons)
     made = sorted(best.values(), key=lambda pair: (pair[1].package != FLASH_ATTN, *_newest(pair[1].release)))
     return tuple(candidate for _, candidate in sorted(made, key=lambda pair: _order(pair[1].fits)))
+
+
+def of_torch(torch: str, python: str) -> tuple[CommunityWheel, ...]:
+    """Return the files of FlashAttention 2 for this minor of torch and this Python ("3.12"). No other file can fit."""
+    ours = (w for w in community() if w.package == FLASH_ATTN and numbers(w.torch) == numbers(torch))
+    return tuple(wheel for wheel in ours if wheel.python in (python, "abi3"))
 
 
 def cudas(torch: str, platform: str) -> tuple[str, ...]:

@@ -215,11 +215,12 @@ def by_others(facts: Facts) -> Candidate | None:
             glibc=key.glibc if isinstance(key.glibc, str) else _NEW_GLIBC,
             gpus=() if isinstance(key.gpus, Unknown) else key.gpus,
         )
-    if not all(isinstance(part, str) for part in (key.python, key.torch, key.platform)):
+    if not (isinstance(key.python, str) and isinstance(key.torch, str) and isinstance(key.platform, str)):
         return None
+    among = community_wheels.of_torch(key.torch, key.python)
     keys = [key] if isinstance(key.cuda, str) or key.cuda is None else _with_a_cuda(key)
-    found = [candidate for one in keys for candidate in community_wheels.candidates(one)]
-    ours = [c for c in found if c.package == community_wheels.FLASH_ATTN and c.fits is not False]
+    found = [candidate for one in keys for candidate in community_wheels.candidates(one, among=among)]
+    ours = [candidate for candidate in found if candidate.fits is not False]
     whole = isinstance(key.gpus, tuple) and (isinstance(key.glibc, str) or key.platform == "win_amd64")
     return next((c for c in ours if c.fits), ours[0] if ours and whole else None)
 
