@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import msgspec
 
@@ -172,7 +172,7 @@ def _judge(
         if proven is not None:
             return _join(_observed(proven), seen), None
         try:
-            rule = module if isinstance(module, FromFacts) and rules else None
+            rule = module if rules and _has_rule(module) else None
             implied = _in_lines(rule.detect(facts), facts) if rule else None
         except Unsure as unsure:
             if seen is not None:
@@ -184,6 +184,11 @@ def _judge(
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
         why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
         return None, _Doubt(Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why), rule_failed=True)
+
+
+def _has_rule(module: Module) -> TypeGuard[FromFacts]:
+    """Return whether facts can show this failure mode. `isinstance` says the same, and took half the time of a diagnosis."""
+    return hasattr(module, "detect")
 
 
 def _in_lines(hit: Hit | None, facts: Facts) -> Hit | None:
