@@ -134,6 +134,7 @@ def candidates(
     return tuple(candidate for _, candidate in sorted(made, key=lambda pair: _order(pair[1].fits)))
 
 
+@functools.cache
 def of_torch(torch: str, python: str) -> tuple[CommunityWheel, ...]:
     """Return the files of FlashAttention 2 for this minor of torch and this Python ("3.12"). No other file can fit."""
     ours = (w for w in community() if w.package == FLASH_ATTN and numbers(w.torch) == numbers(torch))

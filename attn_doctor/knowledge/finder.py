@@ -34,6 +34,7 @@ class Found(Record, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
 
 
+@functools.lru_cache(maxsize=64)  # every cure that installs flash-attn asks for the same key
 def find(key: Key, *, release: str | None = None) -> Found:
     """Return the candidates, best first: wheels that fit, that perhaps fit, links to wheels of other builders, then wheels that do not fit.
 

@@ -48,7 +48,7 @@ def nearest_torch(
         return key.platform
     have = pair(key.torch) if isinstance(key.torch, str) else None
     best: tuple[tuple[int, bool, bool, int], TorchBuild, Wheel] | None = None
-    order = {release: place for place, release in enumerate(dict.fromkeys(w.release for w in wheels.official()))}
+    order = {release: place for place, release in enumerate(wheels.releases())}
     for wheel, build in _pairs(key, driver, os):
         minor = pair(build.torch) or (0, 0)
         away = abs(100 * (minor[0] - have[0]) + minor[1] - have[1]) if have else -100 * minor[0] - minor[1]

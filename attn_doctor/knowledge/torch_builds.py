@@ -17,6 +17,7 @@ _FREE_THREADED = {"3.13t": ((2, 7), (2, 10)), "3.14t": ((2, 9), (2, 14))}
 _WINDOWS_LAST = (2, 14)  # CUDA wheels for Windows were seen on the index up to this minor
 
 
+@functools.lru_cache(maxsize=64)  # every cure that installs torch asks for the same machine
 def fitting_builds(machine: Machine) -> tuple[TorchBuild, ...]:
     """Return the CUDA builds that this machine can run; empty if none is.
 

@@ -89,11 +89,18 @@ def asked_for(
     )
 
 
+@functools.cache
 def official(*, unreleased: bool = False) -> tuple[Wheel, ...]:
     """Return every known official wheel, release by release. `unreleased`: also those of releases that are only prepared."""
     return tuple(
         wheel for matrix in load(WheelMatrix) if matrix.released or unreleased for wheel in of_release(matrix.release)
     )
+
+
+@functools.cache
+def releases() -> tuple[str, ...]:
+    """Return the releases of flash-attn that have official wheels, in the order of the table."""
+    return tuple(dict.fromkeys(wheel.release for wheel in official()))
 
 
 @functools.cache
