@@ -44,6 +44,7 @@ from attn_doctor.failure_modes.shared import (
     rocm_steps,
     torch_steps,
     without_gpu,
+    zluda,
 )
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
@@ -142,16 +143,7 @@ MODE = FailureMode(
         *cuda_error_numbers.signs("100", sample=100, strength="hint"),
         *collect_env.SIGNS,
         *nvidia_smi_absent.SIGNS,
-        # ZLUDA replaces CUDA on an AMD GPU.
-        *(
-            Sign(
-                pattern=rf"(?P<zluda>{name})",
-                literal=name,
-                sample=f"C:\\ComfyUI-{name}>{name}\\start.bat",
-                strength="context",
-            )
-            for name in ("zluda", "Zluda", "ZLUDA")
-        ),
+        *zluda.NAMES,
     ),
     recipe=Recipe(
         does="starts torch's CUDA on a machine without a driver",
@@ -217,8 +209,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
     cards = amd_gpus(facts)
-    zluda = any("zluda" in m.groups for m in seen.matches)
-    if zluda and (proofs or none_seen):
+    by_zluda = zluda.named(seen)
+    if by_zluda and (proofs or none_seen):
         of = f", {gfx}" if (gfx := next(iter(machine_of(facts).gfx), None)) else ""
         return Hit(
             message=f"ZLUDA, which replaces CUDA on an AMD GPU{of}, found no GPU: AMD's HIP SDK or its libraries for this GPU are missing.",
