@@ -17,7 +17,7 @@ from attn_doctor.failure_modes.shared.torch_facts import (
 )
 from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
 from attn_doctor.failure_modes.shared.torch_steps import release
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch, torch_choice, torch_jetson
 from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_choice import Choice, Machine
@@ -232,7 +232,7 @@ def _of_others(wanted: str, version: str, machine: Machine) -> str:
     if machine.board != "jetson":
         return f"install {wanted} from the source of torch {version} (NVIDIA's images contain it: start a new container from the image)"
     found = torch_choice.choose(machine)
-    place = found.index_url if isinstance(found, Choice) else torch_choice.JETSON
+    place = found.index_url if isinstance(found, Choice) else torch_jetson.GUIDE
     return (
         f"install {wanted}, the release for torch {version}, from the source of NVIDIA's torch for your JetPack ({place}), or build it on the board; "
         "PyPI's torchvision is not for this board"
