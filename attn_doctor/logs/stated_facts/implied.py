@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from attn_doctor.knowledge.cuda import only_windows_has
 from attn_doctor.logs.reader import Log
 from attn_doctor.logs.stated_facts import programs
 from attn_doctor.logs.stated_facts.claim import Claim
@@ -17,7 +18,6 @@ _COMPOSE = re.compile(
 )
 # A log of a notebook with Debian's Python in /usr/local is from Colab. New Kaggle has this Python too, but its logs name Kaggle.
 _COLABS = re.compile(r"/usr/local/lib/python3\.\d{1,2}/dist-packages")
-_FIRST_BRANCHES = 430
 
 
 def of_lines(log: Log) -> Iterator[Claim]:
@@ -80,18 +80,9 @@ def _of_compose(log: Log) -> Iterator[Claim]:
 
 def of_driver(claims: Sequence[Claim]) -> Iterator[Claim]:
     """Yield Windows if only Windows has a driver with this number and no line names the system. Yield WSL if the system is Linux."""
-    driver = next((c for c in claims if c.fact == "driver" and _is_of_windows(c.value)), None)
+    driver = next((c for c in claims if c.fact == "driver" and only_windows_has(c.value)), None)
     systems = {c.value for c in claims if c.fact == "os"}
     if driver is not None and not systems:
         yield Claim("os", "windows", driver.place, "implied")
     elif driver is not None and systems == {"linux"} and not any(c.fact == "wsl" for c in claims):
         yield Claim("wsl", "2", driver.place, "implied")
-
-
-def _is_of_windows(driver: str) -> bool:
-    """Return whether only Windows has a driver with this number. Linux has 450, 455, 460, ..., Windows the numbers between.
-
-    https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82", "550.54.14" and "551.61")
-    """
-    branch, _, rest = driver.partition(".")
-    return branch.isdigit() and int(branch) > _FIRST_BRANCHES and int(branch) % 5 != 0 and "." not in rest
