@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -174,7 +176,7 @@ def test_every_sign_matches_its_sample_and_holds_its_literal():
             assert sign.literal in sign.sample, sign
             assert len(sign.literal.encode()) >= 3, sign  # a shorter one stands in half of all lines
     for pattern, sample in zip(patterns(), [s.sample for m in ALL for s in m.MODE.signs], strict=True):
-        assert pattern.regex.search(sample), pattern
+        assert re.search(pattern.pattern, sample), pattern
 
 
 def test_knowing_nothing_finds_nothing():

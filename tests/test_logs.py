@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 
 import pytest
 
@@ -11,9 +10,9 @@ from attn_doctor.logs.prefixes import clean
 from attn_doctor.logs.reader import BLOCK, Pattern, Reader
 
 PATTERNS = [
-    Pattern("numpy", b"_ARRAY_API not found", re.compile("_ARRAY_API not found"), "proof"),
-    Pattern("symbol", b"undefined symbol", re.compile(r"undefined symbol: (?P<symbol>\w+)"), "proof"),
-    Pattern("glibc", b"GLIBC_", re.compile(r"version `(?P<version>GLIBC_[\d.]+)' not found"), "proof"),
+    Pattern("numpy", b"_ARRAY_API not found", "_ARRAY_API not found", "proof"),
+    Pattern("symbol", b"undefined symbol", r"undefined symbol: (?P<symbol>\w+)", "proof"),
+    Pattern("glibc", b"GLIBC_", r"version `(?P<version>GLIBC_[\d.]+)' not found", "proof"),
 ]
 
 

@@ -103,14 +103,12 @@ def consequences(mode: FailureMode) -> tuple[str, ...]:
 
 
 def patterns() -> list[Pattern]:
-    """Return the compiled signs of all failure modes, for a `Reader`."""
-    import re
-
+    """Return the signs of all failure modes, for a `Reader`."""
     from attn_doctor.failure_modes import ALL
     from attn_doctor.logs.reader import Pattern
 
     return [
-        Pattern(m.MODE.slug, sign.literal.encode(), re.compile(sign.pattern), sign.strength, sign.topic)
+        Pattern(m.MODE.slug, sign.literal.encode(), sign.pattern, sign.strength, sign.topic)
         for m in ALL
         for sign in m.MODE.signs
     ]

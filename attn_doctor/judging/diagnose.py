@@ -33,10 +33,17 @@ from attn_doctor.model.trials import Trials
 
 
 class _Doubt(NamedTuple):
-    """Hold a failure mode that could not be judged. `rule_failed`: its rule raised an exception."""
+    """Hold a failure mode that could not be judged, and why. `rule_failed`: its rule raised an exception."""
 
-    entry: Undetermined
-    rule_failed: bool
+    mode: FailureMode
+    why: str
+    unknowns: tuple[Unknown, ...] = ()  # the facts that are not known
+    rule_failed: bool = False
+
+    def entry(self, facts: Facts) -> Undetermined:
+        """Return the entry of the diagnosis. It names the facts, and takes a walk through all of them."""
+        needs = [path for unknown in self.unknowns for path in paths_of(facts, unknown)]
+        return Undetermined(code=self.mode.code, slug=self.mode.slug, needs=tuple(dict.fromkeys(needs)), why=self.why)
 
 
 class _Met(NamedTuple):
@@ -128,7 +135,7 @@ def _diagnosis(
             facts.grade != "stated" and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed)
         ):
             # A mode that would be a mere note is not listed, unless its rule failed.
-            undetermined.append(doubt.entry)
+            undetermined.append(doubt.entry(facts))
     explained = _explanations(met, frozenset(chained(logs, met)))
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]
@@ -165,7 +172,6 @@ def _judge(
 
     Every exception is caught, because a rule may have a bug.
     """
-    mode = module.MODE
     try:
         seen = _seen_in_logs(module, facts, logs)
         proven = module.observe(facts, trials) if trials is not None and isinstance(module, FromTrials) else None
@@ -177,13 +183,13 @@ def _judge(
         except Unsure as unsure:
             if seen is not None:
                 return seen, None
-            return None, _Doubt(_undetermined(mode, facts, unsure), rule_failed=False)
+            return None, _Doubt(module.MODE, str(unsure), tuple(unsure.unknowns))
         if implied is None:
             return seen, None
         return _join(implied, seen), None
     except Exception as error:  # noqa: BLE001 - recorded as undetermined, and asks to be reported
         why = f"the rule itself failed ({type(error).__name__}: {error}); please report this"
-        return None, _Doubt(Undetermined(code=mode.code, slug=mode.slug, needs=(), why=why), rule_failed=True)
+        return None, _Doubt(module.MODE, why, rule_failed=True)
 
 
 def _has_rule(module: Module) -> TypeGuard[FromFacts]:
@@ -259,11 +265,6 @@ def _join(hit: Hit, seen: Hit | None) -> Hit:
         certainty=Certainty.OBSERVED,
         confidence=best,
     )
-
-
-def _undetermined(mode: FailureMode, facts: Facts, unsure: Unsure) -> Undetermined:
-    needs = [path for unknown in unsure.unknowns for path in paths_of(facts, unknown)]
-    return Undetermined(code=mode.code, slug=mode.slug, needs=tuple(dict.fromkeys(needs)), why=str(unsure))
 
 
 def _explanations(met: Mapping[str, _Met], chains: Container[tuple[str, str]]) -> dict[str, str]:

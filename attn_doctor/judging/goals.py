@@ -5,7 +5,6 @@ The goal that the state of a machine implies is `model.machine.implied_goal`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from attn_doctor.failure_modes import ALL
@@ -16,12 +15,12 @@ _NAMED, _TRAINING = "names flash-attn", "a run of ultralytics"
 # Texts in a log that show its goal; searched for together with the signs.
 PATTERNS = (
     *(
-        Pattern(_NAMED, literal, re.compile(r"(?i)flash[-_]attn"), "context")
+        Pattern(_NAMED, literal, r"(?i)flash[-_]attn", "context")
         for literal in (b"flash-attn", b"flash_attn", b"Flash-attn", b"Flash_attn", b"FLASH_ATTN")
     ),
-    Pattern(_TRAINING, b"Ultralytics ", re.compile(r"Ultralytics (?:YOLOv?)?\d+\.\d+"), "context"),
-    Pattern(_TRAINING, b"ultralytics/engine", re.compile(r"ultralytics/engine/"), "context"),
-    Pattern(_TRAINING, b"ultralytics\\engine", re.compile(r"ultralytics\\engine\\"), "context"),
+    Pattern(_TRAINING, b"Ultralytics ", r"Ultralytics (?:YOLOv?)?\d+\.\d+", "context"),
+    Pattern(_TRAINING, b"ultralytics/engine", r"ultralytics/engine/", "context"),
+    Pattern(_TRAINING, b"ultralytics\\engine", r"ultralytics\\engine\\", "context"),
 )
 
 

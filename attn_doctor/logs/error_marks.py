@@ -193,7 +193,7 @@ _ENVIRONMENT: tuple[tuple[tuple[str, ...], str], ...] = (
 )  # fmt: skip
 
 PATTERNS = tuple(
-    Pattern(slug, literal.encode(), re.compile(pattern), "context")
+    Pattern(slug, literal.encode(), pattern, "context")
     for slug, table in (
         (ERROR, _ERRORS),
         (ERROR, _TRANSLATED),

@@ -108,10 +108,16 @@ def _few_and_rare(needles: Sequence[bytes]) -> frozenset[int]:
     The set is small, because each byte needs its own search. Its bytes are rare, because the search stops at each occurrence.
     """
     possible = [{needle[start] for start in _starts(needle)} for needle in needles]
-    chosen = set().union(*possible)
-    for byte in sorted(chosen, key=_rank, reverse=True):
-        if all(bytes_ & chosen - {byte} for bytes_ in possible):
+    having: dict[int, list[int]] = {}  # byte -> the numbers of the needles that can begin an anchor with it
+    for number, bytes_ in enumerate(possible):
+        for byte in bytes_:
+            having.setdefault(byte, []).append(number)
+    chosen, left = set(having), [len(bytes_) for bytes_ in possible]  # left: the number of chosen bytes of each needle
+    for byte in sorted(sorted(having), key=_rank, reverse=True):
+        if all(left[number] > 1 for number in having[byte]):
             chosen.discard(byte)
+            for number in having[byte]:
+                left[number] -= 1
     return frozenset(chosen)
 
 

@@ -6,6 +6,7 @@ limited by the block size and by a maximum of matches for each sign.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import re
@@ -43,7 +44,7 @@ class Pattern(NamedTuple):
 
     slug: str  # its failure mode; or a name for its matches, such as "mark error", for a pattern of no failure mode
     literal: bytes  # a text that each matching line contains
-    regex: re.Pattern[str]
+    pattern: str  # a regular expression, compiled when a line has the literal
     strength: Strength
     topic: Topic | None = None
 
@@ -115,7 +116,7 @@ class Reader:
         self.patterns = patterns
         self._keeps_end = keeps_end
         self._needles = Needles([pattern.literal for pattern in patterns])
-        self._anchored = frozenset(i for i, p in enumerate(patterns) if _ANCHORED.search(p.regex.pattern))
+        self._anchored = frozenset(i for i, p in enumerate(patterns) if _ANCHORED.search(p.pattern))
         self._seen: dict[bytes, tuple[tuple[int, _Found], ...]] = {}
         self._seen_size = 0
 
@@ -232,7 +233,7 @@ class Reader:
                 start = line.find(pattern.literal, begin + len(window))
 
     def _find(self, index: int, text: str, begin: int, whole: Joined | None) -> _Found | None:
-        regex = self.patterns[index].regex
+        regex = _compiled(self.patterns[index].pattern)
         found = regex.search(text)
         if found is None and index in self._anchored:
             text = clean(text)
@@ -245,6 +246,9 @@ class Reader:
         start = 0 if whole is None else begin + _bytes(text[: found.start()])
         return _Found(excerpt(text, found.start(), found.end()), groups, start)
 
+
+# One for each pattern, however many Readers there are. The cache of `re` has only 512 places.
+_compiled = functools.cache(re.compile)
 
 # int() raises ValueError for more than 4,300 digits: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 _NO_NUMBER = re.compile(r"\d{1000}")

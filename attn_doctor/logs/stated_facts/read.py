@@ -37,9 +37,10 @@ _FACTS = {sign.pattern for sign in (*_DESCRIBING, *(s for s in _OF_MACHINES if s
 _SIGN = {f"states {number}": sign for number, sign in enumerate(_SIGNS)}
 # The reader searches for these together with all other signs.
 PATTERNS = tuple(
-    Pattern(slug, literal.encode(), regex, "context", "a fact of the machine" if sign.pattern in _FACTS else None)
+    Pattern(
+        slug, literal.encode(), sign.pattern, "context", "a fact of the machine" if sign.pattern in _FACTS else None
+    )
     for slug, sign in _SIGN.items()
-    for regex in (re.compile(sign.pattern),)
     for literal in sign.literals
 )
 # If a log has paths of several systems, the system with the most paths counts.
