@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,13 @@ def read(folder: Path) -> tuple[Facts, Trials, tuple[Log, ...]]:
         if trials_file.exists()
         else Trials(skipped="recorded")
     )
-    reader = Reader(patterns())
     logs = []
     for path in sorted(folder.glob("*.log")):
         with path.open("rb") as stream:
-            logs.append(reader.read(stream, path.name))
+            logs.append(_reader().read(stream, path.name))
     return facts, trials, tuple(logs)
+
+
+@functools.cache
+def _reader() -> Reader:
+    return Reader(patterns())

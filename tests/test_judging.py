@@ -10,7 +10,7 @@ import pytest
 from attn_doctor.failure_modes import ALL, find, patterns
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Unsure, every, known, some
 from attn_doctor.judging.diagnose import diagnose
-from attn_doctor.model.facts import Facts, Record, Unknown, lookup, paths_of, walk
+from attn_doctor.model.facts import Facts, Record, Unknown, lookup, paths_of_unknown, walk
 from attn_doctor.model.findings import Certainty, Confidence, Goal, Severity, fact
 
 
@@ -190,7 +190,7 @@ def test_paths_lead_to_values():
     facts = Facts()
     unknown = facts.torch.cuda
     assert isinstance(unknown, Unknown)
-    assert paths_of(facts, unknown) == ["torch.cuda"]
+    assert paths_of_unknown(facts)[id(unknown)] == ["torch.cuda"]
     assert lookup(facts, "torch.cuda") is unknown
     with pytest.raises(LookupError):
         lookup(facts, "torch.nonsense")

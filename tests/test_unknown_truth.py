@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import ast
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from recorded_logs import reader
 from recorded_machines import MACHINES, read
 from whole_machines import RTX_4090, changed, with_flash_attn
 
 import attn_doctor
 from attn_doctor import commands
 from attn_doctor.commands import installers
-from attn_doctor.failure_modes import ALL, find, patterns
+from attn_doctor.failure_modes import ALL, find
 from attn_doctor.failure_modes.mode import FromFacts, Hit, Unsure
 from attn_doctor.fixes.alternatives import drafts
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.judging.recommend import recommend
-from attn_doctor.logs.reader import Reader
 from attn_doctor.model.facts import Facts, Record, System, Toolkit, Unknown
 from attn_doctor.model.findings import Goal
 from attn_doctor.model.machine import implied_goal
@@ -139,9 +140,7 @@ def _machine(name: str) -> tuple[Facts, tuple]:
 
 
 def _log(text: str) -> tuple:
-    import io
-
-    return (Reader(patterns()).read(io.BytesIO(text.encode()), "log"),)
+    return (reader().read(io.BytesIO(text.encode()), "log"),)
 
 
 LOGS = {

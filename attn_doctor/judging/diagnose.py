@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeGuard
 
 import msgspec
@@ -16,7 +16,7 @@ from attn_doctor.judging.stated_gpu import ELSEWHERE
 from attn_doctor.judging.unrecognised import unrecognised
 from attn_doctor.logs.reader import Log, Seen
 from attn_doctor.logs.stated_facts import describes_environment, is_environment
-from attn_doctor.model.facts import Facts, Unknown, paths_of
+from attn_doctor.model.facts import Facts, Unknown, paths_of_unknown
 from attn_doctor.model.findings import (
     Certainty,
     Confidence,
@@ -40,9 +40,9 @@ class _Doubt(NamedTuple):
     unknowns: tuple[Unknown, ...] = ()  # the facts that are not known
     rule_failed: bool = False
 
-    def entry(self, facts: Facts) -> Undetermined:
-        """Return the entry of the diagnosis. It names the facts, and takes a walk through all of them."""
-        needs = [path for unknown in self.unknowns for path in paths_of(facts, unknown)]
+    def entry(self, paths: Mapping[int, Sequence[str]]) -> Undetermined:
+        """Return the entry of the diagnosis. `paths`: see `paths_of_unknown`."""
+        needs = [path for unknown in self.unknowns for path in paths.get(id(unknown), ())]
         return Undetermined(code=self.mode.code, slug=self.mode.slug, needs=tuple(dict.fromkeys(needs)), why=self.why)
 
 
@@ -124,7 +124,7 @@ def _diagnosis(
 ) -> Diagnosis:
     """Return what `diagnose` returns, with fixes that are not rendered. `rules`: judge the facts too."""
     met: dict[str, _Met] = {}
-    undetermined: list[Undetermined] = []
+    doubts: list[_Doubt] = []
     for module in sorted(modules, key=lambda m: m.MODE.catch_all):
         theirs = _nobody_elses(module.MODE, goal, logs, met) if module.MODE.catch_all else logs
         hit, doubt = _judge(module, facts, theirs, trials, rules=rules)
@@ -135,7 +135,9 @@ def _diagnosis(
             facts.grade != "stated" and doubt is not None and (module.MODE.severity(goal).rank > 0 or doubt.rule_failed)
         ):
             # A mode that would be a mere note is not listed, unless its rule failed.
-            undetermined.append(doubt.entry(facts))
+            doubts.append(doubt)
+    paths = paths_of_unknown(facts) if doubts else {}
+    undetermined = [doubt.entry(paths) for doubt in doubts]
     explained = _explanations(met, frozenset(chained(logs, met)))
     met = _as_grave_as_their_effects(met, explained)
     findings = [_finding(m, explained.get(slug), met, facts) for slug, m in met.items()]

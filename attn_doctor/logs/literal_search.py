@@ -19,7 +19,8 @@ _LONG = 4096  # a longer line is not cached: it does not occur twice
 
 # Bytes by their frequency in logs of builds and programs, the most common first; all others are rare.
 _COMMON = b" etaoinsrhcl/_pdum-.,gbf\"'()=:kxyvw[]jqzI{}<>T|CDSAEUNMLPRFOHB*+#@^~$&%;\\`!?GKVWXYJQZ"
-_RANK = {byte: len(_COMMON) - place for place, byte in enumerate(_COMMON)}
+_RANKS = [max(0, len(_COMMON) - _COMMON.find(byte)) if byte in _COMMON else 0 for byte in range(256)]
+_rank = _RANKS.__getitem__
 
 
 def bare(text: bytes) -> bytes:
@@ -91,10 +92,6 @@ class _Needle(NamedTuple):
     text: bytes  # without its digits
     anchor: int  # the position of its anchor
     numbers: tuple[int, ...]  # the numbers of the needles that are equal without their digits
-
-
-def _rank(byte: int) -> int:
-    return _RANK.get(byte, 0)
 
 
 def _starts(needle: bytes) -> range:

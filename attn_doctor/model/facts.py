@@ -138,7 +138,7 @@ __all__ = [
     "YoloLayout",
     "all_unknown",
     "lookup",
-    "paths_of",
+    "paths_of_unknown",
     "walk",
 ]
 
@@ -220,12 +220,16 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
-def paths_of(facts: Facts, unknown: Unknown) -> list[str]:
-    """Return the dotted paths of the fields that hold exactly this Unknown object.
+def paths_of_unknown(facts: Facts) -> dict[int, list[str]]:
+    """Map the id of each Unknown object in the facts to the dotted paths of the fields that hold exactly this object.
 
     Another Unknown with an equal reason belongs to another fact.
     """
-    return [path for path, value in walk(facts) if value is unknown]
+    paths: dict[int, list[str]] = {}
+    for path, value in walk(facts):
+        if isinstance(value, Unknown):
+            paths.setdefault(id(value), []).append(path)
+    return paths
 
 
 def lookup(facts: Facts, path: str) -> object:
