@@ -73,6 +73,19 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        # The description of the GPUs (CDI) names files of a driver or devices that are no longer there.
+        # https://github.com/NVIDIA/nvidia-container-toolkit/issues/885, https://github.com/NVIDIA/nvidia-container-toolkit/issues/856
+        Sign(
+            pattern=r"(?P<stale>failed to stat CDI host device) \"?(?P<lost>/dev/[\w/.-]{1,80})",
+            literal="failed to stat CDI host device",
+            sample='Error: setting up CDI devices: failed to inject devices: failed to stat CDI host device "/dev/nvidia1": no such file or directory',
+        ),
+        Sign(
+            pattern=r"(?P<stale>error stat'ing file) [`'\"]?(?P<lost>/[\w/.+-]{0,160}nvidia[\w.+-]{0,80})",
+            literal="error stat'ing file ",
+            sample="crun: error stat'ing file /lib/x86_64-linux-gnu/libEGL_nvidia.so.550.54.14: No such file or directory: OCI runtime attempted to invoke a "
+            "command that was not found",
+        ),
         # https://github.com/NVIDIA/enroot/blob/master/conf/hooks/98-nvidia.sh: it needs nvidia-container-cli on the compute node.
         Sign(
             pattern=r"(?P<enroot>Command not found: nvidia-container-cli|hooks\.d/98-nvidia\.sh exited with return code)",
@@ -87,6 +100,10 @@ MODE = FailureMode(
 
 class Enroot(Variant, frozen=True):
     """Mark the case that enroot, which Slurm's pyxis starts, could not pass the GPU: Docker has no part in it."""
+
+
+class Stale(Variant, frozen=True):
+    """Mark a toolkit that is there, and a description of the GPUs (CDI) that is older than the driver or the devices."""
 
 
 class Engine(Variant, frozen=True, kw_only=True):
@@ -111,6 +128,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
             evidence=evidence,
             variant=Enroot(),
         )
+    if seen.group("stale") is not None:
+        return Hit(
+            message=f"The description of the GPUs for containers (CDI) names {seen.group('lost')}, which is no longer there: the driver or the devices changed after it was written.",
+            evidence=evidence,
+            variant=Stale(),
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -131,6 +154,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return old_windows.fixes(facts)
     if isinstance(hit.variant, Enroot):
         return _of_enroot(facts)
+    if isinstance(hit.variant, Stale):
+        return (
+            Fix(title="Describe the GPUs again", steps=gpu_containers.described(facts), verify=commands.check(facts)),
+        )
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = gpu_containers.toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()

@@ -71,7 +71,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     signs=(
         Sign(
-            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<package>(?!{_OTHERS})[A-Za-z]\w*)(?P<part>\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+))'",
+            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<package>(?!{_OTHERS})[A-Za-z]\w*)(?P<part>\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+|core_cc))'",
             literal="No module named '",
             sample="ModuleNotFoundError: No module named 'mmcv._ext'",
         ),
@@ -226,7 +226,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
         variant=Lacking(
-            folder=folder or None, release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None
+            folder=folder or None,
+            package=name if name == "spconv" else None,
+            release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None,
         ),
     )
 
@@ -289,6 +291,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return unbuilt_cures.with_cuda(facts, hit.variant.package, hit.variant.release)
     if hit.variant.release is not None and hit.variant.folder is None:
         return (unbuilt_cures.mmcv_full(facts, hit.variant.release),)
+    if hit.variant.package == "spconv":
+        return (unbuilt_cures.spconv(facts),)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder
     if folder is None:

@@ -116,6 +116,18 @@ def of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
     return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
 
 
+def spconv(facts: Facts) -> Fix:
+    """Return the fix for spconv, whose wheels have the CUDA in the name of the package, and need no torch of their own.
+
+    https://github.com/traveller59/spconv#install, https://pypi.org/project/spconv-cu126/#files (2.3.8: Linux and Windows, to Python 3.13)
+    """
+    gone = commands.uninstall("spconv", "cumm", why="they were installed as sources, without their compiled part")
+    why = "the finished wheel for a torch of CUDA 12; for a torch of CUDA 11 it is spconv-cu118 (torch.version.cuda prints the CUDA)"
+    get = commands.install("spconv-cu126", why=why, changes="adds spconv-cu126 and cumm-cu126")
+    verify = (*commands.starting(facts), "-c", "import spconv.pytorch")
+    return Fix(title="Install spconv's finished wheel", steps=(gone, get), verify=verify)
+
+
 def mmcv_full(facts: Facts, release: str) -> Fix:
     """Return the fix that builds the release of mmcv-full that the program asked for.
 
