@@ -198,6 +198,8 @@ def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, s
         frame, line = above[-1].groups, source.groups["source"]
         written = _with_weights_only_false(line)
         place = f"{frame['file']}, line {frame['line']}"
+        if call == "unknown" and "ultralytics" not in frame["file"]:
+            call = "own"  # the program's own file reads the checkpoint: YOLOv7, YOLOv9 and others need no package ultralytics
         return Refused(call=call, name=name, place=place, written=written, says_true="weights_only=True" in line)
     return Refused(call=call, name=name)
 

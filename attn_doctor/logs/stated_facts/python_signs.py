@@ -147,6 +147,7 @@ _INSTALLERS = (
     _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
     _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
     _ran("uv", ("[stderr]", "[stdout]"), r"^\[std(?:err|out)\]$"),
+    _ran("uv", ("likely indicates that `",), r"This error likely indicates that `[\w.-]+@"),
     _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
     _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
     _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),
