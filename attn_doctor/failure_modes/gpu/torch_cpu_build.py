@@ -37,6 +37,7 @@ from attn_doctor.failure_modes.shared import (
     conda_cpu_build,
     cut_logs,
     gpu_wished,
+    not_found_words,
     nvcc_beside_cpu_build,
     old_torch_steps,
     other_devices,
@@ -137,7 +138,7 @@ MODE = FailureMode(
             sample="ImportError: libc10_cuda.so: cannot open shared object file: No such file or directory",
         ),
         Sign(
-            pattern=building.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
+            pattern=not_found_words.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
             literal="cuda_cmake_macros.h",
             sample="CUDAMacros.h:9:10: fatal error: c10/cuda/impl/cuda_cmake_macros.h: No such file or directory",
         ),
