@@ -74,6 +74,8 @@ def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -
         return _of_torch(facts, needed, user, module, newer)
     if package == "mmcv":
         return _of_mmcv(facts, has)
+    if package == "natten":
+        return (_of_natten(facts, has),)
     pinned = (_pinned(facts, needed, user),)
     if package == "numpy" and has == "<1.24" and _python(facts) >= _NUMPY_OF_312:
         words = (
@@ -100,6 +102,22 @@ def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
         changes=package,
     )
     return Fix(title=f"Install {package}{has}", steps=(step,), verify=commands.check(facts))
+
+
+def _of_natten(facts: Facts, has: str) -> Fix:
+    """Return the fix for NATTEN, whose old releases are compiled against the installed torch: https://natten.org/install/#0175."""
+    tools = commands.install(
+        "setuptools", "wheel", "packaging", "cmake", "ninja", why="its setup needs them", changes="the build tools"
+    )
+    step = commands.install(
+        f"natten{has}",
+        why="0.20 removed these names. It is compiled against the installed torch, which takes nvcc and half an hour; https://natten.org/install/#0175 lists the finished wheels of "
+        "0.17.5 for Linux, each for one torch",
+        changes="natten",
+        no_build_isolation=True,
+        takes="up to an hour",
+    )
+    return Fix(title=f"Install natten{has}", steps=(tools, step), verify=commands.check(facts))
 
 
 def _upgraded(facts: Facts, user: str | None, *beside: str) -> Fix:
