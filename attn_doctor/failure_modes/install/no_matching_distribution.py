@@ -153,6 +153,8 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if (other := uv_index.told(seen)) is not None:
         return other
+    if (of_poetry := local_builds.of_poetry(seen)) is not None:
+        return of_poetry
     if index_of_another_system.told(facts, seen, [m for m in seen.matches if m.groups.get("requirement")]) is not None:
         return None  # python-too-new-no-wheel reports it
     special = _special(facts, seen)

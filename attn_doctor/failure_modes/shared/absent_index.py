@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from attn_doctor import commands
+from attn_doctor.commands.installers import chosen
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, torch_steps
 from attn_doctor.knowledge import pytorch
@@ -75,6 +78,17 @@ def fixes(facts: Facts, found: NoSuchIndex) -> tuple[Fix, ...]:
     """Return the fix that takes the index of the next older CUDA: for the requested release the newest CUDA that it was built for."""
     asked = pair(found.cuda) or _FIRST
     title = "Take the index that exists"
+    if chosen(facts)[0] == "poetry":
+        made = torch_steps.newest(
+            facts, title, why="an index that exists; torch brings its own CUDA, and needs no toolkit"
+        )
+        gone = commands.by_hand(
+            ("poetry", "source", "show"),
+            f"shows the sources of the project; take the one of CUDA {found.cuda} out of it, with `poetry source remove` and its name: Poetry asks every source",
+            "nothing",
+            "none",
+        )
+        return tuple(msgspec.structs.replace(fix, steps=(gone, *fix.steps)) for fix in made)
     if found.torch is not None:
         cudas = [cuda for row in pytorch.builds(found.torch) if (cuda := pair(row.cuda))]
         fitting = max((cuda for cuda in cudas if cuda < asked), default=None)
