@@ -73,6 +73,12 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        # Docker 25 to 28.2 read such descriptions (CDI) only if they are switched on: https://docs.docker.com/build/building/cdi/
+        Sign(
+            pattern=r"could not select device driver \W{0,2}(?P<off>cdi)\b",
+            literal="could not select device driver",
+            sample='docker: Error response from daemon: could not select device driver "cdi" with capabilities: [].',
+        ),
         # The description of the GPUs (CDI) names files of a driver or devices that are no longer there.
         # https://github.com/NVIDIA/nvidia-container-toolkit/issues/885, https://github.com/NVIDIA/nvidia-container-toolkit/issues/856
         Sign(
@@ -106,6 +112,10 @@ class Stale(Variant, frozen=True):
     """Mark a toolkit that is there, and a description of the GPUs (CDI) that is older than the driver or the devices."""
 
 
+class Off(Variant, frozen=True):
+    """Mark a Docker that does not read the descriptions of the GPUs (CDI): they are not switched on."""
+
+
 class Engine(Variant, frozen=True, kw_only=True):
     """Hold the name of the program that starts the containers: "docker", "podman"."""
 
@@ -134,6 +144,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
             evidence=evidence,
             variant=Stale(),
         )
+    if seen.group("off") is not None:
+        return Hit(
+            message="Docker was asked for a GPU by its description (CDI), and does not read such descriptions: they are not switched on, or Docker is older than 25.",
+            evidence=evidence,
+            variant=Off(),
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -157,6 +173,26 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Stale):
         return (
             Fix(title="Describe the GPUs again", steps=gpu_containers.described(facts), verify=commands.check(facts)),
+        )
+    if isinstance(hit.variant, Off):
+        switched = commands.by_hand(
+            (),
+            'write "features": {"cdi": true} into /etc/docker/daemon.json on the host, then: sudo systemctl restart docker. Docker 28.3 and newer has it switched on. On NixOS: '
+            "virtualisation.docker.daemon.settings.features.cdi = true, with hardware.nvidia-container-toolkit.enable = true",
+            "the configuration of Docker",
+        )
+        other = commands.by_hand(
+            (),
+            "or start the container with --gpus all in place of --device nvidia.com/gpu=all, which needs no CDI",
+            "a new container",
+            "none",
+        )
+        return (
+            Fix(
+                title="Switch CDI on in Docker",
+                steps=(switched, *gpu_containers.described(facts), other),
+                verify=commands.check(facts),
+            ),
         )
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = gpu_containers.toolkit(_of_the_host(facts), engine)

@@ -337,14 +337,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not code_for_gpu.card_is_known(facts):
         return ()
+    if (too_old := code_for_gpu.on_the_cpu(facts)) is not None:
+        return (too_old,)
     old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
+    title = "Install {name} for CUDA {cuda}"
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
-    return torch_steps.kept_or_newest(
-        facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
-    )
+    return torch_steps.kept_or_newest(facts, title, "it has code for the GPU here", reinstall=unknown)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
