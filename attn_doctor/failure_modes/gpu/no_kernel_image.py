@@ -287,6 +287,9 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
     if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
         return owner
+    # A copy of flash-attention's sources inside those of xformers: https://github.com/facebookresearch/xformers/issues/1329
+    if any("xf" in m.text and "third_party" in m.text for m in proofs):
+        return "xformers"
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name

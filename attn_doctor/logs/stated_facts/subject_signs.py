@@ -22,7 +22,7 @@ _COPY_FOLDERS = ("third_party", "third-party", "thirdparty", "3rdparty", "3rd_pa
 _COPIES = rf"(?:{'|'.join(map(re.escape, _COPY_FOLDERS))})"
 _NO_COPY = "".join(rf"(?<!{re.escape(folder)}/)" for folder in _COPY_FOLDERS)
 _OWNER = (
-    r"(?:^|[\\/\s=\"'])(?!(?:[Pp]y[Tt]orch|build|src|source|sources|repo|repos|app|code|work|workspace|tmp|temp|opt|home|root|git|project|projects|lib)[\\/])"
+    r"(?:^|[\\/\s=\"'])(?!(?:[Pp]y[Tt]orch|build|src|source|sources|repo|repos|app|code|work|workspace|tmp|temp|opt|home|root|git|project|projects|lib|xfrm\d?)[\\/])"
     r"(?P<package>[A-Za-z][\w.-]*?)(?:[-_.]v?\d[\w.+-]*|_[0-9a-f]{32}|-src|-main|-master)?"
 )
 
