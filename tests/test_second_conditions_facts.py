@@ -160,14 +160,15 @@ def test_a_gentler_build_comes_after_what_keeps_the_torch_that_is_there(facts, f
     [
         ("7.5", "Compile for an older architecture"),  # CUDA 13 has it: so nvcc is too old
         ("8.0", "Compile for an older architecture"),
-        ("7.0", "Name the architecture"),  # CUDA 13 dropped it: so nvcc may be too new
-        ("3.0", "Name the architecture"),
+        ("7.0", "Take compute capability 7.0 out of the build"),  # CUDA 13 dropped it: so nvcc may be too new
+        ("3.0", "Take compute capability 3.0 out of the build"),
     ],
 )
 def test_an_architecture_that_nvcc_refused_is_new_or_was_dropped(device, title):
     facts = changed(H, toolchain__toolkits=UNKNOWN, toolchain__cuda_home_by=UNKNOWN)
     hit = Hit(message="m", evidence=(), variant=Refused(device=device))
-    assert find("cross-compile-archs").fixes(facts, hit)[-1].title == title
+    made = find("cross-compile-archs").fixes(facts, hit)
+    assert title in (made[0].title, made[-1].title)
 
 
 # -- variables

@@ -155,6 +155,8 @@ SAID = {
         "package": "detectron2", "installer": "poetry"},
     "Collecting package metadata (current_repodata.json): done\nSolving environment: failed\n": {"installer": "conda"},
     "critical libmamba Could not solve for environment specs\n": {"installer": "micromamba"},
+    "  Unable to find installation candidates for torch (2.5.1)\n": {"installer": "poetry"},
+    "Because lanes depends on torch (2.5.1+cu124) which doesn't match any versions, version solving failed.\n": {"installer": "poetry"},
     '  File "/srv/p/.pixi/envs/default/lib/python3.12/site-packages/torch/__init__.py", line 10, in <module>\n': {
         "installer": "pixi", "environment_kind": "pixi", "environment": "/srv/p/.pixi/envs/default", "package": "torch"},
     "AssertionError: Torch not compiled with CUDA enabled\n": {"torch_flavour": "cpu"},
@@ -162,6 +164,9 @@ SAID = {
 
 # Lines that nearly state a fact, and the facts that they must not yield.
 NOT_SAID = {
+    # The environments of programs that make the environment of a project.
+    "  at ~/.local/pipx/venvs/poetry/lib/python3.13/site-packages/poetry/installation/chooser.py:74 in choose_for\n": ("python", "environment", "installer"),
+    "  at C:\\Users\\lena\\pipx\\venvs\\poetry\\Lib\\site-packages\\poetry\\console\\application.py:12 in run\n": ("environment", "installer"),
     "epoch-1 | loss 0.3\nepoch-2 | loss 0.2\nepoch-3 | loss 0.1\n": ("surroundings",),
     "It works in Google Colab, but not here.\n": ("surroundings",),
     "On Google Colab the same code works fine.\n": ("surroundings",),

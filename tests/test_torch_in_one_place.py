@@ -22,6 +22,7 @@ ALLOWED = {
     "failure_modes/shared/torch_install.py",
     "failure_modes/shared/torch_steps.py",
     "failure_modes/shared/one_index.py",  # an index that a log names
+    "failure_modes/shared/absent_index.py",  # the same, in a sample
     "failure_modes/shared/index_of_another_system.py",  # the same, in samples
     "failure_modes/shared/damaged_download.py",  # the address of a download, in a sample
     "failure_modes/shared/uv_lock.py",  # the last torch for Intel Macs, from a table

@@ -44,9 +44,31 @@ def toolkit(facts: Facts, engine: str = "docker") -> tuple[Step, ...]:
         ),
     )
     if engine == "podman":
-        write = root(facts, "nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
-        engine_steps = (commands.by_hand(write, "describes the GPUs for Podman (CDI)", "/etc/cdi/nvidia.yaml"),)
+        engine_steps = (_cdi(facts, "describes the GPUs for Podman (CDI)"),)
     return *_packages(facts), *engine_steps
+
+
+def described(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that write the description of the GPUs (CDI) again, on the host, after a change of the driver or the devices.
+
+    https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-support.html
+    """
+    why = (
+        "on the host: describes the GPUs and the driver that are there now. Where NVIDIA's container toolkit is 1.18 or newer: `sudo systemctl restart "
+        "nvidia-cdi-refresh` in place of this line"
+    )
+    look = commands.by_hand(
+        ("nvidia-ctk", "cdi", "list"),
+        "has to list nvidia.com/gpu=all; then start the container again",
+        "nothing",
+        "none",
+    )
+    return _cdi(_host(facts), why), look
+
+
+def _cdi(facts: Facts, why: str) -> Step:
+    argv = places.as_root(facts, "nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
+    return commands.by_hand(argv, why, "/etc/cdi/nvidia.yaml")
 
 
 def docker_desktop() -> tuple[Step, ...]:

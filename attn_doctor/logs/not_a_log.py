@@ -175,6 +175,10 @@ _YAML = re.compile(r"^\s*(?:- ?.*|[\w./\"'${}-]+\s*:(?:\s.*)?|---|\.\.\.|[\]}].*
 _YAML_FIRST = re.compile(
     r"^(?:name|channels|dependencies|services|version|path|train|nc|names|task|on|jobs|repos|prefix)\s*:"
 )
+# A line that a program printed: "OMP: Error #15", "ValueError: ...", "train: Scanning /data/labels..." of YOLO. No YAML file of settings has one.
+_PRINTED = re.compile(
+    r"\b(?:[A-Z]\w{0,40})?(?:Error|Exception|Warning)\b(?::| #\d)|^(?:train|val|test): (?:Scanning|Caching|New cache)\b|: (?:ERROR|WARNING)\b"
+)
 _TOML = re.compile(
     r"^\[\[?(?:project|build-system|tool|dependency-groups|package|metadata|options|tox|testenv)(?:[.:][\w.\"-]+)*\]\]?\s*$"
 )
@@ -187,6 +191,8 @@ def _toml(lines: _Lines) -> bool:
 def _yaml(lines: _Lines) -> bool:
     first = lines.all[1 if lines.all[0].startswith("---") and len(lines.all) > 1 else 0]
     keys = [line for line in lines.all if re.match(r"^[\w-]+\s*:", line)]
+    if any(map(_PRINTED.search, lines.all)):
+        return False
     return bool(_YAML_FIRST.match(first)) and len(keys) > 1 and all(_YAML.match(line) for line in lines.all)
 
 

@@ -61,6 +61,8 @@ _ANOTHER = re.compile(
 )
 # "root@4f1c:/work# python run.py": a prompt begins a line.
 _PROMPT = re.compile(rb"(?:\([\w.-]{1,60}\) ?)?[\w.-]{1,60}@[\w.-]{1,60}:[^\s$#]{0,200}[$#](?: |$)")
+# A frame of a traceback begins a line, indented.
+_FRAME = re.compile(rb'\s{2,12}File "[^"]{1,240}", line \d')
 _REST = 3  # lines of a message after its first line
 _MESSAGES = 200  # different messages of one block that are joined
 
@@ -139,6 +141,7 @@ def _breaks(
             and length + lengths[number + 1] > width
             and keys[number][:_SURE] != keys[number + 1][:_SURE]
             and not _PROMPT.match(lines[number + 1])
+            and not _FRAME.match(lines[number + 1])
             and (keys[number][:2] != b"--" or keys[number][:_TIMED] != keys[number + 1][:_TIMED])
         ):
             words = lines[number + 1].split(None, 1)

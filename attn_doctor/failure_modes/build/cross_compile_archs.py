@@ -42,7 +42,14 @@ from attn_doctor import commands
 from attn_doctor.commands import cuda_toolkits, host_compilers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Nvcc, Recipe
-from attn_doctor.failure_modes.shared import building, cut_logs, gpu_unseen_by_build, toolkits, torch_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    cut_logs,
+    dropped_archs,
+    gpu_unseen_by_build,
+    toolkits,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.torch_facts import with_gpu
 from attn_doctor.knowledge import cuda, flash_attention
 from attn_doctor.knowledge import gpu as gpus_rules
@@ -219,6 +226,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
         return (*cures, _older(facts, refused, here, cmake=cmake))
     newer = toolkits.cures(facts, replace=True)
+    if refused and first and refused not in _devices(facts):
+        return (dropped_archs.without(facts, refused, _devices(facts), cmake=cmake), *newer)
     return (_named(facts), *newer) if isinstance(hit.variant, gpu_unseen_by_build.NoGpu) else (*newer, _named(facts))
 
 

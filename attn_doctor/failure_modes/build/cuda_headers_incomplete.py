@@ -32,7 +32,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
-from attn_doctor.failure_modes.shared import building, not_found_words, toolkits
+from attn_doctor.failure_modes.shared import building, not_found_words, toolkits, torch_steps
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -103,6 +103,13 @@ MODE = FailureMode(
             literal=".lib'",
             sample="LINK : fatal error LNK1181: cannot open input file 'cudart.lib'",
         ),
+        # CUDA 12.9 removed the library of NVTX 2, and on Windows CUDA 12.0 did. torch/share/cmake/Caffe2/public/cuda.cmake of torch 2.7 and older asks for it.
+        # https://github.com/pytorch/pytorch/issues/152756, https://github.com/pytorch/pytorch/pull/151583 (torch 2.8)
+        Sign(
+            pattern=r"(?P<nvtx>target \"torch::nvtoolsext\" contains|[Tt]arget \"CUDA::nvToolsExt\"|Failed to find nvToolsExt)",
+            literal="ool",
+            sample='  The link interface of target "torch::nvtoolsext" contains:',
+        ),
         # https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md: CUB_HOME is for CUDA before 11.
         Sign(
             pattern=r"(?P<cub>The version of CUB in your include path is not compatible with this release of Thrust)",
@@ -150,6 +157,10 @@ def _missing(facts: Facts) -> tuple[str, ...]:
     return known(chosen.missing_headers) if chosen else ()
 
 
+class NoNvtx(Variant, frozen=True):
+    """Mark a toolkit that is newer than the cmake files of torch, and lacks the library of NVTX 2."""
+
+
 class OtherCub(Variant, frozen=True):
     """Mark the case that another CUB than that of the toolkit is found first, through CUB_HOME. The toolkit is complete."""
 
@@ -160,6 +171,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message="The build found another CUB than the one of its CUDA toolkit: CUB_HOME is set, or a copy of CUB was put into the toolkit's folder. CUDA 11 and newer contain their own.",
             evidence=evidence,
             variant=OtherCub(),
+        )
+    if seen.group("nvtx") is not None:
+        return Hit(
+            message="torch's cmake files ask for nvToolsExt, which this CUDA toolkit no longer has (CUDA 12.9 and newer; on Windows CUDA 12.0 and newer): torch 2.8 and newer do not ask for it.",
+            evidence=evidence,
+            variant=NoNvtx(),
         )
     header, library = seen.group("header"), seen.group("library")
     what = header or (f"the library {library}" if library else None)
@@ -180,4 +197,21 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             "low",
         )
         return (Fix(title="Build with the toolkit's own CUB", steps=(unset, clean), verify=building.verify(facts)),)
+    if isinstance(hit.variant, NoNvtx):
+        return _without_nvtx(facts)
     return toolkits.cures(facts)
+
+
+def _without_nvtx(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a torch whose cmake files ask for NVTX 2: a newer torch, or give cmake the target that is missing.
+
+    https://github.com/vllm-project/vllm/issues/20892
+    """
+    newer = torch_steps.newest(facts, "Install torch 2.8 or newer", why="its cmake files do not ask for nvToolsExt")
+    words = (
+        "to keep this torch: write these two lines into the CMakeLists.txt of the package, above find_package(Torch ...): find_package(CUDAToolkit REQUIRED)  and  "
+        "if(NOT TARGET CUDA::nvToolsExt AND TARGET CUDA::nvtx3) add_library(CUDA::nvToolsExt ALIAS CUDA::nvtx3) endif()  (cmake 3.25 or newer knows CUDA::nvtx3)"
+    )
+    alias = commands.by_hand((), words, "the sources of the package", "low")
+    kept = Fix(title="Give cmake the newer NVTX under the old name", steps=(alias,), verify=building.verify(facts))
+    return (*newer, kept)

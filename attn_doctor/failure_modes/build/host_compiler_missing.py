@@ -114,14 +114,9 @@ MODE = FailureMode(
             sample="nvcc fatal   : Failed to preprocess host compiler properties.",
         ),
         Sign(
-            pattern=r"CreateProcess(?: failed)?: \S|CreateProcess\(\) failed",
+            pattern=r"CreateProcess(?:: \S|(?:\(\))? failed)",
             literal="CreateProcess",
             sample="ninja: fatal: CreateProcess: The system cannot find the file specified.",
-        ),
-        Sign(
-            pattern=r"CreateProcess failed",
-            literal="CreateProcess failed",
-            sample="CreateProcess failed: The system cannot find the file specified.",
         ),
         Sign(
             pattern=r"Error checking compiler version for (?P<compiler>\S{1,40}): \[(?:WinError|Errno) 2\]",
@@ -144,6 +139,12 @@ MODE = FailureMode(
             pattern=r"Unable to find vcvarsall\.bat",
             literal="vcvarsall.bat",
             sample="error: Unable to find vcvarsall.bat",
+        ),
+        # nvdiffrast and StyleGAN look for Visual Studio themselves: https://github.com/NVlabs/nvdiffrast/issues/78
+        Sign(
+            pattern=r"Could not (?:locate|find) (?:a supported Microsoft Visual C\+\+|MSVC/GCC/CLANG) (?:installation|on this computer)",
+            literal="Could not ",
+            sample="RuntimeError: Could not locate a supported Microsoft Visual C++ installation",
         ),
         Sign(
             pattern=r"'where', '(?P<compiler>cl(?:\.exe)?)'\]' returned non-zero",

@@ -84,6 +84,14 @@ MODE = FailureMode(
             "'-IC:\\\\python_embeded\\\\Include']' returned non-zero exit status 1.",
             strength="hint",
         ),
+        # cl.exe compiles the same launchers where Visual Studio is installed.
+        Sign(
+            pattern=r"[\\/]cl\.(?:exe|EXE)', '.{0,300}[\\/](?:cuda_utils|main|__triton_launcher|hip_utils)\.c', .{0,4000}[Pp]ython_embed",
+            literal=".c', ",
+            sample="subprocess.CalledProcessError: Command '['C:\\\\VC\\\\bin\\\\cl.EXE', 'C:\\\\Temp\\\\cuda_utils.c', '/nologo', "
+            "'/IC:\\\\python_embeded\\\\Include']' returned non-zero exit status 2.",
+            strength="hint",
+        ),
         Sign(
             pattern=r"LNK1104: [^']{0,60}'(?P<header>python3\d*t?\.lib)'",
             literal="LNK1104: ",

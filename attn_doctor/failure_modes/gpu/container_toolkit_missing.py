@@ -73,6 +73,25 @@ MODE = FailureMode(
             literal="unresolvable CDI devices",
             sample="Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all",
         ),
+        # Docker 25 to 28.2 read such descriptions (CDI) only if they are switched on: https://docs.docker.com/build/building/cdi/
+        Sign(
+            pattern=r"could not select device driver \W{0,2}(?P<off>cdi)\b",
+            literal="could not select device driver",
+            sample='docker: Error response from daemon: could not select device driver "cdi" with capabilities: [].',
+        ),
+        # The description of the GPUs (CDI) names files of a driver or devices that are no longer there.
+        # https://github.com/NVIDIA/nvidia-container-toolkit/issues/885, https://github.com/NVIDIA/nvidia-container-toolkit/issues/856
+        Sign(
+            pattern=r"(?P<stale>failed to stat CDI host device) \"?(?P<lost>/dev/[\w/.-]{1,80})",
+            literal="failed to stat CDI host device",
+            sample='Error: setting up CDI devices: failed to inject devices: failed to stat CDI host device "/dev/nvidia1": no such file or directory',
+        ),
+        Sign(
+            pattern=r"(?P<stale>error stat'ing file) [`'\"]?(?P<lost>/[\w/.+-]{0,160}nvidia[\w.+-]{0,80})",
+            literal="error stat'ing file ",
+            sample="crun: error stat'ing file /lib/x86_64-linux-gnu/libEGL_nvidia.so.550.54.14: No such file or directory: OCI runtime attempted to invoke a "
+            "command that was not found",
+        ),
         # https://github.com/NVIDIA/enroot/blob/master/conf/hooks/98-nvidia.sh: it needs nvidia-container-cli on the compute node.
         Sign(
             pattern=r"(?P<enroot>Command not found: nvidia-container-cli|hooks\.d/98-nvidia\.sh exited with return code)",
@@ -87,6 +106,14 @@ MODE = FailureMode(
 
 class Enroot(Variant, frozen=True):
     """Mark the case that enroot, which Slurm's pyxis starts, could not pass the GPU: Docker has no part in it."""
+
+
+class Stale(Variant, frozen=True):
+    """Mark a toolkit that is there, and a description of the GPUs (CDI) that is older than the driver or the devices."""
+
+
+class Off(Variant, frozen=True):
+    """Mark a Docker that does not read the descriptions of the GPUs (CDI): they are not switched on."""
 
 
 class Engine(Variant, frozen=True, kw_only=True):
@@ -111,6 +138,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
             evidence=evidence,
             variant=Enroot(),
         )
+    if seen.group("stale") is not None:
+        return Hit(
+            message=f"The description of the GPUs for containers (CDI) names {seen.group('lost')}, which is no longer there: the driver or the devices changed after it was written.",
+            evidence=evidence,
+            variant=Stale(),
+        )
+    if seen.group("off") is not None:
+        return Hit(
+            message="Docker was asked for a GPU by its description (CDI), and does not read such descriptions: they are not switched on, or Docker is older than 25.",
+            evidence=evidence,
+            variant=Off(),
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -131,6 +170,30 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return old_windows.fixes(facts)
     if isinstance(hit.variant, Enroot):
         return _of_enroot(facts)
+    if isinstance(hit.variant, Stale):
+        return (
+            Fix(title="Describe the GPUs again", steps=gpu_containers.described(facts), verify=commands.check(facts)),
+        )
+    if isinstance(hit.variant, Off):
+        switched = commands.by_hand(
+            (),
+            'write "features": {"cdi": true} into /etc/docker/daemon.json on the host, then: sudo systemctl restart docker. Docker 28.3 and newer has it switched on. On NixOS: '
+            "virtualisation.docker.daemon.settings.features.cdi = true, with hardware.nvidia-container-toolkit.enable = true",
+            "the configuration of Docker",
+        )
+        other = commands.by_hand(
+            (),
+            "or start the container with --gpus all in place of --device nvidia.com/gpu=all, which needs no CDI",
+            "a new container",
+            "none",
+        )
+        return (
+            Fix(
+                title="Switch CDI on in Docker",
+                steps=(switched, *gpu_containers.described(facts), other),
+                verify=commands.check(facts),
+            ),
+        )
     engine = hit.variant.name if isinstance(hit.variant, Engine) else "docker"
     steps = gpu_containers.toolkit(_of_the_host(facts), engine)
     without = (_without_gpu(facts),) if _has_none(facts) else ()

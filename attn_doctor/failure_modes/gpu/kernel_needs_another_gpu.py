@@ -32,9 +32,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, triton_drivers
+from attn_doctor.failure_modes.shared import building, package_cures, triton_drivers
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -77,6 +79,12 @@ MODE = FailureMode(
             literal=" kernel is not available",
             sample="RuntimeError: SM89 kernel is not available. Make sure you GPUs with compute capability 8.9.",
         ),
+        # https://github.com/SHI-Labs/NATTEN/issues/241: releases before 0.20, on a GPU that is newer than they are.
+        Sign(
+            pattern=r"(?P<natten>Fused neighborhood attention is not implemented for this device)",
+            literal="Fused neighborhood attention is not",
+            sample="NATTEN FNA kernel launch failed! Fused neighborhood attention is not implemented for this device.",
+        ),
         # https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html
         Sign(
             pattern=r"Target GPU SM (?P<tensorrt>\d{2,3}) is not supported by this TensorRT release",
@@ -105,11 +113,21 @@ class Needs(Variant, frozen=True, kw_only=True):
     "age": the GPU is too old for Triton. "memory": it has too little shared memory. "fp8": it has no FP8 numbers. "feature": it lacks another
     feature. "quantised": vLLM's kernels for a quantised model need a newer GPU. "sage": SageAttention was compiled for another GPU.
     "sinks": vLLM needs a Hopper GPU for attention sinks (gpt-oss). "no driver": Triton finds no GPU of NVIDIA, AMD or Intel. "two drivers":
-    it finds two of them. "tensorrt": TensorRT does not support the GPU.
+    it finds two of them. "natten": NATTEN has no fused kernel for the GPU. "tensorrt": TensorRT does not support the GPU.
     """
 
     what: Literal[
-        "age", "memory", "fp8", "feature", "quantised", "sage", "sinks", "no driver", "two drivers", "tensorrt"
+        "age",
+        "memory",
+        "fp8",
+        "feature",
+        "quantised",
+        "sage",
+        "sinks",
+        "no driver",
+        "two drivers",
+        "tensorrt",
+        "natten",
     ]
 
 
@@ -121,6 +139,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     elif "tensorrt" in said:
         message = f"This TensorRT does not support the GPU there (compute capability {_dotted(said['tensorrt'])})."
         needs = Needs(what="tensorrt")
+    elif "natten" in said:
+        message = (
+            "This NATTEN has no fused kernel for the GPU: releases before 0.20 do not know the RTX 50 and the B200."
+        )
+        needs = Needs(what="natten")
     elif said.get("drivers") == "0":
         here = "a Mac has neither" if facts.system.os == "darwin" else "it found none with its driver here"
         message = f"Triton compiles for GPUs of NVIDIA and AMD only, and {here}: it cannot run this kernel."
@@ -189,6 +212,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Use other numbers than fp8_e4m3", steps=(other,), verify=verify), without)
     if what == "tensorrt":
         return triton_drivers.other_than_tensorrt(facts)
+    if what == "natten":
+        of = msgspec.structs.replace(facts.subject, package="natten", asked="natten>=0.20")
+        return package_cures.for_gpu(msgspec.structs.replace(facts, subject=of), "natten")
     if what in ("no driver", "two drivers"):
         return (triton_drivers.fix(facts, what), *(() if what == "two drivers" else (without,)))
     if what in ("quantised", "sinks"):

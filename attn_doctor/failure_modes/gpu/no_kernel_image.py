@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared import (
     cuda_start,
     old_torch_steps,
     package_cures,
+    refused_cards,
     subject,
     torch_install,
     torch_steps,
@@ -105,6 +106,7 @@ MODE = FailureMode(
             literal="no longer supports this GPU",
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
+        *refused_cards.SIGNS,
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
             pattern=r"nvrtc: error: invalid value for --gpu-architecture",
@@ -209,6 +211,20 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=code_in_binaries.Lacking(binary="torch"),
             severity=Severity.ERROR,
         )
+    if (tiny := seen.group("tiny")) is not None:
+        return Hit(
+            message=f"tiny-cuda-nn was compiled for another GPU: it has no code for compute capability {tiny[:-1]}.{tiny[-1]}.",
+            evidence=evidence,
+            variant=code_in_binaries.Lacking(binary=refused_cards.TINY, operator=tiny),
+            severity=Severity.ERROR,
+        )
+    if (refused := refused_cards.by_torch(seen)) is not None:
+        return Hit(
+            message=f"torch has no code for {refused}.",
+            evidence=evidence,
+            variant=code_in_binaries.Lacking(binary="torch"),
+            severity=Severity.ERROR,
+        )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
@@ -271,6 +287,9 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
     if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
         return owner
+    # A copy of flash-attention's sources inside those of xformers: https://github.com/facebookresearch/xformers/issues/1329
+    if any("xf" in m.text and "third_party" in m.text for m in proofs):
+        return "xformers"
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
@@ -303,6 +322,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (code_for_gpu.another_image(facts, older=binary == "older image"),)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
+    if isinstance(hit.variant, code_in_binaries.Lacking) and binary == refused_cards.TINY:
+        return refused_cards.tiny(facts, hit.variant.operator or "86")
     if isinstance(hit.variant, code_in_binaries.Lacking) and hit.variant.operator is not None:
         return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
@@ -319,14 +340,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not code_for_gpu.card_is_known(facts):
         return ()
+    if (too_old := code_for_gpu.on_the_cpu(facts)) is not None:
+        return (too_old,)
     old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
+    title = "Install {name} for CUDA {cuda}"
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
-    return torch_steps.kept_or_newest(
-        facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
-    )
+    return torch_steps.kept_or_newest(facts, title, "it has code for the GPU here", reinstall=unknown)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

@@ -60,7 +60,7 @@ MODE = FailureMode(
             sample="ROCk module is NOT loaded, possibly no GPU devices",
         ),
         Sign(
-            pattern=r"Unable to open /dev/kfd read-write: (?:(?P<refused>Permission denied)|\w)",
+            pattern=r"Unable to open /dev/kfd read-write: (?:(?P<refused>Permission denied|Operation not permitted)|(?P<fails>Invalid argument|Cannot allocate memory)|\w)",
             literal="Unable to open /dev/kfd",
             sample="Unable to open /dev/kfd read-write: Permission denied",
         ),
@@ -95,7 +95,9 @@ MODE = FailureMode(
 class Stands(Variant, frozen=True, kw_only=True):
     """Hold why ROCm does not reach the GPU through its device files, /dev/kfd and /dev/dri."""
 
-    by: Literal["missing", "refused"]  # there are no such files; or this user may not open them
+    by: Literal[
+        "missing", "refused", "fails"
+    ]  # there are no such files; this user may not open them; or the driver itself refuses
     of_host: bool = False  # they are missing on the host of a container
     listed: bool = False  # rocminfo lists the GPU: the driver works, and torch's own ROCm runtime does not know WSL
 
@@ -104,6 +106,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if all(m.strength == "context" for m in seen.matches):
         return None
     loaded = seen.group("loaded") is not None  # so this process may not or cannot open the device
+    if (fails := seen.group("fails")) is not None and seen.group("group") is None:
+        return Hit(
+            message=f"The kernel's driver for AMD GPUs is there, and refuses to open /dev/kfd: {fails}. That is no question of permissions.",
+            evidence=building.lines([m for m in seen.matches if "fails" in m.groups]),
+            variant=Stands(by="fails"),
+            confidence=Confidence.MEDIUM,
+        )
     refused = seen.group("refused") is not None or seen.group("group") is not None or loaded
     missing = (any(not m.groups for m in seen.matches) and not loaded) or seen.group("host") is not None
     by: Literal["missing", "refused"] = "refused" if refused and not missing else "missing"
@@ -149,6 +158,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         )
         made = Fix(title="Use AMD's Windows driver and ROCm for WSL", steps=(step,), verify=verify)
         return (made,) if facts.system.os == "windows" else (made, _own_runtime(facts))
+    if variant.by == "fails":
+        return (_kernel_says(facts),)
     if variant.by == "refused":
         return (
             (_groups(facts), _devices(facts)) if in_container(facts) is not True else (_devices(facts), _groups(facts))
@@ -196,6 +207,25 @@ def _own_runtime(facts: Facts) -> Fix:
         "packages of Ubuntu",
     )
     return Fix(title="Let torch load WSL's ROCm runtime", steps=(gone, detection, old), verify=commands.check(facts))
+
+
+def _kernel_says(facts: Facts) -> Fix:
+    """Return the fix for a driver that refuses to open its device: https://github.com/torvalds/linux/blob/master/drivers/gpu/drm/amd/amdkfd/kfd_chardev.c."""
+    look = commands.by_hand(
+        ("sh", "-c", "sudo dmesg | grep -iE 'kfd|amdgpu' | tail -n 30"),
+        "on the host, not in a container: the kernel says there why it refused: a GPU that its driver did not start, no memory, or a GPU that this driver does not know",
+        "nothing",
+        "none",
+    )
+    again = commands.by_hand(
+        ("sudo", "reboot"),
+        "after an update of the kernel or of amdgpu-dkms, and after a GPU that hangs: the driver starts afresh. If the error is the same after it: install the driver of the "
+        "present ROCm (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/)",
+        "every program",
+    )
+    return Fix(
+        title="Ask the kernel why, and start its driver afresh", steps=(look, again), verify=commands.check(facts)
+    )
 
 
 def _module(facts: Facts, where: str) -> Fix:

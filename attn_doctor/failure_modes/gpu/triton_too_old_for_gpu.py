@@ -90,6 +90,15 @@ MODE = FailureMode(
             sample="ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'",
             strength="hint",
         ),
+        # The line of Python, where ptxas' own message was not posted. ptxas returns 255 for every error of its own, so only GPUs count that need a
+        # newer CUDA than that of the Tritons before.
+        Sign(
+            pattern=r"[\\/]ptxas(?:\.exe)?', .{0,400}'--gpu-name=(?P<called>sm_1\d\d[af]?)'.{0,400} returned non-zero exit status 255",
+            literal="'--gpu-name=sm_1",
+            sample="subprocess.CalledProcessError: Command '['/v/triton/backends/nvidia/bin/ptxas', '-v', '--gpu-name=sm_120', '/tmp/a.ptx', '-o', "
+            "'/tmp/a.ptx.o']' returned non-zero exit status 255.",
+            strength="hint",
+        ),
         Sign(
             pattern=r"Internal Triton PTX codegen error",
             literal="Internal Triton PTX codegen error",
@@ -135,12 +144,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     counted = [
         m
         for m in seen.matches
-        if m.strength == "proof" or (m.strength == "hint" and (m.file in told or not building.in_build(seen, m)))
+        if m.strength == "proof"
+        or (
+            m.strength == "hint"
+            and (m.file in told or not (building.in_build(seen, m) or _is_old(m.groups.get("arch"))))
+        )
     ]
     if not counted:
         return None
     found = {name: value for m in reversed(counted) for name, value in m.groups.items()}
-    arch, llvm = found.get("arch"), found.get("llvm")
+    arch, llvm = found.get("arch") or found.get("called"), found.get("llvm")
     return Hit(
         message=f"The installed Triton does not support {llvm}: Triton and its ptxas are older than the GPU."
         if llvm
@@ -151,6 +164,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=Lacks(arch=arch or llvm or "", by="triton" if llvm else "ptxas"),
         confidence=Confidence.HIGH if told else Confidence.MEDIUM,
     )
+
+
+def _is_old(arch: str | None) -> bool:
+    """Return whether an architecture ("sm_30") is one that Triton never supported: a newer nvcc has dropped it."""
+    asked = sm(arch) if arch else None
+    return asked is not None and asked < (7, 0)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

@@ -34,6 +34,8 @@ References
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from attn_doctor import commands
@@ -48,6 +50,19 @@ from attn_doctor.model.steps import Step
 
 _WSL_FOLDER = "/usr/lib/wsl/"
 
+# Words that every system prints: they count where the log shows WSL.
+_ANYWHERE = (
+    (
+        "Found no NVIDIA driver",
+        "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
+    ),
+    ("NVIDIA-SMI has failed because", "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."),
+    ("CUDA_ERROR_NO_DEVICE", "failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"),
+    ("No CUDA GPUs are available", "RuntimeError: No CUDA GPUs are available"),
+    ("no CUDA-capable device is detected", "-> no CUDA-capable device is detected"),
+    ("Failed to initialize NVML: N/A", "Failed to initialize NVML: N/A"),
+)
+
 MODE = FailureMode(
     code="AD409",
     slug="wsl2-driver-stub",
@@ -60,6 +75,7 @@ MODE = FailureMode(
         "driver-missing",
         "driver-library-mismatch",
         "container-without-gpu",
+        "container-toolkit-missing",
         "no-gpu-present",
         "cuda-init-error",
         "config-device-cpu",
@@ -95,40 +111,20 @@ MODE = FailureMode(
             literal="GPU access blocked by the operating",
             sample="Failed to initialize NVML: GPU access blocked by the operating system",
         ),
+        # https://github.com/NVIDIA/libnvidia-container/blob/main/src/nvc.c: Docker's toolkit works, and WSL gave it no GPU.
+        Sign(
+            pattern=r"WSL environment detected but no adapters were found",
+            literal="WSL environment detected but no adapters",
+            sample="nvidia-container-cli: initialization error: WSL environment detected but no adapters were found: unknown.",
+        ),
         Sign(
             pattern=r"NVMLError_OperatingSystem",
             literal="NVMLError_OperatingSystem",
             sample="pynvml.NVMLError_OperatingSystem: The operating system has blocked the request.",
         ),
-        Sign(
-            pattern=r"Found no NVIDIA driver on your system",
-            literal="Found no NVIDIA driver",
-            sample="RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"NVIDIA-SMI has failed because it couldn.t communicate",
-            literal="NVIDIA-SMI has failed because",
-            sample="NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"CUDA_ERROR_NO_DEVICE",
-            literal="CUDA_ERROR_NO_DEVICE",
-            sample="failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"No CUDA GPUs are available",
-            literal="No CUDA GPUs are available",
-            sample="RuntimeError: No CUDA GPUs are available",
-            strength="hint",
-        ),
-        Sign(
-            pattern=r"no CUDA-capable device is detected",
-            literal="no CUDA-capable device is detected",
-            sample="-> no CUDA-capable device is detected",
-            strength="hint",
+        *(
+            Sign(pattern=re.escape(literal), literal=literal, sample=sample, strength="hint")
+            for literal, sample in _ANYWHERE
         ),
         Sign(
             pattern=r"Error 304: OS call failed",

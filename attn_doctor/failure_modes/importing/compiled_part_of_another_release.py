@@ -28,6 +28,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import other_libraries, subject, wheel_fixes
@@ -57,6 +59,12 @@ MODE = FailureMode(
             sample="    1. (arg0: at::Tensor, arg1: at::Tensor, arg2: bool) -> at::Tensor",
             strength="context",
         ),
+        # The compiled part is there, and lacks a function that the Python files of the package call.
+        Sign(
+            pattern=r"AttributeError: module '(?P<owner>(?!torch\w{0,10}\.)[A-Za-z]\w{1,40})\.(?P<part>_C|_ext|_cuda|\w{1,40}_(?:cuda|ext))' has no attribute '(?P<lacks>\w{1,60})'",
+            literal="AttributeError: module '",
+            sample="AttributeError: module 'natten._C' has no attribute 'na2d_qk_forward'",
+        ),
         other_libraries.SIGN,
     ),
 )
@@ -75,6 +83,12 @@ class Called(Variant, frozen=True, kw_only=True):
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (owner := seen.group("owner")) is not None:
+        return Hit(
+            message=f"{owner}.{seen.group('part')}, the compiled part of {owner}, has no {seen.group('lacks')}, which its Python files call: they are of different releases.",
+            evidence=evidence,
+            variant=Called(package=owner.replace("_", "-").lower(), takes=None),
+        )
     if seen.group("function") is None:
         other = other_libraries.told(seen, strings=False)
         return other_libraries.hit(*other) if other else None
@@ -102,6 +116,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 def _of(facts: Facts, called: Called) -> tuple[Fix, ...]:
     """Return the fixes for causal-conv1d, or for flash-attn and all other packages."""
+    if called.package not in ("causal-conv1d", None) and called.package != subject.stated(facts):
+        of = msgspec.structs.replace(facts.subject, package=called.package, asked=None, folder=None)
+        facts = msgspec.structs.replace(facts, subject=of)
     if called.package != "causal-conv1d":
         return wheel_fixes.fixes(facts, "its Python files and its compiled part are of different releases")
     verify = subject.verify(facts)

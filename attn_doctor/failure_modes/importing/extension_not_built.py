@@ -45,7 +45,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-# Other failure modes report torch, torchvision and flash_attn. SAM 2 works without its compiled part, and prints a warning.
+# Other failure modes report torch, torchvision and flash_attn. SAM 2 since August 2024 works without its compiled part, and prints a warning.
 _OTHERS = r"(?:torch|torchvision|torchaudio|flash_attn|sam2|numpy|scipy|cv2|PIL|lxml|yaml)\b"
 # Compiled parts whose names do not contain the name of their package. Several packages may have the same module.
 _MODULES = (
@@ -71,7 +71,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     signs=(
         Sign(
-            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<package>(?!{_OTHERS})[A-Za-z]\w*)(?P<part>\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+))'",
+            pattern=rf"(?:ModuleNotFoundError|ImportError): No module named '(?P<package>(?!{_OTHERS})[A-Za-z]\w*)(?P<part>\.(?:[\w.]+\.)?(?:_C\w*|_ext\w*|_cuda|_fused|_qattn_\w+|core_cc))'",
             literal="No module named '",
             sample="ModuleNotFoundError: No module named 'mmcv._ext'",
         ),
@@ -81,7 +81,7 @@ MODE = FailureMode(
             sample="ModuleNotFoundError: No module named 'selective_scan_cuda'",
         ),
         Sign(
-            pattern=rf"ImportError: cannot import name '(?P<part>_C|_ext)' from (?:partially initialized module )?'(?P<package>(?!{_OTHERS})[A-Za-z]\w*)'"
+            pattern=rf"ImportError: cannot import name '(?P<part>_C|_ext)' from (?:partially initialized module )?'(?P<package>sam2|(?!{_OTHERS})[A-Za-z]\w*)'"
             r"(?: \(most likely due to a circular import\))?(?: \((?P<place>[^)]{1,300})\))?",
             literal="cannot import name '_",
             sample="ImportError: cannot import name '_C' from 'detectron2' (/home/user/detectron2/detectron2/__init__.py)",
@@ -226,7 +226,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.HIGH if owner else Confidence.MEDIUM,
         variant=Lacking(
-            folder=folder or None, release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None
+            folder=folder or None,
+            package=name if name in ("spconv", "sam2") else None,
+            release=(seen.group("full") or seen.group("listed")) if owner == "mmcv" else None,
         ),
     )
 
@@ -289,6 +291,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return unbuilt_cures.with_cuda(facts, hit.variant.package, hit.variant.release)
     if hit.variant.release is not None and hit.variant.folder is None:
         return (unbuilt_cures.mmcv_full(facts, hit.variant.release),)
+    if hit.variant.package == "sam2":
+        return unbuilt_cures.sam2(facts, hit.variant.folder)
+    if hit.variant.package == "spconv":
+        return (unbuilt_cures.spconv(facts),)
     made = wheel_fixes.fixes(facts, "it has no compiled part")
     folder = hit.variant.folder
     if folder is None:

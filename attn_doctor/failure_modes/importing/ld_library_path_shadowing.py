@@ -98,8 +98,8 @@ MODE = FailureMode(
             sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9}",
         ),
         Sign(
-            pattern=r"cuDNN version incompatibility: PyTorch was compiled +against",
-            literal="cuDNN version incompatibility",
+            pattern=r"cuDNN version (?:incompatibility|mismatch): PyTorch was compiled +against",
+            literal="PyTorch was compiled",
             sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
         ),
         Sign(

@@ -131,6 +131,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The library {library} of TensorRT is not found: TensorRT is not installed, or another release of it is."
         if library
+        else "The package tensorrt is there without its compiled part for this Python: it was made for another Python."
+        if any("No module named 'tensorrt.tensorrt'" in m.text for m in proofs)
         else "The package tensorrt is not installed for this Python.",
         evidence=building.lines(proofs),
         variant=Lacks(what="library" if library else "package"),

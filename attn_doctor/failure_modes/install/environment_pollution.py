@@ -35,6 +35,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from attn_doctor import commands
+from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, known
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe
 from attn_doctor.failure_modes.shared import (
@@ -301,7 +302,7 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     if stated_conflicts.of_conda_alone(facts):
         return (stated_conflicts.fresh_of_conda(facts),)
     fresh = commands.by_hand(
-        (*commands.starting(facts), "-m", "venv", "fresh"),
+        ("uv", "venv", "fresh") if own(facts) == "uv" else (*commands.starting(facts), "-m", "venv", "fresh"),
         "creates a new, empty environment",
         "a new folder",
     )

@@ -40,6 +40,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import (
+    asked_by_another,
     building,
     checkout,
     index_of_another_system,
@@ -152,6 +153,8 @@ MODE = FailureMode(
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if (other := uv_index.told(seen)) is not None:
         return other
+    if (of_poetry := local_builds.of_poetry(seen)) is not None:
+        return of_poetry
     if index_of_another_system.told(facts, seen, [m for m in seen.matches if m.groups.get("requirement")]) is not None:
         return None  # python-too-new-no-wheel reports it
     special = _special(facts, seen)
@@ -171,6 +174,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     if not ours:
         return None
+    if (brought := asked_by_another.told(ours)) is not None:
+        return brought
     if (build := local_builds.told(ours)) is not None:
         return build
     if (for_gpus := packages_for_gpus.told(facts, ours)) is not None:
@@ -267,6 +272,8 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_index.OnAnotherIndex):
         return uv_index.fixes(facts, hit.variant)
+    if isinstance(hit.variant, asked_by_another.ByAnother):
+        return asked_by_another.fixes(facts, hit.variant)
     if isinstance(hit.variant, local_builds.OnPyTorchsIndex):
         return local_builds.fixes(facts, hit.variant)
     if isinstance(hit.variant, packages_for_gpus.ForGpus):

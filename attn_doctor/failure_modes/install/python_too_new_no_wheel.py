@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.install.no_matching_distribution import BINARY, o
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import PIP, Recipe
 from attn_doctor.failure_modes.shared import (
+    absent_index,
     building,
     index_of_another_system,
     intel_mac,
@@ -139,6 +140,7 @@ MODE = FailureMode(
         ),
         *old_build_tools.SIGNS,
         *old_torch_archive.SIGNS,
+        *absent_index.SIGNS,
         *building.ISOLATED,
         *old_build_tools.ISOLATED,
         *one_index.SIGNS,
@@ -190,6 +192,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return mac
     if (other := index_of_another_system.told(facts, seen, proofs or wanted)) is not None:
         return other
+    if (absent := absent_index.told(seen, proofs or wanted)) is not None:
+        return absent
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
         what = (
@@ -285,6 +289,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return old_torch_archive.fixes(facts, new_pythons.another(facts, python, why))
     if isinstance(hit.variant, index_of_another_system.Elsewhere):
         return index_of_another_system.fixes(facts, hit.variant)
+    if isinstance(hit.variant, absent_index.NoSuchIndex):
+        return absent_index.fixes(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
         return intel_mac.fixes(facts, hit.variant)
     if isinstance(hit.variant, narrow_python.Narrow):

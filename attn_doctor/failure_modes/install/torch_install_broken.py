@@ -111,7 +111,7 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"(?:site|dist)-packages[\\/](?P<other>tensorflow|onnxruntime|jax|paddle|mxnet|cupy|ctranslate2|tensorrt|llama_cpp)",
+            pattern=r"(?:site|dist)-packages[\\/](?P<other>tensorflow|onnxruntime|jax|paddle|mxnet|cupy|ctranslate2|tensorrt|llama_cpp|torch_(?:scatter|sparse|cluster|spline_conv))",
             literal="-packages",
             sample='  File "/venv/lib/python3.11/site-packages/tensorflow/__init__.py", line 24, in <module>',
             strength="context",

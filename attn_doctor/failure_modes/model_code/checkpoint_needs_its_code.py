@@ -37,7 +37,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
-Kind = Literal["elsewhere", "older", "upsample", "path", "v5"]
+Kind = Literal["elsewhere", "older", "upsample", "buffers", "path", "v5"]
 
 MODE = FailureMode(
     code="AD609",
@@ -63,6 +63,12 @@ MODE = FailureMode(
             literal="recompute_scale_factor",
             sample="AttributeError: 'Upsample' object has no attribute 'recompute_scale_factor'",
         ),
+        # YOLOv5 and YOLOv7 have the line of the fix in models/experimental.py: https://github.com/WongKinYiu/yolov7/blob/main/models/experimental.py
+        Sign(
+            pattern=r"'(?P<buffers>\w{1,40})' object has no attribute '_non_persistent_buffers_set'",
+            literal="'_non_persistent_buffers_set'",
+            sample="AttributeError: 'Conv' object has no attribute '_non_persistent_buffers_set'",
+        ),
         Sign(
             pattern=r"cannot instantiate '(?P<path>PosixPath|WindowsPath)' on your system",
             literal="cannot instantiate '",
@@ -81,7 +87,7 @@ MODE = FailureMode(
 class Needs(Variant, frozen=True, kw_only=True):
     """Hold what the checkpoint needs.
 
-    "elsewhere": the modules of another project. "older": a newer clone of that project. "upsample": the torch before 1.11, or one line. "path": the
+    "elsewhere": the modules of another project. "older": a newer clone of that project. "upsample": the torch before 1.11, or one line. "buffers": the same for torch 1.6. "path": the
     system on which it was saved; `name` is the class of the path. "v5": YOLOv5's own repository.
     """
 
@@ -91,13 +97,14 @@ class Needs(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     said = seen.captured()
-    kinds: tuple[Kind, ...] = ("v5", "path", "upsample", "older", "elsewhere")
+    kinds: tuple[Kind, ...] = ("v5", "path", "upsample", "buffers", "older", "elsewhere")
     what = next(kind for kind in kinds if kind in said)
     name = said[what]
     message = {
         "v5": "The weights are of YOLOv5's own repository, and the package ultralytics cannot load them.",
         "path": f"The checkpoint contains a path of {'Linux or macOS' if name == 'PosixPath' else 'Windows'}, where it was saved: this system cannot make it.",
         "upsample": "The checkpoint was saved by a torch before 1.11: its layer Upsample lacks what a newer torch reads.",
+        "buffers": f"The checkpoint was saved by a torch before 1.6: its layer {name} lacks what a newer torch reads.",
         "older": f"The checkpoint needs the class {name}, which this clone of the project does not have: the clone is older than the file, or of another project.",
         "elsewhere": f"The checkpoint needs the module {name} of the project that saved it (YOLOv5, YOLOv7 or a relative), which Python does not find here.",
     }[what]
@@ -133,6 +140,14 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.by_hand(
             (),
             "write behind the loading: for m in (x for x in model.modules() if type(x) is torch.nn.Upsample): m.recompute_scale_factor = False. New clones of YOLOv5 have this line (attempt_load)",
+            "one line of the program",
+            "none",
+        )
+        return (Fix(title="Give the layers what they lack", steps=(step,), verify=verify), in_clone)
+    if needs.what == "buffers":
+        step = commands.by_hand(
+            (),
+            "write behind the loading, above fuse(): for m in model.modules(): m.__dict__.setdefault('_non_persistent_buffers_set', set()). New clones of YOLOv5 have such a line (attempt_load)",
             "one line of the program",
             "none",
         )

@@ -38,6 +38,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
@@ -80,6 +82,12 @@ MODE = FailureMode(
             literal="via `add_safe_globals`",
             sample="Can only build Tensor, Parameter, OrderedDict or types allowlisted via `add_safe_globals`, but got "
             "<class 'nets.Head'>",
+        ),
+        # Before torch 2.6, for a call with weights_only=True: torch/_weights_only_unpickler.py of 2.0 to 2.5.
+        Sign(
+            pattern=r"(?P<before>WeightsUnpickler error): Unsupported class (?P<name>[\w.]+)",
+            literal="Unsupported class ",
+            sample="WeightsUnpickler error: Unsupported class numpy.core.multiarray._reconstruct",
         ),
         Sign(
             pattern=r"unsupported GLOBAL (?P<blocked>[\w.]+) whose module [\w.]+ is blocked",
@@ -124,6 +132,7 @@ class Refused(Variant, frozen=True, kw_only=True):
     place: str | None = None  # the file and line of the call: "models/experimental.py, line 118"
     written: str | None = None  # that line with weights_only=False
     says_true: bool = False  # the call passes weights_only=True, and no environment variable changes that
+    before: bool = False  # torch is older than 2.6: only a call that passes weights_only=True refuses anything
 
 
 def _older(version: str, than: str) -> bool:
@@ -161,6 +170,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Refused(call="blocked", name=blocked),
         )
     name = seen.group("name")
+    if seen.group("before") is not None:
+        return Hit(
+            message=f"The program reads a file with torch.load(weights_only=True), and the file contains more than weights: {name}.",
+            evidence=evidence,
+            variant=msgspec.structs.replace(_refused("own", name, seen), before=True),
+        )
     return Hit(
         message="torch.load refused to load a file: it reads with weights_only=True, and the file contains more than weights"
         f"{f': {name}' if name else ''}.",
@@ -183,6 +198,8 @@ def _refused(call: Literal["ultralytics", "own", "unknown"], name: str | None, s
         frame, line = above[-1].groups, source.groups["source"]
         written = _with_weights_only_false(line)
         place = f"{frame['file']}, line {frame['line']}"
+        if call == "unknown" and "ultralytics" not in frame["file"]:
+            call = "own"  # the program's own file reads the checkpoint: YOLOv7, YOLOv9 and others need no package ultralytics
         return Refused(call=call, name=name, place=place, written=written, says_true="weights_only=True" in line)
     return Refused(call=call, name=name)
 
@@ -250,6 +267,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         risk_text="the file can run any code when it is loaded",
     )
     own = Fix(title="Load the complete file in this call", steps=(call,), verify=verify)
+    if variant.before:
+        where = variant.place or "the line that the traceback shows"
+        line = f"if you trust the file: in {where} write: {variant.written or 'weights_only=False in place of weights_only=True'}"
+        call = msgspec.structs.replace(call, why=line)
+        return (msgspec.structs.replace(own, steps=(call,)),)
     if variant.call == "own":
         return (own, forced) if variant.says_true else (forced, own)
     newer = Fix(

@@ -10,8 +10,9 @@ import re
 from typing import NamedTuple
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import Sign, Variant
-from attn_doctor.failure_modes.shared import building, package_wheels, subject, torchcodec_releases
+from attn_doctor.failure_modes.shared import building, other_devices, package_wheels, subject, torchcodec_releases
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -69,6 +70,19 @@ SIGNS = (
         sample="ModuleNotFoundError: No module named 'lap'",
         strength="hint",
     ),
+    # https://learn.microsoft.com/windows/ai/directml/pytorch-windows; https://github.com/microsoft/DirectML/issues/290
+    Sign(
+        pattern=r"No module named '(?P<directml>torch_directml(?:_native)?)'",
+        literal="No module named 'torch_directml",
+        sample="ModuleNotFoundError: No module named 'torch_directml'",
+        strength="hint",
+    ),
+    Sign(
+        pattern=r"module 'torch' has no attribute '(?P<directml>dml)'",
+        literal="module 'torch' has no attribute 'dml'",
+        sample="AttributeError: module 'torch' has no attribute 'dml'",
+        strength="hint",
+    ),
 )
 
 # https://github.com/ultralytics/ultralytics/blob/main/ultralytics/trackers/utils/matching.py (lapx), and each package's page on PyPI
@@ -81,6 +95,7 @@ _OF_MODULE = {
     "clip": "clip @ git+https://github.com/ultralytics/CLIP.git",
     "faster_coco_eval": "faster-coco-eval",
 }
+_DIRECTML = "torch-directml"
 
 
 class Wanted(NamedTuple):
@@ -104,6 +119,8 @@ def asked(seen: Seen) -> Wanted | None:
     for match in seen.matches:
         said = match.groups
         name = said.get("asked") or ("peft" if "peft" in said else said.get("alone"))
+        if "directml" in said:
+            return Wanted(_DIRECTML, "", None, match)
         if name is None or building.in_build(seen, match) or _own_part(match):
             continue
         by = re.search(r"in (?P<by>transformers|diffusers|datasets|torchaudio|accelerate)\b", match.text)
@@ -134,6 +151,17 @@ def fixes(facts: Facts, wanted: Asked) -> tuple[Fix, ...]:
             takes="seconds if a wheel fits; minutes to hours if it is compiled",
         )
         return (Fix(title=f"Install {name}", steps=(step,), verify=subject.verify(facts)),)
+    if name == _DIRECTML:
+        if facts.system.os in ("linux", "darwin") and not places.wsl(facts):
+            return other_devices.on_amd(facts)
+        step = commands.install(
+            name,
+            why="DirectML's part of torch, for Python 3.8 to 3.12 on Windows; it brings the torch that it was built for (2.4.1), and takes another one away. Programs then ask "
+            "torch_directml.device(), and torch.dml is its old name",
+            changes="adds torch-directml, and replaces torch",
+            reinstall=True,
+        )
+        return (Fix(title=f"Install {name}", steps=(step,), verify=subject.verify(facts)), *other_devices.on_amd(facts))
     step = commands.install(
         f"{wanted.package}{wanted.has}", why="the error in the log asks for this package", changes=f"adds {name}"
     )

@@ -10,6 +10,7 @@ from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.versions import capability, dotted
 
 
 def on_jetson(facts: Facts) -> Fix:
@@ -147,3 +148,22 @@ def lacks(facts: Facts, flags: str) -> bool:
 def card_is_known(facts: Facts) -> bool:
     gpus = facts.graphics.gpus
     return isinstance(gpus, tuple) and any(isinstance(card.compute_capability, str) for card in gpus)
+
+
+_FIRST_OF_WHEELS = (3, 7)  # the oldest compute capability of a build that https://download.pytorch.org/whl/ still has
+
+
+def on_the_cpu(facts: Facts) -> Fix | None:
+    """Return the fix for GPUs that are older than every build of PyTorch, which is to do without them; None for newer ones."""
+    gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    able = [capability(card.compute_capability) for card in gpus if isinstance(card.compute_capability, str)]
+    if not able or len(able) < len(gpus) or max(able) >= _FIRST_OF_WHEELS:
+        return None
+    step = commands.by_hand(
+        (),
+        "repeat the command with device=cpu, or start it with CUDA_VISIBLE_DEVICES set to an empty value: no build of PyTorch for the Pythons of today has code for compute capability "
+        f"{dotted(max(able))}, and a newer driver or CUDA changes nothing",
+        "nothing",
+        "none",
+    )
+    return Fix(title="Compute on the CPU", steps=(step,), verify=commands.check(facts))

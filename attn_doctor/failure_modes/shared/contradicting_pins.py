@@ -35,7 +35,7 @@ SIGNS = (
     ),
     # uv, which may break one sentence into several lines, and Poetry
     Sign(
-        pattern=rf"(?:[Bb]ecause|and) (?P<dependent>{_NAME})(?:\[[\w,]+\])?==(?P<release>\d[\w.+!]*) depends on (?P<needs>{_NAME})(?P<limits>{_SPECIFIER})",
+        pattern=rf"(?:[Bb]ecause|and) (?P<dependent>{_NAME})(?:\[[\w,]+\])?==(?P<release>\d[\w.+!]*) depends on (?P<needs>{_NAME})(?:\[[\w,-]{{1,80}}\])?(?P<limits>{_SPECIFIER})",
         literal=" depends on ",
         sample="  ╰─▶ Because xformers==0.0.26.post1 depends on torch==2.3.0 and you require torch==2.1.0, we can conclude that",
         strength="context",

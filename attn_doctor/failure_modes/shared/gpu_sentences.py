@@ -9,6 +9,8 @@ SENTENCES = (
     "But your machine only has: []",
     "No supported gpu backend found",
     "`CUDAAccelerator` can not run on your system",
+    "CUDAAccelerator can not run on your system",
+    "GPUAccelerator can not run on your system",
     "can only be used on CUDA devices",
     "fp16 mixed precision requires a GPU",
     "Failed to infer device type",

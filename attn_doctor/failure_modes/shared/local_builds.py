@@ -12,7 +12,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.knowledge import torch_choice
-from attn_doctor.logs.reader import Match
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity
 
@@ -21,11 +21,34 @@ _BUILD = re.compile(
 )
 
 
+# Poetry writes the version in brackets: "depends on torch (2.5.1+cu124) which doesn't match any versions".
+_OF_POETRY = re.compile(
+    r"(?P<name>torch|torchvision|torchaudio) \([\^~=]{0,2}(?P<version>\d[\d.]*)\+(?P<flavour>cu\d{2,3}|cpu|xpu|rocm[\d.]+)\)"
+)
+
+
 class OnPyTorchsIndex(Variant, frozen=True, kw_only=True):
     """Hold the build that pip did not find, "torch==2.3.1+cu121", and the name of its index, "cu121"."""
 
     build: str
     flavour: str
+    poetry: bool = False  # Poetry searched: it reads no index but those that the project names
+
+
+def of_poetry(seen: Seen) -> Hit | None:
+    """Return the hit for such a build that Poetry did not find."""
+    for match in seen.matches:
+        found = _OF_POETRY.match(match.groups.get("requirement", ""))
+        if found is not None:
+            build = f"{found['name']}=={found['version']}+{found['flavour']}"
+            return Hit(
+                message=f"Poetry found no {build} on the indexes that the project names: builds with +{found['flavour']} are only on PyTorch's own index.",
+                evidence=building.lines([match]),
+                variant=OnPyTorchsIndex(build=build, flavour=found["flavour"], poetry=True),
+                severity=Severity.ERROR,
+                explains=("environment-pollution",),
+            )
+    return None
 
 
 def told(ours: Sequence[Match]) -> Hit | None:
@@ -49,7 +72,16 @@ def fixes(facts: Facts, found: OnPyTorchsIndex) -> tuple[Fix, ...]:
     asked = torch_choice.same(release, "torchvision", "torchaudio") if found.build.startswith("torch==") else ()
     index = torch_choice.index_of(found.flavour)
     names = [found.build, *(text for text in asked if not text.startswith("torch=="))]
-    step = commands.install(*names, index_url=index, why=f"PyTorch's index of the builds with +{found.flavour}; then repeat your command: pip finds torch installed", changes="torch")  # fmt: skip
+    step = commands.install(*names, index_url=index, why=f"PyTorch's index of the builds with +{found.flavour}" + ("" if found.poetry else "; then repeat your command: pip finds torch installed"), changes="torch")  # fmt: skip
+    if found.poetry:
+        mac = commands.by_hand(
+            (),
+            "if it has to install on a Mac too: write the version without its + part there, as a second entry of the list of this package with "
+            "markers = \"sys_platform == 'darwin'\": no build for macOS has such a part",
+            "pyproject.toml",
+            "none",
+        )
+        return (Fix(title="Name PyTorch's index in the project", steps=(step, mac), verify=commands.check(facts)),)
     line = commands.by_hand(
         (),
         f"or write `--extra-index-url {index}` as the first line of requirements.txt; in an environment.yml as the first line below `- pip:`",

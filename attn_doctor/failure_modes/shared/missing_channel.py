@@ -31,6 +31,12 @@ SIGNS = (
         literal="Cannot solve the request because of",
         sample="  ╰─▶ Cannot solve the request because of: torchvision >=0.19.1 cannot be installed",
     ),
+    # https://github.com/prefix-dev/pixi/blob/main/crates/pixi_core/src/workspace/virtual_packages.rs: the project declares CUDA.
+    Sign(
+        pattern=r"(?P<declared>Virtual package) '(?P<none>__cuda)' does not match any of the available virtual packages",
+        literal="Virtual package '__cuda'",
+        sample="    ╰─▶ Virtual package '__cuda' does not match any of the available virtual packages on your machine: [__unix=0=0]",
+    ),
     Sign(
         pattern=rf"(?:─ |requires? |^)(?P<none>{_NAMES}){_SPEC} ?,? for which no candidates",
         literal=" for which no candidates",
@@ -77,7 +83,8 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
         return Hit(message=message, evidence=building.lines(proofs), variant=OfPixi())
     lines = building.lines([*[m for m in absent if m.groups["none"] == name], *proofs])
     if name == "__cuda":
-        tool = "pixi" if pixi else "conda"
+        declared = seen.group("declared") is not None
+        tool = "pixi" if pixi or declared else "conda"
         message = f"A CUDA build was asked for, and {tool} sees no NVIDIA driver here (its virtual package __cuda): on a computer without a GPU, in the build of an image or on a login node."
     elif facts.system.os == "darwin":
         message = f"No channel has {name} for macOS: there is no CUDA for it."
@@ -97,7 +104,7 @@ def fixes(facts: Facts, found: NoChannel | OfPixi) -> tuple[Fix, ...]:
     if found.name == "__cuda":
         # https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-virtual.html#overriding-detected-packages
         there = commands.variable(
-            "CONDA_OVERRIDE_CUDA", "12.8", "conda then solves as if a driver for CUDA 12.8 were there; the program still needs a GPU where it runs. Then repeat the command in this shell"
+            "CONDA_OVERRIDE_CUDA", "12.8", "conda and pixi then solve as if a driver for CUDA 12.8 were there; the program still needs a GPU where it runs. Then repeat the command in this shell"
         )  # fmt: skip
         return (Fix(title="Let conda solve for a GPU that is not here", steps=(there,), verify=verify),)
     channels = commands.by_hand(

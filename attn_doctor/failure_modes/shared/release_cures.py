@@ -8,7 +8,7 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.shared import subject, torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import Install, Step
 from attn_doctor.model.versions import pair
 
 # Packages of which a newer release exists that fits a newer torch, transformers or huggingface-hub.
@@ -20,6 +20,18 @@ _MAINTAINED = frozenset(
 _RENAMED = {
     "torchvision.transforms.functional_tensor": "torchvision.transforms._functional_tensor",
     "torchvision.models.utils": "torch.hub",
+}
+# DETR and its relatives read the version 0.10 as 0.1. https://github.com/facebookresearch/detr/issues/401
+_READS_0_10_AS_0_1 = (
+    "in the file that the traceback names (util/misc.py): write  if False:  in place of  if float(torchvision.__version__[:3]) < 0.7:  wherever this "
+    "condition stands: it reads torchvision 0.10 and newer as 0.1, and imports names of 2020"
+)
+# One line of the program is the cure where a name of torchvision is there under another name, or is not needed.
+_IN_THE_PROGRAM = {
+    "get_spatial_size": "in the line that the traceback names: write get_size in place of get_spatial_size, as torchvision 0.16 and newer call it",
+    "_new_empty_tensor": _READS_0_10_AS_0_1,
+    "_output_size": _READS_0_10_AS_0_1,
+    "_NewEmptyTensorOp": _READS_0_10_AS_0_1,
 }
 _OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-python-headless", "opencv-contrib-python-headless")
 _NUMPY_OF_312 = (3, 12)  # the first Python for which NumPy 1.26 is the oldest release with wheels
@@ -53,10 +65,17 @@ def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -
     if whole in _RENAMED:
         return (_rewritten(facts, user, whole),)
     newer = (_upgraded(facts, user),) if user in _MAINTAINED else ()
+    if package == "torchvision" and name in _IN_THE_PROGRAM:
+        step = commands.by_hand((), _IN_THE_PROGRAM[name], "lines of the program", "none")
+        return (Fix(title="Change the line in the program", steps=(step,), verify=commands.check(facts)),)
+    if package == "torchvision" and has == ">=0.15,<0.16":
+        return _of_beta_transforms(facts)
     if package in ("torch", "torchvision", "torchaudio"):
         return _of_torch(facts, needed, user, module, newer)
     if package == "mmcv":
         return _of_mmcv(facts, has)
+    if package == "natten":
+        return (_of_natten(facts, has),)
     pinned = (_pinned(facts, needed, user),)
     if package == "numpy" and has == "<1.24" and _python(facts) >= _NUMPY_OF_312:
         words = (
@@ -83,6 +102,22 @@ def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
         changes=package,
     )
     return Fix(title=f"Install {package}{has}", steps=(step,), verify=commands.check(facts))
+
+
+def _of_natten(facts: Facts, has: str) -> Fix:
+    """Return the fix for NATTEN, whose old releases are compiled against the installed torch: https://natten.org/install/#0175."""
+    tools = commands.install(
+        "setuptools", "wheel", "packaging", "cmake", "ninja", why="its setup needs them", changes="the build tools"
+    )
+    step = commands.install(
+        f"natten{has}",
+        why="0.20 removed these names. It is compiled against the installed torch, which takes nvcc and half an hour; https://natten.org/install/#0175 lists the finished wheels of "
+        "0.17.5 for Linux, each for one torch",
+        changes="natten",
+        no_build_isolation=True,
+        takes="up to an hour",
+    )
+    return Fix(title=f"Install natten{has}", steps=(tools, step), verify=commands.check(facts))
 
 
 def _upgraded(facts: Facts, user: str | None, *beside: str) -> Fix:
@@ -135,6 +170,23 @@ def _of_torch(
     )
     step = commands.by_hand((), words, user or "the program", "low")
     return (Fix(title="Take a newer release of what uses this name", steps=(step,), verify=commands.check(facts)),)
+
+
+def _of_beta_transforms(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a program that uses what only torchvision 0.15 had: RT-DETR's first code, D-FINE's relatives of that time.
+
+    https://github.com/lyuwenyu/RT-DETR/issues/416
+    """
+    verify = commands.check(facts)
+    words = (
+        "RT-DETR: use its folder rtdetrv2_pytorch, which is written for newer releases too. Another program: in its files, torchvision.tv_tensors is "
+        "what torchvision.datapoints was, and disable_beta_transforms_warning() is not needed"
+    )
+    step = commands.by_hand((), words, "the program", "none")
+    newer = Fix(title="Use code for the newer torchvision", steps=(step,), verify=verify)
+    steps = torch_steps.release(facts, "2.0.1", "torch 2.0.1 belongs to torchvision 0.15.2, which has this name", None)
+    old = Fix(title="Install torchvision 0.15.2 and its torch", steps=steps, verify=verify)
+    return (old, newer) if any(isinstance(step, Install) for step in steps) else (newer, old)
 
 
 def _without(facts: Facts) -> Fix:

@@ -68,7 +68,17 @@ ROWS = (
     Row("torchvision.transforms", ("v2",), "torchvision", ">=0.15", whole=True),
     Row("torchvision", ("tv_tensors",), "torchvision", ">=0.16", whole=True),
     Row("torchvision.models", ("utils",), "torchvision", "<0.13", whole=True),
+    # https://github.com/pytorch/vision/releases/tag/v0.16.0 (datapoints became tv_tensors), https://github.com/pytorch/vision/issues/7896,
+    # https://github.com/lyuwenyu/RT-DETR/pull/681 (get_spatial_size became get_size), https://github.com/facebookresearch/detr/pull/404
+    Row("torchvision", ("datapoints", "disable_beta_transforms_warning"), "torchvision", ">=0.15,<0.16"),
+    Row("torchvision", ("datapoints",), "torchvision", ">=0.15,<0.16", whole=True),
+    Row("torchvision.transforms.v2.functional", ("get_spatial_size",), "torchvision", "<0.16"),
+    Row("torchvision.ops", ("_new_empty_tensor",), "torchvision", "<0.10"),
+    Row("torchvision.ops.misc", ("_output_size", "_NewEmptyTensorOp"), "torchvision", "<0.10"),
     Row("torchaudio", ("list_audio_backends", "AudioMetaData", "info", "set_audio_backend", "get_audio_backend"), "torchaudio", "<2.9"),
+    # https://github.com/SHI-Labs/NATTEN/issues/271, https://github.com/SHI-Labs/StyleNAT/issues/15
+    Row("natten.functional", ("natten2dav", "natten2dqkrpb", "natten2dqk", "natten1dav", "natten1dqkrpb"), "natten", "<0.20"),
+    Row("natten", ("has_fused_na", "use_fused_na", "enable_fused_na", "disable_fused_na"), "natten", ">=0.17,<0.20"),
     # https://github.com/huggingface/pytorch-image-models/issues/1648 (0.8 was published as pre-releases only)
     Row("timm", ("layers",), "timm", ">=0.9", whole=True),
     # openvino.runtime: in the wheels of 2022.1 and 2025.4.1, not in 2026.1. openvino.inference_engine: in 2023.3, not in 2024.0.

@@ -116,6 +116,40 @@ def of_project(facts: Facts, project: str, folder: str) -> tuple[Fix, ...]:
     return (built, Fix(title=f"Run {project} in WSL 2", steps=(wsl,), verify=commands.check(facts)))
 
 
+def sam2(facts: Facts, folder: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for SAM 2, whose newer sources go on without the compiled part. `folder`: of the sources that were imported.
+
+    https://github.com/facebookresearch/sam2/pull/155, https://github.com/facebookresearch/sam2/blob/main/INSTALL.md
+    """
+    verify = (*commands.starting(facts), "-c", "import sam2")
+    words = "since August 2024 SAM 2 leaves out one step of the masks where this part is missing, and goes on: small holes stay in the masks"
+    if folder is not None:
+        newer: Step = commands.by_hand(("git", "-C", folder, "pull"), words, "the sources of SAM 2")
+    else:
+        newer = commands.install(
+            "git+https://github.com/facebookresearch/sam2.git", upgrade=True, why=words, changes="SAM 2"
+        )
+    update = Fix(title="Take the newer SAM 2, which works without it", steps=(newer,), verify=verify)
+    if facts.system.os == "darwin" or folder is None:
+        return (update,)
+    argv = (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "-e", folder)
+    why = "compiles the part. It needs a C++ compiler, and an nvcc of the same CUDA version as the installed torch (`nvcc --version`)"
+    built = commands.by_hand(argv, why, "SAM 2's compiled part", "medium", takes="minutes")
+    return (update, Fix(title="Build the part", steps=(built,), verify=verify))
+
+
+def spconv(facts: Facts) -> Fix:
+    """Return the fix for spconv, whose wheels have the CUDA in the name of the package, and need no torch of their own.
+
+    https://github.com/traveller59/spconv#install, https://pypi.org/project/spconv-cu126/#files (2.3.8: Linux and Windows, to Python 3.13)
+    """
+    gone = commands.uninstall("spconv", "cumm", why="they were installed as sources, without their compiled part")
+    why = "the finished wheel for a torch of CUDA 12; for a torch of CUDA 11 it is spconv-cu118 (torch.version.cuda prints the CUDA)"
+    get = commands.install("spconv-cu126", why=why, changes="adds spconv-cu126 and cumm-cu126")
+    verify = (*commands.starting(facts), "-c", "import spconv.pytorch")
+    return Fix(title="Install spconv's finished wheel", steps=(gone, get), verify=verify)
+
+
 def mmcv_full(facts: Facts, release: str) -> Fix:
     """Return the fix that builds the release of mmcv-full that the program asked for.
 

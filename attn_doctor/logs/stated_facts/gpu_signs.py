@@ -29,6 +29,7 @@ SIGNS = (
     Sign(("GPU ",), r"^GPU {8,}(?P<gpu>\w[^,]{2,60}), \d+Mi?B$"),
     Sign(_NVIDIA, rf"\|\s+\d+\s+(?P<gpu>{_CARD})\s*(?:\.\.\.)?\s+(?:On|Off|N/A|WDDM|TCC)?\s*\|"),
     Sign(("with CUDA capability",), rf"(?P<gpu>{_CARD}|\w[\w .-]{{3,50}}) with CUDA capability (?P<capability>sm_\d{{2,3}}) is not compatible"),
+    Sign(("of compute capability (CC)",), r"Found GPU\d+ (?P<gpu>\w[\w .-]{2,50}) which is of compute capability \(CC\) (?P<capability>\d+\.\d)"),
     Sign(("of cuda capability",), r"Found GPU\d+ (?P<gpu>\w[\w .-]{2,50}) which is of cuda capability (?P<capability>\d+\.\d)"),
     Sign(_NVIDIA, rf"^(?:\"|')?(?:GPU|Device|Using GPU|device|\[\d+\]|Using device|Device 0)?\s?[:=]?\s?(?:\"|')?(?P<gpu>{_CARD})(?:\"|')?$"),
     Sign(("Device: cuda", "Device set to"), rf"Device:? (?:set to )?cuda:\d :? ?(?P<gpu>{_CARD})(?=$| :)"),

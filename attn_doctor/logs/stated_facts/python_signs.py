@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from attn_doctor.logs.stated_facts.sign import Sign
 
-# An environment is the folder before lib/python3.11/site-packages. Left out: folders in which pip builds, or in which PyTorch's releases were built.
-_ELSEWHERE = r"(?!\S{0,300}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp|/pypoetry/venv/|/tmp/tmp))"
+# An environment is the folder before lib/python3.11/site-packages. Left out: folders in which pip builds, or in which PyTorch's releases were built, and the
+# environments of programs that make the program's environment: their Python is not the program's.
+_MAKERS = r"(?:poetry|pdm|hatch|tox|nox)"
+_ELSEWHERE = rf"(?!\S{{0,300}}(?:pip-build-env-|conda-bld/|/build-env|/uv/builds-v|/uv/\.tmp|/pypoetry/venv/|/pipx/venvs/{_MAKERS}/|/uv/tools/{_MAKERS}/|/tmp/tmp))"
 _POSIX = rf"(?:(?<![\w.\-/\\:}}])|(?<=-I)|(?<=-L))(?=/){_ELSEWHERE}"
 _WINDOWS = (
-    r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp|\\pypoetry\\venv\\|\\Temp\\tmp))"
+    r"(?<!\w)(?=[A-Za-z]:)(?!\S{0,300}(?:pip-build-env-|\\builds-v|\\uv\\cache\\\.tmp|\\pypoetry\\venv\\|\\pipx\\venvs\\"
+    rf"{_MAKERS}\\|\\Temp\\tmp))"
 )
 _SITE = r"lib(?:64)?/python(?P<python>3\.\d{1,2})t?/site-packages\b"
 _PATH = r"/(?:[^/\s'\":]+/){1,12}?"  # a folder, with the folders above it
@@ -84,7 +87,7 @@ _PORTABLE = (
 
 _PYTHONS = (
     Sign(("/python3.",), r"(?<!lib)(?<!lib64)/python(?P<python>3\.\d{1,2})/site-packages\b", {}, "implied", -1),
-    Sign(_POSIX_ENVIRONMENT, rf"/{_SITE}", {}, "implied"),
+    Sign(_POSIX_ENVIRONMENT, rf"(?<!/venvs/poetry)(?<!/venvs/pdm)(?<!/venvs/hatch)(?<!/venvs/tox)(?<!/venvs/nox)(?<!/pypoetry/venv)/{_SITE}", {}, "implied"),
     # A file of Python's own library: "/usr/lib/python3.8/subprocess.py".
     Sign(_POSIX_ENVIRONMENT, r"/lib(?:64)?/python(?P<python>3\.\d{1,2})t?/(?!site-packages|dist-packages)[a-z_]\w*(?:/\w+){0,4}\.py\b", {}, "implied"),
     Sign(("\\Python3", "/Python3"), r"[\\/](?:Python[\\/]{1,2})?[Pp]ython_?(?P<python>3(?:1[0-5]|[6-9]))\d{0,2}[\\/]{1,2}(?:[Ll]ib|python\.exe|Scripts)\b", {}, "implied"),
@@ -147,6 +150,7 @@ _INSTALLERS = (
     _ran("uv", ("uv/environments-v", "uv\\environments-v"), r"[\\/]uv[\\/](?:cache[\\/])?environments-v\d+[\\/]"),
     _ran("uv", ("Failed to download and build: `", "Failed to build: `"), r"Failed to (?:download and )?build: `"),
     _ran("uv", ("[stderr]", "[stdout]"), r"^\[std(?:err|out)\]$"),
+    _ran("uv", ("likely indicates that `",), r"This error likely indicates that `[\w.-]+@"),
     _ran("uv", ("The build backend returned an error",), r"The build backend returned an error"),
     _ran("uv", ("No solution found when resolving",), r"No solution found when resolving"),
     _ran("uv", ("/uv/", "\\uv\\cache"), r"[\\/]\.?(?:cache[\\/])?uv[\\/](?:cache[\\/])?(?:builds|sdists|archive)-v\d+[\\/]"),
@@ -156,6 +160,9 @@ _INSTALLERS = (
     _ran("poetry", ("problem with poetry",), r"is likely not a problem with poetry"),
     _ran("poetry", ("Package operations:", "Installing dependencies from lock file"), r"^(?:Package operations: \d+ install|Installing dependencies from lock file)"),
     _ran("poetry", (" • Installing ", " - Installing "), r"^\s*[•-] Installing [\w.-]+ \(\d[\w.+]*\)"),
+    _ran("poetry", ("Unable to find installation candidates",), r"Unable to find installation candidates for [\w.-]+"),
+    _ran("poetry", ("403 Client Error: Forbidden for url: https://download.pytorch",), r"^403 Client Error: Forbidden for url: https://download\.pytorch\.org/whl/"),
+    _ran("poetry", ("version solving failed",), r"\bversion solving failed"),
     _ran("pdm", ("[pdm.", "pdm.termui"), r"\[pdm\.|\bpdm\.termui\b"),
     _ran("pdm", ("Install ", "Lock successful"), r"^(?:[✔✖] (?:Install|Update) \S+ \d\S*(?: successful| failed)?|🔒 Lock successful)"),
     _ran("pixi", (".pixi/envs", ".pixi\\envs", "pixi::"), r"\.pixi[\\/]envs[\\/]|\bpixi::"),
@@ -163,7 +170,7 @@ _INSTALLERS = (
     Sign(("uv/python/", "uv\\python\\"), r"[\\/]uv[\\/]{1,2}python[\\/]{1,2}cpython-3", {"installer": "uv"}, "implied"),
     Sign(("uv/tools/", "uv\\tools\\"), r"[\\/]uv[\\/]{1,2}tools[\\/]{1,2}\w", {"installer": "uv"}, "implied"),
     Sign(("pypoetry",), r"pypoetry[\\/]{1,2}(?:Cache[\\/]{1,2})?virtualenvs[\\/]", {"installer": "poetry"}, "implied"),
-    _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), r"pipx[\\/]venvs[\\/]"),
+    _ran("pipx", ("pipx/venvs/", "pipx\\venvs\\"), rf"pipx[\\/]venvs[\\/](?!{_MAKERS}[\\/])"),
 )  # fmt: skip
 
 SIGNS = (*_ENVIRONMENTS, *_SYSTEMS, *_PORTABLE, *_ACTIVE, *_CONDAS, *_PYTHONS, *_INSTALLERS)

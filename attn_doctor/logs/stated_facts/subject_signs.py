@@ -22,7 +22,7 @@ _COPY_FOLDERS = ("third_party", "third-party", "thirdparty", "3rdparty", "3rd_pa
 _COPIES = rf"(?:{'|'.join(map(re.escape, _COPY_FOLDERS))})"
 _NO_COPY = "".join(rf"(?<!{re.escape(folder)}/)" for folder in _COPY_FOLDERS)
 _OWNER = (
-    r"(?:^|[\\/\s=\"'])(?!(?:[Pp]y[Tt]orch|build|src|source|sources|repo|repos|app|code|work|workspace|tmp|temp|opt|home|root|git|project|projects|lib)[\\/])"
+    r"(?:^|[\\/\s=\"'])(?!(?:[Pp]y[Tt]orch|build|src|source|sources|repo|repos|app|code|work|workspace|tmp|temp|opt|home|root|git|project|projects|lib|xfrm\d?)[\\/])"
     r"(?P<package>[A-Za-z][\w.-]*?)(?:[-_.]v?\d[\w.+-]*|_[0-9a-f]{32}|-src|-main|-master)?"
 )
 
@@ -36,7 +36,7 @@ _SUBJECTS = (
     Sign(("build `",), rf"Failed to (?:download and )?build `{_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("Failed to prepare distributions", "Failed to fetch wheel:", "Failed to build:", "Failed to download distributions", "Failed to download and build:"), rf"Failed to (?:fetch wheel|build|download and build): {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("build: `",), rf"Failed to (?:download and )?build: `{_NAME}{_AFTER}", _BUILDING, weight=FAILED),
-    Sign(("This error likely indicates that",), r"indicates that `(?P<package>[\w.-]+?)@\S{1,40}` depends on `", _BUILDING, weight=FAILED),
+    Sign(("This error likely indicates that",), r"indicates that `(?P<package>[\w.-]+?)@\S{1,40}` depends(?: on `|$)", _BUILDING, weight=FAILED),
     Sign(("Could not build wheels for",), rf"Could not build wheels for {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
     Sign(("Running setup.py clean for",), rf"Running setup\.py clean for {_NAME}$", _BUILDING, weight=FAILED),
     Sign(("not a problem with poetry but with",), rf"not a problem with poetry but with {_NAME}{_AFTER}", _BUILDING, weight=FAILED),
@@ -134,7 +134,7 @@ _COMMAND = (
 
 _OF_YOLO = Sign(
     ("ultralytics",),
-    r"File \"(?P<yolo_location>(?:[^\"\n]{1,250}[\\/])?ultralytics)[\\/](?:nn|engine|utils|models|cfg|data|trackers|hub|solutions)[\\/][^\"]{1,120}\", line \d",
+    r"(?:File \"|on <module 'ultralytics[\w.]{0,60}' from ')(?P<yolo_location>(?:[^\"'\n]{1,250}[\\/])?ultralytics)[\\/]{1,2}(?:nn|engine|utils|models|cfg|data|trackers|hub|solutions)[\\/][^\"'\n]{1,120}(?:\", line \d|'>)",
     {},
     "implied",
 )

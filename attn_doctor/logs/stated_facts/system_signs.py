@@ -42,7 +42,7 @@ SIGNS = (
         "implied",
     ),
     Sign(("file:///",), r"\bfile:///[A-Za-z]:/", _WINDOWS, "implied"),
-    Sign(("/Lib/site-packages",), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/Lib/site-packages", _WINDOWS, "implied"),
+    Sign(("/Lib/site-packages", "/lib/site-packages"), r"(?<!\w)[A-Za-z]:/[^\s:]{0,200}/[Ll]ib/site-packages", _WINDOWS, "implied"),
     Sign(("\\Lib\\", "\\lib\\site-packages", "\\lib\\\\site-packages", "\\Lib\\\\site-packages"), r"\w\\{1,2}[Ll]ib\\{1,2}site-packages\\", _WINDOWS, "implied"),
     # A path without its beginning, in a traceback or in an error of MSVC: "src\\csrc\\nms.cpp(48): error C2065".
     Sign((".py", ".cpp(", ".cu(", ".cuh(", ".h("), r"(?<![\w\\/:])\w[\w.-]*(?:\\{1,2}\w[\w.-]*){1,12}(?:\.(?:cpp|cuh?|h|hpp)\(\d+\): |\.py\", line \d)", _WINDOWS, "implied"),
@@ -68,7 +68,7 @@ SIGNS = (
     Sign((".dll", ".pyd", ".DLL"), r"(?<![\w*])[A-Za-z][\w.+-]{1,80}\.(?:dll|pyd|DLL)\b", _WINDOWS, "implied"),
     Sign((".exe",), r"(?<![\w/-])(?:pythonw?|nvcc|cl|link|pip|conda|ninja|cmd|uv|py|where)\.exe\b", _WINDOWS, "implied"),
     Sign(("cp125", "charmap", "'gbk' codec", "'cp949' codec", "'cp932' codec"), r"\bencodings[\\/]cp125\d|'(?:cp125\d|charmap|gbk|cp949|cp932)' codec can't", _WINDOWS, "implied"),
-    Sign(("Microsoft Visual C++", "vcvarsall"), r"\bMicrosoft Visual C\+\+ 14\.\d|\bvcvarsall\.bat\b", _WINDOWS, "implied"),
+    Sign(("Microsoft Visual C++", "vcvarsall"), r"\bMicrosoft Visual C\+\+ (?:14\.\d|installation)|\bvcvarsall\.bat\b", _WINDOWS, "implied"),
     Sign(("is not recognized as",), r"' is not recognized as an internal or external command", {**_WINDOWS, "shell": "cmd"}),
     Sign(("is not recognized as",), r"is not recognized as (?:the|a) name of a cmdlet", {**_WINDOWS, "shell": "powershell"}),
     Sign(("At line:",), r"^At line:\d+ char:\d+", {**_WINDOWS, "shell": "powershell"}),

@@ -84,6 +84,7 @@ _INSTALLED = (
     Sign(("Requirement already satisfied: ",), rf"^Requirement already satisfied: (?P<name>{_PACKAGES})(?:[=<>!~]\S*)? in .{{1,300}} \((?P<version>{VERSION})\)$"),
     Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
+    Sign(("Your installed torch==",), rf"\bYour installed (?P<name>torch)==(?P<version>{VERSION}) does not include kernels"),
     Sign(("✅",), rf"^(?P<name>{_PACKAGES})\s{{1,60}}✅ (?P<version>\d+\.\d+(?:\.\d+)*(?:\+[a-z]+[\d.]*\d)?)[<>=!]"),
     Sign((", but you have ",), rf"(?:^|\bconflicts\.)(?P<name>torchvision|torchaudio|torchtext|xformers|ultralytics|vllm|sglang|flash[-_]attn) (?P<version>{VERSION}) (?:requires|has requirement) .{{1,300}}, but you have "),
     # A row of `pip freeze` for a wheel that was installed by its address. The name shows its Python and processor: "flash_attn @ https://.../flash_attn-2.8.3+cu12torch2.8cxx11abiTRUE-cp312-cp312-linux_x86_64.whl#sha256=..."

@@ -37,7 +37,8 @@ def interpreter(stated: StatedFacts) -> Stated[str] | None:
     if _is_active(stated) and kind != "user":
         return _at(place, "python") if isinstance(place, Stated) else None
     if command and typed and kind != "user" and typed["name"] != "py":
-        version = typed["version"]
+        # Windows has python.exe, and no python3.exe: https://docs.python.org/3/using/windows.html
+        version = "" if os == "windows" and typed["version"] == "3" else typed["version"]
         if typed["name"] == "python" or version or os == "windows" or kind in _OF_AN_ENVIRONMENT:
             return _at(command, "python" + version)
     return _in_folder(stated, os, kind)

@@ -256,6 +256,7 @@ _WAYS: dict[str, Callable[[str], Pairs]] = {
     "in_system": _bundled("system\\python"),
     "in_runtime": _bundled("runtime"),
     "in_scripts": lambda text: iter((("bundled", f"{text}\\Scripts\\python.exe"),)),
+    "yolo_location": lambda text: iter((("yolo_location", text.replace("\\\\", "\\")),)),
     "beside": lambda text: iter((("bundled", ".\\" + text.replace("\\\\", "\\") + "\\python.exe"),)),
     "package": lambda text: iter((("package", package(text)),)),
     "torchvision": _elsewhere,
