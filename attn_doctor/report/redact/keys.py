@@ -74,8 +74,9 @@ _CODE = re.compile(
 _WORDS = frozenset(
     "none null nil true false yes no on off str string int float bool bytes object any optional required missing invalid expired empty unset undefined "
     "default unknown incorrect wrong denied failed failure error not set is was are for the and or must cannot can't unexpected redacted hidden "
-    "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
+    "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found needed".split()
 )
+_DESCRIBED = re.compile(r"[\w-]{1,30}-(?:encoded|encrypted|hashed|protected|based)[.,;]?")
 _STRONG = re.compile(
     r"(?i)pass|passwd|pwd|kennwort|contrase|senha|has[lł]o|wachtwoord|senord|пароль|密|口令|パスワード|비밀|pw|psk|pin|otp|phrase|secret|credential|cred|ifre|parola|khẩu|adgangskode|salasana|heslo|jelszó|sandi|كلمة|סיסמה|รหัส|पासवर्ड|κωδικός|رمز"
 )
@@ -120,6 +121,7 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
             not _PLACEHOLDER.match(text, start, end)
             and text[start:end].lower() not in _WORDS
             and not _READS.match(text, start)
+            and not _DESCRIBED.fullmatch(text, start, end)
         ):
             yield start, end
     yield from sentences.values(text)
@@ -242,7 +244,7 @@ def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool, owner: 
     """Return whether a value is no secret. `owner`: the word before the name, "stripe" in "stripe_key"."""
     if _PLACEHOLDER.match(value) or value.lower().rstrip(".,:;!") in _WORDS:
         return True
-    if not quoted and _CODE.match(value):
+    if not quoted and (_CODE.match(value) or _DESCRIBED.fullmatch(value)):
         return True
     mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     strong = _STRONG.search(name) is not None

@@ -49,7 +49,7 @@ _FORMS = (
         "host",
         ("10.", "192.168.", "172."),
         re.compile(
-            r"(?m)^[ \t]{0,8}(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2}[ \t]{1,20}(?=[^\n]{0,80}[0-9-])"
+            r"(?m)^[ \t]{0,8}(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2}[ \t]{1,20}(?!nvidia|cuda|lib|torch)(?=[^\n]{0,80}[0-9-])"
             rf"(?P<many>{_HOST}(?:[ \t]{{1,20}}{_HOST}){{0,4}})[ \t\r]*(?:#[^\n]*)?$"
         ),
     ),
@@ -147,13 +147,14 @@ def _headings(line: str) -> list[tuple[str, re.Pattern[str], int, int]]:
     wmic = all(_OF_WMIC.fullmatch(word[0]) for word in words)
     if not wmic and not all(_OF_A_TABLE.fullmatch(word[0]) for word in words):
         return []
+    clear = (
+        len(words) > 2 and not wmic
+    )  # a word alone, as "USER", is a heading only if no other meaning is left: "SerialNumber"
     return [
         (kind, cell, *word.span())
         for word in words
         for kind, heading, cell in _COLUMNS
-        if heading.fullmatch(word[0])
-        and (len(words) > 2 or len(word[0]) > 6 or kind == "serial")
-        and (not wmic or kind == "serial")
+        if heading.fullmatch(word[0]) and (clear or (kind == "serial" and len(word[0]) > 6))
     ]
 
 

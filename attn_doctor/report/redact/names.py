@@ -79,10 +79,12 @@ _KEYED_HOST = re.compile(
     r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
 )
 _KEYED_USER = re.compile(
-    r"(?i)(?<![a-z-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|(?:user|owner|account|login)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
 )
-_CODE_NAMES = frozenset(
-    "self cls os args config cfg settings request session getpass env str int bool type current get".split()
+# What code writes behind `user=`: a word of a language, or another variable.
+_CODE_NAME = re.compile(
+    r"(?:true|false|null|yes|no|on|off|optional|opt(?:ion)?s|params|context|ctx|data|new|self|cls|os|args|config|cfg|settings|request|session|getpass|env|str|int|bool|type|current|get|auto|any|all|default)(?:\.|$)"
+    r"|(?:use|get|is|has|new|current|default|user)_|\w*_(?:user|name|id)$|[a-z_]+\.\w*_"
 )
 # nvidia-smi cuts a path from the left: "...e/NAME/miniconda3/envs/x/bin/python"
 _CUT = re.compile(
@@ -193,7 +195,7 @@ class Names:
             for kind, pattern in (("host", _KEYED_HOST), ("user", _KEYED_USER)):
                 for match in pattern.finditer(text):
                     name = match["name"].lower()
-                    if not self._is_common(name) and name.partition(".")[0] not in _CODE_NAMES:
+                    if not self._is_common(name) and not _CODE_NAME.match(name):
                         yield Found(*match.span("name"), kind, self.placeholder(match["name"]))
             for match in _KEYED.finditer(text):
                 if match["name"].lower() not in NOBODY and not re.fullmatch(r"[\d.]+|true|false", match["name"]):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 _ENGLISH = re.compile(r"(?i)\b(?:pass[- ]?(?:word|phrase|code|wd)|pwd|pw)\b")
 _OTHERS = re.compile(
     r"(?i)passwort|kennwort|mot de passe|contrase[ñn]a|\bsenha|palavra-passe|\bhas[lł][aoeu]|wachtwoord|l[öo]senord|\bpassord|adgangskode|kodeord|salasana|tunnussana|"
-    r"\bhesl[aou]|jelszó|\bpar[oô]la|[sş]ifre|mật khẩu|kata sandi|парол[ьяюе]|lozink|zaporka|密[码碼]|口令|パスワード|暗証|비밀번호|암호|كلمة (?:المرور|السر)|סיסמ[הת]|รหัสผ่าน|पासवर्ड|κωδικ|رمز عبور"
+    r"\bhesl[aou]|jelsz[óa]|\bpar[oô]la|[sş]ifre|mật khẩu|kata sandi|парол|lozink|zaporka|密[码碼]|口令|パスワード|暗証|비밀번호|암호|كلمة (?:المرور|السر)|סיסמ[הת]|รหัสผ่าน|पासवर्ड|κωδικ|رمز عبور"
 )
 _HINTS = (
     "pass", "pwd", "pw", "kennw", "contras", "senha", "palavra", "has", "wacht", "senord", "adgang", "kodeord", "salas", "tunnuss", "hesl", "jelsz", "par", "ifre", "khẩu",
@@ -22,7 +22,8 @@ _HINTS = (
 )  # fmt: skip
 _ENDS = re.compile(r"[.!?]+[\"')»”]?(?:\s|$)|[\n;。！？]")
 _FAR = 120  # characters between the word and the value
-_LONGEST = 600  # characters of a sentence
+_REACH = _FAR + 80  # so that a value is seen whole
+_SHORTEST = 10  # characters of a sentence
 
 _VALUE = re.compile(r"[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{5,80}")
 _QUOTED = re.compile(
@@ -32,6 +33,7 @@ _QUOTED = re.compile(
 _GIVES = re.compile(
     r"(?i)\b(?:is|was|reads?|says|becomes?|are|be|use[ds]?|using|type|typing|enter|entering|give|giving|try|put|say|with)(?:[ :]{1,2}(?:now|still|in|just|currently|simply|again))?[ :]{1,2}$"
 )
+_AS = re.compile(r"(?i) (?:as|for) (?:(?:a|the|my|our|your) )?(?:\w{1,20} )?pass")
 # What has letters and digits too: an algorithm, a program with its version, a file, an address, a name in code.
 _NO_PASSWORD = re.compile(
     r"(?i)(?:sha|md|base|utf|aes|pbkdf|python|py|cuda|cu|sm|rsa|ed|x|pkcs|tls|ssl|ipv|oauth|argon|rtx|gtx|krb|ntlm|http|win|ubuntu|v)[-_]?\d[\w.]{0,8}(?![^\W_])"
@@ -47,31 +49,28 @@ def values(text: str) -> Iterator[tuple[int, int]]:
     begin = 0
     for ending in (*_ENDS.finditer(text), None):
         end = ending.start() if ending else len(text)
-        if end - begin <= _LONGEST:
-            yield from _of_sentence(text, begin, end)
+        if end - begin > _SHORTEST:
+            for words in (_OTHERS, _ENGLISH):
+                for word in words.finditer(text, begin, end):
+                    place = max(begin, word.start() - _REACH), min(end, word.end() + _REACH)
+                    yield from _beside(text, word, *place)
         begin = ending.end() if ending else end
 
 
-def _of_sentence(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    other = _OTHERS.search(text, begin, end)
-    word = other or _ENGLISH.search(text, begin, end)
-    if word is None:
-        return
+def _beside(text: str, word: re.Match[str], begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the best value beside a word for a password, in a part of its sentence."""
+    other = word.re is _OTHERS
     found: list[tuple[int, int, int]] = []
     for match in _QUOTED.finditer(text, begin, end):
         start, stop = match.span(match.lastindex or 0)
-        if (
-            _is_near(word, start, stop)
-            and not word.re.search(match[0])
-            and (other or _is_given(text, begin, match.start()))
-        ):
+        given = other or _is_given(text, begin, match.start(), match.end(), word, _kinds(text[start:stop]))
+        if given and _is_near(word, start, stop) and not word.re.search(match[0]):
             found.append((5, start, stop))
     for match in _VALUE.finditer(text, begin, end):
         start, stop = match.start(), match.start() + len(match[0].rstrip(".:!?"))
-        if not _is_near(word, start, stop) or not (other or _is_given(text, begin, start)):
-            continue
-        kinds = _kinds(text[start:stop])
-        if kinds >= (2 if other is None or stop - start > 7 else 3):
+        kinds = _kinds(text[start:stop]) if _is_near(word, start, stop) else 0
+        enough = kinds >= (2 if stop - start > 7 else 3) if other else _is_given(text, begin, start, stop, word, kinds)
+        if kinds and enough:
             found.append((kinds, start, match.end() if text[match.end() - 1] == "!" else stop))
     if found:
         yield max(found)[1:]
@@ -82,8 +81,14 @@ def _is_near(word: re.Match[str], start: int, end: int) -> bool:
     return 0 < start - word.end() < _FAR or 0 < word.start() - end < _FAR
 
 
-def _is_given(text: str, begin: int, start: int) -> bool:
-    return _GIVES.search(text, max(begin, start - 40), start) is not None
+def _is_given(text: str, begin: int, start: int, end: int, word: re.Match[str], kinds: int) -> bool:
+    """Return whether an English sentence gives a value away.
+
+    Before the word, "use X" can be about something else: X mixes three kinds of character, or the sentence says "use X as the password".
+    """
+    if _GIVES.search(text, max(begin, start - 40), start) is None:
+        return False
+    return start > word.start() or kinds > 2 or _AS.match(text, end) is not None
 
 
 def _kinds(value: str) -> int:
