@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attn_doctor.report.redact import line_rules
+from attn_doctor.report.redact import line_rules, sentences
 from attn_doctor.report.redact.unnamed_tokens import BASE_32_HASH
 
 _LONGEST = 4096  # characters of a value
@@ -23,7 +23,7 @@ _ANYWHERE = (
     r"令牌|密钥|密鑰|토큰|clave|secret|token|credential|"
     r"(?:api|access|account|auth|private|priv|storage|signing|signature|encryption|encrypt|encoded|master|service|licen[sc]e|product|activation|client|"
     r"subscription|session|deploy|database|shared|ssh|ingest|admin|application|app|consumer|rsa|hmac|webhook|registry|host|user|hub|wandb|comet|"
-    r"ngc|kaggle|aes|cipher|crypt|decryption|jwt|root|server|gpg|pgp|tls|ssl|data|ingestion|integration|team|bot)[-_. ]?key(?![-_. ]?padding)|"
+    r"ngc|kaggle|aes|cipher|crypt|decryption|jwt|root|server|gpg|pgp|tls|ssl|data|ingestion|integration|team|bot)[-_. ]?key(?![-_. ]?padding)|(?:lpass|bw|wallet|vault|keepass)[-_]master(?![a-z])|"
     r"authorization|connection[-_ ]?string|cookie|session[-_ ]?id|sess[-_]?id|csrf|xsrf|refresh[-_]?tok|access[-_]?tok|webhook[-_]?url|recovery[-_ ]?code"
 )
 # Names that are also parts of other words ("bypass", "author", "design"): only where a name begins.
@@ -35,7 +35,7 @@ _NAME = re.compile(
 _BETWEEN = re.compile(
     r"(?P<close>[\"'`\])]{0,3})"
     r"(?:(?P<xml>>)|(?P<named>[\"']?[\s,]{1,12}[\"']?value[\"']?\s{0,4}[:=]\s{0,4})"
-    r"|(?P<prose>(?: (?:[^\W\d_]{1,20}|\([^()\n]{1,12}\))){1,6}? {0,2}(?:: {1,4}|： {0,4}|\b(?:is|was|est|es|é|è|ist|lautet|to|jest|это) {1,4}))|(?P<sign>\s{0,40}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
+    r"|(?P<prose>(?: (?:[^\W\d_]{1,20}|\([^()\n]{1,12}\))){1,6}? {0,2}(?:: {1,4}|： {0,4}|\b(?:is|was|est|es|é|è|ist|lautet|to|jest|это) {1,4}))|(?P<sign>\s{0,40}(?:=>|:=|===?|!=|->|\|\||[=:：]|(?P<verb>(?:is|was|will be|è|é|es|est|ist|lautet|este|jest|on)(?=\s)|[是为為は]))\s{0,8}(?P<block>[|>][+-]?\d?[ \t]{0,4}(?:#[^\n]{0,120})?\n\s{1,12})?|\s{0,4},\s{0,4}(?=[\"'`]))|(?P<space>[ \t]{1,8}))"
 )
 _QUOTED = re.compile(
     r"(?:[A-Za-z_.]{1,24}\()?[bBrRfFuU@$]{0,2}(?:\"{3}|'{3})?"
@@ -45,6 +45,9 @@ _QUOTED = re.compile(
 _BARE = re.compile(
     rf"[\"'`(«»„“「『]{{0,3}}[ \u00a0\u202f]{{0,1}}((?:[^\s\"'`<>&;,)\]}}»“”」』，。、；]|[&;,)\]}}](?!\s|$|[&;,)\]}}\"']|[\w.-]{{1,40}}\s?[=:])){{1,{_AT_ONCE}}})"
 )
+_TO_THE_LINE_END = re.compile(rf"([^\s][^\n]{{0,{_LONGEST}}})")
+# What reads a value that is elsewhere, and has its name in brackets: os.environ["X"], os.getenv("X").
+_READS = re.compile(r"(?:\w{1,20}\.)?(?:environ|getenv|env|getpass|secrets|config|settings)(?:\.get\w{0,10})?[\[(]")
 _TO_THE_TAG = re.compile(rf"\s{{0,8}}([^<>\n]{{1,{_LONGEST}}})(?=</|<!|<\w|$|\n)")
 _SCHEME = re.compile(
     r"(?i)(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|ApiKey|Api-Key|GoogleLogin|OAuth|AWS4-HMAC-SHA256|SharedKey)[ \t]+(?=\S)"
@@ -71,8 +74,9 @@ _CODE = re.compile(
 _WORDS = frozenset(
     "none null nil true false yes no on off str string int float bool bytes object any optional required missing invalid expired empty unset undefined "
     "default unknown incorrect wrong denied failed failure error not set is was are for the and or must cannot can't unexpected redacted hidden "
-    "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found".split()
+    "files compat sss db removed masked token password secret key auth credentials basic bearer value changed accepted rejected provided given supplied found needed".split()
 )
+_DESCRIBED = re.compile(r"[\w-]{1,30}-(?:encoded|encrypted|hashed|protected|based)[.,;]?")
 _STRONG = re.compile(
     r"(?i)pass|passwd|pwd|kennwort|contrase|senha|has[lł]o|wachtwoord|senord|пароль|密|口令|パスワード|비밀|pw|psk|pin|otp|phrase|secret|credential|cred|ifre|parola|khẩu|adgangskode|salasana|heslo|jelszó|sandi|كلمة|סיסמה|รหัส|पासवर्ड|κωδικός|رمز"
 )
@@ -94,7 +98,7 @@ _IN_LIST = re.compile(r"--?[A-Za-z][\w-]*")
 
 _NAME_HINTS = (
     "pass", "pwd", "secret", "token", "key", "auth", "cred", "cookie", "sess", "sig", "sid", "pin", "otp", "psk", "pw", "jwt", "pat", "dsn",
-    "bearer", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa", "sk", "senha", "has", "wachtwoord", "senord",
+    "bearer", "master", "kennwort", "contrase", "connection", "csrf", "xsrf", "tok", "webhook", "mot", "code", "phrase", "mnemonic", "nonce", "fa", "sk", "senha", "has", "wachtwoord", "senord",
     "пароль", "密", "口令", "パスワード", "비밀번호", "ifre", "parola", "khẩu", "adgangskode", "salasana", "heslo", "jelszó", "sandi", "كلمة", "סיסמה",
     "รหัสผ่าน", "पासवर्ड", "κωδικός", "رمز", "令牌", "토큰", "clave",
 )  # fmt: skip
@@ -113,8 +117,14 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
                 done = found[1]
                 yield found
     for start, end in line_rules.values(text):
-        if not _PLACEHOLDER.match(text, start, end) and text[start:end].lower() not in _WORDS:
+        if (
+            not _PLACEHOLDER.match(text, start, end)
+            and text[start:end].lower() not in _WORDS
+            and not _READS.match(text, start)
+            and not _DESCRIBED.fullmatch(text, start, end)
+        ):
             yield start, end
+    yield from sentences.values(text)
 
 
 def is_secret_name(name: str) -> bool:
@@ -175,13 +185,15 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int] | None:
     if between["xml"]:
         inside = _TO_THE_TAG.match(text, at)
         return inside.span(1) if inside and not _is_harmless(inside[1].strip(), name, certainty, quoted=True) else None
+    if _READS.match(text, at):
+        return None
     quoted = _QUOTED.match(text, at)
     if quoted and not (between["space"] and "(" in quoted[0]):
         group = "double" if quoted["double"] else "single" if quoted["single"] else "back"
         loose = between["space"] is not None and not _is_option(text, match)
         harmless = _is_harmless(quoted[group], name, "maybe" if loose else certainty, quoted=True, owner=owner)
         return None if harmless else quoted.span(group)
-    bare = _BARE.match(text, at)
+    bare = (_TO_THE_LINE_END if between["block"] else _BARE).match(text, at)
     if bare is None or ("\n" in between[0] and not between["named"] and not between["block"]):
         return None
     if between["space"] and not _is_option(text, match):
@@ -232,7 +244,7 @@ def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool, owner: 
     """Return whether a value is no secret. `owner`: the word before the name, "stripe" in "stripe_key"."""
     if _PLACEHOLDER.match(value) or value.lower().rstrip(".,:;!") in _WORDS:
         return True
-    if not quoted and _CODE.match(value):
+    if not quoted and (_CODE.match(value) or _DESCRIBED.fullmatch(value)):
         return True
     mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     strong = _STRONG.search(name) is not None

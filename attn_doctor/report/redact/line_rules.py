@@ -16,7 +16,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("?", "&", ";"),
         (
-            r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|key-pair-id|"
+            r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|tkn|key-pair-id|"
             rf"awsaccesskeyid|Signature)(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
         ),
     ),
@@ -27,7 +27,17 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # curl -u NAME:PASSWORD. https://curl.se/docs/manpage.html#-u
     (
         (" -u", " -U", "user"),
-        r"\s(?:-u|-U|--user|--proxy-user)[ =]?[\"']?(?!\d+:\d+\b)([^\s\"':]{1,100}:[^\s\"']{2,200})",
+        r"\s(?:-u|-U|--user|--proxy-user)[ =]?[\"']?(?!\d+:\d+\b)([^\s\"':]{1,100}:[^\s\"']{2,200}|[\w.-]{16,400}:(?=[\s\"']))",
+    ),
+    # The letter behind others: curl -sku NAME:PASSWORD
+    (
+        ("curl",),
+        r"\bcurl\b[^\n]{0,300}?\s-[A-Za-z#]{1,8}u[ =]?[\"']?([^\s\"':/]{1,100}:[^\s\"']{2,200}|[\w.-]{16,400}:(?=[\s\"']))",
+    ),
+    # A key as a part of an address: https://ifttt.com/maker_webhooks
+    (
+        ("/key", "/token", "/secret", "/api"),
+        r"(?i:://[^\s\"'<>]{0,200}?/(?:api[-_]?)?(?:key|token|secret)s?/)(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])([\w-]{16,400})",
     ),
     # Programs that take the password behind a letter.
     (
@@ -44,6 +54,11 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
             r"\b(?:wandb|hf|huggingface-cli|roboflow|comet|neptune|clearml|ultralytics|yolo|ngc|kaggle|npm|docker|gh|hub)\b[ .](?:hub |auth )?"
             r"(?:login|signin)[( ]\s?(?:--relogin )?[\"']?(?!-)([\w.-]{16,200}|(?=[^\s\"')]{0,40}\d)[^\s\"')]{8,200})"
         ),
+    ),
+    # `swanlab login -k KEY`: any program with the letter for a key
+    (
+        ("login",),
+        r"\b[\w-]{2,30} (?:[\w-]{1,20} )?login\b[^\n]{0,80}?\s-(?:k|K|-key|-api-key|t)[ =][\"']?([^\s\"'-][^\s\"']{7,200})",
     ),
     # cargo-login(1), `cloudflared service install`, `rclone obscure`, wpa_passphrase(8)
     (
@@ -133,6 +148,25 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         (":5432", ":*", ":6432", ":543"),
         r"(?<![\w.*-])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*.-]{1,60}:([^\s:\"'<>)]{6,200})",
+    ),
+    # A connection string has a value with signs in braces: https://learn.microsoft.com/sql/odbc/reference/syntax/sqldriverconnect-function
+    (("{",), r"(?i:\b(?:pwd|password)=)\{((?![\w.]{1,60}\})[^{}\n]{3,200})\}"),
+    # The state of Terraform: https://registry.terraform.io/providers/hashicorp/random/latest/docs/resources/password
+    (
+        ("random_",),
+        r"\brandom_(?:password|bytes)\b[\s\S]{0,1000}?\"(?:result|base64|hex)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,400})\"",
+    ),
+    # Seeds of one-time codes, in base 32: https://github.com/google/google-authenticator/wiki/Key-Uri-Format
+    (("eed",), r"(?i:seed[\"']?\s{0,3}[:=]\s{0,3}[\"']?)(?=[A-Z]{0,60}[2-7])([A-Z2-7]{16,128})(?![A-Za-z0-9])"),
+    # 32 bytes behind a word for a private key
+    (
+        ("PK", "pk", "riv", "RIV", "igner", "eploy"),
+        r"\b(?:PK|pk|(?i:priv(?:ate)?[-_ ]?key|signer|deployer)(?:[-_ ](?:pk|key))?)[\"']?[\s:=\"']{1,6}((?:0x)?[0-9a-fA-F]{64})(?![0-9A-Za-z])",
+    ),
+    # A passphrase of several words in a file of settings: https://networkmanager.dev/docs/api/latest/nm-settings-keyfile.html
+    (
+        ("psk", "PSK", "pass"),
+        r"(?m)^[ \t]{0,8}(?:[\w.-]{0,40}(?i:psk)[ \t]?[:=][ \t]?|[\w.-]{0,40}pass(?:phrase|word)=)([^\s\"'<>#=$]{1,60}(?: [^\s\"'<>#=:$]{1,40}){1,9})[ \t\r]{0,8}$",
     ),
     # A chat or a mail: "the password is X".
     (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),

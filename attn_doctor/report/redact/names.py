@@ -73,6 +73,23 @@ _KEYED = re.compile(
     r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
     r"[\"']?\s?[=:]\s?[\"']?(?P<name>[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
 )
+# The same in other programs: torchrun, JUnit, hostnamectl, scontrol, gvfs, HTCondor. A name of a host has a digit or a hyphen there.
+_KEYED_HOST = re.compile(
+    r"(?i)(?<![a-z])(?:(?:static|transient|pretty) hostname: |(?:(?:master|head)[-_](?:addr(?:ess)?|host|node)|rdzv[-_]endpoint|hostname|host[-_]name|node[-_]?list|batch[-_]?host|alloc[-_]?node|remote[-_]?host|machine[-_]?name)"
+    r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
+)
+_KEYED_USER = re.compile(
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
+)
+# What code writes behind `user=`: a word of a language, or another variable.
+_CODE_NAME = re.compile(
+    r"(?:true|false|null|yes|no|on|off|optional|opt(?:ion)?s|params|context|ctx|data|new|self|cls|os|args|config|cfg|settings|request|session|getpass|env|str|int|bool|type|current|get|auto|any|all|default)(?:\.|$)"
+    r"|(?:use|get|is|has|new|current|default|user)_|\w*_(?:user|name|id)$|[a-z_]+\.\w*_"
+)
+# nvidia-smi cuts a path from the left: "...e/NAME/miniconda3/envs/x/bin/python"
+_CUT = re.compile(
+    rf"(?<![\w.])\.\.\.(?:(?:/?home|ome|me|e|/?Users|sers|ers|rs|s)?[/\\])?(?P<name>(?![.]){_PART}{{2,64}})[/\\](?=\.?(?:mini|ana|mambaf|micromamba|v?envs?[/\\]|virtualenvs|conda|local[/\\]|cache[/\\]|pyenv|AppData|Documents|Desktop|Downloads|projects?[/\\]|src[/\\]|code[/\\]|repos[/\\]|work[/\\]))"
+)
 _COMPANY = re.compile(r"(?<=OneDrive - )(?P<name>[^\\/\r\n\"'<>|]{1,60})")
 _ACCOUNT = re.compile(
     r"(?:uid|gid|euid)=\d+\((?P<name>[\w.@\\-]{1,64})\)|(?<=\d\()(?P<group>[\w.@\\-]{1,64})(?=\)[,\s]|\)$)"
@@ -161,31 +178,40 @@ class Names:
             for pattern in (_HOMES, _SCRATCH, _SHARED):
                 for match in pattern.finditer(text):
                     if not self._is_harmless_folder(match, strict=pattern is _HOMES):
-                        yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+                        yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
             for match in _UNC.finditer(text):
                 if match["host"].lower() not in ("wsl$", "wsl.localhost", "localhost"):
-                    yield Found(*match.span("host"), "host", self._placeholder(match["host"]))
-                    yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
+                    yield Found(*match.span("host"), "host", self.placeholder(match["host"]))
+                    yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
+            for match in _CUT.finditer(text) if "..." in text else ():
+                if match["name"].lower() not in _SHARED_BY_ALL | NOBODY:
+                    yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
         for match in _COMPANY.finditer(text) if "OneDrive - " in text else ():
             yield Found(*match.span("name"), "user", None)
         for match in _PREFIXED.finditer(text):
             if match["name"].lower() not in NOBODY:
-                yield Found(*match.span("name"), "user", self._placeholder(match["name"]))
-        if "=" in text or ":" in text:
+                yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
+        if "=" in text or ":" in text or "--" in text:
+            for kind, pattern in (("host", _KEYED_HOST), ("user", _KEYED_USER)):
+                for match in pattern.finditer(text):
+                    name = match["name"].lower()
+                    if not self._is_common(name) and not _CODE_NAME.match(name):
+                        yield Found(*match.span("name"), kind, self.placeholder(match["name"]))
             for match in _KEYED.finditer(text):
                 if match["name"].lower() not in NOBODY and not re.fullmatch(r"[\d.]+|true|false", match["name"]):
                     yield Found(
                         *match.span("name"),
                         "user" if match["key"] in _USER_KEYS else "host",
-                        self._placeholder(match["name"]),
+                        self.placeholder(match["name"]),
                     )
         if "id=" in text:
             for match in _ACCOUNT.finditer(text):
                 group = "name" if match["name"] else "group"
                 if match[group].lower() not in NOBODY:
-                    yield Found(*match.span(group), "user", self._placeholder(match[group]))
+                    yield Found(*match.span(group), "user", self.placeholder(match[group]))
 
-    def _placeholder(self, name: str) -> str | None:
+    def placeholder(self, name: str) -> str | None:
+        """Return the placeholder of a name of this machine in its own spelling, or None."""
         return next((mark for _, _, own, mark in self._names if own == name and mark), None)
 
     def _is_harmless_folder(self, match: re.Match[str], *, strict: bool) -> bool:

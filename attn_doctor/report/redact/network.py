@@ -23,7 +23,7 @@ _AMAZON = re.compile(
 _BARE_UUID = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-f]{32}|[0-9A-F]{32})(?![0-9A-Za-z])")
 _OF_PIP = re.compile(r"pip-[a-z-]{1,20}\w{4,10}[/\\]{1,4}[\w.-]{1,40}_$")  # a folder in which pip builds a package
 _HASH_BEFORE = re.compile(
-    r"(?i)(?:md5|hash|digest|checksum|etag|sha\d*|crc|blake\w*|fingerprint|commit|rev(?:ision)?|build[-_ ]?id)[\w-]{0,8}[\"']?\s?[:=(#]?[\s\"']{0,3}$"
+    r"(?i)(?:md5|hash|digest|checksum|etag|sha\d*|crc|blake\w*|fingerprint|commit|rev(?:ision)?|build[-_ ]?id)[\w-]{0,8}[\"']?\s?[:=(#]?[\s\"']{0,3}$|\.(?:conda|bz2|gz|xz|zip|whl|zst)#$"
 )
 
 _MAC = re.compile(
@@ -59,8 +59,12 @@ _OBFUSCATED = re.compile(
     r"(?i)(?<![\w.+-])[\w.+-]{1,64} ?[\[({]at[\])}] ?[\w-]{1,63}(?: ?(?:[\[({]dot[\])}]|\.) ?[\w-]{1,63}){0,4}"
 )
 _NO_PERSON = frozenset("git hg svn".split())
+# Roles at the domains that are reserved for documentation: https://www.rfc-editor.org/rfc/rfc2606#section-3
+_OF_DOCUMENTATION = re.compile(
+    r"(?i)(?:admin|contact|hello|help|info|mail|me|name|no-?reply|security|someone|support|test|user(?:name)?|webmaster|you(?:r[._-]?name)?)@example\.(?:com|net|org)"
+)
 _VERSION_AFTER = re.compile(
-    r"(?i)v?\d+(?:\.\d+)*(?:[.-]?[a-z]\w*)*$|@|(?:GLIBC|GLIBCXX|CXXABI|GCC|OPENMP|LIB|VERS|NVIDIA|CUDA|libcu)\w*[_.]|main$|master$|latest$|nightly$|next$|stable$|HEAD$"
+    r"(?i)v?\d+(?:\.\d+)*(?:[.-]?[a-z]\w*)*$|@|(?:GLIBC|GLIBCXX|CXXABI|GCC|OPENMP|LIB|VERS|NVIDIA|CUDA|libcu)\w*[_.]|main$|master$|latest$|nightly$|next$|stable$|HEAD$|sha(?:256|384|512)$"
 )
 _CODE_AFTER = re.compile(r"(?:self|torch|np|numpy|F|math|cls|this)\.|\w+(?:\.\w+)*[(\[]|[A-Z]$|\w{1,2}\b(?![.-]\w)")
 _DOMAIN = re.compile(
@@ -85,9 +89,6 @@ _SERIAL_HINTS = (
 # NVIDIA's serial number of a board has 13 digits; of Unix times in milliseconds those from 2017 on begin with 15 to 18.
 _BOARD = re.compile(r"(?<![\w.])(?:0\d{12}|1[0-6]\d{11})(?![\w.])")
 _DISK = re.compile(r"(?<=/by-id/)[\w.:+-]{6,120}")
-_ALIGNED = re.compile(
-    r"(?m)^(?:[A-Z][A-Z:%-]{1,14} {1,40}){0,12}(?P<serial>SERIAL)(?: {1,40}[A-Z][A-Z:%-]{1,14}){0,12} {0,9}$"
-)
 _COLUMN = re.compile(
     r"(?i)(?:\w{1,12}[._ ])?(?:serial|uuid|s/n|sn|mac|hostname|host|node|ip|user|username|login|e-?mail|service[-_ ]tag|asset[-_ ]tag|password|token|secret)"
     r"(?:[-_ .]?(?:numbers?|no|num|addr(?:ess)?|id|name|tag|key))?"
@@ -101,6 +102,11 @@ _INNER_HOST = re.compile(
     r"(?i)(?<![\w.@/-])(?:[a-z0-9](?:[\w-]{0,62}[a-z0-9])?\.){1,6}(?:internal|lan|corp|intranet|intra|localdomain|home\.arpa|cluster\.local|ts\.net|fritz\.box|private)(?![\w.(-])"
     r"|(?<![\w.@/-])(?=[a-z0-9-]{0,62}[-0-9])[a-z][a-z0-9-]{2,62}\.local(?![\w.(/-])"
     r"|(?<![\w.@-])(?:[\w-]{1,63}\.){1,4}(?:compute(?:-1)?|rds|elb|eks|ec2)\.(?:[\w-]{1,63}\.)?(?:amazonaws\.com|internal)(?![\w-])"
+)
+# Who has the name of a link to a shared page can open the page: https://www.gradio.app/guides/sharing-your-app
+_SHARED_LINK = re.compile(
+    r"(?i)(?<![\w.-])(?=[a-z0-9.-]{0,60}[0-9-])[a-z0-9][a-z0-9-]{5,62}(?:\.[a-z]{2,8})?\.(?:gradio\.live|trycloudflare\.com|loca\.lt|lhr\.life|ngrok\.io|ngrok(?:-free)?\.(?:app|dev)|serveo\.net|"
+    r"share\.zrok\.io|devtunnels\.ms|pinggy\.link|proxy\.runpod\.net|app\.github\.dev|modal\.run)(?![\w-])"
 )
 
 
@@ -118,6 +124,7 @@ def identities(text: str) -> Iterator[_Found]:
     yield from _serials(text)
     if "." in text:
         yield from ((*match.span(), "host") for match in _INNER_HOST.finditer(text))
+        yield from ((*match.span(), "host") for match in _SHARED_LINK.finditer(text))
     if "-" in text or "_" in text:
         for match in _DASHED.finditer(text):
             if all(int(match[part]) <= 255 for part in (1, 3, 4, 5)):
@@ -188,6 +195,8 @@ def _mail(text: str, before: re.Match[str], after: re.Match[str]) -> _Found | No
     start, end = before.end() - len(name), after.start() + len(host)
     if not name or not name[0].isalnum() or name.lower() in _NO_PERSON:
         return None
+    if _OF_DOCUMENTATION.fullmatch(text, start, end):
+        return None
     if "@@" in _word_around(text, start, end):  # a name of MSVC: "?forward@@YA?AVTensor@at@@AEBV12@0_N@Z"
         return None
     if re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", host):
@@ -218,24 +227,8 @@ def _serials(text: str) -> Iterator[_Found]:
             yield *match.span(), "serial"
     if "/by-id/" in text:
         yield from ((*match.span(), "serial") for match in _DISK.finditer(text))
-    if "SERIAL" in text:
-        yield from _below_a_heading(text)
     if "\n" in text and ("," in text or "\t" in text or ";" in text):
         yield from _in_columns(text)
-
-
-def _below_a_heading(text: str) -> Iterator[_Found]:
-    """Yield the values below the heading SERIAL of a table whose columns stand below each other, as `lsblk` prints it."""
-    for heading in _ALIGNED.finditer(text):
-        start, end = (at - heading.start() for at in heading.span("serial"))
-        place = heading.end() + 1
-        for line in text[place:].split("\n"):
-            cell = next((m for m in re.finditer(r"\S+", line) if m.start() < end and m.end() > start), None)
-            if cell is None:
-                break
-            if len(cell[0]) > 4 and any(map(str.isdigit, cell[0])) and not cell[0].startswith("<"):
-                yield place + cell.start(), place + cell.end(), "serial"
-            place += len(line) + 1
 
 
 def _in_columns(text: str) -> Iterator[_Found]:

@@ -12,7 +12,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.model.steps import Step
-from attn_doctor.report.redact import addresses, keys, network, token_shapes
+from attn_doctor.report.redact import addresses, keys, listings, network, token_shapes
 from attn_doctor.report.redact.names import Names
 from attn_doctor.report.redact.unescape import views
 from attn_doctor.system.own_names import Own
@@ -133,6 +133,8 @@ class Redactor:
         for start, end, kind in network.identities(text):
             if kind != "email" or not _is_within(start, start + 1, inside):  # https://NAME:PASSWORD@HOST
                 yield part(kind, start, end)
+        for start, end, kind in listings.found(text):
+            yield part(kind, start, end, self._names.placeholder(text[start:end]))
         if not version or not addresses.is_version(text):
             yield from (part("ip", *span) for span in addresses.addresses(text, self._versions))
         for found in self._names.others(text):
@@ -179,13 +181,25 @@ class Redactor:
         """Return a list without private data. The word after an option such as `--password` is a secret."""
         made: list[Any] = []
         option = False
-        for item in items:
+        for item in self._marked(items):
             made.append(
                 self.whole(item)
                 if option and isinstance(item, str) and not item.startswith("-")
                 else self.value(item, name)
             )
             option = isinstance(item, str) and keys.is_secret_option(item)
+        return made
+
+    def _marked(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Return the lines of a list with the placeholders of what other lines show to be private: the cells below a heading."""
+        if len(items) < 2 or not all(isinstance(item, str) and "\n" not in item for item in items):
+            return items
+        made = list(items)
+        for number, places in listings.across(made).items():
+            for start, end, kind in places:
+                line = made[number]
+                if not self._names.placeholder(line[start:end]):
+                    made[number] = f"{line[:start]}{self.whole(line[start:end], kind)}{line[end:]}"
         return made
 
     def _variable(self, name: str, value: str) -> str:

@@ -160,6 +160,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("Oracle cloud", "ocid1.", r"ocid1\.[a-z0-9]{2,30}\.oc\d[\w.-]{10,}", "https://docs.oracle.com/iaas/Content/General/Concepts/identifiers.htm"),
     Shape("Authress", ".acc", r"(?:sc|ext|scauth|authress)_[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][a-z0-9-]{8,}\.[\w+/=-]{20,}", "gitleaks: authress-service-client-access-key"),
     Shape("Close", "api_", r"api_[A-Za-z0-9]{20,}\.[A-Za-z0-9]{20,}", "trufflehog: closecrm"),
+    Shape("PASETO", ".local.", r"v[1-4]\.local\.[\w-]{20,}", "https://github.com/paseto-standard/paseto-spec"),
+    Shape("PASETO, signed", ".public.", r"v[1-4]\.public\.[\w-]{20,}", "https://github.com/paseto-standard/paseto-spec"),
     Shape("Defined networking", "dnkey-", r"dnkey-[\w=-]{20,}", "gitleaks: defined-networking-api-token"),
     Shape("Facebook, app", "|", r"\d{15,16}\|[\w-]{20,}", "gitleaks: facebook-access-token"),
     Shape("Finage", "API_KEY", r"API_KEY[0-9A-Z]{28,}", "trufflehog: finage"),

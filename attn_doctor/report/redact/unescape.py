@@ -18,7 +18,7 @@ _NAMED = {"n": "\n", "r": "\n", "t": "\t", "f": " ", "v": " ", "a": " ", "b": " 
 _COLOUR = re.compile(r"(?P<colour>\x1b\[[0-?]{0,32}[ -/]{0,4}[@-~]?)")
 _ESCAPE = re.compile(
     r"\\(?:x(?P<byte>[0-9A-Fa-f]{2})|u(?P<code>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|(?P<octal>[0-3][0-7]{2})"
-    r"|(?P<named>[nrtfvabe0])|(?P<sign>[^\w\s]| ))"
+    r"|(?P<named>[nrtfvabe0])|(?P<sign>[^\w\s]|[ _]))"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
     r"|(?P<entity>&(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,5}|quot|amp|lt|gt|apos|nbsp|commat|colon|equals|sol|bsol);)"
     rf"|{_COLOUR.pattern}"
