@@ -50,7 +50,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import BinaryCause, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
-from attn_doctor.model.versions import local
+from attn_doctor.model.versions import before_release, local
 
 MODE = FailureMode(
     code="AD313",
@@ -213,14 +213,20 @@ def detect(facts: Facts) -> Hit | None:
                 f"{_builds(facts, have, '; '.join(binary.because))}.",
                 evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because)),),
             )
-    flavours = local(have), local(torch)
-    if every(
-        lambda: None in flavours or flavours[0] == flavours[1], lambda: holds(pytorch.torchvision_fits(torch, have))
-    ):
+    flavours = _flavour(have), _flavour(torch)
+    of_another_build = None not in flavours and flavours[0] != flavours[1]
+    if not of_another_build and before_release(have):
+        return None  # compiled or published between two releases: its number does not say for which torch
+    if every(lambda: not of_another_build, lambda: holds(pytorch.torchvision_fits(torch, have))):
         return None
+    # Whoever has a nightly or a compiled torch often compiles torchvision too, and its number is then that of the sources.
+    may_fit = not of_another_build and before_release(torch) and ".nv" not in torch
     return Hit(
-        message=f"torchvision {have} was built for another torch than {torch}.",
+        message=f"torchvision {have} was released for another torch, and {torch} is no release: they fit only if torchvision was compiled for it."
+        if may_fit
+        else f"torchvision {have} was built for another torch than {torch}.",
         evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
+        severity=Severity.INFO if may_fit else None,
     )
 
 
@@ -259,6 +265,12 @@ def _builds(facts: Facts, torchvision: str, said: str) -> str:
     if theirs == "a CUDA build" and ours != "a CPU build":
         return ""  # the CUDA version of torchvision is not known
     return f" (torchvision is {theirs}, torch is {ours})"
+
+
+def _flavour(text: str) -> str | None:
+    """Return the build that the local part of a version names, "cu124", "cpu" or "rocm6.3"; None for the hash of a commit ("0.8.0a0+a4736ea") and where there is none."""
+    part = local(text) or ""
+    return part if re.fullmatch(r"cpu|cu\d{2,3}|rocm[\d.]+|xpu", part) else None
 
 
 _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c10::cuda|\bcuda", re.IGNORECASE)
