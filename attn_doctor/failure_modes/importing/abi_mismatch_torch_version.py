@@ -44,6 +44,7 @@ from attn_doctor.failure_modes.shared import (
     torch_here,
     torch_steps,
     wheel_fixes,
+    xformers_words,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
@@ -82,10 +83,11 @@ MODE = FailureMode(
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found.",
         ),
         Sign(
-            pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA \S+ )?\(you have (?P<have>\d[\w.+]*)\)",
+            pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA (?:(?P<cuda>\d{4})|\S+) )?\(you have (?P<have>\d[\w.+]*)\)",
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
         ),
+        xformers_words.PYTHON,
         # The same line in a log that is cut before the version of the installed torch.
         Sign(
             pattern=r"^PyTorch +(?P<built>\d[\w.+]*) with CUDA \d[\d.]*\s*$",
@@ -234,7 +236,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 variant=Built(torch=age[0]) if age else None,
                 confidence=hit[1],
             )
-    return None
+    return xformers_words.told(seen)
 
 
 class Built(Variant, frozen=True, kw_only=True):
@@ -323,6 +325,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
     made = wheel_fixes.fixes(facts, "it does not fit this torch")
+    if isinstance(hit.variant, xformers_words.SameRelease):
+        return (*xformers_words.fixes(facts), *made)
     of_index = torch_here.of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
     return (*of_index, *made)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.failure_modes.shared import building, subject, torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
@@ -54,7 +54,8 @@ def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -
         return (_rewritten(facts, user, whole),)
     newer = (_upgraded(facts, user),) if user in _MAINTAINED else ()
     if package in ("torch", "torchvision", "torchaudio"):
-        return _of_torch(facts, needed, user, module, newer)
+        older = (_flash_attn_2_7(facts),) if user == "flash-attn" and name in _OF_FLASH_ATTN_2_8 else ()
+        return (*older, *_of_torch(facts, needed, user, module, newer))
     if package == "mmcv":
         return _of_mmcv(facts, has)
     pinned = (_pinned(facts, needed, user),)
@@ -104,6 +105,8 @@ def _of_torch(
     package, has = needed
     if has.startswith(">="):
         why = f"{package} {has.removeprefix('>=')} and newer have this name"
+        if user == "flash-attn":
+            why += "; install flash-attn again after it, because it is compiled for one torch"
         made = torch_steps.newest(facts, "Install a newer torch", why=why)
         older = (_without(facts),) if user == "torchao" else ()
         return (*older, *made)
@@ -135,6 +138,16 @@ def _of_torch(
     )
     step = commands.by_hand((), words, user or "the program", "low")
     return (Fix(title="Take a newer release of what uses this name", steps=(step,), verify=commands.check(facts)),)
+
+
+# rotary.py and layer_norm.py use them since 2.8.0, beside its wheels for torch 2.4 and 2.5: https://github.com/Dao-AILab/flash-attention/issues/2037
+_OF_FLASH_ATTN_2_8 = ("wrap_triton", "triton_op")
+
+
+def _flash_attn_2_7(facts: Facts) -> Fix:
+    why = "the last release without this name, for torch 2.2 to 2.6; its setup.py downloads the wheel for this torch if there is one"
+    step = building.build(facts, why, release="2.7.4.post1")
+    return Fix(title="Install flash-attn 2.7.4.post1", steps=(step,), verify=subject.verify(facts))
 
 
 def _without(facts: Facts) -> Fix:
