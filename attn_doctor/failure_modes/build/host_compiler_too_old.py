@@ -46,7 +46,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=r"version of (?P<compiler>\S{1,40}) \((?P<have>(?!0\.0\.0)\d[\d.]*)\) is less than the minimum required version",

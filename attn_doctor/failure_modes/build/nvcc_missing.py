@@ -59,7 +59,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=("build-failed-unspecified",),
+    explains=("build-failed-unspecified", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"(?:No such file or directory|\[WinError 2\][^']{0,80}): '(?P<nvcc>(?!~|.{0,300}(?:/bin/bin|nvcc/bin)/nvcc)"

@@ -61,7 +61,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=r"The detected CUDA version \((?P<nvcc>\d+(?:\.\d+){0,3})\) mismatches the version",

@@ -63,7 +63,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "build-timeout-hang", "out-of-memory-host"),
+    explains=(building.FAILED, "build-timeout-hang", "out-of-memory-host", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>cc1plus|cc1|\w+)",

@@ -54,7 +54,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "host-compiler-unsupported"),
+    explains=(building.FAILED, "host-compiler-unsupported", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"(?P<header>[\w.]{1,60}\.h)\(\d+\): error C2872: .?std.?[:：]",

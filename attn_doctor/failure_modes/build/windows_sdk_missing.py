@@ -60,7 +60,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "host-compiler-missing", "python-headers-missing"),
+    explains=(building.FAILED, "host-compiler-missing", "python-headers-missing", "extension-not-built"),
     signs=(
         Sign(
             pattern=rf"error C1083\s?[:：].{{0,80}}?{_QUOTED}(?P<header>{_OF_SDK})(?=\s?['\"”“»’」』›])",
