@@ -44,7 +44,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, own_locate_cuda, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, not_found_words, own_locate_cuda, toolkits
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Toolkit
@@ -104,22 +104,22 @@ MODE = FailureMode(
             sample="FileNotFoundError: Could not find NVCC executable",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc: ",
             sample="/bin/bash: line 1: nvcc: command not found",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc：",
             sample="bash: nvcc：未找到命令",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc :",
             sample="bash: nvcc : commande introuvable",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc\xa0:",
             sample="bash: nvcc\xa0: commande introuvable",
         ),
@@ -135,7 +135,7 @@ MODE = FailureMode(
             literal="No CUDA toolset found",
             sample="  No CUDA toolset found.",
         ),
-        *building.unknown_to_windows("nvcc", "nvcc"),
+        *not_found_words.unknown_to_windows("nvcc", "nvcc"),
         *own_locate_cuda.SIGNS,
         Sign(
             pattern=r"(?:\w*Error|ERROR|error|Exception|FATAL)\b.{0,60}\b(?:(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to) (?:find|locate) nvcc|nvcc (?:is |was )?not (?:found|in (?:your |the )?(?:PATH|path)))",

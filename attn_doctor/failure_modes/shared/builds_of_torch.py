@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from attn_doctor.failure_modes.shared import torchvision_cures
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.versions import local
 
@@ -12,7 +13,10 @@ _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c
 
 def differing(facts: Facts, torchvision: str, said: str) -> str:
     """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text."""
-    theirs, ours = in_words(local(torchvision)), in_words(local(str(facts.torch.version)))
+    theirs, ours = (
+        torchvision_cures.build_in_words(local(torchvision)),
+        torchvision_cures.build_in_words(local(str(facts.torch.version))),
+    )
     if theirs is None and _CUDA_LIBRARY.search(said):
         theirs = "a CUDA build"
     if ours is None and isinstance(facts.torch.cuda, str):
@@ -30,13 +34,3 @@ def flavour(text: str) -> str | None:
     """Return the build that the local part of a version names, "cu124", "cpu" or "rocm6.3"; None for the hash of a commit ("0.8.0a0+a4736ea") and where there is none."""
     part = local(text) or ""
     return part if re.fullmatch(r"cpu|cu\d{2,3}|rocm[\d.]+|xpu", part) else None
-
-
-def in_words(part: str | None) -> str | None:
-    """Return a build in words: "a build for CUDA 12.4" for "cu124", the local part of a version. Also for "cpu" and "rocm6.3"."""
-    if part is None:
-        return None
-    if part == "cpu":
-        return "a CPU build"
-    cuda = re.fullmatch(r"cu(\d+)(\d)", part)
-    return f"a build for CUDA {cuda[1]}.{cuda[2]}" if cuda else f"a build for {part}"
