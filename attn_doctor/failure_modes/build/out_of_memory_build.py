@@ -34,7 +34,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.failure_modes.shared import building, package_cures, subject
+from attn_doctor.failure_modes.shared import building, memory_cures, package_cures, subject
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.knowledge.build import GIGABYTE, predict
 from attn_doctor.knowledge.translated_messages import translations
@@ -318,7 +318,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if subject.is_flash_attn(facts):
         foreseen = building.foreseen(facts)
         if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
-            steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
+            steps.append(memory_cures.swap(facts, ""))
         variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
         steps.extend(
             commands.variable(name, value, "fewer compilers run at the same time, so less memory is needed")
@@ -329,8 +329,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps.append(building.build(facts, f"with fewer compilers at the same time{takes}"))
     else:
         steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]
-        words = "if this is not enough, add swap, or build on a machine with more memory"
-        steps.append(commands.by_hand((), words, "swap space"))
+        steps.append(memory_cures.swap(facts, "if this is not enough: "))
         steps.append(
             building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()
         )
