@@ -101,9 +101,25 @@ MODE = FailureMode(
             sample="FATAL: kernel `fmha_cutlassF_f32_aligned_64x64_rf_sm80` is for sm80-sm90, but was built for sm37",
         ),
         Sign(
-            pattern=r"PyTorch no longer supports this GPU because it is too old",
+            pattern=r"(?P<too_old>PyTorch no longer supports this GPU because it is too old)",
             literal="no longer supports this GPU",
             sample="    PyTorch no longer supports this GPU because it is too old.",
+        ),
+        Sign(
+            pattern=r"Found GPU\d+ (?P<card_of>.{3,60}?) which is of (?:compute|cuda) capability \(?(?P<capability>\d[.,] ?\d)",
+            literal="which is of c",
+            sample="    Found GPU0 Tesla K40c which is of cuda capability 3.5.",
+            strength="context",
+        ),
+        # The call of a compiled module of a package, in the frame above the error: "rasterizer_kernel.rasterize(".
+        *(
+            Sign(
+                pattern=rf"(?:^|[=( ])(?P<compiled>(?:\w{{1,60}})?{end})\.\w+\(",
+                literal=f"{end}.",
+                sample=f"    out = raster{end}.run(points, faces)",
+                strength="context",
+            )
+            for end in ("_kernel", "_cuda", "_C", "_ext", "_gpu", "_backend")
         ),
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
@@ -209,6 +225,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=code_in_binaries.Lacking(binary="torch"),
             severity=Severity.ERROR,
         )
+    if seen.group("too_old"):
+        card, capability = seen.group("card_of") or "the GPU", seen.group("capability")
+        of = f" (compute capability {capability.replace(', ', '.')})" if capability else ""
+        return Hit(
+            message=f"torch has no code for {card}{of}: its builds begin with newer GPUs.",
+            evidence=building.lines([m for m in seen.matches if m.strength == "proof"]),
+            variant=code_in_binaries.Lacking(binary="torch"),
+            severity=Severity.ERROR,
+        )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
@@ -274,6 +299,8 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
+    if name is not None and _called_above(proofs, seen) and name not in ("torch", "torchvision", "torchaudio"):
+        return name
     if (seen.group("operator") or "").startswith("ms_deformable_"):
         return "MultiScaleDeformableAttention"
     return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
@@ -283,11 +310,20 @@ def _near(match: Match, seen: Seen) -> bool:
     """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
         m.strength == "context"
-        and not {"archs", "owner"} & m.groups.keys()
+        and not {"archs", "owner", "capability", "compiled"} & m.groups.keys()
         and m.file == match.file
         and 0 < match.line - m.line <= 12
         for m in seen.matches
     )
+
+
+def _called_above(proofs: list[Match], seen: Seen) -> bool:
+    """Return whether the last frame above an error calls a compiled module of a package."""
+    calls = [m for m in seen.matches if "compiled" in m.groups]
+    return any(call.file == m.file and 0 < m.line - call.line <= _FRAME for m in proofs for call in calls)
+
+
+_FRAME = 3  # lines between the source line of the last frame and the error: it may be followed by a line of ^^^^
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
@@ -304,6 +340,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if isinstance(hit.variant, code_in_binaries.Lacking) and hit.variant.operator is not None:
+        return (code_for_gpu.of_an_operator(facts, binary),)
+    if binary != "torch" and built_packages.row_of(binary) is None:
         return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
@@ -323,6 +361,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
+    if isinstance(found, NoTorch) and code_for_gpu.is_too_old(facts):
+        return (code_for_gpu.on_cpu(facts),)
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
     return torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown

@@ -10,6 +10,7 @@ from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.versions import pair
 
 
 def on_jetson(facts: Facts) -> Fix:
@@ -116,6 +117,32 @@ def of_an_operator(facts: Facts, binary: str) -> Fix:
     return Fix(
         title=f"Compile {name} again, for this GPU", steps=(look, arch, gone, build), verify=commands.check(facts)
     )
+
+
+_OLDEST = (
+    3,
+    5,
+)  # the oldest GPU of torch 1.3 to 1.12; torch 1.2 and older had 3.0 only when it was compiled from source
+
+
+def is_too_old(facts: Facts) -> bool:
+    """Return whether every GPU that is known is older than the code in each build of torch since 1.3."""
+    cards = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
+    known = [pair(c.compute_capability) for c in cards if isinstance(c.compute_capability, str)]
+    return bool(known) and all(found is not None and found < _OLDEST for found in known)
+
+
+def on_cpu(facts: Facts) -> Fix:
+    """Return the fix for a GPU for which no build of torch has code: the processor, or another GPU."""
+    hidden = commands.variable(
+        "CUDA_VISIBLE_DEVICES",
+        "-1",
+        "hides the GPU, so that programs that ask torch take the processor; else give the program its own option (--cpu, device=cpu). A newer torch does not help: each has code "
+        "for newer GPUs alone",
+    )
+    words = "or use another GPU: today's builds of torch for CUDA 12.6 begin with compute capability 5.0 (GTX 900)"
+    other = commands.by_hand((), words, "the GPU")
+    return Fix(title="Compute on the CPU, or on a newer GPU", steps=(hidden, other), verify=commands.check(facts))
 
 
 def another_image(facts: Facts, *, older: bool) -> Fix:
