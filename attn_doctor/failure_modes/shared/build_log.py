@@ -66,6 +66,8 @@ def _again(facts: Facts) -> Step:
         return commands.by_hand(
             commands.by_own_tool(facts, made).argv, made.why, made.changes, takes=made.takes, into=FILE
         )
+    if (script := checkout.script(facts)) is not None:
+        return commands.by_hand(script, f"your command, in the same folder: {_SAYS}", "adds the package", into=FILE)
     command = facts.subject.command
     typed = _PLAIN.fullmatch(command.removeprefix("!").removeprefix("%")) if isinstance(command, str) else None
     if typed:

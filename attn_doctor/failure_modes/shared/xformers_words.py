@@ -17,7 +17,7 @@ from attn_doctor.model.versions import local
 PYTHON = Sign(
     pattern=r"^Python +(?P<for_python>3\.\d{1,2})(?:\.\d{1,2})? \(you have (?P<python>3\.\d{1,2})",
     literal="(you have 3",
-    sample="    Python  3.11.9 (you have 3.10.14)",
+    sample="Python  3.11.9 (you have 3.10.14)",
     strength="context",
 )
 
