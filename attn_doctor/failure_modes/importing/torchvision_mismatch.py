@@ -59,7 +59,6 @@ MODE = FailureMode(
         "transformers-flash-attn-2-not-installed",
         "ultralytics-broken",
         "name-of-another-release",
-        "environment-pollution",
     ),
     signs=(
         Sign(
