@@ -173,7 +173,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _shared(seen: Seen, match: Match) -> bool:
     """Return whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
     return any(
-        m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
+        m.strength == "context"
+        and not {"run", "kubernetes"} & m.groups.keys()
+        and m.file == match.file
+        and 0 < match.line - m.line <= _NEAR
+        for m in seen.matches
     )
 
 

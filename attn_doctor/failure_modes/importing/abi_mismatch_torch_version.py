@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import (
     cut_logs,
+    in_place_builds,
     package_cures,
     subject,
     symbols,
@@ -233,16 +234,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message=hit[0],
                 evidence=kept or evidence,
-                variant=Built(torch=age[0]) if age else None,
+                variant=_built(match.text, age[0] if age else None),
                 confidence=hit[1],
             )
     return xformers_words.told(seen)
 
 
 class Built(Variant, frozen=True, kw_only=True):
-    """Hold the oldest torch that the extension fits, by the name of the missing function: "2.8"."""
+    """Hold the oldest torch that the extension fits, by the name of the missing function, "2.8", and its folder if it lies among sources."""
 
-    torch: str
+    torch: str | None
+    folder: str | None = None
+
+
+def _built(line: str, torch: str | None) -> Built | None:
+    folder = in_place_builds.folder(line)
+    return Built(torch=torch, folder=folder) if torch or folder else None
 
 
 class Moved(Variant, frozen=True, kw_only=True):
@@ -327,7 +334,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = wheel_fixes.fixes(facts, "it does not fit this torch")
     if isinstance(hit.variant, xformers_words.SameRelease):
         return (*xformers_words.fixes(facts), *made)
-    of_index = torch_here.of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
+    built = hit.variant if isinstance(hit.variant, Built) else Built(torch=None)
+    if built.folder is not None and not isinstance(facts.subject.folder, str) and facts.grade == "stated":
+        return (in_place_builds.fix(facts, built.folder, "it does not fit this torch"),)
+    of_index = torch_here.of_the_jetson_index(facts, built.torch) if built.torch else ()
     return (*of_index, *made)
 
 

@@ -137,8 +137,8 @@ def on_cpu(facts: Facts) -> Fix:
     hidden = commands.variable(
         "CUDA_VISIBLE_DEVICES",
         "-1",
-        "hides the GPU, so that programs that ask torch take the processor; else give the program its own option (--cpu, device=cpu). A newer torch does not help: each has code "
-        "for newer GPUs alone",
+        "hides the GPU, so that programs that ask torch take the processor; else give the program its own option (--cpu, device=cpu). No release since torch 1.3 has code for "
+        "this GPU",
     )
     words = "or use another GPU: today's builds of torch for CUDA 12.6 begin with compute capability 5.0 (GTX 900)"
     other = commands.by_hand((), words, "the GPU")
