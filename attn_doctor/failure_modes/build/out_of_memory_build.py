@@ -348,7 +348,7 @@ def _a_kill(match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps: list[Step] = []
-    if subject.is_flash_attn(facts):
+    if subject.is_flash_attn(facts) and not isinstance(hit.variant, AtRunTime):
         foreseen = building.foreseen(facts)
         if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
             steps.append(memory_cures.swap(facts, ""))
@@ -365,4 +365,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps.append(memory_cures.swap(facts, "if this is not enough: "))
         steps.append(_repeat(facts, hit.variant))
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
-    return building.with_own_build(facts, less)
+    return (less,) if isinstance(hit.variant, AtRunTime) else building.with_own_build(facts, less)

@@ -106,7 +106,7 @@ MODE = FailureMode(
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
         Sign(
-            pattern=r"Found GPU\d+ (?P<card_of>.{3,60}?) which is of (?:compute|cuda) capability \(?(?P<capability>\d[.,] ?\d)",
+            pattern=r"Found GPU(?P<index>\d+) (?P<card_of>.{3,60}?) which is of (?:compute|cuda) capability \(?(?P<capability>\d[.,] ?\d)",
             literal="which is of c",
             sample="    Found GPU0 Tesla K40c which is of cuda capability 3.5.",
             strength="context",
@@ -223,16 +223,16 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=code_in_binaries.Lacking(binary="torch"),
-            severity=Severity.ERROR,
+            severity=Severity.INFO if _of_a_second_card(seen) else Severity.ERROR,
         )
     if seen.group("too_old"):
         card, capability = seen.group("card_of") or "the GPU", seen.group("capability")
         of = f" (compute capability {capability.replace(', ', '.')})" if capability else ""
         return Hit(
-            message=f"torch has no code for {card}{of}: its builds begin with newer GPUs.",
+            message=f"torch has no code for {card}{of}: the installed build begins with newer GPUs.",
             evidence=building.lines([m for m in seen.matches if m.strength == "proof"]),
             variant=code_in_binaries.Lacking(binary="torch"),
-            severity=Severity.ERROR,
+            severity=Severity.INFO if _of_a_second_card(seen) else Severity.ERROR,
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
@@ -259,6 +259,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
+
+
+def _of_a_second_card(seen: Seen) -> bool:
+    """Return whether torch only warns, and not of its first GPU: programs use the first one, and the log shows no error."""
+    cards = {m.groups["index"] for m in seen.matches if "index" in m.groups}
+    warnings = all({"sm", "too_old"} & m.groups.keys() for m in seen.matches if m.strength == "proof")
+    return bool(cards) and "0" not in cards and warnings
 
 
 def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
