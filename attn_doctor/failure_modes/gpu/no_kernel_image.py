@@ -39,6 +39,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     code_for_gpu,
     code_in_binaries,
+    compiled_calls,
     cuda_start,
     old_torch_steps,
     package_cures,
@@ -111,16 +112,7 @@ MODE = FailureMode(
             sample="    Found GPU0 Tesla K40c which is of cuda capability 3.5.",
             strength="context",
         ),
-        # The call of a compiled module of a package, in the frame above the error: "rasterizer_kernel.rasterize(".
-        *(
-            Sign(
-                pattern=rf"(?:^|[=( ])(?P<compiled>(?:\w{{1,60}})?{end})\.\w+\(",
-                literal=f"{end}.",
-                sample=f"    out = raster{end}.run(points, faces)",
-                strength="context",
-            )
-            for end in ("_kernel", "_cuda", "_C", "_ext", "_gpu", "_backend")
-        ),
+        *compiled_calls.SIGNS,
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
             pattern=r"nvrtc: error: invalid value for --gpu-architecture",
@@ -306,7 +298,7 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
-    if name is not None and _called_above(proofs, seen) and name not in ("torch", "torchvision", "torchaudio"):
+    if name is not None and compiled_calls.above(proofs, seen) and name not in ("torch", "torchvision", "torchaudio"):
         return name
     if (seen.group("operator") or "").startswith("ms_deformable_"):
         return "MultiScaleDeformableAttention"
@@ -322,15 +314,6 @@ def _near(match: Match, seen: Seen) -> bool:
         and 0 < match.line - m.line <= 12
         for m in seen.matches
     )
-
-
-def _called_above(proofs: list[Match], seen: Seen) -> bool:
-    """Return whether the last frame above an error calls a compiled module of a package."""
-    calls = [m for m in seen.matches if "compiled" in m.groups]
-    return any(call.file == m.file and 0 < m.line - call.line <= _FRAME for m in proofs for call in calls)
-
-
-_FRAME = 3  # lines between the source line of the last frame and the error: it may be followed by a line of ^^^^
 
 
 def _of_jetsons_torch(facts: Facts) -> bool:
