@@ -135,6 +135,10 @@ ILL = {
     "flash-attn for another torch": (
         FREEZE.format(flash="2.6.3+cu123torch2.4cxx11abiFALSE", torch="2.3.1", torchvision="0.18.1", triton="2.3.1"),
         "abi-mismatch-torch-version"),
+    "a CPU torchvision beside a nightly for CUDA": (
+        COLLECT_ENV.format(**SOUND | {"torch": "2.4.0.dev20240512+cu121", "torchvision": "0.19.0.dev20240512+cpu"}), "torchvision-mismatch"),
+    "a released torchvision in NVIDIA's image": (
+        COLLECT_ENV.format(**SOUND | {"torch": "2.3.0a0+6ddf5cf85e.nv24.4", "torchvision": "0.16.2"}), "torchvision-mismatch"),
     "triton of another torch": (FREEZE.format(flash="2.6.3", torch="2.3.1", torchvision="0.18.1", triton="2.0.0"), "triton-version-mismatch"),
     "torchvision of conda list": (CONDA_LIST.format(torchvision="0.15.2", numpy="1.26.4"), "torchvision-mismatch"),
     "an old driver beside a list": (
@@ -151,6 +155,19 @@ HEALTHY = {
     "nvidia-smi": SMI.format(driver="550.54.14", cuda="12.4", gpu="NVIDIA GeForce RTX 4070"),
     "an old driver alone": SMI.format(driver="450.80.02", cuda="11.0", gpu="Tesla V100-SXM2-16GB"),
     "yolo checks": CHECKS.format(torch="2.3.1+cu121", torchvision="0.18.1+cu121", numpy="1.26.4"),
+    # torch and torchvision of one night: the number of torchvision is that of the release before.
+    "nightlies": COLLECT_ENV.format(
+        **SOUND | {"torch": "2.6.0.dev20241112+cu124", "cuda": "12.4", "torchvision": "0.20.0.dev20241112+cu124"}
+    ),
+    # Both were compiled, each from a commit: behind the "+" are two commits, and no builds.
+    "sources": COLLECT_ENV.format(
+        **SOUND | {"torch": "2.4.0a0+gitee1b680", "cuda": "N/A", "torchvision": "0.19.0a0+48b1edf"}
+    ),
+    "NVIDIA's image": COLLECT_ENV.format(
+        **SOUND | {"torch": "2.3.0a0+6ddf5cf85e.nv24.4", "cuda": "12.4", "torchvision": "0.18.0a0"}
+    ),
+    # Whoever has a nightly torch may have compiled the sources of a released torchvision for it.
+    "a release beside a nightly": COLLECT_ENV.format(**SOUND | {"torch": "2.4.0.dev20240512+cu121"}),
 }
 
 
@@ -225,3 +242,13 @@ def test_collect_env_of_torch_2_15_names_hip_in_a_line_of_its_own():
     )
     log = READER.read(checked(io.BytesIO(text.encode()), "env.txt"), "env.txt")
     assert str(facts_of_logs([log]).torch.hip).startswith("7.2")
+
+
+def test_a_released_torchvision_beside_a_nightly_torch_is_named_without_alarm():
+    found = next(f for f in judged(HEALTHY["a release beside a nightly"]).findings if f.slug == "torchvision-mismatch")
+    assert found.severity is Severity.INFO
+    assert (
+        found.message
+        == "torchvision 0.18.1+cu121 was released for another torch, and 2.4.0.dev20240512+cu121 is no release: they fit only if torchvision "
+        "was compiled for it."
+    )

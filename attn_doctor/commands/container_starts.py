@@ -49,6 +49,22 @@ def _typed(command: object) -> tuple[Argv, Argv] | None:
     return ((*(("sudo",) if found["sudo"] else ()), found["program"], "run"), rest)
 
 
+_RUN = re.compile(r"\b(?P<program>docker|podman) run\b")
+
+
+def again_with(typed: str, option: str) -> Argv | None:
+    """Return the typed command with one more option, as a line for the shell: its words may need the shell ("$PWD"). `option`: "--shm-size=8g".
+
+    An option of the same name that was typed is left out. None if it is no `docker run`, or if it is cut ("...").
+    """
+    name = option.partition("=")[0]
+    kept = re.sub(rf" {name}[= ]\S+", "", typed.strip())
+    found = _RUN.search(kept)
+    if found is None or "..." in kept:
+        return None
+    return ("sh", "-c", f"{kept[: found.end()]} {option}{kept[found.end() :]}")
+
+
 def with_image(command: str | None, own: str, other: str) -> Argv:
     """Return the typed `docker run` with the image `other` in the place of `own`.
 

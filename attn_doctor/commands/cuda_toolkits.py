@@ -167,7 +167,39 @@ def _for_good(facts: Facts, path: str) -> str:
     return f"; for all new prompts: {line}" if line else ""
 
 
+# The oldest label of NVIDIA's channel, https://anaconda.org/nvidia/cuda-toolkit/labels
+_FIRST_OF_CONDA = (11, 3)
+# Each nvcc from CUDA 9.2 on accepts gcc 7, and that of CUDA 10.0 and older no newer one.
+_OLD_GCC = 7
+
+
+def _by_runfile(facts: Facts, version: Version) -> tuple[Step, ...]:
+    """Return the steps for a CUDA older than each package of conda: NVIDIA's runfile, into the home folder.
+
+    https://docs.nvidia.com/cuda/archive/10.2/cuda-installation-guide-linux/index.html#runfile-advanced
+    """
+    label = dotted(version)
+    home = f"$HOME/cuda-{label}"
+    get = commands.by_hand(
+        ("sh", "-c", f'sh cuda_{label}*_linux*.run --silent --toolkit --toolkitpath="{home}"'),
+        f"download the runfile of CUDA {label} from {DOWNLOADS} into this folder first: conda's packages begin with CUDA 11.3. This needs no root, and leaves the driver alone",
+        f"adds {home}",
+        takes="about 5 GB",
+    )
+    set_home = commands.by_hand(
+        ("sh", "-c", f'export CUDA_HOME="{home}"'),
+        "where the line above puts it",
+        "CUDA_HOME, only in this shell",
+        "none",
+    )
+    brought = places.environment_tool(facts) is not None
+    compiler = host_compilers.at_most(facts, _OLD_GCC, f"the nvcc of CUDA {label} accepts it") if brought else ()
+    return get, set_home, *compiler
+
+
 def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
+    if version < _FIRST_OF_CONDA and facts.system.os != "windows":
+        return _by_runfile(facts, version)
     label = dotted(version)
     if version[0] < 12:  # conda-forge's cuda-toolkit begins with CUDA 12
         channels: tuple[str, ...] = (f"nvidia/label/cuda-{label}.0",)
@@ -234,6 +266,8 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
         why = f"Arch has the newest CUDA only; if that is not {label}: {conda}, or {runfile}"
         get = commands.by_hand(places.as_root(facts, "pacman", "-S", "cuda"), why, adds, takes=takes)
         return get, commands.variable("CUDA_HOME", "/opt/cuda", "where Arch's package puts it")
+    if version < _FIRST_OF_CONDA:
+        return _by_runfile(facts, version)
     if not isinstance(facts.system.distribution_version, str) or not isinstance(facts.system.distribution, str):
         return as_ubuntu(facts, f"{version[0]}-{version[1]}", label, f"without root: {conda}")
     here = f"{facts.system.distribution} {facts.system.distribution_version}"

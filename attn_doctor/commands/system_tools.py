@@ -256,7 +256,11 @@ def _portable(facts: Facts) -> str | None:
     """Return the folder of an embeddable Python of Windows; None for any other kind of Python."""
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None
-    return found["folder"] if found else None
+    if found:
+        return found["folder"]
+    # A Python that was called as `.\\python.exe` in its own folder, which a program brought: FramePack's system\\python.
+    prefix, beside = facts.interpreter.prefix, isinstance(path, str) and path.rpartition("\\")[0] in ("", ".")
+    return prefix if beside and facts.interpreter.kind == "standalone" and isinstance(prefix, str) else None
 
 
 def _headers_beside(folder: str, label: str | None) -> tuple[Step, ...]:

@@ -152,7 +152,7 @@ _DOUBTS: tuple[tuple[tuple[str, ...], str], ...] = (
 # Words that show that such a line is harmless: the program continues without something optional, or searches in the next place.
 NO_DOUBT = re.compile(
     r"(?i)\b(?:skipp\w*|ignor\w*|fall(?:ing)? ?back|fallback|using .{0,40} instead|instead|optional|0 failed|none failed|retry\w*|will be (?:created|downloaded)|"
-    r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed"
+    r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|NET/Plugin|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed"
 )
 
 _GOOD: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -180,6 +180,8 @@ _GOOD: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Application startup complete", "Uvicorn running on"), r"Application startup complete|Uvicorn running on"),
     (("Processing triggers for ", "newly installed, "), r"^Processing triggers for |^\d+ upgraded, \d+ newly installed"),
     (("Finished processing dependencies",), r"^Finished processing dependencies for "),
+    # setup.py build_ext --inplace copies the finished extension last.
+    (("copying build",), r"^copying build\S{1,200}\.(?:so|pyd) -> "),
     (("Build step 'finish", "Finished: SUCCESS", "Job succeeded"), r"^(?:Finished: SUCCESS|Job succeeded)"),
 )  # fmt: skip
 

@@ -35,6 +35,12 @@ def strict(text: str) -> Version | None:
         return None
 
 
+def before_release(text: str) -> bool:
+    """Return whether a version is from before its release, as those of nightlies and of builds from source: "2.6.0.dev20241112+cu124", "1.7.0a0+9ddd3df"."""
+    version = parse(text)
+    return version is not None and version.is_prerelease
+
+
 @functools.lru_cache(maxsize=4096)
 def pair(text: str) -> Pair | None:
     """Return major and minor of a version: (2, 15) for "2.15.0+cu132", (13, 0) for "13". None if there is no number."""

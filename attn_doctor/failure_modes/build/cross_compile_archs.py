@@ -70,7 +70,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "no-kernel-image"),
+    explains=(building.FAILED, "no-kernel-image", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"Unsupported gpu architecture '(?P<arch>(?:compute|sm|lto)_\w+)'",

@@ -52,7 +52,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=not_found_words.missing_header(_HEADERS),

@@ -56,7 +56,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=("build-failed-unspecified",),
+    explains=("build-failed-unspecified", "extension-not-built"),
     signs=(
         # The setup.py of causal-conv1d and mamba-ssm sets bare_metal_version only if CUDA_HOME was found.
         Sign(

@@ -80,17 +80,24 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     variable = seen.group("variable") or ("DS_BUILD_AIO" if name == "async_io" else f"DS_BUILD_{name.upper()}")
     why = "it needs libaio with its headers" if name == "async_io" else "something that it needs is missing here"
     return Hit(
-        message=f"DeepSpeed's setup was to compile the operator {name}, and cannot: {why}. DeepSpeed works without it, and compiles operators at their first use.",
+        message=f"DeepSpeed's setup was to compile {_words(name)}, and cannot: {why}. DeepSpeed works without it, and compiles operators at their first use.",
         evidence=building.lines([m for m in seen.matches if m.strength == "proof"]),
         variant=Operator(name=name, variable=variable),
     )
 
 
+def _words(name: str) -> str:
+    """Return the operator in words: its error calls all of them "ops"."""
+    return "its operators" if name == "ops" else f"the operator {name}"
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     found = hit.variant if isinstance(hit.variant, Operator) else Operator(name="async_io", variable="DS_BUILD_AIO")
     verify = building.verify(facts)
-    without = commands.variable(found.variable, "0", f"leaves {found.name} out; then repeat your command in this shell")
-    made = [Fix(title=f"Leave {found.name} out", steps=(without,), verify=verify)]
+    without = commands.variable(
+        found.variable, "0", f"leaves {_words(found.name)} out; then repeat your command in this shell"
+    )
+    made = [Fix(title=f"Leave {_words(found.name)} out", steps=(without,), verify=verify)]
     if found.name == "async_io" and facts.system.os not in ("windows", "darwin"):
         why = "the library of async_io, with its headers; then repeat your command"
         get = system_tools.packages(facts, _LIBAIO, why, "adds libaio") or (

@@ -52,7 +52,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "host-compiler-too-old", "triton-libcuda-link"),
+    explains=(building.FAILED, "host-compiler-too-old", "triton-libcuda-link", "extension-not-built"),
     signs=(
         Sign(
             pattern=rf"command '(?P<compiler>{_NAME}|cl(?:\.exe)?)' failed: (?:No such file|None|\[Errno 2\]|\[WinError 2\])",

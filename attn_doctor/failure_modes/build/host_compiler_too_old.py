@@ -30,7 +30,7 @@ References
 from __future__ import annotations
 
 from attn_doctor.commands import host_compilers
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.logs.reader import Seen
@@ -46,7 +46,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=r"version of (?P<compiler>\S{1,40}) \((?P<have>(?!0\.0\.0)\d[\d.]*)\) is less than the minimum required version",
@@ -84,8 +84,9 @@ MODE = FailureMode(
             sample="pybind11/cast.h:2108:44: error: no matching function for call to 'collect_arguments<policy>(const pybind11::object&)'",
         ),
         Sign(
-            pattern=r"with a too old version of (?P<compiler>GCC|Clang)",
-            literal="with a too old version of",
+            # "You're trying to build PyTorch with ..." since torch 1.5, "You're running ..." before; a narrow terminal cuts the words.
+            pattern=r"(?:with|running) a too old ve(?:rsion of )?(?P<compiler>GCC|Clang)(?:\. We need GCC (?P<floor>\d{1,2}) or)?",
+            literal=" a too old ve",
             sample='#error "You\'re trying to build PyTorch with a too old version of GCC. We need GCC 9 or later."',
         ),
         Sign(
@@ -121,6 +122,14 @@ MODE = FailureMode(
         seconds=1,
     ),
 )
+
+
+class Needs(Variant, frozen=True, kw_only=True):
+    """Hold the oldest gcc that the headers accept, as they name it: 5 in torch 1 and 2.0, 9 since torch 2.2."""
+
+    floor: int
+
+
 # There is no `detect`: no table here lists the gcc that each torch needs.
 
 
@@ -137,7 +146,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The compiler that was called does not support C++{standard}."
     else:
         message = "The compiler that was called is too old for torch's headers."
-    return Hit(message=message, evidence=building.lines(sure))
+    floor = seen.group("floor")
+    return Hit(message=message, evidence=building.lines(sure), variant=Needs(floor=int(floor)) if floor else None)
 
 
 # c10/util/C++17.h: "We need GCC 9 or later" since torch 2.2, https://github.com/pytorch/pytorch/issues/120126
@@ -160,7 +170,16 @@ def _by_facts(facts: Facts, seen: Seen) -> Hit | None:
     )
 
 
+# Headers that ask for gcc 5 are C++14: torch 1, which was built for CUDA 9.2 to 11.7. Each nvcc from 9.2 on accepts gcc 7, and that of 9.2 and 10.0 no newer one:
+# host_config.h of these toolkits.
+_OF_CXX17, _OF_OLD_CUDA = 7, 7
+_OLD_WHY = "supports the C++14 of this old torch's headers, and each nvcc from CUDA 9.2 on accepts it"
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = list(building.without_compiling(facts, began=True))
-    steps = host_compilers.newer(facts)
+    old = (
+        isinstance(hit.variant, Needs) and hit.variant.floor < _OF_CXX17 and host_compilers.release_here(facts) is None
+    )
+    steps = host_compilers.at_most(facts, _OF_OLD_CUDA, _OLD_WHY) if old else host_compilers.newer(facts)
     return (*made, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))

@@ -66,7 +66,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=("cuda-headers-incomplete", "host-compiler-too-old", building.FAILED),
+    explains=("cuda-headers-incomplete", "host-compiler-too-old", building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=r"unsupported GNU version! gcc versions later than (?P<limit>\d+(?:\.\d+)?)",

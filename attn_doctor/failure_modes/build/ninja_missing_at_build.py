@@ -56,6 +56,27 @@ MODE = FailureMode(
             literal="Ninja is required to load",
             sample="RuntimeError: Ninja is required to load C++ extensions (pip install ninja to get it)",
         ),
+        *(
+            Sign(pattern=pattern, literal=literal, sample=sample, strength="context")
+            for pattern, literal, sample in (
+                (
+                    r"(?P<ended>^Successfully (?:built|installed) )",
+                    "Successfully ",
+                    "Successfully installed grouped-conv-0.4",
+                ),
+                (
+                    r"(?P<ended>^Finished processing dependencies for )",
+                    "Finished processing dependencies",
+                    "Finished processing dependencies for pointnet2-ops==3.0.0",
+                ),
+                # setup.py build_ext --inplace copies the finished extension last.
+                (
+                    r"(?P<ended>^copying build\S{1,200}\.(?:so|pyd) -> )",
+                    "copying build",
+                    "copying build/lib.linux-x86_64-cpython-310/ms_deform.cpython-310-x86_64-linux-gnu.so -> ",
+                ),
+            )
+        ),
     ),
     recipe=Recipe(
         does="loads a small C++ extension through torch with a PATH that has no ninja",
@@ -86,10 +107,24 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    evidence = building.lines([m for m in seen.matches if m.strength != "context"])
+    if not evidence:
+        return None
     if seen.group("required"):
         message = "The program tried to compile an extension, which needs ninja, and ninja was not found."
         return Hit(message=message, evidence=evidence, severity=Severity.ERROR)
-    return Hit(message="The build found no ninja, so it compiled one file at a time.", evidence=evidence)
+    return Hit(
+        message="The build found no ninja, so it compiled one file at a time.",
+        evidence=evidence,
+        severity=Severity.INFO if _ended_well(seen) else None,
+    )
+
+
+def _ended_well(seen: Seen) -> bool:
+    """Return whether a sign of success follows the last warning, in each log that has one."""
+    warned = {m.file: m.line for m in seen.matches if "ended" not in m.groups}
+    ended = {m.file: m.line for m in seen.matches if "ended" in m.groups}
+    return all(ended.get(file, 0) > line for file, line in warned.items())
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

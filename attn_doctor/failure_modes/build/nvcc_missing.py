@@ -29,6 +29,8 @@ References
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
@@ -42,7 +44,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, not_found_words, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, not_found_words, own_locate_cuda, toolkits
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Toolkit
@@ -57,7 +59,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=("build-failed-unspecified",),
+    explains=("build-failed-unspecified", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"(?:No such file or directory|\[WinError 2\][^']{0,80}): '(?P<nvcc>(?!~|.{0,300}(?:/bin/bin|nvcc/bin)/nvcc)"
@@ -134,6 +136,12 @@ MODE = FailureMode(
             sample="  No CUDA toolset found.",
         ),
         *not_found_words.unknown_to_windows("nvcc", "nvcc"),
+        *own_locate_cuda.SIGNS,
+        Sign(
+            pattern=r"(?:\w*Error|ERROR|error|Exception|FATAL)\b.{0,60}\b(?:(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to) (?:find|locate) nvcc|nvcc (?:is |was )?not (?:found|in (?:your |the )?(?:PATH|path)))",
+            literal="nvcc",
+            sample="RuntimeError: Could not find nvcc, please install the CUDA toolkit",
+        ),
         # flash-attn, apex, mamba and causal-conv1d ask nvcc for its version in this function of their setup.py.
         cut_logs.frame(
             "get_cuda_bare_metal_version",
@@ -217,6 +225,7 @@ class Called(Variant, frozen=True, kw_only=True):
     """Hold the CUDA_HOME in whose bin the build called nvcc, as a log names it; None if the log does not name it."""
 
     home: str | None
+    variable: str = "CUDA_HOME"  # the variable that this setup.py reads
 
 
 class InStudio(Variant, frozen=True):
@@ -243,6 +252,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message="CMake found no nvcc: no CUDA toolkit is installed, or its folder bin is not on PATH.",
             evidence=evidence,
         )
+    own = own_locate_cuda.told(seen)
+    if own is not None:
+        return Hit(message=own.message, evidence=evidence, variant=Called(home=None, variable=own.variable))
     nvcc = (seen.group("nvcc") or "").replace("\\\\", "\\")  # a path of Windows, as Python's repr writes it
     if nvcc:
         message = f"{nvcc}, which the build called, does not exist or does not run."
@@ -293,23 +305,30 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (Fix(title="Build with ninja", steps=steps, verify=building.verify(facts)), *toolkits.cures(facts))
     if not isinstance(hit.variant, Called):
         return toolkits.cures(facts)
-    return (_another_folder(facts, hit.variant.home), *toolkits.cures(facts))
+    variable = hit.variant.variable
+    others = toolkits.cures(facts)
+    if variable != "CUDA_HOME":
+        others = tuple(
+            msgspec.structs.replace(fix, steps=own_locate_cuda.named_too(fix.steps, variable)) for fix in others
+        )
+    return (_another_folder(facts, hit.variant.home, variable), *others)
 
 
 _NVCCS = "/usr/local/cuda*/bin/nvcc"
 
 
-def _another_folder(facts: Facts, home: str | None) -> Fix:
-    """Return the fix that looks for a folder with nvcc, and sets CUDA_HOME to this folder."""
-    none = "if it prints nothing, use the next fix"
+def _another_folder(facts: Facts, home: str | None, variable: str) -> Fix:
+    """Return the fix that looks for a folder with nvcc, and sets CUDA_HOME, or the variable that is read in place of it, to this folder."""
+    none, title = "if it prints nothing, use the next fix", f"Point {variable} at a folder that has nvcc"
     if facts.system.os == "windows":
         look = commands.by_hand(
             ("where.exe", "nvcc"),
-            f"prints each nvcc on PATH: set CUDA_HOME to the folder above bin; {none}",
+            f"prints each nvcc on PATH: set {variable} to the folder above bin; {none}",
             "nothing",
             "none",
         )
-        return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=(look,), verify=building.verify(facts))
+        edit = own_locate_cuda.for_windows(variable)
+        return Fix(title=title, steps=(look, *edit), verify=building.verify(facts))
     look = commands.by_hand(
         ("sh", "-c", f"ls -d {_NVCCS}"),
         f"prints the path of each nvcc in /usr/local/cuda*/bin; {none}",
@@ -319,7 +338,7 @@ def _another_folder(facts: Facts, home: str | None) -> Fix:
     steps: tuple[Step, ...] = (look,)
     if commands.shell_of(facts) == "bash":
         not_that = f", in place of {home}" if home else ""
-        line = f'export CUDA_HOME="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'
+        line = f'export {variable}="$(dirname "$(dirname "$(ls -d {_NVCCS} | tail -n 1)")")"'
         why = f"the toolkit of the last nvcc that the line above prints{not_that}; then repeat the build"
-        steps = (look, commands.by_hand(("sh", "-c", line), why, "CUDA_HOME, only in this shell", "none"))
-    return Fix(title="Point CUDA_HOME at a folder that has nvcc", steps=steps, verify=building.verify(facts))
+        steps = (look, commands.by_hand(("sh", "-c", line), why, f"{variable}, only in this shell", "none"))
+    return Fix(title=title, steps=steps, verify=building.verify(facts))

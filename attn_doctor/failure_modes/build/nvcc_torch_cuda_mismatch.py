@@ -61,7 +61,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         Sign(
             pattern=r"The detected CUDA version \((?P<nvcc>\d+(?:\.\d+){0,3})\) mismatches the version",
@@ -182,7 +182,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         have = building.nvcc(facts)
     except Unsure:
         have = None
-    made, torch = toolkits.cures(facts, replace=True), _same_torch(facts, have or said.nvcc)
+    made, torch = toolkits.cures(facts, replace=True), _same_torch(facts, have or said.nvcc, said.torch)
     if torch is None:
         return made
     # The toolkit of a hosted notebook or a Jetson is part of its system: there the first fix changes torch.
@@ -191,13 +191,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
 
 
-def _same_torch(facts: Facts, nvcc: str | None) -> Fix | None:
+_OLDEST_OF_TODAY = (11, 3)  # conda and NVIDIA's repositories for today's systems have no older toolkit
+
+
+def _same_torch(facts: Facts, nvcc: str | None, of_torch: str | None) -> Fix | None:
     """Return the fix that installs the same torch, built for the toolkit's CUDA; None if no such torch exists."""
     torch, major = facts.torch.version, (pair(nvcc) or (0,))[0] if nvcc else None
     if major is None or places.jetson(facts):
         return None
     if not isinstance(torch, str):
-        steps = torch_for_toolkit.for_cuda_major(facts, major) if cuda_toolkits.elsewhere(facts) else ()
+        # The toolkit of an old torch is work to get, so a newer torch is offered too.
+        old = (pair(of_torch) or _OLDEST_OF_TODAY) < _OLDEST_OF_TODAY if of_torch else False
+        steps = torch_for_toolkit.for_cuda_major(facts, major, nvcc) if old or cuda_toolkits.elsewhere(facts) else ()
     else:
         steps = torch_for_toolkit.for_toolkit(facts, str(nvcc))
     steps = steps or torch_for_toolkit.for_old_toolkit(facts, str(nvcc))

@@ -34,7 +34,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.failure_modes.shared import building, package_cures, subject
+from attn_doctor.failure_modes.shared import building, memory_cures, package_cures, subject
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.knowledge.build import GIGABYTE, predict
 from attn_doctor.knowledge.translated_messages import translations
@@ -63,7 +63,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "build-timeout-hang", "out-of-memory-host"),
+    explains=(building.FAILED, "build-timeout-hang", "out-of-memory-host", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"(?<!Segmentation fault )(?<!Aborted )(?<!Bus error )signal terminated program (?P<program>cc1plus|cc1|\w+)",
@@ -206,6 +206,13 @@ MODE = FailureMode(
             )
             for word in _EXIT_CODE
         ),
+        # torch compiles the extension while the program runs: https://docs.pytorch.org/docs/stable/cpp_extension.html#torch.utils.cpp_extension.load
+        Sign(
+            pattern=r"Error building extension '(?P<loaded>\w{1,80})'",
+            literal="Error building extension",
+            sample="RuntimeError: Error building extension 'rasterizer_plugin': [1/16] c++ -MMD -MF common.o.d",
+            strength="context",
+        ),
         Sign(
             pattern=r"std::bad_alloc",
             literal="std::bad_alloc",
@@ -255,11 +262,19 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"A compiler{who} was stopped because memory ran out.",
             evidence=evidence,
-            variant=ByMake() if _made_by_make(seen) else None,
+            variant=ByMake()
+            if _made_by_make(seen)
+            else AtRunTime(name=loaded)
+            if (loaded := seen.group("loaded"))
+            else None,
         )
     typed = facts.subject.command
     installs = isinstance(typed, str) and _INSTALL.search(typed) is not None
-    hints = tuple(m for m in seen.matches if installs or building.in_build(seen, m) or _INSTALL.search(m.text))
+    hints = tuple(
+        m
+        for m in seen.matches
+        if m.strength == "hint" and (installs or building.in_build(seen, m) or _INSTALL.search(m.text))
+    )
     crash = all("egmentation" in m.text for m in hints)
     if hints and crash:
         return Hit(
@@ -281,6 +296,12 @@ class ByMake(Variant, frozen=True, kw_only=True):
     """Mark the case that make or CMake ran the compilers for something other than a Python package. Neither of them reads MAX_JOBS."""
 
 
+class AtRunTime(Variant, frozen=True, kw_only=True):
+    """Hold the extension that the program itself compiles when it runs."""
+
+    name: str
+
+
 _MAKE = re.compile(r"^(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE)
 _PYTHON = re.compile(r"\bpip3?\b|\buv\b|setup\.py|site-packages|pyproject|wheel", re.IGNORECASE)
 
@@ -289,6 +310,18 @@ def _made_by_make(seen: Seen) -> bool:
     """Return whether `make` or CMake ran the build, and nothing of Python is in the log."""
     text = "\n".join(line for log in seen.logs for _, line in log.end)
     return _MAKE.search(text) is not None and _PYTHON.search(text) is None
+
+
+def _repeat(facts: Facts, variant: Variant | None) -> Step:
+    """Return the step that builds again, by what had built: make, the running program, or an installer."""
+    if isinstance(variant, ByMake):
+        return _make()
+    if isinstance(variant, AtRunTime):
+        words = (
+            f"start the program again in this shell: it compiles {variant.name} itself, now with one compiler at a time"
+        )
+        return commands.by_hand((), words, "torch's folder of compiled extensions", "none", takes="minutes")
+    return building.build(facts, "with one compiler at a time")
 
 
 def _make() -> Step:
@@ -315,10 +348,10 @@ def _a_kill(match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     steps: list[Step] = []
-    if subject.is_flash_attn(facts):
+    if subject.is_flash_attn(facts) and not isinstance(hit.variant, AtRunTime):
         foreseen = building.foreseen(facts)
         if foreseen is not None and isinstance(foreseen.fits_memory, Answer) and not foreseen.fits_memory.yes:
-            steps.append(commands.by_hand((), "add swap, or build on a machine with more memory", "swap space"))
+            steps.append(memory_cures.swap(facts, ""))
         variables = building.variables(foreseen) or {"MAX_JOBS": "1", "NVCC_THREADS": "1"}
         steps.extend(
             commands.variable(name, value, "fewer compilers run at the same time, so less memory is needed")
@@ -329,10 +362,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps.append(building.build(facts, f"with fewer compilers at the same time{takes}"))
     else:
         steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]
-        words = "if this is not enough, add swap, or build on a machine with more memory"
-        steps.append(commands.by_hand((), words, "swap space"))
-        steps.append(
-            building.build(facts, "with one compiler at a time") if not isinstance(hit.variant, ByMake) else _make()
-        )
+        steps.append(memory_cures.swap(facts, "if this is not enough: "))
+        steps.append(_repeat(facts, hit.variant))
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))
-    return building.with_own_build(facts, less)
+    return (less,) if isinstance(hit.variant, AtRunTime) else building.with_own_build(facts, less)

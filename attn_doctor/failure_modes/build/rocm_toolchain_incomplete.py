@@ -54,7 +54,7 @@ MODE = FailureMode(
     train=Severity.INFO,
     flash_attn=Severity.ERROR,
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "rocm-specific"),
+    explains=(building.FAILED, "rocm-specific", "extension-not-built"),
     signs=(
         Sign(
             pattern=r"__clang_(?:hip|cuda)_\w{1,40}\.h:\d+:\d+: fatal error: '(?P<header>[\w.]{1,40})' file not found",

@@ -51,7 +51,7 @@ MODE = FailureMode(
     title="The sources use headers that torch removed",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    explains=(building.FAILED,),
+    explains=(building.FAILED, "extension-not-built"),
     signs=(
         *(
             Sign(

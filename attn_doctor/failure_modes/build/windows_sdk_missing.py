@@ -30,11 +30,13 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.logs.reader import Seen
+from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
 
@@ -60,7 +62,7 @@ MODE = FailureMode(
     flash_attn=Severity.ERROR,
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
-    explains=(building.FAILED, "host-compiler-missing", "python-headers-missing"),
+    explains=(building.FAILED, "host-compiler-missing", "python-headers-missing", "extension-not-built"),
     signs=(
         Sign(
             pattern=rf"error C1083\s?[:：].{{0,80}}?{_QUOTED}(?P<header>{_OF_SDK})(?=\s?['\"”“»’」』›])",
@@ -91,6 +93,9 @@ class Missing(Variant, frozen=True, kw_only=True):
     """Hold what was not found. `sdk`: it is a part of the Windows SDK; False: of the compiler itself, so that only its prompt is missing."""
 
     sdk: bool
+    studio: tuple[str, str] | None = (
+        None  # the year and the edition of the Visual Studio whose compiler ran, ("2022", "Community")
+    )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -103,8 +108,23 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"Microsoft's compiler did not find {what} because the shell does not name its folders{' or it is not installed' if name else ''}.",
         evidence=building.lines(found),
-        variant=Missing(sdk=name is not None),
+        variant=Missing(sdk=name is not None, studio=_studio(found)),
     )
+
+
+_STUDIO = re.compile(
+    r"Microsoft Visual Studio[\\/]+(?P<year>2017|2019|2022)[\\/]+(?P<edition>Community|Professional|Enterprise|BuildTools)[\\/]"
+)
+
+
+def _studio(found: list[Match]) -> tuple[str, str] | None:
+    """Return the year and the edition of the Visual Studio in the paths of these lines; None if they name none."""
+    named = next((seen for m in found if (seen := _STUDIO.search(m.text))), None)
+    return (named["year"], named["edition"]) if named else None
+
+
+# https://learn.microsoft.com/visualstudio/install/workload-and-component-ids, https://learn.microsoft.com/visualstudio/install/command-line-parameter-examples
+_CHANNELS = {"2017": "15", "2019": "16", "2022": "17"}
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -112,13 +132,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     prompt = system_tools.native_prompt(facts)
     # cl.exe ran, so a Visual Studio is there. winget's --override is for a first installation only, Microsoft's page says: the installer's `modify` adds to
     # it. https://learn.microsoft.com/visualstudio/install/use-command-line-parameters-to-install-visual-studio
+    year, edition = (hit.variant.studio if isinstance(hit.variant, Missing) else None) or ("2022", "BuildTools")
+    workload = "VCTools" if edition == "BuildTools" else "NativeDesktop"
     install = commands.by_hand(
         (
             *(r"C:\Program Files (x86)\Microsoft Visual Studio\Installer\setup.exe", "modify"),
-            *("--productId", "Microsoft.VisualStudio.Product.BuildTools", "--channelId", "VisualStudio.17.Release"),
-            *("--add", "Microsoft.VisualStudio.Workload.VCTools", "--includeRecommended", "--passive"),
+            *("--productId", f"Microsoft.VisualStudio.Product.{edition}"),
+            *("--channelId", f"VisualStudio.{_CHANNELS[year]}.Release"),
+            *("--add", f"Microsoft.VisualStudio.Workload.{workload}", "--includeRecommended", "--passive"),
         ),
-        "the C++ workload with the Windows SDK, for Build Tools 2022; for another Visual Studio by hand: start the Visual Studio Installer from the Start menu, Modify, "
+        f"the C++ workload with the Windows SDK, for {'Build Tools' if edition == 'BuildTools' else f'Visual Studio {edition}'} {year}; for another Visual Studio by hand: start the Visual Studio Installer from the Start menu, Modify, "
         "'Desktop development with C++', with a Windows 10 or 11 SDK",
         "adds MSVC and the Windows SDK",
         takes="2 to 3 GB",

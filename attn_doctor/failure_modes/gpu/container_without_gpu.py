@@ -140,6 +140,19 @@ MODE = FailureMode(
             sample="the GPU-enabled docker-compose.yml of the project",
             strength="context",
         ),
+        # What compose prints when it starts services: the first release with underscores, the second with hyphens.
+        Sign(
+            pattern=r"^(?P<compose>(?:Creating|Starting|Recreating) [\w.-]+_[\w.-]+_(?:run(?:_\w+)?|\d+) +\.\.\. )",
+            literal=" ... ",
+            sample="Creating segmenter_trainer_run ... done",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"^\W{0,4}(?P<compose>Container [\w.-]+-\d+ +(?:Creat|Start|Recreat|Runn)\w{2,3})\b",
+            literal="Container ",
+            sample=" Container segmenter-trainer-1  Started",
+            strength="context",
+        ),
         Sign(
             pattern=r"docker(?:-compose)? (?:run|exec|compose|build|up|container run)\b",
             literal="docker",

@@ -39,6 +39,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     code_for_gpu,
     code_in_binaries,
+    compiled_calls,
     cuda_start,
     old_torch_steps,
     package_cures,
@@ -102,11 +103,12 @@ MODE = FailureMode(
             sample="FATAL: kernel `fmha_cutlassF_f32_aligned_64x64_rf_sm80` is for sm80-sm90, but was built for sm37",
         ),
         Sign(
-            pattern=r"PyTorch no longer supports this GPU because it is too old",
+            pattern=r"(?P<too_old>PyTorch no longer supports this GPU because it is too old)",
             literal="no longer supports this GPU",
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
         *refused_cards.SIGNS,
+        *compiled_calls.SIGNS,
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
             pattern=r"nvrtc: error: invalid value for --gpu-architecture",
@@ -209,7 +211,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
             variant=code_in_binaries.Lacking(binary="torch"),
-            severity=Severity.ERROR,
+            severity=Severity.INFO if _of_a_second_card(seen) else Severity.ERROR,
         )
     if (tiny := seen.group("tiny")) is not None:
         return Hit(
@@ -223,7 +225,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             message=f"torch has no code for {refused}.",
             evidence=evidence,
             variant=code_in_binaries.Lacking(binary="torch"),
-            severity=Severity.ERROR,
+            severity=Severity.INFO if _of_a_second_card(seen) else Severity.ERROR,
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if not proofs:
@@ -250,6 +252,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
+
+
+def _of_a_second_card(seen: Seen) -> bool:
+    """Return whether torch only warns, and not of its first GPU: programs use the first one, and the log shows no error."""
+    cards = {m.groups["index"] for m in seen.matches if "index" in m.groups}
+    warnings = all(
+        {"sm", "too_old", "refused", "limits"} & m.groups.keys() for m in seen.matches if m.strength == "proof"
+    )
+    return bool(cards) and "0" not in cards and warnings
 
 
 def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
@@ -293,6 +304,8 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
+    if name is not None and compiled_calls.above(proofs, seen) and name not in ("torch", "torchvision", "torchaudio"):
+        return name
     if (seen.group("operator") or "").startswith("ms_deformable_"):
         return "MultiScaleDeformableAttention"
     return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
@@ -302,7 +315,7 @@ def _near(match: Match, seen: Seen) -> bool:
     """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
     return "flash_" in match.text or any(
         m.strength == "context"
-        and not {"archs", "owner"} & m.groups.keys()
+        and not {"archs", "owner", "capability", "compiled"} & m.groups.keys()
         and m.file == match.file
         and 0 < match.line - m.line <= 12
         for m in seen.matches
@@ -326,6 +339,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return refused_cards.tiny(facts, hit.variant.operator or "86")
     if isinstance(hit.variant, code_in_binaries.Lacking) and hit.variant.operator is not None:
         return (code_for_gpu.of_an_operator(facts, binary),)
+    if binary != "torch" and built_packages.row_of(binary) is None:
+        return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     there = facts.torch.version
@@ -340,15 +355,16 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ()  # as far as known, the installed torch has the code: another binary does not
     if not code_for_gpu.card_is_known(facts):
         return ()
-    if (too_old := code_for_gpu.on_the_cpu(facts)) is not None:
-        return (too_old,)
     old = old_torch.for_python(machine_of(facts)) if isinstance(found, NoTorch) else None
     if old is not None:
         title = f"Install torch {old.row.torch} for CUDA {old.cuda}"
         return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
-    title = "Install {name} for CUDA {cuda}"
+    if (too_old := code_for_gpu.on_the_cpu(facts)) is not None:
+        return (too_old,)
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
-    return torch_steps.kept_or_newest(facts, title, "it has code for the GPU here", reinstall=unknown)
+    return torch_steps.kept_or_newest(
+        facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
+    )
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

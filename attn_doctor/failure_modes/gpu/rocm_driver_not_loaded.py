@@ -131,7 +131,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             confidence=Confidence.MEDIUM,
         )
     message = (
-        "The AMD GPU is in the machine, but this user may not open /dev/kfd, which ROCm needs."
+        "The container was not given /dev/kfd, the device of the AMD GPU: the kernel module is loaded on its host."
+        if loaded and in_container(facts) is True and any("No such file" in m.text for m in seen.matches)
+        else "The AMD GPU is in the machine, but this user may not open /dev/kfd, which ROCm needs."
         if by == "refused"
         else "The kernel module amdgpu, which ROCm needs for an AMD GPU, is not loaded, or its devices are not visible."
     )

@@ -115,6 +115,12 @@ MODE = FailureMode(
             )
         ),
         Sign(
+            pattern=r"^(?:[^$#>]{0,80}[$#>] ?)?(?P<run>(?:sudo )?(?:docker|podman) run [^<>|;&]{5,600}?)\s*$",
+            literal=" run ",
+            sample="$ docker run --gpus all -v $PWD:/data trainer:latest python train.py",
+            strength="context",
+        ),
+        Sign(
             pattern=r"multiprocessing/(?:synchronize|shared_memory|heap)\.py",
             literal="multiprocessing/",
             sample='  File "/usr/lib/python3.11/multiprocessing/synchronize.py", line 57, in __init__',
@@ -139,6 +145,7 @@ class Ran(Variant, frozen=True, kw_only=True):
 
     out_of: Literal["space", "permission"]
     kubernetes: bool = False  # the log is of a pod
+    run: str | None = None  # the command that started the container, as it was typed
 
 
 # There is no `detect`: no fact says how large /dev/shm is, and how much of it a training uses.
@@ -158,7 +165,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message="The workers that load data used up the shared memory (/dev/shm); by default a container has only 64 MB of it.",
         evidence=building.lines(tuple(counted)),
-        variant=Ran(out_of="space", kubernetes=seen.group("kubernetes") is not None),
+        variant=Ran(out_of="space", kubernetes=seen.group("kubernetes") is not None, run=seen.group("run")),
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in counted) else Confidence.MEDIUM,
     )
 
@@ -166,7 +173,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _shared(seen: Seen, match: Match) -> bool:
     """Return whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
     return any(
-        m.strength == "context" and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches
+        m.strength == "context"
+        and not {"run", "kubernetes"} & m.groups.keys()
+        and m.file == match.file
+        and 0 < match.line - m.line <= _NEAR
+        for m in seen.matches
     )
 
 
@@ -182,14 +193,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     workers = Fix(title="Use fewer workers", steps=(fewer,), verify=verify)
+    typed = hit.variant.run if isinstance(hit.variant, Ran) else None
     kind = facts.system.container
     inside = in_container(facts) and kind not in _SHARES_THE_HOSTS
     if isinstance(hit.variant, Ran) and hit.variant.kubernetes:
-        return (_container(facts, "kubernetes", verify), workers)
+        return (_container(facts, "kubernetes", None), workers)
     if facts.system.hosted in ("colab", "kaggle"):
         return (workers,)
     if inside:
-        return (_container(facts, kind if isinstance(kind, str) else "docker", verify), workers)
+        return (_container(facts, kind if isinstance(kind, str) else "docker", typed), workers)
     larger = commands.by_hand(
         ("sudo", "mount", "-o", "remount,size=16G", _SHM),
         "16G is an example: at most the machine's memory. `df -h /dev/shm` shows the size now. You can delete the files /dev/shm/torch_* of "
@@ -199,7 +211,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=verify)
     if in_container(facts) is None:
-        return (_container(facts, "docker", verify), workers, machine)
+        return (_container(facts, "docker", typed), workers, machine)
     return (workers, machine)
 
 
@@ -220,7 +232,7 @@ def _open_to_everyone(facts: Facts) -> Fix:
     return Fix(title=f"Let everyone write to {_SHM}", steps=(look, mode), verify=commands.check(facts))
 
 
-def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
+def _container(facts: Facts, kind: str, typed: str | None) -> Fix:
     if kind == "kubernetes":
         step = commands.by_hand(
             (),
@@ -231,10 +243,11 @@ def _container(facts: Facts, kind: str, verify: tuple[str, ...]) -> Fix:
         program = "podman" if kind == "podman" else "docker"
         surely = "" if isinstance(facts.system.container, str) else "if this ran in a container: "
         step = commands.by_hand(
-            container_starts.start(facts, "--shm-size=8g", program=program),
+            (container_starts.again_with(typed, "--shm-size=8g") if typed else None)
+            or container_starts.start(facts, "--shm-size=8g", program=program),
             f"{surely}start the container again, on the host, with a larger /dev/shm (or with --ipc=host, which gives it the host's); in a "
             "compose file: `shm_size: 8gb`; in Kubernetes: an emptyDir with `medium: Memory` at /dev/shm",
             "a new container",
             "none",
         )
-    return Fix(title="Give the container more shared memory", steps=(step,), verify=verify)
+    return Fix(title="Give the container more shared memory", steps=(step,), verify=commands.check(facts))

@@ -47,8 +47,8 @@ from attn_doctor.failure_modes.shared import (
     without_gpu,
 )
 from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_installed
-from attn_doctor.knowledge import torch_choice
-from attn_doctor.knowledge.torch_choice import Choice
+from attn_doctor.knowledge import old_torch, torch_choice
+from attn_doctor.knowledge.torch_choice import Choice, NoTorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -319,6 +319,10 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that install a torch for the GPU; for an AMD GPU of a log, they first ask the torch of the program."""
     found = torch_install.choice(facts)
     title = "Install a CUDA build of torch"
+    old = old_torch.newest(torch_facts.machine_of(facts)) if isinstance(found, NoTorch) else None
+    if old is not None:  # the driver or the Python is too old for each torch of today
+        named = f"Install torch {old.row.torch} for CUDA {old.cuda}"
+        return (Fix(title=named, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),)
     if isinstance(found, Choice) and found.torch is None:
         title = "Install NVIDIA's torch for this JetPack"
     elif isinstance(found, Choice) and found.flavour and found.flavour.startswith(("rocm", "xpu")):

@@ -38,12 +38,14 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import (
     cut_logs,
+    in_place_builds,
     package_cures,
     subject,
     symbols,
     torch_here,
     torch_steps,
     wheel_fixes,
+    xformers_words,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, package_evidence, text_of, torch_installed
 from attn_doctor.failure_modes.shared.symbols import EXTENSIONS
@@ -82,10 +84,11 @@ MODE = FailureMode(
             sample="ImportError: DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found.",
         ),
         Sign(
-            pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA \S+ )?\(you have (?P<have>\d[\w.+]*)\)",
+            pattern=r"PyTorch +(?P<built>\d[\w.+]*) (?:with CUDA (?:(?P<cuda>\d{4})|\S+) )?\(you have (?P<have>\d[\w.+]*)\)",
             literal="(you have ",
             sample="    PyTorch 2.1.2+cu121 with CUDA 1201 (you have 2.2.0+cu121)",
         ),
+        xformers_words.PYTHON,
         # The same line in a log that is cut before the version of the installed torch.
         Sign(
             pattern=r"^PyTorch +(?P<built>\d[\w.+]*) with CUDA \d[\d.]*\s*$",
@@ -231,16 +234,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             return Hit(
                 message=hit[0],
                 evidence=kept or evidence,
-                variant=Built(torch=age[0]) if age else None,
+                variant=_built(match.text, age[0] if age else None),
                 confidence=hit[1],
             )
-    return None
+    return xformers_words.told(seen)
 
 
 class Built(Variant, frozen=True, kw_only=True):
-    """Hold the oldest torch that the extension fits, by the name of the missing function: "2.8"."""
+    """Hold the oldest torch that the extension fits, by the name of the missing function, "2.8", and its folder if it lies among sources."""
 
-    torch: str
+    torch: str | None
+    folder: str | None = None
+
+
+def _built(line: str, torch: str | None) -> Built | None:
+    folder = in_place_builds.folder(line)
+    return Built(torch=torch, folder=folder) if torch or folder else None
 
 
 class Moved(Variant, frozen=True, kw_only=True):
@@ -323,7 +332,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
     made = wheel_fixes.fixes(facts, "it does not fit this torch")
-    of_index = torch_here.of_the_jetson_index(facts, hit.variant.torch) if isinstance(hit.variant, Built) else ()
+    if isinstance(hit.variant, xformers_words.SameRelease):
+        return (*xformers_words.fixes(facts), *made)
+    built = hit.variant if isinstance(hit.variant, Built) else Built(torch=None)
+    if built.folder is not None and not isinstance(facts.subject.folder, str) and facts.grade == "stated":
+        return (in_place_builds.fix(facts, built.folder, "it does not fit this torch"),)
+    of_index = torch_here.of_the_jetson_index(facts, built.torch) if built.torch else ()
     return (*of_index, *made)
 
 

@@ -12,7 +12,7 @@ How it shows
     "ImportError: .../nvidia/cusparse/lib/libcusparse.so.12: undefined symbol: __nvJitLinkComplete_12_4, version
     libnvJitLink.so.12" at `import torch`; the same with ncclCommWindowRegister, cublasLt..., cudnn...; "symbol ... not defined
     in file libnvJitLink.so.12 with link time reference". cuDNN prints "Could not load library libcudnn_cnn_train.so.8. Error:
-    /usr/local/...: undefined symbol", and torch "cuDNN version incompatibility: PyTorch was compiled against ...". cuDNN 9 consists of
+    /usr/local/...: undefined symbol", and torch "cuDNN version incompatibility: PyTorch was compiled against ..." or "cuDNN version mismatch". cuDNN 9 consists of
     several files, which it loads when it needs them: "Unable to load any of {libcudnn_engines_precompiled.so.9...}",
     "CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED", "CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH"; on Windows "Could not locate
     cudnn_ops64_9.dll. Please make sure it is in your library path!".
@@ -46,7 +46,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
-from attn_doctor.failure_modes.shared import another_copy, symbols
+from attn_doctor.failure_modes.shared import another_copy, cudnn_releases, symbols
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of, variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.logs.reader import Seen
@@ -98,8 +98,8 @@ MODE = FailureMode(
             sample="Unable to load any of {libcudnn_engines_precompiled.so.9.1.0, libcudnn_engines_precompiled.so.9}",
         ),
         Sign(
-            pattern=r"cuDNN version (?:incompatibility|mismatch): PyTorch was compiled +against",
-            literal="PyTorch was compiled",
+            pattern=rf"cuDNN version (?:incompatibility|mismatch): PyTorch was compiled +against{cudnn_releases.PAIR}",
+            literal=": PyTorch was compiled",
             sample="RuntimeError: cuDNN version incompatibility: PyTorch was compiled  against (8, 9, 2) but found runtime version (8, 5, 0).",
         ),
         Sign(
@@ -172,6 +172,7 @@ class InFront(Variant, frozen=True, kw_only=True):
     of: Literal["cuda", "cudnn"]
     # If conda installed torch: (the CUDA that torch was built for, conda's package of the library), ("12.1", "libcublas").
     conda: tuple[str, str] | None = None
+    compiled: str | None = None  # the cuDNN for which torch was compiled, if the error names it: "7.1.2"
     module: str | None = None  # the cluster's module that was loaded and has the name of the library: "nccl"
     # The folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
     folder: str | None = None
@@ -269,6 +270,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
     if seen.group("parts"):
         message = "cuDNN did not find its own parts, or the parts of another cuDNN were found first."
+    if (releases := cudnn_releases.told(seen)) is not None:
+        message = f"torch was compiled for cuDNN {releases.compiled}, and the loader found cuDNN {releases.found} before that one."
     built, package = seen.group("conda"), library.lower()
     conda = (built, package) if built in another_copy.LABELS and package in another_copy.OF_CONDA else None
     if conda:
@@ -280,6 +283,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             of="cudnn" if cudnn else "cuda",
             folder=seen.group("system"),
             conda=conda,
+            compiled=releases.compiled if releases else None,
             module=_module_of(library, seen.group("modules")) or (_cuda_of(seen.group("modules")) if cudnn else None),
         ),
     )
@@ -314,6 +318,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = []
     if isinstance(hit.variant, InFront) and hit.variant.conda is not None:
         made.append(another_copy.of_conda(facts, *hit.variant.conda))
+    if isinstance(hit.variant, InFront) and hit.variant.compiled is not None:
+        made += cudnn_releases.of_conda(facts, hit.variant.compiled)
     if another_copy.library_path_may_be_set(facts):
         rest = another_copy.library_path_without_cuda(facts)
         why = "torch finds its own CUDA libraries without this variable"

@@ -9,7 +9,8 @@ What it is
 How it shows
     "ImportError: .../torch/lib/libtorch_cpu.so: undefined symbol: iJIT_NotifyEvent" at `import torch`, or the same with
     iJIT_IsProfilingActive or iJIT_GetNewMethodID; "libmkl_intel_lp64.so.1: cannot open shared object file"; "Intel MKL FATAL ERROR: Cannot load
-    libmkl_avx2.so or libmkl_def.so.", on Windows "mkl_intel_thread.dll".
+    libmkl_avx2.so or libmkl_def.so.", on Windows "mkl_intel_thread.dll"; "/opt/intel/.../libmkl_gf_lp64.so: undefined symbol:
+    mkl_lapack_sgelqf".
 
 Why it happens
     An environment file pins torch and does not pin mkl. Or Intel's oneAPI 2024.1 or newer is on LD_LIBRARY_PATH.
@@ -17,7 +18,8 @@ Why it happens
 What to do
     Missing function: `conda install "mkl<2024.1"` into that environment (the same with mamba and micromamba; pixi: `pixi add
     "mkl<2024.1"`), and write `mkl<2024.1` into the environment file. Missing libmkl_*.so.1: install `mkl<2022`. MKL does not load its own
-    library: install the same mkl again. Or install pip's torch instead of conda's.
+    library, or parts of two releases: install the same mkl again. An MKL outside the environment (/opt/intel, a cluster's module): remove
+    its folder from LD_LIBRARY_PATH. Or install pip's torch instead of conda's.
 
 How to reproduce
     `attn-doctor reproduce mkl-does-not-fit` loads a library that asks for iJIT_NotifyEvent where the MKL beside it has none. It
@@ -31,6 +33,8 @@ References
 """
 
 from __future__ import annotations
+
+import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
@@ -77,9 +81,20 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"(?:Intel MKL FATAL ERROR|INTEL oneMKL ERROR): Cannot load (?P<part>[\w.]+)",
-            literal="Cannot load ",
+            pattern=r"(?:Intel MKL FATAL ERROR|INTEL oneMKL ERROR): [Cc]annot load (?P<part>[\w.]+)",
+            literal="annot load ",
             sample="Intel MKL FATAL ERROR: Cannot load libmkl_avx2.so or libmkl_def.so.",
+        ),
+        # One library of MKL loads the others by their names, and the loader takes those of another release.
+        Sign(
+            pattern=r"(?:(?P<folder>/[^\s:]{0,300})/)?(?P<caller>lib\w+\.so[.\d]*): undefined symbol: (?P<call>mkl_\w+)",
+            literal="undefined symbol: mkl_",
+            sample="ImportError: /opt/intel/mkl/lib/intel64/libmkl_gf_lp64.so: undefined symbol: mkl_lapack_sgelqf",
+        ),
+        Sign(
+            pattern=r"Symbol not found: \(?_(?P<call>mkl_\w+)",
+            literal="Symbol not found: ",
+            sample="ImportError: dlopen(/anaconda3/lib/python3.7/site-packages/torch/_C.so, 9): Symbol not found: _mkl_serv_inspector_loaded",
         ),
     ),
     recipe=Recipe(
@@ -102,6 +117,19 @@ class Wanted(Variant, frozen=True, kw_only=True):
 
     mkl: str = _OLDER
     again: bool = False
+
+
+class Foreign(Variant, frozen=True, kw_only=True):
+    """Hold the folder of an MKL that belongs to no environment of Python, and that the loader found first."""
+
+    folder: str
+
+
+# The folders of Intel's installers and of clusters. An MKL in one of them was found by LD_LIBRARY_PATH.
+_INTELS = re.compile(
+    r"(?i)/(?:intel|oneapi|mkl|parallel_studio|composer|compilers_and_libraries|apps?|easybuild|spack)\b"
+)
+_OF_PYTHON = re.compile(r"conda|/envs?/|-packages|mamba|miniforge|\.pixi")
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -128,6 +156,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if "symbol" in said:
         message = f"torch calls {said['symbol']}, which MKL 2024.1 and newer do not have: conda installed an MKL that is too new for its torch."
         return Hit(message=message, evidence=evidence, variant=Wanted())
+    if "call" in said:
+        return _of_two_releases(said, evidence)
     if "library" in said:
         first = said.get("number") == "1"
         return Hit(
@@ -142,8 +172,26 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
+def _of_two_releases(said: dict[str, str], evidence: tuple[Evidence, ...]) -> Hit:
+    """Return the hit for a function of MKL that a library of MKL, or torch, calls and the loaded MKL has not."""
+    who, folder = said.get("caller", "A library"), said.get("folder")
+    if folder is not None and who.startswith("libmkl_") and _INTELS.search(folder) and not _OF_PYTHON.search(folder):
+        return Hit(
+            message=f"The loader found the MKL in {folder} before torch's own: {who} there calls {said['call']}, which the other parts of MKL do not have.",
+            evidence=evidence,
+            variant=Foreign(folder=folder),
+        )
+    return Hit(
+        message=f"{who} calls {said['call']}, which the loaded MKL does not have: files of two MKL releases are mixed.",
+        evidence=evidence,
+        variant=Wanted(mkl="mkl", again=True),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, Foreign):
+        return _without_the_foreign(facts, hit.variant.folder)
     # pip's torch contains its MKL. The loader finds another only if setvars.sh of Intel's oneAPI put it on LD_LIBRARY_PATH.
     step = commands.without_library_path(
         facts,
@@ -167,6 +215,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     instead = Fix(title="Replace conda's torch by pip's", steps=(gone, *pips), verify=verify)
     return (older, instead, *((off,) if doubtful else ()))
+
+
+def _without_the_foreign(facts: Facts, folder: str) -> tuple[Fix, ...]:
+    """Return the fixes for an MKL outside the environment. https://github.com/pytorch/pytorch/issues/7758, https://github.com/pytorch/pytorch/issues/5099."""
+    step = commands.without_library_path(
+        facts,
+        f"LD_LIBRARY_PATH names {folder}, and torch has an MKL of its own. For good: take the line out of ~/.bashrc that sets it, or that runs Intel's mklvars.sh, "
+        "compilervars.sh or setvars.sh; on a cluster unload Intel's module",
+    )
+    off = Fix(title="Remove that MKL from LD_LIBRARY_PATH", steps=(step,), verify=commands.check(facts))
+    pips = torch_steps.by_pip(facts, "pip's torch contains its own MKL")
+    return (off, *((Fix(title="Install pip's torch", steps=pips, verify=commands.check(facts)),) if pips else ()))
 
 
 def _may_be_condas(facts: Facts) -> bool:

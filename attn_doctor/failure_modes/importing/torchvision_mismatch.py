@@ -30,13 +30,11 @@ References
 
 from __future__ import annotations
 
-import re
-
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import torch_here, torch_steps, torchvision_cures
+from attn_doctor.failure_modes.shared import builds_of_torch, torch_here, torch_steps, torchvision_cures
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -49,7 +47,7 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import BinaryCause, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import local
+from attn_doctor.model.versions import before_release, local
 
 MODE = FailureMode(
     code="AD313",
@@ -100,6 +98,12 @@ MODE = FailureMode(
             literal="undefined symbol: ",
             sample="UserWarning: Failed to load image Python extension: '/venv/lib/python3.11/site-packages/torchvision/image.so: undefined "
             "symbol: _ZN3c1017RegisterOperatorsD1Ev'",
+        ),
+        # A library of a torch for ROCm: torch here is another build. Where libc10_cuda.so is missing: torch-cpu-build.
+        Sign(
+            pattern=r"Failed to load image Python extension: '?lib(?:c10|torch)_(?P<of_rocm>hip)\w*\.so: cannot open",
+            literal="_hip.so: cannot open",
+            sample="UserWarning: Failed to load image Python extension: 'libc10_hip.so: cannot open shared object file: No such file or directory'If you don't plan on",
         ),
         Sign(
             pattern=r"Could not run '(?P<lacks>torchvision::\w+)' with arguments from the '(?:CUDA|HIP)' backend",
@@ -193,7 +197,7 @@ def detect(facts: Facts) -> Hit | None:
     if said is not None and said.ok is True:
         return None
     if said is not None and said.ok is False and said.fault is not None:
-        builds = _builds(facts, have, said.fault.traceback or message(said.fault))
+        builds = builds_of_torch.differing(facts, have, said.fault.traceback or message(said.fault))
         return Hit(
             message=f"torchvision {have} cannot be imported: its files are not those that were installed."
             if said.failed == CHECKED
@@ -209,17 +213,23 @@ def detect(facts: Facts) -> Hit | None:
         if said is None and binary.module.startswith("torchvision._C") and binary.cause in _OF_ANOTHER_TORCH:
             return Hit(
                 message=f"torchvision {have} does not fit torch {torch}: {'; '.join(binary.because[:1])}"
-                f"{_builds(facts, have, '; '.join(binary.because))}.",
+                f"{builds_of_torch.differing(facts, have, '; '.join(binary.because))}.",
                 evidence=(fact(facts, f"binaries.{index}.because", "; ".join(binary.because)),),
             )
-    flavours = local(have), local(torch)
-    if every(
-        lambda: None in flavours or flavours[0] == flavours[1], lambda: holds(pytorch.torchvision_fits(torch, have))
-    ):
+    flavours = builds_of_torch.flavour(have), builds_of_torch.flavour(torch)
+    of_another_build = None not in flavours and flavours[0] != flavours[1]
+    if not of_another_build and before_release(have):
+        return None  # compiled or published between two releases: its number does not say for which torch
+    if every(lambda: not of_another_build, lambda: holds(pytorch.torchvision_fits(torch, have))):
         return None
+    # Whoever has a nightly or a compiled torch often compiles torchvision too, and its number is then that of the sources.
+    may_fit = not of_another_build and before_release(torch) and ".nv" not in torch
     return Hit(
-        message=f"torchvision {have} was built for another torch than {torch}.",
+        message=f"torchvision {have} was released for another torch, and {torch} is no release: they fit only if torchvision was compiled for it."
+        if may_fit
+        else f"torchvision {have} was built for another torch than {torch}.",
         evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
+        severity=Severity.INFO if may_fit else None,
     )
 
 
@@ -232,7 +242,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(message=message, evidence=evidence, variant=OfHub(folder=said["hub"]))
     torch = said.get("torch")
     message = "The installed torchvision was built for another torch than the installed torch."
-    if torch is not None:
+    if "of_rocm" in said:
+        message = "The installed torchvision is a build for ROCm, and the installed torch is not: torchvision's compiled operators do not load."
+    elif torch is not None:
         message = f"torchvision {said['torchvision']} is not the release for torch {torch}: Ultralytics reports it."
     elif "lacks" in said:
         message = f"The installed torchvision has no {said['lacks']} for the GPU: it is a CPU build, or was built for another torch. torch itself uses the GPU."
@@ -242,28 +254,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         variant=OfRelease(torch=torch) if torch is not None else WithoutCuda() if "lacks" in said else None,
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in seen.matches) else Confidence.LOW,
     )
-
-
-def _builds(facts: Facts, torchvision: str, said: str) -> str:
-    """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text."""
-    theirs, ours = (
-        torchvision_cures.build_in_words(local(torchvision)),
-        torchvision_cures.build_in_words(local(str(facts.torch.version))),
-    )
-    if theirs is None and _CUDA_LIBRARY.search(said):
-        theirs = "a CUDA build"
-    if ours is None and isinstance(facts.torch.cuda, str):
-        ours = f"a build for CUDA {facts.torch.cuda}"
-    if ours is None and facts.torch.cuda is None and facts.torch.hip is None:
-        ours = "a CPU build"
-    if theirs is None or ours is None or theirs == ours:
-        return ""
-    if theirs == "a CUDA build" and ours != "a CPU build":
-        return ""  # the CUDA version of torchvision is not known
-    return f" (torchvision is {theirs}, torch is {ours})"
-
-
-_CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c10::cuda|\bcuda", re.IGNORECASE)
 
 
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:

@@ -225,7 +225,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if moved is not None:
         message = moved_torch.sentence(moved)
         lines = tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in ours[:4])
-        return Hit(message=message, evidence=lines, variant=moved)
+        # torchvision of ROCm beside a torch for CUDA: torchvision-mismatch is the cause.
+        of_rocm = any(m.groups.get("of_rocm") for log in seen.logs for m in log.of("torchvision-mismatch"))
+        return Hit(message=message, evidence=lines, variant=moved, severity=Severity.INFO if of_rocm else None)
     if ours:
         # A line that was joined may also contain the sentence before it: keep the shortest line for each conflict.
         least = {(m.groups["package"], m.groups["requires"]): m for m in sorted(ours, key=lambda m: -len(m.text))}

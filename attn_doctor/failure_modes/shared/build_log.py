@@ -9,7 +9,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import package_cures, subject
+from attn_doctor.failure_modes.shared import checkout, package_cures, subject
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Install, Step
 
@@ -66,6 +66,8 @@ def _again(facts: Facts) -> Step:
         return commands.by_hand(
             commands.by_own_tool(facts, made).argv, made.why, made.changes, takes=made.takes, into=FILE
         )
+    if (script := checkout.script(facts)) is not None:
+        return commands.by_hand(script, f"your command, in the same folder: {_SAYS}", "adds the package", into=FILE)
     command = facts.subject.command
     typed = _PLAIN.fullmatch(command.removeprefix("!").removeprefix("%")) if isinstance(command, str) else None
     if typed:
@@ -97,6 +99,12 @@ def newest_sources(facts: Facts) -> tuple[Step, ...]:
             ("git", "-C", folder, "pull"), "gets newer sources, which may compile here", "the checkout", "low"
         )
         return (pull, _built(facts, folder))
+    script = checkout.script(facts)
+    if script is not None:
+        pull = commands.by_hand(
+            ("git", "pull"), "in the folder of the sources: newer ones, which may compile here", "the checkout", "low"
+        )
+        return (pull, commands.by_hand(script, "then your command again", "adds the package"))
     name, asked = subject.package(facts), subject.requirement(facts)
     if name is None or asked is None:
         words = "search for the text of the error in the issues of the package that was built: a newer commit of the package may compile here"

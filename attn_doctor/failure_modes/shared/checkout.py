@@ -55,6 +55,21 @@ def of(facts: Facts) -> Checkout | None:
 _EDITABLE = re.compile(r"(?:^|\s)(?:-e|--editable|develop)(?:\s|=|$)")
 
 
+_SCRIPT = re.compile(
+    r"(?:sudo |time )?(?:[A-Z_]+=\S+ ){0,6}(?P<command>\S*python[\d.]*(?:\.exe)? (?:\S*[\\/])?setup\w*\.py [\w\s.=/-]{3,200})$"
+)
+
+
+def script(facts: Facts) -> tuple[str, ...] | None:
+    """Return the command of a user who ran the setup.py of their own sources, "python setup.py build develop", as argv; None for other commands.
+
+    No index has these sources: a package of the same name there may be another one, or a build that does not fit the board.
+    """
+    command = facts.subject.command
+    found = _SCRIPT.match(command.strip()) if facts.grade == "stated" and isinstance(command, str) else None
+    return tuple(found["command"].split()) if found else None
+
+
 def _typed(facts: Facts) -> Checkout | None:
     """Return the one folder that the typed command installs; None if it installs several things, or a package of an index."""
     words = subject.installed_by_command(facts)

@@ -159,11 +159,11 @@ def on_the_cpu(facts: Facts) -> Fix | None:
     able = [capability(card.compute_capability) for card in gpus if isinstance(card.compute_capability, str)]
     if not able or len(able) < len(gpus) or max(able) >= _FIRST_OF_WHEELS:
         return None
-    step = commands.by_hand(
-        (),
-        "repeat the command with device=cpu, or start it with CUDA_VISIBLE_DEVICES set to an empty value: no build of PyTorch for the Pythons of today has code for compute capability "
-        f"{dotted(max(able))}, and a newer driver or CUDA changes nothing",
-        "nothing",
-        "none",
+    why = (
+        "hides the GPU, so that programs that ask torch take the processor; else give the program its own option (--cpu, device=cpu). No build of PyTorch for the Pythons of today"
+        f" has code for compute capability {dotted(max(able))}, and a newer driver or CUDA changes nothing"
     )
-    return Fix(title="Compute on the CPU", steps=(step,), verify=commands.check(facts))
+    hidden = commands.variable("CUDA_VISIBLE_DEVICES", "-1", why)
+    words = "or use another GPU: today's builds of torch for CUDA 12.6 begin with compute capability 5.0 (GTX 900)"
+    other = commands.by_hand((), words, "the GPU")
+    return Fix(title="Compute on the CPU, or on a newer GPU", steps=(hidden, other), verify=commands.check(facts))

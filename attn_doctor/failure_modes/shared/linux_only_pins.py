@@ -36,6 +36,16 @@ SIGNS = (
         sample="Because nvidia-nccl-cu12==2.21.5 has no wheels with a matching platform tag (e.g., `win_amd64`) and you require",
         strength="hint",
     ),
+    # The package itself was typed, and stands in no list.
+    *(
+        Sign(
+            pattern=rf"(?:pip3?|pip3?\.exe|uv|poetry|pdm|conda|mamba)[\"']? {word}(?! .{{0,100}}(?:-r|--requirement) ).{{0,120}}? [\"']?(?P<typed>{_NAMES})(?=[=<>~!\s\"']|$)",
+            literal=f" {word} ",
+            sample=f"C:\\work>pip {word} triton==2.1.0",
+            strength="context",
+        )
+        for word in ("install", "add")
+    ),
     Sign(
         pattern=r"\(e\.g\., [`'](?P<tag>win_amd64|macosx_\w{1,30})",
         literal="(e.g., ",
@@ -58,6 +68,7 @@ class OfLinux(Variant, frozen=True, kw_only=True):
     """Hold the packages of the list that exist for Linux alone."""
 
     names: tuple[str, ...]
+    typed: bool = False  # the user asked for the package itself, and not for a list
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
@@ -75,6 +86,21 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
     if not lines or here is None:
         return None
     names = tuple(dict.fromkeys(m.groups["linux_only"] for m in lines))
+    asked = {m.groups["typed"] for m in seen.matches if m.groups.get("typed")}
+    if set(names) <= asked:
+        if any("triton" in name for name in names):
+            return None  # triton-missing names the build of Triton for Windows
+        return Hit(
+            message=f"{', '.join(names)} has wheels for Linux alone, and torch for {here} does without it.",
+            evidence=building.lines(list(lines)),
+            variant=OfLinux(names=names, typed=True),
+            explains=(
+                "environment-pollution",
+                "no-matching-distribution",
+                "python-too-new-no-wheel",
+                "requirements-missing",
+            ),
+        )
     return Hit(
         message=f"The list of packages is from Linux: {', '.join(names)} has wheels for Linux alone, and torch for {here} does without it.",
         evidence=building.lines(list(lines)),
@@ -87,6 +113,10 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
 def fixes(facts: Facts, found: OfLinux) -> tuple[Fix, ...]:
     """Return the fixes: take the lines of Linux out, or give them a marker."""
     verify = commands.check(facts)
+    if found.typed:
+        words = "torch for this system needs no such package: install torch alone, and do without what needs NCCL (several GPUs with the backend nccl: gloo here, or Linux and WSL2)"
+        step = commands.by_hand((), words, "nothing", "none")
+        return (Fix(title="Leave that package out", steps=(step,), verify=verify),)
     out = commands.by_hand(
         (),
         "delete these lines from the list, and all others that begin with nvidia- or triton: torch installs itself what it needs on each system. Then repeat your command",

@@ -1,10 +1,33 @@
-"""Make the fixes for a full memory of the GPU where a program shares it in its own way: vLLM, and Macs. Pure."""
+"""Make the fixes for a full memory: of the GPU where a program shares it in its own way (vLLM, Macs), and of the machine while it compiles. Pure."""
 
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+
+_SWAP = "/swap-for-builds"
+
+
+def swap(facts: Facts, begin: str) -> Step:
+    """Return the step that adds 8 GB of swap until the next start; in words where the system is not a Linux of its own. `begin`: "if this is not enough, ".
+
+    https://man7.org/linux/man-pages/man8/swapon.8.html
+    """
+    own = not places.container(facts) and not places.hosted(facts) and not places.on_cluster(facts)
+    if facts.system.os != "linux" or not own or places.wsl(facts):
+        return commands.by_hand((), f"{begin}add swap, or build on a machine with more memory", "swap space")
+    lines = (
+        ("fallocate", "-l", "8G", _SWAP),
+        ("chmod", "600", _SWAP),
+        ("mkswap", _SWAP),
+        ("swapon", _SWAP),
+    )
+    line = " && ".join(" ".join(places.as_root(facts, *argv)) for argv in lines)
+    words = f"{begin}adds 8 GB of swap until the next start of the machine; or build on a machine with more memory"
+    return commands.by_hand(("sh", "-c", line), words, "swap space", takes="8 GB of disk")
 
 
 def of_vllm(facts: Facts) -> tuple[Fix, ...]:

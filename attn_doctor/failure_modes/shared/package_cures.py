@@ -76,6 +76,11 @@ def build(
     own = checkout.of(facts)
     if own is not None and not again:
         return checkout.install(facts, own, f"your own sources: {why}", _takes(name), verbose=verbose)
+    script = checkout.script(facts)
+    if script is not None and not again and release is None:
+        return commands.by_hand(
+            script, f"your command, in the same folder: {why}", "adds the package", takes=_takes(name)
+        )
     if asked is None:
         option = "with --no-build-isolation" + (" and -v" if verbose else "")
         words = f"repeat the installation of the package {option}: {why}"

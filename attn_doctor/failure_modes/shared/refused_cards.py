@@ -18,7 +18,7 @@ TINY = "tinycudann"
 
 SIGNS = (
     Sign(
-        pattern=r"Found GPU\d+ (?P<refused>\w[\w ().-]{2,60}?) which is of compute capability \(CC\) (?P<refused_cc>\d+\.\d)",
+        pattern=r"Found GPU(?P<index>\d+) (?P<refused>\w[\w ().-]{2,60}?) which is of compute capability \(CC\) (?P<refused_cc>\d+\.\d)",
         literal="which is of compute capability (CC)",
         sample="Found GPU0 NVIDIA GeForce GTX 1070 which is of compute capability (CC) 6.1.",
     ),
@@ -33,7 +33,7 @@ SIGNS = (
         sample="    Minimum and Maximum cuda capability supported by this version of PyTorch is",
     ),
     Sign(
-        pattern=r"Found GPU\d+ (?P<named>\w[\w ().-]{2,60}?) which is of cuda capability (?P<named_cc>\d+\.\d)",
+        pattern=r"Found GPU(?P<index>\d+) (?P<named>\w[\w ().-]{2,60}?) which is of cuda capability (?P<named_cc>\d+\.\d)",
         literal="which is of cuda capability",
         sample="    Found GPU0 Tesla K80 which is of cuda capability 3.7.",
         strength="context",

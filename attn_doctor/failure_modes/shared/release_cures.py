@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import subject, torch_steps
+from attn_doctor.failure_modes.shared import building, subject, torch_steps
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step
@@ -71,7 +71,8 @@ def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -
     if package == "torchvision" and has == ">=0.15,<0.16":
         return _of_beta_transforms(facts)
     if package in ("torch", "torchvision", "torchaudio"):
-        return _of_torch(facts, needed, user, module, newer)
+        older = (_flash_attn_2_7(facts),) if user == "flash-attn" and name in _OF_FLASH_ATTN_2_8 else ()
+        return (*older, *_of_torch(facts, needed, user, module, newer))
     if package == "mmcv":
         return _of_mmcv(facts, has)
     if package == "natten":
@@ -139,6 +140,8 @@ def _of_torch(
     package, has = needed
     if has.startswith(">="):
         why = f"{package} {has.removeprefix('>=')} and newer have this name"
+        if user == "flash-attn":
+            why += "; install flash-attn again after it, because it is compiled for one torch"
         made = torch_steps.newest(facts, "Install a newer torch", why=why)
         older = (_without(facts),) if user == "torchao" else ()
         return (*older, *made)
@@ -172,6 +175,10 @@ def _of_torch(
     return (Fix(title="Take a newer release of what uses this name", steps=(step,), verify=commands.check(facts)),)
 
 
+# rotary.py and layer_norm.py use them since 2.8.0, beside its wheels for torch 2.4 and 2.5: https://github.com/Dao-AILab/flash-attention/issues/2037
+_OF_FLASH_ATTN_2_8 = ("wrap_triton", "triton_op")
+
+
 def _of_beta_transforms(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes for a program that uses what only torchvision 0.15 had: RT-DETR's first code, D-FINE's relatives of that time.
 
@@ -187,6 +194,12 @@ def _of_beta_transforms(facts: Facts) -> tuple[Fix, ...]:
     steps = torch_steps.release(facts, "2.0.1", "torch 2.0.1 belongs to torchvision 0.15.2, which has this name", None)
     old = Fix(title="Install torchvision 0.15.2 and its torch", steps=steps, verify=verify)
     return (old, newer) if any(isinstance(step, Install) for step in steps) else (newer, old)
+
+
+def _flash_attn_2_7(facts: Facts) -> Fix:
+    why = "the last release without this name, for torch 2.2 to 2.6; its setup.py downloads the wheel for this torch if there is one"
+    step = building.build(facts, why, release="2.7.4.post1")
+    return Fix(title="Install flash-attn 2.7.4.post1", steps=(step,), verify=subject.verify(facts))
 
 
 def _without(facts: Facts) -> Fix:

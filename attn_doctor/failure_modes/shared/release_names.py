@@ -41,6 +41,7 @@ ROWS = (
     Row("transformers.utils", ("LossKwargs",), "transformers", ">=4.47,<4.54"),
     # https://pytorch.org/docs/stable/index.html: the first release whose documentation has the name.
     Row("torch.library", ("custom_op", "register_autograd", "register_fake"), "torch", ">=2.4"),
+    Row("torch.library", ("triton_op", "wrap_triton"), "torch", ">=2.6"),
     Row("torch.amp", ("GradScaler",), "torch", ">=2.3"),
     Row("torch.amp", ("custom_fwd", "custom_bwd"), "torch", ">=2.4"),
     Row("torch", ("xpu", "uint16", "uint32", "uint64", "get_default_device"), "torch", ">=2.3"),

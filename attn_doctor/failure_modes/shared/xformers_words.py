@@ -1,0 +1,61 @@
+"""Read the warning in which xFormers says for which torch, CUDA and Python it was built, where the torch is the same. Pure.
+
+xFormers prints it if its compiled part does not load: https://github.com/facebookresearch/xformers/blob/main/xformers/_cpp_lib.py
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared.torch_facts import text
+from attn_doctor.logs.reader import Seen
+from attn_doctor.model.facts import Facts
+from attn_doctor.model.findings import Confidence, Evidence, Fix
+from attn_doctor.model.versions import local
+
+PYTHON = Sign(
+    pattern=r"^Python +(?P<for_python>3\.\d{1,2})(?:\.\d{1,2})? \(you have (?P<python>3\.\d{1,2})",
+    literal="(you have 3",
+    sample="Python  3.11.9 (you have 3.10.14)",
+    strength="context",
+)
+
+
+class SameRelease(Variant, frozen=True, kw_only=True):
+    """Mark the case that xFormers was built for this release of torch and this Python, and the version of the torch names no build."""
+
+
+def told(seen: Seen) -> Hit | None:
+    """Return the hit for an xFormers that was built for this release of torch and does not load its compiled part; None for other logs."""
+    line = next((m for m in seen.matches if m.groups.get("built") and m.groups.get("have")), None)
+    if line is None or seen.group("asked_by") is None:
+        return None
+    ours, theirs, cuda = seen.group("python"), seen.group("for_python"), seen.group("cuda")
+    of = f" and CUDA {int(cuda[:2])}.{int(cuda[2:])}" if cuda else ""
+    why = (
+        f"it was built for Python {theirs}, and Python {ours} runs it"
+        if ours != theirs
+        else f"it was built for this release of torch{of}: the installed torch is probably for another CUDA, or for the processor alone"
+    )
+    return Hit(
+        message=f"xformers does not load its compiled part: {why}.",
+        evidence=tuple(
+            Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+            for m in seen.matches
+            if {"asked_by", "built", "python"} & m.groups.keys()
+        ),
+        confidence=Confidence.MEDIUM,
+        variant=SameRelease() if ours == theirs and local(line.groups["have"]) is None else None,
+    )
+
+
+def fixes(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix for Windows, where PyPI's torch is a CPU build: the same release with CUDA. Empty for other systems."""
+    version = text(facts.torch.version)
+    if facts.system.os != "windows" or version is None:
+        return ()
+    steps = torch_steps.release(
+        facts, version, "the same release with CUDA: PyPI's torch for Windows is a CPU build", reinstall=True
+    )
+    return (Fix(title="Install this torch with CUDA", steps=steps, verify=commands.check(facts)),) if steps else ()
