@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from attn_doctor.model.facts import ChosenPython, Facts
+from attn_doctor.probes.gather import GatherRequest, gather
 
 # What `import torch` runs into, each in as few lines as it takes.
 TORCHES = {
@@ -64,3 +68,8 @@ def torch_of(folder: Path, code: str, version: str = "2.6.0", cuda: str | None =
     python = make_target(folder, {"torch": {"__init__.py": code, "version.py": text}})
     add_metadata(folder, "torch", version)
     return python
+
+
+def examine(python: Path, **options) -> Facts:
+    """The facts that attn-doctor gathers of this target."""
+    return gather(GatherRequest(ChosenPython(str(python), "for the test"), os.environ, **options))

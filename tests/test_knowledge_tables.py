@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from packaging.version import Version
 
-from attn_doctor.knowledge import rows, tables
+from attn_doctor.knowledge import attention_rows, rows, tables
 
-KINDS = [kind for kind in rows.Row.__subclasses__() if kind.__module__ == rows.__name__]  # other rooms add their own
+_HERE = (rows.__name__, attention_rows.__name__)  # other rooms add their own
+KINDS = [kind for kind in rows.Row.__subclasses__() if kind.__module__ in _HERE]
 TABLES = [(kind, row) for kind in KINDS for row in tables.load(kind)]
 
 

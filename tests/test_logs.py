@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from attn_doctor.logs.reader import BLOCK, Pattern, Reader, clean
+from attn_doctor.logs.prefixes import clean
+from attn_doctor.logs.reader import BLOCK, Pattern, Reader
 
 PATTERNS = [
     Pattern("numpy", b"_ARRAY_API not found", re.compile("_ARRAY_API not found"), "proof"),

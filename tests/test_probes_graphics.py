@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from kit import Gpu, Machine, debian, stub_drivers, ubuntu, wsl2
 from kit.machine import DRIVER
+from probed_graphics import A100, LAPTOP, probe, with_card
 
-from attn_doctor.model.facts import AmdGpu, Graphics, PciDevice, Unknown
+from attn_doctor.model.facts import AmdGpu, PciDevice, Unknown
 from attn_doctor.probes.graphics import graphics
 from attn_doctor.probes.nvml import ask_cuda, ask_nvml
 
@@ -20,24 +21,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 MIB = 1024**2
-LAPTOP = Gpu("NVIDIA GeForce RTX 4060 Laptop GPU", "8.9", 8188, free_mib=7800, power_watts=80.5)
-A100 = Gpu("NVIDIA A100-SXM4-80GB", "8.0", 81920, mig=False, ecc=True, power_watts=400)
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return ubuntu(Machine(tmp_path / "machine"))
-
-
-def probe(machine: Machine, deadline: float = 20.0) -> Graphics:
-    return graphics(machine.root, machine.environ, deadline)[0]
-
-
-def with_card(machine: Machine, module: str = "550.120") -> Machine:
-    machine.pci("8086", "a7a0", driver="i915")
-    machine.pci("10de", "28e0", driver="nvidia")
-    machine.driver(module)
-    return machine
 
 
 def test_no_card_is_known_without_asking_anybody(machine):
@@ -222,62 +210,6 @@ def test_libraries_without_a_kernel_module(machine):
     found = probe(machine)
     assert (found.kernel_module, found.libcuda_version, found.driver_cuda) == (None, "550.120", "12.4")
     assert found.driver == Unknown("NVML: Driver Not Loaded; nvidia-smi was not asked: it is not on PATH")
-
-
-SMI = """
-case "$1" in
---query-gpu=*compute_cap*) {newer};;
---query-gpu=*) echo '0, Tesla T4, GPU-1, 15360, 15100, 70.00'
-               echo '1, Tesla T4, GPU-2, 15360, [N/A], [Not Supported]';;
-*) echo '| NVIDIA-SMI 470.82.01    Driver Version: 470.82.01    CUDA Version: 11.4     |';;
-esac
-"""
-
-
-def test_nvidia_smi_where_nvml_is_not_to_be_had(machine):
-    with_card(machine, "470.82.01")
-    row = "0, Tesla T4, GPU-1, 15360, 15100, 70.00, Enabled, [N/A], 7.5"
-    machine.script("/usr/bin/nvidia-smi", SMI.format(newer=f"echo '{row}'"))
-    found, sources = graphics(machine.root, machine.environ)
-    (gpu,) = found.gpus
-    assert (gpu.name, gpu.compute_capability, gpu.memory_bytes, gpu.ecc) == ("Tesla T4", "7.5", 15360 * MIB, True)
-    assert (gpu.mig, gpu.power_limit_watts, gpu.visible) == (None, 70.0, True)
-    assert (found.driver, found.driver_cuda, found.nvml_code) == ("470.82.01", "11.4", 12)
-    assert (found.nvidia_smi, found.nvidia_smi_error) == ("/usr/bin/nvidia-smi", None)
-    assert sources["gpus"] == "nvidia-smi"
-
-
-def test_an_old_nvidia_smi_that_does_not_know_every_column(machine):
-    refusal = "echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2"
-    with_card(machine).script("/usr/bin/nvidia-smi", SMI.format(newer=refusal))
-    first, second = probe(machine).gpus
-    assert first.compute_capability == Unknown("this nvidia-smi is too old to report it")
-    assert (first.ecc, first.power_limit_watts) == (Unknown("this nvidia-smi is too old to report it"), 70.0)
-    assert (second.free_bytes, second.power_limit_watts) == (Unknown("nvidia-smi says '[N/A]'"), None)
-
-
-def test_nvidia_smi_of_driver_610_has_other_names_for_its_versions(machine):
-    banner = "| NVIDIA-SMI 610.43.02              KMD Version: 610.43.02     CUDA UMD Version: 13.3     |"
-    with_card(machine, "610.43.02").script("/usr/bin/nvidia-smi", f'[ $# = 0 ] || exit 2\necho "{banner}"\n')
-    found, sources = graphics(machine.root, machine.environ)
-    assert (found.driver, found.driver_cuda, found.nvidia_smi_error) == ("610.43.02", "13.3", None)
-    assert (sources["driver"], sources["driver_cuda"]) == ("nvidia-smi", "nvidia-smi")
-    assert isinstance(found.gpus, Unknown)
-
-
-def test_nvidia_smi_that_fails_in_its_own_words(machine):
-    words = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
-    with_card(machine).script("/usr/bin/nvidia-smi", f'echo "{words}"; exit 9\n')
-    found = probe(machine)
-    assert found.nvidia_smi_error == words
-    assert found.gpus == ()
-
-
-def test_nvidia_smi_that_hangs_is_asked_once(machine):
-    with_card(machine).script("/usr/bin/nvidia-smi", f"echo asked >> {machine.root}/asked; sleep 60\n")
-    found = probe(machine, deadline=1.0)
-    assert found.nvidia_smi_error == "did not answer within 1 s"
-    assert machine.path("/asked").read_text() == "asked\n"
 
 
 def test_jetson_is_on_no_bus_and_known_by_libcuda(machine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attn_doctor.commands import cuda_toolkits, debian_drivers, target_python
+from attn_doctor.commands import cuda_repositories, debian_drivers, target_python
 from attn_doctor.failure_modes import find
 from attn_doctor.failure_modes.importing import flash_attn_api_version
 from attn_doctor.failure_modes.mode import Hit
@@ -32,7 +32,9 @@ def test_the_python_of_a_project_that_only_a_log_shows(os, lock, python):
     [("linuxmint", "21.3", "ubuntu2204"), ("pop", "24.04", "ubuntu2404"), ("ubuntu", "22.04", "ubuntu2204")],
 )
 def test_a_relative_of_ubuntu_has_the_repository_of_its_ubuntu(name, version, folder):
-    found = cuda_toolkits.repository(Facts(system=System(distribution=name, distribution_version=version, wsl=None)))
+    found = cuda_repositories.repository(
+        Facts(system=System(distribution=name, distribution_version=version, wsl=None))
+    )
     assert found is not None
     assert found.folder == folder
 

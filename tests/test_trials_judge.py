@@ -7,8 +7,9 @@ import pytest
 from attn_doctor.model.facts import Facts, Torch, Yolo
 from attn_doctor.model.trials import TrialOptions
 from attn_doctor.trials.backends import BY_NAME
-from attn_doctor.trials.judge_rows import Judged, inaccurate, other_kernel, rows
+from attn_doctor.trials.judge_rows import Judged, inaccurate, rows
 from attn_doctor.trials.plan import plan
+from attn_doctor.trials.served_by import other_kernel
 
 FLASH = {
     "forward": ["aten::_scaled_dot_product_flash_attention_for_cpu"],

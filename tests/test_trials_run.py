@@ -15,8 +15,8 @@ from attn_doctor import child
 from attn_doctor.model.trials import Shape, Trials
 from attn_doctor.trials import run as runner
 from attn_doctor.trials.backends import BY_NAME
-from attn_doctor.trials.judge_rows import count, other_kernel
 from attn_doctor.trials.plan import plan
+from attn_doctor.trials.served_by import count, other_kernel
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,12 @@ from attn_doctor.model.facts import Facts
 Argv = tuple[str, ...]
 IMAGE = "IMAGE"  # stands for the container image if a log does not name it
 _TYPED = re.compile(r"(?P<sudo>sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
+# The options that pass every GPU of the host into a container.
+EVERY_GPU = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
+# The options by which a typed command passes a GPU into a container; --gpus 0, which passes none; and --gpus with any value.
+_PASSES_A_GPU = re.compile(r"--gpus|--runtime[= ]nvidia|nvidia\.com/gpu|/dev/(?:nvidia|kfd|dri)")
+_NO_GPU = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
+_GPUS = re.compile(r"--gpus(?:=|$)")
 
 
 def image(facts: Facts) -> str:
@@ -69,3 +75,37 @@ def _without(words: Argv, options: Argv) -> Argv:
         elif not ("=" in word and word in options):
             kept.append(word)
     return tuple(kept)
+
+
+def passes_a_gpu(typed: str) -> bool:
+    """Return whether the typed command has an option that passes a GPU into the container, or asks for it."""
+    return _PASSES_A_GPU.search(typed) is not None
+
+
+def asks_for_no_gpu(typed: str) -> bool:
+    """Return whether the typed command has `--gpus 0`, which passes no GPU: the number is a count."""
+    return _NO_GPU.search(typed) is not None
+
+
+def with_every_gpu(typed: str) -> Argv | None:
+    """Return the typed command ("docker run IMAGE") with all GPUs added, as argv.
+
+    None if it already has them, if it is cut ("..."), or if it cannot be split into words.
+    """
+    try:
+        words = shlex.split(typed)
+    except ValueError:
+        return None
+    kept, skip = list[str](), False
+    for word in words[2:]:
+        if skip:
+            skip = False
+        elif _GPUS.match(word):
+            if word.removeprefix("--gpus=") == "all":
+                return None
+            skip = word == "--gpus"
+        else:
+            kept.append(word)
+    if "--gpus all" in typed or "nvidia.com/gpu" in typed or "..." in typed:
+        return None
+    return (*words[:2], *EVERY_GPU[words[0]], *kept)

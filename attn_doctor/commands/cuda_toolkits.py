@@ -10,12 +10,10 @@ A toolkit made of pip's wheels is possible for CUDA 13 only: failure_modes/share
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, host_compilers, places
+from attn_doctor.commands import cuda_images, cuda_repositories, host_compilers, places
 from attn_doctor.commands.shells import kept, shell_of
 from attn_doctor.commands.system_tools import module
 from attn_doctor.knowledge.cuda import releases
@@ -27,53 +25,8 @@ from attn_doctor.model.versions import dotted, pair
 
 Version = tuple[int, int]
 DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
-REPOSITORIES = "https://developer.download.nvidia.com/compute/cuda/repos"
 
 
-class _Repository(NamedTuple):
-    """Describe a repository of NVIDIA: its folder, and its oldest and newest CUDA release. `newest` None: it still gets new releases."""
-
-    folder: str
-    oldest: Version
-    newest: Version | None = None
-
-
-_LIKE_RHEL = ("rhel", "rocky", "almalinux", "centos", "ol")
-_OF_UBUNTU = {
-    "20.04": _Repository("ubuntu2004", (11, 0), (12, 9)),
-    "22.04": _Repository("ubuntu2204", (11, 7)),
-    "24.04": _Repository("ubuntu2404", (12, 5)),
-    "26.04": _Repository("ubuntu2604", (13, 3)),
-}
-# Distributions made from Ubuntu, with their major version -> the Ubuntu release: https://linuxmint.com/download_all.php, https://support.system76.com,
-# https://help.zorin.com/docs/getting-started/, https://elementary.io/docs
-_BASES = {
-    ("linuxmint", 21): "22.04",
-    ("linuxmint", 22): "24.04",
-    ("pop", 22): "22.04",
-    ("pop", 24): "24.04",
-    ("zorin", 17): "22.04",
-    ("zorin", 18): "24.04",
-    ("elementary", 7): "22.04",
-    ("elementary", 8): "24.04",
-}
-_BY_MAJOR = {
-    ("debian", 11): _Repository("debian11", (11, 5), (12, 9)),
-    ("debian", 12): _Repository("debian12", (12, 3)),
-    ("debian", 13): _Repository("debian13", (13, 1)),
-    ("rhel", 8): _Repository("rhel8", (11, 0)),
-    ("rhel", 9): _Repository("rhel9", (11, 7)),
-    ("rhel", 10): _Repository("rhel10", (13, 0)),
-    ("amzn", 2023): _Repository("amzn2023", (12, 4)),
-    ("fedora", 39): _Repository("fedora39", (12, 4), (12, 6)),
-    ("fedora", 41): _Repository("fedora41", (12, 8), (12, 9)),
-    ("fedora", 42): _Repository("fedora42", (13, 0), (13, 1)),
-    ("fedora", 43): _Repository("fedora43", (13, 2)),
-    ("opensuse-leap", 15): _Repository("opensuse15", (11, 0)),
-    ("sles", 15): _Repository("sles15", (11, 0)),
-}
-_WSL = _Repository("wsl-ubuntu", (11, 0))
-_DNF5 = 41  # the first Fedora whose `dnf config-manager` is dnf5's
 # Versions of Nvidia.CUDA in winget that need a third number:
 # https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
 _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
@@ -82,22 +35,6 @@ _WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 def torch_cuda(facts: Facts) -> Version | None:
     """Return the CUDA of torch (torch.version.cuda) as a pair, (12, 8); None if it is not known or torch has none."""
     return pair(facts.torch.cuda) if isinstance(facts.torch.cuda, str) else None
-
-
-def repository(facts: Facts) -> _Repository | None:
-    """Return NVIDIA's repository for this release of the distribution; None if there is none, or if the release is not known."""
-    if places.wsl(facts):
-        return _WSL if places.manager(facts) in ("apt-get", None) else None
-    name, text = facts.system.distribution, facts.system.distribution_version
-    if not isinstance(name, str) or not isinstance(text, str):
-        return None
-    if name == "ubuntu":
-        return _OF_UBUNTU.get(text[:5])
-    release = pair(text)
-    base = _BASES.get((name, release[0])) if release else None
-    if base is not None:
-        return _OF_UBUNTU[base]
-    return _BY_MAJOR.get(("rhel" if name in _LIKE_RHEL else name, release[0])) if release else None
 
 
 def wanted(facts: Facts, floor: str | None = None) -> Version | None:
@@ -133,7 +70,7 @@ def _takes_gcc(facts: Facts, row: Nvcc) -> bool:
 
 
 def _is_packaged(facts: Facts, row: Nvcc) -> bool:
-    found, version = repository(facts), pair(row.cuda)
+    found, version = cuda_repositories.repository(facts), pair(row.cuda)
     if found is None or version is None or places.environment_tool(facts):
         return True
     return found.oldest <= version and (found.newest is None or version <= found.newest)
@@ -190,7 +127,7 @@ def install(facts: Facts, version: Version) -> tuple[Fix, ...]:
     made = Fix(title=f"Install the CUDA {dotted(version)} toolkit", steps=steps, verify=verify)
     if not places.container(facts) or places.environment_tool(facts):
         return (made,)
-    found = repository(facts)
+    found = cuda_repositories.repository(facts)
     folder = found.folder if found else None
     image_first = Fix(
         title="Begin with a -devel image", steps=(cuda_images.another(facts, version, folder),), verify=verify
@@ -255,20 +192,21 @@ def _by_conda(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     """Return the steps that install from NVIDIA's repository for this distribution; empty if the repository lacks this release."""
-    found, manager = repository(facts), places.manager(facts) or "apt-get"
+    found, manager = cuda_repositories.repository(facts), places.manager(facts) or "apt-get"
     inside = found is not None and found.oldest <= version and (found.newest is None or version <= found.newest)
     if found is None or not inside or facts.system.os in ("windows", "darwin"):
         return ()
     package = f"cuda-toolkit-{version[0]}-{version[1]}"
     never = (
         " (never `cuda` or a driver package: WSL uses the Windows driver)"
-        if found is _WSL
+        if found is cuda_repositories.WSL
         else ", which installs no driver"
     )
     why = f"the toolkit alone{never}"
     root = places.as_root
     steps: list[Step] = [
-        commands.by_hand(argv, said, "NVIDIA's repository") for argv, said in set_up(facts, found.folder, manager)
+        commands.by_hand(argv, said, "NVIDIA's repository")
+        for argv, said in cuda_repositories.set_up(facts, found.folder, manager)
     ]
     install_it = {
         "apt-get": root(facts, "apt-get", "install", "-y", package),
@@ -279,41 +217,13 @@ def packaged(facts: Facts, version: Version) -> tuple[Step, ...]:
     return *steps, commands.variable("CUDA_HOME", f"/usr/local/cuda-{dotted(version)}", "where that package puts it")
 
 
-def set_up(facts: Facts, name: str, manager: str) -> tuple[tuple[tuple[str, ...], str], ...]:
-    """Return (command, reason) for each command that adds NVIDIA's repository to the package manager.
-
-    `name`: the folder of the repository, "ubuntu2204". `manager`: "apt-get", "dnf" or "zypper".
-    """
-    folder = f"{REPOSITORIES}/{name}/{'sbsa' if places.architecture(facts) == 'aarch64' else 'x86_64'}"
-    root = places.as_root
-    if manager == "apt-get":
-        keyring = "cuda-keyring_1.1-1_all.deb"
-        line = "apt-get update && apt-get install -y wget ca-certificates"
-        tools = ((("sh", "-c", line), "container images contain neither apt's package lists nor wget"),)
-        return (
-            *(tools if places.container(facts) else ()),
-            (("wget", f"{folder}/{keyring}"), "NVIDIA's repository for this release, and its key"),
-            (root(facts, "dpkg", "-i", keyring), "sets that repository up"),
-            (root(facts, "apt-get", "update"), "reads its list of packages"),
-        )
-    file = f"{folder}/cuda-{name}.repo"
-    if manager == "zypper":
-        return ((root(facts, "zypper", "addrepo", file), "NVIDIA's repository for this release"),)
-    new = facts.system.distribution == "fedora" and (pair(str(facts.system.distribution_version)) or (0, 0))[0] >= _DNF5
-    add = ("addrepo", f"--from-repofile={file}") if new else ("--add-repo", file)
-    plugin = (
-        ((root(facts, "dnf", "install", "-y", "dnf-plugins-core"), "brings `dnf config-manager`"),) if not new else ()
-    )
-    return *plugin, (root(facts, "dnf", "config-manager", *add), "NVIDIA's repository for this release")
-
-
 def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
     """Return the steps for a Linux for which no repository has this CUDA release."""
     label = dotted(version)
     channel = "conda-forge" if version[0] >= 12 else f"nvidia/label/cuda-{label}.0"
     conda = f"conda install -c {channel} cuda-toolkit={label}"
     runfile = f"the runfile of {DOWNLOADS} with --toolkit --toolkitpath=$HOME/cuda-{label}"
-    place, adds, takes = repository(facts), f"adds CUDA {label}", "about 5 GB"
+    place, adds, takes = cuda_repositories.repository(facts), f"adds CUDA {label}", "about 5 GB"
     if places.manager(facts) == "apk":
         tag = cuda_images.TAGS.get(version, f"{label}.0")
         why = f"NVIDIA has no CUDA for musl, as on Alpine: begin with an image of Ubuntu, nvidia/cuda:{tag}-devel-ubuntu22.04"
@@ -336,7 +246,7 @@ def _any_way(facts: Facts, version: Version) -> tuple[Step, ...]:
 
 
 # The folder of the repository is called by the distribution's own names: ubuntu2204, debian12.
-_KEYRING = f"(. /etc/os-release && wget {REPOSITORIES}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
+_KEYRING = f"(. /etc/os-release && wget {cuda_repositories.ADDRESS}/$ID$(echo $VERSION_ID | tr -d .)/$(uname -m | sed s/aarch64/sbsa/)/cuda-keyring_1.1-1_all.deb)"
 
 
 def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step, ...]:

@@ -8,7 +8,7 @@ driver 580 is the last branch for GPUs older than Turing.
 from __future__ import annotations
 
 from attn_doctor.commands import places
-from attn_doctor.commands.cuda_toolkits import repository
+from attn_doctor.commands.cuda_repositories import repository
 from attn_doctor.commands.places import Argv
 from attn_doctor.knowledge.cuda import driver_needed
 from attn_doctor.model.facts import Facts

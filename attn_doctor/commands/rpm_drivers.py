@@ -8,7 +8,7 @@ older than Turing.
 from __future__ import annotations
 
 from attn_doctor.commands import places
-from attn_doctor.commands.cuda_toolkits import repository
+from attn_doctor.commands.cuda_repositories import repository
 from attn_doctor.commands.debian_drivers import Lines
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.versions import pair

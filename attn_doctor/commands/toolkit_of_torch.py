@@ -6,7 +6,7 @@ The lines read the CUDA version from torch when they run.
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, places
+from attn_doctor.commands import cuda_repositories, cuda_toolkits, places
 from attn_doctor.commands.shells import quoted, shell_of
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.steps import Step
@@ -28,7 +28,7 @@ def steps(facts: Facts) -> tuple[Step, ...]:
     none = "the line asks torch for its CUDA; if torch has none, it is a CPU build"
     if places.environment_tool(facts):
         return _by_conda(facts, asked, none)
-    found = cuda_toolkits.repository(facts)
+    found = cuda_repositories.repository(facts)
     if found is None and not isinstance(facts.system.distribution, str):
         root = f"without root: cuda-toolkit of conda's channel nvidia, in the same release; {none}"
         return cuda_toolkits.as_ubuntu(facts, dashed, asked, root)
@@ -36,7 +36,7 @@ def steps(facts: Facts) -> tuple[Step, ...]:
         return ()
     made = [
         commands.by_hand(argv, said, "NVIDIA's repository")
-        for argv, said in cuda_toolkits.set_up(facts, found.folder, "apt-get")
+        for argv, said in cuda_repositories.set_up(facts, found.folder, "apt-get")
     ]
     install = f"{' '.join(places.as_root(facts, 'apt-get', 'install', '-y'))} cuda-toolkit-{dashed}"
     why = f"the toolkit alone, which brings no driver; {none}"

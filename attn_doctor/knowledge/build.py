@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from attn_doctor.knowledge import cuda, flash_attention, gpu
-from attn_doctor.knowledge.rows import Calibration, FlashRelease
+from attn_doctor.knowledge.attention_rows import Calibration, FlashRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, all_of, no, yes
 from attn_doctor.model.facts import OsName, Record, Unknown

@@ -186,3 +186,16 @@ def _nvcc(version: str) -> Nvcc | Unknown:
         if pair(row.cuda) == wanted:
             return row
     return unlisted(f"nvcc {version}")
+
+
+_SINCE = 420  # above this branch, the numbers of Linux branches end with 0 or 5
+
+
+def only_windows_has(driver: str) -> bool:
+    """Return whether only Windows has a driver with this number ("451.67"). Linux shows such a number only in WSL.
+
+    https://www.nvidia.com/en-us/drivers/unix/, https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82",
+    "550.54.14" and "551.61")
+    """
+    branch, *rest = driver.split(".")
+    return len(rest) == 1 and branch.isdigit() and int(branch) > _SINCE and int(branch) % 5 != 0

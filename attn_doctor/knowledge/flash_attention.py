@@ -7,7 +7,7 @@ import functools
 from packaging.version import Version
 
 from attn_doctor.knowledge import gpu, pytorch
-from attn_doctor.knowledge.rows import BackwardLimit, FlashPackage, FlashRelease, FlashVariable
+from attn_doctor.knowledge.attention_rows import BackwardLimit, FlashPackage, FlashRelease, FlashVariable
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, names, no, yes
 from attn_doctor.model.facts import Unknown

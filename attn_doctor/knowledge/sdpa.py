@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attn_doctor.knowledge.attention_rows import SdpaKernel
 from attn_doctor.knowledge.flash_attention import limit_hit
-from attn_doctor.knowledge.rows import SdpaKernel
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, all_of, names, no, yes
 from attn_doctor.model.facts import OsName, Record, Unknown

@@ -1,6 +1,6 @@
 """Choose the torch for a machine: versions that belong together, and the index that has them; or why none fits. Pure.
 
-Only this module turns the facts of a machine into requirements and an index. The rules:
+Only this module, and torch_jetson for NVIDIA's boards, turn the facts of a machine into requirements and an index. The rules:
 
 - Linux x86-64 with an NVIDIA GPU: the newest torch that the driver runs and that has code for every GPU. Its index is named, unless
   the registry (PyPI) has exactly this build.
@@ -20,9 +20,9 @@ from typing import TypeVar
 
 import msgspec
 
-from attn_doctor.knowledge import amd, pytorch
+from attn_doctor.knowledge import amd, pytorch, torch_jetson, torch_reasons
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge.rows import FlavourBuild, JetsonTorch, TorchBuild, TorchRelease
+from attn_doctor.knowledge.rows import FlavourBuild, TorchBuild, TorchRelease
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_builds import fitting_builds, is_yes, takes_glibc, takes_python
 from attn_doctor.knowledge.torch_machine import Choice, Machine, NoTorch, exactly
@@ -41,7 +41,6 @@ from attn_doctor.model.facts import Unknown
 from attn_doctor.model.versions import pair
 
 START = "https://pytorch.org/get-started/locally/"
-JETSON = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
 _TITLE = "Install torch and torchvision"
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
@@ -49,8 +48,6 @@ _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
 _OLD_PYTHON = "3.9"
 
 _Row = TypeVar("_Row", TorchBuild, FlavourBuild)
-# The first driver that serves an RTX 50 or a B200, https://docs.nvidia.com/cuda/blackwell-compatibility-guide/
-_BLACKWELL_DRIVER = (570, 0)
 
 
 def choose(machine: Machine, *, below: str | None = None) -> Choice | NoTorch:
@@ -76,7 +73,7 @@ def _chosen(machine: Machine, below: str | None) -> Choice | NoTorch:
         words = "make an environment with a 64-bit Python, and install there: PyTorch has no wheels for 32 bits"
         return NoTorch(title="Use a 64-bit Python", words=words)
     if machine.board == "jetson":
-        return _of_jetson(machine)
+        return torch_jetson.of_board(machine)
     if machine.os == "darwin":
         return _of_macos(machine)
     if machine.maker == "amd":
@@ -176,52 +173,14 @@ def _as_choice(row: TorchBuild, torch: str, machine: Machine) -> Choice:
         flavour=flavour,
         cuda=row.cuda,
         index_url=None if plain else index_of(flavour),
-        why=_why(row, machine),
+        why=torch_reasons.why(row, machine),
         beside=_beside(torch, machine),
-        doubt=_doubt(machine, row),
+        doubt=torch_reasons.doubt(row, machine),
     )
 
 
 def _of_registry(row: TorchBuild, machine: Machine) -> bool:
     return row.pypi and machine.os == "linux" and machine.platform == "linux_x86_64"
-
-
-def _why(row: TorchBuild, machine: Machine) -> str:
-    cards = " and ".join(dict.fromkeys(machine.capabilities))
-    code = f", with code for compute capability {cards}" if cards else ""
-    if machine.driver:
-        runs = f", which driver {machine.driver} runs"
-    elif machine.driver_cuda:
-        runs = f", which a driver for CUDA {machine.driver_cuda} runs"
-    elif any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities) and (pair(row.cuda) or (13, 0)) < (
-        13,
-        0,
-    ):
-        runs = ""  # which every driver of such a GPU runs
-    else:
-        needs = cuda_rules.driver_needed(row.cuda, machine.driver_os)
-        runs = f", which NVIDIA drivers from {needs.partition('.')[0]} on run" if isinstance(needs, str) else ""
-    old = machine.before and (pair(row.torch) or (0, 0)) < (pair(machine.before) or (0, 0))
-    loads = f"; older than {machine.before}, in which the YOLO there cannot load its checkpoints" if old else ""
-    return f"built for CUDA {row.cuda}{code}{runs}{loads}"
-
-
-def _doubt(machine: Machine, row: TorchBuild) -> str | None:
-    """Return a sentence about an assumed value of the machine, and how the reader can check it; None if nothing was assumed."""
-    major = (pair(row.cuda) or (12, 0))[0]
-    blackwell = any((pair(card) or (0, 0)) >= (10, 0) for card in machine.capabilities)
-    if blackwell and major <= 12 and not machine.knows_driver:
-        return None  # no driver before 570 serves such a GPU, and each of them runs CUDA 12
-    shows = f"nvidia-smi has to show CUDA Version {major}.0 or newer at its top"
-    known = pair(machine.driver) if machine.driver else None
-    too_old_for_them = known is not None and known < _BLACKWELL_DRIVER
-    serves_all = bool(machine.capabilities) or (pair(row.cuda) or (0, 0)) >= (12, 8) or too_old_for_them
-    newer = "" if serves_all else "; an RTX 50 or a B200 needs cu128 or newer"
-    if machine.maker == "unknown":
-        return f"which GPU and driver there are is not known: {shows}{newer}; without an NVIDIA GPU take --index-url {index_of('cpu')}"
-    if not machine.knows_driver:
-        return f"the driver is not known: {shows}{newer}"
-    return newer.removeprefix("; ") or None
 
 
 def _of_amd(machine: Machine) -> Choice | NoTorch:
@@ -269,41 +228,6 @@ def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice 
         why=f"{why} {row.flavour.removeprefix('rocm')}" if row.flavour.startswith("rocm") else why,
         beside=_beside(row.torch, machine),
         doubt=doubt,
-    )
-
-
-def _of_jetson(machine: Machine) -> Choice | NoTorch:
-    """Return NVIDIA's torch for the board. The registry's torch is for servers, and finds no GPU on most boards."""
-    title = "Install NVIDIA's torch for this JetPack"
-    have = pair(machine.jetpack) if machine.jetpack else None
-    row = next(
-        (r for r in load(JetsonTorch) if have and (pair(r.first) or have) <= have <= (pair(r.last) or have)), None
-    )
-    if row is None:
-        seen = (
-            f"JetPack {machine.jetpack}"
-            if machine.jetpack
-            else "your JetPack (cat /etc/nv_tegra_release shows its release)"
-        )
-        words = f"take the torch and torchvision for {seen} that NVIDIA names: {JETSON}; PyPI's are not for this board"
-        return NoTorch(title=title, words=words)
-    if machine.python is not None and machine.python != row.python:
-        words = f"NVIDIA's torch for JetPack {machine.jetpack} is for Python {row.python}, here {machine.python}: make an environment with that Python, then take it from {row.url}"
-        return NoTorch(title=title, words=words)
-    if not row.index:
-        if row.wheel is not None:
-            words = f"NVIDIA's build for JetPack {machine.jetpack} and Python {row.python}; how: {JETSON}"
-            return NoTorch(title=title, words=words, wheel=f"{row.url}{row.wheel}", torchvision=row.torchvision)
-        words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {JETSON}"
-        return NoTorch(title=title, words=words)
-    return Choice(
-        torch=None,
-        torchvision=None,
-        flavour=None,
-        index_url=row.url,
-        why=f"NVIDIA's builds for JetPack {machine.jetpack}, with code for this board",
-        doubt=row.note or f"where the index lacks it: {JETSON}",
-        takes="1 to 3 GB",
     )
 
 

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.rows import Combination, WheelMatrix
+from attn_doctor.knowledge.attention_rows import Combination, WheelMatrix
 from attn_doctor.knowledge.tables import load, unlisted
 from attn_doctor.knowledge.yes_no_unknown import Judgement, no, yes
 from attn_doctor.model.facts import Record, Unknown

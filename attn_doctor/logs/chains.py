@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from attn_doctor.logs.reader import Log, clean
+from attn_doctor.logs.prefixes import clean
+from attn_doctor.logs.reader import Log
 
 _JOINT = re.compile(
     r"During handling of the above exception, another exception occurred|The above exception was the direct cause of the following exception"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from attn_doctor.logs.pasted_lines import is_pasted
-from attn_doctor.logs.reader import clean, without_prefix
+from attn_doctor.logs.prefixes import clean, without_prefix
 
 _FAR = 60  # a message has at most so many lines
 _PROSE = 4  # at most so many sentences after an exception count as its message

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from attn_doctor.logs.endings import Ending, ending
 from attn_doctor.logs.error_marks import DOUBT, ENVIRONMENT, ERROR, GOOD, NO_DOUBT, WEAK
-from attn_doctor.logs.reader import Log, Match, clean
+from attn_doctor.logs.prefixes import clean
+from attn_doctor.logs.reader import Log, Match
 
 _MOST = 8  # at most so many errors of one log are reported
 _DOUBTFUL = 4  # at most so many lines of one log are reported as possible errors

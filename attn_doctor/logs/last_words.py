@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attn_doctor.logs.errors import log_end
-from attn_doctor.logs.reader import Log, without_prefix
+from attn_doctor.logs.prefixes import without_prefix
+from attn_doctor.logs.reader import Log
 from attn_doctor.model.report import LogExcerpt
 
 _MOST = 80  # lines

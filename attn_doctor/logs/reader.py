@@ -17,6 +17,7 @@ import msgspec
 
 from attn_doctor.logs.decode import BLOCK, as_text, blocks  # noqa: F401 - the size of a block is a part of this interface
 from attn_doctor.logs.literal_search import Needles, bare
+from attn_doctor.logs.prefixes import PREFIX_BYTES, clean, excerpt
 from attn_doctor.logs.unwrap import Joined, joined
 from attn_doctor.model.facts import Record
 
@@ -27,18 +28,8 @@ _REMEMBERED = 8 << 20  # the cache holds lines of at most so many bytes
 _TAIL = 12  # so many of the last lines are kept
 _END = 1 << 16  # if `keeps_end` is set, so many bytes of the end are kept
 
-# Prefixes of other programs: docker build's "#12 34.5 ", Kubernetes and CI timestamps, ranks, Slurm's "0: ", journald's
-# "Mar 14 02:11:09 host unit[123]: ", "[pod/train-0/main] " of kubectl, "svc.1.ab12@host | " of docker swarm, "[1,0]<stderr>:" of mpirun.
-_PREFIX = re.compile(
-    r"^\s*(?:#\d+ (?:\d+\.\d+ )?|"
-    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)) [\w.-]{1,64} [\w.@/-]{1,64}\[\d+\]: |"
-    r"\[pod/[\w./-]{1,200}\] |[\w.-]{1,64}@[\w.-]{1,64}\s+\|\s|\[\d+,\d+\]<std(?:err|out)>:\s?|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s+|"
-    r"\[(?:default|rank|default rank)\s?\d+\]:\s?|(?:\d{1,5}\.\d{3}|\d{2}\.\d{2}|\d{3,5}\.\d) (?= *\S)|\(\w+ pid=\d+(?:, ip=[\d.]+)?\)\s|\d{1,4}: |[\w.-]{1,64}\s+\|\s)"
-)
-_PREFIX_BYTES = re.compile(rb"(?:" + _PREFIX.pattern.encode() + rb")?(?:\s*(?:\xe2\x94\x82|\|) )?")
 # A pattern that is anchored at the start of a line is also tried on the line without such prefixes.
 _ANCHORED = re.compile(r"(?<!\[)(?<!\\)\^")
-_FRAME = re.compile(r"^\s*(?:[│|]|╰─>|×|\|)?\s*")  # the frames and lines that pip and uv draw
 
 
 # "proof": the line alone shows the failure · "hint": the line is not enough · "context": not a sign, but rules read the line
@@ -173,7 +164,7 @@ class Reader:
             return numbers[at] if numbers else number + at + 1
 
         self._scan(parts, keys, line_of, kept)
-        whole = {w: bare(w.text) for w in joined(parts, keys, _PREFIX_BYTES)}
+        whole = {w: bare(w.text) for w in joined(parts, keys, PREFIX_BYTES)}
         hot = self._needles.among(whole.values()) if whole else {}
         for one, key in whole.items():
             for index, found in self._held(one.text, hot.get(key, ()), one):
@@ -344,33 +335,3 @@ def _around(line: bytes, place: int) -> tuple[int, bytes]:
         return 0, line
     begin = max(0, place - _LONGEST // 2)
     return begin, line[begin : place + _LONGEST // 2]
-
-
-def without_prefix(text: str) -> str:
-    """Return a line without the prefixes of other programs; its own indentation is kept."""
-    previous = None
-    while previous != text:
-        previous = text
-        text = _PREFIX.sub("", text, count=1)
-    return re.sub(r"^\s{0,40}(?:[│|] ?)+", "", text)
-
-
-def clean(text: str) -> str:
-    """Return a line without prefixes, frames, indentation and control characters."""
-    previous = None
-    while previous != text:
-        previous = text
-        text = _PREFIX.sub("", text, count=1)
-    text = _FRAME.sub("", text, count=1)
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return text.strip()
-
-
-def excerpt(text: str, start: int, end: int, most: int = 300) -> str:
-    """Return the line around a match, cut at either side when it is longer than `most` characters."""
-    if len(text) <= most:
-        return clean(text)
-    left = max(0, min(start - 40, end - most))
-    piece = clean(text[left : left + most])
-    return ("…" if left else "") + piece + ("…" if left + most < len(text) else "")

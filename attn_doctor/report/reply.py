@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attn_doctor.logs.reader import Log, without_prefix
+from attn_doctor.logs.prefixes import without_prefix
+from attn_doctor.logs.reader import Log
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Diagnosis, Finding, Severity
 from attn_doctor.model.project_file import ProjectFile

@@ -20,8 +20,8 @@ from attn_doctor.model.facts import Fault, Record
 from attn_doctor.model.study import Design, Epoch, Event
 from attn_doctor.system import leftovers
 from attn_doctor.trials.backends import BY_NAME
-from attn_doctor.trials.judge_rows import other_kernel
 from attn_doctor.trials.process import COMMON, in_words, load, waiting_policy
+from attn_doctor.trials.served_by import other_kernel
 
 AS_SHIPPED = "as-shipped"
 SETUP = "target/study_setup.py"

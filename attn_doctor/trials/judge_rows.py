@@ -1,8 +1,7 @@
-"""Judge the records of a trial process, and make the rows: the kernel that served the calls, and whether the numbers are right. Pure."""
+"""Judge the records of a trial process, and make the rows: how each cell ended, and whether its numbers are right. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -10,10 +9,11 @@ import msgspec
 
 from attn_doctor.exchange.tolerance import limit
 from attn_doctor.model.facts import Fault, FaultKind
-from attn_doctor.model.trials import AttentionCalls, Ending, KernelShare, Scope, Status, Trial
+from attn_doctor.model.trials import Ending, KernelShare, Scope, Status, Trial
 from attn_doctor.trials.backends import BY_NAME, Backend
 from attn_doctor.trials.gains import Measured, with_gains
 from attn_doctor.trials.plan import TrialCell, TrialPlan
+from attn_doctor.trials.served_by import count, other_kernel
 from attn_doctor.trials.statistics import interval
 
 TOLERANCE = 1e-3  # relative error of finite differences, as in target/trial_proof.py
@@ -189,82 +189,6 @@ def _judged(backend: Backend, proof: Mapping[str, Any], eager_errors: Sequence[t
     if proof.get("finite") is False:
         return _End("failed", "with this backend, the model's outputs are not all finite", ended="not-finite")
     return _End("ok")
-
-
-def count(backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]]) -> tuple[AttentionCalls, tuple[str, ...]]:
-    """Count the calls by the kernel that served them, forward and backward, and return the operators seen."""
-    kinds = [kind_of(call) for call in calls]
-    composed = kinds.count("composed")
-    as_installed = not backend.exchanged
-    names = dict.fromkeys(name for call in calls for way in ("forward", "backward") for name in call[way])
-    return (
-        AttentionCalls(
-            fused=kinds.count("fused"), math=0 if as_installed else composed, eager=composed if as_installed else 0
-        ),
-        tuple(names),
-    )
-
-
-def kind_of(call: Mapping[str, Sequence[str]]) -> str:
-    """Return the kind of kernel that served a call: "fused", "composed" or "unseen".
-
-    "fused": one operator computed the attention, in both passes. "composed": several operators did, a softmax among them.
-    "unseen": the operators of a pass were not seen.
-    """
-    forward, backward = call["forward"], call["backward"]
-    if any("softmax" in name or re.fullmatch(r"aten::exp_?", name) for name in (*forward, *backward)):
-        return "composed"
-    return "fused" if forward and backward else "unseen"
-
-
-def other_kernel(
-    backend: Backend, calls: Sequence[Mapping[str, Sequence[str]]] | None, profile: Sequence[str]
-) -> str | None:
-    """Return None if the requested kernel served every call, forward and backward; else a text with the kernels that served them.
-
-    `calls`: of each call the operators that were seen, {"forward": [...], "backward": [...]}; None: compiled code, which hides
-    them. `profile`: the names of the kernels in the GPU profile.
-    """
-    if calls is None:  # compiled code hides its operators: the profile must name its kernels
-        if backend.composed or any(re.search(backend.kernels, name) for name in profile):
-            return None
-        return "the profile contains no kernel of this backend"
-    if not calls:
-        return "no attention call was seen"
-    kinds = [kind_of(call) for call in calls]
-    if backend.composed:
-        fused = sorted(
-            {name for call, kind in zip(calls, kinds, strict=True) if kind == "fused" for name in call["forward"]}
-        )
-        if fused:
-            return f"{kinds.count('fused')} of {len(calls)} calls were served by {', '.join(fused)}"
-        unseen = kinds.count("unseen")
-        return f"the operators of {unseen} of {len(calls)} calls were not seen" if unseen else None
-    own = re.compile(backend.operators)
-    good = [
-        kind == "fused" and all(any(own.search(name) for name in call[way]) for way in ("forward", "backward"))
-        for call, kind in zip(calls, kinds, strict=True)
-    ]
-    if all(good) and backend.shared and not any(re.search(backend.kernels, name) for name in profile):
-        return "PyTorch's flash operator served every call, but no kernel of this package was seen in the profile"
-    if all(good):
-        return None
-    if "unseen" in kinds and "composed" not in kinds and any(re.search(backend.kernels, name) for name in profile):
-        return None  # a package that bypasses PyTorch's dispatcher: the GPU profile names its kernels
-    parts = []
-    if "composed" in kinds:
-        parts.append(f"{kinds.count('composed')} of {len(calls)} calls fell back to math")
-    others = {
-        name
-        for call, kind, mine in zip(calls, kinds, good, strict=True)
-        if kind == "fused" and not mine
-        for name in call["forward"]
-    }
-    if others:
-        parts.append(f"calls were served by {', '.join(sorted(others))}")
-    if "unseen" in kinds:
-        parts.append(f"{kinds.count('unseen')} of {len(calls)} calls were not seen both forward and backward")
-    return ", ".join(parts)
 
 
 def _refuted(proof: Mapping[str, Any]) -> _End | None:

@@ -6,11 +6,8 @@ becomes a row with the reason; the rest is still measured. The model's code neve
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +16,8 @@ from typing import Any
 from attn_doctor import child
 from attn_doctor.model.facts import Fault, FaultKind
 from attn_doctor.model.trials import GpuWatch, ReferenceCheck, TrialRun, Trials
-from attn_doctor.system import leftovers, own_path, threads
+from attn_doctor.system import leftovers
+from attn_doctor.trials.cpu_name import CpuName
 from attn_doctor.trials.gains import dropped
 from attn_doctor.trials.judge_rows import CellFault, Judged, fault_record, name_of, rows
 from attn_doctor.trials.plan import TrialCell, TrialPlan, model_file
@@ -31,7 +29,6 @@ from attn_doctor.trials.watch import ProcessorLoad, Watching, Window, summary
 Say = Callable[[str], None]
 
 SCRIPTS = (*COMMON, "trials/paired_rounds.py", "target/trial.py")
-_CPU_DEADLINE = 15.0
 _DAY = 24 * 3600.0
 _MEMORY = re.compile(r"out of memory|can't allocate memory|Storage size calculation overflowed")
 _FAULT = Fault.__struct_fields__
@@ -56,7 +53,7 @@ def run(
     if plan.skipped:
         return Trials(skipped=plan.skipped)
     waiting, note = waiting_policy(os.environ if environ is None else environ, load(), os.cpu_count())
-    cpu = _CpuName()  # uses a core itself: started after the busy cores were counted
+    cpu = CpuName()  # uses a core itself: started after the busy cores were counted
     with tempfile.TemporaryDirectory(dir=leftovers.folder()) as folder:
         given = {**child.harmless(folder), **waiting}
         say = on_progress or (lambda _: None)
@@ -71,29 +68,6 @@ def run(
             states = watching.stop() if watching else []
         supervisor.gpu = summary(states, supervisor.windows)
     return supervisor.trials(cpu.name())
-
-
-class _CpuName:
-    """Get the processor's name from py-cpuinfo, once and during the trial, because py-cpuinfo takes a second and starts processes."""
-
-    def __init__(self) -> None:
-        self._thread = threads.start(_cpu_name)
-
-    def name(self) -> str | None:
-        return _cpu_name() if self._thread.join(_CPU_DEADLINE + 5) else None
-
-
-@functools.cache
-def _cpu_name() -> str | None:
-    argv = [sys.executable, "-m", "cpuinfo", "--json"]
-    answer = child.command(argv, deadline=_CPU_DEADLINE, changes=own_path.environment())
-    if answer.fault is not None:
-        return None
-    try:
-        name = json.loads(answer.stdout).get("brand_raw")
-    except ValueError:
-        return None
-    return name if isinstance(name, str) else None
 
 
 class _Supervisor:

@@ -35,7 +35,6 @@ References
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import (
@@ -48,7 +47,15 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import build_log, building, cut_logs, package_wheels, subject
+from attn_doctor.failure_modes.shared import (
+    build_lines,
+    build_log,
+    building,
+    cut_logs,
+    cut_output,
+    package_wheels,
+    subject,
+)
 from attn_doctor.failure_modes.shared.building import lines
 from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Seen
@@ -60,11 +67,6 @@ from attn_doctor.model.steps import Install
 def _tail(literal: str, sample: str, pattern: str | None = None) -> Sign:
     """Return a sign for a line of a failed build that does not show the cause."""
     return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="hint")
-
-
-def _build(literal: str, sample: str, pattern: str | None = None) -> Sign:
-    """Return a sign for a line that shows that the log is about a build. It shows no failure; other rules read it."""
-    return Sign(pattern=pattern or re.escape(literal), literal=literal, sample=sample, strength="context")
 
 
 # The path of a source file, before a compiler's error: a file of flash-attn, or of a library that is compiled with it.
@@ -211,36 +213,7 @@ MODE = FailureMode(
         ),
         _tail("CondaEnvException: Pip failed", "CondaEnvException: Pip failed"),
         _tail("Pip subprocess error:", "Pip subprocess error:"),
-        _build("for_build_wheel", "  ... line 118, in get_requires_for_build_wheel"),
-        _build("Getting requirements to build ", "  Getting requirements to build wheel: started"),
-        _build("Preparing metadata (", "  Preparing metadata (setup.py): started"),
-        _build("Building wheel for ", "  Building wheel for flash-attn (setup.py): started"),
-        _build("Installing build dependencies", "  Installing build dependencies: started"),
-        _build("running build_ext", "      running build_ext"),
-        _build("running bdist_wheel", "      running bdist_wheel"),
-        _build("running egg_info", "      running egg_info"),
-        _build("building 'flash_attn_2_cuda' extension", "building 'flash_attn_2_cuda' extension"),
-        _build(
-            "pip-build-env-",
-            '  File "/tmp/pip-build-env-b9t0xl28/overlay/lib/python3.13/site-packages/setuptools/build_meta.py", line 333',
-        ),
-        _build(
-            "/builds-v", '  File "/home/user/.cache/uv/builds-v0/.tmpX/lib/python3.11/site-packages/setuptools/x.py"'
-        ),
-        _build(
-            "setuptools/build_meta.py", '  File "/v/lib/python3.11/site-packages/setuptools/build_meta.py", line 435'
-        ),
-        _build("pip-req-build-", '  File "/tmp/pip-req-build-34w5nuxr/setup.py", line 531, in <module>'),
-        _build("/pip-install-", '  File "/tmp/pip-install-q56v4sxt/flash-attn_c7ce/setup.py", line 172, in <module>'),
-        _build(
-            "This error originates from a subprocess",
-            "  note: This error originates from a subprocess, and is likely not a problem with pip.",
-        ),
-        _build(
-            "torch/utils/cpp_extension.py",
-            '  File "/v/lib/python3.11/site-packages/torch/utils/cpp_extension.py", line 2782',
-        ),
-        _build("csrc/flash_attn", "g++ -Icsrc/flash_attn -Icsrc/flash_attn/src -c csrc/flash_attn/flash_api.cpp"),
+        *build_lines.SIGNS,
         # Any error of a compiler: for most of them there is no rule.
         Sign(
             pattern=r"(?P<error>(?:\(\d+\)|:\d+(?::\d+)?): (?:fatal |catastrophic )?error:? .{1,200})",
@@ -254,23 +227,7 @@ MODE = FailureMode(
             sample="flash_api.cpp(9): error C2039: 'x': is not a member of 'std'",
             strength="context",
         ),
-        # pip says how many lines follow. If fewer do, somebody cut them.
-        Sign(
-            pattern=r"\[(?P<promised>\d+) lines of output\]",
-            literal=" lines of output]",
-            sample="  ╰─> [95 lines of output]",
-            strength="context",
-        ),
-        Sign(
-            pattern=r"^\[(?P<end>end) of output\]",
-            literal="[end of output]",
-            sample="[end of output]",
-            strength="context",
-        ),
-        _build(
-            "-D__CUDA_NO_HALF",
-            "[2/73] /usr/local/cuda/bin/nvcc -c csrc/flash_fwd_hdim32_fp16_sm80.cu -o a.o -D__CUDA_NO_HALF_OPERATORS__",
-        ),
+        *cut_output.SIGNS,
     ),
     recipe=Recipe(
         does="builds flash-attn with compilers that fail without a message",
@@ -324,14 +281,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if errors:
         known_not = f"{what} with compiler errors that attn-doctor does not know. Read the first compiler error."
         return Hit(message=known_not, evidence=lines(errors), confidence=Confidence.LOW, variant=Quoted())
-    cut = _cut(seen)
+    cut = cut_output.of(seen)
     said = tuple(one for one in _reasons(seen) if cut is None or one.line is None or cut.first < one.line <= cut.last)
     if said:
         known_not = f"{what} with an error that attn-doctor does not know."
         return Hit(message=known_not, evidence=said, confidence=Confidence.LOW, variant=Quoted())
     if cut is not None:
         return Hit(
-            message=f"{what}, and the log does not contain the reason: pip printed {cut.promised} lines, and {cut.last - cut.first - 1} of them are here.",
+            message=f"{what}, and the log does not contain the reason: pip printed {cut.promised} lines, and {cut.present} of them are here.",
             evidence=evidence,
             confidence=Confidence.LOW,
         )
@@ -340,28 +297,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         evidence=evidence,
         confidence=Confidence.LOW,
     )
-
-
-class _Output(NamedTuple):
-    """Hold the lines between which pip's output of a build stands, and the number of lines that pip promised."""
-
-    promised: int
-    first: int
-    last: int
-
-
-def _cut(seen: Seen) -> _Output | None:
-    """Return the output of a build from which lines were taken away; None if all lines are there, or if pip names no number."""
-    for start in seen.matches:
-        if "promised" not in start.groups:
-            continue
-        end = next(
-            (m for m in seen.matches if "end" in m.groups and m.file == start.file and m.line > start.line), None
-        )
-        promised = int(start.groups["promised"])
-        if end is not None and end.line - start.line - 1 < promised - 1:
-            return _Output(promised, start.line, end.line)
-    return None
 
 
 # Errors that are not the reason: every failed build ends with them, or setup.py goes on after them (without a wheel, it compiles).

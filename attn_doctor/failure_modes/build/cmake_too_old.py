@@ -31,7 +31,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.commands import places, system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, subject
+from attn_doctor.failure_modes.shared import building, not_found_words, subject
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -84,14 +84,16 @@ MODE = FailureMode(
             sample="FileNotFoundError: [Errno 2] No such file or directory: 'cmake'",
         ),
         *(
-            Sign(pattern=rf"(?:^|[\s:：])(?P<missing>cmake){building.NO_COMMAND}", literal=literal, sample=sample)
+            Sign(
+                pattern=rf"(?:^|[\s:：])(?P<missing>cmake){not_found_words.NO_COMMAND}", literal=literal, sample=sample
+            )
             for literal, sample in (
                 ("cmake: not found", "/bin/sh: 1: cmake: not found"),
                 ("cmake: command not found", "bash: line 1: cmake: command not found"),
                 *((f"cmake: {word}", f"bash: cmake: {word}") for word in translations("command not found")),
             )
         ),
-        *building.unknown_to_windows("cmake", "missing"),
+        *not_found_words.unknown_to_windows("cmake", "missing"),
     ),
 )
 # There is no `detect`: no fact says which package will be built with CMake, and which CMake that package needs.

@@ -32,7 +32,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe, StubToolkit
-from attn_doctor.failure_modes.shared import building, toolkits
+from attn_doctor.failure_modes.shared import building, not_found_words, toolkits
 from attn_doctor.knowledge.yes_no_unknown import names
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -55,12 +55,12 @@ MODE = FailureMode(
     explains=(building.FAILED,),
     signs=(
         Sign(
-            pattern=building.missing_header(_HEADERS),
+            pattern=not_found_words.missing_header(_HEADERS),
             literal="fatal error: ",
             sample="/v/torch/include/ATen/cuda/CUDAContextLight.h:7:10: fatal error: cusparse.h: No such file or directory",
         ),
         *(
-            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            Sign(pattern=not_found_words.missing_header(_HEADERS), literal=literal, sample=sample)
             for literal, sample in (
                 (
                     "致命错误：cu",

@@ -41,7 +41,7 @@ from attn_doctor.failure_modes.recipe import (
 )
 from attn_doctor.failure_modes.shared import building, subject, toolkits
 from attn_doctor.knowledge import flash_attention
-from attn_doctor.knowledge.rows import FlashRelease
+from attn_doctor.knowledge.attention_rows import FlashRelease
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact

@@ -31,7 +31,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL_SOURCE, Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, subject
+from attn_doctor.failure_modes.shared import building, not_found_words, subject
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
@@ -49,7 +49,7 @@ MODE = FailureMode(
     explains=(building.FAILED, "cuda-headers-incomplete"),
     signs=(
         *(
-            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            Sign(pattern=not_found_words.missing_header(_HEADERS), literal=literal, sample=sample)
             for literal, sample in (
                 (
                     ": cutlass/",
@@ -76,7 +76,9 @@ MODE = FailureMode(
         # Sources of a third party in other projects: glm of diff-gaussian-rasterization, json and fmt of tiny-cuda-nn.
         *(
             Sign(
-                pattern=building.missing_header(r"(?:glm/glm|json/json|nlohmann/json|fmt/\w+|cmrc/cmrc)\.(?:h|hpp)"),
+                pattern=not_found_words.missing_header(
+                    r"(?:glm/glm|json/json|nlohmann/json|fmt/\w+|cmrc/cmrc)\.(?:h|hpp)"
+                ),
                 literal=literal,
                 sample=sample,
             )

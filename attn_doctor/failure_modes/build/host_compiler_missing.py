@@ -34,7 +34,7 @@ from attn_doctor import commands
 from attn_doctor.commands import host_compilers, system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import BUILD_TOOLS, INSTALL, File, Recipe, Variable, Without
-from attn_doctor.failure_modes.shared import building, cut_logs
+from attn_doctor.failure_modes.shared import building, cut_logs, not_found_words
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -93,7 +93,7 @@ MODE = FailureMode(
         ),
         *(
             Sign(
-                pattern=rf"(?:^|[\s:：])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc){building.NO_COMMAND}",
+                pattern=rf"(?:^|[\s:：])(?P<compiler>gcc|g\+\+|cc|c\+\+|x86_64-linux-gnu-gcc){not_found_words.NO_COMMAND}",
                 literal=literal,
                 sample=sample,
             )
@@ -102,7 +102,7 @@ MODE = FailureMode(
                 *((word, f"bash: gcc: {word}") for word in translations("command not found")),
             )
         ),
-        *building.unknown_to_windows("cl", "compiler"),
+        *not_found_words.unknown_to_windows("cl", "compiler"),
         Sign(
             pattern=r"nvcc fatal\s*: Cannot find compiler '(?P<compiler>[^']{1,40})' in PATH",
             literal="Cannot find compiler '",

@@ -34,7 +34,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places, system_tools
 from attn_doctor.commands.places import Argv, Manager
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, not_found_words
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -51,7 +51,7 @@ MODE = FailureMode(
     explains=(building.FAILED,),
     signs=(
         *(
-            Sign(pattern=building.missing_header(r"crypt\.h"), literal=literal, sample=sample)
+            Sign(pattern=not_found_words.missing_header(r"crypt\.h"), literal=literal, sample=sample)
             for literal, sample in (
                 (": crypt.h", "/env/include/python3.8/Python.h:44:10: fatal error: crypt.h: No such file or directory"),
                 ("：crypt.h", "/env/include/python3.8/Python.h:44:10: 致命错误：crypt.h：没有那个文件或目录"),

@@ -42,7 +42,7 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits
+from attn_doctor.failure_modes.shared import building, cut_logs, not_found_words, toolkits
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts, Toolkit
@@ -102,22 +102,22 @@ MODE = FailureMode(
             sample="FileNotFoundError: Could not find NVCC executable",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc: ",
             sample="/bin/bash: line 1: nvcc: command not found",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc：",
             sample="bash: nvcc：未找到命令",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc :",
             sample="bash: nvcc : commande introuvable",
         ),
         Sign(
-            pattern=rf"\b(?P<nvcc>nvcc){building.NO_COMMAND}",
+            pattern=rf"\b(?P<nvcc>nvcc){not_found_words.NO_COMMAND}",
             literal="nvcc\xa0:",
             sample="bash: nvcc\xa0: commande introuvable",
         ),
@@ -133,7 +133,7 @@ MODE = FailureMode(
             literal="No CUDA toolset found",
             sample="  No CUDA toolset found.",
         ),
-        *building.unknown_to_windows("nvcc", "nvcc"),
+        *not_found_words.unknown_to_windows("nvcc", "nvcc"),
         # flash-attn, apex, mamba and causal-conv1d ask nvcc for its version in this function of their setup.py.
         cut_logs.frame(
             "get_cuda_bare_metal_version",

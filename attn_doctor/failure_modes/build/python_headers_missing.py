@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, not_found_words
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -49,7 +49,7 @@ MODE = FailureMode(
     explains=(building.FAILED, "triton-libcuda-link"),
     signs=(
         *(
-            Sign(pattern=building.missing_header(_HEADERS), literal=literal, sample=sample)
+            Sign(pattern=not_found_words.missing_header(_HEADERS), literal=literal, sample=sample)
             for literal, sample in (
                 (": Python.h", "/build/main.c:7:10: fatal error: Python.h: No such file or directory"),
                 ("：Python.h", "/build/main.c:7:10: 致命错误：Python.h：没有那个文件或目录"),

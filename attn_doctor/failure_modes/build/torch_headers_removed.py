@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, package_wheels, subject
+from attn_doctor.failure_modes.shared import building, not_found_words, package_wheels, subject
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -55,7 +55,7 @@ MODE = FailureMode(
     signs=(
         *(
             Sign(
-                pattern=building.missing_header(r"(?:TH|THC|THCUNN|THNN|THCS)/[\w/]+\.(?:h|cuh|hpp)"),
+                pattern=not_found_words.missing_header(r"(?:TH|THC|THCUNN|THNN|THCS)/[\w/]+\.(?:h|cuh|hpp)"),
                 literal=literal,
                 sample=sample,
             )

@@ -30,13 +30,12 @@ References
 from __future__ import annotations
 
 import re
-import shlex
 
 from attn_doctor import commands
 from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, some
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, Torch, Variable, no_system_library
-from attn_doctor.failure_modes.shared import gpu_sentences
+from attn_doctor.failure_modes.shared import gpu_into_container, gpu_sentences
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, variable
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -201,13 +200,6 @@ MODE = FailureMode(
     ),
 )
 
-_OPTION = {
-    "docker": ("docker", "run", "--gpus", "all"),
-    "podman": ("podman", "run", "--device", "nvidia.com/gpu=all"),
-    "apptainer": ("apptainer", "exec", "--nv"),
-    "singularity": ("singularity", "exec", "--nv"),
-}
-
 
 class Inside(Variant, frozen=True, kw_only=True):
     """Hold the name of the program that started the container, if the log shows it: "apptainer", "singularity"."""
@@ -285,7 +277,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if composed
         else None
     )
-    none = typed is not None and _NO_GPU.search(typed) is not None
+    none = typed is not None and container_starts.asks_for_no_gpu(typed)
     if none and not build:
         message += " `--gpus 0` asks for no GPU: the number is a count, not an index."
     return Hit(
@@ -305,7 +297,7 @@ def _told_enough(facts: Facts, seen: Seen, *, composed: bool, pod: bool) -> bool
         return True
     typed, engine = seen.group("run"), seen.group("engine")
     if typed is not None:
-        return not _PASSES_A_GPU.search(typed) or _NO_GPU.search(typed) is not None
+        return not container_starts.passes_a_gpu(typed) or container_starts.asks_for_no_gpu(typed)
     return composed or pod or (engine is not None and not any(" --nv" in m.text for m in seen.matches))
 
 
@@ -314,114 +306,18 @@ def _of_compose(facts: Facts) -> bool:
     return places.container(facts) == "docker" and commands.shell_of(facts) == "dockerfile"
 
 
-# https://docs.docker.com/compose/how-tos/gpu-support/; an image that does not set NVIDIA_DRIVER_CAPABILITIES gets utility alone, without
-# CUDA: https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
-_RESERVED = "deploy: {resources: {reservations: {devices: [{driver: nvidia, count: all, capabilities: [gpu, compute, utility]}]}}}"
-
-
-def _in_compose(facts: Facts) -> Fix:
-    """Return the fix for a service of docker compose: only its file can give it a GPU."""
-    look = commands.by_hand(
-        ("nvidia-smi",),
-        "on the host: must list the GPU. If it fails, install the driver on the host first",
-        "nothing",
-        "none",
-    )
-    words = (
-        f"in docker-compose.yml (or compose.yaml), below the name of the service, beside its `image:`, add this line: {_RESERVED}. If the service has "
-        "`capabilities: [gpu]` already, add compute and utility to it"
-    )
-    write = commands.by_hand((), words, "the compose file")
-    start = commands.by_hand(
-        ("docker", "compose", "up", "-d", "--force-recreate"), "on the host, beside that file", "the services"
-    )
-    return Fix(
-        title="Give the service the GPU in the compose file", steps=(look, write, start), verify=commands.check(facts)
-    )
-
-
-# The options by which a typed command passes a GPU into a container; --gpus 0, which passes none; and --gpus with any value.
-_PASSES_A_GPU = re.compile(r"--gpus|--runtime[= ]nvidia|nvidia\.com/gpu|/dev/(?:nvidia|kfd|dri)")
-_NO_GPU = re.compile(r"--gpus[= ]['\"]?0(?=['\" ])")
-_GPUS = re.compile(r"--gpus(?:=|$)")
-
-
-def _again(typed: str) -> tuple[str, ...] | None:
-    """Return the typed command ("docker run IMAGE") with all GPUs added, as argv.
-
-    None if it already has them, if it is cut ("..."), or if it cannot be split into words.
-    """
-    try:
-        words = shlex.split(typed)
-    except ValueError:
-        return None
-    kept, skip = list[str](), False
-    for word in words[2:]:
-        if skip:
-            skip = False
-        elif _GPUS.match(word):
-            if word.removeprefix("--gpus=") == "all":
-                return None
-            skip = word == "--gpus"
-        else:
-            kept.append(word)
-    if "--gpus all" in typed or "nvidia.com/gpu" in typed or "..." in typed:
-        return None
-    return (*words[:2], *_PASSED[words[0]], *kept)
-
-
-_PASSED = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
-
-
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    kind, verify = places.container(facts), commands.check(facts)
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
         return (session,)
+    kind = places.container(facts)
     if kind is None and isinstance(hit.variant, Inside):
         kind = hit.variant.engine
     if kind == places.BUILD:
-        later = commands.by_hand(
-            (),
-            "run the steps that need a GPU later, in the container (`docker run --gpus all IMAGE`). A step that only compiles "
-            "needs no GPU: set TORCH_CUDA_ARCH_LIST to the compute capability, 8.9 for an RTX 4090",
-            "your Dockerfile",
-            "none",
-        )
-        return (
-            Fix(
-                title="Run the program in the container: there is no GPU while a container image is built",
-                steps=(later,),
-                verify=verify,
-            ),
-        )
+        return (gpu_into_container.after_the_build(facts),)
     if isinstance(hit.variant, Composed):
-        return (_in_compose(facts),)
+        return (gpu_into_container.in_compose(facts),)
     if kind == "kubernetes":
-        words = (
-            "add to the container in the pod's specification, beside its image, the line  resources: {limits: {nvidia.com/gpu: 1}}  and create the pod again: a pod "
-            "gets a GPU only if it asks for one. The last column of `kubectl get nodes -o custom-columns=NAME:.metadata.name,GPU:.status.allocatable.nvidia\\.com/gpu` "
-            "shows which nodes offer one"
-        )
-        step = commands.by_hand((), words, "the pod's specification")
-    elif isinstance(hit.variant, Started) and (again := _again(hit.variant.command)):
-        step = commands.by_hand(
-            again, "your command with all GPUs of the host, to run on the host", "a new container", "none"
-        )
-    else:
-        one = kind if kind in _OPTION else "docker"
-        ways = (
-            ""
-            if kind in _OPTION
-            else "; with podman or apptainer: "
-            + "; ".join(" ".join((*_OPTION[other], container_starts.image(facts))) for other in ("podman", "apptainer"))
-        )
-        again = (
-            container_starts.start(facts, *_OPTION[one][2:], program=one)
-            if one in _PASSED
-            else (*_OPTION[one], container_starts.image(facts), "COMMAND")
-        )
-        step = commands.by_hand(
-            again, f"start the container again, on the host, with its GPUs{ways}", "a new container", "none"
-        )
-    return (Fix(title="Pass the GPU into the container", steps=(step,), verify=verify),)
+        return (gpu_into_container.in_pod(facts),)
+    command = hit.variant.command if isinstance(hit.variant, Started) else None
+    return (gpu_into_container.started_again(facts, kind, command),)

@@ -37,20 +37,20 @@ from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, ever
 from attn_doctor.failure_modes.recipe import START_CUDA, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import (
     building,
+    collect_env,
     cuda_error_numbers,
-    cuda_start,
+    libcuda_link,
     nvidia_smi_absent,
     rocm_steps,
-    torch_facts,
     torch_steps,
     without_gpu,
+    zluda,
 )
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present, only_intel
-from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD402",
@@ -67,7 +67,7 @@ MODE = FailureMode(
         "torch-cpu-build",
         "yolo12-flash-not-used",
         "transformers-flash-attn-2-not-installed",
-        "segfault",  # TensorRT's programs go on without a GPU, and crash
+        "segfault",  # TensorRT's programs go on without a GPU, and crash; cuDNN aborts the process
     ),
     signs=(
         Sign(
@@ -127,13 +127,7 @@ MODE = FailureMode(
             sample="ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
             strength="hint",
         ),
-        # cuDNN 8 looks for libcuda.so without .1: that link is missing if the driver's development package is not installed.
-        Sign(
-            pattern=r"(?:Error: |OSError: |ImportError: )(?P<unlinked>libcuda\.so): cannot open shared object file",
-            literal="libcuda.so: cannot open",
-            sample="Could not load library libcudnn_cnn_infer.so.8. Error: libcuda.so: cannot open shared object file: No such file or directory",
-            strength="hint",
-        ),
+        *libcuda_link.SIGNS,
         Sign(
             pattern=r"libcuda\.so not found! Do you have a CUDA driver installed",
             literal="libcuda.so not found!",
@@ -147,33 +141,9 @@ MODE = FailureMode(
             strength="hint",
         ),
         *cuda_error_numbers.signs("100", sample=100, strength="hint"),
-        # torch's collect_env, which asks nvidia-smi. https://github.com/pytorch/pytorch/blob/main/torch/utils/collect_env.py
-        *(
-            Sign(
-                pattern=rf"^(?:- )?{field}: (?P<{group}>{answer})",
-                literal=f"{field}: ",
-                sample=f"{field}: {said}",
-                strength="hint" if group == "unread" else "context",
-            )
-            for field, group, answer, said in (
-                ("Nvidia driver version", "unread", "Could not collect", "Could not collect"),
-                ("GPU models and configuration", "unlisted", "Could not collect", "Could not collect"),
-                ("Is CUDA available", "unseen", "False|No", "False"),
-                ("CUDA used to build PyTorch", "built", r"\d+\.\d+", "12.1"),
-                ("CUDA runtime version", "toolkit", r"\d+\.\d+", "12.1.105"),
-            )
-        ),
+        *collect_env.SIGNS,
         *nvidia_smi_absent.SIGNS,
-        # ZLUDA replaces CUDA on an AMD GPU.
-        *(
-            Sign(
-                pattern=rf"(?P<zluda>{name})",
-                literal=name,
-                sample=f"C:\\ComfyUI-{name}>{name}\\start.bat",
-                strength="context",
-            )
-            for name in ("zluda", "Zluda", "ZLUDA")
-        ),
+        *zluda.NAMES,
     ),
     recipe=Recipe(
         does="starts torch's CUDA on a machine without a driver",
@@ -218,10 +188,6 @@ class OfAmd(Variant, frozen=True, kw_only=True):
     zluda: bool = False
 
 
-class Unlinked(Variant, frozen=True):
-    """Mark the case that a program looked for libcuda.so, a link to the driver's libcuda.so.1."""
-
-
 class NoDevices(Variant, frozen=True):
     """Mark the case that the driver runs, and nvidia-smi lists no GPU."""
 
@@ -230,49 +196,21 @@ class Unsigned(Variant, frozen=True):
     """Mark the case that Secure Boot refused the kernel module, because its key is not enrolled."""
 
 
-class Unread(Variant, frozen=True):
-    """Mark the case that collect_env got no answer from nvidia-smi, and torch sees no GPU. There may be a driver problem, or no GPU."""
-
-
-_OF_COLLECT_ENV = ("unread", "unlisted", "unseen", "built", "toolkit")
-
-
-def _by_collect_env(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for an output of collect_env in which neither a torch for CUDA nor nvidia-smi finds a GPU."""
-    if not all(seen.group(name) for name in _OF_COLLECT_ENV[:-1]):
-        return None
-    if seen.group("toolkit") is None and not torch_facts.wants_gpu(facts):
-        return None  # torch was installed without a GPU in mind
-    if amd_gpus(facts) or cuda_start.works(facts):
-        return None
-    return Hit(
-        message=f"torch is built for CUDA {seen.group('built')} and sees no GPU, and nvidia-smi gave no answer: no NVIDIA driver works, or there is no NVIDIA GPU.",
-        evidence=building.lines([m for m in seen.matches if any(name in m.groups for name in _OF_COLLECT_ENV[:3])]),
-        variant=Unread(),
-        confidence=Confidence.LOW,
-        severity=Severity.WARNING,
-    )
-
-
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    told = tuple(
-        m
-        for m in seen.matches
-        if not any(name in m.groups for name in _OF_COLLECT_ENV) and not nvidia_smi_absent.is_sign(m)
-    )
+    told = tuple(m for m in seen.matches if not collect_env.is_sign(m) and not nvidia_smi_absent.is_sign(m))
     if all(m.strength == "context" for m in told) and (
         absent := nvidia_smi_absent.hit(facts, seen.matches, here=False)
     ):
         return absent
     if all(m.strength == "context" for m in told):
-        return _by_collect_env(facts, seen)
+        return collect_env.hit(facts, seen)
     proofs = [m for m in seen.matches if m.strength == "proof"]
     none_seen = any("No CUDA" in m.text or "no CUDA" in m.text or "code" in m.groups for m in seen.matches)
     if not proofs and any("hidden" in m.groups for log in seen.logs for m in log.of("config-device-cpu")):
         return None  # CUDA_VISIBLE_DEVICES hides it
     cards = amd_gpus(facts)
-    zluda = any("zluda" in m.groups for m in seen.matches)
-    if zluda and (proofs or none_seen):
+    by_zluda = zluda.named(seen)
+    if by_zluda and (proofs or none_seen):
         of = f", {gfx}" if (gfx := next(iter(machine_of(facts).gfx), None)) else ""
         return Hit(
             message=f"ZLUDA, which replaces CUDA on an AMD GPU{of}, found no GPU: AMD's HIP SDK or its libraries for this GPU are missing.",
@@ -287,14 +225,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=OfAmd(),
         )
-    if not proofs and any("unlinked" in m.groups for m in seen.matches):
-        return Hit(
-            message="libcuda.so is not found: the link to the driver's libcuda.so.1 is missing, or there is no driver.",
-            evidence=evidence,
-            variant=Unlinked(),
-            confidence=Confidence.MEDIUM,
-            explains=(*MODE.explains, "segfault"),  # cuDNN aborts the process
-        )
+    if not proofs and libcuda_link.told(seen.matches):
+        return libcuda_link.hit(evidence)
     if not proofs and any("nodevices" in m.groups for m in seen.matches):
         return Hit(
             message="The NVIDIA driver runs and shows no GPU: this job or virtual machine was given none, or the driver could not start the GPU (the kernel's log says why)."
@@ -343,10 +275,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = nvidia_drivers.install(facts)
     if isinstance(hit.variant, NoDevices) and not nvidia_drivers.not_here(facts):
         return (_kernel_log(facts), *made)
-    if isinstance(hit.variant, Unread):
-        return (_look(facts), *made)
-    if isinstance(hit.variant, Unlinked):
-        return (_link(facts), *made)
+    if isinstance(hit.variant, collect_env.Unread):
+        return (collect_env.look(facts), *made)
+    if isinstance(hit.variant, libcuda_link.Unlinked):
+        return (libcuda_link.fix(facts), *made)
     if isinstance(hit.variant, Unsigned) and not nvidia_drivers.not_here(facts):
         return (nvidia_drivers.enrol(facts), *made)
     own = isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
@@ -376,50 +308,6 @@ def _kernel_log(facts: Facts) -> Fix:
         "none",
     )
     return Fix(title="See why the driver does not start the GPU", steps=(log,), verify=commands.check(facts))
-
-
-def _look(facts: Facts) -> Fix:
-    """Return the fix that shows whether there is a GPU, and whether its driver works."""
-    smi = commands.by_hand(
-        ("nvidia-smi",),
-        "must list the GPU. If it does, the driver works: the GPU is hidden from the program, or the program uses another Python. If it fails, its "
-        "message names the fault",
-        "nothing",
-        "none",
-    )
-    steps: tuple[Step, ...] = (smi,)
-    if facts.system.os == "linux" and not places.wsl(facts):
-        line = "lspci | grep -i nvidia"
-        why = (
-            "prints the NVIDIA cards of the machine. If it prints nothing, there is no NVIDIA card, and no driver helps"
-        )
-        steps = (smi, commands.by_hand(("sh", "-c", line), why, "nothing", "none"))
-    return Fix(
-        title="See whether there is an NVIDIA GPU, and whether its driver answers",
-        steps=steps,
-        verify=commands.check(facts),
-    )
-
-
-def _link(facts: Facts) -> Fix:
-    """Return the fix that makes the missing link libcuda.so. Under WSL the library is in another folder, /usr/lib/wsl/lib.
-
-    https://github.com/microsoft/WSL/issues/8587, https://github.com/facebookresearch/nougat/issues/105
-    """
-    look = commands.by_hand(
-        ("sh", "-c", "ldconfig -p | grep libcuda.so"),
-        "prints the folder of libcuda.so.1. If it prints nothing, the driver is missing: use the other fix. Under WSL, run only: "
-        "export LD_LIBRARY_PATH=/usr/lib/wsl/lib",
-        "nothing",
-        "none",
-    )
-    folder = f"/usr/lib/{places.architecture(facts)}-linux-gnu"
-    link = commands.by_hand(
-        places.as_root(facts, "ln", "-s", "libcuda.so.1", f"{folder}/libcuda.so"),
-        f"{folder} is the folder on Ubuntu and Debian: replace it by the folder that the command before printed",
-        "adds a link",
-    )
-    return Fix(title="Link libcuda.so to the driver's library", steps=(look, link), verify=commands.check(facts))
 
 
 def _of_the_archive(facts: Facts) -> tuple[Fix, ...]:

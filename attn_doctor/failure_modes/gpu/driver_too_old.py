@@ -38,12 +38,13 @@ from attn_doctor import commands
 from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start, old_torch_steps, torch_install, torch_steps
+from attn_doctor.failure_modes.shared import (
+    cuda_error_numbers,
+    cuda_start,
+    torch_for_driver,
+)
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import cuda as cuda_rules
-from attn_doctor.knowledge import gpu, pytorch, torch_choice
-from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, OsName, Unknown
@@ -305,8 +306,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     cuda = facts.torch.cuda if isinstance(facts.torch.cuda, str) else None
     needs = cuda_rules.driver_needed(cuda, os) if cuda else Unknown("torch's CUDA is not known")
     newer = nvidia_drivers.install(facts, needs if isinstance(needs, str) else None)
-    older = _older_torch(facts)
-    if older and _new_driver_is_no_help(facts):
+    older = torch_for_driver.fixes(facts)
+    if older and torch_for_driver.needed_all_the_same(facts):
         return older
     # The user cannot install the driver of a cluster, of a container's host or of a hosted notebook.
     theirs = places.on_cluster(facts) or places.hosted(facts) is not None or places.container(facts) is not None
@@ -340,41 +341,3 @@ def _of_image(facts: Facts, cuda: str) -> tuple[Fix, ...]:
             verify=commands.check(facts),
         ),
     )
-
-
-def _older_torch(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install a torch that the present driver can run; none if the driver is not known."""
-    if places.jetson(facts):
-        return (
-            ()
-            if _of_nvidia(facts)
-            else torch_steps.newest(facts, "Install NVIDIA's torch for this JetPack", reinstall=True)
-        )
-    found = torch_install.choice(facts)
-    if not machine_of(facts).knows_driver:
-        return ()
-    if not isinstance(found, Choice) or found.cuda is None:
-        old = old_torch_steps.for_driver(facts)
-        title = f"Install a torch for CUDA {old.cuda}" if old else ""
-        return (Fix(title=title, steps=old_torch_steps.steps(facts, old), verify=commands.check(facts)),) if old else ()
-    unknown = isinstance(facts.torch.version, Unknown) and not found.pinned
-    return torch_steps.kept_or_newest(facts, "Install a torch for CUDA {cuda}", reinstall=unknown)
-
-
-def _of_nvidia(facts: Facts) -> bool:
-    """Return whether the torch in the log is NVIDIA's own, which fits its JetPack."""
-    return isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
-
-
-def _new_driver_is_no_help(facts: Facts) -> bool:
-    """Return whether this torch has no code for the GPU, so that a newer driver does not help."""
-    archs, cuda, version = facts.torch.archs, facts.torch.cuda, facts.torch.version
-    if not isinstance(cuda, str):
-        return False
-    if isinstance(archs, Unknown) and isinstance(version, str) and not torch_choice.by_others(version):
-        archs = pytorch.archs(version, cuda)  # a log names only the build; the tables list its architectures
-    if not isinstance(archs, tuple) or not archs:
-        return False
-    cards = machine_of(facts).capabilities
-    judged = [gpu.runs(archs, card, cuda=cuda) for card in cards]
-    return bool(judged) and all(isinstance(answer, Answer) and not answer.yes for answer in judged)

@@ -33,11 +33,12 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, StubGpu, Torch
 from attn_doctor.failure_modes.shared import (
     building,
     code_for_gpu,
+    code_in_binaries,
     cuda_start,
     old_torch_steps,
     package_cures,
@@ -46,16 +47,13 @@ from attn_doctor.failure_modes.shared import (
     torch_steps,
     wheel_fixes,
 )
-from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package_evidence
+from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import built_packages, flash_attention, gpu, old_torch, pytorch, wheels
+from attn_doctor.knowledge import built_packages, gpu, old_torch
 from attn_doctor.knowledge.torch_choice import Choice, NoTorch
-from attn_doctor.knowledge.wheel_key import key_of
-from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.logs.reader import Match, Seen
-from attn_doctor.model.facts import Facts, Gpu, Unknown
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.versions import capability, pair
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD411",
@@ -182,118 +180,11 @@ MODE = FailureMode(
 )
 
 
-class Lacking(Variant, frozen=True, kw_only=True):
-    """Hold the package whose binary has no code for the GPU. If it is not known which one, `sure` is False and the package is "torch"."""
-
-    binary: str
-    sure: bool = True
-    operator: str | None = None  # the function of an extension that printed the error: "deformable_im2col"
-
-
 def detect(facts: Facts) -> Hit | None:
     seen = cuda_start.visible(facts)
     if not seen or not cuda_build(facts):
         return None
-    return _of_torch(facts, seen) or _of_flash_attn(facts, seen)
-
-
-def _of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
-    """Return a hit if torch has no code for one of these GPUs, else None."""
-    archs = facts.torch.archs
-    cuda = present(facts.torch.cuda)
-    codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
-    refused = [(index, card) for index, card in seen if not _runs(facts, codes, card, cuda)]
-    if not refused:
-        return None
-    index, card = refused[0]
-    path = "torch.archs" if isinstance(archs, tuple) and archs else "torch.version"
-    return Hit(
-        message=f"torch {facts.torch.version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
-        evidence=(
-            fact(facts, path),
-            fact(
-                facts,
-                f"graphics.gpus.{index}.compute_capability",
-                f"{cuda_start.name(card)}: {card.compute_capability}",
-            ),
-        ),
-        variant=Lacking(binary="torch"),
-        severity=Severity.ERROR if len(refused) == len(seen) else Severity.WARNING,
-        blocks=EVERY_BACKEND,
-    )
-
-
-def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
-    platform = known(key_of(facts).platform)
-    return known(pytorch.archs(present(facts.torch.version), cuda, platform))
-
-
-def _of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
-    """Return a hit if flash-attn has no code for a GPU that it supports, else None."""
-    version = known(facts.flash_attention.version)
-    if version is None:
-        return None
-    oldest = capability(flash_attention.latest().min_capability)
-    able = [(i, card) for i, card in seen if capability(present(card.compute_capability)) >= oldest]
-    held = _held(facts)
-    if not able or held is None:
-        return None
-    codes, cuda, path = held
-    refused = [(index, card) for index, card in able if not _runs(facts, codes, card, cuda)]
-    if not refused:
-        return None
-    index, card = refused[0]
-    return Hit(
-        message=f"flash-attn {version} has code for {_names(codes)}, but not for {cuda_start.name(card)} ({_sm(card)}).",
-        evidence=(
-            fact(facts, path) if path else package_evidence(facts, "flash-attn"),
-            fact(
-                facts,
-                f"graphics.gpus.{index}.compute_capability",
-                f"{cuda_start.name(card)}: {card.compute_capability}",
-            ),
-        ),
-        variant=Lacking(binary="flash-attn"),
-        severity=None if len(refused) == len(able) else Severity.INFO,
-        blocks=("flash-attn-2",),
-    )
-
-
-def _held(facts: Facts) -> tuple[tuple[str, ...], str | None, str] | None:
-    """Return (the GPU code in flash-attn's extension, its CUDA, the path of the fact); None if no code is known.
-
-    From the file itself: the CUDA is None. Else by the table of wheels: the path is "". Example of the code: ("sm_80", "sm_90").
-    """
-    for index, binary in enumerate(facts.binaries if isinstance(facts.binaries, tuple) else ()):
-        if binary.module == "flash_attn_2_cuda" and isinstance(binary.sm, tuple):
-            ptx = binary.ptx if isinstance(binary.ptx, tuple) else ()
-            codes = (*(gpu.name(sm) for sm in binary.sm), *(gpu.name(text, ptx=True) for text in ptx))
-            return (codes, None, f"binaries.{index}.sm") if codes else None
-    cuda = facts.flash_attention.wheel_cuda
-    row = wheels.matrix(str(facts.flash_attention.version))
-    if not isinstance(cuda, str) or isinstance(row, Unknown):
-        return None
-    major = pair(cuda)
-    codes = next((sm for tag, sm in row.sm.items() if major and tag.startswith(f"cu{major[0]}")), ())
-    return (codes, cuda, "") if codes else None
-
-
-def _runs(facts: Facts, codes: tuple[str, ...], card: Gpu, cuda: str | None) -> bool:
-    """Return whether GPU code runs on a GPU. An unknown answer counts as yes: this rule reports only code that surely does not run.
-
-    `codes`: ("sm_80", "compute_90"). `cuda`: with which it was compiled; None if not known. Raises Unsure if the GPU is not known.
-    """
-    driver_cuda = facts.graphics.driver_cuda if isinstance(facts.graphics.driver_cuda, str) else None
-    judged = gpu.runs(codes, present(card.compute_capability), cuda=cuda, driver_cuda=driver_cuda)
-    return not (isinstance(judged, Answer) and not judged.yes and judged.verified)
-
-
-def _names(codes: tuple[str, ...]) -> str:
-    return ", ".join(code for code in codes if not code.startswith("compute_")) or ", ".join(codes)
-
-
-def _sm(card: Gpu) -> str:
-    return "sm_" + str(card.compute_capability).replace(".", "")
+    return code_in_binaries.of_torch(facts, seen) or code_in_binaries.of_flash_attn(facts, seen)
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -305,7 +196,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"The kernels of this xformers support compute capability {most} at most, and the GPU has {card}.",
             evidence=evidence,
-            variant=Lacking(binary="xformers"),
+            variant=code_in_binaries.Lacking(binary="xformers"),
             severity=Severity.ERROR,
         )
     warned = next((m for m in seen.matches if "sm" in m.groups), None)
@@ -315,7 +206,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"torch {held} for {warned.groups['gpu'].strip()} ({warned.groups['sm']}).",
             evidence=evidence,
-            variant=Lacking(binary="torch"),
+            variant=code_in_binaries.Lacking(binary="torch"),
             severity=Severity.ERROR,
         )
     proofs = [m for m in seen.matches if m.strength == "proof"]
@@ -339,7 +230,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
+        variant=code_in_binaries.Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -353,7 +244,7 @@ def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     return Hit(
         message=f"The container image {why}. The container does see the GPU.",
         evidence=evidence,
-        variant=Lacking(binary="older image" if old_card else "newer image"),
+        variant=code_in_binaries.Lacking(binary="older image" if old_card else "newer image"),
         severity=Severity.ERROR,
     )
 
@@ -367,9 +258,9 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
         )
         if first is not None:
             return Hit(
-                message=f"torch is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({_sm(card)}): that GPU needs CUDA {first} or newer.",
+                message=f"torch is built for CUDA {cuda}, which does not support {cuda_start.name(card)} ({gpu.name(str(card.compute_capability))}): that GPU needs CUDA {first} or newer.",
                 evidence=building.lines(hints),
-                variant=Lacking(binary="torch"),
+                variant=code_in_binaries.Lacking(binary="torch"),
                 confidence=Confidence.MEDIUM,
                 severity=Severity.ERROR,
             )
@@ -407,17 +298,17 @@ def _of_jetsons_torch(facts: Facts) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if _of_jetsons_torch(facts):
         return (code_for_gpu.on_jetson(facts),)
-    binary = hit.variant.binary if isinstance(hit.variant, Lacking) else "torch"
+    binary = hit.variant.binary if isinstance(hit.variant, code_in_binaries.Lacking) else "torch"
     if binary in ("newer image", "older image"):
         return (code_for_gpu.another_image(facts, older=binary == "older image"),)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
-    if isinstance(hit.variant, Lacking) and hit.variant.operator is not None:
+    if isinstance(hit.variant, code_in_binaries.Lacking) and hit.variant.operator is not None:
         return (code_for_gpu.of_an_operator(facts, binary),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
     there = facts.torch.version
-    if isinstance(hit.variant, Lacking) and not hit.variant.sure and isinstance(there, Unknown):
+    if isinstance(hit.variant, code_in_binaries.Lacking) and not hit.variant.sure and isinstance(there, Unknown):
         return code_for_gpu.torch_or_another(facts)
     found = torch_install.choice(facts)
     if (

@@ -46,12 +46,11 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, integrated_amd, rocm_steps
+from attn_doctor.failure_modes.shared import building, code_for_amd_gpu, integrated_amd, rocm_steps
 from attn_doctor.knowledge import amd
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
-from attn_doctor.model.steps import Step
 
 _HIP = r"(?i:invalid device function|no kernel image is available|device kernel image is invalid|shared object initialization failed)"
 
@@ -243,16 +242,18 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     another = Fix(title="Install a torch that has code for this GPU", steps=(newer,), verify=verify)
     case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
     if case == "compiler":
-        return (_newer_rocm(facts, gfx),)
+        return (code_for_amd_gpu.newer_rocm(facts, gfx),)
     if case == "dropped":
-        return _dropped(facts, gfx)
+        return code_for_amd_gpu.of_dropped(facts, gfx)
     if case == "extension":
-        return _of_extension(facts, gfx, hit.variant.extension if isinstance(hit.variant, Lacks) else None)
+        return code_for_amd_gpu.of_extension(
+            facts, gfx, hit.variant.extension if isinstance(hit.variant, Lacks) else None
+        )
     if case == "compiled":
-        return (_compiled_again(facts, str(gfx)),)
+        return (code_for_amd_gpu.compiled_again(facts, str(gfx)),)
     if case == "crash":
         look = Fix(title="See whether the build has code for this GPU", steps=rocm_steps.look(facts), verify=verify)
-        return (look, *(() if windows else _override(facts, gfx)), another)
+        return (look, *(() if windows else code_for_amd_gpu.override(facts, gfx)), another)
     if case == "override":
         gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this GPU cannot run")
         return (Fix(title="Unset HSA_OVERRIDE_GFX_VERSION", steps=(gone,), verify=verify), another)
@@ -267,122 +268,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     compiled = Fix(title="Build the extension for this GPU", steps=(build,), verify=verify)
     number = hit.variant.card if isinstance(hit.variant, Lacks) else None
-    override = _override(facts, gfx)
+    override = code_for_amd_gpu.override(facts, gfx)
     if number is not None:
         steps = (integrated_amd.hide(number), *(override[0].steps if override else ()))
         override = (Fix(title="Hide the graphics unit of the processor", steps=steps, verify=verify), *override[1:])
     return (*override, another, compiled)
-
-
-def _of_extension(facts: Facts, gfx: str | None, package: str | None) -> tuple[Fix, ...]:
-    """Return the fixes for a library other than torch: compile it for this GPU, or let the GPU run code for a similar GPU.
-
-    https://huggingface.co/docs/bitsandbytes/main/en/installation
-    """
-    verify, arch = commands.check(facts), gfx or "gfxNNNN"
-    named = () if gfx else (commands.by_hand(("rocminfo",), "names the GPU: gfxNNNN", "nothing", "none"),)
-    way = "the folder of its sources" if package is None else f"the folder of the sources of {package}"
-    if package == "bitsandbytes":
-        option, pip = f"-DBNB_ROCM_ARCH={arch}", (*commands.starting(facts), "-m", "pip", "install", ".")
-        steps: tuple[Step, ...] = (
-            commands.by_hand(
-                ("cmake", "-DCOMPUTE_BACKEND=hip", option, "-S", "."),
-                f"in {way} (https://github.com/bitsandbytes-foundation/bitsandbytes): sets the GPU to compile for",
-                "its build files",
-                "none",
-            ),
-            commands.by_hand(
-                ("make",), "compiles it with the hipcc of the installed ROCm", "its library", takes="minutes"
-            ),
-            commands.by_hand(pip, "in the same folder", package),
-        )
-    else:
-        words = (
-            f"in {way}: build it again for {arch}. CMake's option is -DAMDGPU_TARGETS={arch} (older projects) or -DGPU_TARGETS={arch}; for an extension "
-            f"of torch, which setup.py compiles, set PYTORCH_ROCM_ARCH={arch}"
-        )
-        steps = (commands.by_hand((), words, f"the GPUs for which {package or 'the program'} has code"),)
-    built = Fix(title=f"Build {package or 'the program'} for this GPU", steps=(*named, *steps), verify=verify)
-    return (built, *(() if facts.system.os == "windows" else _override(facts, gfx)))
-
-
-def _compiled_again(facts: Facts, gfx: str) -> Fix:
-    """Return the fix for an extension of torch that was compiled for another GPU. The files of that build have to go.
-
-    GPU_ARCHS is read by the setup.py of flash-attn, aiter and others of AMD, PYTORCH_ROCM_ARCH by torch's cpp_extension.
-    https://github.com/ROCm/flash-attention/blob/main/setup.py
-    """
-    pip = (
-        *commands.starting(facts),
-        "-m",
-        "pip",
-        "install",
-        "--no-build-isolation",
-        "--no-cache-dir",
-        "--force-reinstall",
-        "--no-deps",
-        ".",
-    )
-    steps = (
-        commands.by_hand(
-            ("rm", "-rf", "build"),
-            "in the source folder of that extension: the files of the earlier build are for the other GPU, and would be used again",
-            "what was compiled",
-        ),
-        commands.variable("PYTORCH_ROCM_ARCH", gfx, "the GPU that torch's build tools compile for"),
-        commands.variable(
-            "GPU_ARCHS", gfx, "the same setting for the setup.py of flash-attn and of AMD's own packages"
-        ),
-        commands.by_hand(
-            pip, "in the same folder: compiles it again, for this GPU", "the extension", takes="minutes to hours"
-        ),
-    )
-    return Fix(title=f"Build the extension again, for {gfx}", steps=steps, verify=commands.check(facts))
-
-
-def _dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
-    """Return the fix for a GPU that ROCm no longer supports. https://github.com/ROCm/legacy-rocm-build/issues/1353."""
-    verify = commands.check(facts)
-    cpu = commands.by_hand(
-        (),
-        f"no torch from PyTorch or AMD has code for {gfx}, and no setting changes that: compute on the CPU (device=cpu) or on another GPU. Some "
-        "users publish builds of their own (https://github.com/xuhuisheng/rocm-gfx803), without support"
-        + ("; on Windows, torch-directml can use such a card" if facts.system.os == "windows" else ""),
-        "the settings of the program",
-        "none",
-    )
-    compute = Fix(
-        title="Compute on the CPU, or on a newer GPU", steps=(*rocm_steps.look(facts)[:1], cpu), verify=verify
-    )
-    return (compute,)
-
-
-def _override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
-    """Return the fix that sets HSA_OVERRIDE_GFX_VERSION. No fix if no similar GPU is known for this one."""
-    verify = commands.check(facts)
-    row = amd.override(gfx) if gfx else None
-    if row is not None and row.as_version is not None:
-        why = f"{gfx} then runs code for a similar GPU; set the variable before Python starts"
-        step = commands.variable("HSA_OVERRIDE_GFX_VERSION", row.as_version, f"{why}. {row.note}" if row.note else why)
-        return (Fix(title="Let the GPU run code for a similar GPU", steps=(step,), verify=verify),)
-    if gfx is not None:
-        return ()
-    look = commands.by_hand(
-        ("rocminfo",),
-        "the line gfxNNNN names the GPU. If the build has code for a similar GPU, `export HSA_OVERRIDE_GFX_VERSION=...` lets the GPU run it: "
-        f"{amd.overrides()}",
-        "this shell's environment only",
-        "none",
-    )
-    return (Fix(title="Let the GPU run code for a similar GPU", steps=(look,), verify=verify),)
-
-
-def _newer_rocm(facts: Facts, gfx: str | None) -> Fix:
-    step = commands.by_hand(
-        (),
-        f"install a ROCm whose compiler supports {gfx or 'this GPU'} (https://rocm.docs.amd.com/projects/install-on-linux/en/latest/): the release "
-        "that torch.version.hip prints, or a newer one. If this machine has another GPU, set PYTORCH_ROCM_ARCH to the gfx number of that GPU",
-        "adds a ROCm",
-        "medium",
-    )
-    return Fix(title="Use a ROCm that supports this GPU", steps=(step,), verify=commands.check(facts))

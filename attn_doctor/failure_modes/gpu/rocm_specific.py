@@ -38,11 +38,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
 from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, torch_steps
-from attn_doctor.failure_modes.shared.fact_queries import has_composable_kernels, torch_installed
+from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
@@ -327,85 +326,24 @@ def _took_cuda(seen: Seen) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
     met = hit.variant.what if isinstance(hit.variant, Met) else "torch"
     if met == "no device":
-        return (_without_amd_gpu(facts),)
+        return (rocm_steps.without_amd_gpu(facts),)
     if met == "hip":
-        named = commands.variable(
-            "AMD_SERIALIZE_KERNEL",
-            "3",
-            "HIP then waits for every kernel, so that the traceback ends at the call that failed. If HSA_OVERRIDE_GFX_VERSION is set, unset it "
-            "first: code for another GPU can fail in the same way",
-        )
-        return (
-            Fix(title="See whether this torch is for the GPU", steps=rocm_steps.look(facts), verify=verify),
-            *rocm_steps.newer(facts),
-            Fix(title="See which call fails", steps=(named,), verify=verify),
-        )
+        return rocm_steps.of_hip(facts)
     if met == "package":
-        return (_another_package(facts),)
+        return (rocm_steps.another_package(facts),)
     if met == "miopen":
         return rocm_steps.of_miopen(facts)
     if met == "hipcc":
-        return (_compiler(facts), *rocm_steps.of_flash_attn(facts))
+        return (rocm_steps.compiler(facts), *rocm_steps.of_flash_attn(facts))
     if met == "build":
-        return (_rocm_for_the_build(facts), rocm_steps.own_attention(facts))
+        return (rocm_steps.for_the_build(facts), rocm_steps.own_attention(facts))
     if met == "flash-attn" and not _of_another_build(facts):
         return rocm_steps.of_flash_attn(facts)
     return torch_steps.newest(facts, "Install a ROCm build of torch", maker="amd")
 
 
-def _without_amd_gpu(facts: Facts) -> Fix:
-    """Return the fix where HIP finds no AMD GPU: see which GPU is there, then change the driver or the build of torch."""
-    windows = facts.system.os == "windows"
-    amd = commands.by_hand(
-        ("hipInfo.exe",) if windows else ("rocminfo",),
-        "prints the AMD GPU, gfxNNNN. If there is an AMD GPU and it prints none: the amdgpu driver is missing, or in a container the devices /dev/kfd and /dev/dri",
-        "nothing",
-        "none",
-    )
-    nvidia = commands.by_hand(
-        ("nvidia-smi",),
-        "prints an NVIDIA GPU if there is one: then torch is the wrong build. Remove torch, and install the same release for CUDA, whose version ends in +cu and a "
-        "number: https://pytorch.org/get-started/previous-versions/",
-        "nothing",
-        "none",
-    )
-    return Fix(
-        title="See which GPU is there: a ROCm build of torch needs an AMD GPU",
-        steps=(amd, nvidia),
-        verify=commands.check(facts),
-    )
-
-
-def _another_package(facts: Facts) -> Fix:
-    package = facts.subject.package if isinstance(facts.subject.package, str) else "the package"
-    step = commands.by_hand(
-        (),
-        f"see which AMD GPUs the newest release of {package} for ROCm names, or build it with PYTORCH_ROCM_ARCH set to the gfx number that rocminfo "
-        "prints",
-        package,
-        "none",
-    )
-    return Fix(title=f"Install a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
-
-
-def _compiler(facts: Facts) -> Fix:
-    return Fix(title="Install ROCm's compiler", steps=(rocm_steps.sdk(facts),), verify=commands.check(facts))
-
-
 def _of_another_build(facts: Facts) -> bool:
     """Return whether torch is known to be a build for CUDA or for the CPU."""
     return isinstance(facts.torch.version, str) and facts.torch.hip is None
-
-
-def _rocm_for_the_build(facts: Facts) -> Fix:
-    rocm = commands.variable(
-        "ROCM_HOME",
-        "/opt/rocm",
-        "the folder that contains bin/hipcc: if torch finds no ROCm, flash-attn's setup.py builds for CUDA, even for its Triton backend",
-    )
-    steps = (rocm,) if has_composable_kernels(facts) else (rocm, rocm_steps.triton())
-    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
-    return Fix(title="Tell the build where ROCm is", steps=steps, verify=verify)

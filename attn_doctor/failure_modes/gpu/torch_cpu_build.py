@@ -37,11 +37,11 @@ from attn_doctor.failure_modes.shared import (
     conda_cpu_build,
     cut_logs,
     gpu_wished,
+    not_found_words,
+    nvcc_beside_cpu_build,
     old_torch_steps,
     other_devices,
-    toolkits,
     torch_facts,
-    torch_for_toolkit,
     torch_install,
     torch_steps,
     without_gpu,
@@ -50,10 +50,10 @@ from attn_doctor.failure_modes.shared.fact_queries import nvidia_card, torch_ins
 from attn_doctor.knowledge import torch_choice
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import NVIDIA, amd_gpus, nvidia_present
-from attn_doctor.model.versions import pair, parse
+from attn_doctor.model.versions import parse
 
 MODE = FailureMode(
     code="AD420",
@@ -94,16 +94,7 @@ MODE = FailureMode(
             strength="hint",
         ),
         *gpu_wished.SIGNS,
-        # The program was told to compute on a GPU that is not NVIDIA's.
-        *(
-            Sign(
-                pattern=rf"(?<!\w)(?:device|map_location|to)\b ?[=(:] ?['\"]?(?P<other>{name}(?::\d)?)(?!\w)",
-                literal=name,
-                sample=f"engine/trainer: task=detect, mode=train, model=yolo11s.pt, device={name}:0, workers=8",
-                strength="context",
-            )
-            for name in ("xpu", "npu", "hpu", "mlu", "musa")
-        ),
+        *other_devices.SIGNS,
         *conda_cpu_build.SIGNS,
         *building.ISOLATED,
         Sign(
@@ -147,7 +138,7 @@ MODE = FailureMode(
             sample="ImportError: libc10_cuda.so: cannot open shared object file: No such file or directory",
         ),
         Sign(
-            pattern=building.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
+            pattern=not_found_words.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
             literal="cuda_cmake_macros.h",
             sample="CUDAMacros.h:9:10: fatal error: c10/cuda/impl/cuda_cmake_macros.h: No such file or directory",
         ),
@@ -205,18 +196,6 @@ def _card(facts: Facts) -> Evidence:
     )
 
 
-class NoHome(Variant, frozen=True, kw_only=True):
-    """Hold the release of the nvcc that ran, "12.6", although torch found no CUDA_HOME."""
-
-    nvcc: str
-
-
-class Elsewhere(Variant, frozen=True, kw_only=True):
-    """Hold the device that the program was told to use, if it is no GPU of NVIDIA: "xpu:0"."""
-
-    device: str
-
-
 class BuiltFor(Variant, frozen=True, kw_only=True):
     """Hold the build of torch for which an installed package was built, if the log shows it: "2.1.2+cu121"."""
 
@@ -225,7 +204,7 @@ class BuiltFor(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    if (by_conda := _by_conda(facts, seen)) is not None:
+    if (by_conda := conda_cpu_build.hit(facts, seen)) is not None:
         return by_conda
     # A CPU torch alone is no fault. Together with "CUDA_HOME is not set" it is the reason: it never looks for a toolkit.
     # The user wants a GPU if the program stops without one, or if the log shows an NVIDIA driver, GPU or toolkit and says that CUDA is missing.
@@ -237,7 +216,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     alone = seen.group("isolated") is None
     homeless = alone and any(log.of("cuda-home-unset") for log in seen.logs)
     beside = _stated_cpu(facts) is not None and nvidia_present(facts) is True
-    nvcc = _nvcc_on_path(facts) if homeless else None
+    nvcc = nvcc_beside_cpu_build.on_path(facts) if homeless else None
     wish = seen.group("wish") is not None and version is not None
     # A frame alone does not show which build torch is.
     only_cut = all("cut" in m.groups for m in seen.matches if m.strength != "context")
@@ -250,24 +229,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 + tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in cut[-1:]),
                 confidence=Confidence.LOW,
             )
-        if nvcc is None or not _mostly_cpu(facts):
-            return None
-        return Hit(
-            message=f"nvcc {nvcc} runs, but torch found no CUDA_HOME. A torch for CUDA finds the nvcc on PATH; a CPU build of torch 2.6 or newer "
-            "does not look for nvcc. So the installed torch is a CPU build, or the two lines come from different shells.",
-            evidence=evidence,
-            variant=NoHome(nvcc=nvcc),
-            confidence=Confidence.MEDIUM,
-        )
+        return nvcc_beside_cpu_build.hit(facts, nvcc, evidence) if nvcc else None
     other = seen.group("other")
     if other is not None and version is None:
-        return Hit(
-            message=f"The program was told to compute on {other}{', a GPU of Intel,' if other.startswith('xpu') else ','} and a part of it asks for CUDA, "
-            "which the torch there does not have and does not need: that part does not support this device.",
-            evidence=building.lines(tuple(m for m in seen.matches if m.strength == "proof" or "other" in m.groups)[:4]),
-            variant=Elsewhere(device=other),
-            confidence=Confidence.MEDIUM,
-        )
+        return other_devices.hit(seen, other)
     if without_gpu.absent(facts) and (proven or wanted) and not homeless:
         return without_gpu.hit(facts, "CUDA", [m for m in seen.matches if m.strength == "proof"])
     library = seen.group("library")
@@ -279,31 +244,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"The installed torch{f', {version},' if version else ''} is a CPU build{f': it has no {library}' if library else ''}.",
         evidence=evidence,
-        variant=NoHome(nvcc=nvcc) if nvcc else BuiltFor(torch=built) if (built := seen.group("built")) else None,
-    )
-
-
-def _by_conda(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a CPU build that conda chose on a machine with an NVIDIA GPU; None for other logs."""
-    rows = [m for m in seen.matches if "of_conda" in m.groups or "of_conda_only" in m.groups]
-    if not rows or nvidia_present(facts) is not True or any("+cu" in m.text for m in rows):
-        return None
-    if isinstance(facts.torch.cuda, str) or facts.system.os == "darwin":
-        return None  # a later list shows a CUDA build
-    version = seen.group("conda_version")
-    only = any("of_conda_only" in m.groups for m in rows)
-    asked = seen.group("toolkit_asked")
-    why = (
-        "the package cpuonly demands it"
-        if only
-        else f"there is no CUDA build of this release that fits {asked} and the other packages"
-        if asked
-        else "no CUDA build fits the other packages"
-    )
-    return Hit(
-        message=f"conda installed the CPU build of torch{f' {version}' if version else ''}, so the GPU of this machine is not used: {why}.",
-        evidence=building.lines(rows[:3]),
-        variant=conda_cpu_build.ByConda(version=version),
+        variant=nvcc_beside_cpu_build.NoHome(nvcc=nvcc)
+        if nvcc
+        else BuiltFor(torch=built)
+        if (built := seen.group("built"))
+        else None,
     )
 
 
@@ -314,29 +259,20 @@ def _stated_cpu(facts: Facts) -> str | None:
     return str(version) if cpu and not str(version).endswith("+xpu") and facts.system.os != "darwin" else None
 
 
-def _mostly_cpu(facts: Facts) -> bool:
-    """Return whether the build of torch is not known, and pip installs a CPU build on such a machine by default."""
-    unknown = isinstance(facts.torch.cuda, Unknown) and isinstance(facts.torch.hip, Unknown)
-    return unknown and (facts.system.os == "windows" or facts.system.board == "jetson")
-
-
-def _nvcc_on_path(facts: Facts) -> str | None:
-    kits = facts.toolchain.toolkits if isinstance(facts.toolchain.toolkits, tuple) else ()
-    return next((kit.version for kit in kits if kit.found_by == ("PATH",) and isinstance(kit.version, str)), None)
-
-
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if facts.system.os == "darwin":
         return (_of_a_mac(facts),)
     if isinstance(hit.variant, without_gpu.Absent):
         return without_gpu.fixes(facts)
-    if isinstance(hit.variant, Elsewhere):
+    if isinstance(hit.variant, other_devices.Elsewhere):
         return other_devices.fixes(facts, hit.variant.device)
     if isinstance(hit.variant, conda_cpu_build.ByConda):
         return conda_cpu_build.fixes(facts, hit.variant)
     newest = _newest(facts)
     version = facts.torch.version
-    if isinstance(hit.variant, NoHome) and (made := _for_nvcc(facts, hit.variant.nvcc)):
+    if isinstance(hit.variant, nvcc_beside_cpu_build.NoHome) and (
+        made := nvcc_beside_cpu_build.fix(facts, hit.variant.nvcc)
+    ):
         return (made, *newest)
     if facts.grade != "stated" or not isinstance(version, str):
         return newest
@@ -377,20 +313,6 @@ def _for_built(facts: Facts, built: str) -> Fix | None:
     why = f"torch {built}: the package that prints this warning was built for it"
     steps = torch_install.steps_of(facts, found, why, reinstall=True)
     return Fix(title=f"Install torch {built}", steps=steps, verify=commands.check(facts))
-
-
-def _for_nvcc(facts: Facts, nvcc: str) -> Fix | None:
-    """Return the fix that installs a torch for the CUDA major of the present toolkit, and sets CUDA_HOME to that toolkit."""
-    if facts.system.board == "jetson":
-        return None
-    steps = torch_for_toolkit.for_toolkit(facts, nvcc) or torch_for_toolkit.for_cuda_major(
-        facts, (pair(nvcc) or (0, 0))[0], nvcc
-    )
-    if not steps:
-        return None
-    home = toolkits.point_at(facts, nvcc)
-    title = f"Install a torch for the installed CUDA {nvcc}, and point CUDA_HOME at it"
-    return Fix(title=title, steps=(*steps, home), verify=building.verify(facts))
 
 
 def _newest(facts: Facts) -> tuple[Fix, ...]:

@@ -45,6 +45,7 @@ from attn_doctor.failure_modes.shared import (
     cuda_start,
     gpu_sentences,
     other_devices,
+    see_torch_and_driver,
     torch_facts,
     torch_steps,
     without_gpu,
@@ -55,7 +56,6 @@ from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 from attn_doctor.model.machine import amd_gpus, nvidia_present
-from attn_doctor.model.steps import Step
 
 _SAID = r"(?:Error|Exception|ERROR|CRITICAL|FATAL)\b.{0,60}?(?<![\w-])"  # the sentence ends a program: an exception, or a line of its log
 
@@ -310,7 +310,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, cpu_beside_gpu.OnCpu):
         return cpu_beside_gpu.fixes(facts, hit.variant)
     verify = commands.check(facts)
-    ask = Fix(title="Print what torch and the driver report", steps=_ask(facts, fits), verify=verify)
+    ask = Fix(
+        title="Print what torch and the driver report",
+        steps=see_torch_and_driver.steps(facts, cuda_build=fits != "nothing"),
+        verify=verify,
+    )
     session = nvidia_drivers.session_with_gpu(facts)
     if session is not None:
         return (session, ask, *_titled(_build(facts, fits), _IF_CPU))
@@ -341,40 +345,6 @@ def _build(facts: Facts, fits: str) -> tuple[Fix, ...]:
 def _titled(fixes: tuple[Fix, ...], title: str) -> tuple[Fix, ...]:
     """Return the last of these fixes with another title, which says when to use it. The last fix is the one that works on every machine."""
     return tuple(msgspec.structs.replace(fix, title=title) for fix in fixes[-1:])
-
-
-def _ask(facts: Facts, fits: str) -> tuple[Step, ...]:
-    """Return the steps that print which torch the program uses, and the driver. `fits`: see Unseen."""
-    argv = (
-        *commands.starting(facts),
-        "-c",
-        "import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())",
-    )
-    where = (
-        "run it with the Python that runs the program (a WebUI: venv\\Scripts\\python.exe in its folder; a portable one: "
-        "python_embeded\\python.exe)"
-        if facts.system.os == "windows"
-        else "run it with the Python that runs the program"
-    )
-    if amd_gpus(facts):
-        means = "a version without +rocm is not a build for AMD GPUs: in this case use the next fix"
-    elif fits == "nothing":
-        means = "+cpu in the version, or no CUDA number after it, means a CPU build: install a CUDA build; a CUDA number and False: check the driver"
-    else:
-        means = (
-            "True: the program uses another environment, or CUDA_VISIBLE_DEVICES hides the GPU; False: check the driver"
-        )
-    asked = commands.by_hand(argv, f"{where}: {means}", "nothing", "none")
-    if amd_gpus(facts):
-        return (asked,)
-    smi = commands.by_hand(
-        ("nvidia-smi",),
-        "must list the GPU and, at its top, a CUDA Version that is not lower than torch's. If it fails, the driver is missing or the machine needs a "
-        "restart. If there is no NVIDIA GPU, install nothing",
-        "nothing",
-        "none",
-    )
-    return asked, smi
 
 
 def _on_the_cpu(facts: Facts) -> Fix:

@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import wheel_fixes, wheel_without_compiling
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
@@ -126,7 +126,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     gone = commands.uninstall(
         "flash-attn-4", why="flash-attn 2 and flash-attn-4 write into the same folder, so keep only one"
     )
-    found = building.flash_attn_without_compiling(facts)[:1] or (wheel_fixes.look_it_up(facts),)
+    found = wheel_without_compiling.fixes(facts)[:1] or (wheel_fixes.look_it_up(facts),)
     return (
         Fix(title="Import from flash_attn.cute", steps=(step,), verify=verify),
         Fix(

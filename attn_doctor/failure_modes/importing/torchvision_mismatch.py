@@ -35,9 +35,9 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import torch_facts, torch_here, torch_steps, torchvision_images
+from attn_doctor.failure_modes.shared import torch_here, torch_steps, torchvision_cures, torchvision_images
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -50,7 +50,6 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import BinaryCause, Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import local
 
 MODE = FailureMode(
@@ -255,7 +254,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def _builds(facts: Facts, torchvision: str, said: str) -> str:
     """Return the builds of torchvision and torch in words, if both are known and they differ; else an empty text."""
-    theirs, ours = _build(local(torchvision)), _build(local(str(facts.torch.version)))
+    theirs, ours = (
+        torchvision_cures.build_in_words(local(torchvision)),
+        torchvision_cures.build_in_words(local(str(facts.torch.version))),
+    )
     if theirs is None and _CUDA_LIBRARY.search(said):
         theirs = "a CUDA build"
     if ours is None and isinstance(facts.torch.cuda, str):
@@ -270,16 +272,6 @@ def _builds(facts: Facts, torchvision: str, said: str) -> str:
 
 
 _CUDA_LIBRARY = re.compile(r"lib(?:c10_cuda|torch_cuda|cudart|cublas|nvjpeg)\b|c10::cuda|\bcuda", re.IGNORECASE)
-
-
-def _build(flavour: str | None) -> str | None:
-    """Return a build in words: "a build for CUDA 12.4" for "cu124", the local part of a version. Also for "cpu" and "rocm6.3"."""
-    if flavour is None:
-        return None
-    if flavour == "cpu":
-        return "a CPU build"
-    cuda = re.fullmatch(r"cu(\d+)(\d)", flavour)
-    return f"a build for CUDA {cuda[1]}.{cuda[2]}" if cuda else f"a build for {flavour}"
 
 
 def _of_the_cpu(facts: Facts, torchvision: str) -> bool:
@@ -300,67 +292,26 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, OfHub):
-        return (_installed_models(facts),)
+        return (torchvision_cures.installed_models(facts),)
     if isinstance(hit.variant, WithoutImages):
-        both, pillow = _together(facts), torchvision_images.pillow(facts)
+        both, pillow = torchvision_cures.together(facts), torchvision_images.pillow(facts)
         # The index of the packages depends on the system, and Pillow does not.
         return (pillow, *both) if isinstance(facts.system.os, Unknown) else (*both, pillow)
     stated = hit.variant.torch if isinstance(hit.variant, OfRelease) else None
     if stated is not None and isinstance(facts.torch.version, Unknown):
-        return _for_release(facts, stated)
+        return torchvision_cures.for_release(facts, stated)
     if isinstance(hit.variant, WithoutCuda) and isinstance(facts.torch.version, Unknown):
-        kept, both = _kept(facts), _together(facts)
+        kept, both = torchvision_cures.kept(facts), torchvision_cures.together(facts)
         return both if torch_steps.another_image(facts) is not None else (kept, *both)
     torch = present(facts.torch.version)
     wanted = known(pytorch.torchvision_for(torch))
     step = torch_here.vision(facts)
     if step is None:
         return ()
-    gone = _of_pip_beside_conda(facts)
-    return (Fix(title=_title(facts, wanted, torch), steps=(*gone, step), verify=commands.check(facts)),)
-
-
-def _of_pip_beside_conda(facts: Facts) -> tuple[Step, ...]:
-    """Return the step that removes pip's torchvision beside conda's torch: conda would install a second one over it."""
-    found = torch_facts.distribution(facts, "torchvision")
-    if not torch_facts.of_conda(facts, "torch") or found is None or found.installer != "pip":
-        return ()
+    gone = torchvision_cures.without_pips(facts)
     return (
-        commands.uninstall("torchvision", why="pip installed it, and torch is conda's: the next line installs conda's"),
+        Fix(title=torchvision_cures.title(facts, wanted, torch), steps=(*gone, step), verify=commands.check(facts)),
     )
-
-
-def _installed_models(facts: Facts) -> Fix:
-    """Return the fix for sources of torchvision from torch.hub: the installed torchvision has the same models.
-
-    https://docs.pytorch.org/vision/stable/models.html
-    """
-    words = (
-        'in the program: write `torchvision.models.NAME(weights="DEFAULT")` in place of `torch.hub.load("pytorch/vision:...", "NAME", ...)`, with `import '
-        "torchvision`: the installed torchvision has the same models, and fits the installed torch"
-    )
-    step = commands.by_hand((), words, "the program", "none")
-    return Fix(title="Take the model from the installed torchvision", steps=(step,), verify=commands.check(facts))
-
-
-def _for_release(facts: Facts, torch: str) -> tuple[Fix, ...]:
-    """Return the fixes if only the release of torch is known, and not its build or its index."""
-    wanted = known(pytorch.torchvision_for(torch))
-    step = torch_here.vision(facts, of=torch)
-    first = (Fix(title=f"Install torchvision {wanted}", steps=(step,), verify=commands.check(facts)),) if step else ()
-    return (*first, *_together(facts))
-
-
-def _title(facts: Facts, wanted: str, torch: str) -> str:
-    """Return the title of the fix. If the right release is already installed, the title names the build, since only the build differs."""
-    try:
-        same = (version(facts, "torchvision") or "").partition("+")[0] == wanted
-    except Unsure:
-        same = False
-    if not same:
-        return f"Install torchvision {wanted}"
-    build = _build(local(torch)) or ("a CPU build" if facts.torch.cuda is None else None)
-    return f"Install torchvision {wanted} again, {build or 'the build that belongs to this torch'}"
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:
@@ -368,24 +319,8 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
 
     They are: install torch and torchvision from one index, or keep torch, print its version, and install its torchvision.
     """
-    both = _together(facts)
+    both = torchvision_cures.together(facts)
     if torch_steps.another_image(facts) is not None:
         return both
-    kept = _kept(facts)
+    kept = torchvision_cures.kept(facts)
     return (kept, *both) if places.jetson(facts) else (*both, kept)  # on a Jetson, NVIDIA's own torch is kept first
-
-
-def _kept(facts: Facts) -> Fix:
-    steps = torch_here.vision_of_the_torch_there(facts)
-    title = "Keep the installed torch, and install the torchvision for it"
-    return Fix(title=title, steps=steps, verify=commands.check(facts))
-
-
-def _together(facts: Facts) -> tuple[Fix, ...]:
-    return torch_steps.newest(
-        facts,
-        "Install torch and torchvision together",
-        why="both in one command and from one index, so that they fit each other; packages that were compiled for the old torch have to be "
-        "built again",
-        reinstall=True,
-    )

@@ -32,7 +32,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import wheel_fixes, wheel_without_compiling
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -150,7 +150,7 @@ def _of_the_models_file(facts: Facts) -> tuple[Fix, ...]:
 
     https://huggingface.co/microsoft/Florence-2-base/discussions/4
     """
-    wheel = building.flash_attn_without_compiling(facts) or (wheel_fixes.look_it_up(facts),)
+    wheel = wheel_without_compiling.fixes(facts) or (wheel_fixes.look_it_up(facts),)
     words = (
         "where the program loads the model: write `from unittest.mock import patch` and `from transformers.dynamic_module_utils import get_imports`, then load "
         'it inside `with patch("transformers.dynamic_module_utils.get_imports", lambda file: [name for name in get_imports(file) if name != '

@@ -38,21 +38,20 @@ References
 from __future__ import annotations
 
 import re
-import sys
 from typing import Literal
 
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import Recipe
 from attn_doctor.failure_modes.shared import (
-    building,
     dll_not_initialised,
     rocm_steps,
     subject,
     symbols,
     wheel_fixes,
     windows_dll_cures,
+    windows_dll_lines,
     windows_media,
+    zluda,
 )
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, message, text_of
 from attn_doctor.knowledge import built_packages
@@ -60,8 +59,7 @@ from attn_doctor.logs.errors import log_end
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.machine import amd_gpus, tried
-from attn_doctor.model.versions import parse
+from attn_doctor.model.machine import tried
 
 MODE = FailureMode(
     code="AD307",
@@ -120,24 +118,8 @@ MODE = FailureMode(
             sample="TensorRT: export failure  0.3s: [WinError 127] The specified procedure could not be found",
             strength="hint",
         ),
-        # ZLUDA replaces these libraries by its own, which need AMD's HIP SDK. If the log does not name ZLUDA, torch-install-broken
-        # reports the line.
-        Sign(
-            pattern=r"\[WinError 12[67]\].{0,300}?(?P<cuda>caffe2_nvrtc|nvrtc64|cublas|cusparse|cufft|cudart|cudnn)\w*\.dll",
-            literal="[WinError 12",
-            sample='OSError: [WinError 126] The specified module could not be found. Error loading "C:\\ZLUDA\\venv\\lib\\site-packages\\torch'
-            '\\lib\\caffe2_nvrtc.dll" or one of its dependencies.',
-            strength="hint",
-        ),
-        *(
-            Sign(
-                pattern=rf"(?P<zluda>{name})",
-                literal=name,
-                sample=f"Using {name} in C:\\webui\\.zluda",
-                strength="context",
-            )
-            for name in ("zluda", "Zluda", "ZLUDA")
-        ),
+        zluda.DLL,
+        *zluda.NAMES,
         Sign(
             pattern=r"\[WinError (?P<blocked>225|4551)\]",
             literal="[WinError ",
@@ -164,43 +146,28 @@ MODE = FailureMode(
     ),
 )
 
-_PROCEDURE = re.compile(symbols.PROCEDURE)
-# Smart App Control, AppLocker and virus scanners refuse a file that is there.
-_BLOCKED = re.compile(
-    r"Application Control policy has blocked|应用程序控制策略已阻止|WinError (?:225|1260|4551)|contains a virus or potentially unwanted"
-)
-_MISSING = re.compile(rf"DLL load failed|{symbols.MODULE}")
-# Modules that are compiled for one torch, or that attention needs. About other modules less is known.
-_OURS = re.compile(
-    r"flash|^_C$|_C_|^_ext$|xformers|torch|triton|sage|causal|cv2|numpy|_multiarray|onnx|bitsandbytes|fbgemm|_cuda",
-    re.IGNORECASE,
-)
-
 
 class Missing(Variant, frozen=True, kw_only=True):
     """Hold the package whose library did not load.
 
-    "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing. "hip": ZLUDA, because a library of AMD's HIP SDK is missing.
+    "flash-attn-1": flash-attn of the first generation, whose library is flash_attn_cuda. "libomp": torch, because libomp140.x86_64.dll is missing.
     """
 
-    of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "hip", "tensorrt", "blocked", "zlib"]
+    of: Literal["torch", "libomp", "flash-attn", "flash-attn-1", "another", "tensorrt", "blocked", "zlib"]
     package: str | None = (
         None  # for "another": the package that contains the module, if it is compiled for one torch: "mmcv"
     )
     start: str | None = None  # "torch" or "onnx": its DLL was found, and did not start
-    opencv: windows_media.Edition | None = None  # the Windows in which OpenCV does not load
-
-
-_FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
-_LIBOMP = "fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, and this Windows does not have that file"
 
 
 def detect(facts: Facts) -> Hit | None:
     if known(facts.system.os) != "windows":
         return None
-    if facts.torch.fault is not None and _MISSING.search(text_of(facts.torch.fault)):
-        libomp = "fbgemm.dll" in text_of(facts.torch.fault) and _without_the_mend(facts)
-        because = f": {_LIBOMP}" if libomp else f", because a DLL is missing: {message(facts.torch.fault)}"
+    if facts.torch.fault is not None and windows_dll_lines.MISSING.search(text_of(facts.torch.fault)):
+        libomp = "fbgemm.dll" in text_of(facts.torch.fault) and windows_dll_lines.needs_libomp(facts)
+        because = (
+            f": {windows_dll_lines.LIBOMP}" if libomp else f", because a DLL is missing: {message(facts.torch.fault)}"
+        )
         return Hit(
             message=f"Importing torch fails{because}.",
             evidence=(fact(facts, "torch.importable", f"import torch: {message(facts.torch.fault)}"),),
@@ -210,15 +177,14 @@ def detect(facts: Facts) -> Hit | None:
         )
     for attempt in tried(facts):
         said = text_of(attempt.fault)
-        if _MISSING.search(said) and not _PROCEDURE.search(said):
+        if windows_dll_lines.MISSING.search(said) and not windows_dll_lines.PROCEDURE.search(said):
             general = attempt.module in ("cv2", "numpy", "torchvision")
             return Hit(
                 message=f"Importing {attempt.module} fails: a DLL that it needs is not found.",
                 evidence=(attempt_evidence(facts, attempt.module), fact(facts, "torch.version")),
-                variant=Missing(
-                    of="flash-attn" if "flash_attn" in attempt.module else "another",
-                    opencv="unknown" if attempt.module == "cv2" else None,
-                ),
+                variant=windows_media.OfOpenCV(edition="unknown")
+                if attempt.module == "cv2"
+                else Missing(of="flash-attn" if "flash_attn" in attempt.module else "another"),
                 certainty=Certainty.OBSERVED,
                 severity=Severity.ERROR if general else None,
             )
@@ -226,7 +192,7 @@ def detect(facts: Facts) -> Hit | None:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    if (hip := _of_hip(facts, seen)) is not None:
+    if (hip := zluda.hit_of_dll(facts, seen)) is not None:
         return hip
     matches = [
         m
@@ -235,16 +201,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         and "cuda" not in m.groups
         and "engine" not in m.groups
         and not windows_media.is_sign(m)
-        and _counts(m)
-        and ("nameless" not in m.groups or _at_the_start_of_torch(seen, m))
+        and windows_dll_lines.counts(m)
+        and ("nameless" not in m.groups or windows_dll_lines.at_the_start_of_torch(seen, m))
     ]
     if not matches and (media := windows_media.names_media(seen)):
-        return _of_opencv(seen, list(media), windows_media.edition(seen))
+        return windows_media.hit(seen, list(media), windows_media.edition(seen))
     if not matches:
         return _of_an_export(seen)
     # Report a known module before an unknown one.
-    matches = [m for m in matches if not (m.groups.get("module") and not _OURS.search(m.groups["module"]))] or matches
-    blocked = [m for m in matches if _BLOCKED.search(m.text)]
+    matches = [
+        m for m in matches if not (m.groups.get("module") and not windows_dll_lines.matters(m.groups["module"]))
+    ] or matches
+    blocked = [m for m in matches if windows_dll_lines.blocked(m)]
     if blocked or any("zlib" in m.groups for m in matches):
         return _refused(seen, blocked)
     first = matches[0]
@@ -252,8 +220,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     old = first.groups.get("module") == "flash_attn_cuda"
     edition = windows_media.of(seen, first)
     if edition is not None and not dll_not_initialised.said(matches):
-        return _of_opencv(seen, matches, edition)
-    if all(_untold(m) for m in matches):
+        return windows_media.hit(seen, matches, edition)
+    if all(windows_dll_lines.untold(m) for m in matches):
         return Hit(
             message=f"The log is cut: {first.groups.get('module') or 'an extension'} could not be loaded, and the end of the error's line is missing. "
             "Probably a DLL that it needs is missing, or it was built for another torch. To be sure, run `attn-doctor diagnose` with the "
@@ -262,15 +230,15 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             variant=Missing(of="flash-attn-1" if old else "flash-attn" if "flash_attn" in first.text else "another"),
             confidence=Confidence.LOW,
         )
-    libomp = any(_lacks_libomp(m) for m in matches) and _without_the_mend(facts)
+    libomp = any(windows_dll_lines.lacks_libomp(m) for m in matches) and windows_dll_lines.needs_libomp(facts)
     torch = "error" in first.groups or libomp
     flash_attn = any("flash_attn" in m.text for m in matches)
     package = None if torch or flash_attn else _built_beside_torch(facts)
     module = first.groups.get("module")
-    ours = torch or package is not None or module is None or _OURS.search(module) is not None
+    ours = torch or package is not None or module is None or windows_dll_lines.matters(module)
     name = "torch" if torch else module or "An extension"
     whose = f" of {package}" if package and package.replace("-", "_") != name else ""
-    because = _LIBOMP if libomp else "a DLL that it needs was not found"
+    because = windows_dll_lines.LIBOMP if libomp else "a DLL that it needs was not found"
     failed = not libomp and dll_not_initialised.said(matches)
     if failed:
         because = dll_not_initialised.SENTENCE
@@ -295,18 +263,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         ),
         confidence=_confidence(first, sure=libomp or not torch, ours=ours),
         severity=Severity.ERROR if torch or (not flash_attn and _ends(seen, matches)) else None,
-    )
-
-
-def _of_opencv(seen: Seen, matches: list[Match], edition: windows_media.Edition) -> Hit:
-    """Return the hit for OpenCV, whose library needs Media Foundation."""
-    cut = all(_untold(m) for m in matches) and not windows_media.names_media(seen)
-    return Hit(
-        message=f"cv2, the module of OpenCV, could not be loaded: {windows_media.BECAUSE[edition]}.",
-        evidence=building.lines(tuple(matches[:3])),
-        variant=Missing(of="another", opencv=edition),
-        confidence=Confidence.LOW if cut else Confidence.HIGH if edition != "unknown" else Confidence.MEDIUM,
-        severity=Severity.ERROR,
     )
 
 
@@ -342,22 +298,6 @@ def _ends(seen: Seen, matches: list[Match]) -> bool:
     return any((log.file, e.line) in lines for log in seen.logs for e in log_end(log).errors)
 
 
-def _of_hip(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for a torch for CUDA on an AMD GPU: ZLUDA replaces CUDA on such a machine, and a library of AMD's HIP SDK is not found."""
-    lacks = [m for m in seen.matches if "cuda" in m.groups]
-    zluda = any("zluda" in m.groups for m in seen.matches)
-    if not lacks or not (zluda or amd_gpus(facts)):
-        return None
-    return Hit(
-        message=f"{'ZLUDA, which replaces CUDA on an AMD GPU,' if zluda else 'A torch for CUDA, on an AMD GPU,'} could not be loaded: a DLL is "
-        "not found. Probably it is a DLL of AMD's HIP SDK, and the folder of the SDK is not on PATH.",
-        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in lacks[:4]),
-        variant=Missing(of="hip"),
-        confidence=Confidence.MEDIUM,
-        severity=Severity.ERROR,
-    )
-
-
 def _of_an_export(seen: Seen) -> Hit | None:
     """Return the hit for an export whose engine does not load together with torch; None if the log has no such export."""
     lines = tuple(m for m in seen.matches if "engine" in m.groups)
@@ -374,74 +314,29 @@ def _of_an_export(seen: Seen) -> Hit | None:
     )
 
 
-_NEAR = 8  # lines from the frame in torch/__init__.py to its error: the frames of ctypes are between them
-
-
-def _at_the_start_of_torch(seen: Seen, match: Match) -> bool:
-    """Return whether an error without a file name is about torch, because torch was loading its own libraries."""
-    return any("start" in m.groups and m.file == match.file and 0 < match.line - m.line <= _NEAR for m in seen.matches)
-
-
-def _untold(match: Match) -> bool:
-    """Return whether the line is cut before the name of the missing file."""
-    return "dll load failed" in match.text.lower() and not (match.groups.get("said") or "").strip(" .…")
-
-
-def _counts(match: Match) -> bool:
-    if _BLOCKED.search(match.text):
-        return True
-    if _PROCEDURE.search(match.text) and match.groups.get("error") != "126" and "nameless" not in match.groups:
-        return False
-    module = match.groups.get("module")
-    if module is None or _OURS.search(module):
-        return True
-    if module in sys.stdlib_module_names:
-        return (
-            False  # a module of Python itself, such as _sqlite3: it has nothing to do with torch, and no fix here helps
-        )
-    # An unknown module counts only if the line says that a file is missing: there are other reasons, such as a too small page file.
-    return re.search(symbols.MODULE, match.groups.get("said") or "") is not None
-
-
-def _lacks_libomp(match: Match) -> bool:
-    """Return whether a line names libomp140.x86_64.dll, or fbgemm.dll of torch, which needs it."""
-    needs = match.groups.get("dll") == "fbgemm" and match.groups.get("error") == "126"
-    return needs or "omp" in match.groups or "lost" in match.groups
-
-
-def _without_the_mend(facts: Facts) -> bool:
-    """Return whether this torch may be a release whose fbgemm.dll needs libomp140.x86_64.dll."""
-    version = parse(facts.torch.version) if isinstance(facts.torch.version, str) else None
-    return version is None or version.release < _FIXED
-
-
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    if isinstance(hit.variant, Missing) and hit.variant.of == "libomp":
-        return windows_dll_cures.of_libomp(facts)
-    if isinstance(hit.variant, Missing) and hit.variant.of in ("blocked", "zlib"):
-        return windows_dll_cures.refused(facts) if hit.variant.of == "blocked" else windows_dll_cures.of_zlib(facts)
-    if isinstance(hit.variant, Missing) and hit.variant.of == "hip":
+    if isinstance(hit.variant, zluda.HipMissing):
         return rocm_steps.hip_sdk(facts)
-    if isinstance(hit.variant, Missing) and hit.variant.of == "tensorrt":
+    runtime, missing = windows_dll_cures.runtime(facts), hit.variant
+    if isinstance(missing, windows_media.OfOpenCV):
+        return windows_media.fixes(facts, missing.edition, runtime)
+    if not isinstance(missing, Missing):
+        return (runtime,)
+    if missing.of == "libomp":
+        return windows_dll_cures.of_libomp(facts)
+    if missing.of in ("blocked", "zlib"):
+        return windows_dll_cures.refused(facts) if missing.of == "blocked" else windows_dll_cures.of_zlib(facts)
+    if missing.of == "tensorrt":
         return windows_dll_cures.one_copy(facts)
-    if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn-1":
+    if missing.of == "flash-attn-1":
         return windows_dll_cures.in_wsl(facts)
-    step = commands.by_hand(
-        ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
-        "torch and every compiled extension need the Visual C++ runtime",
-        "installs the Visual C++ redistributable",
-    )
-    runtime = Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
-    if isinstance(hit.variant, Missing) and hit.variant.opencv is not None:
-        return windows_media.fixes(facts, hit.variant.opencv, runtime)
-    if isinstance(hit.variant, Missing) and hit.variant.of == "torch":
-        other = dll_not_initialised.of_torch(facts) if hit.variant.start == "torch" else ()
+    if missing.of == "torch":
+        other = dll_not_initialised.of_torch(facts) if missing.start == "torch" else ()
         return (runtime, *other, *windows_dll_cures.torch_again(facts))
-    if isinstance(hit.variant, Missing) and hit.variant.start == "onnx":
+    if missing.start == "onnx":
         return (runtime, dll_not_initialised.of_onnx(facts))
-    if isinstance(hit.variant, Missing) and hit.variant.of == "flash-attn":
-        made = wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones")
-        return (*windows_dll_cures.cuda_build(facts), *made, runtime)
-    if isinstance(hit.variant, Missing) and hit.variant.package is not None:
-        return (*wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones"), runtime)
-    return (runtime,)
+    if missing.of != "flash-attn" and missing.package is None:
+        return (runtime,)
+    made = wheel_fixes.fixes(facts, "it was built for other libraries than the installed ones")
+    own = windows_dll_cures.cuda_build(facts) if missing.of == "flash-attn" else ()
+    return (*own, *made, runtime)

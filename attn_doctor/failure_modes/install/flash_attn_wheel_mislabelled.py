@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe
-from attn_doctor.failure_modes.shared import building, wheel_fixes
+from attn_doctor.failure_modes.shared import building, wheel_fixes, wheel_without_compiling
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import wheels
 from attn_doctor.knowledge.wheel_key import key_of
@@ -129,7 +129,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     key = key_of(facts)
-    return () if isinstance(key.torch, Unknown) else building.flash_attn_without_compiling(facts)
+    return () if isinstance(key.torch, Unknown) else wheel_without_compiling.fixes(facts)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

@@ -36,7 +36,7 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, subject
+from attn_doctor.failure_modes.shared import building, not_found_words, subject
 from attn_doctor.knowledge.translated_messages import translations
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -115,14 +115,14 @@ MODE = FailureMode(
             strength="hint",
         ),
         *(
-            Sign(pattern=rf"(?:^|[\s:：])(?P<missing>git){building.NO_COMMAND}", literal=literal, sample=sample)
+            Sign(pattern=rf"(?:^|[\s:：])(?P<missing>git){not_found_words.NO_COMMAND}", literal=literal, sample=sample)
             for literal, sample in (
                 ("git: not found", "/bin/sh: 1: git: not found"),
                 ("git: command not found", "bash: line 1: git: command not found"),
                 *((f"git: {word}", f"bash: git: {word}") for word in translations("command not found")),
             )
         ),
-        *building.unknown_to_windows("git", "missing"),
+        *not_found_words.unknown_to_windows("git", "missing"),
         # The address that was to be fetched.
         Sign(
             pattern=rf"(?P<submodule>clone of '|Submodule '[^']{{1,100}}' \(){_SSH}",

@@ -52,6 +52,7 @@ from attn_doctor.failure_modes.shared import (
     subject,
     torch_steps,
     uv_index,
+    wheel_without_compiling,
 )
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
@@ -309,7 +310,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
     listed = Fix(title=f"Install a version of {name} that exists", steps=steps, verify=building.verify(facts))
-    ready = building.flash_attn_without_compiling(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
+    ready = wheel_without_compiling.fixes(facts) if name == FLASH_ATTN else package_wheels.ready(facts, name)
     folder = (not_on_the_index.or_a_folder(facts, name),) if asked.unknown and row is None else ()
     return (*ready, listed, *folder)
 

@@ -31,7 +31,6 @@ References
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
@@ -42,6 +41,8 @@ from attn_doctor.failure_modes.shared import (
     building,
     index_of_another_system,
     intel_mac,
+    narrow_python,
+    old_build_tools,
     old_torch_archive,
     one_index,
     torch_install,
@@ -136,26 +137,10 @@ MODE = FailureMode(
             literal="Because the current Python version (",
             sample="  ╰─▶ Because the current Python version (3.8.18) does not satisfy Python>=3.9 and flash-attn==2.8.3 depends on",
         ),
-        # Sources that are older than this Python, or that need Rust, where a wheel was expected.
-        Sign(
-            pattern=r"module 'pkgutil' has no attribute '(?P<importer>ImpImporter)'",
-            literal="'ImpImporter'",
-            sample="AttributeError: module 'pkgutil' has no attribute 'ImpImporter'. Did you mean: 'zipimporter'?",
-        ),
-        Sign(
-            pattern=r"(?P<rust>can't find Rust compiler|Cargo, the Rust package manager, is not installed)",
-            literal="Rust ",
-            sample="error: can't find Rust compiler",
-        ),
+        *old_build_tools.SIGNS,
         *old_torch_archive.SIGNS,
         *building.ISOLATED,
-        # pip asks the build backend only in an isolated build; its setuptools is not that of the environment.
-        Sign(
-            pattern=r"(?P<isolated>[Gg]etting requirements to build (?:wheel|editable))",
-            literal="etting requirements to build",
-            sample="ERROR: Failed to build 'numpy' when getting requirements to build wheel",
-            strength="context",
-        ),
+        *old_build_tools.ISOLATED,
         *one_index.SIGNS,
         *intel_mac.SIGNS,
         *index_of_another_system.SIGNS,
@@ -174,10 +159,6 @@ class Asked(Variant, frozen=True, kw_only=True):
     """Hold the requested release of torch, "1.13.1"."""
 
     torch: str
-
-
-class Narrow(Variant, frozen=True):
-    """Mark the case that the Python is a 32-bit Python."""
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -201,7 +182,7 @@ def detect(facts: Facts) -> Hit | None:
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if uv_lock.told(seen.matches) is not None:
         return None  # the lock file is for other systems: wheel-platform-mismatch reports it
-    if (other := old_torch_archive.told(seen) or _old_tools(seen)) is not None:
+    if (other := old_torch_archive.told(seen) or old_build_tools.told(seen)) is not None:
         return other
     proofs = tuple(m for m in seen.matches if m.strength == "proof")
     wanted = tuple(m for m in seen.matches if m.strength == "hint" and BINARY.match(m.groups.get("requirement", "")))
@@ -233,7 +214,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
             evidence=building.lines(wanted),
-            variant=Narrow(),
+            variant=narrow_python.Narrow(),
         )
     if versions is None or versions.startswith("none"):
         message = f"The index has no {name.partition('=')[0]} at all for that Python or platform (or this index is the wrong index)."
@@ -248,27 +229,6 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         confidence=sure,
         variant=Asked(torch=torch[1]) if torch else None,
     )
-
-
-class OldTools(Variant, frozen=True, kw_only=True):
-    """Hold what an old source needs that is not there: a setuptools that knows this Python, or Rust."""
-
-    lacks: Literal["setuptools", "rust"]
-    isolated: bool
-
-
-def _old_tools(seen: Seen) -> Hit | None:
-    """Return the hit for a source that this Python can no longer build, and for which there is no wheel; None for other logs."""
-    old = [m for m in seen.matches if m.groups.get("importer")]
-    if old:
-        message = "The setuptools that ran is older than Python 3.12, which removed pkgutil.ImpImporter: what was to be installed is older than this Python."
-        variant = OldTools(lacks="setuptools", isolated=seen.group("isolated") is not None)
-        return Hit(message=message, evidence=building.lines(old), variant=variant)
-    rust = [m for m in seen.matches if m.groups.get("rust")]
-    if rust:
-        message = "There is no Rust compiler. Such packages have finished wheels: this release has none for that Python, or this pip is too old to know them."
-        return Hit(message=message, evidence=building.lines(rust), variant=OldTools(lacks="rust", isolated=True))
-    return None
 
 
 class WalkedBack(Variant, frozen=True):
@@ -318,8 +278,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
-    if isinstance(hit.variant, OldTools):
-        return _without_old_tools(facts, hit.variant)
+    if isinstance(hit.variant, old_build_tools.Old):
+        return old_build_tools.fixes(facts, hit.variant)
     if isinstance(hit.variant, old_torch_archive.Ancient):
         python, why = _python(facts, None)
         return old_torch_archive.fixes(facts, new_pythons.another(facts, python, why))
@@ -327,8 +287,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return index_of_another_system.fixes(facts, hit.variant)
     if isinstance(hit.variant, intel_mac.Intel):
         return intel_mac.fixes(facts, hit.variant)
-    if isinstance(hit.variant, Narrow):
-        return (_of_64_bits(facts),)
+    if isinstance(hit.variant, narrow_python.Narrow):
+        return (narrow_python.fix(facts),)
     asked = hit.variant.torch if isinstance(hit.variant, Asked) else None
     python, why = _python(facts, asked)
     found = torch_install.choice(facts)
@@ -351,28 +311,6 @@ _USUAL = (
 )  # flash-attn, mamba-ssm, xformers, detectron2 and all torch releases of the last two years have wheels, or can be built, for it
 
 
-def _without_old_tools(facts: Facts, old: OldTools) -> tuple[Fix, ...]:
-    """Return the fixes for a source that is too old for this Python: a newer release, which has a wheel, or an older Python."""
-    verify, name = commands.check(facts), facts.subject.package
-    if old.lacks == "setuptools" and not old.isolated:
-        step = commands.install("setuptools<81", upgrade=True, why="supports Python 3.12", changes="setuptools")
-        return (Fix(title="Upgrade setuptools", steps=(step,), verify=verify),)
-    made: list[Fix] = []
-    if old.lacks == "rust":
-        pip = commands.install("pip", upgrade=True, why="an old pip does not know the wheels of today", changes="pip")
-        names = (name,) if isinstance(name, str) else ()
-        get = tuple(
-            commands.install(one, upgrade=True, why="its newest release, which has a wheel", changes=one)
-            for one in names
-        )
-        made.append(Fix(title="Upgrade pip, and take the newest release", steps=(pip, *get), verify=verify))
-    here = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
-    older = "3.10" if here == (3, 11) else "3.11"
-    why = "an older Python, for which this release was made; or, in this Python, ask for a newer release of the package"
-    made.append(Fix(title="Use an older Python", steps=new_pythons.another(facts, older, why), verify=verify))
-    return tuple(made)
-
-
 def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
     """Return the Python to use instead ("3.10"), and the reason in words.
 
@@ -387,36 +325,3 @@ def _python(facts: Facts, torch: str | None) -> tuple[str, str]:
         return dotted(max(fitting)), f"torch {torch} has wheels for Python {dotted(known_[0])} to {dotted(known_[-1])}"
     version = _USUAL if here is None or here != _USUAL else (3, 11)
     return dotted(version), "creates an environment with a Python for which the version has wheels"
-
-
-def _of_64_bits(facts: Facts) -> Fix:
-    """Return the fix for a 32-bit Python: install the same release with 64 bits, and create the environment again with it.
-
-    https://docs.python.org/3/using/windows.html#python-launcher-for-windows (-3.10-64),
-    https://learn.microsoft.com/en-us/windows/package-manager/winget/install (--architecture)
-    """
-    title, version = (
-        "Use a 64-bit Python",
-        pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None,
-    )
-    if facts.system.os != "windows":
-        words = "PyTorch has no wheels for 32 bits: install the 64-bit release of this operating system (aarch64 or x86-64), and its Python"
-        return Fix(title=title, steps=(commands.by_hand((), words, "the system"),), verify=commands.check(facts))
-    label = dotted(version) if version else "3.12"
-    prefix = facts.interpreter.prefix
-    folder = prefix if isinstance(prefix, str) and facts.interpreter.kind == "venv" else ".venv"
-    steps = (
-        commands.by_hand(
-            ("winget", "install", "--id", f"Python.Python.{label}", "-e", "--architecture", "x64"),
-            f"installs Python {label} with 64 bits beside the old Python; then open a new prompt",
-            "adds a Python",
-        ),
-        commands.by_hand(
-            ("py", f"-{label}-64", "-m", "venv", "--clear", folder),
-            "creates the environment again with this Python: --clear empties the folder first. Then repeat the installation in it",
-            "all packages of this environment",
-            "medium",
-            risk_text="all packages in this folder are removed",
-        ),
-    )
-    return Fix(title=title, steps=steps, verify=commands.check(facts))

@@ -32,10 +32,16 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import File, Recipe
-from attn_doctor.failure_modes.shared import cut_logs, distribution_libraries, requirements, torch_afresh, torch_here
+from attn_doctor.failure_modes.shared import (
+    beside_jetpack,
+    cut_logs,
+    damaged_torch_file,
+    distribution_libraries,
+    requirements,
+    torch_afresh,
+)
 from attn_doctor.failure_modes.shared.culprit import culprit, install_missing
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.logs.reader import Match, Seen
@@ -137,15 +143,7 @@ MODE = FailureMode(
             sample="ImportError: cannot import name 'nn' from partially initialized module 'torch' (most likely due to a circular import) "
             "(/home/user/torch.py)",
         ),
-        # A file of torch that is damaged: half a file, zeros, or a part of another release. The frame above names the file.
-        Sign(
-            pattern=r"^(?P<damage>NameError: name '\w+' is not defined|(?:ValueError|SyntaxError): source code string cannot contain null bytes"
-            r"|EOFError: marshal data too short|ValueError: bad marshal data|(?:IndentationError|TabError): |"
-            r"SyntaxError: (?:unterminated|unexpected EOF|EOF while|unmatched|'[(\[{]' was never closed))",
-            literal="Error: ",
-            sample="NameError: name '_call_impl' is not defined",
-            strength="hint",
-        ),
+        damaged_torch_file.SIGN,
         *(
             cut_logs.frame(
                 name, name, f'  File "/v/lib/python3.11/site-packages/torch/__init__.py", line 174, in {name}'
@@ -164,12 +162,6 @@ MODE = FailureMode(
         seconds=2,
     ),
 )
-
-
-class BesideJetPack(Variant, frozen=True, kw_only=True):
-    """Hold the package of a library that NVIDIA's torch for a Jetson needs, and JetPack does not contain."""
-
-    package: str
 
 
 class Remnant(Variant, frozen=True, kw_only=True):
@@ -261,14 +253,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     for match in seen.matches:
         if match.strength != "hint":
             continue
-        if "damage" in match.groups:
-            if (damaged := _damaged(seen, match)) is not None:
+        if damaged_torch_file.is_sign(match):
+            if (damaged := damaged_torch_file.hit(seen, match)) is not None:
                 return damaged
             continue
         others = _near(seen, match, "other")
         inside = [m for m in _near(seen, match) if "other" not in m.groups]
         if "own" in match.groups:
-            if others or _CUDA.match(match.groups["symbol"]):
+            if others or re.match(_OF_CUDA, match.groups["symbol"]):
                 continue
             message = f"torch's own {match.groups['own']} needs a function that torch's other libraries do not have: files of two torch versions are mixed, or a library of another package is loaded first."
             confidence = Confidence.MEDIUM
@@ -282,49 +274,18 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else:
             message, confidence = f"{match.groups['library']}, which torch needs, was not found.", Confidence.MEDIUM
         lines = Evidence(kind="log", file=match.file, line=match.line, text=match.text)
-        beside = places.jetson(facts) and match.groups.get("library", "").startswith(("libcusparseLt", "libcudss"))
+        library = match.groups.get("library", "")
         return Hit(
             message=message,
             evidence=(lines,),
             confidence=confidence,
-            variant=BesideJetPack(package="cudss" if "cudss" in match.groups["library"] else "libcusparselt0")
-            if beside
-            else distribution_libraries.package_of(match.groups.get("library", "")),
+            variant=beside_jetpack.lacking(facts, library) or distribution_libraries.package_of(library),
         )
     return None
 
 
+_OF_CUDA = "_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
 _FBGEMM = re.compile(r"WinError 126\].*fbgemm\.dll")
-_CUDA = re.compile(r"_{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)")
-
-
-_OWN_FILE = re.compile(
-    r"[\\/](?:site|dist)-packages[\\/](?P<file>torch[\\/][\w.\\/-]+\.py)\", line \d+(?:, in (?P<where>\S+))?"
-)
-_CHAIN = 60  # lines of the traceback at most: imports of torch are deep
-
-
-def _damaged(seen: Seen, match: Match) -> Hit | None:
-    """Return the hit for an error in the text of one of torch's own files, which was read while torch was imported; else None."""
-    log = next(log for log in seen.logs if log.file == match.file)
-    frames = [m for m in log.about("a frame") if 0 < match.line - m.line <= _CHAIN]
-    last = _OWN_FILE.search(frames[-1].text) if frames else None
-    if last is None or match.line - frames[-1].line > _BELOW_ITS_FRAME:
-        return None
-    where = last["where"]
-    if where is not None and where != "<module>" and not where[0].isupper():
-        return None  # a function that ran: its file was read well
-    if "Error: name" in match.text and not any(_START.search(m.text) for m in frames):
-        return None
-    return Hit(
-        message=f"A file of torch itself is damaged there, {last['file'].replace(chr(92), '/')}: {match.groups['damage'].strip(' :')}.",
-        evidence=tuple(Evidence(kind="log", file=m.file, line=m.line, text=m.text) for m in (frames[-1], match)),
-        confidence=Confidence.MEDIUM,
-    )
-
-
-_BELOW_ITS_FRAME = 4  # the source line, the mark under it, and a line that a terminal broke
-_START = re.compile(r"[\\/]torch[\\/]__init__\.py")
 
 
 def _near(seen: Seen, match: Match, group: str | None = None) -> list[Match]:
@@ -349,32 +310,20 @@ def _extension(seen: Seen, match: Match) -> bool:
 
 # Signs of two causes: a small package that torch imports is too old; or an nvidia-* package has the wrong version.
 _OTHERS_NAME = re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)[\w.]*' \(.*(?:site|dist)-packages")
-_OF_CUDA = re.compile(
-    r"undefined symbol: _{0,2}(?:nvJitLink|cublas|cudnn|cusparse|cusolver|cufft|curand|nccl|nvrtc|cupti|cuda)"
-)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, distribution_libraries.OfDistribution):
         return (distribution_libraries.fix(facts, hit.variant),)
-    if isinstance(hit.variant, BesideJetPack):
-        return (torch_here.beside_jetpack(facts, hit.variant.package),)
-    here = facts.interpreter.shadowed_here
-    made = []
-    own = [name for name in here if name.split(".")[0].rstrip("/") == "torch"] if isinstance(here, tuple) else []
-    if own:
-        step = commands.by_hand(
-            (),
-            "rename it: Python finds it before the real torch if you start a program in this folder",
-            "a file of yours",
-        )
-        made.append(Fix(title=f"Rename your own {own[0]}", steps=(step,), verify=verify))
+    if isinstance(hit.variant, beside_jetpack.Lacking):
+        return (beside_jetpack.fix(facts, hit.variant),)
+    made = list(torch_afresh.without_own_file(facts))
     afresh = torch_afresh.afresh(facts)
     if isinstance(hit.variant, Remnant):
         afresh = tuple(msgspec.structs.replace(fix, steps=(torch_afresh.which(facts), *fix.steps)) for fix in afresh)
     said = message(facts.torch.fault) if facts.torch.fault else ""
-    lost = "cannot open shared object" in said or _OF_CUDA.search(said) is not None
+    lost = "cannot open shared object" in said or re.search(f"undefined symbol: {_OF_CUDA}", said) is not None
     to_blame = culprit(facts, facts.torch.fault, "torch") if facts.torch.fault else None
     if to_blame is not None and to_blame.is_missing and to_blame.distribution not in (None, "torch"):
         steps, _ = install_missing(facts, to_blame)
@@ -393,11 +342,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         steps = requirements.afresh(facts, to_blame.distribution)
         made.append(Fix(title=f"Install {to_blame.distribution} afresh", steps=steps, verify=verify))
     whole = tuple(reversed(afresh) if lost else afresh)
-    instead = torch_afresh.for_this_python(facts)
-    if instead is None:
-        return (*made, *whole)
-    fixes, never = instead
-    if never:
-        return (*made, *fixes)
-    titles = {fix.title for fix in whole}  # on a hosted notebook both lists contain the same first fix
-    return (*made, *whole, *(fix for fix in fixes if fix.title not in titles))
+    return (*made, *torch_afresh.or_for_this_python(facts, whole))

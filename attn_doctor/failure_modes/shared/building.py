@@ -5,16 +5,17 @@ Pure. A function raises Unsure if the facts do not have the answer, unless its d
 
 from __future__ import annotations
 
-import msgspec
-
-from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Sign, Unsure, every, known, present
-from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject, torch_steps, wheel_fixes
+from attn_doctor.failure_modes.shared import (
+    package_cures,
+    package_wheels,
+    subject,
+    wheel_fixes,
+    wheel_without_compiling,
+)
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
-from attn_doctor.failure_modes.shared.torch_facts import machine_of
-from attn_doctor.knowledge import built_packages, flash_attention, translated_messages, wheels
+from attn_doctor.knowledge import built_packages, flash_attention, wheels
 from attn_doctor.knowledge.build import BuildKey, HostCompiler, Prediction, predict
-from attn_doctor.knowledge.nearest_torch import Nearest, nearest_torch
 from attn_doctor.knowledge.wheel_key import Key, key_of
 from attn_doctor.knowledge.wheels import Wheel
 from attn_doctor.knowledge.yes_no_unknown import Answer, Judgement, no
@@ -266,37 +267,6 @@ def lines(matches: tuple[Match, ...] | list[Match]) -> tuple[Evidence, ...]:
     )
 
 
-# A compiler's "no such file": gcc and clang ("a.h:1:2: fatal error: x.h: ..."; the colons are the same in every language),
-# MSVC ("C1083: ... 'x.h'"), nvcc's front end (cannot open source file "x.h") and tcc (include file 'x.h').
-def missing_header(names: str) -> str:
-    """Return a pattern for the line in which a compiler reports a missing header. `names`: a regular expression for the names of the headers."""
-    return (
-        rf"(?::\d+:\d+: [^:：]{{2,40}}[:：]\s?|fatal error: |C1083: .{{0,80}}?[ '\":：「“„«‘]|open source file \"|include file ')"
-        rf"(?P<header>{names})(?=\s?[:：'\"」”“»’])"
-    )
-
-
-# The words that bash, zsh and dash print after the name of a program that they do not find.
-NO_COMMAND = rf"\s?[:：]\s?(?:not found|{translated_messages.pattern('command not found')})"
-
-
-def unknown_to_windows(program: str, group: str) -> tuple[Sign, ...]:
-    """Return the signs of a program that cmd.exe or PowerShell does not find, in all known languages.
-
-    `program`: its name ("nvcc"). `group`: the name of the group that captures it.
-    """
-    shells = ("is not recognized as an internal or external command", "is not recognized as the name of a cmdlet")
-    words = rf"(?:is not recognized as |{translated_messages.pattern(*shells)})"
-    return tuple(
-        Sign(
-            pattern=rf"['\"“«‘]\s?(?P<{group}>{program}(?:\.exe)?)\s?['\"”»’].{{0,20}}?{words}",
-            literal=program + end,
-            sample=f"'{program}{end} is not recognized as an internal or external command,",
-        )
-        for end in ("'", '"', "”", "»", " »", ".exe'", '.exe"', ".exe”")
-    )
-
-
 def verify(facts: Facts) -> tuple[str, ...]:
     """Return the argv that shows whether the package that failed works: the package that a log names, or flash-attn."""
     return subject.verify(facts)
@@ -315,7 +285,7 @@ def without_compiling(facts: Facts, *, began: bool = False) -> tuple[Fix, ...]:
     """
     name = subject.package(facts)
     if name == FLASH_ATTN:
-        return flash_attn_without_compiling(facts)
+        return wheel_without_compiling.fixes(facts)
     return package_wheels.ready(facts, name, began=began)
 
 
@@ -334,62 +304,3 @@ def with_own_build(facts: Facts, own: Fix) -> tuple[Fix, ...]:
         asks = row is not None and row.wheels in ("pytorch-index", "links")
         keeps = asks or isinstance(facts.torch.version, str) or row is None or not row.torch_bound
     return (*ready, own) if keeps else (own, *ready)
-
-
-def flash_attn_without_compiling(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes that install flash-attn's finished wheel, or a torch for which a wheel exists."""
-    wheel = wheel_fixes.fitting(facts) or wheel_fixes.likely(facts)
-    if wheel is not None:
-        step = commands.install(
-            wheel.url,
-            why="built for this torch, CUDA, Python and C++ ABI: nothing is compiled",
-            changes=f"adds flash-attn {wheel.release}",
-            takes="about 250 MB",
-        )
-        return (Fix(title="Install the finished wheel by its address", steps=(step,), verify=_verify(facts)),)
-    other = _other_torch(facts)
-    if other is not None:
-        return (other,)
-    return (wheel_fixes.look_it_up(facts),) if facts.grade == "stated" else ()
-
-
-def _verify(facts: Facts) -> tuple[str, ...]:
-    return commands.check(facts, "--goal", FLASH_ATTN, "--no-trial")
-
-
-def _likely(key: Key, facts: Facts) -> Key:
-    """Return the key, with x86-64 as the processor if a log does not name one and no Linux wheel exists for its torch.
-
-    If the processor is another one, pip refuses the wheel because of its file name.
-    """
-    linux = facts.system.os == "linux" and isinstance(key.platform, Unknown) and facts.system.board != "jetson"
-    if not linux or not isinstance(key.torch, str) or not isinstance(key.python, str):
-        return key
-    if any(pair(torch) == pair(key.torch) for torch in wheels.torches(key.python)):
-        return key
-    return msgspec.structs.replace(key, platform="linux_x86_64")
-
-
-def _other_torch(facts: Facts) -> Fix | None:
-    """Return the fix that installs the nearest torch with a finished flash-attn wheel, and the wheel; None if there is none."""
-    graphics, system = facts.graphics, facts.system
-    if machine_of(facts).maker == "amd":
-        return None  # the project's wheels are for CUDA
-    nearest = nearest_torch(
-        _likely(key_of(facts), facts),
-        driver=graphics.driver if isinstance(graphics.driver, str) else None,
-        os=system.os if isinstance(system.os, str) else "linux",
-    )
-    if not isinstance(nearest, Nearest) or torch_steps.fresh_runtime(facts):
-        return None  # no torch is known, or it is the own torch of Colab or Kaggle, which fits their driver
-    why = f"the nearest version of torch for which flash-attn {nearest.wheel.release} has a finished wheel"
-    torch = torch_steps.release(facts, nearest.torch, why, nearest.cuda)
-    wheel = commands.install(
-        nearest.wheel.url, why="nothing is compiled", changes="adds flash-attn", takes="about 250 MB"
-    )
-    title = (
-        f"Change to torch {nearest.torch}, which has a wheel"
-        if torch
-        else f"Install flash-attn {nearest.wheel.release}, which has a wheel for this torch"
-    )
-    return Fix(title=title, steps=(*torch, wheel), verify=_verify(facts))

@@ -11,10 +11,12 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.mode import Sign, Variant
-from attn_doctor.failure_modes.shared import old_torch_steps, torch_steps
+from attn_doctor.failure_modes.mode import Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building, old_torch_steps, torch_steps
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.machine import nvidia_present
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
@@ -57,6 +59,30 @@ class ByConda(Variant, frozen=True, kw_only=True):
     """Hold the release of torch of which conda installed the CPU build, "1.9.0"; None if the log does not show it."""
 
     version: str | None
+
+
+def hit(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a CPU build that conda chose on a machine with an NVIDIA GPU; None for other logs."""
+    rows = [m for m in seen.matches if "of_conda" in m.groups or "of_conda_only" in m.groups]
+    if not rows or nvidia_present(facts) is not True or any("+cu" in m.text for m in rows):
+        return None
+    if isinstance(facts.torch.cuda, str) or facts.system.os == "darwin":
+        return None  # a later list shows a CUDA build
+    version = seen.group("conda_version")
+    only = any("of_conda_only" in m.groups for m in rows)
+    asked = seen.group("toolkit_asked")
+    why = (
+        "the package cpuonly demands it"
+        if only
+        else f"there is no CUDA build of this release that fits {asked} and the other packages"
+        if asked
+        else "no CUDA build fits the other packages"
+    )
+    return Hit(
+        message=f"conda installed the CPU build of torch{f' {version}' if version else ''}, so the GPU of this machine is not used: {why}.",
+        evidence=building.lines(rows[:3]),
+        variant=ByConda(version=version),
+    )
 
 
 def fixes(facts: Facts, found: ByConda) -> tuple[Fix, ...]:

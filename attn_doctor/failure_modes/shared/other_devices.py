@@ -1,10 +1,40 @@
-"""Make the fixes for a program that is told to use a device which is no CUDA device, such as a GPU of Intel. Pure."""
+"""Judge a program that is told to use a device which is no CUDA device, such as a GPU of Intel, and make the fixes. Pure."""
 
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix
+from attn_doctor.model.findings import Confidence, Fix
+
+SIGNS = tuple(
+    Sign(
+        pattern=rf"(?<!\w)(?:device|map_location|to)\b ?[=(:] ?['\"]?(?P<other>{name}(?::\d)?)(?!\w)",
+        literal=name,
+        sample=f"engine/trainer: task=detect, mode=train, model=yolo11s.pt, device={name}:0, workers=8",
+        strength="context",
+    )
+    for name in ("xpu", "npu", "hpu", "mlu", "musa")
+)
+
+
+class Elsewhere(Variant, frozen=True, kw_only=True):
+    """Hold the device that the program was told to use, if it is no GPU of NVIDIA: "xpu:0"."""
+
+    device: str
+
+
+def hit(seen: Seen, device: str) -> Hit:
+    """Return the hit for a program that computes on `device`, "xpu:0", and a part of which asks for CUDA."""
+    return Hit(
+        message=f"The program was told to compute on {device}{', a GPU of Intel,' if device.startswith('xpu') else ','} and a part of it asks for CUDA, "
+        "which the torch there does not have and does not need: that part does not support this device.",
+        evidence=building.lines(tuple(m for m in seen.matches if m.strength == "proof" or "other" in m.groups)[:4]),
+        variant=Elsewhere(device=device),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def fixes(facts: Facts, device: str) -> tuple[Fix, ...]:

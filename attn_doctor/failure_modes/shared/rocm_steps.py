@@ -1,4 +1,4 @@
-"""Make the steps that several failures of AMD GPUs share: show the GPU and torch's list of GPUs, and install a newer ROCm. Pure."""
+"""Make the fixes for AMD GPUs: show the GPU and torch's list of GPUs, install ROCm's parts or a newer ROCm, and use attention there. Pure."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def sdk(facts: Facts) -> Step:
     )
 
 
+def compiler(facts: Facts) -> Fix:
+    """Return the fix that installs hipcc, which a torch for ROCm does not contain."""
+    return Fix(title="Install ROCm's compiler", steps=(sdk(facts),), verify=commands.check(facts))
+
+
 def of_flash_attn(facts: Facts, *, build: bool = False) -> tuple[Fix, ...]:
     """Return two fixes for a program that wants flash-attn on an AMD GPU: its Triton backend, and torch's own attention.
 
@@ -88,6 +93,18 @@ def triton() -> Step:
     )
 
 
+def for_the_build(facts: Facts) -> Fix:
+    """Return the fix for a build of flash-attn that looked for CUDA, because torch found no ROCm."""
+    rocm = commands.variable(
+        "ROCM_HOME",
+        "/opt/rocm",
+        "the folder that contains bin/hipcc: if torch finds no ROCm, flash-attn's setup.py builds for CUDA, even for its Triton backend",
+    )
+    steps = (rocm,) if has_composable_kernels(facts) else (rocm, triton())
+    verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    return Fix(title="Tell the build where ROCm is", steps=steps, verify=verify)
+
+
 def own_attention(facts: Facts) -> Fix:
     """Return the fix that uses torch's own attention in place of flash-attn."""
     own = commands.by_hand(
@@ -113,6 +130,22 @@ def newer(facts: Facts) -> tuple[Fix, ...]:
         takes="20 GB",
     )
     return (Fix(title="Use a container image with a newer ROCm", steps=(pull,), verify=commands.check(facts)),)
+
+
+def of_hip(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for a HIP error that does not say that code is missing: see whether torch is for the GPU, a newer ROCm, see the call."""
+    verify = commands.check(facts)
+    named = commands.variable(
+        "AMD_SERIALIZE_KERNEL",
+        "3",
+        "HIP then waits for every kernel, so that the traceback ends at the call that failed. If HSA_OVERRIDE_GFX_VERSION is set, unset it "
+        "first: code for another GPU can fail in the same way",
+    )
+    return (
+        Fix(title="See whether this torch is for the GPU", steps=look(facts), verify=verify),
+        *newer(facts),
+        Fix(title="See which call fails", steps=(named,), verify=verify),
+    )
 
 
 def of_miopen(facts: Facts) -> tuple[Fix, ...]:
@@ -151,6 +184,42 @@ def of_miopen(facts: Facts) -> tuple[Fix, ...]:
         Fix(title="Do without MIOpen", steps=(off,), verify=verify),
         Fix(title="See whether this torch is for the GPU", steps=look(facts), verify=verify),
     )
+
+
+def without_amd_gpu(facts: Facts) -> Fix:
+    """Return the fix where HIP finds no AMD GPU: see which GPU is there, then change the driver or the build of torch."""
+    windows = facts.system.os == "windows"
+    amd = commands.by_hand(
+        ("hipInfo.exe",) if windows else ("rocminfo",),
+        "prints the AMD GPU, gfxNNNN. If there is an AMD GPU and it prints none: the amdgpu driver is missing, or in a container the devices /dev/kfd and /dev/dri",
+        "nothing",
+        "none",
+    )
+    nvidia = commands.by_hand(
+        ("nvidia-smi",),
+        "prints an NVIDIA GPU if there is one: then torch is the wrong build. Remove torch, and install the same release for CUDA, whose version ends in +cu and a "
+        "number: https://pytorch.org/get-started/previous-versions/",
+        "nothing",
+        "none",
+    )
+    return Fix(
+        title="See which GPU is there: a ROCm build of torch needs an AMD GPU",
+        steps=(amd, nvidia),
+        verify=commands.check(facts),
+    )
+
+
+def another_package(facts: Facts) -> Fix:
+    """Return the fix for another package without code for the AMD GPU: a release for it, or a build of it."""
+    package = facts.subject.package if isinstance(facts.subject.package, str) else "the package"
+    step = commands.by_hand(
+        (),
+        f"see which AMD GPUs the newest release of {package} for ROCm names, or build it with PYTORCH_ROCM_ARCH set to the gfx number that rocminfo "
+        "prints",
+        package,
+        "none",
+    )
+    return Fix(title=f"Install a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
 
 
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"

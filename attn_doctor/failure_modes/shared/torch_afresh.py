@@ -24,6 +24,20 @@ def which(facts: Facts) -> Step:
     return commands.by_hand(argv, words, "nothing", "none")
 
 
+def without_own_file(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fix that renames a file or folder of the user called torch, which Python finds before the real torch; empty if there is none."""
+    here = facts.interpreter.shadowed_here
+    own = [name for name in here if name.split(".")[0].rstrip("/") == "torch"] if isinstance(here, tuple) else []
+    if not own:
+        return ()
+    step = commands.by_hand(
+        (),
+        "rename it: Python finds it before the real torch if you start a program in this folder",
+        "a file of yours",
+    )
+    return (Fix(title=f"Rename your own {own[0]}", steps=(step,), verify=commands.check(facts)),)
+
+
 def afresh(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes that install the same torch again.
 
@@ -40,7 +54,22 @@ def afresh(facts: Facts) -> tuple[Fix, ...]:
     )
 
 
-def for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
+def or_for_this_python(facts: Facts, whole: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Return `whole`, the fixes that install the same torch again, and the newest torch with wheels for this Python.
+
+    The second alone, if the tables say that the installed torch has no wheels for this Python.
+    """
+    instead = _for_this_python(facts)
+    if instead is None:
+        return whole
+    fixes, never = instead
+    if never:
+        return fixes
+    titles = {fix.title for fix in whole}  # on a hosted notebook both lists contain the same first fix
+    return (*whole, *(fix for fix in fixes if fix.title not in titles))
+
+
+def _for_this_python(facts: Facts) -> tuple[tuple[Fix, ...], bool] | None:
     """Return (fixes, True if the tables say that the installed torch has no wheels for this Python).
 
     The fixes install the newest torch with wheels for this Python. None: the installed one is that torch, or its version, the Python or

@@ -17,7 +17,7 @@ from attn_doctor.failure_modes.shared.torch_facts import (
 )
 from attn_doctor.failure_modes.shared.torch_install import conda_name, conda_step
 from attn_doctor.failure_modes.shared.torch_steps import release
-from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge import pytorch, torch_choice, torch_jetson
 from attn_doctor.knowledge.rows import OldTorch
 from attn_doctor.knowledge.tables import load
 from attn_doctor.knowledge.torch_choice import Choice, Machine
@@ -232,7 +232,7 @@ def _of_others(wanted: str, version: str, machine: Machine) -> str:
     if machine.board != "jetson":
         return f"install {wanted} from the source of torch {version} (NVIDIA's images contain it: start a new container from the image)"
     found = torch_choice.choose(machine)
-    place = found.index_url if isinstance(found, Choice) else torch_choice.JETSON
+    place = found.index_url if isinstance(found, Choice) else torch_jetson.GUIDE
     return (
         f"install {wanted}, the release for torch {version}, from the source of NVIDIA's torch for your JetPack ({place}), or build it on the board; "
         "PyPI's torchvision is not for this board"
@@ -342,28 +342,3 @@ def of_the_jetson_index(facts: Facts, built: str) -> tuple[Fix, ...]:
             verify=commands.check(facts),
         ),
     )
-
-
-def beside_jetpack(facts: Facts, package: str) -> Fix:
-    """Return the fix for a library that NVIDIA's torch for a Jetson needs and JetPack lacks. `package`: apt's name, "libcusparselt0".
-
-    https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/index.html, https://docs.ultralytics.com/guides/nvidia-jetson/
-    """
-    keyring = "cuda-keyring_1.1-1_all.deb"
-    address = f"https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2204/arm64/{keyring}"
-    steps = (
-        commands.by_hand(
-            ("wget", address),
-            "NVIDIA's repository, as JetPack 6 uses it (JetPack 7: ubuntu2404 in its place)",
-            "a file",
-            "none",
-        ),
-        commands.by_hand(places.as_root(facts, "dpkg", "-i", keyring), "adds the repository", "apt's repositories"),
-        commands.by_hand(places.as_root(facts, "apt-get", "update"), "reads its list of packages", "apt's lists"),
-        commands.by_hand(
-            places.as_root(facts, "apt-get", "install", "-y", package),
-            "the library that NVIDIA's torch needs and JetPack lacks",
-            f"adds {package}",
-        ),
-    )
-    return Fix(title=f"Install {package} of NVIDIA's repository", steps=steps, verify=commands.check(facts))

@@ -8,6 +8,16 @@ from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
 
+def runtime(facts: Facts) -> Fix:
+    """Return the fix that installs the Visual C++ runtime: https://learn.microsoft.com/cpp/windows/latest-supported-vc-redist."""
+    step = commands.by_hand(
+        ("winget", "install", "Microsoft.VCRedist.2015+.x64"),
+        "torch and every compiled extension need the Visual C++ runtime",
+        "installs the Visual C++ redistributable",
+    )
+    return Fix(title="Install the Visual C++ runtime", steps=(step,), verify=commands.check(facts))
+
+
 def torch_again(facts: Facts) -> tuple[Fix, ...]:
     """Return the fix for a missing DLL of torch itself: an installation was interrupted, or a virus scanner removed the DLL."""
     verify = commands.check(facts)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Sign
+from attn_doctor.failure_modes.mode import Hit, Sign, Variant
+from attn_doctor.failure_modes.shared import building, windows_dll_lines
 from attn_doctor.logs.reader import Match, Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix
+from attn_doctor.model.findings import Confidence, Fix, Severity
 from attn_doctor.model.steps import Step
 
 Edition = Literal["n", "server", "unknown"]
@@ -64,6 +65,12 @@ _GROUPS = ("edition_n", "edition_server", "opencv", "media", "media_lost", "medi
 _NEAR = 12  # lines from a frame of cv2 to its error: frames of importlib are between them
 
 
+class OfOpenCV(Variant, frozen=True, kw_only=True):
+    """Hold the Windows in which OpenCV does not load."""
+
+    edition: Edition
+
+
 def is_sign(match: Match) -> bool:
     return any(name in match.groups for name in _GROUPS)
 
@@ -88,12 +95,24 @@ def edition(seen: Seen) -> Edition:
     return "n" if seen.group("edition_n") else "unknown"
 
 
-BECAUSE: dict[Edition, str] = {
+_BECAUSE: dict[Edition, str] = {
     "n": "it needs Media Foundation, which the editions N and KN of Windows do not contain",
     "server": "it needs Media Foundation, a feature of Windows Server that is off until somebody installs it",
     "unknown": "a DLL that it needs was not found. Probably it is a DLL of Media Foundation, which Windows N, Windows KN and Windows Server lack, or of the Visual C++ "
     "runtime",
 }
+
+
+def hit(seen: Seen, matches: list[Match], found: Edition) -> Hit:
+    """Return the hit for OpenCV, whose library needs Media Foundation."""
+    cut = all(windows_dll_lines.untold(m) for m in matches) and not names_media(seen)
+    return Hit(
+        message=f"cv2, the module of OpenCV, could not be loaded: {_BECAUSE[found]}.",
+        evidence=building.lines(tuple(matches[:3])),
+        variant=OfOpenCV(edition=found),
+        confidence=Confidence.LOW if cut else Confidence.HIGH if found != "unknown" else Confidence.MEDIUM,
+        severity=Severity.ERROR,
+    )
 
 
 def fixes(facts: Facts, found: Edition, runtime: Fix) -> tuple[Fix, ...]:

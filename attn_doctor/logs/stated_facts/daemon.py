@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
 
-from attn_doctor.model.stated_facts import Place
+from attn_doctor.logs.stated_facts.claim import Claim
 
 _OF_THE_DAEMON = re.compile(r"Error response from daemon: (?!.*(?:pull access denied|manifest))")
 
 
-class _Claim(Protocol):
-    @property
-    def fact(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def place(self) -> Place: ...
-
-
-C = TypeVar("C", bound=_Claim)
-
-
-def on_host(claims: Sequence[C], end: Iterable[tuple[int, str]]) -> list[C]:
+def on_host(claims: Sequence[Claim], end: Iterable[tuple[int, str]]) -> list[Claim]:
     """Return the claims; if an error of the Docker daemon follows them, without what `docker build` states.
 
     The daemon's error was printed on the host, so neither "docker build" nor the operating system of the image counts. `end`: (number,

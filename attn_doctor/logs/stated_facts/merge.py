@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor.knowledge.cuda import only_windows_has
 from attn_doctor.knowledge.gpu import model
 from attn_doctor.knowledge.jetson import jetpack_of, jetpack_of_kernel
 from attn_doctor.knowledge.pytorch import pypi_cuda
@@ -191,22 +192,10 @@ def _system_by_packages(made: _Filling, stated: StatedFacts) -> None:
     if isinstance(driver, Stated) and re.fullmatch(r"\d+\.\d+\.\d+", driver.value):
         made.set("system.os", "linux", driver)
         made.set("system.wsl", None, driver)
-    if isinstance(driver, Stated) and _of_windows(driver.value):
+    if isinstance(driver, Stated) and only_windows_has(driver.value):
         made.set("system.os", "windows", driver)
         if made.facts.system.os == "linux":
             made.set("system.wsl", 2, driver)
-
-
-_SINCE = 420  # above this branch, the numbers of Linux branches end with 0 or 5
-
-
-def _of_windows(driver: str) -> bool:
-    """Return whether only Windows has a driver with this number ("451.67"). Linux shows such a number only in WSL.
-
-    https://www.nvidia.com/en-us/drivers/unix/
-    """
-    branch, *rest = driver.split(".")
-    return len(rest) == 1 and int(branch) > _SINCE and int(branch) % 5 != 0
 
 
 def _system_of_spark(made: _Filling, stated: StatedFacts) -> None:

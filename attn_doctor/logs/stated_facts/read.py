@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from attn_doctor.logs.error_marks import GOOD
 from attn_doctor.logs.errors import log_end
@@ -12,6 +12,7 @@ from attn_doctor.logs.reader import Log, Match, Pattern
 from attn_doctor.logs.stated_facts import (
     daemon,
     gpu_signs,
+    implied,
     platform_words,
     programs,
     prose_signs,
@@ -21,11 +22,12 @@ from attn_doctor.logs.stated_facts import (
     table_signs,
     torch_signs,
 )
+from attn_doctor.logs.stated_facts.claim import Claim
 from attn_doctor.logs.stated_facts.package_lists import PackageList, package_lists
-from attn_doctor.logs.stated_facts.subject_signs import FAILED, FRAME
+from attn_doctor.logs.stated_facts.subject import subject_of
 from attn_doctor.logs.stated_facts.typed import Answer, answers
-from attn_doctor.logs.stated_facts.values import installer_of, is_known, package, same_gpu, values
-from attn_doctor.model.stated_facts import SINGLE, How, Place, Stated, StatedFacts, StatedPackage
+from attn_doctor.logs.stated_facts.values import installer_of, package, same_gpu, values
+from attn_doctor.model.stated_facts import SINGLE, Place, Stated, StatedFacts, StatedPackage
 
 _DESCRIBING = (*gpu_signs.SIGNS, *table_signs.SIGNS, *prose_signs.SIGNS, *platform_words.SIGNS)
 _OF_MACHINES = (*system_signs.SIGNS, *python_signs.SIGNS, *torch_signs.SIGNS)
@@ -42,35 +44,12 @@ PATTERNS = tuple(
 )
 # If a log has paths of several systems, the system with the most paths counts.
 _BY_NUMBER = frozenset({"os", "machine"})
-_DOCKER = re.compile(r"\s*(?:#\d+ \d+\.\d+ |\d+\.\d{1,3} {1,3}\D)")
-_LAST, _SEVERAL = 100, 3  # last lines that are searched for docker's prefix; how many of them must have it
 # An isolated build: its setup.py prints the torch of the build environment, not the user's torch.
 _ISOLATED = re.compile(r"[\\/]pip-build-env-|[\\/]uv[\\/](?:cache[\\/])?(?:builds-v|environments-v)")
 # What BuildKit prints after a step: the duration, "RUN pip install flash-attn      1420.1s"; a colon, "> [4/5] RUN pip install flash-attn:".
 _END_OF_BUILDKIT = re.compile(r" {2,}\d+\.\ds$|(?<=\w):$")
-_COMPOSE = re.compile(
-    r"(?!(?:epoch|step|iter|fold|rank|gpu|run|batch|node)\W?\d)[a-z][\w.]*(?:-[\w.]+)*[-_]\d{1,2} +\| "
-)
-# A log of a notebook with Debian's Python in /usr/local is from Colab. New Kaggle has this Python too, but its logs name Kaggle.
-_COLABS = re.compile(r"/usr/local/lib/python3\.\d{1,2}/dist-packages")
-_FIRST_BRANCHES = 430
 # The reader may have joined a long command with the next line, as if a terminal had broken one line: such a next line begins here.
 _NEXT_LINE = re.compile(r"(?<=.)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most)")
-_ONE_TRACEBACK = 8  # lines between two frames of one traceback, at most
-_ONE_FRAME = 4  # lines between a frame and the error, at most: the source line, marks under it, a blank line
-_DLL = "DLL load failed while importing"
-
-
-class _Claim(NamedTuple):
-    """Hold one fact from one line of a log."""
-
-    fact: str
-    value: str
-    place: Place
-    how: How
-    weight: int = 0
-    doing: str = ""
-    of: str = ""  # the package whose version was requested; empty: the line does not name it
 
 
 def stated_facts(logs: Iterable[Log]) -> StatedFacts:
@@ -86,13 +65,13 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     for log in logs:
         lists = tuple(package_lists(log.end, log.file))
         told = tuple(answers(log.end, log.file))
-        made = [*_claims(log), *_of_lines(log), *_of_conda(lists), *_of_answers(told)]
-        made += [*_of_driver(made), *_of_image(log, made)]
+        made = [*_claims(log), *implied.of_lines(log), *_of_conda(lists), *_of_answers(told)]
+        made += [*implied.of_driver(made), *implied.of_image(log, made)]
         claims = daemon.on_host(sorted(made, key=lambda claim: claim.place.line), log.end)
         if any(_ISOLATED.search(text) for _, text in log.end):
             claims = [c for c in claims if not (c.fact.startswith("torch") and "torch.__version__" in c.place.text)]
         error, good = _error(log)
-        subject = _subject([c for c in claims if c.fact == "package"], error, good)
+        subject = subject_of([c for c in claims if c.fact == "package"], error, good)
         name_of_it = subject["package"].value if subject else ""
         claims = [c for c in claims if c.of in ("", name_of_it)]
         for name in SINGLE:
@@ -122,7 +101,7 @@ def stated_facts(logs: Iterable[Log]) -> StatedFacts:
     )
 
 
-def _claims(log: Log) -> Iterator[_Claim]:
+def _claims(log: Log) -> Iterator[Claim]:
     """Yield what each line that matches a sign states."""
     for match in log.matches:
         sign = _SIGN.get(match.slug)
@@ -135,110 +114,33 @@ def _claims(log: Log) -> Iterator[_Claim]:
             typed = match.text[max(0, match.text.find(said["command"])) :]
             said["command"] = _NEXT_LINE.split(_END_OF_BUILDKIT.sub("", typed))[0]
             if tool := installer_of(said["command"]):
-                yield _Claim("installer", tool, place, sign.how)
+                yield Claim("installer", tool, place, sign.how)
         for fact, value in values(said):
             if value:
                 of = package(said["package"]) if fact == "asked" and "package" in said else ""
-                yield _Claim(fact, value, place, sign.how, sign.weight, doing, of)
+                yield Claim(fact, value, place, sign.how, sign.weight, doing, of)
 
 
 def _place(match: Match) -> Place:
     return Place(file=match.file, line=match.line, text=match.text)
 
 
-def _of_lines(log: Log) -> Iterator[_Claim]:
-    """Yield facts that only several lines together show: Docker, docker compose, Colab, a program with its own Python."""
-    yield from _of_docker(log)
-    yield from _of_compose(log)
-    cell = next(((number, text) for number, text in log.end if "ipython-input-" in text), None)
-    if cell and any(_COLABS.search(text) for _, text in log.end):
-        place = Place(file=log.file, line=cell[0], text=cell[1].strip()[:200])
-        yield _Claim("surroundings", "colab", place, "implied")
-        yield _Claim("os", "linux", place, "implied")
-    for python, number, text in programs.beside_its_python(log.end):
-        yield _Claim("bundled", python, Place(file=log.file, line=number, text=text.strip()[:200]), "implied")
-
-
-def _of_image(log: Log, claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield the facts of a program in a Docker image "python", if the log shows no typed command.
-
-    Changes must then be made in the Dockerfile.
-    """
-    found = programs.app_of_an_image(log.end)
-    if found is None or any(c.fact in ("command", "shell") for c in claims):
-        return
-    place = Place(file=log.file, line=found[0], text=found[1].strip()[:200])
-    for fact, value in (
-        ("os", "linux"),
-        ("surroundings", "docker"),
-        ("shell", "dockerfile"),
-        ("distribution", "debian"),
-    ):
-        yield _Claim(fact, value, place, "implied")
-
-
-def _of_docker(log: Log) -> Iterator[_Claim]:
-    """Yield `docker build` if most of the last lines begin as it prints them: "#12 34.5 " or "34.56 "."""
-    lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
-    found = [(number, text) for number, text in lines if _DOCKER.match(text)]
-    if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
-        number, text = found[0]
-        place = Place(file=log.file, line=number, text=text[:200])
-        yield _Claim("surroundings", "docker build", place, "implied")
-        yield _Claim("os", "linux", place, "implied")
-
-
-def _of_compose(log: Log) -> Iterator[_Claim]:
-    """Yield Docker if most of the last lines begin with the name of a service, as docker compose prints them: "trainer-1  | ...".
-
-    https://docs.docker.com/reference/cli/docker/compose/logs/
-    """
-    lines = [(number, text) for number, text in log.end[-_LAST:] if text.strip()]
-    found = [(number, text) for number, text in lines if _COMPOSE.match(text)]
-    if len(found) >= _SEVERAL and 2 * len(found) > len(lines):
-        number, text = found[0]
-        place = Place(file=log.file, line=number, text=text[:200])
-        yield _Claim("surroundings", "docker", place, "implied")
-        yield _Claim("os", "linux", place, "implied")
-        # Nobody types commands in a service: changes must be made in its Dockerfile.
-        yield _Claim("shell", "dockerfile", place, "implied")
-
-
-def _of_driver(claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """Yield Windows if only Windows has a driver with this number and no line names the system. Yield WSL if the system is Linux."""
-    driver = next((c for c in claims if c.fact == "driver" and _is_of_windows(c.value)), None)
-    systems = {c.value for c in claims if c.fact == "os"}
-    if driver is not None and not systems:
-        yield _Claim("os", "windows", driver.place, "implied")
-    elif driver is not None and systems == {"linux"} and not any(c.fact == "wsl" for c in claims):
-        yield _Claim("wsl", "2", driver.place, "implied")
-
-
-def _is_of_windows(driver: str) -> bool:
-    """Return whether only Windows has a driver with this number. Linux has 450, 455, 460, ..., Windows the numbers between.
-
-    https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/ (table 3: "450.51.06" and "451.82", "550.54.14" and "551.61")
-    """
-    branch, _, rest = driver.partition(".")
-    return branch.isdigit() and int(branch) > _FIRST_BRANCHES and int(branch) % 5 != 0 and "." not in rest
-
-
-def _of_conda(lists: Iterable[PackageList]) -> Iterator[_Claim]:
+def _of_conda(lists: Iterable[PackageList]) -> Iterator[Claim]:
     """Yield the version of Python and the build of torch from the list of a conda environment."""
     for each in lists:
         place = each.packages[0].place if each.packages else None
         if each.python and place:
-            yield _Claim("python", each.python, place, "said")
+            yield Claim("python", each.python, place, "said")
         if each.cuda is not None and each.place:
             for fact, value in values({"torch_cuda": each.cuda}):
-                yield _Claim(fact, value, each.place, "said")
+                yield Claim(fact, value, each.place, "said")
         for one in each.packages if each.cuda is None else ():
             if one.name == "torch":
                 for fact, value in values({"torch": one.version}):
-                    yield _Claim(fact, value, one.place, "said")
+                    yield Claim(fact, value, one.place, "said")
 
 
-def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
+def _of_answers(told: Iterable[Answer]) -> Iterator[Claim]:
     """Yield the facts that Python printed as answers to typed expressions."""
     for answer in told:
         if not answer.fact or answer.value == "False" or (answer.fact == "torch_hip" and answer.value == "None"):
@@ -246,7 +148,7 @@ def _of_answers(told: Iterable[Answer]) -> Iterator[_Claim]:
         text = "" if answer.value == "None" else "yes" if answer.value == "True" else answer.value
         for fact, value in values({answer.fact: text}):
             if value:
-                yield _Claim(fact, value, answer.place, "said")
+                yield Claim(fact, value, answer.place, "said")
 
 
 def _error(log: Log) -> tuple[int, int]:
@@ -257,7 +159,7 @@ def _error(log: Log) -> tuple[int, int]:
     return log.lines, max((m.line for m in log.matches if m.slug == GOOD), default=0)
 
 
-def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | None:
+def _choose(name: str, claims: Sequence[Claim], error: int) -> Stated[Any] | None:
     """Return the claim that counts, with the other values in `also`; None if there is no claim.
 
     First "said" before "implied", then the greatest weight, then the last before the error (else the first after it). For the system and
@@ -277,7 +179,7 @@ def _choose(name: str, claims: Sequence[_Claim], error: int) -> Stated[Any] | No
         chosen = before[-1] if before else equals[0]
     exact = [c for c in claims if _same(c.value, chosen.value) and len(c.value) > len(chosen.value)]
     chosen = max(exact, key=lambda c: len(c.value), default=chosen)
-    others: dict[str, _Claim] = {}
+    others: dict[str, Claim] = {}
     for claim in equals:
         if not _same(claim.value, chosen.value) and not any(_same(claim.value, other) for other in others):
             others[claim.value] = claim
@@ -320,72 +222,7 @@ def _of_several(stated: Sequence[Stated[Any]]) -> Stated[Any]:
     return Stated(value=last.value, place=last.place, how=last.how, also=tuple(also.items()))
 
 
-def _subject(claims: Sequence[_Claim], error: int, good: int) -> dict[str, Stated[Any]]:
-    """Return the package that failed, and the action that failed ("building", "importing", ...); empty if no line names a package."""
-    open_ = [c for c in claims if c.place.line > good]
-    failed = [c for c in open_ if c.weight == FAILED]
-    others = _of_packages([c for c in open_ if c.place.line <= error])
-    heaviest = max((c.weight for c in others), default=0)
-    rest = [c for c in others if c.weight == heaviest]
-    if failed:
-        chosen = failed[-1]
-    elif rest:
-        chosen = _frame(rest) if heaviest == FRAME else _surest(rest)
-    else:
-        return {}
-    return {
-        "package": Stated(value=chosen.value, place=chosen.place, how=chosen.how),
-        "doing": Stated(value=chosen.doing, place=chosen.place, how=chosen.how),
-    }
-
-
-def _of_packages(claims: Sequence[_Claim]) -> list[_Claim]:
-    """Return the claims, in which the package whose file imports it replaces a module that Windows cannot load.
-
-    "_C" and "core_cc" are modules of many packages, so the traceback frame above the error names the package. A module of only
-    one known package, such as "exllamav2_ext", says more than that frame.
-    """
-    made, frame = list[_Claim](), None
-    for claim in claims:
-        if claim.weight == FRAME:
-            frame = claim
-        elif _DLL in claim.place.text and not is_known(claim.value):
-            near = frame is not None and claim.place.line - frame.place.line <= _ONE_FRAME
-            if frame is not None and near:
-                claim = claim._replace(value=frame.value, how="implied")  # noqa: PLW2901
-            elif claim.value.startswith("-"):
-                continue
-        made.append(claim)
-    return made
-
-
-def _surest(claims: Sequence[_Claim]) -> _Claim:
-    """Return the last claim. If its line has several, a "said" one counts more than an "implied" one."""
-    last = [c for c in claims if c.place.line == claims[-1].place.line]
-    return next((c for c in reversed(last) if c.how == "said"), last[-1])
-
-
-def _frame(frames: Sequence[_Claim]) -> _Claim:
-    """Return the innermost frame of the last traceback.
-
-    A frame of torch counts only if torch's own import fails, or if there is no other frame.
-    """
-    last = frames[-1]
-    if re.search(r"torch[\\/]{1,2}__init__\.py", last.place.text):
-        return last._replace(doing="importing")
-    if last.value != "torch":
-        return last
-    line = last.place.line
-    for frame in reversed(frames):
-        if line - frame.place.line > _ONE_TRACEBACK:
-            break
-        if frame.value != "torch":
-            return frame
-        line = frame.place.line
-    return last
-
-
-def _gpus(claims: Sequence[_Claim]) -> dict[str, Stated[str]]:
+def _gpus(claims: Sequence[Claim]) -> dict[str, Stated[str]]:
     """Return {key of `same_gpu`: GPU} for each GPU that a line names. GPUs that a line only implies count if no line says one."""
     found: dict[str, Stated[str]] = {}
     for claim in sorted(claims, key=lambda c: c.how != "said"):
