@@ -39,7 +39,7 @@ from attn_doctor.model.findings import Evidence, Fix, Severity
 _CHECK = "  [0,0,0], thread: [3,0,0] Assertion "
 
 MODE = FailureMode(
-    code="AD464",
+    code="AD480",
     slug="device-side-assert",
     title="A label, an index or a value is out of range on the GPU",
     train=Severity.ERROR,
