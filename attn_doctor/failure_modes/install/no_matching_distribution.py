@@ -150,6 +150,8 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (mac := local_builds.of_mac(facts, seen)) is not None:
+        return mac
     if (other := uv_index.told(seen)) is not None:
         return other
     if index_of_another_system.told(facts, seen, [m for m in seen.matches if m.groups.get("requirement")]) is not None:
@@ -267,6 +269,8 @@ def _asked(wanted: str | None, versions: str = "") -> Asked:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, uv_index.OnAnotherIndex):
         return uv_index.fixes(facts, hit.variant)
+    if isinstance(hit.variant, local_builds.NotForMac):
+        return local_builds.for_mac(facts, hit.variant)
     if isinstance(hit.variant, local_builds.OnPyTorchsIndex):
         return local_builds.fixes(facts, hit.variant)
     if isinstance(hit.variant, packages_for_gpus.ForGpus):
