@@ -53,6 +53,7 @@ SIGNS = (
     Sign(("[MSC v",), r"\[MSC v\.\d+ (?:32|64) bit \((?P<machine>AMD64|ARM64|Intel)\)\]", _WINDOWS),
     Sign(("win-amd64",), r"[\\/](?:temp|lib|bdist)\.win-amd64", {**_WINDOWS, "machine": "x86_64"}, "implied"),
     Sign(("[WinError",), r"\[WinError \d+\]", _WINDOWS, "implied"),
+    Sign(("You must use Visual Studio",), r"You must use Visual Studio to build a python extension on [Ww]indows", _WINDOWS, "implied"),
     Sign(("DLL load failed",), r"DLL load failed", _WINDOWS, "implied"),
     Sign(("fatal error LNK", "fatal error C1"), r"fatal error (?:LNK|C1)\d{3}", _WINDOWS, "implied"),
     Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", {**_WINDOWS, "shell": "powershell"}),
