@@ -105,7 +105,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
     higher = _with(facts, 17, f"a newer opset may have {opset.operator}; the program that loads the file must know it")
-    return (*((higher,) if opset.asked < 17 else ()), *newer)
+    made = (*((higher,) if opset.asked < 17 else ()), *newer)
+    return made or (_by_the_other_exporter(facts),)
+
+
+def _by_the_other_exporter(facts: Facts) -> Fix:
+    """Return the fix for the newest torch: its second exporter has other operators. https://docs.pytorch.org/docs/stable/onnx_export.html."""
+    words = "in the program: torch.onnx.export(..., dynamo=True), which torch 2.5 and newer have: it writes more operators than the old exporter"
+    step = commands.by_hand((), words, "the program", "none")
+    return Fix(title="Export with dynamo=True", steps=(step,), verify=commands.check(facts))
 
 
 def _with(facts: Facts, opset: int, why: str) -> Fix:
