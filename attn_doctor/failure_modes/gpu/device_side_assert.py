@@ -42,9 +42,8 @@ MODE = FailureMode(
     code="AD480",
     slug="device-side-assert",
     title="A label, an index or a value is out of range on the GPU",
-    train=Severity.ERROR,
-    flash_attn=Severity.ERROR,
-    explains=("eager-fails", "model-not-built", "dataloader-worker-ended", "nccl-error"),
+    train=Severity.INFO,  # the program or its data are the cause, and not the environment
+    flash_attn=Severity.INFO,
     signs=(
         Sign(
             pattern=r"device-side assert triggered",

@@ -54,7 +54,7 @@ def fixes(facts: Facts, *, as_cuda: bool) -> tuple[Fix, ...]:
     without = Fix(title="Build torch without composable kernels", steps=steps, verify=verify)
     older = commands.by_hand(
         (),
-        "take an older torch (2.5 has no such kernels for products of matrices), or a finished image or wheel of somebody who builds for this GPU (for gfx803: https://github.com/robertrosenbusch/gfx803_rocm)",
+        "take an older torch, from before it had such kernels for products of matrices, or a finished image or wheel of somebody who builds for this GPU (for gfx803: https://github.com/robertrosenbusch/gfx803_rocm)",
         "torch",
         "medium",
     )
