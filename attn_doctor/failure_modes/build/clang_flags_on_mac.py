@@ -42,7 +42,6 @@ MODE = FailureMode(
     title="Flags that Apple's clang refuses",
     train=Severity.ERROR,
     flash_attn=Severity.ERROR,
-    stops="build",
     explains=(building.FAILED, "host-compiler-missing"),
     signs=(
         Sign(

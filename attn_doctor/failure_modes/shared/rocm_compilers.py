@@ -55,7 +55,7 @@ def fixes(facts: Facts, *, as_cuda: bool) -> tuple[Fix, ...]:
     older = commands.by_hand(
         (),
         "take an older torch, from before it had such kernels for products of matrices, or a finished image or wheel of somebody who builds for this GPU (for gfx803: https://github.com/robertrosenbusch/gfx803_rocm)",
-        "torch",
+        "the installed torch",
         "medium",
     )
     return (without, Fix(title="Take an older or finished torch", steps=(older,), verify=verify))
