@@ -142,22 +142,7 @@ def test_images_are_read_by_pillow_first_where_the_index_is_not_known(os, first)
     assert titles(cured("torchvision-mismatch", facts, WithoutImages()))[0].startswith(first)
 
 
-# Values, weights, opsets
-
-
-@pytest.mark.parametrize(
-    ("check", "first"),
-    [
-        ("t >= 0 && t < n_classes", "Correct the labels, or the number of classes"),
-        ("srcIndex < srcSelectDimSize", "Find the value"),
-        ("input_val >= zero && input_val <= one", "Find the value"),
-    ],
-)
-def test_a_label_out_of_range_is_corrected_and_any_other_value_is_looked_for(check, first):
-    text = f"x.cu:1: f: block: [0,0,0], thread: [3,0,0] Assertion `{check}` failed.\n"
-    finding = told("device-side-assert", text)
-    assert finding is not None
-    assert finding.fixes[0].title == first
+# Weights, opsets
 
 
 @pytest.mark.parametrize(

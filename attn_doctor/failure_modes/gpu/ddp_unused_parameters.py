@@ -35,8 +35,9 @@ MODE = FailureMode(
     code="AD481",
     slug="ddp-unused-parameters",
     title="A training on several GPUs waits for parameters that no loss uses",
-    train=Severity.INFO,  # the program or its data are the cause, and not the environment
-    flash_attn=Severity.INFO,
+    train=Severity.ERROR,
+    flash_attn=Severity.ERROR,
+    explains=("nccl-error", "processes-do-not-meet"),
     says="DistributedDataParallel waits for gradients of parameters that took no part in the loss. The model is the cause; nothing in the log points to the environment.",
     signs=(
         Sign(
