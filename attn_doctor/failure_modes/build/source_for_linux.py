@@ -90,7 +90,7 @@ MODE = FailureMode(
         ),
         # triton's setup.py looks for the LLVM of this system: https://github.com/triton-lang/triton/issues/1560
         Sign(
-            pattern=r"[A-Za-z]:\\.{0,200}\bin (?P<thirdparty>get_thirdparty_packages|get_llvm_package_info|download_and_copy)$",
+            pattern=r"[A-Za-z]:\\.{0,200}\bin\s{1,4}(?P<thirdparty>get_thirdparty_packages|get_llvm_package_info|download_and_copy)\s{0,99}$",
             literal="setup.py",
             sample='  File "C:\\src\\triton\\python\\setup.py", line 91, in get_thirdparty_packages',
             strength="hint",
