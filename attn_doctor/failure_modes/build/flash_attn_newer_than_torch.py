@@ -31,10 +31,12 @@ References
 
 from __future__ import annotations
 
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor import commands
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, torch_for_toolkit, torch_steps
+from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Fix, Severity
+from attn_doctor.model.findings import Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD126",
@@ -45,13 +47,25 @@ MODE = FailureMode(
     stops="build",
     blocks=("flash-attn-2", "flash-attn-3"),
     explains=(building.FAILED,),
-    says="The source that is compiled uses std::optional, but the installed torch is older than 2.2: its headers have c10::optional.",
     signs=(
         Sign(
             pattern=r"c10::optional<.{0,120}std::optional<|std::optional<.{0,160}c10::optional<",
             literal="c10::optional<",
             sample="flash_api.cpp:729:13: error: invalid initialization of reference of type ‘const c10::optional<at::Generator>&’ from "
             "expression of type ‘std::optional<at::Generator>’",
+        ),
+        # torchaudio, torchvision and others register their operators by a name that torch has since 1.9: https://github.com/pytorch/audio/issues/2020
+        Sign(
+            pattern=r"TORCH_LIBRARY_IMPL\((?P<library>\w{2,40}), (?P<key>CompositeImplicitAutograd|CompositeExplicitAutograd)\b",
+            literal="TORCH_LIBRARY_IMPL(",
+            sample=" TORCH_LIBRARY_IMPL(torchaudio, CompositeImplicitAutograd, m) {",
+            strength="hint",
+        ),
+        Sign(
+            pattern=r"(?P<invalid>error: (?:template argument 1 is invalid|[‘'](?:CompositeImplicitAutograd|CompositeExplicitAutograd)[’'] is not a member of [‘']c10::DispatchKey))",
+            literal="error: ",
+            sample="/home/me/audio/torchaudio/csrc/lfilter.cpp:281:1: error: template argument 1 is invalid",
+            strength="context",
         ),
         Sign(
             pattern=r"get_generator_or_default\(const c10::optional<",
@@ -67,8 +81,59 @@ MODE = FailureMode(
 )
 
 
+class Registers(Variant, frozen=True, kw_only=True):
+    """Hold the library whose operators are registered by a name that torch lacks: "torchaudio"."""
+
+    library: str
+
+
+def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    proofs = [m for m in seen.matches if m.strength == "proof"]
+    if proofs:
+        message = "The source that is compiled uses std::optional, but the installed torch is older than 2.2: its headers have c10::optional."
+        return Hit(message=message, evidence=building.lines(proofs))
+    library, key = seen.group("library"), seen.group("key")
+    if library is None or not seen.group("invalid"):
+        return None
+    return Hit(
+        message=f"The source of {library} is newer than torch: it registers its operators as {key}, which torch has since 1.9, and the installed torch is older.",
+        evidence=building.lines([m for m in seen.matches if "library" in m.groups]),
+        variant=Registers(library=library),
+    )
+
+
+# The release for torch 1.7 and 1.8: https://pytorch.org/audio/main/installation.html#compatibility-matrix, https://github.com/pytorch/vision#installation
+_TAGS = {
+    "torchaudio": "v0.7.2 for torch 1.7, v0.8.1 for torch 1.8",
+    "torchvision": "v0.8.2 for torch 1.7, v0.9.1 for torch 1.8",
+}
+
+
+def _older_source(facts: Facts, library: str) -> Fix:
+    look = commands.by_hand(
+        (*commands.starting(facts), "-c", "import torch; print(torch.__version__)"),
+        "prints the version of torch",
+        "nothing",
+        "none",
+    )
+    tags = f": {_TAGS[library]}" if library in _TAGS else ", whose page of releases says for which torch each is"
+    tag = _TAGS.get(library, "v").partition(" ")[0]
+    take = commands.by_hand(
+        ("git", "checkout", tag) if library in _TAGS else (),
+        f"in the folder of the sources: the release of {library} that was made for this torch{tags}. Then `git submodule update --init --recursive`, delete the folder build, and build again",
+        "the checkout",
+    )
+    return Fix(
+        title=f"Build the release of {library} that belongs to this torch",
+        steps=(look, take),
+        verify=building.verify(facts),
+    )
+
+
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = building.verify(facts)
+    if isinstance(hit.variant, Registers):
+        return (_older_source(facts, hit.variant.library),)
     why = "torch 2.2 and newer have std::optional, which the source needs; then build again"
     eleven = isinstance(facts.torch.cuda, str) and facts.torch.cuda.startswith("11.")
     # The nvcc there is for CUDA 11, as the torch is: the new torch has to be for CUDA 11 too.

@@ -135,6 +135,12 @@ MODE = FailureMode(
             literal="Microsoft Visual C++ ",
             sample='error: Microsoft Visual C++ 14.0 or greater is required. Get it with "Microsoft C++ Build Tools"',
         ),
+        # dlib's CMakeLists.txt: https://github.com/davisking/dlib/issues/2555
+        Sign(
+            pattern=r"You must use Visual Studio to build a python extension on [Ww]indows",
+            literal="You must use Visual Studio to build a python",
+            sample="  You must use Visual Studio to build a python extension on windows.  If you",
+        ),
         Sign(
             pattern=r"Unable to find vcvarsall\.bat",
             literal="vcvarsall.bat",

@@ -50,6 +50,13 @@ MODE = FailureMode(
             sample="ModuleNotFoundError: No module named 'packaging'",
             strength="hint",
         ),
+        # The setups of cython_bbox, pycocotools, lap and many others.
+        Sign(
+            pattern=r"ModuleNotFoundError: No module named '(?P<module>numpy)'\s{0,4}$",
+            literal="No module named 'numpy'",
+            sample="ModuleNotFoundError: No module named 'numpy'",
+            strength="hint",
+        ),
         Sign(
             pattern=r"on `(?P<module>packaging|psutil|cython|pybind11|scikit-build(?:-core)?|setuptools-scm|py-cpuinfo|cmake|ninja|numpy)`, but doesn't declare",
             literal="`, but doesn't declare",

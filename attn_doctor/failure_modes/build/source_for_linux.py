@@ -31,7 +31,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building, package_cures, package_wheels, subject
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
@@ -88,6 +88,13 @@ MODE = FailureMode(
             literal="error D80",
             sample="cl : Command line error D8021 : invalid numeric argument '/Wno-reorder'",
         ),
+        # triton's setup.py looks for the LLVM of this system: https://github.com/triton-lang/triton/issues/1560
+        Sign(
+            pattern=r"[A-Za-z]:\\.{0,200}\bin\s{1,4}(?P<thirdparty>get_thirdparty_packages|get_llvm_package_info|download_and_copy)\s{0,99}$",
+            literal="setup.py",
+            sample='  File "C:\\src\\triton\\python\\setup.py", line 91, in get_thirdparty_packages',
+            strength="hint",
+        ),
         Sign(
             pattern=r"Unable to pre-compile (?P<operator>\w+)",
             literal="Unable to pre-compile ",
@@ -99,8 +106,16 @@ MODE = FailureMode(
 # There is no `detect`: no fact shows which functions the sources of a package call.
 
 
+class OfTriton(Variant, frozen=True):
+    """Mark the case that triton itself is built."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
+    if not proofs and seen.group("thirdparty") is not None and seen.matches:
+        hints = [m for m in seen.matches if m.strength == "hint"]
+        said = "The setup of triton looks for parts (LLVM, ptxas) that are published for Linux and macOS, and not for Windows: its sources are not for Windows."
+        return Hit(message=said, evidence=building.lines(hints), variant=OfTriton())
     if not proofs:
         return None
     name = "deepspeed" if seen.group("operator") else subject.stated(facts)
@@ -127,6 +142,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = subject.package(facts)
+    if isinstance(hit.variant, OfTriton):
+        return (_triton(facts), _under_wsl(facts))
     if name == subject.FLASH_ATTN:
         return (*building.without_compiling(facts), _under_wsl(facts))
     row = built_packages.row_of(name) if name else None
@@ -135,6 +152,19 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ready
     newer = (_newer(facts, name),) if row is None or row.get is not None or not ready else ()
     return (*ready, *newer, _under_wsl(facts))
+
+
+def _triton(facts: Facts) -> Fix:
+    """Return the fix that installs triton's wheels for Windows. https://github.com/triton-lang/triton-windows."""
+    step = commands.install(
+        "triton-windows",
+        why="finished wheels of triton for Windows, for a GTX 16xx and newer; nothing is compiled. Each torch needs its own release, `triton-windows<3.5` for torch 2.8 "
+        "for example: its README has the table",
+        changes="adds triton-windows",
+    )
+    return Fix(
+        title="Install triton for Windows", steps=(step,), verify=(*commands.starting(facts), "-c", "import triton")
+    )
 
 
 def _newer(facts: Facts, name: str | None) -> Fix:

@@ -40,7 +40,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared import building, gloo_devices
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Goal, Severity
@@ -112,6 +112,7 @@ MODE = FailureMode(
             literal="use_libuv was requested",
             sample="RuntimeError: use_libuv was requested but PyTorch was build without libuv support",
         ),
+        *gloo_devices.SIGNS,
         Sign(
             pattern=r"--nnodes[= ](?P<nodes>[2-9]|\d\d)",
             literal="--nnodes",
@@ -133,14 +134,15 @@ MODE = FailureMode(
 )
 # There is no `detect`: which ports are used is seen when the training starts.
 
-Case = Literal["port", "unset", "argument", "late", "libuv"]
+Case = Literal["port", "device", "unset", "argument", "late", "libuv"]
 
 
 class Alone(Variant, frozen=True, kw_only=True):
     """Hold why the processes did not meet.
 
     "port": the port is in use. "unset": a variable is missing that torchrun sets. "argument": the script does not know --local-rank. "late":
-    a process did not connect in time. "libuv": this torch was built without libuv.
+    a process did not connect in time. "libuv": this torch was built without libuv. "device": gloo finds no
+    address of this machine.
     """
 
     by: Case
@@ -153,7 +155,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return None
     said = seen.captured()
     case: Case = (
-        "libuv"
+        "device"
+        if "device" in said
+        else "libuv"
         if "libuv" in said
         else "port"
         if "port" in said or "used" in said
@@ -168,6 +172,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         "unset": f"The variable {said.get('unset')} is not set: torchrun sets it, and the script was started without torchrun.",
         "argument": "The launcher passes --local-rank to the script, and the script does not know this option.",
         "late": "The processes of the training did not all connect in time: another process died or did not start, or the network keeps it away.",
+        "device": gloo_devices.MESSAGE,
         "libuv": "torch asks for libuv to connect the processes, and this torch was built without libuv.",
     }[case]
     return Hit(
@@ -200,6 +205,8 @@ def _of(facts: Facts, alone: Alone) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     script = _script(facts)
     windows = facts.system.os == "windows"
+    if alone.by == "device":
+        return gloo_devices.fixes(facts, several=alone.nodes)
     if alone.by == "libuv":
         without = commands.variable("USE_LIBUV", "0", "torch then connects the processes without libuv")
         return (Fix(title="Do without libuv", steps=(without,), verify=verify),)

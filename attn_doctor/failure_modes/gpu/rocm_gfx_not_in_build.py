@@ -46,7 +46,14 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, code_for_amd_gpu, integrated_amd, rocm_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    code_for_amd_gpu,
+    hipblaslt,
+    integrated_amd,
+    rocm_compilers,
+    rocm_steps,
+)
 from attn_doctor.knowledge import amd
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -67,6 +74,7 @@ MODE = FailureMode(
         "rocm-specific",
         "segfault",
         "illegal-memory-access",
+        "cuda-library-not-initialized",
         "no-kernel-image",
     ),
     signs=(
@@ -86,6 +94,7 @@ MODE = FailureMode(
             literal="TensileLibrary",
             sample="rocBLAS error: Cannot read /opt/rocm/lib/rocblas/library/TensileLibrary.dat: No such file or directory for GPU arch : gfx1031",
         ),
+        *hipblaslt.SIGNS,
         Sign(
             pattern=r"(?P<isa>HSA_STATUS_ERROR_INVALID_ISA)",
             literal="HSA_STATUS_ERROR_INVALID_ISA",
@@ -127,6 +136,7 @@ MODE = FailureMode(
             )
             for library in ("libamdhip64", "libhsa-runtime64", "librocblas", "libMIOpen", "libhipblaslt")
         ),
+        *rocm_compilers.SIGNS,
         Sign(
             pattern=r"unsupported HIP gpu architecture: (?P<hipcc>gfx\w{3,5})",
             literal="unsupported HIP gpu architecture",
@@ -136,7 +146,9 @@ MODE = FailureMode(
 )
 
 
-Case = Literal["build", "override", "compiler", "dropped", "crash", "extension", "compiled"]
+Case = Literal[
+    "build", "blaslt", "as-cuda", "composable", "override", "compiler", "dropped", "crash", "extension", "compiled"
+]
 
 # The GPUs that PyTorch's own wheels have held through many releases: code that lacks one of them was compiled by somebody else.
 _IN_WHEELS = ("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx1101")
@@ -145,7 +157,7 @@ _IN_WHEELS = ("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx
 class Lacks(Variant, frozen=True, kw_only=True):
     """Hold the GPU for which the build has no code (None if the log does not name it), and the case.
 
-    "build": torch has no code for the GPU. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU.
+    "build": torch has no code for the GPU. "blaslt": hipBLASLt, one of its libraries, has none. "override": HSA_OVERRIDE_GFX_VERSION made the GPU run code for another GPU.
     "compiler": hipcc is older than the GPU. "dropped": newer releases of ROCm do not support the GPU. "extension": a library
     other than torch has no code for the GPU. "compiled": an extension of torch was compiled for another GPU. "crash": the process
     died inside HIP; it is only likely that a build has no code for the GPU.
@@ -171,7 +183,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     crashed = all(m.strength == "hint" for m in seen.matches if "agent" not in m.groups)
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
         return None  # only a stack frame: no line says that the process crashed
-    dropped = row.dropped if row else None
+    dropped = row.dropped if row and not {"as_cuda", "composable"} & said.keys() else None
     case: Case = "dropped" if dropped else "crash" if crashed else _case(said)
     built = said.get("built")
     if (built or "unloaded" in said) and case == "build" and gfx in _IN_WHEELS:
@@ -181,6 +193,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     message = {
         "build": f"The build has no code for {card}: HIP found the GPU and no kernel for it.",
         "compiled": f"A library there {holds} for {card}. PyTorch's own wheels have code for {gfx}: it is an extension that was compiled for another GPU.",
+        "blaslt": hipblaslt.message(card),
+        "as-cuda": rocm_compilers.AS_CUDA,
+        "composable": rocm_compilers.COMPOSABLE,
         "override": f"{card[0].upper()}{card[1:]} was told to run code that is for another GPU, and cannot.",
         "extension": f"{own or 'The program'} was compiled without code for {card}: HIP found the GPU and no kernel for it.",
         "compiler": f"The compiler of this ROCm is older than the GPU: it does not support {card}.",
@@ -202,6 +217,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def _case(said: Mapping[str, str]) -> Case:
     if "own" in said or "static" in said:
         return "extension"
+    if "blaslt" in said:
+        return "blaslt"
+    if "as_cuda" in said or "composable" in said:
+        return "as-cuda" if "as_cuda" in said else "composable"
     return "compiler" if "hipcc" in said else "override" if "isa" in said else "build"
 
 
@@ -241,6 +260,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     another = Fix(title="Install a torch that has code for this GPU", steps=(newer,), verify=verify)
     case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
+    if case == "blaslt":
+        return hipblaslt.fixes(facts)
+    if case in ("as-cuda", "composable"):
+        return rocm_compilers.fixes(facts, as_cuda=case == "as-cuda")
     if case == "compiler":
         return (code_for_amd_gpu.newer_rocm(facts, gfx),)
     if case == "dropped":

@@ -8,11 +8,13 @@ How it shows
     "Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file", "Could not load library
     libcudnn_cnn_infer.so.8. Error: libnvrtc.so: cannot open shared object file", "Library libcublas.so.12 is not found or cannot be loaded",
     "Library cublas64_12.dll is not found or cannot be loaded", ONNX Runtime's "Error loading ...onnxruntime_providers_cuda.dll which depends on
-    cublasLt64_12.dll which is missing", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor".
+    cublasLt64_12.dll which is missing", "Invalid handle. Cannot load symbol cudnnCreateTensorDescriptor", "nvrtc: error: failed to open
+    libnvrtc-builtins.so.11.1", "failed to open nvrtc-builtins64_118.dll".
 
 Why it happens
     The library is not installed, or it is in site-packages/nvidia, which the loader does not search. cuDNN 8 looks for a file libnvrtc.so,
-    and the wheels of torch up to 2.0 contain NVRTC only with a number in its name (libnvrtc.so.11.2).
+    and the wheels of torch up to 2.0 contain NVRTC only with a number in its name (libnvrtc.so.11.2). NVRTC opens its second file as
+    libnvrtc-builtins.so.11.1, and these wheels contain it as libnvrtc-builtins.so, or with letters in its name.
 
 What to do
     Install NVIDIA's wheels of these libraries into the environment, and add their folders to LD_LIBRARY_PATH (on Windows: PATH). For libnvrtc.so:
@@ -24,6 +26,7 @@ How to reproduce
 References
     https://github.com/SYSTRAN/faster-whisper#gpu
     https://github.com/pytorch/pytorch/issues/97041
+    https://github.com/pytorch/pytorch/issues/58101 (libnvrtc-builtins in the wheels of torch)
     https://docs.nvidia.com/deeplearning/cudnn/backend/latest/developer/misc.html
 """
 
@@ -52,6 +55,12 @@ MODE = FailureMode(
             pattern=rf"Could not load library (?P<asks>{_NAMES})\.? Error: (?P<library>{_NAMES}): cannot open shared object file",
             literal="Could not load library lib",
             sample="Could not load library libcudnn_ops_infer.so.8. Error: libcudnn_ops_infer.so.8: cannot open shared object file: No such file or directory",
+        ),
+        # NVRTC opens its second file by its name alone, and torch's wheels gave it another name: https://github.com/pytorch/pytorch/issues/58101
+        Sign(
+            pattern=r"failed to open (?P<builtins>(?:lib)?nvrtc-builtins(?:64_\d+\.dll|\.so\.\d+(?:\.\d+)?))",
+            literal="nvrtc-builtins",
+            sample="nvrtc: error: failed to open libnvrtc-builtins.so.11.8.",
         ),
         # CTranslate2: https://github.com/OpenNMT/CTranslate2/blob/master/src/cuda/cublas_stub.cc
         Sign(
@@ -99,6 +108,9 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     library, provider = seen.group("library"), seen.group("provider")
+    if (builtins := seen.group("builtins")) is not None:
+        message = f"NVRTC, which compiles code of TorchScript for the GPU, does not find its second file {builtins}: the file has another name, or the loader does not search its folder."
+        return Hit(message=message, evidence=evidence, variant=Absent(library=builtins))
     if not any(m.strength != "context" for m in seen.matches):
         return None
     if provider is not None:
@@ -137,6 +149,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     library = hit.variant.library if isinstance(hit.variant, Absent) else "libcudnn.so.9"
     if isinstance(hit.variant, Absent) and hit.variant.provider is not None:
         return onnx_runtime.fixes(facts, library, hit.variant.provider, hit.variant.cuda)
+    if "nvrtc-builtins" in library:
+        return _builtins(facts, library)
     if library.startswith("libnvrtc.so") and facts.system.os != "windows":
         return (_link(facts),)
     wheels = _wheels(library)
@@ -185,3 +199,47 @@ def _link(facts: Facts) -> Fix:
         facts, "so that the loader finds the link, in this shell; then start the program again", torch=True
     )
     return Fix(title="Give NVRTC the name that cuDNN opens", steps=(link, *path), verify=commands.check(facts))
+
+
+def _builtins(facts: Facts, library: str) -> tuple[Fix, ...]:
+    """Return the fixes for NVRTC's second file: the name that NVRTC opens, or NVIDIA's wheel of this version.
+
+    `library`: "libnvrtc-builtins.so.11.8", "nvrtc-builtins64_118.dll". The wheels of PyTorch's index have the file in torch/lib, as libnvrtc-builtins.so or
+    libnvrtc-builtins-2dc4bf68.so.11.8; those of PyPI in nvidia/cuda_nvrtc/lib. https://github.com/pytorch/pytorch/issues/99781
+    """
+    verify = commands.check(facts)
+    if library.endswith(".dll"):
+        words = (
+            f"look for {library} in the folder torch\\lib of site-packages, and in CUDA\\vX.Y\\bin of a toolkit of this version; add that folder to PATH, and start the program "
+            "again. If neither has it: call torch._C._jit_set_texpr_fuser_enabled(False) before the model is loaded; it is "
+            "slower then, and needs no NVRTC"
+        )
+        return (
+            Fix(
+                title="Let NVRTC find its second file",
+                steps=(commands.by_hand((), words, "PATH of this prompt", "none"),),
+                verify=verify,
+            ),
+        )
+    program = (
+        "import glob, os, sysconfig; p = sysconfig.get_paths()['purelib']; "
+        "f = (glob.glob(p + '/torch/lib/libnvrtc-builtins*') + glob.glob(p + '/nvidia/*/lib/libnvrtc-builtins.so.*'))[0]; "
+        f"d = os.path.dirname(f); n = d + '/{library}'; os.path.exists(n) or os.symlink(os.path.basename(f), n); print(d)"
+    )
+    link = commands.by_hand(
+        (*commands.starting(facts), "-c", program),
+        "gives the file in this environment the name that NVRTC opens, if it has another one; prints the folder. 'IndexError' says that this environment has no such file",
+        "adds a link",
+    )
+    why = "so that the loader finds it, in this shell; then start the program again"
+    path = nvidia_wheels.on_the_path(facts, why, torch=True)
+    made = [Fix(title="Give NVRTC's second file the name that NVRTC opens", steps=(link, *path), verify=verify)]
+    version = library.partition(".so.")[2]
+    major = int(version.partition(".")[0])
+    if "." in version and (major > 11 or version in ("11.7", "11.8")):  # NVIDIA's wheels begin with CUDA 11.7
+        wheel = "nvidia-cuda-nvrtc" if major > 12 else f"nvidia-cuda-nvrtc-cu{major}"
+        get = commands.install(
+            f"{wheel}=={version}.*", why="NVIDIA's wheel of NVRTC has both of its files", changes=f"adds {wheel}"
+        )
+        made.append(Fix(title=f"Install NVRTC {version} into the environment", steps=(get, *path), verify=verify))
+    return tuple(made)

@@ -6,7 +6,8 @@ What it is
 
 How it shows
     "RuntimeError: operator torchvision::nms does not exist", "partially initialized module 'torchvision' has no attribute
-    'extension'", "Couldn't load custom C++ ops", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend".
+    'extension'", "Couldn't load custom C++ ops", "No such operator image::decode_jpeg", "'_OpNamespace' 'image' object has no attribute
+    'decode_image'", or "Could not run 'torchvision::nms' with arguments from the 'CUDA' backend".
     torchvision does not print why its library does not load; attn-doctor loads the library itself and shows the reason.
     Ultralytics compares the versions first: "torchvision==0.20 is incompatible with torch==2.9", and in the next line
     "Run 'pip install torchvision==0.24' to fix torchvision".
@@ -34,7 +35,13 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import builds_of_torch, torch_here, torch_steps, torchvision_cures
+from attn_doctor.failure_modes.shared import (
+    builds_of_torch,
+    torch_here,
+    torch_steps,
+    torchvision_cures,
+    torchvision_images,
+)
 from attn_doctor.failure_modes.shared.fact_queries import (
     attempt_evidence,
     holds,
@@ -105,6 +112,7 @@ MODE = FailureMode(
             literal="_hip.so: cannot open",
             sample="UserWarning: Failed to load image Python extension: 'libc10_hip.so: cannot open shared object file: No such file or directory'If you don't plan on",
         ),
+        *torchvision_images.SIGNS,
         Sign(
             pattern=r"Could not run '(?P<lacks>torchvision::\w+)' with arguments from the '(?:CUDA|HIP)' backend",
             literal="Could not run 'torchvision::",
@@ -166,6 +174,10 @@ class OfHub(Variant, frozen=True, kw_only=True):
     """Hold the folder into which torch.hub downloaded the sources of torchvision."""
 
     folder: str
+
+
+class WithoutImages(Variant, frozen=True, kw_only=True):
+    """Mark the case that the library of torchvision which reads images was not loaded."""
 
 
 class WithoutCuda(Variant, frozen=True, kw_only=True):
@@ -240,6 +252,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if "hub" in said:
         message = f"torch.hub imported the torchvision in its folder {said['hub']}, and the compiled part of the installed torchvision does not fit these old sources."
         return Hit(message=message, evidence=evidence, variant=OfHub(folder=said["hub"]))
+    if not {"torch", "symbol"} & said.keys() and (images := torchvision_images.message(said)) is not None:
+        return Hit(message=images, evidence=evidence, variant=WithoutImages())
     torch = said.get("torch")
     message = "The installed torchvision was built for another torch than the installed torch."
     if "of_rocm" in said:
@@ -275,6 +289,10 @@ def _loader(facts: Facts, text: str) -> tuple[Evidence, ...]:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, OfHub):
         return (torchvision_cures.installed_models(facts),)
+    if isinstance(hit.variant, WithoutImages):
+        both, pillow = torchvision_cures.together(facts), torchvision_images.pillow(facts)
+        # The index of the packages depends on the system, and Pillow does not.
+        return (pillow, *both) if isinstance(facts.system.os, Unknown) else (*both, pillow)
     stated = hit.variant.torch if isinstance(hit.variant, OfRelease) else None
     if stated is not None and isinstance(facts.torch.version, Unknown):
         return torchvision_cures.for_release(facts, stated)

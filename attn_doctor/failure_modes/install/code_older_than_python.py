@@ -126,7 +126,10 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     removed = gone_from_python.since(groups.get("owner"), groups.get("name"), module)
     if removed is None or (here is not None and here < removed):
         return None
-    hit = _hit(facts, seen, told, f"The code uses {name}, which Python {dotted(removed)} removed", _before(removed))
+    what = f"which Python {dotted(removed)} removed"
+    if module == "numpy.distutils":
+        what = f"which NumPy does not have from Python {dotted(removed)} on"
+    hit = _hit(facts, seen, told, f"The code uses {name}, {what}", _before(removed))
     older = hit.variant
     assert isinstance(older, Older)
     return msgspec.structs.replace(hit, variant=msgspec.structs.replace(older, module=module, name=name))
@@ -196,7 +199,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     another = Fix(
         title=f"Use Python {older.python}", steps=new_pythons.another(facts, older.python, why), verify=verify
     )
-    newer = _newer(facts, older)
+    newer, mended = _newer(facts, older), gone_from_python.MENDED.get(subject.stated(facts) or "")
+    if mended is not None and older.at == "build":
+        return (*_mended(facts, mended), another)
     back = gone_from_python.BACK.get(older.module or "") if older.at == "run" else None
     if back is not None:
         step = commands.install(back, why=f"brings the module {older.module} back", changes=f"adds {back}")
@@ -209,6 +214,17 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     words = f"where the traceback ends: write {now} in place of {older.name}, if that program is yours"
     change = commands.by_hand((), words, "the program", "none")
     return (another, Fix(title="Change the name in the program", steps=(change,), verify=verify))
+
+
+def _mended(facts: Facts, releases: str) -> tuple[Fix, ...]:
+    """Return the fix that installs a release with wheels for this Python. `releases`: ">=0.5.12"."""
+    name = subject.words(facts)
+    step = commands.install(
+        f"{name}{releases}",
+        why="these releases have wheels for this Python: nothing is compiled",
+        changes=f"adds {name}",
+    )
+    return (Fix(title=f"Take a newer release of {name}", steps=(step,), verify=building.verify(facts)),)
 
 
 # Their newest releases have the fault too: basicsr 1.4.2, gfpgan 1.3.8, realesrgan 0.3.0, facexlib 0.3.0.

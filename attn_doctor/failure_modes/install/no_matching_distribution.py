@@ -151,6 +151,8 @@ MODE = FailureMode(
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (mac := local_builds.of_mac(facts, seen)) is not None:
+        return mac
     if (other := uv_index.told(seen)) is not None:
         return other
     if (of_poetry := local_builds.of_poetry(seen)) is not None:
@@ -274,6 +276,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return uv_index.fixes(facts, hit.variant)
     if isinstance(hit.variant, asked_by_another.ByAnother):
         return asked_by_another.fixes(facts, hit.variant)
+    if isinstance(hit.variant, local_builds.NotForMac):
+        return local_builds.for_mac(facts, hit.variant)
     if isinstance(hit.variant, local_builds.OnPyTorchsIndex):
         return local_builds.fixes(facts, hit.variant)
     if isinstance(hit.variant, packages_for_gpus.ForGpus):

@@ -194,6 +194,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return other
     if (absent := absent_index.told(seen, proofs or wanted)) is not None:
         return absent
+    if proofs and machine_of(facts).narrow:
+        return narrow_python.hit(proofs)
     if proofs:
         python = next((m.groups["python"] for m in proofs if m.groups.get("python")), None)
         what = (
@@ -215,11 +217,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     name = wanted[0].groups["requirement"].rstrip(".,")
     versions = next((m.groups["versions"] for m in wanted if m.groups.get("versions")), None)
     if machine_of(facts).narrow:
-        return Hit(
-            message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
-            evidence=building.lines(wanted),
-            variant=narrow_python.Narrow(),
-        )
+        return narrow_python.hit(wanted)
     if versions is None or versions.startswith("none"):
         message = f"The index has no {name.partition('=')[0]} at all for that Python or platform (or this index is the wrong index)."
         sure = Confidence.MEDIUM

@@ -31,7 +31,7 @@ from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
 
 MODE = FailureMode(
     code="AD611",
@@ -47,7 +47,7 @@ MODE = FailureMode(
             sample="RuntimeError: BlobWriter not loaded",
         ),
         Sign(
-            pattern=r"No module named 'coremltools\.lib(?:milstorage|coreml)python'",
+            pattern=r"No module named 'coremltools\.lib(?:(?P<storage>milstorage)|coreml)python'",
             literal="No module named 'coremltools.lib",
             sample="Fail to import BlobWriter from libmilstoragepython. No module named 'coremltools.libmilstoragepython'",
             strength="hint",
@@ -64,10 +64,22 @@ MODE = FailureMode(
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if not any(m.strength == "proof" for m in seen.matches):
-        return None  # the notice alone: the program may only read a model
+        return _notice(seen, evidence)
     return Hit(
         message="coremltools was installed without its compiled libraries: there is no wheel of it for this Python or system, so it cannot write a model.",
         evidence=evidence,
+    )
+
+
+def _notice(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    """Return the hit for the notices of the import alone. coremltools for Linux has libmilstoragepython, and no libcoremlpython."""
+    if seen.group("storage") is None:
+        return None
+    return Hit(
+        message="coremltools was installed without its compiled libraries: there is no wheel of this release for this Python or system. It can be imported, and cannot write a model.",
+        evidence=evidence,
+        severity=Severity.WARNING,
+        confidence=Confidence.MEDIUM,
     )
 
 

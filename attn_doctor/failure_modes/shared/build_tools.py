@@ -75,7 +75,8 @@ def missed(facts: Facts, seen: Seen, usual: str) -> Hit | None:
     return Hit(
         message=message,
         evidence=building.lines(seen.matches),
-        variant=Missing(packages=(name,)),
+        # A setup.py that imports NumPy most often imports Cython too: that of cython_bbox, pycocotools, lap.
+        variant=Missing(packages=("numpy", "cython") if name == "numpy" else (name,)),
         confidence=Confidence.HIGH if sure else Confidence.LOW,
     )
 
@@ -94,7 +95,7 @@ DISTRIBUTION_OF = {
 
 
 # The setups of other packages import these. Outside of a build, a missing module of these is not this failure.
-_RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm", "cpuinfo", "cmake", "ninja")
+_RARE = ("Cython", "pybind11", "skbuild", "scikit_build_core", "setuptools_scm", "cpuinfo", "cmake", "ninja", "numpy")
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:

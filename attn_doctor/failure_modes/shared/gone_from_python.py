@@ -48,7 +48,8 @@ METHODS = (
 )
 # Modules whose name no other package uses. distutils is not here: setuptools brings it (wheel-missing-at-build).
 MODULES = (
-    *(Gone(name, (), (3, 12)) for name in ("imp", "asyncore", "asynchat", "smtpd")),
+    # numpy.distutils is in no NumPy for Python 3.12 and newer: https://numpy.org/doc/stable/reference/distutils_status_migration.html
+    *(Gone(name, (), (3, 12)) for name in ("imp", "asyncore", "asynchat", "smtpd", "numpy.distutils")),
     *(
         Gone(name, (), (3, 13))
         for name in ("audioop", "pyaudioop", "cgi", "imghdr", "sndhdr", "telnetlib", "nntplib", "pipes", "xdrlib", "aifc", "lib2to3")
@@ -76,6 +77,8 @@ BACK = {
         )
     },
 }
+# Packages whose newer releases have wheels for Python 3.12 and newer, and do not use what is gone. Looked up at PyPI.
+MENDED = {"lap": ">=0.5.12"}
 # A name -> what the same code writes today, for a program whose author is the reader.
 NOW = {
     "time.clock": "time.perf_counter",

@@ -66,6 +66,55 @@ def told(ours: Sequence[Match]) -> Hit | None:
     return None
 
 
+class NotForMac(Variant, frozen=True, kw_only=True):
+    """Hold the builds that were asked for on a Mac, "torch==2.4.0+cu121"."""
+
+    builds: tuple[str, ...]
+
+
+def of_mac(facts: Facts, seen: Seen) -> Hit | None:
+    """Return the hit for a build with "+cpu" or "+cu121" on a Mac, for which no wheel has such an ending; None otherwise."""
+    if facts.system.os != "darwin":
+        return None
+    told = [m for m in seen.matches if (found := _BUILD.match(m.groups.get("requirement", ""))) and _counts(m, found)]
+    if not told:
+        return None
+    builds = tuple(dict.fromkeys(m.groups["requirement"].rstrip(".,") for m in told))
+    ending = builds[0].partition("+")[2]
+    return Hit(
+        message=f"There is no {builds[0]} for macOS: PyTorch's wheels for Macs have no +{ending}, and one build computes on the CPU and on Apple's GPU.",
+        evidence=building.lines(told),
+        variant=NotForMac(builds=builds),
+        severity=Severity.ERROR,
+    )
+
+
+def _counts(match: Match, found: re.Match[str]) -> bool:
+    """Return whether uv says it, or pip of a build for the CPU. index_of_another_system.py has pip's other lines."""
+    return match.strength == "proof" or found["flavour"] == "cpu"
+
+
+def for_mac(facts: Facts, found: NotForMac) -> tuple[Fix, ...]:
+    """Return the fixes: the same release without the ending, and a project file that names the build for the other systems alone.
+
+    https://docs.astral.sh/uv/guides/integration/pytorch/, https://github.com/astral-sh/uv/issues/9036
+    """
+    plain = tuple(text.partition("+")[0] for text in found.builds)
+    step = commands.install(
+        *plain,
+        why="the same release from the default index, which has the wheels for macOS",
+        changes=" and ".join(plain),
+    )
+    build = found.builds[0]
+    name, _, ending = build.partition("+")
+    words = (
+        f'if a file of the project asks for it: write "{build} ; sys_platform != \'darwin\'" and "{name} ; sys_platform == \'darwin\'" in place of "{build}". In pyproject.toml give the index of '
+        f"+{ending} under [tool.uv.sources] marker = \"sys_platform != 'darwin'\" too; then repeat the command"
+    )
+    line = commands.by_hand((), words, "the file of the project", "none")
+    return (Fix(title="Leave the ending out on a Mac", steps=(step, line), verify=commands.check(facts)),)
+
+
 def fixes(facts: Facts, found: OnPyTorchsIndex) -> tuple[Fix, ...]:
     """Return the fix that installs the build from its index first, and the line for a list of requirements."""
     release = found.build.partition("==")[2].partition("+")[0]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import Variant
+from attn_doctor.failure_modes.mode import Hit, Variant
+from attn_doctor.failure_modes.shared import building
+from attn_doctor.logs.reader import Match
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.versions import dotted, pair
@@ -11,6 +15,15 @@ from attn_doctor.model.versions import dotted, pair
 
 class Narrow(Variant, frozen=True):
     """Mark the case that the Python is a 32-bit Python."""
+
+
+def hit(lines: Sequence[Match]) -> Hit:
+    """Return the hit for a 32-bit Python. `lines`: those that say that there is no such release."""
+    return Hit(
+        message="The Python in the log is a 32-bit Python, and torch has wheels only for 64 bits.",
+        evidence=building.lines(list(lines)),
+        variant=Narrow(),
+    )
 
 
 def fix(facts: Facts) -> Fix:

@@ -73,6 +73,8 @@ def listed(facts: Facts, needed: Needed, module: str | None, name: str | None) -
     if package in ("torch", "torchvision", "torchaudio"):
         older = (_flash_attn_2_7(facts),) if user == "flash-attn" and name in _OF_FLASH_ATTN_2_8 else ()
         return (*older, *_of_torch(facts, needed, user, module, newer))
+    if package == "spconv":
+        return _of_spconv(facts, module)
     if package == "mmcv":
         return _of_mmcv(facts, has)
     if package == "natten":
@@ -225,6 +227,24 @@ def _of_mmcv(facts: Facts, has: str) -> tuple[Fix, ...]:
     get = commands.by_hand(argv, why, name)
     steps: tuple[Step, ...] = (gone, tool, get)
     return (Fix(title=f"Install {name}{has}", steps=steps, verify=verify),)
+
+
+def _of_spconv(facts: Facts, module: str | None) -> tuple[Fix, ...]:
+    """Return the fix for a program that was written for spconv 1, which PyPI does not have. spconv 2 has its names in another module.
+
+    https://github.com/traveller59/spconv/issues/654, https://github.com/traveller59/spconv/blob/master/docs/USAGE.md
+    """
+    words = (
+        "in the files that the traceback names: write `import spconv.pytorch as spconv` in place of `import spconv`, and `from spconv.pytorch import NAME` in place of "
+        "`from spconv import NAME`. Weights that spconv 1 saved have another order of axes: newer releases of OpenPCDet convert them"
+    )
+    if module == "spconv.utils":
+        words = (
+            "in the file that the traceback names: spconv 2 has no VoxelGenerator. Write `from spconv.pytorch.utils import PointToVoxel`, which takes other arguments; or take a newer release of the "
+            "program: OpenPCDet and mmdetection3d support spconv 2"
+        )
+    step = commands.by_hand((), words, "the program", "none")
+    return (Fix(title="Take the names of spconv 2", steps=(step,), verify=commands.check(facts)),)
 
 
 def _rewritten(facts: Facts, user: str | None, old: str) -> Fix:

@@ -20,6 +20,10 @@ class Row(NamedTuple):
     whole: bool = False  # the error is "No module named 'MODULE.NAME'"
 
 
+_SPCONV = (
+    "SparseConv2d", "SparseConv3d", "SubMConv2d", "SubMConv3d", "SparseInverseConv2d", "SparseInverseConv3d", "SparseModule", "SparseSequential",
+    "SparseConvTensor", "SparseMaxPool3d", "ToDense",
+)  # fmt: skip
 # The names of transformers were looked up in its releases 4.38.2, 4.39.0, 4.46.3, 4.47.0, 4.49.0, 4.50.0, 4.51.0, 4.53.3, 4.54.0, 4.55.0, 4.56.0,
 # 4.57.1 and 5.0.0, those of huggingface-hub in 0.23.5, 0.24.0, 0.25.2, 0.26.0, 0.27.0 and 1.0.0.
 ROWS = (
@@ -115,6 +119,9 @@ ROWS = (
     Row("mmcv", ("runner", "parallel", "engine"), "mmcv", "<2", whole=True),
     Row("mmcv", ("Config", "DictAction", "ProgressBar"), "mmcv", "<2"),
     Row("mmcv.utils", ("Registry", "build_from_cfg", "Config", "get_logger"), "mmcv", "<2"),
+    # https://github.com/traveller59/spconv/blob/master/docs/SPCONV_2_BREAKING_CHANGEs.md: spconv 2 has the layers in spconv.pytorch
+    Row("spconv", _SPCONV, "spconv", "<2"),
+    Row("spconv.utils", ("VoxelGenerator", "VoxelGeneratorV2"), "spconv", "<2"),
     # https://setuptools.pypa.io/en/stable/history.html: v70 stopped to bring `packaging` in pkg_resources.
     Row("pkg_resources", ("packaging",), "setuptools", "<70"),
     Row("distutils", ("version",), "setuptools", "<59.6"),

@@ -53,6 +53,7 @@ SIGNS = (
     Sign(("[MSC v",), r"\[MSC v\.\d+ (?:32|64) bit \((?P<machine>AMD64|ARM64|Intel)\)\]", _WINDOWS),
     Sign(("win-amd64",), r"[\\/](?:temp|lib|bdist)\.win-amd64", {**_WINDOWS, "machine": "x86_64"}, "implied"),
     Sign(("[WinError",), r"\[WinError \d+\]", _WINDOWS, "implied"),
+    Sign(("You must use Visual Studio",), r"You must use Visual Studio to build a python extension on [Ww]indows", _WINDOWS, "implied"),
     Sign(("DLL load failed",), r"DLL load failed", _WINDOWS, "implied"),
     Sign(("fatal error LNK", "fatal error C1"), r"fatal error (?:LNK|C1)\d{3}", _WINDOWS, "implied"),
     Sign(("PS ",), r"^(?:\([^()\s]{1,60}\) ?)*PS [A-Za-z]:\\", {**_WINDOWS, "shell": "powershell"}),
@@ -76,11 +77,14 @@ SIGNS = (
     Sign(("/c/Users/", "/d/", "/cygdrive/"), r"(?<![\w.])(?:/cygdrive)?/[cd]/(?:Users|Program|[Aa]naconda|[\w.-]+/[\w./-]*[Ll]ib/site-packages)", {**_WINDOWS, "shell": "bash"}, "implied"),
     Sign(("_NT-",), r"\b(?:MINGW(?:64|32)|MSYS|CYGWIN)_NT-\d", {**_WINDOWS, "shell": "bash"}),
     # A 32-bit Python, by its own banner. Its pip installs only win32 wheels.
+    Sign(("'32bit'", "(`win32`)"), r"\('32bit', 'WindowsPE'\)|on Windows \(`win32`\)", {"os": "windows", "machine": "x86"}),
     Sign((" 32 bit (",), r"\[MSC v\.\d{3,5} 32 bit \((?:Intel|ARM)\)\]", {"os": "windows", "machine": "x86"}),
     Sign(("-win32.whl",), r"(?:Downloading|Using cached|Processing|filename=)\s?\S{0,300}-win32\.whl", {"os": "windows", "machine": "x86"}, "implied"),
     Sign(("linux_armv", "linux_i686", "armv7l ", "armv6l ", "i686 GNU"), r"(?:linux_|-linux-|\bLinux \S+ .{0,200} |^Architecture:\s+)(?P<machine>armv[67]l|i686)(?:\.whl| GNU/Linux|$|[\s/])", {"os": "linux"}, "implied"),
     # macOS
     Sign((".dylib",), r"\w\.dylib\b", _MAC, "implied"),
+    # A person's own line: "macOS, Apple Silicon (arm64)", "OS: macOS 14.5 (Apple silicon)".
+    Sign(("Apple Silicon", "Apple silicon", "apple silicon"), r"^\W{0,4}(?:[\w ]{2,20}\s?[:：=]\s?)?(?:macOS|MacOS|Mac OS X?|OSX|Mac|MacBook)\b.{0,40}\b[Aa]pple [Ss]ilicon\b.{0,20}$", {**_MAC, "machine": "arm64"}),
     Sign(("Apple M",), r"\bApple M[1-9](?: (?:Pro|Max|Ultra))?\b", {**_MAC, "machine": "arm64"}, "implied"),
     # In the words of a person: "on a MacBook Pro M3", "我在Mac M1上", "M2 Max Mac Studio".
     Sign(("Mac M", "mac M", "MAC M", "mac m", "MacBook", "Macbook", "macbook", "Mac mini", "Mac Mini", "Mac Studio"), r"(?<![A-Za-z0-9./_@-])(?:[Mm]ac|MAC)(?: ?[Bb]ook)?(?: ?(?:Pro|Air|[Mm]ini|Studio|pro|air))?,?(?: \(?(?:with )?(?:an? |the )?(?:Apple )?)?[Mm][1-5](?: ?(?:Pro|Max|Ultra|pro|max))?(?![A-Za-z0-9])|\bM[1-5](?: (?:Pro|Max|Ultra))? Mac(?:Book|book| [Mm]ini| Studio)\b", {**_MAC, "machine": "arm64"}, "implied", -1),
