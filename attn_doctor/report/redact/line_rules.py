@@ -168,6 +168,11 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("psk", "PSK", "pass"),
         r"(?m)^[ \t]{0,8}(?:[\w.-]{0,40}(?i:psk)[ \t]?[:=][ \t]?|[\w.-]{0,40}pass(?:phrase|word)=)([^\s\"'<>#=$]{1,60}(?: [^\s\"'<>#=:$]{1,40}){1,9})[ \t\r]{0,8}$",
     ),
+    # The name of a wireless network: iwconfig(8), `netsh wlan show interfaces`
+    (
+        ("SSID", "ssid"),
+        r"(?<![A-Za-z])(?:ESSID|SSID|ssid)[\"']?[ \t]{0,30}[:=][ \t]{0,4}[\"']?(?!off/any|any\b|hidden\b)((?<=[\"'])[^\"'\n]{1,64}|[^\s\"',;<$]{2,64})",
+    ),
     # A chat or a mail: "the password is X".
     (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),
 )

@@ -32,6 +32,14 @@ _FORMS = (
         ("pts/", "tty", " :"),
         re.compile(r"(?m)^(?P<one>[A-Za-z_][\w.+-]{1,63})[ \t]{1,40}(?:[+-][ \t]{1,4})?(?:pts/\d|tty\w?\d|:\d)"),
     ),
+    # `ls -l`
+    _Form(
+        "user",
+        ("rw",),
+        re.compile(
+            r"(?m)^[ \t]{0,8}[dlcbsp-](?:[r-][w-][xsStT-]){3}[.+@]?[ \t]{1,8}\d{1,6}[ \t]{1,8}(?P<one>[A-Za-z_][\w.-]{1,63}) "
+        ),
+    ),
     # group(5) and passwd(5), as `getent` prints them: members, the account of a person (from 1000 on), and the full name.
     _Form(
         "user",

@@ -75,11 +75,11 @@ _KEYED = re.compile(
 )
 # The same in other programs: torchrun, JUnit, hostnamectl, scontrol, gvfs, HTCondor. A name of a host has a digit or a hyphen there.
 _KEYED_HOST = re.compile(
-    r"(?i)(?<![a-z])(?:(?:static|transient|pretty) hostname: |(?:(?:master|head)[-_](?:addr(?:ess)?|host|node)|rdzv[-_]endpoint|hostname|host[-_]name|node[-_]?list|batch[-_]?host|alloc[-_]?node|remote[-_]?host|machine[-_]?name)"
+    r"(?i)(?<![a-z])(?:(?:static|transient|pretty) hostname: |(?:(?:master|head)[-_](?:addr(?:ess)?|host|node)|rdzv[-_]endpoint|hostname|host[-_]name|node[-_]?name(?=[\"']?:)|node[-_]?list|batch[-_]?host|alloc[-_]?node|remote[-_]?host|machine[-_]?name)"
     r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
 )
 _KEYED_USER = re.compile(
-    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
 )
 # What code writes behind `user=`: a word of a language, or another variable.
 _CODE_NAME = re.compile(

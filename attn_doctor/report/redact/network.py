@@ -81,7 +81,7 @@ _SERIAL = re.compile(
     r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
-    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
+    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:#[:=]|[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 _SERIAL_HINTS = (
     "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()

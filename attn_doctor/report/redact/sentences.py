@@ -63,13 +63,13 @@ def _beside(text: str, word: re.Match[str], begin: int, end: int) -> Iterator[tu
     found: list[tuple[int, int, int]] = []
     for match in _QUOTED.finditer(text, begin, end):
         start, stop = match.span(match.lastindex or 0)
-        given = other or _is_given(text, begin, match.start(), match.end(), word, _kinds(text[start:stop]))
+        given = other or _is_given(word, begin, *match.span(), _kinds(text[start:stop]))
         if given and _is_near(word, start, stop) and not word.re.search(match[0]):
             found.append((5, start, stop))
     for match in _VALUE.finditer(text, begin, end):
         start, stop = match.start(), match.start() + len(match[0].rstrip(".:!?"))
         kinds = _kinds(text[start:stop]) if _is_near(word, start, stop) else 0
-        enough = kinds >= (2 if stop - start > 7 else 3) if other else _is_given(text, begin, start, stop, word, kinds)
+        enough = kinds >= (2 if stop - start > 7 else 3) if other else _is_given(word, begin, start, stop, kinds)
         if kinds and enough:
             found.append((kinds, start, match.end() if text[match.end() - 1] == "!" else stop))
     if found:
@@ -81,14 +81,14 @@ def _is_near(word: re.Match[str], start: int, end: int) -> bool:
     return 0 < start - word.end() < _FAR or 0 < word.start() - end < _FAR
 
 
-def _is_given(text: str, begin: int, start: int, end: int, word: re.Match[str], kinds: int) -> bool:
+def _is_given(word: re.Match[str], begin: int, start: int, end: int, kinds: int) -> bool:
     """Return whether an English sentence gives a value away.
 
     Before the word, "use X" can be about something else: X mixes three kinds of character, or the sentence says "use X as the password".
     """
-    if _GIVES.search(text, max(begin, start - 40), start) is None:
+    if _GIVES.search(word.string, max(begin, start - 40), start) is None:
         return False
-    return start > word.start() or kinds > 2 or _AS.match(text, end) is not None
+    return start > word.start() or kinds > 2 or _AS.match(word.string, end) is not None
 
 
 def _kinds(value: str) -> int:
