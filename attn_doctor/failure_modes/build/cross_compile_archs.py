@@ -226,7 +226,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         cures = toolkits.cures(known_major if same else facts, floor=first, replace=True)
         return (*cures, _older(facts, refused, here, cmake=cmake))
     newer = toolkits.cures(facts, replace=True)
-    if refused and first and refused not in _devices(facts):
+    if refused and first and dropped_archs.may_be_dropped(refused) and refused not in _devices(facts):
         return (dropped_archs.without(facts, refused, _devices(facts), cmake=cmake), *newer)
     return (_named(facts), *newer) if isinstance(hit.variant, gpu_unseen_by_build.NoGpu) else (*newer, _named(facts))
 

@@ -138,7 +138,7 @@ MODE = FailureMode(
         *not_found_words.unknown_to_windows("nvcc", "nvcc"),
         *own_locate_cuda.SIGNS,
         Sign(
-            pattern=r"(?:\w*Error|ERROR|error|Exception|FATAL)\b.{0,60}\b(?:(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to) (?:find|locate) nvcc|nvcc (?:is |was )?not (?:found|in (?:your |the )?(?:PATH|path)))",
+            pattern=r"(?:Error|ERROR|error|Exception|FATAL)\b.{0,60}\b(?:(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to) (?:find|locate) nvcc|nvcc (?:is |was )?not (?:found|in (?:your |the )?(?:PATH|path)))",
             literal="nvcc",
             sample="RuntimeError: Could not find nvcc, please install the CUDA toolkit",
         ),

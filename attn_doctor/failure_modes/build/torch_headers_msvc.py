@@ -174,10 +174,10 @@ def _other_constant(facts: Facts, found: Constant) -> tuple[Fix, ...]:
     )
     edit = commands.by_hand((), words, "a header of the installed torch", "low")
     words = (
-        "install torch 1.8 or newer, and the toolkit of its CUDA: 10.2 or 11.1 for torch 1.8, of which PyTorch has no build for CUDA 10.1 under Windows. The sources that "
+        "use PyTorch 1.8 or newer, and the toolkit of its CUDA: 10.2 or 11.1 for PyTorch 1.8, of which there is no build for CUDA 10.1 under Windows. The sources that "
         "are built have to fit this torch"
     )
-    newer = commands.by_hand((), words, "torch")
+    newer = commands.by_hand((), words, "torch and the toolkit")
     # The constants of ir.h are no numbers: `static const` alone does not help, https://github.com/pytorch/pytorch/issues/48835
     first = (
         () if _name(found.file) == "ir.h" else (Fix(title="Edit the header of torch", steps=(edit,), verify=verify),)

@@ -81,6 +81,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not told:
         return None
     library = told[-1].groups["library"]
+    if facts.system.board == "jetson" and library.startswith("libmpi_cxx."):
+        return None  # NVIDIA's torch for JetPack 4 needs it: torch-install-broken reports it
     known = system_libraries.brought_by(library) is not None or _PYTHON.match(library)
     return Hit(
         message=f"{library} is not found: it is not installed, or the loader does not search its folder.",

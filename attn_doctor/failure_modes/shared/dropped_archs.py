@@ -6,6 +6,15 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.versions import pair
+
+# The first architectures that CUDA 13 still has are Turing's: what is older was dropped, what is newer is not there yet.
+_FIRST_KEPT = (7, 5)
+
+
+def may_be_dropped(device: str) -> bool:
+    """Return whether an nvcc exists that no longer has this compute capability."""
+    return (pair(device) or _FIRST_KEPT) < _FIRST_KEPT
 
 
 def without(facts: Facts, refused: str, devices: list[str], *, cmake: bool) -> Fix:

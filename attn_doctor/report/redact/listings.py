@@ -20,7 +20,7 @@ _HOST = r"[A-Za-z][A-Za-z0-9.-]{1,100}"
 class _Form(NamedTuple):
     """Describe a line with names. It is tried only on texts that have one of its hints. `one` is a name, `many` has several."""
 
-    kind: str
+    of: str  # user, host, serial or secret
     hints: tuple[str, ...]
     pattern: re.Pattern[str]
 
@@ -101,7 +101,7 @@ def found(text: str) -> Iterator[_Found]:
     for form in _FORMS:
         for match in form.pattern.finditer(text) if any(hint in text for hint in form.hints) else ():
             places = [match.span("one")] if "one" in form.pattern.groupindex else _parts(text, *match.span("many"))
-            yield from ((start, end, form.kind) for start, end in places if _is_private(text[start:end]))
+            yield from ((start, end, form.of) for start, end in places if _is_private(text[start:end]))
     if "\n" not in text:
         return
     lowered = text.lower()
