@@ -69,6 +69,12 @@ MODE = FailureMode(
             literal='has no member "',
             sample='/v/torch/include/c10/util/strong_type.h(31): error: namespace "std" has no member "strong_ordering"',
         ),
+        # Microsoft's compiler names the standard: https://learn.microsoft.com/cpp/error-messages/compiler-errors-2/compiler-error-c7555
+        Sign(
+            pattern=r"[\\/]torch[\\/]include[\\/]\S{1,200}: error C\d{4}: .{1,120} requires at least '/std:c\+\+(?P<need>\d\d)'",
+            literal="requires at least '/std:c++",
+            sample=r"C:\v\Lib\site-packages\torch\include\c10/util/StringUtil.h(169): error C7555: use of designated initializers requires at least '/std:c++20'",
+        ),
     ),
     recipe=Recipe(
         does="compiles a file with torch's headers as flash-attn's setup.py does, with -std=c++17",
@@ -113,7 +119,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not subject.is_flash_attn(facts):
         words = f"install a newer release of {subject.words(facts)}, which passes the C++ standard that torch's headers need, or an older torch"
         step = commands.by_hand((), words, "that package")
-        newer = Fix(title="Install a newer release of that package", steps=(step,), verify=building.verify(facts))
+        own = "or, in sources of your own, pass the newer standard: -std=c++20 in the flags of nvcc and of g++, /std:c++20 for Microsoft's compiler (CMake: CMAKE_CXX_STANDARD 20)"
+        passed = commands.by_hand((), own, "the flags of that build", "none")
+        newer = Fix(
+            title="Install a newer release of that package", steps=(step, passed), verify=building.verify(facts)
+        )
         return (*building.without_compiling(facts, began=True), newer)
     source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(

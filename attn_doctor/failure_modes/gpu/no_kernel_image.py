@@ -108,6 +108,13 @@ MODE = FailureMode(
             sample="    PyTorch no longer supports this GPU because it is too old.",
         ),
         *refused_cards.SIGNS,
+        # A frame of the C++ stack below the error.
+        Sign(
+            pattern=r"\b(?P<native>flash_attn_2_cuda)\.(?:cp|cpython-)\d{2,4}\S{1,60}\.(?:pyd|so)",
+            literal="flash_attn_2_cuda.cp",
+            sample="00007FF8B00F422300007FF8AFF4CF80 flash_attn_2_cuda.cp312-win_amd64.pyd!PyInit_flash_attn_2_cuda [<unknown file> @ <unknown line number>]",
+            strength="context",
+        ),
         *compiled_calls.SIGNS,
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
@@ -298,14 +305,18 @@ def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
     """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
     if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
         return owner
+    if seen.group("native") is not None:
+        return subject.FLASH_ATTN
     # A copy of flash-attention's sources inside those of xformers: https://github.com/facebookresearch/xformers/issues/1329
     if any("xf" in m.text and "third_party" in m.text for m in proofs):
         return "xformers"
     name = subject.package(facts) if isinstance(facts.subject.package, str) else None
     if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
         return name
-    if name is not None and compiled_calls.above(proofs, seen) and name not in ("torch", "torchvision", "torchaudio"):
-        return name
+    if (called := compiled_calls.above(proofs, seen)) and name not in ("torch", "torchvision", "torchaudio"):
+        module = None if called.startswith(("_", "flash_attn")) else called
+        if (whose := name or module) is not None:
+            return whose
     if (seen.group("operator") or "").startswith("ms_deformable_"):
         return "MultiScaleDeformableAttention"
     return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"

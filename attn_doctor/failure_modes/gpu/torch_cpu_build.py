@@ -137,6 +137,12 @@ MODE = FailureMode(
             literal="_cuda.so: cannot open",
             sample="ImportError: libc10_cuda.so: cannot open shared object file: No such file or directory",
         ),
+        # The linkers of Microsoft and GNU, where an extension is linked with the libraries that only a CUDA build has.
+        Sign(
+            pattern=r"(?:LNK1181: .{1,80}'|ld(?:\.\w+)?: cannot find -l)(?P<library>c10_cuda|torch_cuda)\b",
+            literal="_cuda",
+            sample="LINK : fatal error LNK1181: cannot open input file 'c10_cuda.lib'",
+        ),
         Sign(
             pattern=not_found_words.missing_header(r"c10/cuda/impl/cuda_cmake_macros\.h"),
             literal="cuda_cmake_macros.h",

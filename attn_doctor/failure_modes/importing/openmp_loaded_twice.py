@@ -8,6 +8,7 @@ How it shows
     "OMP: Error #15: Initializing libiomp5md.dll, but found libiomp5md.dll already initialized." and "OMP: Hint This means that
     multiple copies of the OpenMP runtime have been linked into the program". On macOS the files are libiomp5.dylib and
     libomp.dylib, on Linux libiomp5.so. Windows reports exit code 3, Linux and macOS "Aborted" or "Abort trap: 6".
+    "mkl-service + Intel(R) MKL: MKL_THREADING_LAYER=INTEL is incompatible with libgomp.so.1 library": conda's MKL found GNU's runtime.
 
 Why it happens
     Two packages each bring a copy, in most cases because both pip and conda installed packages: PyPI's torch has a copy in
@@ -19,7 +20,7 @@ What to do
     needs no OpenMP runtime. In all other cases find the copies, and install the package with the second copy by the installer that
     installed the first. Safest: a new environment in which one installer (pip or conda) installs everything.
     KMP_DUPLICATE_LIB_OK=TRUE is only a workaround: with it the program may crash or give wrong results without an error, as the
-    message itself says.
+    message itself says. For the message of mkl-service: set MKL_THREADING_LAYER=GNU.
 
 How to reproduce
     `attn-doctor reproduce openmp-loaded-twice` loads Intel's runtime and a copy of it, on Linux. It downloads 50 MB.
@@ -27,6 +28,7 @@ How to reproduce
 References
     https://github.com/pytorch/pytorch/issues/44282
     https://github.com/pytorch/pytorch/issues/191367
+    https://github.com/pytorch/pytorch/issues/37377 (mkl-service and libgomp)
     https://github.com/ultralytics/ultralytics/issues/16652
     https://anaconda.org/anaconda/nomkl
     https://github.com/joblib/threadpoolctl/blob/master/multiple_openmp.md
@@ -74,6 +76,11 @@ MODE = FailureMode(
             literal="multiple copies of the OpenMP",
             sample="OMP: Hint This means that multiple copies of the OpenMP runtime have been linked into the program.",
         ),
+        Sign(
+            pattern=r"MKL_THREADING_LAYER=(?P<layer>\w{1,20}) is incompatible with (?P<gnu>lib\S{1,60}) library",
+            literal="MKL_THREADING_LAYER=",
+            sample="Error: mkl-service + Intel(R) MKL: MKL_THREADING_LAYER=INTEL is incompatible with libgomp-a34b3233.so.1 library.",
+        ),
     ),
     recipe=Recipe(
         does="loads Intel's OpenMP runtime and a copy of it",
@@ -89,6 +96,12 @@ class Twice(Variant, frozen=True, kw_only=True):
     """Hold the file of the copy that started second: "libiomp5md.dll"; None if the log does not name it."""
 
     second: str | None
+
+
+class OfMKL(Variant, frozen=True, kw_only=True):
+    """Hold the runtime that was loaded before MKL: "libgomp.so.1"."""
+
+    loaded: str
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -113,7 +126,13 @@ def _faults(facts: Facts) -> Iterator[tuple[str, str, Fault | None]]:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    second, found = seen.group("second"), seen.group("found")
+    second, found, gnu = seen.group("second"), seen.group("found"), seen.group("gnu")
+    if gnu is not None and second is None:
+        return Hit(
+            message=f"conda's MKL is set to Intel's OpenMP, and the process had already loaded {gnu}, GNU's: torch was imported before NumPy.",
+            evidence=evidence,
+            variant=OfMKL(loaded=gnu),
+        )
     return Hit(
         message=f"The process ended because it started {_again(second, found)}.",
         evidence=evidence,
@@ -130,6 +149,16 @@ def _again(second: str | None, found: str | None) -> str:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
+    if isinstance(hit.variant, OfMKL):
+        layer = commands.variable(
+            "MKL_THREADING_LAYER",
+            "GNU",
+            "MKL then uses the OpenMP that is loaded; the processes of a training inherit it",
+        )
+        first = commands.by_hand(
+            (), "or write `import numpy` above `import torch` in the program", "a line of the program", "none"
+        )
+        return (Fix(title="Let MKL use GNU's OpenMP", steps=(layer, first), verify=verify),)
     second = hit.variant.second if isinstance(hit.variant, Twice) else None
     made = []
     prefix = facts.interpreter.prefix

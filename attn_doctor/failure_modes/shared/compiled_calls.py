@@ -12,12 +12,13 @@ SIGNS = tuple(
         sample=f"    out = raster{end}.run(points, faces)",
         strength="context",
     )
-    for end in ("_kernel", "_cuda", "_C", "_ext", "_gpu", "_backend")
+    for end in ("_kernel", "_cuda", "_cuda_core", "_C", "_ext", "_gpu", "_backend")
 )
 _FRAME = 3  # lines between the source line of the last frame and the error: it may be followed by a line of ^^^^
 
 
-def above(errors: list[Match], seen: Seen) -> bool:
-    """Return whether the last frame above one of these errors calls such a module."""
+def above(errors: list[Match], seen: Seen) -> str | None:
+    """Return the module that the last frame above one of these errors calls, "rasterizer_kernel"; None if there is no such call."""
     calls = [m for m in seen.matches if "compiled" in m.groups]
-    return any(call.file == m.file and 0 < m.line - call.line <= _FRAME for m in errors for call in calls)
+    found = (call for m in errors for call in calls if call.file == m.file and 0 < m.line - call.line <= _FRAME)
+    return next((call.groups["compiled"] for call in found), None)
