@@ -51,6 +51,7 @@ from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -202,7 +203,15 @@ def _same_torch(facts: Facts, nvcc: str | None, of_torch: str | None) -> Fix | N
     if not isinstance(torch, str):
         # The toolkit of an old torch is work to get, so a newer torch is offered too.
         old = (pair(of_torch) or _OLDEST_OF_TODAY) < _OLDEST_OF_TODAY if of_torch else False
-        steps = torch_for_toolkit.for_cuda_major(facts, major, nvcc) if old or cuda_toolkits.elsewhere(facts) else ()
+        steps: tuple[Step, ...] = ()
+        if cuda_toolkits.elsewhere(
+            facts
+        ):  # the GPU that such a service gives is not known: the build with the most GPUs
+            steps = torch_for_toolkit.for_cuda_major(facts, major)
+        elif old:
+            steps = torch_for_toolkit.for_old_toolkit(facts, str(nvcc)) or torch_for_toolkit.for_cuda_major(
+                facts, major, nvcc
+            )
     else:
         steps = torch_for_toolkit.for_toolkit(facts, str(nvcc))
     steps = steps or torch_for_toolkit.for_old_toolkit(facts, str(nvcc))
