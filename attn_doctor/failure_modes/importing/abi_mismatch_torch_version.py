@@ -44,6 +44,7 @@ from attn_doctor.failure_modes.shared import (
     symbols,
     torch_here,
     torch_steps,
+    unbuilt_cures,
     wheel_fixes,
     xformers_words,
 )
@@ -128,6 +129,7 @@ MODE = FailureMode(
             "import ",
             "    import flash_attn_2_cuda as flash_attn_gpu",
         ),
+        unbuilt_cures.MMCV_FULL,
     ),
     recipe=Recipe(
         does="imports an extension that calls a function that the torch here does not have",
@@ -231,10 +233,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
                 )
             ages = {symbols.built_for(m.groups["symbol"]) for m in counted if "symbol" in m.groups} - {None}
             age = re.search(r"\d+\.\d+", next(iter(ages)) or "") if len(ages) == 1 else None
+            full = seen.group("full") or seen.group("listed")
             return Hit(
                 message=hit[0],
                 evidence=kept or evidence,
-                variant=_built(match.text, age[0] if age else None),
+                variant=_built(match.text, age[0] if age else None, full if names == ("mmcv",) else None),
                 confidence=hit[1],
             )
     return xformers_words.told(seen)
@@ -245,11 +248,12 @@ class Built(Variant, frozen=True, kw_only=True):
 
     torch: str | None
     folder: str | None = None
+    mmcv_full: str | None = None  # the release of mmcv-full that is installed, "1.2.3"
 
 
-def _built(line: str, torch: str | None) -> Built | None:
+def _built(line: str, torch: str | None, mmcv_full: str | None) -> Built | None:
     folder = in_place_builds.folder(line)
-    return Built(torch=torch, folder=folder) if torch or folder else None
+    return Built(torch=torch, folder=folder, mmcv_full=mmcv_full) if torch or folder or mmcv_full else None
 
 
 class Moved(Variant, frozen=True, kw_only=True):
@@ -335,6 +339,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, xformers_words.SameRelease):
         return (*xformers_words.fixes(facts), *made)
     built = hit.variant if isinstance(hit.variant, Built) else Built(torch=None)
+    if built.mmcv_full is not None:
+        return (unbuilt_cures.mmcv_full(facts, built.mmcv_full),)
     if built.folder is not None and not isinstance(facts.subject.folder, str) and facts.grade == "stated":
         return (in_place_builds.fix(facts, built.folder, "it does not fit this torch"),)
     of_index = torch_here.of_the_jetson_index(facts, built.torch) if built.torch else ()

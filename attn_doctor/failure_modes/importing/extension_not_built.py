@@ -154,13 +154,7 @@ MODE = FailureMode(
             sample="    xFormers wasn't build with CUDA support",
         ),
         *absent_parts.SIGNS,
-        # mmcv 1.x with operators: the name and the major stay, because a program for it does not run with mmcv 2.
-        Sign(
-            pattern=r"\b(?:mmcv[-_]full(?:==|-)(?P<full>1\.\d+\.\d+)|mmcv-full\s{2,}(?P<listed>1\.\d+\.\d+))",
-            literal="mmcv",
-            sample="Successfully installed mmcv-full-1.3.0",
-            strength="context",
-        ),
+        unbuilt_cures.MMCV_FULL,
         # Each release of NATTEN is for some releases of torch, so the same release is built again.
         Sign(
             pattern=r"^natten(?:==|\s+)(?P<release>\d[\d.]{1,20})$",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.failure_modes.mode import Sign
 from attn_doctor.failure_modes.shared import subject, wheel_fixes
 from attn_doctor.knowledge import built_packages
 from attn_doctor.model.facts import Facts
@@ -150,6 +151,15 @@ def spconv(facts: Facts) -> Fix:
     return Fix(title="Install spconv's finished wheel", steps=(gone, get), verify=verify)
 
 
+# mmcv 1.x with operators: the name and the major stay, because a program for it does not run with mmcv 2.
+MMCV_FULL = Sign(
+    pattern=r"\b(?:mmcv[-_]full(?:==|-)(?P<full>1\.\d+\.\d+)|mmcv-full\s{2,}(?P<listed>1\.\d+\.\d+))",
+    literal="mmcv",
+    sample="Successfully installed mmcv-full-1.3.0",
+    strength="context",
+)
+
+
 def mmcv_full(facts: Facts, release: str) -> Fix:
     """Return the fix that builds the release of mmcv-full that the program asked for.
 
@@ -161,7 +171,7 @@ def mmcv_full(facts: Facts, release: str) -> Fix:
         commands.variable("FORCE_CUDA", "1", "its setup then compiles for CUDA also where no GPU is visible"),
         commands.install(
             f"mmcv-full=={release}",
-            why="the release that was asked for: a program for mmcv 1.x does not run with mmcv 2. It needs an nvcc of torch's CUDA, and a torch of its time (1.x). "
+            why="the same release: a program for mmcv 1.x does not run with mmcv 2. It needs an nvcc of torch's CUDA, and a torch of its time (1.x). "
             "Finished files for such a torch: https://mmcv.readthedocs.io/en/v1.7.0/get_started/installation.html",
             changes="mmcv-full",
             takes="up to an hour",
