@@ -129,3 +129,14 @@ def test_how_many_more_rounds_would_settle_it():
     assert more_rounds([], 1, 0.05) is None
     # Ranks 1, 2 against 3 of the same size: as often above as below.
     assert settled_by([1.0, 1.0, 1.0], [0.99, 0.98, 1.5], comparisons=1) is None
+
+
+def test_a_large_ratio_that_load_hides_is_undecided_and_not_no_difference():
+    """Three of twelve rounds were disturbed so much that the ranks prove nothing: 14 % cannot be called none."""
+    base = [114.0] * 9 + [100.0] * 3
+    other = [100.0] * 9 + [260.0, 270.0, 280.0]
+    (gain,) = decide([compare(base, other)])
+    assert gain.p > 0.05
+    assert (round(gain.ratio, 2), gain.verdict) == (1.14, "undecided")
+    (near,) = decide([compare([103.0] * 9 + [100.0] * 3, other)])
+    assert (round(near.ratio, 2), near.verdict) == (1.03, "no difference")

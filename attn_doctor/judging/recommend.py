@@ -172,6 +172,8 @@ def _open_question(eager: Trial, other: Trial) -> str:
     """Return a sentence for a difference that is not certain: the backend that is likely faster, and the command with more rounds."""
     gain = other.step_gain
     assert gain
+    if gain.ratio >= 1 + WORTH_NAMING and gain.more_rounds is None:
+        return f"{other.backend} was {gain.ratio:.2f} times as fast, but the {gain.n} rounds contradict each other: try again when the machine is less busy"
     if gain.ratio < 1 + WORTH_NAMING or gain.more_rounds is None or not (eager.step_ms and other.step_ms):
         return f"in {gain.n} rounds no difference was found"
     seconds = gain.more_rounds * (eager.step_ms.median + other.step_ms.median) / 1e3

@@ -15,6 +15,7 @@ from attn_doctor.model.trials import Gain, GainVerdict, Interval
 from attn_doctor.trials.paired_rounds import LEVEL, bounds, holm, logarithms, median, more_rounds, signed_rank
 
 WORTH_NAMING = 0.02  # a smaller difference is not reported, even if it is certain
+TOO_LARGE_FOR_NONE = 0.05  # a ratio that is further from 1 than this is never called "no difference": load can hide one
 _NOT_LIKELY = 200  # more rounds than this are not proposed
 
 
@@ -41,7 +42,7 @@ def compare(base: Sequence[float], other: Sequence[float]) -> Gain:
 def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> list[Gain]:
     """Return the comparisons with p-values corrected by Holm, and with a verdict for each.
 
-    "undecided": too few rounds for a decision. "no difference": enough rounds, and the difference is too small to matter.
+    "undecided": too few rounds for a decision, or a large ratio in rounds that contradict each other. "no difference": enough rounds, and the difference is too small to matter.
     `dropped`: the number of comparisons that ended earlier; they count for the correction too.
     """
     smallest = [2.0 ** (1 - gain.n) * (len(gains) + dropped) for gain in gains]
@@ -49,7 +50,7 @@ def decide(gains: Sequence[Gain], level: float = LEVEL, dropped: int = 0) -> lis
     decided = []
     verdict: GainVerdict
     for gain, p, least in zip(gains, corrected, smallest, strict=True):
-        if least > level:
+        if least > level or (p > level and abs(gain.ratio - 1) >= TOO_LARGE_FOR_NONE):
             verdict = "undecided"
         elif p > level or abs(gain.ratio - 1) < WORTH_NAMING:
             verdict = "no difference"
