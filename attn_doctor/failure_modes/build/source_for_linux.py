@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, package_cures, package_wheels, subject
+from attn_doctor.failure_modes.shared import building, package_cures, package_wheels, subject, triton_windows
 from attn_doctor.knowledge import built_packages
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -143,7 +143,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     name = subject.package(facts)
     if isinstance(hit.variant, OfTriton):
-        return (_triton(facts), _under_wsl(facts))
+        return (*triton_windows.fixes(facts), _under_wsl(facts))
     if name == subject.FLASH_ATTN:
         return (*building.without_compiling(facts), _under_wsl(facts))
     row = built_packages.row_of(name) if name else None
@@ -152,19 +152,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return ready
     newer = (_newer(facts, name),) if row is None or row.get is not None or not ready else ()
     return (*ready, *newer, _under_wsl(facts))
-
-
-def _triton(facts: Facts) -> Fix:
-    """Return the fix that installs triton's wheels for Windows. https://github.com/triton-lang/triton-windows."""
-    step = commands.install(
-        "triton-windows",
-        why="finished wheels of triton for Windows, for a GTX 16xx and newer; nothing is compiled. Each torch needs its own release, `triton-windows<3.5` for torch 2.8 "
-        "for example: its README has the table",
-        changes="adds triton-windows",
-    )
-    return Fix(
-        title="Install triton for Windows", steps=(step,), verify=(*commands.starting(facts), "-c", "import triton")
-    )
 
 
 def _newer(facts: Facts, name: str | None) -> Fix:

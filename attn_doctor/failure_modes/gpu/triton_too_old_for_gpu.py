@@ -43,7 +43,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import File, Packages, Recipe
-from attn_doctor.failure_modes.shared import building, torch_install, torch_steps
+from attn_doctor.failure_modes.shared import building, torch_install, torch_steps, triton_windows
 from attn_doctor.failure_modes.shared.torch_facts import pins_torch, with_gpu
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
@@ -206,7 +206,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             newer = tuple(msgspec.structs.replace(fix, steps=(*fix.steps, brought)) for fix in newer)
         made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     if windows and lacks.by == "ptxas" and not arch:
-        made = [_own_ptxas_of_windows(facts)]
+        made = [*_own_ptxas_of_windows(facts)]
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "switches torch.compile off, and with it Triton; for vLLM use --enforce-eager"
     )
@@ -214,24 +214,15 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return tuple(made)
 
 
-def _own_ptxas_of_windows(facts: Facts) -> Fix:
+def _own_ptxas_of_windows(facts: Facts) -> tuple[Fix, ...]:
     """Return the fix for a triton-windows that takes the ptxas of an older toolkit: its releases since 3.2.0.post11 have their own.
 
     https://github.com/triton-lang/triton-windows#3-cuda
     """
-    words = (
-        "the newest triton-windows for your torch, which has a ptxas of its own: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, <3.6 for 2.9,"
-        " <3.7 for 2.10 and 2.11; write that in place of triton-windows in the command"
-    )
-    argv = (*commands.starting(facts), "-m", "pip", "install", "--upgrade", "triton-windows")
-    newer = commands.by_hand(argv, words, "triton-windows", "low")
-    path = commands.by_hand(
-        (),
-        "if it still takes the toolkit's: take CUDA_PATH and TRITON_PTXAS_PATH away in this terminal, or install the newest CUDA toolkit, whose ptxas is newer",
-        "variables of this terminal",
-        "none",
-    )
-    return Fix(title="Take a triton-windows with its own ptxas", steps=(newer, path), verify=commands.check(facts))
+    words = "if it still takes the toolkit's ptxas: take CUDA_PATH and TRITON_PTXAS_PATH away in this terminal, or install the newest CUDA toolkit, whose ptxas is newer"
+    path = commands.by_hand((), words, "variables of this terminal", "none")
+    newer = triton_windows.fixes(facts, upgrade=True)
+    return tuple(msgspec.structs.replace(fix, steps=(*fix.steps, path)) for fix in newer)
 
 
 def _is_newer(facts: Facts, arch: str) -> bool:

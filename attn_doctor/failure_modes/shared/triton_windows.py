@@ -1,0 +1,50 @@
+"""Choose the triton-windows for a torch, and make the fix that installs it. Pure.
+
+https://github.com/triton-lang/triton-windows
+"""
+
+from __future__ import annotations
+
+from attn_doctor import commands
+from attn_doctor.knowledge import pytorch
+from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.findings import Fix
+from attn_doctor.model.machine import first_gpu
+from attn_doctor.model.versions import capability, pair
+
+# The first and the newest triton-windows: from the table of its README, and from PyPI on 2026-11-29. Since 3.2 its releases have triton's numbers.
+# https://github.com/triton-lang/triton-windows#3-pytorch
+_FIRST, _NEWEST = (3, 1), (3, 8)
+_OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
+
+
+def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
+    """Return the fix that installs the triton-windows for this torch; none if there is no such release.
+
+    `upgrade`: a triton-windows is installed already, of which the newest for this torch is wanted.
+    """
+    verify = commands.check(facts)
+    gpu = first_gpu(facts)
+    old = gpu is not None and capability(gpu[2]) <= (7, 5)
+    if gpu is not None and capability(gpu[2]) < (7, 5):
+        return ()
+    row = pytorch.release(facts.torch.version) if isinstance(facts.torch.version, str) else Unknown("")
+    if isinstance(row, Unknown):
+        what = "triton-windows"
+        why = (
+            "triton for Windows. Each torch needs its own release: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, "
+            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13; without a number pip installs the newest"
+        )
+    else:
+        minor = max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
+        if (pair(row.minor) or (0, 0)) < (2, 4) or minor > _NEWEST:
+            return ()
+        what = f"triton-windows=={minor[0]}.{minor[1]}.*"
+        why = f"triton for Windows, in the release for torch {row.minor}; the package triton has no wheels for Windows"
+    if old:
+        what, why = (
+            _OF_TURING,
+            "the last releases that run on a GTX 16xx or RTX 20xx; with torch 2.7 and newer they may not work",
+        )
+    step = commands.install(what, upgrade=upgrade, why=why, changes="adds triton-windows")
+    return (Fix(title="Install triton for Windows", steps=(step,), verify=verify),)
