@@ -52,10 +52,8 @@ def by_torch(seen: Seen) -> str | None:
     old = any("no longer supports this GPU" in m.text for m in seen.matches)
     if card is None and (seen.group("limits") or old):
         card, capability = seen.group("named"), seen.group("named_cc")
-        if card is None and old:
-            return None
     if card is None:
-        return "this GPU" if seen.group("limits") or seen.group("unkernelled") else None
+        return "this GPU" if old or seen.group("limits") or seen.group("unkernelled") else None
     return f"{card.strip()} (sm_{(capability or '').replace('.', '')})"
 
 
