@@ -3,7 +3,7 @@
     python benchmarks/mutants.py [-n 300] [--seed 11] [--only PATH ...] [--jobs N] [--fresh]
 
 It needs the extras `test` and `mutants`. The first run records which test runs which line, and keeps that in the temporary folder: it
-runs all tests once in a copy of the tree, with a context of coverage.py for each test and each set of parameters. Tests that fail there
+runs all tests once in copies of the tree, in parts, with a context of coverage.py for each test and each set of parameters. Tests that fail there
 are not used. A mutant is one change in one line, for example `<` for `<=`. It is drawn by the seed, and tried in a copy of the tree
 with the tests that run its line, as many as run in BUDGET seconds. A mutant that all of them pass is a survivor. A line that runs only at import, such as a table, is tried with the tests that run anything else of its file. The exit code is
 always 0: survivors are read by people, see docs/testing.md.
@@ -12,6 +12,7 @@ always 0: survivors are read by people, see docs/testing.md.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,18 +36,25 @@ ROOMS = (
     "judging", "failure_modes", "commands", "wheels", "fixes", "report/redact", "knowledge/finder.py", "knowledge/nearest_torch.py",
 )  # fmt: skip
 # Tests that run in this process and start few others: a child's lines are not recorded, so its tests would not be found.
-TESTS = """best causes_in_front compare compiler_limits cures_of_each_failure_mode cures_of_one_cause cures_on_machines driver_cures environments_of_logs failure_modes_*
-fixes_apply fixes_copy fixes_folders fixes_plans fixes_restore fixes_restore_processes fixes_safety fixes_step_runner fixes_verify fixes_workflow foresight installer_choice installer_settings installers judging
-knowledge_* listed_* log_outline logs logs_corpus logs_long logs_unrecognised machine_claims machines no_gpu_roots package_cures
-package_wheels pasted_environments plan_build_forecast plan_parts plan_properties platform_cures platform_steps project_files recommend report reproduction_recipes
-second_conditions* stated_facts steps torch_choice torch_cures torch_in_one_place torch_steps unknown_truth verdict wheels_command wheels_online yolo12_weights""".split()
+TESTS = """answers best binaries_macos_loader binaries_signatures binaries_symbols binaries_torch binaries_verdict build_headers_and_openmp build_logs
+builds_that_lack_something causes_in_front chains_of_exceptions code_older_than_python community_wheels compare compiler_limits contradicting_pins
+cpu_beside_a_gpu cures_* damaged_download dockerfile_order driver_cures environment_files_of_other_systems environments_of_logs exception_lines
+failure_modes_* first_lines fixes_apply fixes_copy fixes_folders fixes_plans fixes_restore fixes_restore_processes fixes_safety fixes_step_runner
+fixes_verify fixes_workflow foreign_requirements foresight frozen_wheels gpu_health here index_of_another_system indexes_and_requirements_that_fail
+installed_by_command installer_choice installer_settings installers intel_mac judging knowledge_* late_imports listed_* log_outline logs logs_corpus
+logs_long logs_unrecognised machine machine_claims machines no_gpu_roots other_systems output_below_a_project_file output_that_was_cut own_commands
+own_program package_cures package_logs package_wheels pasted_environments pasted_pages plan_build_forecast plan_parts plan_properties platform_cures
+platform_steps project_files published recommend report reproduction_recipes second_conditions* simulated_check stated_* steps tables torch_choice
+torch_cures torch_in_one_place torch_steps torchtext_cures unknown_truth unseen_gpus unsigned_applied unsigned_wheels verdict version_cures
+visible_gpus wheel_fetching wheel_proof wheel_proof_verdict wheels_command wheels_online whole_wheel windows_wheels yolo12_weights""".split()
 # Tests that read the tables of all failure modes: none of them runs a line of the module that holds a table.
 TABLES = tuple(
     f"tests/test_{name}.py"
     for name in ("reproduction_recipes", "failure_modes_catalogue", "failure_modes_shape", "judging")
 )
 SETTLED = ("-q", "-n", "0", "-p", "no:cacheprovider", "-W", "default")
-SLOWEST_FIRST_RUN = 3600  # seconds for all tests with coverage
+PARTS = 16  # of the tests with coverage: each in a process of its own, as many at once as there are jobs
+SLOWEST_FIRST_RUN = 3600  # seconds for the tests of one part with coverage
 BUDGET = 20.0  # seconds of recorded time that the tests of one mutant may take together
 SPARE = 30.0, 5.0  # a mutant has this many seconds, and this many times the recorded time of its tests: then it hangs
 
@@ -110,11 +119,12 @@ class Coverage:
 def test_files() -> list[str]:
     return sorted(
         {str(path.relative_to(ROOT)) for name in TESTS for path in (ROOT / "tests").glob(f"test_{name}.py")}
+        | {f"tests/hostile/test_{name}.py" for name in ("leaks", "leaks_listings", "leaks_oracle")}
         - {"tests/test_knowledge_refresh.py"}
     )
 
 
-def recorded(fresh: bool) -> Coverage:
+def recorded(fresh: bool, jobs: int) -> Coverage:
     """Return the coverage of this tree: of the last run, or measured now where the code has changed since.
 
     Tests that were added since are not used: `--fresh`.
@@ -126,20 +136,36 @@ def recorded(fresh: bool) -> Coverage:
     data, times = kept / "coverage", kept / "times.json"
     if fresh or not (data.is_file() and times.is_file()):
         kept.mkdir(exist_ok=True)
-        settings = kept / "settings"
-        settings.write_text(f"[run]\nbranch = true\nsource = attn_doctor\nrelative_files = true\ndata_file = {data}\n")
         print("coverage of the tests, once: some minutes", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            tree = copy_of_tree(Path(folder) / "tree")
-            done = subprocess.run(
-                [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", *SETTLED, "-p", "mutants_in_pytest",
-                 "--continue-on-collection-errors", *test_files()],
-                cwd=tree, check=False, timeout=SLOWEST_FIRST_RUN, capture_output=True, text=True, env={**environment(tree), TIMES: str(times)},
-            )  # fmt: skip
-        (kept / "pytest.txt").write_text(done.stdout + done.stderr, "utf-8")
-        print(f"{done.stdout.strip().splitlines()[-1]}; {kept / 'pytest.txt'} has all", flush=True)
-        print(f"per file: {sys.executable} -m coverage report --rcfile={settings}", flush=True)
+        with ThreadPoolExecutor(jobs) as pool:
+            parts = list(pool.map(functools.partial(recorded_part, kept), range(PARTS)))
+        subprocess.run(
+            [sys.executable, "-m", "coverage", "combine", "--quiet", f"--data-file={data}", *(kept / f"{part}.coverage" for part in range(PARTS))],
+            cwd=ROOT, check=True,
+        )  # fmt: skip
+        times.write_text(json.dumps({test: taken for part in parts for test, taken in part.items()}), "utf-8")
+        print(f"{kept} has all", flush=True)
+        print(f"per file: {sys.executable} -m coverage report --data-file={data}", flush=True)
     return read(data, times)
+
+
+def recorded_part(kept: Path, part: int) -> dict[str, tuple[float, bool]]:
+    """Run every `PARTS`-th file of tests with coverage, and return for each test its seconds and whether it passed."""
+    settings, times = kept / f"{part}.settings", kept / f"{part}.times.json"
+    settings.write_text(
+        f"[run]\nbranch = true\nsource = attn_doctor\nrelative_files = true\ndata_file = {kept / f'{part}.coverage'}\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_of_tree(Path(folder) / "tree")
+        done = subprocess.run(
+            [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", *SETTLED, "-p", "mutants_in_pytest",
+             "--continue-on-collection-errors", *test_files()[part::PARTS]],
+            cwd=tree, check=False, timeout=SLOWEST_FIRST_RUN, capture_output=True, text=True, env={**environment(tree), TIMES: str(times)},
+        )  # fmt: skip
+    (kept / f"{part}.pytest.txt").write_text(done.stdout + done.stderr, "utf-8")
+    print(f"part {part + 1} of {PARTS}: {done.stdout.strip().splitlines()[-1]}", flush=True)
+    taken: dict[str, tuple[float, bool]] = json.loads(times.read_text("utf-8"))
+    return taken
 
 
 def read(data: Path, times: Path) -> Coverage:
@@ -236,7 +262,7 @@ def main() -> None:
         for one in drawn:
             print(f"{one.path}:{one.line}  {one.what}")
         return
-    covered = recorded(said.fresh)
+    covered = recorded(said.fresh, said.jobs)
     started = time.monotonic()
     results = []
     for one in tried(drawn, covered, said.jobs):
