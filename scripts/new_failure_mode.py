@@ -102,6 +102,7 @@ LEFT = """
 Left to do (docs/adding-a-failure-mode.md says how):
 {fill}  3. Write the page for docs/:
        python scripts/refresh_docs.py
+       python scripts/refresh_answers.py
   4. Test:
        ruff check . && ruff format . && mypy
        python -m pytest -q tests/test_failure_modes_shape.py tests/test_failure_modes_catalogue.py tests/test_judging.py
