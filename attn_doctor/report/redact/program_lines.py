@@ -14,7 +14,7 @@ from attn_doctor.report.redact.names import NOBODY
 _HOST = r"[A-Za-z][A-Za-z0-9.-]{1,100}"
 # A name that is no word of a language: it has a digit. "redis://redis:6379" and "running on linux" stay.
 _LEAST_NUMBERED = r"(?=[a-zA-Z.-]{0,60}\d)"
-_NUMBERED = rf"{_LEAST_NUMBERED}(?!cuda|gpu|cpu|rank|cu\d|sm[_\\d]|torch|python|ubuntu|linux|windows|debian|localhost|line|step|port|epoch|[a-z]\d?\b|h\d00|a\d00|rtx|gtx|v100|gfx|world|macos|wsl){_HOST}(?<![.-])"
+_NUMBERED = rf"{_LEAST_NUMBERED}(?!cuda|gpu|cpu|rank|cu\d|sm[_\d]|torch|python|ubuntu|linux|windows|debian|localhost|line|step|port|epoch|[a-z]\d?\b|h\d00|a\d00|rtx|gtx|v100|gfx|world|macos|wsl){_HOST}(?<![.-])"
 _MACHINES = rf"{_HOST}(?:\[[\d,-]{{1,60}}\])?(?:,{_HOST}(?:\[[\d,-]{{1,60}}\])?){{0,64}}"
 
 
