@@ -170,7 +170,7 @@ FORMS = (
         ),
         re.compile(
             rf"(?i)(?<![\w.-])[\w.-]{{0,40}}?(?:host(?:name)?s?|host[-_]?(?:list|file)|node[-_]?(?:list|names?)|nodes|servers?|mgmtd|brokers?|masters?|peers?|head[-_]?(?:node|ip)|workers|quorum|addr(?:ess(?:es)?)?|mon[-_](?:host|addr))"
-            rf"[\"']?\s{{0,40}}[=:]\s{{0,8}}[\"'\[({{]{{0,3}}(?P<many>(?:{HOST}(?::\d{{2,5}})?[\"']?, ?[\"']?){{0,64}}{NUMBERED})(?![\w(/\\\[=.-])"
+            rf"[\"']?\s{{0,40}}[=:]\s{{0,8}}[\"'\[({{]{{0,3}}(?P<many>(?:{HOST}(?::\d{{2,5}})?[\"']?, ?[\"']?){{0,64}}{NUMBERED})(?![\w(/\\\[=.-]|:(?!\d{{2,5}}(?![\w:])))"
         ),
     ),
     # What a client says of a connection: curl, ping, nc, Go, getaddrinfo

@@ -1,6 +1,6 @@
 """Find secrets by the line that contains them.
 
-Examples: the command of a program that accepts a password, an address with a signature, a file of passwords.
+Examples: an address with a signature, a file of passwords, the answer to a question. `command_lines` has the commands.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from attn_doctor.report.redact import command_lines
+
 _LONGEST = 4096  # characters of a value
 
 # Each pattern is tried only on texts that have one of its hints.
 _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
+    *command_lines.RULES,
     # A web address or a form: ?sig=X, &access_token=X. https://learn.microsoft.com/azure/storage/common/storage-sas-overview
     (
         ("?", "&", ";"),
@@ -24,73 +27,10 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("X-",),
         rf"\bX-(?:Amz|Goog|Ms)-(?:Signature|Credential|Security-Token|Copy-Source-Sig)=([^&\s'\"]{{4,{_LONGEST}}})",
     ),
-    # curl -u NAME:PASSWORD. https://curl.se/docs/manpage.html#-u
-    (
-        (" -u", " -U", "user"),
-        r"\s(?:-u|-U|--user|--proxy-user)[ =]?[\"']?(?!\d+:\d+\b)([^\s\"':]{1,100}:[^\s\"']{2,200}|[\w.-]{16,400}:(?=[\s\"']))",
-    ),
-    # The letter behind others: curl -sku NAME:PASSWORD
-    (
-        ("curl",),
-        r"\bcurl\b[^\n]{0,300}?\s-[A-Za-z#]{1,8}u[ =]?[\"']?([^\s\"':/]{1,100}:[^\s\"']{2,200}|[\w.-]{16,400}:(?=[\s\"']))",
-    ),
     # A key as a part of an address: https://ifttt.com/maker_webhooks
     (
         ("/key", "/token", "/secret", "/api"),
         r"(?i:://[^\s\"'<>]{0,200}?/(?:api[-_]?)?(?:key|token|secret)s?/)(?=[\w-]{0,60}\d)(?=[\w-]{0,60}[A-Z])([\w-]{16,400})",
-    ),
-    # Programs that take the password behind a letter.
-    (
-        (" -p", " -P", " -a"),
-        (
-            r"\b(?:mysql|mysqldump|mariadb|sshpass|docker login|podman login|twine|redis-cli|smbclient|oc login|plink|pscp|7z|zip|unzip|openssl|"
-            r"mongo(?:sh|dump|restore)?|cqlsh|helm|az login|crane|oras|hatch|rdesktop|psexec|useradd|usermod|skopeo|p4)\b"
-            r"[^\n]{0,200}?\s-(?:p|P|a|pw|pass)[ =]?[\"']?(?:pass:)?([^\s\"'-][^\s\"']{2,200})"
-        ),
-    ),
-    (
-        ("login", "signin"),
-        (
-            r"\b(?:wandb|hf|huggingface-cli|roboflow|comet|neptune|clearml|ultralytics|yolo|ngc|kaggle|npm|docker|gh|hub)\b[ .](?:hub |auth )?"
-            r"(?:login|signin)[( ]\s?(?:--relogin )?[\"']?(?!-)([\w.-]{16,200}|(?=[^\s\"')]{0,40}\d)[^\s\"')]{8,200})"
-        ),
-    ),
-    # `swanlab login -k KEY`: any program with the letter for a key
-    (
-        ("login",),
-        r"\b[\w-]{2,30} (?:[\w-]{1,20} )?login\b[^\n]{0,80}?\s-(?:k|K|-key|-api-key|t)[ =][\"']?([^\s\"'-][^\s\"']{7,200})",
-    ),
-    # cargo-login(1), `cloudflared service install`, `rclone obscure`, wpa_passphrase(8)
-    (
-        ("cargo login", "service install", "rclone obscure", "wpa_passphrase"),
-        r"\b(?:cargo login|cloudflared service install|rclone obscure|wpa_passphrase [^\s]{1,64}) +[\"']?(?!-)([^\s\"'|;]{8,400})",
-    ),
-    # htpasswd(1), `openssl enc -k`, unrar(1), schtasks and xfreerdp of Windows' kind: /rp PASSWORD, /p:PASSWORD
-    (("htpasswd",), r"\bhtpasswd\s+-\w{0,6}b\w{0,6}\s+\S{1,200}\s+\S{1,100}\s+[\"']?([^\s\"']{4,200})"),
-    (("openssl",), r"\bopenssl enc\b[^\n]{0,200}?\s-k[ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
-    (("rar ",), r"\b(?:un)?rar\b[^\n]{0,200}?\s-(?:hp|p)([^\s\"'-][^\s\"']{3,200})"),
-    (("/rp", "/p:"), r"\s/(?:rp\s+|p:)[\"']?([^\s\"'/][^\s\"']{3,200})"),
-    # httpie: https://httpie.io/docs/cli/basic-auth
-    ((" -a",), r"\bhttps?\s[^\n]{0,200}?-a[ =]?[\"']?[^\s\"':]{1,100}:([^\s\"']{3,200})"),
-    # A user, and behind it the letter of most programs for the password. A number is the port or the process.
-    (
-        (" -p", " -P", " -a"),
-        (
-            r"\s(?:-u|-U|--user(?:name)?)[ =][\"']?[\w.@\\-]{1,60}[\"']?\s(?:[^\n]{0,100}?\s)?-(?:p|P|a|pw)[ =][\"']?"
-            r"(?=[^\s\"']{0,40}[A-Za-z])(?=[^\s\"']{0,40}[\d!$%&*#?^])(?![/.~])([^\s\"'-][^\s\"']{5,200})"
-        ),
-    ),
-    # Standard input of a program that asks for a secret: cryptsetup(8), chpasswd(8), passwd(1), sshfs(1), `docker secret create`.
-    (
-        ("echo", "printf"),
-        (
-            r"\b(?:echo|printf)(?: -\w)? [\"']?([^\s\"'|]{4,400})[\"']?\s{0,4}\|\s{0,4}"
-            r"[^\n|]{0,60}(?:passwd|password|luks|secret|stdin|login|gpg|token)"
-        ),
-    ),
-    (
-        ("<<<",),
-        r"\b[^\n<]{0,200}(?:passw|luks|secret|stdin|login|token|auth)[^\n<]{0,200}<<<\s{0,4}[\"']?([^\s\"']{4,400})",
     ),
     # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#set-passwords
     (("chpasswd",), r"\bchpasswd:[\s\w:|\\-]{0,80}\s[\w.-]{1,40}:([^\s\"']{4,200})"),
@@ -106,26 +46,6 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("auth", "Auth"),
         r"(?:\bauth\s{0,2}=\s{0,2}|(?:HTTP)?(?:Basic|Digest|Proxy)Auth)\(\s?[\"'][^\"'\n]{1,100}[\"']\s?,\s?[\"']([^\"'\n]{1,400})[\"']",
     ),
-    # https://docs.docker.com/reference/cli/docker/login/
-    (("--password-stdin",), r"\becho [\"']?([^\s\"'|]{4,400})[\"']?\s{1,4}\|[^\n|]{1,80}--password-stdin"),
-    # Windows: net use Z: \\server\share PASSWORD /user:NAME. https://learn.microsoft.com/windows-server/administration/windows-commands/net-use
-    (("/user:",), r"(?i:\bnet use\b)[^\n]{0,120}?\s([^\s/\\:-][^\s\\:]{3,100})\s+/user:"),
-    # net user NAME PASSWORD /add. https://learn.microsoft.com/windows-server/administration/windows-commands/net-user
-    (("net user",), r"\bnet user\s+[^\s/]{1,60}\s+([^\s/][^\s]{3,100})(?=\s|$)"),
-    # sudo reads the password from its standard input. https://www.sudo.ws/docs/man/sudo.man/
-    (("sudo",), r"\becho [\"']?([^\s\"'|]{4,400})[\"']?\s{1,4}\|\s{0,4}sudo\s[^\n|]{0,20}-S"),
-    (("<<<",), r"\bsudo\s[^\n|]{0,20}-S[^\n]{0,200}?<<<\s{0,4}[\"']?([^\s\"']{4,400})"),
-    # Programs whose letter for the password is another one: ssh-keygen(1), ldapsearch(1), lftp(1), smbclient(1), `poetry config`.
-    (("ssh-keygen",), r"\bssh-keygen\b[^\n]{0,200}?\s-[NP][ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
-    (
-        ("ldap",),
-        r"\bldap(?:search|add|modify|whoami|delete|passwd)\b[^\n]{0,200}?\s-w[ =]?[\"']?([^\s\"'-][^\s\"']{3,200})",
-    ),
-    (("ftp",), r"\bl?ftp\b[^\n]{0,80}?\s-u[ =]?[\"']?[^\s,\"']{1,60},([^\s\"']{3,200})"),
-    (("%",), r"\s(?:-U|--user)[ =]?[\"']?[\w.\\@-]{1,60}%([^\s\"']{3,200})"),
-    (("http-basic",), r"\bhttp-basic\.[\w-]{1,60}\s+[\w.@-]{1,60}\s+[\"']?([^\s\"']{4,400})"),
-    (("util config",), r"\b(?:obs|oss)util config\b[^\n]{0,200}?\s-(?:k|-access-key-secret)[ =]?([^\s-][^\s]{5,200})"),
-    (("SecureString",), r"\bConvertTo-SecureString\s+(?:-String\s+)?[\"']([^\"'\n]{3,400})[\"']"),
     # What git, ssh and expect show: a question, and its answer behind it.
     (("for ",), r"(?i:\bpass(?:word|phrase) for )(?:'[^'\n]{1,200}'|[^\s:]{1,200}):[ \t]{1,4}([^\s]{4,200})"),
     (("assword", "assphrase"), r"(?:assword|assphrase)[^\n]{0,80}?\bsend (?:-- )?[\"']([^\"'\\\n]{4,200})\\{1,2}[rn]"),
@@ -183,4 +103,4 @@ def values(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each value that is secret because of the line that contains it."""
     for hints, pattern in _COMPILED:
         if any(hint in text for hint in hints):
-            yield from (match.span(1) for match in pattern.finditer(text))
+            yield from (match.span(match.lastindex or 0) for match in pattern.finditer(text))

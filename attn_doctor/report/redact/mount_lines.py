@@ -10,7 +10,7 @@ import re
 from attn_doctor.report.redact.line_forms import HOST, LABEL, NUMBERED, Form
 
 _SERVERS = rf"(?:[\w.-]{{1,40}}@)?{HOST}(?::\d{{1,5}})?(?:[,:](?:[\w.-]{{1,40}}@)?{HOST}(?::\d{{1,5}})?){{0,12}}"
-_NFS = rf"(?P<many>{_SERVERS}):/?[^\s:'\"]{{0,200}}"
+_NFS = rf"(?P<many>{_SERVERS}):(?:/[^\s:'\"]{{0,200}}|[\w-]{{1,60}})"
 _SHARE = rf"//(?P<one>{HOST})/[^\n'\"]{{1,200}}?"
 _TYPE = r"(?:nfs[34]?|cifs|smb[23]?|smbfs|ceph|glusterfs|lustre|fuse\.[a-z]{2,20}|sshfs|wekafs|quobyte|9p|afs|davfs)"
 _SIZE = r"[\d.]{1,20}(?:[KMGTPE]i?B?)?"

@@ -51,7 +51,7 @@ FORMS = (
         "user",
         ("ser name", "ser Name", "sername"),
         re.compile(
-            r"(?m)^[ \t]{0,8}(?i:user ?name)(?:[ ]?:[ ]{1,20}|[ ]{3,40})(?P<one>[A-Za-z_][\w.\\@-]{1,60})[ \t\r]*$"
+            r"(?m)^[ \t]{0,8}(?i:user ?name)(?:[ ]?:[ ]{1,20}|[ ]{3,40})(?P<one>(?!(?:str|int|bool|None|string|Optional|Any)\b)[A-Za-z_][\w.\\@-]{1,60})[ \t\r]*$"
         ),
     ),
     Form(
@@ -145,7 +145,6 @@ FORMS = (
             "comet.com/",
             "neptune.ai/",
             "dagshub.com/",
-            "gist.github.com/",
             "linkedin.com/in/",
             "docker.com/u/",
             "orcid.org/",
@@ -153,7 +152,7 @@ FORMS = (
             "observablehq.com/@",
         ),
         re.compile(
-            rf"(?i:\b(?:wandb\.ai|comet\.com|(?:app\.)?neptune\.ai|dagshub\.com|gist\.github(?:usercontent)?\.com|linkedin\.com/in|hub\.docker\.com/u|lightning\.ai|observablehq\.com/@)/(?:o/)?)(?P<one>(?!{_OF_SITES})[A-Za-z0-9][\w.-]{{2,60}})(?=[/?#\s\"'<>)\]]|$)"
+            rf"(?i:\b(?:wandb\.ai|comet\.com|(?:app\.)?neptune\.ai|dagshub\.com|linkedin\.com/in|hub\.docker\.com/u|lightning\.ai|observablehq\.com/@)/(?:o/)?)(?P<one>(?!{_OF_SITES})[A-Za-z0-9][\w.-]{{2,60}})(?=[/?#\s\"'<>)\]]|$)"
         ),
     ),
 )
