@@ -35,7 +35,10 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # https://cloudinit.readthedocs.io/en/latest/reference/modules.html#set-passwords
     (("chpasswd",), r"\bchpasswd:[\s\w:|\\-]{0,80}\s[\w.-]{1,40}:([^\s\"']{4,200})"),
     # SQL: https://dev.mysql.com/doc/refman/8.4/en/create-user.html
-    (("IDENTIFIED", "identified"), r"(?i:\bidentified (?:with \w{1,40} )?by )(?:password )?[\"']?([^\s\"';]{4,200})"),
+    (
+        ("IDENTIFIED", "identified"),
+        r"(?i:\bidentified (?:with \w{1,40} )?by )(?i:password )?(?:[\"']([^\"'\n]{4,200})[\"']|(?=[^\s\"';]{0,60}\d)([^\s\"';]{4,200}))",
+    ),
     # https://docs.python.org/3/library/smtplib.html#smtplib.SMTP.login
     (("login(",), r"\.login\(\s?[\"'][^\"'\n]{1,100}[\"']\s?,\s?[\"']([^\"'\n]{3,400})[\"']"),
     # https://developer.hashicorp.com/vault/docs/commands/operator/init
@@ -47,7 +50,10 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         r"(?:\bauth\s{0,2}=\s{0,2}|(?:HTTP)?(?:Basic|Digest|Proxy)Auth)\(\s?[\"'][^\"'\n]{1,100}[\"']\s?,\s?[\"']([^\"'\n]{1,400})[\"']",
     ),
     # What git, ssh and expect show: a question, and its answer behind it.
-    (("for ",), r"(?i:\bpass(?:word|phrase) for )(?:'[^'\n]{1,200}'|[^\s:]{1,200}):[ \t]{1,4}([^\s]{4,200})"),
+    (
+        ("for ",),
+        r"(?i:\bpass(?:word|phrase) for )(?:'[^'\n]{1,200}'|[^\s:]{1,200}):[ \t]{1,4}((?=[^\s]{0,60}[\d!@#$%^&*_])[^\s]{4,200}|[^\s]{4,200}(?=[ \t\r]*(?:\n|$)))",
+    ),
     (("assword", "assphrase"), r"(?:assword|assphrase)[^\n]{0,80}?\bsend (?:-- )?[\"']([^\"'\\\n]{4,200})\\{1,2}[rn]"),
     # https://docs.pydantic.dev/latest/api/types/#pydantic.types.SecretStr
     (("Secret",), r"\b(?:SecretStr|SecretBytes|Secret)\(b?[\"']([^\"'\n]{1,400})[\"']"),
@@ -58,7 +64,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     # A header without its name: https://www.rfc-editor.org/rfc/rfc6750, https://www.rfc-editor.org/rfc/rfc7617
     (("Bearer", "bearer", "BEARER"), r"\b(?:Bearer|bearer|BEARER)[ \t]+(?=[\w.~+/=-]{0,60}\d)([\w.~+/=-]{8,4096})"),
-    (("Basic", "basic"), r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{0,60}[A-Z0-9+/=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])"),
+    (("Basic", "basic"), r"\b[Bb]asic[ \t]+(?=[A-Za-z0-9+/]{1,60}[A-Z0-9+=])([A-Za-z0-9+/]{8,400}={0,2})(?![\w.])"),
     # ~/.docker/config.json
     (('"auth"', 'token"'), r"\"(?:auth|identitytoken|registrytoken)\"\s{0,4}:\s{0,4}\"([^\"\n]{4,4096})\""),
     # Oracle: NAME/PASSWORD@HOST. https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/starting-SQL-Plus.html
@@ -94,7 +100,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         r"(?<![A-Za-z])(?:ESSID|SSID|ssid)[\"']?[ \t]{0,30}[:=][ \t]{0,4}[\"']?(?!off/any|any\b|hidden\b)((?<=[\"'])[^\"'\n]{1,64}|[^\s\"',;<$]{2,64})",
     ),
     # A chat or a mail: "the password is X".
-    (("assword",), r"(?i:\bpassword (?:is|was|will be|=) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),
+    (("assword",), r"(?i:\bpassword (?:is|was|will be) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),
 )
 _COMPILED = tuple((hints, re.compile(pattern)) for hints, pattern in _RULES)
 
