@@ -27,6 +27,25 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("X-",),
         rf"\bX-(?:Amz|Goog|Ms)-(?:Signature|Credential|Security-Token|Copy-Source-Sig)=([^&\s'\"]{{4,{_LONGEST}}})",
     ),
+    # A link that opens something for whoever has it: "/auth/magic/X", "/invite/X", "sign-in link: https://…?ml=X", a share of Nextcloud
+    (
+        ("://",),
+        (
+            r"(?i:://[^\s\"'<>]{1,200}?/(?:magic(?:-?links?)?|reset(?:[-_]?password)?|password/(?:reset|edit)|invit(?:e|ation)s?|verify(?:[-_]?email)?|confirm(?:ation)?|activat(?:e|ion)|unsubscribe|join|one-?time|claim|accept|onboard(?:ing)?|sso|callback|s)/)"
+            r"(?=[\w.~-]{0,60}\d)(?=[\d.~_-]{0,60}[A-Za-z])([\w.~-]{15,400})(?=[\s\"'?&#/)>]|$)"
+        ),
+    ),
+    (
+        ("link", "Link", "url", "URL"),
+        (
+            r"(?i:\b(?:sign[- ]?in|log[- ]?in|magic|(?:password[- ])?reset|invite|invitation|verification|confirmation|activation|unsubscribe|one[- ]time|access|share|sharing|join|recovery|passwordless|onboarding|private|secret)[- ](?:link|url)\b)[^\n]{0,60}?"
+            r"https?://[^\s\"'<>]{1,200}?[/=](?=[\w.~%-]{0,60}\d)(?=[\d.~%_-]{0,60}[A-Za-z])([\w.~%-]{12,400})(?=[\s\"'?&#/)>]|$)"
+        ),
+    ),
+    (
+        ("1drv.ms", "dropbox.com/s", "we.tl/", "sharepoint.com/:"),
+        r"(?:1drv\.ms/\w/(?:[cs]/|s!)|dropbox\.com/(?:scl/f[io]/|sh?/)|we\.tl/t-|\.sharepoint\.com/:\w:/[\w/.-]{1,120}/)([\w!-]{8,200})",
+    ),
     # A key as a part of an address: https://ifttt.com/maker_webhooks
     (
         ("/key", "/token", "/secret", "/api"),
