@@ -91,7 +91,7 @@ FORMS = (
     # ssh, scp, rsync: https://man.openbsd.org/ssh.1
     Form(
         "host",
-        ("ssh", "scp", "ost key", "onnect to host"),
+        ("ssh", "scp", "ost key", "onnect to host", "onnection ", "Timeout, server"),
         re.compile(
             rf"(?:connect to host|resolve hostname|Host key verification failed for|identification for|known hosts?:|Connection (?:closed|reset) by|Timeout, server) '?(?P<one>{HOST})(?= port| not|[.:'\s]|$)"
         ),
@@ -127,14 +127,14 @@ FORMS = (
         "host",
         ("host ", "Host", "ode", "orker", "achine", "ank ", "tarted on", "unning on"),
         re.compile(
-            rf"(?m)^[ \t|]{{0,12}}(?i:host|node|hostname|machine|compute node|running on(?: host| node)?|started on|worker|rank[ ]?\d{{1,4}} on|job [\d_]{{1,12}} on)(?:[ \t]{{0,12}}[:=][ \t]{{0,12}}|[ \t])(?P<one>{NUMBERED})(?=[\s:,.]|$)"
+            rf"(?m)^[ \t|]{{0,12}}(?i:host|node|hostname|machine|compute node|running on(?: host| node)?|started on|worker|rank[ ]?\d{{1,4}} on|job [\d_]{{1,12}} on)(?:[ \t]{{0,12}}[:=][ \t]{{0,12}}|[ \t])(?P<one>{NUMBERED})(?=[\s:,]|\.(?:\s|$)|$)"
         ),
     ),
     Form(
         "host",
         ("unning on", "node ", "ank "),
         re.compile(
-            rf"(?i)\b(?:running on|on (?:the )?(?:node|host|machine)|rank[ ]?\d{{1,4}} on|compute node|(?<=, )node) (?P<one>{NUMBERED})(?=[\s:,.)]|$)"
+            rf"(?i)\b(?:running on|on (?:the )?(?:node|host|machine)|rank[ ]?\d{{1,4}} on|compute node|(?<=, )node) (?P<one>{NUMBERED})(?=[\s:,)]|\.(?:\s|$)|$)"
         ),
     ),
     # Windows: https://learn.microsoft.com/windows-server/administration/windows-commands/whoami. A name that setup chose begins with DESKTOP- or LAPTOP-.

@@ -147,6 +147,8 @@ def _in_columns(text: str) -> Iterator[_Found]:
             value = cell.strip().strip("\"'")
             kind = wanted.get(number)
             form = _CELLS[kind] if kind and sign in "|│" else None
+            if kind == "user" and form and not (set(wanted.values()) - {"user"} and program_lines.is_private(value)):
+                continue
             if kind and len(value) > 3 and not value.startswith(("<", "[")) and (form is None or form.fullmatch(value)):
                 start = place + cell.index(value)
                 yield start, start + len(value), kind
