@@ -47,7 +47,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("-p", "-P", "-a"),
         _option(
-            r"mysql\w{0,12}|mariadb(?:-\w{1,12})?|sshpass|(?:docker|podman|buildah|nerdctl|cosign|oc|az|regctl|helm|helm registry|apptainer remote|singularity remote) login|twine|smbclient|7z[ar]?|zip|unzip|openssl|"
+            r"mysql\w{0,12}|mariadb(?:-\w{1,12})?|sshpass|(?:docker|podman|buildah|nerdctl|cosign|oc|az|regctl|helm|helm registry|apptainer remote|singularity remote) login|twine|smbclient|7z[ar]?|zip|unzip|"
             r"mongo(?:sh|dump|restore|export|import|files)?|cqlsh|helm|crane|oras|hatch|rdesktop|psexec|useradd|usermod|skopeo|p4|altool|notarytool|iTMSTransporter|"
             r"cypher-shell|redfishtool|racadm|idracadm7|ipmitool|ipmi-\w{2,12}|rabbitmqadmin|fence_\w{2,20}|beeline|impala-shell|couchbase-cli|cbq|cb(?:import|export|backupmgr)|arangosh|influx|"
             r"sqlcmd|bcp|tsql|osql|isql|mosquitto_(?:pub|sub|rr)|ncftp(?:get|put)?|vncdo(?:tool)?|security (?:unlock-keychain|import|set-key-partition-list)|certutil|tower-cli|awx|solr|nifi",
@@ -56,17 +56,20 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("-pw",), _option(r"plink|pscp|psftp|putty|kitty|nodetool|jmxterm|vmrun", "pw")),
     (("-a",), _option(r"(?:redis|valkey|keydb)-cli", "a|-pass")),
-    (("pass:",), rf"\bpass:{_VALUE}"),
+    (("pass:",), r"(?<=[\"'])pass:([^\"'\n]{3,200})|(?<![\w\"'])pass:([^\s\"']{3,200})"),
     # https://www.postgresql.org, macOS: security(1), OpenLDAP: ldapsearch(1), ldappasswd(1), MIT Kerberos: kadmin(1)
     (("ldap", "kadmin", "security "), _option(r"ldap(?:search|add|modify|whoami|delete|passwd|compare|modrdn)|kadmin|security (?:add|find)-\w{2,10}-password", r"w|pw|a|s(?= ?[\"']?[^\s\"':/]{3,200}(?:[\"'\s]|$))")),
     (("slappasswd",), _option("slappasswd", "s")),
     # SNMP: https://net-snmp.sourceforge.io/docs/man/snmpcmd.html. "public" and "private" are the names that every device has.
-    (
-        ("snmp", "onesixtyone"),
-        _option(
-            r"(?:check_)?snmp(?:get(?:next)?|walk|bulk(?:walk|get)|set|table|status|df|delta|test|trap|inform|usm|vacm|netstat|ping)?|onesixtyone",
-            r"[cCAX](?![ =]?[\"']?(?:public|private)\b)",
-        ),
+    *(
+        (
+            ("snmp", "onesixtyone"),
+            _option(
+                r"(?:check_)?snmp(?:get(?:next)?|walk|bulk(?:walk|get)|set|table|status|df|delta|test|trap|inform|usm|vacm|netstat|ping)?|onesixtyone",
+                letters,
+            ),
+        )
+        for letters in (r"[cC](?![ =]?[\"']?(?:public|private)\b)", "A", "X")
     ),
     (
         ("community", "com2sec", "trapsink", "trap2sink", "informsink", "snmp-server"),
@@ -99,6 +102,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (("SETUSER", "setuser", "user "), r"(?im)(?:\bACL SETUSER |^[ \t]{0,8}user )\S{1,80}[^\n]{0,120}?\s[#!]([0-9a-f]{64})(?![0-9a-f])"),
     (("AUTH ", "auth "), r"(?im)(?:^[ \t]{0,8}|^[\w.:\[\]-]{1,80}> ?|\bHELLO [23] )AUTH (?:[\w.@-]{1,60} )?(?=\S{0,60}[\d!@#$%^&*])(\S{4,200})[ \t\r]*(?:$|SETNAME)"),
+    (("requirepass", "masterauth", "auth-pass"), rf"(?im)(?:^[ \t]{{0,8}}|\bconfig set |--)(?:requirepass|masterauth|sentinel auth-pass \S{{1,60}})[ \t]{{1,8}}{_VALUE}"),
     # Users of servers: RabbitMQ, Mosquitto, Samba, MinIO, etcd
     (("add_user", "change_password", "authenticate_user"), _place("rabbitmqctl (?:add_user|change_password|authenticate_user)", 1)),
     (("mosquitto_passwd",), r"\bmosquitto_passwd\s+-\w{0,6}b\w{0,6}\s+\S{1,200}\s+\S{1,100}\s+[\"']?([^\s\"']{3,200})"),
@@ -136,7 +140,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("htpasswd",), r"\bhtpasswd\s+-\w{0,6}b\w{0,6}\s+\S{1,200}\s+\S{1,100}\s+[\"']?([^\s\"']{4,200})"),
     (("openssl",), r"\bopenssl enc\b[^\n]{0,200}?\s-k[ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
     (("rar ",), r"\b(?:un)?rar\b[^\n]{0,200}?\s-(?:hp|p)([^\s\"'-][^\s\"']{3,200})"),
-    (("/rp", "/p:"), r"\s/(?:rp\s+|p:)[\"']?([^\s\"'/][^\s\"']{3,200})"),
+    (("/rp", "/p:"), r"\s/(?:rp\s{1,4}|p:)(?:\"([^\"\n]{3,200})\"|'([^'\n]{3,200})'|([^\s\"'/][^\s\"']{3,200}))"),
     # httpie: https://httpie.io/docs/cli/basic-auth
     ((" -a",), r"\bhttps?\s[^\n]{0,200}?-a[ =]?[\"']?[^\s\"':]{1,100}:([^\s\"']{3,200})"),
     # A user, and behind it the letter of most programs for the password. A number is the port or the process.
@@ -166,7 +170,7 @@ RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # Programs whose letter for the password is another one: ssh-keygen(1), ldapsearch(1), lftp(1), smbclient(1), `poetry config`.
     (("ssh-keygen",), r"\bssh-keygen\b[^\n]{0,200}?\s-[NP][ =]?[\"']?([^\s\"'-][^\s\"']{3,200})"),
     (("ftp",), r"\bl?ftp\b[^\n]{0,80}?\s-u[ =]?[\"']?[^\s,\"']{1,60},([^\s\"']{3,200})"),
-    (("%",), r"\s(?:-U|--user)[ =]?[\"']?[\w.\\@-]{1,60}%([^\s\"']{3,200})"),
+    (("%",), r"\s(?:-U|--user)[ =]?(?:\"[\w.\\@-]{1,60}%([^\"\n]{3,200})\"|'[\w.\\@-]{1,60}%([^'\n]{3,200})'|[\w.\\@-]{1,60}%([^\s\"']{3,200}))"),
     (("http-basic",), r"\bhttp-basic\.[\w-]{1,60}\s+[\w.@-]{1,60}\s+[\"']?([^\s\"']{4,400})"),
     (("util config",), r"\b(?:obs|oss)util config\b[^\n]{0,200}?\s-(?:k|-access-key-secret)[ =]?([^\s-][^\s]{5,200})"),
     (("SecureString",), r"\bConvertTo-SecureString\s+(?:-String\s+)?[\"']([^\"'\n]{3,400})[\"']"),

@@ -45,14 +45,14 @@ _NO_PASSWORD = re.compile(
 _A_PATH = re.compile(r"[\w.-]+/[\w./-]*")
 # A person who is told how to log in: "log in as viewer / X", "the credentials are viewer:X"
 _LOGIN = re.compile(
-    r"(?i)\b(?:log(?:s|ged|ging)?[ -]?(?:in|on)\b|sign(?:s|ed|ing)?[ -]?(?:in|on)\b|credentials\b|creds\b|authenticate\b)|einlogg|anmeld|zugangsdaten|identifiant|connecte[rz]?-|sesi[óo]n\b|credencia|credenzial|acced[ei]|entrar|"
+    r"(?i)\b(?:log(?:s|ged|ging)?[ -]?(?:in|on)\b|sign(?:s|ed|ing)?[ -]?(?:in|on)\b|credentials\b|creds\b|authenticate\b)|einlogg|anmeld|\bmeld(?:e|et|en|st)? (?:dich|euch|sie|mich) |zugangsdaten|identifiant|connecte[rz]?-|sesi[óo]n\b|credencia|credenzial|acced[ei]|entrar|"
     r"inlogg|aanmeld|logga in|logg inn|log ind|kirjaud|zalog|logowani|přihla|přihlá|prihlás|bejelentk|autentific|conectea|giriş|логин|логін|войди|войти|вход|увійд|登[录入錄]|账号|帳號|ログイン|로그인|تسجيل الدخول|התחבר|đăng nhập|masuk|"
     r"เข้าสู่ระบบ|लॉग|συνδεθ|σύνδεσ|ورود|prijav|logi sisse|piesak|prisijung"
 )
 _PAIR = re.compile(
-    r"(?<![\w./:@-])[^\W\d][\w.-]{1,30}(?: ?/ ?|:| (?:and|und|et|y|e|en|og|och|ja|oraz|és|și|ve|и|та|dan|và) )(?P<value>[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{6,80})"
+    r"(?<![\w./:@-])[^\W\d][\w.-]{1,30}(?: ?/ ?|:| (?:and|with|und|et|y|e|en|og|och|ja|oraz|és|și|ve|и|та|dan|và) )(?P<value>[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{6,80})"
 )
-_JOINED = re.compile(r"(?i)(?:as|with|using|use|is|are|als|mit|avec|con|com|med|met|jako|с|з|:|=) {1,2}[\"'`]?$")
+_JOINED = re.compile(r"(?i)(?:as|with|using|use|is|are|als|mit|avec|con|com|med|met|jako|с|з|sind|sont|son|são|sono|zijn|är|er|ovat|są|jsou|sú|sunt|to|:|=) {1,2}[\"'`]?$")
 _NEAR = 60  # characters between a word for a login and the pair
 # Several words, one of them a number: "with passphrase quiet otter lifts 43 lamps"
 _BEFORE_WORDS = re.compile(r"(?i)\b(?:with|using|uses?|enter|type|by|under|the new|and) (?:the |a |my |our )?$")
