@@ -72,7 +72,7 @@ FORMS = (
         "host",
         ("Node", "Host"),
         re.compile(
-            rf"\b(?:NodeName|NodeAddr|NodeHostName|BatchHost|AllocNode:Sid|NodeList|ReqNodeList)=(?P<many>{MACHINES})"
+            rf"\b(?:Nodes(?==\S{{0,60}}[\d\[])|NodeName|NodeAddr|NodeHostName|BatchHost|AllocNode:Sid|NodeList|ReqNodeList)=(?P<many>{MACHINES})"
         ),
     ),
     Form(
@@ -241,4 +241,34 @@ FORMS = (
     ),
     Form("host", (".q@",), re.compile(rf"\b[\w-]{{1,30}}\.q@(?P<one>{HOST})")),
     Form("host", ("*",), re.compile(rf"(?<![\w.*)\]])\d{{1,4}}\*(?P<one>{LABEL})(?=[:\s]|$)")),
+    # `sinfo`, MVAPICH, the first words of ssh
+    Form(
+        "host",
+        ("idle", "alloc", "mix", "down", "drain", "drng", "comp", "resv", "maint", "unk"),
+        re.compile(
+            rf"(?m)\s(?:idle|alloc(?:ated)?|mix(?:ed)?|down|drain(?:ed|ing)?|drng|comp|resv|maint|unk|inval|plnd)[*~#!%$@^+-]?[ \t]{{1,20}}(?=\S{{0,60}}\d)(?P<many>{MACHINES})[ \t\r]*$"
+        ),
+    ),
+    Form("host", ("mpi_rank",), re.compile(rf"\[(?P<one>{HOST}):mpi_rank_\d")),
+    Form(
+        "host",
+        ("of host '", "added '"),
+        re.compile(rf"(?:authenticity of host|[Pp]ermanently added) '\[?(?P<one>{HOST})"),
+    ),
+    # What a system tells of itself: systeminfo and msinfo32 of Windows, system_profiler, help texts of Open MPI
+    Form(
+        "host",
+        ("ost", "omputer", "achine", "ame", "erver"),
+        re.compile(
+            r"(?im)^[ \t|*]{0,16}(?:local host ?name|local host|remote host|(?:operating system )?host ?name|computer ?name|machine name|system name|server name|dns (?:host ?)?name|netbios name|logon server|node ?name|localhostname)"
+            r"(?:[ \t]{0,40}[:=][ \t]{0,40}|[ ]{3,40}|\t)\\{0,4}(?P<one>(?!(?:str|string|auto|null|any|default|required|optional|true|false|text|is|not)\b)[A-Za-z][\w.-]{1,62})[ \t\r]*$"
+        ),
+    ),
+    Form(
+        "host",
+        ("Mac",),
+        re.compile(
+            r"(?<![\w.-])(?P<one>[A-Za-z0-9][A-Za-z0-9-]{0,40}-(?:MacBook|iMac|Mac-mini|Mac-Studio|Mac-Pro)(?:-[A-Za-z0-9]{1,8}){0,3})(?![\w-])"
+        ),
+    ),
 )

@@ -12,6 +12,9 @@ from attn_doctor.report.redact import command_lines
 
 _LONGEST = 4096  # characters of a value
 
+# A part of an address that is no word: both cases and a digit, or letters and digits in a row
+_BY_CHANCE = r"(?=[\w~-]{0,80}\d)(?=[\w~-]{0,80}[A-Z])(?=[\w~-]{0,80}[a-z])[\w~-]{12,400}|(?=[a-z]{0,80}\d)(?=\d{0,80}[a-z])[0-9a-z]{20,400}"
+
 # Each pattern is tried only on texts that have one of its hints.
 _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     *command_lines.RULES,
@@ -20,7 +23,7 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("?", "&", ";"),
         (
             r"[?&;](?:[\w-]{0,30}(?:sig|signature|token|key|auth|code|secret|credential|passw?d?|password|pwd|hmac|hash|policy|tkn|key-pair-id|"
-            rf"awsaccesskeyid|Signature)(?:-?id)?)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
+            rf"awsaccesskeyid|Signature)(?:-?id)?|(?:oob|auth|invite|reset|access|verification|login|one[-_]?time)[-_]?Code|[a-z]{1, 20}(?:Token|ApiKey|Secret|Password|Ticket)|ticket|SAMLResponse|SAMLRequest|assertion|rlkey)=([^&\s'\"#<>]{{4,{_LONGEST}}})"
         ),
     ),
     (
@@ -32,14 +35,14 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("://",),
         (
             r"(?i:://[^\s\"'<>]{1,200}?/(?:magic(?:-?links?)?|reset(?:[-_]?password)?|password/(?:reset|edit)|invit(?:e|ation)s?|verify(?:[-_]?email)?|confirm(?:ation)?|activat(?:e|ion)|unsubscribe|join|one-?time|claim|accept|onboard(?:ing)?|sso|callback|s)/)"
-            r"(?=[\w.~-]{0,60}\d)(?=[\d.~_-]{0,60}[A-Za-z])([\w.~-]{15,400})(?=[\s\"'?&#/)>]|$)"
+            rf"({_BY_CHANCE})(?=[\s\"'?&#/)>]|$)"
         ),
     ),
     (
         ("link", "Link", "url", "URL"),
         (
             r"(?i:\b(?:sign[- ]?in|log[- ]?in|magic|(?:password[- ])?reset|invite|invitation|verification|confirmation|activation|unsubscribe|one[- ]time|access|share|sharing|join|recovery|passwordless|onboarding|private|secret)[- ](?:link|url)\b)[^\n]{0,60}?"
-            r"https?://[^\s\"'<>]{1,200}?[/=](?=[\w.~%-]{0,60}\d)(?=[\d.~%_-]{0,60}[A-Za-z])([\w.~%-]{12,400})(?=[\s\"'?&#/)>]|$)"
+            rf"https?://[^\s\"'<>]{{1,200}}?[/=]({_BY_CHANCE})(?=[\s\"'?&#/)>]|$)"
         ),
     ),
     (

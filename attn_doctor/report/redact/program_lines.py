@@ -15,6 +15,12 @@ _FORMS = (*user_lines.FORMS, *host_lines.FORMS, *mount_lines.FORMS)
 _NAME = re.compile(r"(?<![\w.-])[A-Za-z_][\w.@+-]*")
 _NO_PERSON = frozenset("reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback".split())
 
+# Hosts of everybody: a line about them identifies nobody.
+_PUBLIC = re.compile(
+    r"(?i)(?:[\w-]{1,40}\.){0,4}(?:github|githubusercontent|gitlab|bitbucket|huggingface|hf|pytorch|nvidia|pypi|pythonhosted|anaconda|docker|google|googleapis|kernel|debian|ubuntu|fedoraproject|wandb|ultralytics|kaggle|"
+    r"cloudflare|quay|ghcr|nvcr|gcr|conda|python|microsoft|apple|example|openai|jsdelivr|npmjs|crates|launchpad|archlinux)\.(?:com|org|io|co|net|ai|dev)"
+)
+
 
 def found(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield (start, end, kind) of each name. The kinds are user, host and serial."""
@@ -31,4 +37,4 @@ def found(text: str) -> Iterator[tuple[int, int, str]]:
 
 def is_private(name: str) -> bool:
     """Return whether a name is of one person or machine, not of every system: root, reboot, localhost."""
-    return name.lower() not in NOBODY and name.lower() not in _NO_PERSON
+    return name.lower() not in NOBODY and name.lower() not in _NO_PERSON and not _PUBLIC.fullmatch(name)

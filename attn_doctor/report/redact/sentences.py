@@ -52,7 +52,9 @@ _LOGIN = re.compile(
 _PAIR = re.compile(
     r"(?<![\w./:@-])[^\W\d][\w.-]{1,30}(?: ?/ ?|:| (?:and|with|und|et|y|e|en|og|och|ja|oraz|és|și|ve|и|та|dan|và) )(?P<value>[^\s\"'`«»„“”「」『』<>(){}|,;。、，；]{6,80})"
 )
-_JOINED = re.compile(r"(?i)(?:as|with|using|use|is|are|als|mit|avec|con|com|med|met|jako|с|з|sind|sont|son|são|sono|zijn|är|er|ovat|są|jsou|sú|sunt|to|:|=) {1,2}[\"'`]?$")
+_JOINED = re.compile(
+    r"(?i)(?:as|with|using|use|is|are|als|mit|avec|con|com|med|met|jako|с|з|sind|sont|son|são|sono|zijn|är|er|ovat|są|jsou|sú|sunt|to|:|=) {1,2}[\"'`]?$"
+)
 _NEAR = 60  # characters between a word for a login and the pair
 # Several words, one of them a number: "with passphrase quiet otter lifts 43 lamps"
 _BEFORE_WORDS = re.compile(r"(?i)\b(?:with|using|uses?|enter|type|by|under|the new|and) (?:the |a |my |our )?$")

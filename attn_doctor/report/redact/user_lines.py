@@ -155,4 +155,20 @@ FORMS = (
             rf"(?i:\b(?:wandb\.ai|comet\.com|(?:app\.)?neptune\.ai|dagshub\.com|linkedin\.com/in|hub\.docker\.com/u|lightning\.ai|observablehq\.com/@)/(?:o/)?)(?P<one>(?!{_OF_SITES})[A-Za-z0-9][\w.-]{{2,60}})(?=[/?#\s\"'<>)\]]|$)"
         ),
     ),
+    # The owner of a computer: system_profiler of macOS, systeminfo of Windows
+    Form("user", ("User Name: ",), re.compile(r"\bUser Name: (?P<one>[^\n(]{2,60}?) \((?P<login>[\w.-]{1,60})\)")),
+    Form(
+        "user",
+        ("Registered Owner", "Registered Organization"),
+        re.compile(
+            r"(?m)^[ \t]{0,8}Registered (?:Owner|Organization):[ \t]{1,40}(?!N/A)(?P<one>[^\s][^\n]{1,60}?)[ \t\r]*$"
+        ),
+    ),
+    Form(
+        "user",
+        ("\u2019s ", "'s "),
+        re.compile(
+            r"(?<![\w.-])(?P<one>[A-Z][\w.-]{1,30}(?: [A-Z][\w.-]{1,30}){0,2})['\u2019]s (?:MacBook|iMac|Mac (?:mini|Studio|Pro)|iPhone|iPad|AirPods|PC\b|Laptop|Desktop|Computer)"
+        ),
+    ),
 )
