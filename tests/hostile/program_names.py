@@ -206,5 +206,12 @@ KEPT = (
     "{4d36e968-e325-11ce-bfc1-08002be10318}",
     "The tokenizer's pad token id is 0; set pad_token explicitly.",
     "fatal: could not read Password for 'https://github.com': terminal prompts disabled",
+    "ConnectionResetError: [Errno 104] Connection reset by peer",
+    "Connection closed by remote host",
+    "ssh: connect to host github.com port 22: Connection refused",
+    "ssh: Could not resolve hostname github.com: Name or service not known",
+    "Could not resolve host: huggingface.co",
+    "one of Knuth's Computer Modern fonts",
+    "laptop-without-matplotlib-and-a-queue",
     "HTTP Basic Authentication and Basic Multilingual Plane",
 )  # fmt: skip

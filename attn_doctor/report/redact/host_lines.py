@@ -93,7 +93,7 @@ FORMS = (
         "host",
         ("ssh", "scp", "ost key", "onnect to host", "onnection ", "Timeout, server"),
         re.compile(
-            rf"(?:connect to host|resolve hostname|Host key verification failed for|identification for|known hosts?:|Connection (?:closed|reset) by|Timeout, server) '?(?P<one>{HOST})(?= port| not|[.:'\s]|$)"
+            rf"(?:connect to host|resolve hostname|Host key verification failed for|identification for|known hosts?:|Connection (?:closed|reset) by|Timeout, server) '?(?!(?:peer|remote|foreign|authenticating|invalid|the|user|unknown|server|client|host)\b)(?P<one>{HOST})(?= port| not|[.:'\s]|$)"
         ),
     ),
     Form(

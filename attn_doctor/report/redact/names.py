@@ -84,7 +84,7 @@ _ACCOUNT_FOLDER = re.compile(
     r"(?<![\w.~-])(?P<before>/(?:var/tmp|tmp|dev/shm|local|localscratch|ssd|nvme|opt|srv|var/scratch)/)(?P<name>[a-z][._](?!train|test|valid|data|build|cache|temp|file|model|input|output|batch|folder|label|image|src|env|venv)[a-z]{4,20}|(?!train|test|valid|data|build|cache|temp|file|model|input|output|batch|folder|label|image|phase|part|group|class|set|run|exp|step|split|fold|list|plan|task|team|type|case|type|mode|level|stage|series|vitamin)[a-z]{4,20}[._][a-z])(?=/)"
 )
 _PREFIXED = re.compile(
-    r"(?P<before>(?:torchinductor|pytest-of|spark|hsperfdata|ray_session|matplotlib|vscode-ipc|pulse|jupyter-user|ssh-user|nvidia-mps|triton_cache|tmux|screen|krb5cc)[_-])(?P<name>[A-Za-z][\w.-]{1,40})(?=/|$|[\s'\"`:;,)])"
+    r"(?<![A-Za-z0-9-])(?P<before>(?:torchinductor|pytest-of|spark|hsperfdata|ray_session|matplotlib|vscode-ipc|pulse|jupyter-user|ssh-user|nvidia-mps|triton_cache|tmux|screen|krb5cc)[_-])(?P<name>[A-Za-z][\w.-]{1,40})(?=/|$|[\s'\"`:;,)])"
 )
 _UNC = re.compile(
     r"(?<![\w\\:/.~+*?^$)\]-])\\\\(?![?.]\\)(?P<host>[A-Za-z0-9][\w.$-]{0,62})\\(?P<name>[^\\\s\"'`|<>*?:]{1,80})"

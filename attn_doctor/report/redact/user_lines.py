@@ -168,7 +168,7 @@ FORMS = (
         "user",
         ("\u2019s ", "'s "),
         re.compile(
-            r"(?<![\w.-])(?P<one>[A-Z][\w.-]{1,30}(?: [A-Z][\w.-]{1,30}){0,2})['\u2019]s (?:MacBook|iMac|Mac (?:mini|Studio|Pro)|iPhone|iPad|AirPods|PC\b|Laptop|Desktop|Computer)"
+            r"(?<![\w.-])(?P<one>(?!Apple\b|Intel\b)[A-Z][\w.-]{1,30}(?: [A-Z][\w.-]{1,30}){0,2})['\u2019]s (?:MacBook|iMac|Mac (?:mini|Studio|Pro)|iPhone|iPad)"
         ),
     ),
 )
