@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from attn_doctor.report.redact import command_lines
+from attn_doctor.report.redact.hinted import Hinted
 
 _LONGEST = 4096  # characters of a value
 
@@ -124,11 +125,10 @@ _RULES: tuple[tuple[tuple[str, ...], str], ...] = (
     # A chat or a mail: "the password is X".
     (("assword",), r"(?i:\bpassword (?:is|was|will be) )[\"'`]?(?![a-z]{1,20}[ \t]+[a-z])([^\s\"'`]{4,200})"),
 )
-_COMPILED = tuple((hints, re.compile(pattern)) for hints, pattern in _RULES)
+_COMPILED = Hinted((hints, re.compile(pattern)) for hints, pattern in _RULES)
 
 
 def values(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each value that is secret because of the line that contains it."""
-    for hints, pattern in _COMPILED:
-        if any(hint in text for hint in hints):
-            yield from (match.span(match.lastindex or 0) for match in pattern.finditer(text))
+    for pattern in _COMPILED.of(text):
+        yield from (match.span(match.lastindex or 0) for match in pattern.finditer(text))

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 
 from attn_doctor.report.redact import host_lines, mount_lines, user_lines
+from attn_doctor.report.redact.hinted import Hinted
 from attn_doctor.report.redact.names import NOBODY
 
-_FORMS = (*user_lines.FORMS, *host_lines.FORMS, *mount_lines.FORMS)
+_FORMS = Hinted((form.hints, form) for form in (*user_lines.FORMS, *host_lines.FORMS, *mount_lines.FORMS))
 _NAME = re.compile(r"(?<![\w.-])[A-Za-z_][\w.@+-]*")
 _NO_PERSON = frozenset("reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback".split())
 
@@ -24,9 +25,7 @@ _PUBLIC = re.compile(
 
 def found(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield (start, end, kind) of each name. The kinds are user, host and serial."""
-    for form in _FORMS:
-        if not any(hint in text for hint in form.hints):
-            continue
+    for form in _FORMS.of(text):
         for match in form.pattern.finditer(text):
             for group, place in ((name, match.span(name)) for name in form.pattern.groupindex):
                 places = [one.span() for one in _NAME.finditer(text, *place)] if group == "many" else [place]

@@ -75,8 +75,7 @@ _NO_PHRASE = frozenset(
 def values(text: str) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each password that a sentence names."""
     lowered = text.lower()
-    if _LOGIN.search(text):
-        yield from _pairs(text)
+    yield from _pairs(text)
     if not any(hint in lowered for hint in _HINTS):
         return
     begin = 0
