@@ -19,7 +19,11 @@ _OF_A_TITLE = re.compile(r"[A-Za-z][A-Za-z0-9/()%#_.-]{0,24}")
 _OF_WMIC = re.compile(r"(?:[A-Z][a-z]{1,20}){1,4}")
 # The heading of a column, and its cells.
 _COLUMNS = (
-    ("serial", re.compile(r"(?i)serial(?:[-_]?(?:number|no|nr))?|s/?n"), re.compile(r"(?=\S{0,60}\d)[^\s<]\S{4,60}")),
+    (
+        "serial",
+        re.compile(r"(?i)serial(?:[-_]?(?:number|num|no|nr))?|s/?n"),
+        re.compile(r"(?=\S{0,60}\d)[^\s<]\S{4,60}"),
+    ),
     ("user", re.compile("(?i)user(?:name)?|owner|login"), re.compile(r"[A-Za-z_][\w.+@-]{1,63}")),
     (
         "host",

@@ -64,4 +64,14 @@ FORMS = (
     Form("host", ("mds", "oss", "OST", "MDT", "filesystem"), re.compile(
         rf"\b(?:mgs(?:node)?|mdsnode|failnode|servicenode|failover\.node)[=:]\s?(?P<one>{HOST})"
     )),
+    # Gluster: `gluster volume info`; BeeGFS: its files of settings; GPFS: `mmlscluster`; iSCSI: names and portals
+    Form("host", ("Brick",), re.compile(rf"\bBrick\d{{0,4}}:? (?P<one>{HOST}):/")),
+    Form("host", ("Host",), re.compile(rf"\bsys(?:Mgmtd|Mon|Admon)Host\s{{0,40}}=\s{{0,8}}(?P<one>{HOST})")),
+    Form("host", (".",), re.compile(rf"(?m)^[ \t]{{0,8}}\d{{1,5}}[ \t]{{1,12}}(?P<one>{HOST})[ \t]{{1,40}}\d{{1,3}}(?:\.\d{{1,3}}){{3}}[ \t]{{1,40}}(?P<other>{HOST})")),
+    Form("host", ("iqn.",), re.compile(r"\biqn\.\d{4}-\d\d\.(?P<one>[\w.:-]{4,200})(?<![.:-])")),
+    Form("host", ("portal",), re.compile(rf"\b[Pp]ortal:? (?P<one>{NUMBERED})(?=[:,\s]|$)")),
+    # An address whose scheme is used inside of a house only, and the folder of autofs(5)
+    Form("host", ("://",), re.compile(rf"(?i)\b(?:nfs|smb|cifs|afp|vnc|rdp|iscsi)://(?:[^\s/@'\"<>]{{1,100}}@)?(?P<one>{HOST})(?=[:/?'\",;)\s]|$)")),
+    Form("host", ("/net/",), re.compile(rf"(?<![\w.~:/-])/net/(?P<one>(?!(?:http|core|ipv[46]|ethernet|wireless|sched|drivers|x|tmp)/){HOST})(?=/)")),
+    Form("host", ("nfs", "NFS"), re.compile(rf"\b(?i:nfs(?:v?4)?): (?P<one>{HOST}): (?=lost|state|v\d|referral|trunking|server|lease|bad|callback|delegation)")),
 )  # fmt: skip

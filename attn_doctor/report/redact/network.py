@@ -37,6 +37,7 @@ _BARE_MAC = re.compile(
     r"(?i)(?:(?<![a-z])(?:hw|hard|ether|mac|lladdr|bssid|wwn|wwpn|wwid|eui|n?guid|portguid|nodeguid|caguid|switchguid)\w{0,12}(?:[ _-]?addr(?:ess)?)?[\"']?\s{0,20}[=:> ]\s{0,8}[\"']?(?:0x|naa\.|eui\.)?"
     r"|(?<![a-z])(?:en|wl|ww)x|(?<![0-9a-z])(?:wwn-0x|eui\.|nvme-eui\.|naa\.|(?<=[\"'])[HSR]-))([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32})(?![0-9a-z])"
 )
+_OF_UNIT = re.compile(r"WWN Device Id:\s{0,20}([0-9a-f] [0-9a-f]{6} [0-9a-f]{9})")  # as smartctl writes it
 _DATE = re.compile(r"\d\d[-_](?:0\d|1[0-2])[-_](?:[0-2]\d|3[01])[-_](?:[01]\d|2[0-3])[-_][0-5]\d[-_][0-5]\d")
 _GUID = re.compile(
     r"(?i)(?<![0-9a-z:])(?=[0-9:]{0,18}[a-f])[0-9a-f]{4}(?::[0-9a-f]{4}){3}(?![0-9a-z:])"
@@ -78,10 +79,10 @@ _MAIL_CONTEXT = re.compile(
 )
 
 _SERIAL = re.compile(
-    r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
+    r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb|ioplatform|i)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?(?: \((?:system|processor tray|board|logic board)\))?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
-    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:#[:=]|[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
+    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:#[:=]|[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])(?:\s{0,8}|[ \t]{0,40})(?:\d{1,3}[ \t]{1,4}(?=[A-Z0-9]{5}))?[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 _SERIAL_HINTS = (
     "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()
@@ -152,6 +153,8 @@ def _macs(text: str) -> Iterator[_Found]:
         if not _DATE.fullmatch(match[0]) and len(set(match[0])) > 2:
             yield *match.span(), "mac"
     for match in _BARE_MAC.finditer(text):
+        yield *match.span(1), "mac"
+    for match in _OF_UNIT.finditer(text) if "WWN" in text else ():
         yield *match.span(1), "mac"
     for match in _GUID.finditer(text):
         yield *match.span(), "mac"
