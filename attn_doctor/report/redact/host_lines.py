@@ -178,8 +178,8 @@ FORMS = (
         "host",
         ("onnect", "resolv", "PING ", "ping", "lookup ", "route to", "find ", "reach", "ailed to ", "refused"),
         re.compile(
-            rf"(?:[Cc]ould not resolve(?: host(?:name)?)?:?|[Cc]annot resolve(?: host(?:name)?)?:?|[Ff]ailed to (?:connect to|resolve)(?: host)?|[Tt]emporary failure resolving|[Cc]onnect(?:ed|ing|ion)? (?:to|with|refused by|closed by|from)(?: (?:host|server|node|machine|remote host|address|master))?|"
-            rf"[Cc]onnection to|\bPING|\bping:?|\blookup|[Nn]o route to(?: host)?:?|can't find|[Cc]annot reach|[Uu]nable to (?:connect to|reach|resolve)(?: host)?|[Cc]onnect call failed|[Uu]nreachable:?) [\"'(\[]{{0,2}}"
+            rf"(?:[Cc]ould not resolve(?: host(?:name)?)?:?|[Cc]annot resolve(?: host(?:name)?)?:?|[Ff]ailed to (?:connect to|resolve)(?: host)?|[Tt]emporary failure resolving|[Cc]onnect(?:ed|ing|ion)? (?:to|with|refused by|closed by|from)(?: (?:host|server|node|machine|remote host|address|master|proxy|broker|scheduler|database))?|"
+            rf"[Cc]onnection to|\bPING|\bping:?|\blookup|[Nn]o route to(?: host)?:?|can't find|[Cc]annot reach|[Uu]nable to (?:connect to|reach|resolve)(?: host| proxy| server)?|[Cc]onnect call failed|[Uu]nreachable:?) [\"'(\[]{{0,2}}"
             rf"(?P<one>{NUMBERED})(?=[:\s,;)\]'\"/]|\.(?:\s|$)|\.\.|$)"
         ),
     ),

@@ -1,6 +1,6 @@
 """Define what a line with the name of a machine or a user looks like, for the lists of such lines.
 
-The lists are `host_lines`, `mount_lines` and `user_lines`; `program_lines` tries them.
+The lists are `host_lines`, `host_commands`, `mount_lines` and `user_lines`; `program_lines` tries them.
 """
 
 from __future__ import annotations

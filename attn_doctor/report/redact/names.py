@@ -92,8 +92,8 @@ _UNC = re.compile(
 _KEYED = re.compile(
     r"(?<![A-Za-z])(?P<key>USER|LOGNAME|USERNAME|SUDO_USER|LNAME|USERDOMAIN|USERDNSDOMAIN|USERDOMAIN_ROAMINGPROFILE|COMPUTERNAME|HOSTNAME|HOST|NODENAME|NODE_NAME|POD_NAME|MASTER_ADDR|"
     r"MASTER_HOST|RDZV_ENDPOINT|LOGONSERVER|SLURMD_NODENAME|SLURM_NODELIST|SLURM_JOB_NODELIST|SLURM_SUBMIT_HOST|SLURM_LAUNCH_NODE_IPADDR|SLURM_TOPOLOGY_ADDR|SLURM_JOB_USER|"
-    r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
-    r"[\"']?\s?[=:]\s?[\"']?(?P<name>[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
+    r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|NCCL_COMM_ID|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
+    r"[\"']?\s?[=:]\s?[\"']?(?P<name>(?![a-z]{2,8}://)[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
 )
 # The same in other programs: torchrun, JUnit, hostnamectl, scontrol, gvfs, HTCondor. A name of a host has a digit or a hyphen there.
 _KEYED_HOST = re.compile(
@@ -101,7 +101,7 @@ _KEYED_HOST = re.compile(
     r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
 )
 _KEYED_USER = re.compile(
-    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?(?!(?:the|an?|another|your|this|that|any|same|different|guest|someone)\b)|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|\.(?:\s|$)|$)"
 )
 # What code writes behind `user=`: a word of a language, or another variable.
 _CODE_NAME = re.compile(
@@ -217,7 +217,7 @@ class Names:
         for match in _PREFIXED.finditer(text):
             if match["name"].lower() not in NOBODY:
                 yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
-        if "=" in text or ":" in text or "--" in text:
+        if "=" in text or ":" in text or "--" in text or "in as" in text:
             for kind, pattern in (("host", _KEYED_HOST), ("user", _KEYED_USER)):
                 for match in pattern.finditer(text):
                     name = match["name"].lower()

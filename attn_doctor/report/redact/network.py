@@ -97,6 +97,7 @@ _DASHED = re.compile(
 )
 _INNER_HOST = re.compile(
     r"(?i)(?<![\w.@/-])(?:[a-z0-9](?:[\w-]{0,62}[a-z0-9])?\.){1,6}(?:internal|lan|corp|intranet|intra|localdomain|home\.arpa|cluster\.local|ts\.net|fritz\.box|private)(?![\w.(-])"
+    r"|(?<=://)(?:[a-z0-9][a-z0-9-]{0,62}\.){1,6}(?:internal|lan|corp|intranet|intra|localdomain|home\.arpa|local|ts\.net|fritz\.box|private)(?=[:/?\s\"',;)]|$)"
     r"|(?<![\w.@/-])(?=[a-z0-9-]{0,62}[-0-9])[a-z][a-z0-9-]{2,62}\.local(?![\w.(/-])"
     r"|(?<![\w.@-])(?:[\w-]{1,63}\.){1,4}(?:compute(?:-1)?|rds|elb|eks|ec2)\.(?:[\w-]{1,63}\.)?(?:amazonaws\.com|internal)(?![\w-])"
 )

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from attn_doctor.report.redact import host_lines, mount_lines, user_lines
+from attn_doctor.report.redact import host_commands, host_lines, mount_lines, user_lines
 from attn_doctor.report.redact.hinted import Hinted
 from attn_doctor.report.redact.names import NOBODY
 
-_FORMS = Hinted((form.hints, form) for form in (*user_lines.FORMS, *host_lines.FORMS, *mount_lines.FORMS))
+_FORMS = Hinted(
+    (form.hints, form) for form in (*user_lines.FORMS, *host_lines.FORMS, *host_commands.FORMS, *mount_lines.FORMS)
+)
 _NAME = re.compile(r"(?<![\w.-])[A-Za-z_][\w.@+-]*")
 _NO_PERSON = frozenset("reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback".split())
 
