@@ -119,7 +119,7 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
     for start, end in line_rules.values(text):
         if (
             not _PLACEHOLDER.match(text, start, end)
-            and text[start:end].lower() not in _WORDS
+            and text[start:end].lower().rstrip(".,:;!?)") not in _WORDS
             and not _READS.match(text, start)
             and not _DESCRIBED.fullmatch(text, start, end)
         ):
@@ -255,12 +255,14 @@ def _is_harmless(value: str, name: str, certainty: str, *, quoted: bool, owner: 
     if certainty == "name" and strong:
         return len(value) < 3 or (not quoted and _SMALL.fullmatch(value) is not None)
     if certainty == "name":
-        return (
-            len(value) < 6
-            or _is_plain(value)
-            or (not quoted and not mixed and len(value) < 16 and value.isalpha() and value.islower())
-        )
+        return len(value) < 6 or _is_plain(value) or (not quoted and not mixed and len(value) < 16 and _is_word(value))
     return len(value) < 8 or not mixed or _is_plain(value)
+
+
+def _is_word(value: str) -> bool:
+    """Return whether a value is a word of a sentence: "set pad_token explicitly."."""
+    word = value.rstrip(".,:;!?")
+    return word.isalpha() and word.islower()
 
 
 def _is_plain(value: str) -> bool:

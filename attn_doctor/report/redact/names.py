@@ -61,8 +61,30 @@ _SHARED = re.compile(
 _SCRATCH = re.compile(
     rf"(?i)(?P<before>/(?:scratch\d*|lscratch|nobackup\d?)/)(?P<name>{_PART}{{1,64}})(?=/|$|[\s'\"`:;,)])"
 )
+# The label of a disk of macOS, which often has the name of its owner: "/Volumes/Anna T7/x"
+_VOLUME = re.compile(
+    rf"(?<![\w.~-])(?P<before>/Volumes/)(?P<name>(?!(?:Macintosh HD|Data|Preboot|Recovery|VM|Update|System|Untitled|NO NAME|BOOTCAMP|EFI|USB\w{{0,6}}|SSD\w{{0,6}}|HDD\w{{0,6}}|Backups?|Time Machine\w{{0,8}}|Extreme(?: SSD| Pro)?|T[1-9]|Samsung[ _]T\d|SanDisk|Seagate|LaCie|My Passport|Elements)(?: \d)?(?=/|$|[\s'\"`:;,)]))"
+    rf"{_PART}{{1,64}}(?:(?: {_PART}{{1,40}}){{1,4}}(?=[/\\]))?)"
+)
+# Folders of users below a folder of data: "/srv/src/users/anna/x", "/nfs/group3/people/anna/x"
+_USERS_BELOW = re.compile(
+    rf"(?i)(?<![\w.~:/-])(?P<before>/(?:{_SHARED_FOLDERS}|scratch\d*|export|shared?|cluster|disk\d*|hdd\d?|ssd\d?|nvme\d?|raid\d?|net|pool\d?|tank|archive)(?:/{_PART}{{1,64}}){{0,4}}/(?:users?|homes?|people|staff|students?|members|personal)/)(?P<name>{_PART}{{1,64}})(?=/)"
+)
+# Folders for a session: the address of a bus, a socket of an agent, a cookie of a screen
+_SESSION = re.compile(
+    rf"(?P<before>\b(?:DBUS_SESSION_BUS_ADDRESS|XAUTHORITY|ICEAUTHORITY|SSH_AUTH_SOCK|PULSE_(?:SERVER|RUNTIME_PATH)|XDG_RUNTIME_DIR|XDG_CACHE_HOME|TMPDIR|TEMP|TMP|TORCHINDUCTOR_CACHE_DIR|TRITON_CACHE_DIR|MPLCONFIGDIR|RAY_TMPDIR|JOBLIB_TEMP_FOLDER|WANDB_(?:DIR|CACHE_DIR))[\"']?\s?[=:]\s?[\"']?"
+    rf"(?:unix:(?:path|tmpdir|abstract)=)?(?:/var/tmp|/tmp|/dev/shm|/var/run|/run/user|/local|/localscratch|/ssd|/nvme)/)(?P<name>(?!tmp|pip|ssh-|dbus|torch|triton|cuda|keyring|launch-|com\.apple|slurm|ray|wandb|xdg){_PART}{{2,64}})(?=/|$|[\s'\",;])"
+)
+# Files that a system has for each user
+_OF_ACCOUNTS = re.compile(
+    rf"(?P<before>/var/(?:spool/)?mail/|/var/spool/cron/(?:crontabs/|tabs/)?|/var/lib/systemd/linger/|/var/lib/AccountsService/(?:users|icons)/|/var/lib/sss/\w{{1,20}}/|/var/lib/samba/usershares/|/tmp/runtime-|/run/screen/S-|/var/run/screen/S-|/etc/sudoers\.d/(?:\d{{1,3}}-)?)(?P<name>(?!crontabs\b|tabs\b|README|cloud-init){_PART}{{2,64}})"
+)
+# A folder for temporary files with a name in the form of an account: "/var/tmp/s_yamada/x", "/tmp/yamada_s/x"
+_ACCOUNT_FOLDER = re.compile(
+    r"(?<![\w.~-])(?P<before>/(?:var/tmp|tmp|dev/shm|local|localscratch|ssd|nvme|opt|srv|var/scratch)/)(?P<name>[a-z][._](?!train|test|valid|data|build|cache|temp|file|model|input|output|batch|folder|label|image|src|env|venv)[a-z]{4,20}|(?!train|test|valid|data|build|cache|temp|file|model|input|output|batch|folder|label|image|phase|part|group|class|set|run|exp|step|split|fold|list|plan|task|team|type|case|type|mode|level|stage|series|vitamin)[a-z]{4,20}[._][a-z])(?=/)"
+)
 _PREFIXED = re.compile(
-    r"(?P<before>(?:torchinductor|pytest-of|spark|hsperfdata|ray_session|matplotlib|vscode-ipc|pulse|jupyter-user|ssh-user|nvidia-mps|triton_cache|tmux|screen|krb5cc)[_-])(?P<name>[A-Za-z][\w.-]{1,40})(?=/|$|[\s'\"`:;,)])"
+    r"(?<![A-Za-z0-9-])(?P<before>(?:torchinductor|pytest-of|spark|hsperfdata|ray_session|matplotlib|vscode-ipc|pulse|jupyter-user|ssh-user|nvidia-mps|triton_cache|tmux|screen|krb5cc)[_-])(?P<name>[A-Za-z][\w.-]{1,40})(?=/|$|[\s'\"`:;,)])"
 )
 _UNC = re.compile(
     r"(?<![\w\\:/.~+*?^$)\]-])\\\\(?![?.]\\)(?P<host>[A-Za-z0-9][\w.$-]{0,62})\\(?P<name>[^\\\s\"'`|<>*?:]{1,80})"
@@ -70,8 +92,8 @@ _UNC = re.compile(
 _KEYED = re.compile(
     r"(?<![A-Za-z])(?P<key>USER|LOGNAME|USERNAME|SUDO_USER|LNAME|USERDOMAIN|USERDNSDOMAIN|USERDOMAIN_ROAMINGPROFILE|COMPUTERNAME|HOSTNAME|HOST|NODENAME|NODE_NAME|POD_NAME|MASTER_ADDR|"
     r"MASTER_HOST|RDZV_ENDPOINT|LOGONSERVER|SLURMD_NODENAME|SLURM_NODELIST|SLURM_JOB_NODELIST|SLURM_SUBMIT_HOST|SLURM_LAUNCH_NODE_IPADDR|SLURM_TOPOLOGY_ADDR|SLURM_JOB_USER|"
-    r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
-    r"[\"']?\s?[=:]\s?[\"']?(?P<name>[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
+    r"SLURM_JOB_ACCOUNT|LSB_HOSTS|PBS_O_HOST|PBS_O_LOGNAME|JUPYTERHUB_USER|JUPYTERHUB_HOST|NCCL_COMM_ID|GIT_(?:AUTHOR|COMMITTER)_NAME|KUBERNETES_SERVICE_HOST)"
+    r"[\"']?\s?[=:]\s?[\"']?(?P<name>(?![a-z]{2,8}://)[A-Za-z0-9\\][\w.\\\[\],-]{0,80})"
 )
 # The same in other programs: torchrun, JUnit, hostnamectl, scontrol, gvfs, HTCondor. A name of a host has a digit or a hyphen there.
 _KEYED_HOST = re.compile(
@@ -79,7 +101,7 @@ _KEYED_HOST = re.compile(
     r"(?:[\"']?\s?[=:]\s?|[ ])[\"']?(?=[a-z0-9.]{0,60}[-\d])|/gvfs/[a-z-]{2,12}:(?:server|host)=)(?P<name>[a-z][a-z0-9-]{1,62}(?:\.[a-z0-9-]{1,62}){0,6})(?![\w(/\\])"
 )
 _KEYED_USER = re.compile(
-    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|$)"
+    r"(?i)(?<![a-z_-])(?:(?:user[-_]?id|run[-_]?as|job[-_]?owner|euser)[\"']?\s?[=:]\s?[\"']?|logged in as:? [\"']?(?!(?:the|an?|another|your|this|that|any|same|different|guest|someone)\b)|accepted (?:publickey|password) for |(?:user|owner|account)(?: = \"|=[\"']?)|(?:user|login)[\"']:\s?[\"'])(?P<name>[a-z_][\w-]{1,30}(?:\.[a-z][\w-]{1,30})?)(?=\(\d|@|[\"',;/\s&)\]}]|\.(?:\s|$)|$)"
 )
 # What code writes behind `user=`: a word of a language, or another variable.
 _CODE_NAME = re.compile(
@@ -175,6 +197,10 @@ class Names:
     def others(self, text: str) -> Iterator[Found]:
         """Yield the places of names that paths and variables give to users and machines."""
         if "/" in text or "\\" in text:
+            for pattern in (_VOLUME, _SESSION, _OF_ACCOUNTS, _ACCOUNT_FOLDER, _USERS_BELOW):
+                for match in pattern.finditer(text):
+                    if match["name"].lower() not in _SHARED_BY_ALL | NOBODY:
+                        yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
             for pattern in (_HOMES, _SCRATCH, _SHARED):
                 for match in pattern.finditer(text):
                     if not self._is_harmless_folder(match, strict=pattern is _HOMES):
@@ -191,7 +217,7 @@ class Names:
         for match in _PREFIXED.finditer(text):
             if match["name"].lower() not in NOBODY:
                 yield Found(*match.span("name"), "user", self.placeholder(match["name"]))
-        if "=" in text or ":" in text or "--" in text:
+        if "=" in text or ":" in text or "--" in text or "in as" in text:
             for kind, pattern in (("host", _KEYED_HOST), ("user", _KEYED_USER)):
                 for match in pattern.finditer(text):
                     name = match["name"].lower()

@@ -34,9 +34,10 @@ _MAC = re.compile(
     r")(?![0-9a-z])(?![:-][0-9a-f]{1,2}\b)"
 )
 _BARE_MAC = re.compile(
-    r"(?i)(?:\b(?:hw|hard|ether|mac|lladdr|bssid|wwn|wwpn|wwid|eui|nguid)\w{0,12}(?:[ _-]?addr(?:ess)?)?[\"']?\s{0,4}[=:> ]\s{0,4}[\"']?(?:0x|naa\.|eui\.)?"
-    r"|(?<![a-z])(?:en|wl|ww)x|(?<![0-9a-z])(?:wwn-0x|eui\.|nvme-eui\.|naa\.))([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32})(?![0-9a-z])"
+    r"(?i)(?:(?<![a-z])(?:hw|hard|ether|mac|lladdr|bssid|wwn|wwpn|wwid|eui|n?guid|portguid|nodeguid|caguid|switchguid)\w{0,12}(?:[ _-]?addr(?:ess)?)?[\"']?\s{0,20}[=:> ]\s{0,8}[\"']?(?:0x|naa\.|eui\.)?"
+    r"|(?<![a-z])(?:en|wl|ww)x|(?<![0-9a-z])(?:wwn-0x|eui\.|nvme-eui\.|naa\.|(?<=[\"'])[HSR]-))([0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32})(?![0-9a-z])"
 )
+_OF_UNIT = re.compile(r"WWN Device Id:\s{0,20}([0-9a-f] [0-9a-f]{6} [0-9a-f]{9})")  # as smartctl writes it
 _DATE = re.compile(r"\d\d[-_](?:0\d|1[0-2])[-_](?:[0-2]\d|3[01])[-_](?:[01]\d|2[0-3])[-_][0-5]\d[-_][0-5]\d")
 _GUID = re.compile(
     r"(?i)(?<![0-9a-z:])(?=[0-9:]{0,18}[a-f])[0-9a-f]{4}(?::[0-9a-f]{4}){3}(?![0-9a-z:])"
@@ -78,10 +79,10 @@ _MAIL_CONTEXT = re.compile(
 )
 
 _SERIAL = re.compile(
-    r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?|"
+    r"(?i)(?:(?<![a-z])(?:(?:board|product|chassis|system|gpu|disk|drive|device|module|unit|hardware|hw|baseboard|bios|pci|usb|ioplatform|i)[-_ ]?)?serial(?:[-_ ]?(?:number|num|no|nr|nbr|id|short)\.?|_short)?(?: \((?:system|processor tray|board|logic board)\))?|"
     r"(?<![a-z])s/n|(?<![A-Za-z])SN|service[-_ ]?tag|asset[-_ ]?(?:tag|no|number|id)|express[-_ ]?service[-_ ]?code|imei|imsi|iccid|meid|machine[-_ ]?id|host[-_ ]?id|"
     r"boot[-_ ]?id|chip[-_ ]?id|dongle[-_ ]?id|hwid|seriennummer|teamviewer id|anydesk id)"
-    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:#[:=]|[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])\s{0,8}[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
+    r"(?:[\"'`\])]{0,3})[^\S\n]{0,60}(?:#[:=]|[:=#>,\t]|=>|is\b|value\s?=|[^\S\n])(?:\s{0,8}|[ \t]{0,40})(?:\d{1,3}[ \t]{1,4}(?=[A-Z0-9]{5}))?[\"'`(]{0,2}((?=[A-Za-z._/-]{0,40}\d)[A-Za-z0-9][\w./:-]{3,60})"
 )
 _SERIAL_HINTS = (
     "serial s/n sn tag asset express imei imsi iccid meid machine host boot dongle hwid serien viewer anydesk".split()
@@ -89,10 +90,6 @@ _SERIAL_HINTS = (
 # NVIDIA's serial number of a board has 13 digits; of Unix times in milliseconds those from 2017 on begin with 15 to 18.
 _BOARD = re.compile(r"(?<![\w.])(?:0\d{12}|1[0-6]\d{11})(?![\w.])")
 _DISK = re.compile(r"(?<=/by-id/)[\w.:+-]{6,120}")
-_COLUMN = re.compile(
-    r"(?i)(?:\w{1,12}[._ ])?(?:serial|uuid|s/n|sn|mac|hostname|host|node|ip|user|username|login|e-?mail|service[-_ ]tag|asset[-_ ]tag|password|token|secret)"
-    r"(?:[-_ .]?(?:numbers?|no|num|addr(?:ess)?|id|name|tag|key))?"
-)
 
 _DASHED = re.compile(
     r"(?i)(?:(?<![a-z0-9])ip-|(?<![a-z0-9])ec2-|(?<![0-9.])(?<![0-9][-_])(?=(?:10|192[-_]168|172[-_](?:1[6-9]|2\d|3[01])|100[-_](?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))[-_]))"
@@ -100,6 +97,7 @@ _DASHED = re.compile(
 )
 _INNER_HOST = re.compile(
     r"(?i)(?<![\w.@/-])(?:[a-z0-9](?:[\w-]{0,62}[a-z0-9])?\.){1,6}(?:internal|lan|corp|intranet|intra|localdomain|home\.arpa|cluster\.local|ts\.net|fritz\.box|private)(?![\w.(-])"
+    r"|(?<=://)(?:[a-z0-9][a-z0-9-]{0,62}\.){1,6}(?:internal|lan|corp|intranet|intra|localdomain|home\.arpa|local|ts\.net|fritz\.box|private)(?=[:/?\s\"',;)]|$)"
     r"|(?<![\w.@/-])(?=[a-z0-9-]{0,62}[-0-9])[a-z][a-z0-9-]{2,62}\.local(?![\w.(/-])"
     r"|(?<![\w.@-])(?:[\w-]{1,63}\.){1,4}(?:compute(?:-1)?|rds|elb|eks|ec2)\.(?:[\w-]{1,63}\.)?(?:amazonaws\.com|internal)(?![\w-])"
 )
@@ -107,6 +105,17 @@ _INNER_HOST = re.compile(
 _SHARED_LINK = re.compile(
     r"(?i)(?<![\w.-])(?=[a-z0-9.-]{0,60}[0-9-])[a-z0-9][a-z0-9-]{5,62}(?:\.[a-z]{2,8})?\.(?:gradio\.live|trycloudflare\.com|loca\.lt|lhr\.life|ngrok\.io|ngrok(?:-free)?\.(?:app|dev)|serveo\.net|"
     r"share\.zrok\.io|devtunnels\.ms|pinggy\.link|proxy\.runpod\.net|app\.github\.dev|modal\.run)(?![\w-])"
+)
+
+
+# UUIDs that are the same everywhere: of namespaces (https://www.rfc-editor.org/rfc/rfc9562#section-6.6), of Bluetooth, EFI, classes of devices of
+# Windows and its plans for power, and of kinds of partitions (https://uapi-group.org/specifications/specs/discoverable_partitions_specification/).
+_OF_ALL = re.compile(
+    r"(?i)\{?(?:6ba7b81[0-4]-9dad-11d1-80b4-00c04fd430c8|[0-9a-f]{8}-0000-1000-8000-00805f9b34fb|4d36e9[67][0-9a-f]-e325-11ce-bfc1-08002be10318|8be4df61-93ca-11d2-aa0d-00e098032b8c|"
+    r"258eafa5-e914-47da-95ca-c5ab0dc85b11|381b4222-f694-41f0-9685-ff5bb260df2e|8c5e7fda-e8bf-4a96-9a85-a6e23a8c635c|a1841308-3541-4fab-bc81-f71556f20b4a|e9a42b02-d5df-448d-aa00-03f14749eb61|"
+    r"c12a7328-f81f-11d2-ba4b-00a0c93ec93b|0fc63daf-8483-4772-8e79-3d69d8477de4|ebd0a0a2-b9e5-4433-87c0-68b6b72699c7|e6d6d379-f507-44c2-a23c-238f2a3df928|21686148-6449-6e6f-744e-656564454649|"
+    r"0657fd6d-a4ab-43c4-84e5-0933c84b4f4f|4f68bce3-e8cd-4db1-96e7-fbcaf984b709|b921b045-1df0-41c3-af44-4c6f280d3fae|a19d880f-05fc-4d3b-a006-743f0f84911e|933ac7e1-2eb4-4f13-b844-0e14e2aef915|"
+    r"e3c9e316-0b5c-4db8-817d-f92df00215ae|de94bba4-06d1-4d40-a16a-bfd50179d6ac|bc13c2ff-59e6-4262-a352-b275fd6f7172|([0f])\1{7}(?:-\1{4}){3}-\1{12})"
 )
 
 
@@ -133,7 +142,7 @@ def identities(text: str) -> Iterator[_Found]:
 
 def _uuids(text: str) -> Iterator[_Found]:
     for pattern in (_UUID, _GPU, _AMAZON):
-        yield from ((*match.span(), "uuid") for match in pattern.finditer(text))
+        yield from ((*match.span(), "uuid") for match in pattern.finditer(text) if not _OF_ALL.fullmatch(match[0]))
     for match in _BARE_UUID.finditer(text):
         before = text[max(match.start() - 60, 0) : match.start()]
         if not _HASH_BEFORE.search(before[-40:]) and not _OF_PIP.search(before) and len(set(match[0])) > 4:
@@ -145,6 +154,8 @@ def _macs(text: str) -> Iterator[_Found]:
         if not _DATE.fullmatch(match[0]) and len(set(match[0])) > 2:
             yield *match.span(), "mac"
     for match in _BARE_MAC.finditer(text):
+        yield *match.span(1), "mac"
+    for match in _OF_UNIT.finditer(text) if "WWN" in text else ():
         yield *match.span(1), "mac"
     for match in _GUID.finditer(text):
         yield *match.span(), "mac"
@@ -227,34 +238,3 @@ def _serials(text: str) -> Iterator[_Found]:
             yield *match.span(), "serial"
     if "/by-id/" in text:
         yield from ((*match.span(), "serial") for match in _DISK.finditer(text))
-    if "\n" in text and ("," in text or "\t" in text or ";" in text):
-        yield from _in_columns(text)
-
-
-def _in_columns(text: str) -> Iterator[_Found]:
-    """Yield the values below a private heading of a table. Its columns are separated by commas, tabs or semicolons.
-
-    Example: `nvidia-smi --query-gpu=name,serial --format=csv`.
-    """
-    wanted: list[int] = []
-    at, width, sign = 0, 0, ","
-    for line in text.split("\n"):
-        cells = line.split(sign)
-        if wanted and len(cells) == width:
-            place = at
-            for number, cell in enumerate(cells):
-                value = cell.strip().strip("\"'")
-                if number in wanted and len(value) > 3 and not value.startswith(("<", "[")):
-                    start = place + cell.index(value)
-                    yield start, start + len(value), "serial"
-                place += len(cell) + 1
-        else:
-            sign = next((one for one in (",", "\t", ";") if one in line), ",")
-            cells = line.split(sign)
-            wanted = (
-                [n for n, cell in enumerate(cells) if len(cell) < 40 and _COLUMN.fullmatch(cell.strip(" \t\r\"'"))]
-                if len(cells) > 1
-                else []
-            )
-            width = len(cells)
-        at += len(line) + 1

@@ -214,8 +214,26 @@ _END = re.compile(r"-{4,5} ?END[ A-Z0-9_-]{0,60}KEY(?: BLOCK)? ?-{4,5}|Private-M
 _BODY = re.compile(r"[\sA-Za-z0-9+/=\\:,.-]*")
 
 
+# The hash of a file, with its algorithm before it: https://www.w3.org/TR/SRI/, https://packaging.python.org/specifications/recording-installed-packages/
+_DIGEST = re.compile(
+    r"(?i)(?<![a-z0-9])(?:sha-?(?:1|224|256|384|512)|md5|blake(?:2b|2s|3)|h1)[-=:]:?(?![0-9a-f]{8,})(?-i:[A-Za-z0-9_-]{22,86}|[A-Za-z0-9+/]{22,86})={0,2}(?![A-Za-z0-9+/=_-])"
+)
+
+
 def tokens(text: str) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each secret that is known by its shape, and of each that `unnamed_tokens` finds."""
+    """Yield (start, end) of each secret that is known by its shape, and of each that `unnamed_tokens` finds. The hash of a file is none."""
+    lowered = text.lower()
+    hashed = (
+        [match.span() for match in _DIGEST.finditer(text)]
+        if any(one in lowered for one in ("sha", "md5", "blake", "h1:"))
+        else []
+    )
+    for start, end in _shaped(text):
+        if not any(begin <= start and end <= stop + 2 for begin, stop in hashed):
+            yield start, end
+
+
+def _shaped(text: str) -> Iterator[tuple[int, int]]:
     for hint, pattern in _COMPILED:
         done = 0
         for match in pattern.finditer(text) if hint in text else ():

@@ -20,6 +20,8 @@ _OF_A_KIND = re.compile(
 _FOR_ADDRESSES = re.compile(
     r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z][A-Za-z0-9]{1,9}[-_])?(?P<body>[A-Za-z0-9_-]{40,400})(?![A-Za-z0-9_-])"
 )
+# A value in a web address: "?ml=X"
+_IN_QUERY = re.compile(r"[?&#;][\w.%\[\]-]{1,40}=(?P<body>[A-Za-z0-9_-]{20,400})(?![\w.+/-])")
 _CHANGES = 0.48  # of two neighbours; 0.64 by chance in base 62, 0.40 in base 36
 _CHANGES_OF_SHORT = 0.5
 _CHANGES_IN_BASE_36 = 0.27
@@ -38,6 +40,14 @@ def tokens(text: str) -> Iterator[tuple[int, int]]:
             if text[begin - 1 : begin] != "/" or _ADDRESS.search(text, max(begin - 220, 0), begin):
                 before = _PREFIX.search(text, max(begin - 24, 0), begin)
                 yield (before.start() if before else begin), match.end()
+    for match in _IN_QUERY.finditer(text) if "://" in text or "=" in text else ():
+        letters = re.sub("[_-]", "", match["body"])
+        if (
+            len(letters) >= _PART * (len(match["body"]) - len(letters) + 1)
+            and is_mixed(letters)
+            and _changes(letters) >= _CHANGES
+        ):
+            yield match.span("body")
     if "_" not in text and "-" not in text:
         return
     for match in _PREFIXED.finditer(text):

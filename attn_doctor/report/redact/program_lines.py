@@ -1,0 +1,41 @@
+"""Find the names of users and machines in lines of programs whose form shows where a name stands.
+
+Examples: `ls -l`, `who`, NCCL ("box-2:12345:12360 [0] NCCL INFO"), `scontrol`, `ssh`, `uname -a`, `mount`. There no key stands beside the name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from attn_doctor.report.redact import host_commands, host_lines, mount_lines, user_lines
+from attn_doctor.report.redact.hinted import Hinted
+from attn_doctor.report.redact.names import NOBODY
+
+_FORMS = Hinted(
+    (form.hints, form) for form in (*user_lines.FORMS, *host_lines.FORMS, *host_commands.FORMS, *mount_lines.FORMS)
+)
+_NAME = re.compile(r"(?<![\w.-])[A-Za-z_][\w.@+-]*")
+_NO_PERSON = frozenset("reboot runlevel shutdown local broadcasthost ip6-localhost ip6-loopback".split())
+
+# Hosts of everybody: a line about them identifies nobody.
+_PUBLIC = re.compile(
+    r"(?i)(?:[\w-]{1,40}\.){0,4}(?:github|githubusercontent|gitlab|bitbucket|huggingface|hf|pytorch|nvidia|pypi|pythonhosted|anaconda|docker|google|googleapis|kernel|debian|ubuntu|fedoraproject|wandb|ultralytics|kaggle|"
+    r"cloudflare|quay|ghcr|nvcr|gcr|conda|python|microsoft|apple|example|openai|jsdelivr|npmjs|crates|launchpad|archlinux)\.(?:com|org|io|co|net|ai|dev)"
+)
+
+
+def found(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (start, end, kind) of each name. The kinds are user, host and serial."""
+    for form in _FORMS.of(text):
+        for match in form.pattern.finditer(text):
+            for group, place in ((name, match.span(name)) for name in form.pattern.groupindex):
+                places = [one.span() for one in _NAME.finditer(text, *place)] if group == "many" else [place]
+                yield from (
+                    (start, end, form.of) for start, end in places if start >= 0 and is_private(text[start:end])
+                )
+
+
+def is_private(name: str) -> bool:
+    """Return whether a name is of one person or machine, not of every system: root, reboot, localhost."""
+    return name.lower() not in NOBODY and name.lower() not in _NO_PERSON and not _PUBLIC.fullmatch(name)
