@@ -129,6 +129,8 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
+    if (of_deepspeed := _of_deepspeed(facts)) is not None:
+        return of_deepspeed
     if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
         return None
     have, need = str(building.nvcc(facts)), present(facts.torch.cuda)
@@ -142,6 +144,22 @@ def detect(facts: Facts) -> Hit | None:
             fact(facts, f"{building.toolkit_path(facts, chosen)}.version", f"{chosen.root} is CUDA {have}"),
             fact(facts, "torch.cuda"),
         ),
+    )
+
+
+def _of_deepspeed(facts: Facts) -> Hit | None:
+    """Return a hit if `ds_report` shows another major version of nvcc than of torch: DeepSpeed compiles an operator at its first use."""
+    command, toolkits = facts.subject.command, facts.toolchain.toolkits
+    if not (isinstance(command, str) and "ds_report" in command and isinstance(toolkits, tuple) and len(toolkits) == 1):
+        return None
+    have, need = toolkits[0].version, facts.torch.cuda
+    if not (isinstance(have, str) and isinstance(need, str)) or holds(cuda.nvcc_for_torch(have, need)):
+        return None
+    return Hit(
+        message=f"nvcc belongs to CUDA {have}, and torch was built for CUDA {need}. DeepSpeed compiles an operator when it is first used, and PyTorch refuses that then.",
+        evidence=(fact(facts, "toolchain.toolkits.0.version", f"nvcc of CUDA {have}"), fact(facts, "torch.cuda")),
+        variant=Majors(nvcc=have, torch=need),
+        severity=Severity.WARNING,
     )
 
 

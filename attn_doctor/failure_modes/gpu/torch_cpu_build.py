@@ -160,6 +160,23 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
+    if every(
+        lambda: torch_installed(facts),
+        lambda: isinstance(facts.torch.hip, str),
+        lambda: (
+            facts.torch.available is not True and not (isinstance(facts.graphics.amd, tuple) and facts.graphics.amd)
+        ),
+        lambda: nvidia_card(facts),
+    ):
+        return Hit(
+            message=f"torch {facts.torch.version} is built for AMD GPUs (ROCm), so the NVIDIA GPU of this machine is not used.",
+            evidence=(
+                fact(facts, "torch.hip", f"torch {facts.torch.version} is built for ROCm {facts.torch.hip}"),
+                _card(facts),
+            ),
+            certainty=Certainty.PREDICTED,
+            confidence=Confidence.MEDIUM,
+        )
     if not every(
         lambda: torch_installed(facts),
         lambda: known(facts.torch.cuda) is None,

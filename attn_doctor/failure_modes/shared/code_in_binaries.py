@@ -25,8 +25,13 @@ def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
     """Return a hit if torch has no code for one of these GPUs, else None."""
     archs = facts.torch.archs
     cuda = present(facts.torch.cuda)
-    codes = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
-    refused = [(index, card) for index, card in seen if not _runs(facts, codes, card, cuda)]
+    read = archs if isinstance(archs, tuple) and archs else _of_the_table(facts, cuda)
+    codes = read or _of_the_linux_wheel(facts, cuda)
+    refused = [
+        (index, card)
+        for index, card in seen
+        if not _runs(facts, codes, card, cuda) and (read or _newer_than_all(codes, card))
+    ]
     if not refused:
         return None
     index, card = refused[0]
@@ -48,8 +53,23 @@ def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 
 def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
+    """Return the GPU code of this torch; empty for Windows, whose wheels nobody has read."""
     platform = known(key_of(facts).platform)
-    return known(pytorch.archs(present(facts.torch.version), cuda, platform))
+    found = pytorch.archs(present(facts.torch.version), cuda, platform)
+    return () if isinstance(found, Unknown) and platform.startswith("win") else known(found)
+
+
+def _of_the_linux_wheel(facts: Facts, cuda: str) -> tuple[str, ...]:
+    """Return the GPU code of the same release for Linux.
+
+    The wheels for Windows may keep older architectures, and never have newer ones: .ci/pytorch/windows/cuda*.bat of PyTorch's sources.
+    """
+    return known(pytorch.archs(present(facts.torch.version), cuda))
+
+
+def _newer_than_all(codes: tuple[str, ...], card: Gpu) -> bool:
+    parsed = [code for name in codes if (code := gpu.parse(name))]
+    return all(capability(present(card.compute_capability)) > code.capability for code in parsed)
 
 
 def of_flash_attn(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:

@@ -20,7 +20,7 @@ Line = tuple[int, str]  # its number, and its text
 _PROMPT = re.compile(r"^(?:\([^()\s]{1,60}\) ?){0,2}(?:>>> ?|In \[\d*\]: ?)(?P<code>\S.*)$")
 _ECHO = re.compile(r"^Out\[\d*\]: ?")
 _GIVEN = re.compile(
-    r"\b(?:python|py|ipython)[\d.]*(?:\.exe)?[\"']? (?:-[\w.]{1,8} ){0,3}?-c (?P<quote>[\"'])(?P<code>.+)(?P=quote)"
+    r"\b(?:python|py|ipython)[\d.]*(?:\.exe)?[\"']? (?:-(?:[WX] ?[\w:.=]{1,30}|[\w.]{1,8}) ){0,3}?-c (?P<quote>[\"'])(?P<code>.+)(?P=quote)"
 )
 _CELL = re.compile(r"^\s{0,8}(?P<code>print\(.*\)(?:\s*[;#].*)?)$")
 _NEAR = 6  # at most so many lines are between an expression and its answer: they may be warnings
