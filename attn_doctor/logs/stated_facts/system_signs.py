@@ -176,6 +176,8 @@ SIGNS = (
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
     Sign(("kubectl ", "kubernetes.io/"), r"^(?:[^$#>]{0,80}[$#>] ?)?kubectl (?:-n \S+ )?(?:logs|exec|describe|get|apply|create|delete|run)\b|/var/run/secrets/kubernetes\.io/", _POD),
+    # A person's own words: "kubernetes pod", "in a k8s pod", "Running in a pod of Kubernetes".
+    Sign(("pod", "Pod"), r"^\W{0,4}(?:(?:[\w ]{1,30}\b)?(?:[Ii]n|[Ii]nside|[Oo]n) an? )?(?:[Kk]ubernetes|[Kk]8[Ss]|EKS|GKE|AKS|OpenShift) [Pp]ods?\b|\b(?:[Ii]n|[Ii]nside|[Oo]f) (?:a|an|the|my|our) (?:[Kk]ubernetes |[Kk]8[Ss] )?pod (?:of|in|on) (?:[Kk]ubernetes|[Kk]8[Ss]|EKS|GKE|AKS|OpenShift)\b", _POD),
     Sign(("[pod/",), r"^\[pod/[\w./-]{1,200}\] ", _POD, "implied"),
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
