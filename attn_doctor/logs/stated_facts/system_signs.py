@@ -157,7 +157,7 @@ SIGNS = (
     Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
-    Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
+    Sign(("-Microsoft",), r"\b(?P<kernel>4\.4\.0-\d+-Microsoft)\b", {**_LINUX, "wsl": "1"}),
     # In the words of a person: "on my wsl2 machine", "Ubuntu 22.04 (WSL)", "WSL2 Ubuntu".
     Sign(("wsl", "WSL", "Wsl"), rf"\b(?:[Oo]n|[Ii]n|[Uu]nder|[Uu]sing|[Mm]y|[Ii]nside|[Vv]ia|[Tt]hrough|[Ww]ithin) (?:(?:my|a|an|the|[Uu]buntu[ \d.-]*) )?{_WSL}", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("wsl", "WSL", "Wsl"), rf"\b[Uu]buntu[ -]?[\d.]{{0,8}}(?: LTS)? ?[(（,/@-]? ?{_WSL}|\b(?:WSL|wsl) ?2?[ :(（,/-]{{1,2}}[Uu]buntu\b|{_WSL} ?(?:下|里|中|上|环境|環境|で|에서)", {**_LINUX, "wsl": "2"}, "implied"),
