@@ -50,6 +50,7 @@ from attn_doctor.failure_modes.shared import (
     torch_install,
     torch_steps,
     wheel_fixes,
+    whose_code,
 )
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
@@ -241,7 +242,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
     built, operator = seen.group("built"), seen.group("operator")
-    binary = _binary(facts, proofs, seen)
+    binary = whose_code.package(facts, proofs, seen)
     if built:
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
@@ -316,43 +317,6 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
     return None
 
 
-_ONNX = "onnxruntime-gpu"
-
-
-def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
-    """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
-    if any("onnxruntime" in m.text for m in proofs):
-        return _ONNX
-    if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
-        return owner
-    if seen.group("native") is not None:
-        return subject.FLASH_ATTN
-    # A copy of flash-attention's sources inside those of xformers: https://github.com/facebookresearch/xformers/issues/1329
-    if any("xf" in m.text and "third_party" in m.text for m in proofs):
-        return "xformers"
-    name = subject.package(facts) if isinstance(facts.subject.package, str) else None
-    if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
-        return name
-    if (called := compiled_calls.above(proofs, seen)) and name not in ("torch", "torchvision", "torchaudio"):
-        module = None if called.startswith(("_", "flash_attn")) else called
-        if (whose := name or module) is not None:
-            return whose
-    if (seen.group("operator") or "").startswith("ms_deformable_"):
-        return "MultiScaleDeformableAttention"
-    return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
-
-
-def _near(match: Match, seen: Seen) -> bool:
-    """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
-    return "flash_" in match.text or any(
-        m.strength == "context"
-        and not {"archs", "owner", "capability", "compiled"} & m.groups.keys()
-        and m.file == match.file
-        and 0 < match.line - m.line <= 12
-        for m in seen.matches
-    )
-
-
 def _of_jetsons_torch(facts: Facts) -> bool:
     """Return whether this is a Jetson with NVIDIA's own torch. That torch has code for the board, so another library lacks the code."""
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
@@ -365,7 +329,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if binary in ("newer image", "older image"):
         card = hit.variant.operator if isinstance(hit.variant, code_in_binaries.Lacking) else None
         return (images_for_gpu.of_nvidia(facts, card, older=binary == "older image"),)
-    if binary == _ONNX:
+    if binary == whose_code.ONNX:
         return code_for_gpu.of_onnxruntime(facts)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
