@@ -21,6 +21,8 @@ _LINES = tuple(
 
 _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
+    # kohya_ss, in its log: "17:22:49-350014 INFO     Torch 2.0.1+cu118"
+    Sign(("Torch ",), r"\bINFO {1,8}Torch (?P<torch>\d\.\d+\.\d+\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}{_END}"),
