@@ -19,7 +19,7 @@ SIGNS = (
         strength="hint",
     ),
     Sign(
-        pattern=r"(?P<linux_driver>\b(?:apt|apt-get|aptitude) (?:-\S+ )*install (?:-\S+ )*(?:nvidia-(?:driver|utils|kernel|dkms)\S*|cuda(?:-drivers\S*)?)(?=$|\s))",
+        pattern=r"(?P<linux_driver>\b(?:apt|apt-get|aptitude) (?:-\S{1,20} ){0,3}install (?:-\S{1,20} ){0,3}(?:nvidia-(?:driver|utils|kernel|dkms)[\w-]{0,30}|cuda(?:-drivers[\w-]{0,20})?)(?=$|\s))",
         literal=" install ",
         sample="$ sudo apt-get install -y nvidia-driver-550",
         strength="context",
