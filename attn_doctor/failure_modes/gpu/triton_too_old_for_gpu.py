@@ -65,8 +65,8 @@ MODE = FailureMode(
     signs=(
         # A kernel that the program starts itself, and the files of torch.compile.
         Sign(
-            pattern=r"^\s*(?:\w+ = )?(?P<launch>\w+\[(?:grid|\(|lambda)[^\]]{0,80}\]\()",
-            literal="](",
+            pattern=r"^\s*(?:\w+ = )?(?P<launch>\w+\[grid\]\()",
+            literal="[grid](",
             sample="    scale_kernel[grid](x, out, n, BLOCK=256)",
             strength="context",
         ),
