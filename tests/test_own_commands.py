@@ -65,10 +65,10 @@ def test_automatic_batches_are_for_one_gpu_alone(device, alone):
     [
         ("docker run --rm --gpus 0 a:1 python t.py", "docker run --gpus all --rm a:1 python t.py"),
         ("docker run --rm --gpus=0 a:1", "docker run --gpus all --rm a:1"),
-        ("sudo docker run -it a:1 bash", "docker run --gpus all -it a:1 bash"),
+        ("sudo docker run -it a:1 bash", "sudo docker run --gpus all -it a:1 bash"),
         ("docker run --gpus device=3 a:1", "docker run --gpus all a:1"),
         ("docker run --gpus all a:1", "docker run --gpus all a:1"),
-        ("docker run -it ... bash", "docker run --gpus all IMAGE"),
+        ("docker run -it ... bash", "docker ps --no-trunc"),
         ("docker run -e X='a a:1", "docker run --gpus all a:1"),
     ],
 )

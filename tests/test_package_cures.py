@@ -41,7 +41,7 @@ CASES = {
     "cuda-home-unset/gsplat-import": ("gsplat|https://docs.gsplat.studio/whl/", ""),
     "cuda-home-unset/deepspeed-op": ("CUDA", ""),
     "abi-mismatch-torch-version/detectron2-nested": ("--force-reinstall|git+https://github.com/facebookresearch/detectron2.git", "detectron2"),
-    "abi-mismatch-torch-version/xformers-cuda-backend": ("--upgrade torch torchvision xformers|https://download.pytorch.org/whl/cu126", "xformers"),
+    "abi-mismatch-torch-version/xformers-cuda-backend": ("--upgrade torch torchvision torchaudio xformers|https://download.pytorch.org/whl/cu126", "xformers"),
     "abi-mismatch-torch-version/windows-pytorch3d": ("--force-reinstall|git+https://github.com/facebookresearch/pytorch3d.git@stable", "pytorch3d"),
     "abi-mismatch-torch-version/xformers-says-it-alone": ("--upgrade xformers torch==2.4.1 --index-url https://download.pytorch.org/whl/cu124", "xformers"),
     "nvcc-torch-cuda-mismatch/deepspeed-windows": ("DS_BUILD_OPS=0|pip install --no-cache-dir deepspeed", "11.8|12.4"),

@@ -147,7 +147,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     ),
     "a cluster": (CLUSTER + CU128 + UNSET, ["module avail cuda", "module load cuda/12.8"]),
     "WSL 2": (WSL2 + system("Ubuntu 22.04.4 LTS") + CU128 + UNSET, [*by_apt("wsl-ubuntu", "12.8")]),
-    "WSL 1": (WSL1 + system("Ubuntu 22.04.4 LTS") + CU128 + UNSET, ["wsl.exe --set-version Ubuntu 2"]),
+    "WSL 1": (
+        WSL1 + system("Ubuntu 22.04.4 LTS") + CU128 + UNSET,
+        ["winver", "wsl.exe --update", "wsl.exe --list --verbose", "wsl.exe --set-version Ubuntu 2"],
+    ),
     "docker build: another image": (
         BUILD + 'PRETTY_NAME="Ubuntu 22.04.4 LTS"\n' + CU128 + UNSET,
         ["FROM nvidia/cuda:12.8.1-devel-ubuntu22.04"],

@@ -212,7 +212,7 @@ def test_where_nobody_knows_the_torch_it_is_looked_at_and_the_line_is_written_ou
     assert "for torch 2.11.0+cu128" in line.why
     board = Facts(grade="stated", system=System(board="jetson", jetpack="6.2"))
     assert (
-        "git+https://github.com/pytorch/vision.git@release/0.20"
+        "git+https://github.com/pytorch/vision.git@release/$V"
         in torch_here.vision_of_the_torch_there(board)[1].argv[-1]
     )
 

@@ -105,7 +105,7 @@ def test_an_amd_card_gets_amds_torch_and_no_driver_of_nvidia():
     )
     assert [fix.title for fix in found.fixes] == [
         "Print what torch and the driver report",
-        "Install AMD's torch for Windows",
+        "Install a torch for the AMD GPU",
     ]
     assert lines(found) == [f'python -c "{ASK}"']
 
@@ -196,7 +196,7 @@ def test_an_amd_card_in_words_gets_amds_torch_on_windows(card):
     found = finding(
         f"{card}, Windows\nC:\\ai\\venv\\Scripts\\python.exe main.py\nAssertionError: Torch not compiled with CUDA enabled\n"
     )
-    assert (found.slug, found.fixes[0].title) == ("torch-cpu-build", "Install AMD's torch for Windows")
+    assert (found.slug, found.fixes[0].title) == ("torch-cpu-build", "Install the ROCm build of torch")
     assert not any("download.pytorch.org" in line for fix in range(len(found.fixes)) for line in lines(found, fix))
 
 
@@ -320,7 +320,7 @@ def test_an_amd_card_has_no_driver_of_nvidia():
         found.message
         == "The installed torch is a build for NVIDIA GPUs, but the GPU is from AMD: AMD Radeon RX 7800 XT."
     )
-    assert [fix.title for fix in found.fixes] == ["Install AMD's torch for Windows"]
+    assert [fix.title for fix in found.fixes] == ["Install a torch for the AMD GPU"]
 
 
 def test_the_source_line_of_a_traceback_says_it_in_any_program():

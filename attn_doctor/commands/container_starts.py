@@ -9,9 +9,11 @@ import re
 import shlex
 
 from attn_doctor.model.facts import Facts
+from attn_doctor.model.steps import RunByHand, Step
 
 Argv = tuple[str, ...]
 IMAGE = "IMAGE"  # stands for the container image if a log does not name it
+_BY_SHELL = re.compile(r"\$|`|~/")  # what a shell replaces: such words are not put into quotes
 _TYPED = re.compile(r"(?P<sudo>sudo )?(?P<program>docker|podman) run (?P<rest>.+)")
 # The options that pass every GPU of the host into a container.
 EVERY_GPU = {"docker": ("--gpus", "all"), "podman": ("--device", "nvidia.com/gpu=all")}
@@ -31,11 +33,41 @@ def start(facts: Facts, *options: str, program: str = "docker") -> Argv:
 
     It is the typed command with the options added, if the log shows the whole command; else a new one.
     """
-    typed = _typed(facts.subject.command)
-    if typed is None:
-        return (program, "run", *options, image(facts))
-    words, rest = typed
-    return (*words, *options, *_without(rest, options))
+    for written in (facts.subject.started, facts.subject.command):
+        typed = _typed(written)
+        if typed is not None:
+            words, rest = typed
+            return _line(written, (*words, *options, *_without(rest, options)))
+    return (program, "run", *options, image(facts))
+
+
+def typed(facts: Facts) -> str | None:
+    """Return the whole command that started the container, as it was typed: "sudo docker run -it trainer:latest bash". None if it is not known."""
+    for written in (facts.subject.started, facts.subject.command):
+        if isinstance(written, str) and _typed(written) is not None:
+            return written
+    return None
+
+
+def again(facts: Facts) -> Argv | None:
+    """Return the typed command itself, which makes a new container; None if it is not known."""
+    written = typed(facts)
+    return None if written is None else ("sh", "-c", written)
+
+
+def look(facts: Facts, program: str = "docker") -> tuple[Step, ...]:
+    """Return the step that prints the image of the running container, on its host. Empty if a log names the image."""
+    if image(facts) != IMAGE:
+        return ()
+    why = "on the host: the columns IMAGE and COMMAND are what follows the options in the next line"
+    return (RunByHand(argv=(program, "ps", "--no-trunc"), why=why, changes="nothing", risk="none"),)
+
+
+def _line(written: object, argv: Argv) -> Argv:
+    """Return the words of a command as they are; as a line for the shell if what was typed has to be read by a shell ("$PWD", "~")."""
+    if not isinstance(written, str) or not _BY_SHELL.search(written):
+        return argv
+    return ("sh", "-c", " ".join(word if _BY_SHELL.search(word) else shlex.quote(word) for word in argv))
 
 
 def _typed(command: object) -> tuple[Argv, Argv] | None:
@@ -112,6 +144,7 @@ def with_every_gpu(typed: str) -> Argv | None:
         words = shlex.split(typed)
     except ValueError:
         return None
+    root, words = (("sudo",), words[1:]) if words[0] == "sudo" else ((), words)
     kept, skip = list[str](), False
     for word in words[2:]:
         if skip:
@@ -124,4 +157,4 @@ def with_every_gpu(typed: str) -> Argv | None:
             kept.append(word)
     if "--gpus all" in typed or "nvidia.com/gpu" in typed or "..." in typed:
         return None
-    return (*words[:2], *EVERY_GPU[words[0]], *kept)
+    return _line(typed, (*root, *words[:2], *EVERY_GPU[words[0]], *kept))

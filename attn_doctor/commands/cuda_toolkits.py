@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_images, cuda_repositories, host_compilers, places
+from attn_doctor.commands import cuda_images, cuda_repositories, host_compilers, places, wsl_conversion
 from attn_doctor.commands.shells import kept, shell_of
 from attn_doctor.commands.system_tools import module
 from attn_doctor.knowledge.cuda import releases
@@ -80,7 +80,11 @@ def elsewhere(facts: Facts) -> Fix | None:
     """Return the fix for a system on which a toolkit cannot simply be installed: WSL 1, Colab, Kaggle, a Jetson. None elsewhere."""
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
     if places.wsl(facts) == 1:
-        return Fix(title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU", steps=(to_wsl_2(facts),), verify=verify)
+        return Fix(
+            title="Convert this WSL 1 to WSL 2: WSL 1 reaches no GPU",
+            steps=wsl_conversion.to_wsl_2(facts),
+            verify=verify,
+        )
     if places.hosted(facts) in ("colab", "kaggle"):
         look = commands.by_hand(
             ("ls", "-d", "/usr/local/cuda"),
@@ -99,19 +103,6 @@ def elsewhere(facts: Facts) -> Fix | None:
         home = commands.variable("CUDA_HOME", "/usr/local/cuda", "where JetPack puts its toolkit")
         return Fix(title="Use JetPack's toolkit", steps=(install, home), verify=verify)
     return None
-
-
-def to_wsl_2(facts: Facts) -> Step:
-    """Return the step that converts this distribution from WSL 1 to WSL 2."""
-    title = facts.system.distribution_name if isinstance(facts.system.distribution_name, str) else ""
-    known = facts.system.distribution
-    name = title.partition(" ")[0] or (known.capitalize() if isinstance(known, str) else "Ubuntu")
-    return commands.by_hand(
-        ("wsl.exe", "--set-version", name, "2"),
-        f"run this in a terminal of Windows; `wsl --list --verbose` shows the distribution's name, {name} is the usual one",
-        "converts this distribution",
-        takes="some minutes",
-    )
 
 
 def install(facts: Facts, version: Version) -> tuple[Fix, ...]:

@@ -10,7 +10,7 @@ https://wiki.archlinux.org/title/NVIDIA
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import debian_drivers, places, rpm_drivers
+from attn_doctor.commands import debian_drivers, places, rpm_drivers, wsl_conversion
 from attn_doctor.commands.places import Argv
 from attn_doctor.knowledge import pci_gpu
 from attn_doctor.model.facts import Facts, Unknown
@@ -64,12 +64,7 @@ def not_here(facts: Facts, wanted: str = "the driver") -> tuple[Step, ...]:
     Empty for any other system. `wanted`: the driver in words, "driver 580 or newer".
     """
     if places.wsl(facts) == 1:
-        convert = commands.by_hand(
-            ("wsl.exe", "--set-version", "Ubuntu", "2"),
-            "run this in a terminal of Windows: WSL 1 shows no GPU, WSL 2 shows the GPU; `wsl.exe -l -v` lists the names, Ubuntu is an example",
-            "the distribution, to WSL 2",
-        )
-        return convert, in_windows(f"{wanted} in Windows, never a Linux driver inside WSL")
+        return *wsl_conversion.to_wsl_2(facts), in_windows(f"{wanted} in Windows, never a Linux driver inside WSL")
     if places.wsl(facts):
         windows = in_windows(f"{wanted} in Windows, never a Linux driver inside WSL: WSL uses the Windows driver")
         again = commands.by_hand(

@@ -42,6 +42,7 @@ from attn_doctor.model.versions import pair
 
 START = "https://pytorch.org/get-started/locally/"
 _AMD = "https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad"
+_NEWEST_OF_AMD = "2.11.0"  # https://repo.amd.com/rocm/whl/gfx110X-all/torch/; the index has one for each Python
 _TITLE = "Install torch and torchvision"
 # A family of gfx, and the version whose code a card of it can be told to use. https://github.com/comfyanonymous/ComfyUI#amd-gpus-linux
 _NEIGHBOURS = {"gfx101": "10.3.0", "gfx103": "10.3.0", "gfx110": "11.0.0"}
@@ -108,6 +109,12 @@ def choose_release(machine: Machine, torch: str, cuda: str | None = None) -> Cho
     return msgspec.structs.replace(
         newest, torch=torch, torchvision=torchvision(torch), beside=_beside(torch, machine), pinned=True
     )
+
+
+def archs_of(choice: Choice) -> tuple[str, ...]:
+    """Return the AMD GPUs for which PyTorch's build has code ("gfx1100"); empty for a build of another index, or for other GPUs."""
+    rows = (row for row in load(FlavourBuild) if index_of(row.flavour) == choice.index_url)
+    return next((row.archs for row in rows), ())
 
 
 def neighbour_of(gfx: str) -> str | None:
@@ -190,9 +197,13 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
         if machine.os == "windows":
             words += "; torch-directml (pip install torch-directml; ComfyUI: --directml) computes on it, for programs that know DirectML"
         return NoTorch(title="Compute on the CPU, or on a newer GPU", words=words)
+    if machine.os == "windows" and (own := _own_of_amd(machine)) is not None:
+        return own
     if machine.os == "windows" or machine.wsl:
         place, name = ("windows", "Windows") if machine.os == "windows" else ("wsl", "WSL")
-        words = f"take AMD's own torch for Radeon and Ryzen: {_AMD}/{place}/install-pytorch.html (PyTorch's ROCm builds are for Linux itself)"
+        url = next((url for gfx in machine.gfx if (url := amd.own_index(gfx))), None) if place == "windows" else None
+        line = f"in an environment with Python 3.12: pip install --index-url {url} torch torchvision; " if url else ""
+        words = f"take AMD's own torch for Radeon and Ryzen: {line}{_AMD}/{place}/install-pytorch.html (PyTorch's ROCm builds are for Linux itself)"
         return NoTorch(title=f"Install AMD's torch for {name}", words=words)
     host = pair(machine.rocm) if machine.rocm else None
     rows = [row for row in load(FlavourBuild) if row.flavour.startswith("rocm")]
@@ -200,10 +211,27 @@ def _of_amd(machine: Machine) -> Choice | NoTorch:
     choice = _listed(machine, older or rows, "built for AMD GPUs with ROCm")
     if choice is None:
         return _no_python(machine)
+    if machine.gfx and not set(machine.gfx) <= set(archs_of(choice)):
+        return _own_of_amd(machine) or choice
     if choice.doubt is None and machine.rocm is None:
         unknown = "the ROCm there is not known: cat /opt/rocm/.info/version shows it, and an older one has an index of its own"
         return msgspec.structs.replace(choice, doubt=unknown)
     return choice
+
+
+def _own_of_amd(machine: Machine) -> Choice | None:
+    """Return AMD's own torch for the GPUs of a family, which contains its own ROCm; None if AMD has none for them and this Python."""
+    url = next((url for gfx in machine.gfx if (url := amd.own_index(gfx))), None)
+    if url is None or machine.python not in (None, *amd.OWN_PYTHONS) or machine.platform == "linux_aarch64":
+        return None
+    return Choice(
+        torch=_NEWEST_OF_AMD,
+        torchvision=None,
+        flavour="rocm",
+        index_url=url,
+        why=f"AMD's own torch for {', '.join(machine.gfx)}, for Python {amd.OWN_PYTHONS[0]} to {amd.OWN_PYTHONS[-1]}; it contains its own ROCm",
+        pinned=False,
+    )
 
 
 def _listed(machine: Machine, rows: Iterable[FlavourBuild], why: str) -> Choice | None:

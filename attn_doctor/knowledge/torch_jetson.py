@@ -31,7 +31,9 @@ def of_board(machine: Machine) -> Choice | NoTorch:
     if not row.index:
         if row.wheel is not None:
             words = f"NVIDIA's build for JetPack {machine.jetpack} and Python {row.python}; how: {GUIDE}"
-            return NoTorch(title=title, words=words, wheel=f"{row.url}{row.wheel}", torchvision=row.torchvision)
+            fetch = row.url if row.url.endswith(".whl") else None
+            wheel = row.wheel if fetch else f"{row.url}{row.wheel}"
+            return NoTorch(title=title, words=words, wheel=wheel, fetch=fetch, torchvision=row.torchvision)
         words = f"take the wheel for JetPack {machine.jetpack} and Python {row.python} from {row.url}; how: {GUIDE}"
         return NoTorch(title=title, words=words)
     return Choice(

@@ -143,7 +143,10 @@ class NoTorch(Record, frozen=True, kw_only=True):
 
     title: str  # of the fix: "Install NVIDIA's torch for this JetPack"
     words: str
-    wheel: str | None = None  # the address of NVIDIA's own wheel
+    wheel: str | None = None  # the address of NVIDIA's own wheel, or its file name if it has to be fetched
+    fetch: str | None = (
+        None  # the address from which that file is fetched, where the address does not end with its name
+    )
     torchvision: str | None = None  # the release that belongs to it: "0.19.0"
     elsewhere: bool = False  # nothing can be installed in this system: the work goes on in another one
 

@@ -174,6 +174,9 @@ class Subject(Record, frozen=True, kw_only=True):
     locked: Flag = UNRECORDED  # uv had resolved the project before it failed
     folder: Text = UNRECORDED  # the folder of the sources, if they were built in place: a checkout
     address: Text = UNRECORDED  # the repository from which pip took the source: "git+https://..."
+    started: Text = (
+        UNRECORDED  # the command that started the container, as it was typed: "sudo docker run -it trainer:latest bash"
+    )
     image: Text = UNRECORDED  # the image that a Dockerfile begins with, or that a container was started from: "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"
 
 

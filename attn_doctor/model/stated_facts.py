@@ -116,6 +116,7 @@ class StatedFacts(Record, frozen=True, kw_only=True):
     command: Stated[str] | Unknown = _NOT_SAID  # typed last before the error
     folder: Stated[str] | Unknown = _NOT_SAID  # the folder of the sources, if they were built in place
     address: Stated[str] | Unknown = _NOT_SAID  # the repository that the package came from
+    started: Stated[str] | Unknown = _NOT_SAID  # the command that started the container, as it was typed
     image: Stated[str] | Unknown = (
         _NOT_SAID  # the image that a Dockerfile begins with, or that a container was started from
     )
@@ -129,7 +130,7 @@ Fact = Literal[
     "os", "os_version", "distribution", "distribution_version", "kernel", "wsl", "surroundings", "shell", "modules", "machine", "board",
     "jetpack", "l4t", "glibc", "installer", "environment", "environment_kind", "managed", "prompt", "conda_tool", "interpreter", "bundled", "python", "torch", "torch_flavour",
     "torch_cuda", "torch_hip", "available", "driver", "driver_cuda", "gpu", "pci", "capability", "gfx", "toolkit", "cuda_home", "compiler", "yolo_location",
-    "package", "doing", "asked", "locked", "command", "folder", "address", "image",
+    "package", "doing", "asked", "locked", "command", "folder", "address", "started", "image",
 ]  # fmt: skip
 SINGLE = tuple(name for name in get_args(Fact) if name not in ("gpu", "pci"))
 

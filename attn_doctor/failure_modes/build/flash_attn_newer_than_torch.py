@@ -67,6 +67,13 @@ MODE = FailureMode(
             sample="/home/me/audio/torchaudio/csrc/lfilter.cpp:281:1: error: template argument 1 is invalid",
             strength="context",
         ),
+        # A part of flash-attention with a setup.py of its own, in the user's clone.
+        Sign(
+            pattern=r"(?P<clone>/(?:[^/\s:]{1,80}/){0,12}?flash-attention)/(?P<part>csrc/(?:layer_norm|fused_dense_lib|rotary|xentropy|ft_attention|fused_softmax))/",
+            literal="flash-attention/csrc/",
+            sample="/home/me/flash-attention/csrc/rotary/rotary.cpp:10:1: note: candidate",
+            strength="context",
+        ),
         Sign(
             pattern=r"get_generator_or_default\(const c10::optional<",
             literal="get_generator_or_default(const c10::optional<",
@@ -87,11 +94,20 @@ class Registers(Variant, frozen=True, kw_only=True):
     library: str
 
 
+class Part(Variant, frozen=True, kw_only=True):
+    """Hold the user's clone of flash-attention, and the folder in it that is compiled by itself: "csrc/rotary"."""
+
+    clone: str
+    part: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proofs = [m for m in seen.matches if m.strength == "proof"]
     if proofs:
         message = "The source that is compiled uses std::optional, but the installed torch is older than 2.2: its headers have c10::optional."
-        return Hit(message=message, evidence=building.lines(proofs))
+        clone, part = seen.group("clone"), seen.group("part")
+        of = Part(clone=clone, part=part) if clone and part else None
+        return Hit(message=message, evidence=building.lines(proofs), variant=of)
     library, key = seen.group("library"), seen.group("key")
     if library is None or not seen.group("invalid"):
         return None
@@ -143,8 +159,32 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     older = building.build(facts, "the last release with c10::optional, which torch 2.1 has", release="2.7.3")
     package = facts.subject.package
     own = not isinstance(package, str) or package == "flash-attn"
+    if isinstance(hit.variant, Part):
+        return (_older_part(facts, hit.variant), *torch)
     return (
         *building.without_compiling(facts),
         *torch,
         *((Fix(title="Build flash-attn 2.7.3", steps=(older,), verify=verify),) if own else ()),
+    )
+
+
+def _older_part(facts: Facts, of: Part) -> Fix:
+    """Return the fix that keeps torch: the part of the last flash-attention that was written for torch older than 2.2."""
+    take = commands.by_hand(
+        ("git", "-C", of.clone, "checkout", "v2.7.3"),
+        "the last release with c10::optional, which torch 2.1 has",
+        "the clone",
+    )
+    folder = f"{of.clone}/{of.part}"
+    gone = commands.by_hand(
+        ("rm", "-rf", f"{folder}/build"), "what was compiled from the newer source", "files of the build"
+    )
+    build = commands.by_hand(
+        (*commands.starting(facts), "-m", "pip", "install", "--no-build-isolation", "--no-deps", folder),
+        "compiles it for the torch there, which stays; flash-attn itself has to be of the same release",
+        "the part",
+        takes="minutes",
+    )
+    return Fix(
+        title="Build that part from flash-attention 2.7.3", steps=(take, gone, build), verify=building.verify(facts)
     )

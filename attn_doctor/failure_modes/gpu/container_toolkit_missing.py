@@ -33,7 +33,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands import gpu_containers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import old_windows
+from attn_doctor.failure_modes.shared import building, lxc_driver, old_windows
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Interpreter
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
@@ -91,6 +91,16 @@ MODE = FailureMode(
             literal="error stat'ing file ",
             sample="crun: error stat'ing file /lib/x86_64-linux-gnu/libEGL_nvidia.so.550.54.14: No such file or directory: OCI runtime attempted to invoke a "
             "command that was not found",
+        ),
+        # Docker inside a container of Proxmox (LXC): the driver's libraries have to be in that container too.
+        *(
+            Sign(
+                pattern=rf"(?P<lxc>\b{word}\b)",
+                literal=word,
+                sample=f"root@{word}-docker:~# docker compose up",
+                strength="context",
+            )
+            for word in ("lxc", "LXC", "proxmox", "Proxmox")
         ),
         # https://github.com/NVIDIA/enroot/blob/master/conf/hooks/98-nvidia.sh: it needs nvidia-container-cli on the compute node.
         Sign(
@@ -150,6 +160,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
             evidence=evidence,
             variant=Off(),
         )
+    if seen.group("lxc") and any("libnvidia-ml.so.1: cannot open" in m.text for m in seen.matches):
+        return Hit(
+            message="Docker runs in a container of LXC, and NVIDIA's container toolkit finds no driver there (libnvidia-ml.so.1): the driver is on its host alone, or nowhere.",
+            evidence=building.lines([m for m in seen.matches if m.strength != "context"]),
+            variant=lxc_driver.InLxc(),
+        )
     podman = any("CDI" in m.text for m in seen.matches)
     name: Literal["docker", "podman"] = "podman" if podman else "docker"
     why = (
@@ -168,6 +184,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, old_windows.TooOld):
         return old_windows.fixes(facts)
+    if isinstance(hit.variant, lxc_driver.InLxc):
+        return (lxc_driver.fix(facts),)
     if isinstance(hit.variant, Enroot):
         return _of_enroot(facts)
     if isinstance(hit.variant, Stale):

@@ -160,7 +160,7 @@ MODE = FailureMode(
             strength="context",
         ),
         Sign(
-            pattern=r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?P<run>(?:docker|podman) run .{5,800}?)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most|$)",
+            pattern=r"^(?:[^$#>]{0,80}[$#>] ?)?(?P<run>(?:sudo )?(?:docker|podman) run .{5,800}?)\s?(?=[A-Z]\w{2,40}(?:Error|Exception): |Traceback \(most|$)",
             literal=" run ",
             sample="$ docker run --rm --gpus 0 image:latest python train.py",
             strength="context",

@@ -33,7 +33,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers, places
+from attn_doctor.commands import container_starts, nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
@@ -186,6 +186,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=f"CUDA did not start{f': {said}' if said else ', and the log does not say why'}.",
         evidence=tuple(e for e in evidence if e.line in lines) or evidence,
+        variant=OutOfMemory() if said is not None and "out of memory" in said else None,
         confidence=Confidence.MEDIUM if asynchronous or wsl else Confidence.HIGH,
     )
 
@@ -204,6 +205,10 @@ class Unnamed(Variant, frozen=True):
     """Mark the case that torch reports a failed start of CUDA without the driver's reason."""
 
 
+class OutOfMemory(Variant, frozen=True):
+    """Mark the case that the start of CUDA, which allocates nothing, reports too little memory."""
+
+
 def _named(match: Match) -> bool:
     code = match.groups.get("code")
     return (code is not None and int(code) in _NAMED) or ("from cudaGetDeviceCount" in match.text and code is None)
@@ -211,6 +216,8 @@ def _named(match: Match) -> bool:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     made = _fixes(facts)
+    if isinstance(hit.variant, OutOfMemory):
+        return (_one_gpu(facts), *made)
     if not isinstance(hit.variant, Unnamed):
         return made
     look = commands.by_hand(
@@ -229,12 +236,7 @@ def _fixes(facts: Facts) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     restart = nvidia_drivers.restart(facts, "a restart loads the driver again")
     if in_container(facts) and places.hosted(facts) is None:
-        step = commands.by_hand(
-            (),
-            "start the container again with its GPU; a device that was passed in before may be missing now",
-            "a new container",
-        )
-        return (Fix(title="Start the container again", steps=(step,), verify=verify),)
+        return (_of_container(facts),)
     if not _driver_is_ours(facts):
         return (restart,)
     root = places.as_root
@@ -252,6 +254,40 @@ def _fixes(facts: Facts) -> tuple[Fix, ...]:
     last = nvidia_drivers.restart(facts, "if CUDA still does not start: a restart loads the driver again")
     steps = (load, again, node, *last.steps)
     return (Fix(title="Load nvidia-uvm again, or reboot", steps=steps, verify=verify),)
+
+
+def _one_gpu(facts: Facts) -> Fix:
+    """Return the fix for a start of CUDA that reports too little memory, although nothing is allocated yet. https://github.com/microsoft/WSL/issues/10269."""
+    one = commands.variable(
+        "CUDA_VISIBLE_DEVICES",
+        "0",
+        "for a machine with several GPUs: the program then starts CUDA on the first alone; 1 is the second. Under WSL a start on all of them fails so",
+    )
+    look = commands.by_hand(
+        ("nvidia-smi",),
+        "shows whether another program holds the memory of that GPU. If this is WSL and none does: run `wsl --shutdown` in a terminal of Windows, "
+        "update the driver in Windows, and open WSL again",
+        "nothing",
+        "none",
+    )
+    return Fix(title="Start CUDA on one GPU", steps=(one, look), verify=commands.check(facts))
+
+
+def _of_container(facts: Facts) -> Fix:
+    """Return the fix for a container that got its GPU, and in which CUDA does not start: the host's module first, then a new container."""
+    load = commands.by_hand(
+        ("sh", "-c", "nvidia-smi && sudo modprobe nvidia_uvm && sudo nvidia-modprobe -u -c=0"),
+        "on the host: has to list the GPU; then loads the module by which CUDA reaches it, and makes /dev/nvidia-uvm. If nvidia-smi fails there: reboot the host",
+        "the host's device files",
+    )
+    again = container_starts.again(facts) or container_starts.start(facts, "--gpus", "all")
+    start = commands.by_hand(
+        again,
+        "on the host: a new container gets the devices that are there now; start the program again in it",
+        "a new container",
+    )
+    look = container_starts.look(facts) if container_starts.IMAGE in again else ()
+    return Fix(title="Start the container again", steps=(load, *look, start), verify=commands.check(facts))
 
 
 def _driver_is_ours(facts: Facts) -> bool:

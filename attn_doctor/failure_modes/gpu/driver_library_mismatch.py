@@ -28,7 +28,7 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import nvidia_drivers
+from attn_doctor.commands import container_starts, nvidia_drivers
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
 from attn_doctor.failure_modes.recipe import Recipe, StubDriver, Torch
 from attn_doctor.failure_modes.shared import cuda_error_numbers, cuda_start
@@ -153,6 +153,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     restart = nvidia_drivers.restart(facts, "the new kernel module of the driver is loaded at boot")
     if not in_container(facts):
         return (restart,)
+    again = container_starts.again(facts)
+    if again is not None:
+        return (_of_the_image(facts, again), restart)
     step = commands.by_hand(
         (),
         "remove the NVIDIA driver packages (libcuda, libnvidia-*) from the container image: a container gets these libraries from its host",
@@ -162,3 +165,22 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         Fix(title="Remove the driver from the container image", steps=(step,), verify=commands.check(facts)),
         restart,
     )
+
+
+def _of_the_image(facts: Facts, again: tuple[str, ...]) -> Fix:
+    """Return the fix for a container of which the log shows how it was started: without the CUDA compatibility libraries that stand in its image."""
+    look = commands.by_hand(
+        ("nvidia-smi",),
+        "on the host: has to list the GPU. If it says Driver/library version mismatch: reboot the host, which loads the new kernel module, and start the container again",
+        "nothing",
+        "none",
+    )
+    # https://docs.nvidia.com/deploy/cuda-compatibility/ (compat libraries of an image count only on data center GPUs)
+    past = container_starts.again_with(again[-1], "-e LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu") or again
+    start = commands.by_hand(
+        past,
+        "on the host: the same command, in which programs find the host's own driver before a libcuda of the image",
+        "a new container",
+        "none",
+    )
+    return Fix(title="Let the container use the driver of its host", steps=(look, start), verify=commands.check(facts))

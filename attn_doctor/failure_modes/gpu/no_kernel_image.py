@@ -41,13 +41,16 @@ from attn_doctor.failure_modes.shared import (
     code_in_binaries,
     compiled_calls,
     cuda_start,
+    images_for_gpu,
     old_torch_steps,
+    own_folders,
     package_cures,
     refused_cards,
     subject,
     torch_install,
     torch_steps,
     wheel_fixes,
+    whose_code,
 )
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
@@ -116,6 +119,7 @@ MODE = FailureMode(
             strength="context",
         ),
         *compiled_calls.SIGNS,
+        *own_folders.SIGNS,
         # NVRTC compiles a kernel for a GPU that is newer than its CUDA: https://github.com/pytorch/pytorch/issues/87595
         Sign(
             pattern=r"nvrtc: error: invalid value for --gpu-architecture",
@@ -238,7 +242,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if not proofs:
         return _of_old_cuda(facts, tuple(m for m in seen.matches if m.strength == "hint"))
     built, operator = seen.group("built"), seen.group("operator")
-    binary = _binary(facts, proofs, seen)
+    binary = whose_code.package(facts, proofs, seen)
     if built:
         of = "" if binary == "torch" else f" of {binary}"
         message = f"A kernel{of} was built for {built} and started on {seen.group('on')}."
@@ -255,7 +259,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     return Hit(
         message=message,
         evidence=evidence,
-        variant=code_in_binaries.Lacking(binary=binary, sure=binary != "torch" or built is not None, operator=operator),
+        variant=code_in_binaries.Lacking(
+            binary=binary,
+            sure=binary != "torch" or built is not None,
+            operator=operator,
+            folder=own_folders.of(binary, seen),
+        ),
         confidence=Confidence.MEDIUM if all("function" in m.groups for m in proofs) else Confidence.HIGH,
         severity=Severity.ERROR,
     )
@@ -278,9 +287,16 @@ def _of_an_image(seen: Seen, evidence: tuple[Evidence, ...]) -> Hit:
     return Hit(
         message=f"The container image {why}. The container does see the GPU.",
         evidence=evidence,
-        variant=code_in_binaries.Lacking(binary="older image" if old_card else "newer image"),
+        variant=code_in_binaries.Lacking(
+            binary="older image" if old_card else "newer image", operator=_capability(card)
+        ),
         severity=Severity.ERROR,
     )
+
+
+def _capability(card: str) -> str | None:
+    model = gpu.model(card)
+    return None if isinstance(model, Unknown) else model.capability
 
 
 def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
@@ -301,38 +317,6 @@ def _of_old_cuda(facts: Facts, hints: tuple[Match, ...]) -> Hit | None:
     return None
 
 
-def _binary(facts: Facts, proofs: list[Match], seen: Seen) -> str:
-    """Return the package that is called in the lines above the error, if it has its own GPU code; else "torch"."""
-    if (owner := seen.group("owner")) is not None and code_for_gpu.lacks(facts, seen.group("flags") or ""):
-        return owner
-    if seen.group("native") is not None:
-        return subject.FLASH_ATTN
-    # A copy of flash-attention's sources inside those of xformers: https://github.com/facebookresearch/xformers/issues/1329
-    if any("xf" in m.text and "third_party" in m.text for m in proofs):
-        return "xformers"
-    name = subject.package(facts) if isinstance(facts.subject.package, str) else None
-    if name is not None and name != subject.FLASH_ATTN and built_packages.row_of(name) is not None:
-        return name
-    if (called := compiled_calls.above(proofs, seen)) and name not in ("torch", "torchvision", "torchaudio"):
-        module = None if called.startswith(("_", "flash_attn")) else called
-        if (whose := name or module) is not None:
-            return whose
-    if (seen.group("operator") or "").startswith("ms_deformable_"):
-        return "MultiScaleDeformableAttention"
-    return subject.FLASH_ATTN if any(_near(m, seen) for m in proofs) else "torch"
-
-
-def _near(match: Match, seen: Seen) -> bool:
-    """Return whether the line is of flash-attn or sageattention, or a few lines above it one of their files is named."""
-    return "flash_" in match.text or any(
-        m.strength == "context"
-        and not {"archs", "owner", "capability", "compiled"} & m.groups.keys()
-        and m.file == match.file
-        and 0 < match.line - m.line <= 12
-        for m in seen.matches
-    )
-
-
 def _of_jetsons_torch(facts: Facts) -> bool:
     """Return whether this is a Jetson with NVIDIA's own torch. That torch has code for the board, so another library lacks the code."""
     return places.jetson(facts) and isinstance(facts.torch.version, str) and ".nv" in facts.torch.version
@@ -343,17 +327,29 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (code_for_gpu.on_jetson(facts),)
     binary = hit.variant.binary if isinstance(hit.variant, code_in_binaries.Lacking) else "torch"
     if binary in ("newer image", "older image"):
-        return (code_for_gpu.another_image(facts, older=binary == "older image"),)
+        card = hit.variant.operator if isinstance(hit.variant, code_in_binaries.Lacking) else None
+        return (images_for_gpu.of_nvidia(facts, card, older=binary == "older image"),)
+    if binary == whose_code.ONNX:
+        return code_for_gpu.of_onnxruntime(facts)
     if binary == subject.FLASH_ATTN:
         return wheel_fixes.flash_attn_fixes(facts, "it has no code for this GPU")
     if isinstance(hit.variant, code_in_binaries.Lacking) and binary == refused_cards.TINY:
         return refused_cards.tiny(facts, hit.variant.operator or "86")
     if isinstance(hit.variant, code_in_binaries.Lacking) and hit.variant.operator is not None:
-        return (code_for_gpu.of_an_operator(facts, binary),)
+        return (code_for_gpu.of_an_operator(facts, binary, _folder(hit)),)
     if binary != "torch" and built_packages.row_of(binary) is None:
-        return (code_for_gpu.of_an_operator(facts, binary),)
+        return (code_for_gpu.of_an_operator(facts, binary, _folder(hit)),)
     if binary != "torch":
         return package_cures.for_gpu(facts, binary)
+    return _of_torch(facts, hit)
+
+
+def _folder(hit: Hit) -> str | None:
+    return hit.variant.folder if isinstance(hit.variant, code_in_binaries.Lacking) else None
+
+
+def _of_torch(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    """Return the fixes for a torch that has no code for the GPU, or perhaps has none."""
     there = facts.torch.version
     if isinstance(hit.variant, code_in_binaries.Lacking) and not hit.variant.sure and isinstance(there, Unknown):
         return code_for_gpu.torch_or_another(facts)
@@ -373,9 +369,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if (too_old := code_for_gpu.on_the_cpu(facts)) is not None:
         return (too_old,)
     unknown = isinstance(there, Unknown)  # pip takes another build of the same release as installed already
-    return torch_steps.kept_or_newest(
+    made = torch_steps.kept_or_newest(
         facts, "Install {name} for CUDA {cuda}", "it has code for the GPU here", reinstall=unknown
     )
+    return (*images_for_gpu.newer(facts), *made)
 
 
 def usual(facts: Facts) -> tuple[Fix, ...]:

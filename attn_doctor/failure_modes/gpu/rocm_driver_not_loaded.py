@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attn_doctor import commands
-from attn_doctor.commands import container_starts
+from attn_doctor.commands import container_starts, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant
 from attn_doctor.failure_modes.shared import building
 from attn_doctor.failure_modes.shared.fact_queries import in_container, under_wsl
@@ -162,6 +162,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (made,) if facts.system.os == "windows" else (made, _own_runtime(facts))
     if variant.by == "fails":
         return (_kernel_says(facts),)
+    if variant.by == "refused" and places.on_cluster(facts):
+        return (_job(facts),)
     if variant.by == "refused":
         return (
             (_groups(facts), _devices(facts)) if in_container(facts) is not True else (_devices(facts), _groups(facts))
@@ -254,7 +256,26 @@ def _devices(facts: Facts) -> Fix:
         "a new container",
         "none",
     )
-    return Fix(title="Pass the AMD GPU into the container", steps=(step,), verify=commands.check(facts))
+    look = container_starts.look(facts, program) if container_starts.IMAGE in argv else ()
+    return Fix(title="Pass the AMD GPU into the container", steps=(*look, step), verify=commands.check(facts))
+
+
+def _job(facts: Facts) -> Fix:
+    """Return the fix for a cluster, whose jobs may use only the GPUs that they ask for. https://slurm.schedmd.com/gres.html."""
+    ask = commands.by_hand(
+        ("sh", "-c", "ls -l /dev/kfd /dev/dri; id -nG"),
+        "prints the group of the devices (render, mostly), and your groups. On a node that you share, a job may open only the GPUs that it asked for",
+        "nothing",
+        "none",
+    )
+    job = commands.by_hand(
+        ("srun", "--gres=gpu:1", "--pty", "bash"),
+        "a shell on a node with a GPU of its own, in which rocminfo has to list the GPU (PBS: qsub -I -l ngpus=1). If it is refused there too: ask the administrators of the cluster "
+        "to add you to that group",
+        "a job",
+        "none",
+    )
+    return Fix(title="Ask the cluster for a GPU", steps=(ask, job), verify=commands.check(facts))
 
 
 def _groups(facts: Facts) -> Fix:

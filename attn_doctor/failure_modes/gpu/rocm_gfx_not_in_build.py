@@ -79,6 +79,13 @@ MODE = FailureMode(
     ),
     signs=(
         *integrated_amd.SIGNS,
+        # A processor whose graphics are the GPU, in the words of a person.
+        Sign(
+            pattern=r"(?P<apu>\bRyzen (?:\w+ ){0,3}?\d{4}(?:U|H|HS|HX|G|GE|C)\b)",
+            literal="Ryzen ",
+            sample="CPU: AMD Ryzen 7 5700G with Radeon Graphics",
+            strength="context",
+        ),
         Sign(
             pattern=rf"HIP error: {_HIP}",
             literal="HIP error: ",
@@ -176,11 +183,13 @@ class Lacks(Variant, frozen=True, kw_only=True):
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     said = seen.captured()
     gfx = said.get("gfx") or said.get("hipcc") or _gfx(facts)
+    if gfx is None and "apu" in said and not isinstance(facts.graphics.amd, tuple):
+        gfx = amd.gfx_of_processor(said["apu"])
     row = amd.override(gfx) if gfx else None
     told = _names(facts) or (", ".join(row.cards.split(", ")[:3]) if row else None)
     card = f"{gfx} ({told})" if gfx and told else gfx or "this AMD GPU"
     inside = said.get("inside")
-    crashed = all(m.strength == "hint" for m in seen.matches if "agent" not in m.groups)
+    crashed = all(m.strength == "hint" for m in seen.matches if m.strength != "context")
     if crashed and not any(m.strength != "context" for log in seen.logs for m in log.of("segfault")):
         return None  # only a stack frame: no line says that the process crashed
     dropped = row.dropped if row and not {"as_cuda", "composable"} & said.keys() else None
@@ -204,7 +213,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     }[case]
     return Hit(
         message=message,
-        evidence=building.lines([m for m in seen.matches if "agent" not in m.groups]),
+        evidence=building.lines([m for m in seen.matches if m.strength != "context"]),
         variant=Lacks(gfx=gfx, case=case, extension=own, card=integrated_amd.index(seen)),
         confidence=Confidence.LOW
         if case == "crash"
@@ -243,22 +252,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     gfx = hit.variant.gfx if isinstance(hit.variant, Lacks) else _gfx(facts)
     windows = facts.system.os == "windows"
-    # PyTorch's own indexes have ROCm builds only for Linux.
-    indexes = (
-        ""
-        if windows
-        else "from the newest of PyTorch's ROCm indexes (https://pytorch.org/get-started/locally/; torch.cuda.get_arch_list() prints its GPUs), or "
-    )
-    newer = commands.by_hand(
-        (),
-        f"install a torch that has code for {gfx or 'this GPU'}: {indexes}from AMD's wheels for that family of GPUs "
-        "(https://github.com/ROCm/TheRock/blob/main/RELEASES.md; do not set HSA_OVERRIDE_GFX_VERSION with these wheels)",
-        "torch and torchvision",
-        "medium",
-        risk_text="packages that were built for the old torch may not work with it",
-        takes="up to 5 GB",
-    )
-    another = Fix(title="Install a torch that has code for this GPU", steps=(newer,), verify=verify)
+    another = code_for_amd_gpu.torch_with_code(facts, gfx)
     case = hit.variant.case if isinstance(hit.variant, Lacks) else "build"
     if case == "blaslt":
         return hipblaslt.fixes(facts)
@@ -276,12 +270,12 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (code_for_amd_gpu.compiled_again(facts, str(gfx)),)
     if case == "crash":
         look = Fix(title="See whether the build has code for this GPU", steps=rocm_steps.look(facts), verify=verify)
-        return (look, *(() if windows else code_for_amd_gpu.override(facts, gfx)), another)
+        return (look, *(() if windows else code_for_amd_gpu.override(facts, gfx)), *another)
     if case == "override":
         gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "it names a GPU whose code this GPU cannot run")
-        return (Fix(title="Unset HSA_OVERRIDE_GFX_VERSION", steps=(gone,), verify=verify), another)
+        return (Fix(title="Unset HSA_OVERRIDE_GFX_VERSION", steps=(gone,), verify=verify), *another)
     if windows:
-        return (another,)
+        return another
     package = facts.subject.package
     of = package if isinstance(package, str) and package not in ("torch", "torchvision") else "an extension"
     build = commands.by_hand(
@@ -295,4 +289,4 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if number is not None:
         steps = (integrated_amd.hide(number), *(override[0].steps if override else ()))
         override = (Fix(title="Hide the graphics unit of the processor", steps=steps, verify=verify), *override[1:])
-    return (*override, another, compiled)
+    return (*override, *another, compiled)

@@ -40,7 +40,7 @@ from typing import Literal
 
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known
 from attn_doctor.failure_modes.recipe import START_CUDA, PlayedMachine, Recipe, Torch, no_system_library
-from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, rocm_steps, rocm_ways, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import torch_installed
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -86,6 +86,12 @@ MODE = FailureMode(
             pattern=r"One of GPU archs of \['(?P<gfx>gfx\w{3,5})'.{0,80} is invalid or not supported",
             literal="One of GPU archs of ",
             sample="AssertionError: One of GPU archs of ['gfx1201'] is invalid or not supported by Flash-Attention",
+        ),
+        # https://github.com/ROCm/librocdxg: the runtime of WSL has a list of the cards that it opens.
+        Sign(
+            pattern=r"(?P<in_wsl>ROCR: unsupported GPU)",
+            literal="ROCR: unsupported GPU",
+            sample="ROCR: unsupported GPU",
         ),
         Sign(
             pattern=r"(?P<hip>HSA_STATUS_ERROR\w*)",
@@ -204,10 +210,10 @@ class Met(Variant, frozen=True, kw_only=True):
 
     "torch": torch is not a build for AMD GPUs. "flash-attn", "package": flash-attn or another package has no code for this card.
     "build": setup.py built for CUDA. "hip": another HIP error. "hipcc": the compiler is missing. "miopen": MIOpen failed.
-    "no device": HIP found no AMD GPU.
+    "no device": HIP found no AMD GPU. "not in WSL": ROCm inside WSL does not support the card.
     """
 
-    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen", "no device"]
+    what: Literal["torch", "flash-attn", "build", "hip", "hipcc", "package", "miopen", "no device", "not in WSL"]
 
 
 def detect(facts: Facts) -> Hit | None:
@@ -261,6 +267,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=evidence,
             variant=Met(what="hipcc"),
         )
+    if seen.group("in_wsl"):
+        card = _card(facts)
+        return Hit(
+            message=f"ROCm inside WSL does not support {card}: its runtime opens only the cards of AMD's list for WSL.",
+            evidence=building.lines([m for m in seen.matches if "in_wsl" in m.groups][:1]),
+            variant=Met(what="not in WSL"),
+            severity=Severity.ERROR,
+        )
     if seen.group("miopen") and hip is None:
         return Hit(
             message="MIOpen, ROCm's library for convolutions, failed: its cache of kernels is damaged or cannot be written, or it has no kernel for this GPU.",
@@ -273,7 +287,9 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     if isinstance(package, str) and not package.startswith(("flash", "torch")) and hip is None:
         gfx = seen.group("gfx")
         return Hit(
-            message=f"{package} does not support this AMD GPU{f', {gfx}' if gfx else ''}.",
+            message=f"{package} does not support this AMD GPU{f', {gfx}' if gfx else ''}."
+            if gfx or not version
+            else f"The setup.py of this {package} is not for a torch for AMD GPUs ({version}), or fails with it.",
             evidence=evidence,
             variant=Met(what="package"),
         )
@@ -297,6 +313,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         else Confidence.MEDIUM,
         severity=Severity.ERROR if only_hip else None,
     )
+
+
+def _card(facts: Facts) -> str:
+    """Return the name of the AMD GPU, or "this card" if it is not known."""
+    cards = facts.graphics.amd if isinstance(facts.graphics.amd, tuple) else ()
+    return next((card.name for card in cards if isinstance(card.name, str)), "this card")
 
 
 def _cut(seen: Seen) -> Hit | None:
@@ -328,11 +350,13 @@ def _took_cuda(seen: Seen) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     met = hit.variant.what if isinstance(hit.variant, Met) else "torch"
     if met == "no device":
-        return (rocm_steps.without_amd_gpu(facts),)
+        return rocm_ways.without_amd_gpu(facts)
+    if met == "not in WSL":
+        return rocm_ways.outside_wsl(facts)
     if met == "hip":
         return rocm_steps.of_hip(facts)
     if met == "package":
-        return (rocm_steps.another_package(facts),)
+        return (rocm_ways.another_package(facts),)
     if met == "miopen":
         return rocm_steps.of_miopen(facts)
     if met == "hipcc":

@@ -79,7 +79,7 @@ MODE = FailureMode(
             sample="OSError: [Errno 28] No space left on device: '/dev/shm/psm_5c0f1d8e'",
         ),
         Sign(
-            pattern=r"Error while (?:creating|attaching to) shared memory segment (?:/dev/shm/)?nccl",
+            pattern=r"(?P<nccl>Error while (?:creating|attaching to) shared memory segment (?:/dev/shm/)?nccl)",
             literal=" shared memory segment ",
             sample="NCCL WARN Error while creating shared memory segment /dev/shm/nccl-Ab12cd (size 9637888)",
         ),
@@ -114,6 +114,16 @@ MODE = FailureMode(
                 (r"kubepods", "kubepods", "/sys/fs/cgroup/kubepods.slice"),
             )
         ),
+        # The folders of images that JupyterHub starts in pods: https://repo2docker.readthedocs.io, https://jupyter-docker-stacks.readthedocs.io
+        *(
+            Sign(
+                pattern=rf"(?P<hub>{folder})",
+                literal=folder,
+                sample=f'  File "{folder}train.py", line 171, in get',
+                strength="context",
+            )
+            for folder in ("/srv/conda/envs/notebook/", "/home/jovyan/")
+        ),
         Sign(
             pattern=r"^(?:[^$#>]{0,80}[$#>] ?)?(?P<run>(?:sudo )?(?:docker|podman) run [^<>|;&]{5,600}?)\s*$",
             literal=" run ",
@@ -145,6 +155,8 @@ class Ran(Variant, frozen=True, kw_only=True):
 
     out_of: Literal["space", "permission"]
     kubernetes: bool = False  # the log is of a pod
+    hub: bool = False  # the log is of a notebook that JupyterHub started
+    nccl: bool = False  # NCCL needed the space, and not the workers that load data
     run: str | None = None  # the command that started the container, as it was typed
 
 
@@ -162,10 +174,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
             evidence=building.lines(denied),
             variant=Ran(out_of="permission"),
         )
+    nccl = all("nccl" in m.groups for m in counted)
+    used = (
+        "NCCL, by which the processes of a training exchange data, found no space in the shared memory (/dev/shm)"
+        if nccl
+        else "The workers that load data used up the shared memory (/dev/shm)"
+    )
     return Hit(
-        message="The workers that load data used up the shared memory (/dev/shm); by default a container has only 64 MB of it.",
+        message=f"{used}; by default a container has only 64 MB of it.",
         evidence=building.lines(tuple(counted)),
-        variant=Ran(out_of="space", kubernetes=seen.group("kubernetes") is not None, run=seen.group("run")),
+        variant=Ran(
+            out_of="space",
+            kubernetes=seen.group("kubernetes") is not None or places.container(facts) == "kubernetes",
+            hub=seen.group("hub") is not None,
+            nccl=nccl,
+            run=seen.group("run") or container_starts.typed(facts),
+        ),
         confidence=Confidence.HIGH if any(m.strength == "proof" for m in counted) else Confidence.MEDIUM,
     )
 
@@ -174,7 +198,7 @@ def _shared(seen: Seen, match: Match) -> bool:
     """Return whether the error comes from multiprocessing, whose semaphores and buffers are in /dev/shm."""
     return any(
         m.strength == "context"
-        and not {"run", "kubernetes"} & m.groups.keys()
+        and not {"run", "kubernetes", "hub"} & m.groups.keys()
         and m.file == match.file
         and 0 < match.line - m.line <= _NEAR
         for m in seen.matches
@@ -182,26 +206,20 @@ def _shared(seen: Seen, match: Match) -> bool:
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    verify = commands.check(facts)
-    if isinstance(hit.variant, Ran) and hit.variant.out_of == "permission":
+    ran = hit.variant if isinstance(hit.variant, Ran) else Ran(out_of="space")
+    if ran.out_of == "permission":
         return (_open_to_everyone(facts),)
-    fewer = commands.by_hand(
-        (),
-        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader): then no shared memory is used; if that works, "
-        "try 2",
-        "the settings of the training",
-        "none",
-    )
-    workers = Fix(title="Use fewer workers", steps=(fewer,), verify=verify)
-    typed = hit.variant.run if isinstance(hit.variant, Ran) else None
     kind = facts.system.container
     inside = in_container(facts) and kind not in _SHARES_THE_HOSTS
-    if isinstance(hit.variant, Ran) and hit.variant.kubernetes:
-        return (_container(facts, "kubernetes", None), workers)
+    less = _less(facts, nccl=ran.nccl)
+    if ran.kubernetes:
+        return (_pod(facts), less)
     if facts.system.hosted in ("colab", "kaggle"):
-        return (workers,)
+        return (less,)
+    if ran.hub:
+        return (less, _hub(facts))
     if inside:
-        return (_container(facts, kind if isinstance(kind, str) else "docker", typed), workers)
+        return (_container(facts, kind if isinstance(kind, str) else "docker", ran.run), less)
     larger = commands.by_hand(
         ("sudo", "mount", "-o", "remount,size=16G", _SHM),
         "16G is an example: at most the machine's memory. `df -h /dev/shm` shows the size now. You can delete the files /dev/shm/torch_* of "
@@ -209,10 +227,27 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "the size of /dev/shm until the next start",
         risk_text="files in /dev/shm use memory",
     )
-    machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=verify)
+    machine = Fix(title="Make /dev/shm larger", steps=(larger,), verify=commands.check(facts))
     if in_container(facts) is None:
-        return (_container(facts, "docker", typed), workers, machine)
-    return (workers, machine)
+        return (_container(facts, "docker", ran.run), less, machine)
+    return (less, machine)
+
+
+def _less(facts: Facts, *, nccl: bool) -> Fix:
+    """Return the fix that needs no more shared memory. https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (NCCL_SHM_DISABLE)."""
+    if nccl:
+        step = commands.variable(
+            "NCCL_SHM_DISABLE", "1", "NCCL then uses the network in place of /dev/shm between the GPUs: slower"
+        )
+        return Fix(title="Let NCCL do without shared memory", steps=(step,), verify=commands.check(facts))
+    step = commands.by_hand(
+        (),
+        "start the training with workers=0 (ultralytics) or num_workers=0 (DataLoader): then no shared memory is used; if that works, "
+        "try 2",
+        "the settings of the training",
+        "none",
+    )
+    return Fix(title="Use fewer workers", steps=(step,), verify=commands.check(facts))
 
 
 def _open_to_everyone(facts: Facts) -> Fix:
@@ -233,21 +268,66 @@ def _open_to_everyone(facts: Facts) -> Fix:
 
 
 def _container(facts: Facts, kind: str, typed: str | None) -> Fix:
-    if kind == "kubernetes":
-        step = commands.by_hand(
-            (),
-            "add a volume `emptyDir: {medium: Memory, sizeLimit: 8Gi}` to the pod and mount it at /dev/shm; it counts as memory of the pod",
-            "the pod's specification: `volumes` and the container's `volumeMounts`",
+    program = "podman" if kind == "podman" else "docker"
+    surely = "" if isinstance(facts.system.container, str) else "if this ran in a container: "
+    again = container_starts.again_with(typed, "--shm-size=8g") if typed else None
+    ways = (
+        ""
+        if again
+        else "; in a compose file: `shm_size: 8gb`; in Kubernetes: an emptyDir with `medium: Memory` at /dev/shm"
+    )
+    step = commands.by_hand(
+        again or container_starts.start(facts, "--shm-size=8g", program=program),
+        f"{surely}start the container again, on the host, with a larger /dev/shm (or with --ipc=host, which gives it the host's){ways}",
+        "a new container",
+        "none",
+    )
+    look = () if again else container_starts.look(facts, program)
+    if surely:
+        size = commands.by_hand(
+            ("df", "-h", _SHM), "where the program ran: 64M is the size in a container", "nothing", "none"
         )
-    else:
-        program = "podman" if kind == "podman" else "docker"
-        surely = "" if isinstance(facts.system.container, str) else "if this ran in a container: "
-        step = commands.by_hand(
-            (container_starts.again_with(typed, "--shm-size=8g") if typed else None)
-            or container_starts.start(facts, "--shm-size=8g", program=program),
-            f"{surely}start the container again, on the host, with a larger /dev/shm (or with --ipc=host, which gives it the host's); in a "
-            "compose file: `shm_size: 8gb`; in Kubernetes: an emptyDir with `medium: Memory` at /dev/shm",
-            "a new container",
-            "none",
-        )
-    return Fix(title="Give the container more shared memory", steps=(step,), verify=commands.check(facts))
+        look = (size, *look)
+    return Fix(title="Give the container more shared memory", steps=(*look, step), verify=commands.check(facts))
+
+
+def _pod(facts: Facts) -> Fix:
+    """Return the fix for a pod, whose file has to name a volume in memory. https://kubernetes.io/docs/concepts/storage/volumes/#emptydir-configuration-example."""
+    volume = commands.by_hand(
+        (),
+        "in the file of the pod (of a Deployment or a Job: below template), beside `containers:`, add this line:  "
+        "volumes: [{name: shm, emptyDir: {medium: Memory, sizeLimit: 8Gi}}]  (if `volumes:` is there: add the part in brackets to it)",
+        "the pod's specification",
+        "none",
+    )
+    mount = commands.by_hand(
+        (),
+        "and beside the `image:` of the container:  volumeMounts: [{name: shm, mountPath: /dev/shm}]. What is written there counts as memory of the pod: its memory limit has to have room for it",
+        "the pod's specification",
+        "none",
+    )
+    start = commands.by_hand(
+        ("kubectl", "replace", "--force", "-f", "pod.yaml"),
+        "pod.yaml: the file that you changed. A running pod cannot get a volume: this deletes it and makes it anew",
+        "the pod",
+        "medium",
+    )
+    look = commands.by_hand(("df", "-h", _SHM), "in the new pod: has to show 8.0G", "nothing", "none")
+    return Fix(
+        title="Give the pod more shared memory", steps=(volume, mount, start, look), verify=commands.check(facts)
+    )
+
+
+def _hub(facts: Facts) -> Fix:
+    """Return the fix for a JupyterHub: only its administrator can give its pods a larger /dev/shm.
+
+    https://z2jh.jupyter.org/en/stable/jupyterhub/customizing/user-storage.html
+    """
+    step = commands.by_hand(
+        (),
+        "ask the administrator of the JupyterHub to add this to its config.yaml (Zero to JupyterHub), and start your server again:  singleuser: {storage: {extraVolumes: [{name: shm, "
+        "emptyDir: {medium: Memory}}], extraVolumeMounts: [{name: shm, mountPath: /dev/shm}]}}",
+        "the settings of the hub",
+        "none",
+    )
+    return Fix(title="Give the notebook's pod more shared memory", steps=(step,), verify=commands.check(facts))

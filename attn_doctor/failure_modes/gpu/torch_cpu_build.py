@@ -349,7 +349,7 @@ def _newest(facts: Facts) -> tuple[Fix, ...]:
     if isinstance(found, Choice) and found.torch is None:
         title = "Install NVIDIA's torch for this JetPack"
     elif isinstance(found, Choice) and found.flavour and found.flavour.startswith(("rocm", "xpu")):
-        title = f"Install the {found.flavour} build of torch"
+        title = f"Install the {'ROCm' if found.flavour == 'rocm' else found.flavour} build of torch"
     made = torch_steps.newest(facts, title, reinstall=True)
     if facts.grade != "stated" or not amd_gpus(facts):
         return made

@@ -63,6 +63,19 @@ MODE = FailureMode(
     blocks=("compile", "flex"),
     explains=("cross-compile-archs", "triton-version-mismatch", "segfault"),
     signs=(
+        # A kernel that the program starts itself, and the files of torch.compile.
+        Sign(
+            pattern=r"^\s*(?:\w+ = )?(?P<launch>\w+\[grid\]\()",
+            literal="[grid](",
+            sample="    scale_kernel[grid](x, out, n, BLOCK=256)",
+            strength="context",
+        ),
+        Sign(
+            pattern=r"(?P<inductor>torch[\\/]_(?:inductor|dynamo)[\\/])",
+            literal="_inductor",
+            sample='  File "/v/lib/python3.12/site-packages/torch/_inductor/compile_fx.py", line 652',
+            strength="context",
+        ),
         Sign(
             pattern=r"ptxas-blackwell\S{0,4} fatal.{0,20}Value '(?P<arch>sm_\w+)' is not defined for option",
             literal="ptxas-blackwell",
@@ -133,13 +146,14 @@ class Lacks(Variant, frozen=True, kw_only=True):
 
     arch: str
     by: Literal["ptxas", "triton"]
+    direct: bool = False  # the program starts a Triton kernel itself: "add_kernel[grid](x, y)"
 
 
 # There is no `detect`: the facts do not show which ptxas a Triton contains.
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
-    told = {m.file for m in seen.matches if m.strength != "hint"}
+    told = {m.file for m in seen.matches if m.strength != "hint" and not {"launch", "inductor"} & m.groups.keys()}
     # nvcc itself refuses a GPU that its ptxas does not support, and does not call ptxas. So outside a build another program called ptxas.
     counted = [
         m
@@ -161,7 +175,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         if arch
         else f"The ptxas that Triton uses is older than Triton: it does not support PTX {found.get('ptx')}.",
         evidence=building.lines(counted),
-        variant=Lacks(arch=arch or llvm or "", by="triton" if llvm else "ptxas"),
+        variant=Lacks(
+            arch=arch or llvm or "",
+            by="triton" if llvm else "ptxas",
+            direct=seen.group("launch") is not None and seen.group("inductor") is None,
+        ),
         confidence=Confidence.HIGH if told else Confidence.MEDIUM,
     )
 
@@ -207,6 +225,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         made = [*made, *newer] if _toolkit_is_there(facts, arch) else [*newer, *made]
     if windows and lacks.by == "ptxas" and not arch:
         made = [*_own_ptxas_of_windows(facts)]
+    if isinstance(hit.variant, Lacks) and hit.variant.direct:
+        return tuple(made)  # the program starts the kernel itself: no switch of torch.compile counts
     without = commands.variable(
         "TORCH_COMPILE_DISABLE", "1", "switches torch.compile off, and with it Triton; for vLLM use --enforce-eager"
     )
@@ -219,10 +239,12 @@ def _own_ptxas_of_windows(facts: Facts) -> tuple[Fix, ...]:
 
     https://github.com/triton-lang/triton-windows#3-cuda
     """
-    words = "if it still takes the toolkit's ptxas: take CUDA_PATH and TRITON_PTXAS_PATH away in this terminal, or install the newest CUDA toolkit, whose ptxas is newer"
-    path = commands.by_hand((), words, "variables of this terminal", "none")
+    path = commands.variable(
+        "CUDA_PATH", None, "Triton then takes the ptxas that it contains, and not that of the installed toolkit"
+    )
+    own = commands.variable("TRITON_PTXAS_PATH", None, "the same, if it is set")
     newer = triton_windows.fixes(facts, upgrade=True)
-    return tuple(msgspec.structs.replace(fix, steps=(*fix.steps, path)) for fix in newer)
+    return tuple(msgspec.structs.replace(fix, steps=(*fix.steps, path, own)) for fix in newer)
 
 
 def _is_newer(facts: Facts, arch: str) -> bool:

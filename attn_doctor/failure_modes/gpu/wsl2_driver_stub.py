@@ -39,14 +39,13 @@ import re
 import msgspec
 
 from attn_doctor import commands
-from attn_doctor.commands import cuda_toolkits, nvidia_drivers, places
+from attn_doctor.commands import nvidia_drivers, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, known
 from attn_doctor.failure_modes.recipe import ASK_DRIVER, PlayedMachine, Recipe, StubDriver, Torch
-from attn_doctor.failure_modes.shared import building, wsl_driver_model
+from attn_doctor.failure_modes.shared import building, wsl_driver_model, wsl_first
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Goal, Severity, fact
-from attn_doctor.model.steps import Step
 
 _WSL_FOLDER = "/usr/lib/wsl/"
 
@@ -85,6 +84,7 @@ MODE = FailureMode(
         "transformers-flash-attn-2-not-installed",
     ),
     signs=(
+        *wsl_first.SIGNS,
         Sign(
             pattern=r"microsoft-standard-WSL2?",
             literal="microsoft-standard-WSL",
@@ -241,7 +241,12 @@ class Command(Variant, frozen=True):
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     proven = any(m.strength == "proof" for m in seen.matches)
-    named = any(m.strength == "context" and not wsl_driver_model.is_sign(m) for m in seen.matches)
+    named = any(
+        m.strength == "context" and "linux_driver" not in m.groups and not wsl_driver_model.is_sign(m)
+        for m in seen.matches
+    )
+    if places.wsl(facts) == 1:
+        return wsl_first.found(facts, seen, evidence)
     if not proven and not named and not places.wsl(facts):
         return None  # no line shows that this was WSL
     model = wsl_driver_model.of(seen)
@@ -284,7 +289,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if facts.system.wsl == 1:
-        return (Fix(title="Convert it to WSL2", steps=(cuda_toolkits.to_wsl_2(facts),), verify=verify),)
+        return (wsl_first.converted(facts, hit),)
     inside = msgspec.structs.replace(facts, system=msgspec.structs.replace(facts.system, wsl=2, os="linux"))
     if isinstance(hit.variant, wsl_driver_model.Model):
         return wsl_driver_model.fixes(facts, hit.variant)
@@ -305,7 +310,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_on_the_path(facts), newer)
     libcuda = facts.graphics.libcuda
     if isinstance(libcuda, str) and _WSL_FOLDER not in libcuda:
-        return (Fix(title="Remove the Linux driver from inside WSL", steps=_removal(facts), verify=verify),)
+        return (Fix(title="Remove the Linux driver from inside WSL", steps=wsl_first.removal(facts), verify=verify),)
     if libcuda is None:
         path = commands.in_front(
             facts, "LD_LIBRARY_PATH", f"{_WSL_FOLDER}lib", "the folder of Windows' driver inside WSL"
@@ -319,7 +324,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    remove = Fix(title="Remove a Linux driver from inside WSL", steps=(look, *_removal(facts)), verify=verify)
+    remove = Fix(title="Remove a Linux driver from inside WSL", steps=(look, *wsl_first.removal(facts)), verify=verify)
     return newer, remove
 
 
@@ -343,20 +348,3 @@ def _on_the_path(facts: Facts) -> Fix:
     )
     title = "Put WSL's driver folder on the path"
     return Fix(title=title, steps=(path, look), verify=commands.check(facts))
-
-
-def _removal(facts: Facts) -> tuple[Step, ...]:
-    argv = {
-        "dnf": ("dnf", "remove", "-y", "nvidia-*", "libnvidia-*"),
-        "zypper": ("zypper", "remove", "-y", "nvidia-*", "libnvidia-*"),
-        "pacman": ("pacman", "-R", "nvidia-utils"),
-    }.get(places.manager(facts) or "", ("apt-get", "purge", "-y", "nvidia-*", "libnvidia-*"))
-    purge = commands.by_hand(
-        places.as_root(facts, *argv),
-        "WSL uses the driver of Windows; a Linux driver inside WSL hides the Windows driver",
-        "removes the Linux driver",
-    )
-    again = commands.by_hand(
-        ("wsl.exe", "--shutdown"), "run this in a Windows terminal, then open WSL again", "restarts WSL"
-    )
-    return purge, again

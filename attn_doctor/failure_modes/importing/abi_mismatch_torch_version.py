@@ -34,11 +34,13 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Extension, Recipe, Torch
 from attn_doctor.failure_modes.shared import (
     cut_logs,
     in_place_builds,
+    jetson_builds,
     package_cures,
     subject,
     symbols,
@@ -335,6 +337,8 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
+    if places.jetson(facts) and facts.subject.package == "torchaudio":
+        return (jetson_builds.audio(facts),)
     made = wheel_fixes.fixes(facts, "it does not fit this torch")
     if isinstance(hit.variant, xformers_words.SameRelease):
         return (*xformers_words.fixes(facts), *made)

@@ -345,7 +345,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         changes="bitsandbytes",
     )
     ask = commands.by_hand(
-        ("python", "-m", "bitsandbytes"),
+        (*commands.starting(facts), "-m", "bitsandbytes"),
         "prints which library it looked for; if BNB_CUDA_VERSION is set, unset it first",
         "nothing",
         "none",
@@ -359,7 +359,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             why="the release, with its libraries; it replaces an installation that was made with -e",
             changes="bitsandbytes",
         )
-        return (Fix(title="Leave the folder of the sources", steps=(away, installed), verify=verify),)
+        unset = commands.variable(
+            "BNB_CUDA_VERSION", None, "if it is set: it names a library for another CUDA than torch's"
+        )
+        return (Fix(title="Leave the folder of the sources", steps=(away, unset, installed), verify=verify),)
     return (
         Fix(title="Upgrade bitsandbytes", steps=(upgrade,), verify=verify),
         Fix(title="Ask bitsandbytes what it looked for", steps=(ask,), verify=verify),

@@ -264,8 +264,15 @@ def _without_cuda(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> H
     owner = seen.group("owner")
     name = re.sub(r"_", "-", owner).lower() if owner else "mmcv" if seen.group("operator") else subject.stated(facts)
     whose = f"The compiled part of {name}" if name else "The compiled part of a package"
+    reason = (
+        "it does not load beside this torch, or was compiled without CUDA (`python -m xformers.info` says which)"
+        if name == "xformers"
+        else "it was compiled where no nvcc was found, or no GPU was visible"
+    )
     return Hit(
-        message=f"{whose} has no CUDA code: it was compiled where no nvcc was found, or no GPU was visible. It fails with data on the GPU.",
+        message=f"{whose} has no CUDA code that runs here: {reason}. It fails with data on the GPU."
+        if name == "xformers"
+        else f"{whose} has no CUDA code: {reason}. It fails with data on the GPU.",
         evidence=evidence,
         confidence=Confidence.HIGH if name else Confidence.MEDIUM,
         variant=Lacking(

@@ -208,6 +208,8 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     name = subject.package(facts)
     if name is None:
         return (_another_release(facts, None), _newer_system(facts))
+    if name == "bitsandbytes":
+        return (_newest_bitsandbytes(facts), _newer_system(facts))
     if name != subject.FLASH_ATTN:
         made = package_cures.again(facts, because, compiled=True)
         # An upgrade does not help: a newer wheel needs an even newer glibc.
@@ -236,6 +238,19 @@ def _of_a_log(facts: Facts, hit: Hit, because: str) -> tuple[Fix, ...]:
     if not fitting and _without_old_wheels(facts, hit):
         first = []  # for this torch the older release has no wheel, and would be compiled as well
     return (*first, forced, _newer_system(facts), *without)
+
+
+def _newest_bitsandbytes(facts: Facts) -> Fix:
+    """Return the fix for bitsandbytes, of which only some releases need a new glibc: read from the libraries of 0.45.5 and 0.50.2 with objdump."""
+    step = commands.install(
+        "bitsandbytes",
+        upgrade=True,
+        why="the CUDA libraries of 0.50 load with glibc 2.24; those of 0.45 for CUDA 12.6 and 12.8 need 2.34",
+        changes="bitsandbytes",
+    )
+    return Fix(
+        title="Install the newest bitsandbytes", steps=(step,), verify=(*commands.starting(facts), "-m", "bitsandbytes")
+    )
 
 
 def _older(facts: Facts, needed: str | None) -> Facts:

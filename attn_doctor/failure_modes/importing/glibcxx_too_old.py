@@ -33,7 +33,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Extension, Gone, Library, Recipe
-from attn_doctor.failure_modes.shared import subject, symbols, wheel_fixes
+from attn_doctor.failure_modes.shared import image_of_jetpack, subject, symbols, wheel_fixes
 from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, no_machine, text_of
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
@@ -55,6 +55,7 @@ MODE = FailureMode(
         "ultralytics-broken",
     ),
     signs=(
+        *image_of_jetpack.SIGNS,
         Sign(
             pattern=r"(?P<version>GLIBCXX_\d+\.\d+(?:\.\d+)?)[`'\"]? not found(?: \(required by (?P<by>[^)]*)\))?",
             literal="GLIBCXX_3.",
@@ -119,6 +120,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     by = seen.group("by")
     if by and not by.endswith(".so") and not symbols.IN_PYTHON.search(by):
         return None  # a library of another program
+    if (other := image_of_jetpack.told(facts, seen)) is not None:
+        return other
     what = by.rsplit("/", 1)[-1] if by else "A library"
     return Hit(
         message=f"{what} was built for {seen.group('version')}, and the loader finds an older libstdc++ first.",
@@ -180,6 +183,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Worded):
         return (_look(facts), *wheel_fixes.fixes(facts, "it needs a newer libstdc++ than is found here"))
     verify = commands.check(facts, "--goal", "flash-attn", "--no-trial")
+    if isinstance(hit.variant, image_of_jetpack.Other):
+        return (image_of_jetpack.fix(facts, hit.variant),)
     made = []
     if no_machine(facts):
         step = commands.by_hand(

@@ -46,7 +46,7 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known
 from attn_doctor.failure_modes.recipe import Library, Recipe, Variable
-from attn_doctor.failure_modes.shared import another_copy, cudnn_releases, symbols
+from attn_doctor.failure_modes.shared import another_copy, building, cudnn_releases, library_path_set_by, symbols
 from attn_doctor.failure_modes.shared.fact_queries import message, text_of, variable
 from attn_doctor.failure_modes.shared.in_front import cure, stands_in_front
 from attn_doctor.logs.reader import Seen
@@ -124,6 +124,7 @@ MODE = FailureMode(
             literal="cudnn",
             sample="Could not locate cudnn_ops64_9.dll. Please make sure it is in your library path!",
         ),
+        *library_path_set_by.SIGNS,
         # A torch of conda takes CUDA's libraries from packages of conda.
         Sign(
             pattern=r"\bpytorch-cuda=(?P<conda>1[12]\.\d)\b",
@@ -163,7 +164,6 @@ MODE = FailureMode(
 )
 
 _SYMBOL = re.compile(_CUDA)
-_MODULE_COMMAND = re.compile(r"\b(?:module|ml) (?:load|add) ")
 
 
 class InFront(Variant, frozen=True, kw_only=True):
@@ -176,6 +176,8 @@ class InFront(Variant, frozen=True, kw_only=True):
     module: str | None = None  # the cluster's module that was loaded and has the name of the library: "nccl"
     # The folder of the other copy, if the loader searches it without a variable: "/lib/x86_64-linux-gnu"
     folder: str | None = None
+    # Who sets LD_LIBRARY_PATH where `unset` does not reach it, and the folder of cuDNN that a torch was compiled with
+    set_by: tuple[library_path_set_by.SetBy, str] | None = None
 
 
 BY_THE_LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES")
@@ -278,10 +280,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"{user} loaded a {library} for which it was not built. torch is from conda: probably conda installed {package} of another CUDA than {built}."
     return Hit(
         message=message,
-        evidence=tuple(e for e in evidence if "pytorch-cuda=" not in e.text and not _MODULE_COMMAND.search(e.text)),
+        evidence=building.lines([m for m in seen.matches if m.strength != "context"]),
         variant=InFront(
             of="cudnn" if cudnn else "cuda",
             folder=seen.group("system"),
+            set_by=library_path_set_by.of(seen),
             conda=conda,
             compiled=releases.compiled if releases else None,
             module=_module_of(library, seen.group("modules")) or (_cuda_of(seen.group("modules")) if cudnn else None),
@@ -310,6 +313,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     in_front = cure(facts, BY_THE_LOADER)
     if in_front is not None:
         return (in_front,)
+    if isinstance(hit.variant, InFront) and hit.variant.set_by is not None:
+        return library_path_set_by.fixes(facts, *hit.variant.set_by)
     cudnn = isinstance(hit.variant, InFront) and hit.variant.of == "cudnn"
     if facts.system.os == "windows":
         return (another_copy.on_windows(facts),)
@@ -326,7 +331,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         step = commands.variable("LD_LIBRARY_PATH", rest, why) if rest else commands.without_library_path(facts, why)
         kept = isinstance(step, SetVariable) and step.value is not None
         title = "Remove the CUDA folders from LD_LIBRARY_PATH" if kept else "Unset LD_LIBRARY_PATH"
-        made.append(Fix(title=title, steps=(step,), verify=verify))
+        made.append(Fix(title=title, steps=(step, *library_path_set_by.in_notebooks(facts)), verify=verify))
     nobodys = facts.system.container is None or isinstance(facts.system.container, Unknown)
     if places.on_cluster(facts) or (hit.variant is not None and nobodys):
         at = (
@@ -340,5 +345,5 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not another_copy.library_path_may_be_set(facts):
         made.append(another_copy.release_of_torch(facts, cudnn))
     elif hit.variant is not None and isinstance(facts.toolchain.library_path, Unknown) and not places.on_cluster(facts):
-        made.append(another_copy.one_index(facts))
+        made.append(another_copy.one_index(facts, cudnn))
     return tuple(made)

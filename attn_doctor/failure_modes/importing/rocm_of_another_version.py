@@ -73,6 +73,12 @@ MODE = FailureMode(
             literal="' not found",
             sample="ImportError: /opt/rocm/lib/libamdhip64.so.6: version `hip_6.2' not found (required by /v/torch/lib/libtorch_hip.so)",
         ),
+        Sign(
+            pattern=r"\bROCm[ -]?(?P<system>[67]\.\d)(?:\.\d+)?\b",
+            literal="ROCm",
+            sample="Ubuntu 24.04, Radeon RX 7900 XTX, ROCm 7.0.2",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="loads a library that asks for a function of another HIP",
@@ -93,6 +99,8 @@ class Other(Variant, frozen=True, kw_only=True):
 
     library: str | None
     torch: bool
+    onnx: bool = False  # ONNX Runtime asked for the library
+    rocm: str | None = None  # the ROCm of the system, as the log names it: "7.1"
 
 
 _OF_TORCH = re.compile(r"[\\/]torch[\\/]|libtorch|libc10")
@@ -105,11 +113,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     torch = any(_OF_TORCH.search(m.text) for m in seen.matches) or (
         library is not None and package in ("torch", "torchvision")
     )
-    what = "torch" if torch else package if isinstance(package, str) else "The program"
+    onnx = not torch and any("onnxruntime" in m.text for m in seen.matches)
+    what = "torch" if torch else "ONNX Runtime" if onnx else package if isinstance(package, str) else "The program"
     if library is not None:
         number = library.partition(".so.")[2].partition(".")[0]
         rocm = f", of ROCm {number}" if library.startswith("libamdhip64") and number else ", a part of ROCm"
-        message = f"{library}{rocm}, is not found, and {what[0].lower() + what[1:]} was built for it."
+        message = f"{library}{rocm}, is not found, and {what if onnx else what[0].lower() + what[1:]} was built for it."
     elif "version" in said:
         message = (
             f"{what} was built for a newer ROCm than the {said['old']} that is loaded: it has no {said['version']}."
@@ -119,7 +128,11 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = (
             f"{what} was built for another ROCm than the one that is loaded: {said.get('symbol')} is not there.{since}"
         )
-    return Hit(message=message, evidence=building.lines(seen.matches), variant=Other(library=library, torch=torch))
+    return Hit(
+        message=message,
+        evidence=building.lines([m for m in seen.matches if m.strength != "context"]),
+        variant=Other(library=library, torch=torch, onnx=onnx, rocm=said.get("system")),
+    )
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
@@ -132,6 +145,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "none",
     )
     name = subject.stated(facts)
+    if other.onnx and other.library is not None:
+        return _of_onnxruntime(facts, other.library, other.rocm)
     torch = torch_steps.newest(facts, "Install a torch that contains its own ROCm", maker="amd", reinstall=True)
     if other.torch or name in (None, "torch", "torchvision"):
         return (*torch, Fix(title="See which ROCm is where", steps=(look,), verify=verify))
@@ -147,3 +162,36 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     again = Fix(title=f"Build {name} again, for torch's ROCm", steps=(look, built), verify=verify)
     return (again, *torch)
+
+
+def _of_onnxruntime(facts: Facts, library: str, rocm: str | None) -> tuple[Fix, ...]:
+    """Return the fixes for ONNX Runtime: let it find the library of the system, or take the wheel for the ROCm of the system.
+
+    https://rocm.docs.amd.com/projects/radeon-ryzen/en/latest/docs/install/installrad/native_linux/install-onnx.html
+    """
+    verify = commands.check(facts)
+    look = commands.by_hand(
+        ("sh", "-c", f"ls -l /opt/rocm*/lib/{library.partition('.so')[0]}.so*; cat /opt/rocm/.info/version"),
+        f"if {library} is listed: the next line lets the loader find it. If only another number is listed, this ONNX Runtime is for another ROCm: see the next fix",
+        "nothing",
+        "none",
+    )
+    path = commands.in_front(facts, "LD_LIBRARY_PATH", "/opt/rocm/lib", "the folder of ROCm's libraries, in this shell")
+    found = Fix(title="Let the loader find ROCm's libraries", steps=(look, path), verify=verify)
+    release = rocm or "7.1"
+    wheel = commands.install(
+        "onnxruntime-migraphx",
+        why=(
+            "built"
+            if rocm
+            else f"{release} is an example: write what the line with /opt/rocm/.info/version printed; built"
+        )
+        + f" by AMD for ROCm {release}; it uses MIGraphX: providers=['MIGraphXExecutionProvider']",
+        changes="ONNX Runtime",
+        find_links=f"https://repo.radeon.com/rocm/manylinux/rocm-rel-{release}/",
+        reinstall=True,
+        no_deps=True,
+    )
+    gone = commands.uninstall("onnxruntime", "onnxruntime-rocm", why="the builds share one folder")
+    again = Fix(title="Install the ONNX Runtime for the ROCm of the system", steps=(gone, wheel), verify=verify)
+    return found, again

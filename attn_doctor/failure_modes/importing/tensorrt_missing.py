@@ -173,7 +173,7 @@ def _of_jetpack(facts: Facts, verify: tuple[str, ...]) -> Fix:
     """Return the fix for a Jetson: JetPack's own TensorRT, which only JetPack's Python has."""
     get = commands.by_hand(
         places.as_root(facts, "apt-get", "install", "-y", "tensorrt", "python3-libnvinfer", "python3-libnvinfer-dev"),
-        "JetPack's TensorRT with its bindings for the system's own Python (3.10 in JetPack 6, 3.8 in JetPack 5); pip has none for a Jetson",
+        "JetPack's TensorRT with its bindings for the system's own Python (3.10 in JetPack 6, 3.8 in JetPack 5, 3.6 in JetPack 4); pip has none for a Jetson",
         "packages of JetPack",
     )
     own = facts.interpreter.kind == "venv" and isinstance(facts.interpreter.prefix, str)

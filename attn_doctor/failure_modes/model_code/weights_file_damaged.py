@@ -144,7 +144,7 @@ MODE = FailureMode(
         ),
         *(
             Sign(
-                pattern=rf"(?:(?:weights|model|ckpt|checkpoint|path)[ =]['\"\[]{{0,2}}|(?:YOLO|load|torch_load)\(\W?|checkpoint file for .{{1,80}} at ')(?P<typed>{_FILE}\.{ending})\b",
+                pattern=rf"(?:(?:weights|model|ckpt|checkpoint|path)[ =]['\"\[]{{0,2}}|(?:YOLO|load|torch_load)\(\W?|\bload_\w{{2,20}}\(['\"][^'\"]{{1,200}}['\"], ['\"]|checkpoint file for .{{1,80}} at ')(?P<typed>{_FILE}\.{ending})\b",
                 literal=f".{ending}",
                 sample=f"$ yolo predict model=best.{ending} source=bus.jpg",
                 strength="context",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.commands.places import Argv, Manager
 from attn_doctor.failure_modes.mode import Unsure
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_here
 from attn_doctor.failure_modes.shared.fact_queries import variable
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
@@ -86,16 +88,17 @@ def newer_cudnn(facts: Facts) -> Fix:
     return Fix(title="Install a newer cuDNN beside torch", steps=(step,), verify=commands.check(facts))
 
 
-def one_index(facts: Facts) -> Fix:
-    """Return the fix that installs torch and its nvidia-* packages again, from one index.
+def one_index(facts: Facts, cudnn: bool = False) -> Fix:
+    """Return the fix that installs torch and its nvidia-* packages again, from one index; for an unknown torch the fix that finds the wrong package.
 
     For the case that LD_LIBRARY_PATH is not set: some nvidia-* packages are then of other releases than torch needs.
     """
-    steps = torch_here.again(facts, everything=True) or torch_steps.newest_steps(
-        facts,
-        "if LD_LIBRARY_PATH is empty: torch and the nvidia packages that belong to it, from one index",
-        reinstall=True,
-    )
+    steps = torch_here.again(facts, everything=True)
+    if not steps:
+        found = release_of_torch(facts, cudnn)
+        return msgspec.structs.replace(
+            found, title="If LD_LIBRARY_PATH is empty: find the package with the wrong release"
+        )
     return Fix(title="Install torch and its libraries again, from one index", steps=steps, verify=commands.check(facts))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import rocm_steps
-from attn_doctor.knowledge import amd
-from attn_doctor.model.facts import Facts
+from attn_doctor.failure_modes.shared import rocm_steps, torch_install, torch_steps
+from attn_doctor.knowledge import amd, torch_choice
+from attn_doctor.knowledge.torch_machine import Choice
+from attn_doctor.model.facts import AmdGpu, Facts
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Step
 
@@ -93,24 +96,73 @@ def of_dropped(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
     return (compute,)
 
 
+# What the kernel calls the GPU: 90012 is gfx90c, 100302 is gfx1032. It needs no ROCm. https://docs.kernel.org/gpu/amdgpu/index.html (KFD topology)
+_NUMBER = "awk '/gfx_target_version/ && $2 > 0 {print $2; exit}' /sys/class/kfd/kfd/topology/nodes/*/properties"
+_SIMILAR = f'case $({_NUMBER}) in 90012) v=9.0.0;; 1001*|1003*) v=10.3.0;; 110001|110002) v=11.0.0;; *) v=;; esac; [ -n "$v" ] && export HSA_OVERRIDE_GFX_VERSION=$v'
+
+
 def override(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
     """Return the fix that sets HSA_OVERRIDE_GFX_VERSION. No fix if no similar GPU is known for this one."""
     verify = commands.check(facts)
+    title = "Let the GPU run code for a similar GPU"
     row = amd.override(gfx) if gfx else None
     if row is not None and row.as_version is not None:
         why = f"{gfx} then runs code for a similar GPU; set the variable before Python starts"
         step = commands.variable("HSA_OVERRIDE_GFX_VERSION", row.as_version, f"{why}. {row.note}" if row.note else why)
-        return (Fix(title="Let the GPU run code for a similar GPU", steps=(step,), verify=verify),)
+        return (Fix(title=title, steps=(step,), verify=verify),)
     if gfx is not None:
         return ()
     look = commands.by_hand(
-        ("rocminfo",),
-        "the line gfxNNNN names the GPU. If the build has code for a similar GPU, `export HSA_OVERRIDE_GFX_VERSION=...` lets the GPU run it: "
-        f"{amd.overrides()}",
+        ("sh", "-c", _NUMBER),
+        "prints the GPU as the kernel names it: 100302 is gfx1032, 90012 gfx90c (rocminfo prints the same). If nothing is printed, the driver shows no GPU",
+        "nothing",
+        "none",
+    )
+    near = commands.by_hand(
+        ("sh", "-c", _SIMILAR),
+        f"sets the similar GPU whose code this one can run, in this shell, before Python starts ({amd.overrides()}). It sets nothing for any other GPU: see the next fix",
         "this shell's environment only",
         "none",
     )
-    return (Fix(title="Let the GPU run code for a similar GPU", steps=(look,), verify=verify),)
+    return (Fix(title=title, steps=(look, near), verify=verify),)
+
+
+def torch_with_code(facts: Facts, gfx: str | None) -> tuple[Fix, ...]:
+    """Return the fix that installs a torch which has code for the GPU: of PyTorch's index, else of AMD's own index for its family.
+
+    No fix if neither has any. If the GPU is not known, the fix says where to look.
+    """
+    title, verify = "Install a torch that has code for this GPU", commands.check(facts)
+    if gfx is None:
+        look = commands.by_hand(
+            (),
+            "take the torch of AMD's index for the family of the GPU, which needs no HSA_OVERRIDE_GFX_VERSION: "
+            + "; ".join(f"{one}: pip install --index-url {amd.own_index(one)} torch torchvision" for one in _EXAMPLES)
+            + ". https://github.com/ROCm/TheRock/blob/main/RELEASES.md lists all",
+            "torch and torchvision",
+            "medium",
+        )
+        return (Fix(title=title, steps=(look,), verify=verify),)
+    named = _of_gpu(facts, gfx)
+    chosen = torch_install.choice(named, "amd")
+    windows = facts.system.os == "windows"
+    own = isinstance(chosen, Choice) and chosen.index_url == amd.own_index(gfx)
+    if not windows and not own and not (isinstance(chosen, Choice) and gfx in torch_choice.archs_of(chosen)):
+        return ()
+    made = torch_steps.newest(named, title, maker="amd", reinstall=True)
+    if windows or not own or not made:
+        return made
+    gone = commands.variable("HSA_OVERRIDE_GFX_VERSION", None, "this torch has code for the GPU itself")
+    return (msgspec.structs.replace(made[0], steps=(gone, *made[0].steps)), *made[1:])
+
+
+_EXAMPLES = ("gfx1030", "gfx1100", "gfx1150", "gfx1151", "gfx1200")
+
+
+def _of_gpu(facts: Facts, gfx: str) -> Facts:
+    """Return the facts with this AMD GPU alone, which a line of the log may name where no list of GPUs does."""
+    graphics = msgspec.structs.replace(facts.graphics, amd=(AmdGpu(gfx=gfx),))
+    return msgspec.structs.replace(facts, graphics=graphics)
 
 
 def newer_rocm(facts: Facts, gfx: str | None) -> Fix:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared import cpu_by_program, torch_steps
 from attn_doctor.knowledge import gpu
 from attn_doctor.knowledge.yes_no_unknown import Answer
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import capability, dotted
 
 
@@ -60,77 +61,123 @@ def torch_or_another(facts: Facts) -> tuple[Fix, ...]:
 
     The first step of the first fix lets torch print the GPUs that it has code for.
     """
+    known = _capability(facts)
     asked = "import torch; print(torch.__version__, torch.cuda.get_device_capability(), torch.cuda.get_arch_list())"
+    means = f"sm_{known.replace('.', '')} is the GPU here" if known else "(6, 1) means sm_61"
     look = commands.by_hand(
         (*commands.starting(facts), "-c", asked),
-        "(6, 1) means sm_61. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
+        f"{means}. If the list has that number, or a lower one with the same first digit, torch is right, and stays: the package "
         "that is called in the lines above the error lacks it (mamba-ssm, causal-conv1d, xformers, a project's own extension)",
         "nothing",
         "none",
     )
     build = commands.by_hand(
-        (),
-        "then compile that package from its source for this GPU: TORCH_CUDA_ARCH_LIST=6.1 and pip install --no-build-isolation; where its setup.py "
-        "has a list of its own, add  -gencode arch=compute_61,code=sm_61  there (with the number of your GPU)",
+        (*commands.starting(facts), *_AGAIN),
+        "then, in the folder of the sources of that package: compiles it for this GPU",
         "that package",
         takes="minutes to hours",
     )
-    ask = Fix(title="See whether torch has code for the GPU", steps=(look, build), verify=commands.check(facts))
+    steps = (look, *_arch(facts, known), own_list(facts, known), build)
+    ask = Fix(title="See whether torch has code for the GPU", steps=steps, verify=commands.check(facts))
     made = torch_steps.newest(facts, "If it has none: install a torch that supports the card", why=WHY, reinstall=True)
     return (ask, *made)
 
 
-def of_an_operator(facts: Facts, binary: str) -> Fix:
-    """Return the fix for an extension of a project that was compiled for another GPU: compile it again, without the files of the old build.
+_AGAIN = ("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps", ".")
 
-    `binary`: the package; "torch" if the error names only a function. Source of the folder: README.md of Deformable-DETR, INSTALL.md of Mask2Former
-    (which also says to set TORCH_CUDA_ARCH_LIST where no GPU is visible).
-    """
+
+def _capability(facts: Facts) -> str | None:
+    """Return the compute capability of the first GPU of which it is known ("8.6"); else None."""
     cards = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
-    known = next((card.compute_capability for card in cards if isinstance(card.compute_capability, str)), None)
+    return next((card.compute_capability for card in cards if isinstance(card.compute_capability, str)), None)
+
+
+_ASK = "import torch; print(*torch.cuda.get_device_capability(), sep='.')"
+
+
+def _arch(facts: Facts, known: str | None) -> tuple[Step, ...]:
+    """Return the steps that set TORCH_CUDA_ARCH_LIST to the GPU: where it is not known, torch is asked, on the machine with the GPU."""
+    name = "TORCH_CUDA_ARCH_LIST"
+    if known:
+        return (commands.variable(name, known, "the GPU to compile for"),)
+    return asked_arch(facts)
+
+
+def asked_arch(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that ask torch for the GPU, and set TORCH_CUDA_ARCH_LIST to it."""
+    name = "TORCH_CUDA_ARCH_LIST"
+    if commands.shell_of(facts) == "bash" and facts.system.os != "windows":
+        line = commands.quoted((*commands.starting(facts), "-c", _ASK), "bash")
+        why = "on the machine with the GPU: the GPU to compile for, as torch names it"
+        return (
+            commands.by_hand(("sh", "-c", f"export {name}=$({line})"), why, f"{name}, in this shell alone", "none"),
+        )
     look = commands.by_hand(
-        (*commands.starting(facts), "-c", "import torch; print(torch.cuda.get_device_capability())"),
-        "run it on the machine with the GPU: (8, 0) is an A100, and means 8.0 in the next line",
+        (*commands.starting(facts), "-c", _ASK),
+        "on the machine with the GPU: prints the value for the next line",
         "nothing",
         "none",
     )
-    arch = commands.variable(
-        "TORCH_CUDA_ARCH_LIST",
-        known or "8.0",
-        "the GPU to compile for" if known else "write the number that the first line printed",
+    return look, commands.variable(
+        name, "8.0", "8.0 is an example (A100): write the number that the first line printed"
     )
+
+
+def own_list(facts: Facts, known: str | None) -> Step:
+    """Return the step for a setup.py with a list of GPUs of its own, beside which torch does not read TORCH_CUDA_ARCH_LIST.
+
+    https://github.com/pytorch/pytorch/blob/main/torch/utils/cpp_extension.py (_get_cuda_arch_flags)
+    """
+    code = known.replace(".", "") if known else None
+    windows = facts.system.os == "windows"
+    if code is None:
+        return commands.by_hand(
+            ("findstr", "compute_ sm_", "setup.py") if windows else ("grep", "-nE", "compute_|sm_", "setup.py"),
+            "in the folder of its setup.py: prints the list of GPUs that is written there, in whose place TORCH_CUDA_ARCH_LIST is not read: write this GPU into it (8.6 is "
+            "compute_86 and sm_86). If nothing is printed, there is none",
+            "nothing",
+            "none",
+        )
+    script = f"import re; s = open('setup.py').read(); open('setup.py', 'w').write(re.sub(r'(compute|sm)_\\d+[a-z]?', r'\\1_{code}', s))"
+    return commands.by_hand(
+        (*commands.starting(facts), "-c", script)
+        if windows
+        else ("sed", "-i", "-E", f"s/(compute|sm)_[0-9]+[a-z]?/\\1_{code}/g", "setup.py"),
+        f"in the folder of its setup.py: a list of GPUs that is written there counts in place of that variable: writes compute_{code} and sm_{code} into it. Without such a list it changes nothing",
+        "setup.py",
+    )
+
+
+def of_an_operator(facts: Facts, binary: str, folder: str | None = None) -> Fix:
+    """Return the fix for an extension of a project that was compiled for another GPU: compile it again, without the files of the old build.
+
+    `binary`: the package; "torch" if the error names only a function. `folder`: of its setup.py, if the log shows it. Source of the folders: README.md of
+    Deformable-DETR, INSTALL.md of Mask2Former (which also says to set TORCH_CUDA_ARCH_LIST where no GPU is visible).
+    """
+    known = _capability(facts)
     where = (
         "in the folder of the project in which it was built (ops/make.sh: models/ops in Deformable-DETR, mask2former/modeling/pixel_decoder/ops in Mask2Former)"
         if binary == "MultiScaleDeformableAttention"
+        else "in this folder"
+        if folder
         else "in the folder of that extension's setup.py"
+    )
+    into = (
+        commands.by_hand(("cd", folder), "the sources of the extension, as the log shows them", "the folder", "none")
+        if folder
+        else None
     )
     gone = commands.by_hand(
         ("rm", "-rf", "build") if facts.system.os != "windows" else ("rmdir", "/s", "/q", "build"),
         f"{where}: the files of the earlier build are for another GPU, and would be used again",
         "what was compiled",
     )
-    pip = ("-m", "pip", "install", "--no-build-isolation", "--no-cache-dir", "--force-reinstall", "--no-deps", ".")
     build = commands.by_hand(
-        (*commands.starting(facts), *pip), "in the same folder: compiles it again", "the extension", takes="minutes"
+        (*commands.starting(facts), *_AGAIN), "in the same folder: compiles it again", "the extension", takes="minutes"
     )
     name = binary if binary != "torch" else "the extension"
-    return Fix(
-        title=f"Compile {name} again, for this GPU", steps=(look, arch, gone, build), verify=commands.check(facts)
-    )
-
-
-def another_image(facts: Facts, *, older: bool) -> Fix:
-    """Return the fix for a container image of NVIDIA that does not support the GPU: another release of the image.
-
-    https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html (the GPUs of each release)
-    """
-    which = "an older" if older else "a newer"
-    words = (
-        f"start the container from {which} release of the image, as nvcr.io/nvidia/pytorch:YY.MM-py3. This table has the GPUs, the CUDA and the driver of each "
-        "release: https://docs.nvidia.com/deeplearning/frameworks/support-matrix/index.html"
-    )
-    step = commands.by_hand((), words, "the image", "none", takes="up to 20 GB")
-    return Fix(title=f"Use {which} container image", steps=(step,), verify=commands.check(facts))
+    steps = (*_arch(facts, known), *((into,) if into else ()), gone, own_list(facts, known), build)
+    return Fix(title=f"Compile {name} again, for this GPU", steps=steps, verify=commands.check(facts))
 
 
 WHY = "a new card needs the newest torch, an old one a torch for CUDA 12.6 or older"
@@ -164,6 +211,33 @@ def on_the_cpu(facts: Facts) -> Fix | None:
         f" has code for compute capability {dotted(max(able))}, and a newer driver or CUDA changes nothing"
     )
     hidden = commands.variable("CUDA_VISIBLE_DEVICES", "-1", why)
+    program = cpu_by_program.step(facts)
     words = "or use another GPU: today's builds of torch for CUDA 12.6 begin with compute capability 5.0 (GTX 900)"
     other = commands.by_hand((), words, "the GPU")
-    return Fix(title="Compute on the CPU, or on a newer GPU", steps=(hidden, other), verify=commands.check(facts))
+    steps = (hidden, *((program,) if program else ()), other)
+    return Fix(title="Compute on the CPU, or on a newer GPU", steps=steps, verify=commands.check(facts))
+
+
+def of_onnxruntime(facts: Facts) -> tuple[Fix, ...]:
+    """Return the fixes for ONNX Runtime: the release whose code every newer GPU can compile for itself, and the newest one.
+
+    1.22 has code of 9.0 that newer GPUs compile, 1.23 has it for Hopper alone: https://github.com/microsoft/onnxruntime/pull/26230
+    """
+    verify = (*commands.starting(facts), "-c", "import onnxruntime; print(onnxruntime.__version__)")
+    older = commands.install(
+        "onnxruntime-gpu==1.22.0",
+        why="for CUDA 12 and cuDNN 9, Python 3.10 to 3.13: its code runs on GPUs from compute capability 5.2 to the newest; 1.23 has none for those after Hopper (RTX 50)",
+        changes="onnxruntime-gpu",
+        reinstall=True,
+        no_deps=True,
+    )
+    newest = commands.install(
+        "onnxruntime-gpu",
+        upgrade=True,
+        why="the newest release; it may want a newer CUDA and cuDNN than 1.22: https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#requirements",
+        changes="onnxruntime-gpu",
+    )
+    return (
+        Fix(title="Install onnxruntime-gpu 1.22.0", steps=(older,), verify=verify),
+        Fix(title="Or install the newest onnxruntime-gpu", steps=(newest,), verify=verify),
+    )

@@ -18,6 +18,7 @@ class Lacking(Variant, frozen=True, kw_only=True):
 
     binary: str
     sure: bool = True
+    folder: str | None = None  # of the sources of the extension, if the log shows it
     operator: str | None = None  # the function of an extension that printed the error: "deformable_im2col"
 
 

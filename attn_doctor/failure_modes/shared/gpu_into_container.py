@@ -76,7 +76,10 @@ def started_again(facts: Facts, engine: str | None, typed: str | None) -> Fix:
     again = container_starts.with_every_gpu(typed) if typed else None
     if again:
         step = commands.by_hand(
-            again, "your command with all GPUs of the host, to run on the host", "a new container", "none"
+            again,
+            "your command with all GPUs of the host, to run on the host: it makes a new container, in which you start the program again",
+            "a new container",
+            "none",
         )
     else:
         one = engine if engine in _OPTION else "docker"
@@ -94,4 +97,6 @@ def started_again(facts: Facts, engine: str | None, typed: str | None) -> Fix:
         step = commands.by_hand(
             made, f"start the container again, on the host, with its GPUs{ways}", "a new container", "none"
         )
+        if container_starts.IMAGE in made and one in container_starts.EVERY_GPU:
+            return Fix(title=_TITLE, steps=(*container_starts.look(facts, one), step), verify=commands.check(facts))
     return Fix(title=_TITLE, steps=(step,), verify=commands.check(facts))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import checkout, package_wheels, subject, torch_steps
+from attn_doctor.failure_modes.shared import checkout, code_for_gpu, package_wheels, subject, torch_steps
 from attn_doctor.failure_modes.shared.subject import FLASH_ATTN
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.rows import BuiltPackage
@@ -309,14 +309,13 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
     row = built_packages.row_of(name)
     gpus = facts.graphics.gpus if isinstance(facts.graphics.gpus, tuple) else ()
     known = next((g.compute_capability for g in gpus if isinstance(g.compute_capability, str)), None)
-    value = "TORCH_CUDA_ARCH_LIST"
-    if known is not None:
-        arch: Step = commands.variable(value, known, f"the next steps compile {name} for the present GPU")
-    else:
-        words = f"set {value} to the compute capability of the GPU: https://developer.nvidia.com/cuda-gpus"
-        arch = commands.by_hand((), words, "this shell's environment only", "none")
+    arch = (
+        (commands.variable("TORCH_CUDA_ARCH_LIST", known, f"the next steps compile {name} for the present GPU"),)
+        if known is not None
+        else code_for_gpu.asked_arch(facts)
+    )
     if row is not None and row.compiles_at_run_time:
-        return (_compiled_anew(facts, name, arch), *_another_backend(facts, name))
+        return (_compiled_anew(facts, name, *arch), *_another_backend(facts, name))
     only_wheels = row is not None and row.wheels == "pypi" and not row.source_at_pypi and row.get is None
     if row is not None and (not row.arch_list or only_wheels):
         why = (
@@ -339,7 +338,7 @@ def for_gpu(facts: Facts, name: str) -> tuple[Fix, ...]:
         fix = Fix(title=f"Install the newest {name}", steps=newest, verify=subject.verify(facts))
         return (fix, *_another_backend(facts, name))
     newer = commands.by_hand((), f"or install a release of {name} that supports this GPU", f"{name}")
-    steps = (arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
+    steps = (*arch, fewer_jobs(facts), build(facts, "compiled here, for this GPU", again=True), newer)
     built = Fix(title=f"Build {name} for this GPU", steps=steps, verify=subject.verify(facts))
     return (built, *_another_backend(facts, name))
 

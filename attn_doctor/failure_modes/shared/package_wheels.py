@@ -16,7 +16,7 @@ from attn_doctor.knowledge.wheel_key import key_of, numbers
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.steps import Install, Step, name_of
-from attn_doctor.model.versions import flash_build
+from attn_doctor.model.versions import flash_build, pair
 
 
 def ready(facts: Facts, name: str | None, *, again: bool = False, began: bool = False) -> tuple[Fix, ...]:
@@ -280,6 +280,10 @@ def _of_registry(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> 
 
 # The last xformers for torch releases before 2.1, by the Requires-Dist of its wheels on PyPI. They were built for CUDA 11.7 (the first) and 11.8.
 # https://pypi.org/project/xformers/0.0.22/
+_STABLE_XFORMERS = (
+    2,
+    10,
+)  # the first torch for xformers with torch's stable ABI (0.0.34): Requires-Dist is torch>=2.10
 _XFORMERS = {"1.13.1": "0.0.16", "2.0.0": "0.0.19", "2.0.1": "0.0.22"}
 
 
@@ -297,6 +301,16 @@ def _bound(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple[
             no_deps=again,
             why=f"the last release of {name} for torch {torch}: its wheel on PyPI asks for exactly this torch, and PyTorch's index has none so old",
             changes=name if again else f"adds {name}",
+        )
+        return (step,)
+    if isinstance(torch, str) and name == "xformers" and again and (pair(torch) or (0, 0)) >= _STABLE_XFORMERS:
+        step = commands.install(
+            name,
+            index_url=built_packages.wheel_index(row, *_torch(facts)),
+            reinstall=True,
+            no_deps=True,
+            why="the build for this torch's CUDA: from torch 2.10 on one release of xformers is for every torch, so that pip would keep the installed one",
+            changes=name,
         )
         return (step,)
     if isinstance(torch, str):
@@ -333,11 +347,10 @@ def _linked(facts: Facts, name: str, row: BuiltPackage, *, again: bool) -> tuple
         + ("" if row.only_wheels else "; if that page has no such wheel, pip compiles it"),
         changes=f"adds {name}",
     )
-    return (
-        (step,)
-        if known
-        else torch_asked.steps(facts, step, of, "the address contains torch and CUDA: write the installed versions")
-    )
+    if known:
+        return (step,)
+    example = "the address contains torch and CUDA: write the installed versions"
+    return torch_asked.filled_in(facts, step, of) or torch_asked.steps(facts, step, of, example)
 
 
 def _of_index(name: str, row: BuiltPackage, index: str) -> tuple[Step, ...]:

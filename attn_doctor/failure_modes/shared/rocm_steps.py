@@ -186,42 +186,6 @@ def of_miopen(facts: Facts) -> tuple[Fix, ...]:
     )
 
 
-def without_amd_gpu(facts: Facts) -> Fix:
-    """Return the fix where HIP finds no AMD GPU: see which GPU is there, then change the driver or the build of torch."""
-    windows = facts.system.os == "windows"
-    amd = commands.by_hand(
-        ("hipInfo.exe",) if windows else ("rocminfo",),
-        "prints the AMD GPU, gfxNNNN. If there is an AMD GPU and it prints none: the amdgpu driver is missing, or in a container the devices /dev/kfd and /dev/dri",
-        "nothing",
-        "none",
-    )
-    nvidia = commands.by_hand(
-        ("nvidia-smi",),
-        "prints an NVIDIA GPU if there is one: then torch is the wrong build. Remove torch, and install the same release for CUDA, whose version ends in +cu and a "
-        "number: https://pytorch.org/get-started/previous-versions/",
-        "nothing",
-        "none",
-    )
-    return Fix(
-        title="See which GPU is there: a ROCm build of torch needs an AMD GPU",
-        steps=(amd, nvidia),
-        verify=commands.check(facts),
-    )
-
-
-def another_package(facts: Facts) -> Fix:
-    """Return the fix for another package without code for the AMD GPU: a release for it, or a build of it."""
-    package = facts.subject.package if isinstance(facts.subject.package, str) else "the package"
-    step = commands.by_hand(
-        (),
-        f"see which AMD GPUs the newest release of {package} for ROCm names, or build it with PYTORCH_ROCM_ARCH set to the gfx number that rocminfo "
-        "prints",
-        package,
-        "none",
-    )
-    return Fix(title=f"Install a build of {package} for this GPU", steps=(step,), verify=commands.check(facts))
-
-
 _HIP_BIN = "C:\\Program Files\\AMD\\ROCm\\6.2\\bin"
 # The GPUs for which AMD's HIP SDK contains the libraries. https://rocm.docs.amd.com/projects/install-on-windows/en/latest/reference/system-requirements.html
 _OF_THE_SDK = ("gfx1030", "gfx1100", "gfx1101", "gfx1102")

@@ -1,7 +1,7 @@
-"""Make the two steps for a machine whose torch is not known: print the version of torch, then run an example command. Pure.
+"""Make the two steps for a machine whose torch is not known: print the version of torch, then run the command for it. Pure.
 
-The example command is for one version of torch, and its reason says what to change for another version. A shell program that fills in
-the version would be long, and people do not run commands that they cannot read.
+In a shell of Linux the first step keeps the version in a variable, which the address of the second contains. Elsewhere the second step is an example
+for one version of torch, and its reason says what to change for another version.
 """
 
 from __future__ import annotations
@@ -64,6 +64,26 @@ def look(facts: Facts) -> Step:
         "nothing",
         "none",
     )
+
+
+def filled_in(facts: Facts, line: Install, of: Example) -> tuple[Step, Step] | None:
+    """Return two steps: keep torch's version with its CUDA ("2.6.0+cu124") in the variable V; then `line`, whose page has V in the place of `of`.
+
+    None where the shell is none of Linux, or if the page does not contain the version.
+    """
+    if commands.shell_of(facts) != "bash" or facts.system.os == "windows" or of.build not in (line.find_links or ""):
+        return None
+    asked = "import torch; print(torch.__version__.partition('+')[0] + '+cu' + torch.version.cuda.replace('.', ''))"
+    ask = commands.by_hand(
+        ("sh", "-c", f"V=$({commands.quoted((*commands.starting(facts), '-c', asked))}); echo $V"),
+        f"keeps the version of torch and its CUDA, as {of.build}, for the next line, and prints it",
+        "nothing",
+        "none",
+    )
+    made = commands.by_own_tool(facts, line)
+    words = commands.quoted(made.argv).replace(of.build, "$V")
+    step = RunByHand(argv=("sh", "-c", words), why=line.why, changes=line.changes, risk=line.risk, takes=line.takes)
+    return ask, step
 
 
 def steps(facts: Facts, line: Install, of: Example, other: str) -> tuple[Step, Step]:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from attn_doctor import commands
 from attn_doctor.commands import places
-from attn_doctor.failure_modes.shared import torch_asked, torch_install
+from attn_doctor.failure_modes.shared import jetson_builds, torch_asked, torch_install
 from attn_doctor.failure_modes.shared.torch_facts import (
     distribution,
     machine_of,
@@ -133,6 +133,8 @@ def vision(facts: Facts, *, of: str | None = None, reinstall: bool = True) -> St
     if version is None:
         return None
     wanted = torch_choice.vision_for(version)
+    if machine.board == "jetson" and wanted.startswith("torchvision=="):
+        return _on_jetson(wanted, machine)
     if machine.board == "jetson" or torch_choice.by_others(version):
         return commands.by_hand((), _of_others(wanted, version, machine), "torchvision")
     if of_conda(facts, "torch"):
@@ -181,6 +183,8 @@ def vision_of_the_torch_there(facts: Facts) -> tuple[Step, ...]:
             changes="torchvision",
             takes="20 to 60 minutes",
         )
+        if commands.shell_of(facts) == "bash":
+            return jetson_builds.vision(facts)
         other = f"there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git); {_NUMBERS}"
         return torch_asked.steps(facts, built, torch_asked.Example("2.5.0", "12.6"), other)
     if (old := _vision_of_an_old_torch(facts)) is not None:
@@ -225,6 +229,25 @@ def _vision_of_an_old_torch(facts: Facts) -> tuple[Step, ...] | None:
 
 
 _FIRST_PYTHON_OF_2 = (3, 8)
+
+
+def _on_jetson(wanted: str, machine: Machine) -> Step:
+    """Return the step that installs this torchvision ("torchvision==0.16.0") on a Jetson: from the index of NVIDIA's torch, or compiled on the board."""
+    found = torch_choice.choose(machine)
+    index = found.index_url if isinstance(found, Choice) else None
+    release = wanted.partition("==")[2]
+    return commands.install(
+        wanted if index else f"torchvision @ git+https://github.com/pytorch/vision.git@v{release}",
+        index_url=index,
+        reinstall=True,
+        no_deps=True,
+        no_build_isolation=index is None,
+        why="from the index of NVIDIA's torch; PyPI's is not for this board"
+        if index
+        else "there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git); torch stays",
+        changes="torchvision",
+        takes=None if index else "20 to 60 minutes",
+    )
 
 
 def _of_others(wanted: str, version: str, machine: Machine) -> str:

@@ -86,11 +86,21 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
     """
     if found.wheel is None:
         return (commands.by_hand((), found.words, "torch and torchvision", elsewhere=found.elsewhere),)
-    blas = commands.by_hand(
-        places.as_root(facts, "apt-get", "install", "-y", "libopenblas-dev"),
-        "the wheel loads OpenBLAS",
-        "adds OpenBLAS",
+    # The wheels for JetPack 4 load OpenMPI and OpenMP too: https://forums.developer.nvidia.com/t/pytorch-for-jetson/72048
+    loaded = ("libopenblas-base", "libopenmpi-dev", "libomp-dev") if found.fetch else ("libopenblas-dev",)
+    blas: tuple[Step, ...] = (
+        commands.by_hand(
+            places.as_root(facts, "apt-get", "install", "-y", *loaded), "the wheel loads OpenBLAS", "adds OpenBLAS"
+        ),
     )
+    if found.fetch:
+        get = commands.by_hand(
+            ("wget", found.fetch, "-O", found.wheel),
+            "NVIDIA's wheel: its address does not end with its name",
+            "a file",
+            "none",
+        )
+        blas = (*blas, get)
     again = commands.install(
         found.wheel, why=found.words, changes="torch, to NVIDIA's own", reinstall=True, no_deps=True, takes="1 GB"
     )
@@ -101,7 +111,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
         changes="adds the missing packages",
     )
     if found.torchvision is None:
-        return blas, again, needs
+        return *blas, again, needs
     vision = commands.install(
         f"torchvision @ git+https://github.com/pytorch/vision.git@v{found.torchvision}",
         why="there is no wheel of torchvision for NVIDIA's torch: this compiles it on the board (needs git)",
@@ -111,7 +121,7 @@ def without_index(facts: Facts, found: NoTorch) -> tuple[Step, ...]:
         no_build_isolation=True,
         takes="10 to 30 minutes",
     )
-    return blas, again, needs, vision
+    return *blas, again, needs, vision
 
 
 def by_conda(facts: Facts, found: Choice) -> Step | None:

@@ -187,7 +187,9 @@ def together(facts: Facts, name: str) -> tuple[Step, ...]:
     found = choice(facts)
     if isinstance(found, NoTorch):
         return without_index(facts, found)
-    family = dict.fromkeys(("torch", "torchvision", name))
+    # A torchaudio for the old torch does not load beside the new one.
+    audio = ("torchaudio",) if name == "xformers" or version_here(facts, "torchaudio") else ()
+    family = dict.fromkeys(("torch", "torchvision", *audio, name))
     step = commands.install(
         *msgspec.structs.replace(found, pinned=False, beside=()).requirements(*family),
         index_url=found.index_url,

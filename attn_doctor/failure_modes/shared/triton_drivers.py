@@ -6,6 +6,7 @@ https://github.com/triton-lang/triton/blob/main/python/triton/runtime/driver.py,
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
 
@@ -43,6 +44,8 @@ def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
     Python 3.11)
     """
     verify = commands.check(facts)
+    if places.jetson(facts):
+        return (_of_jetpack(facts),)
     runtime = commands.by_hand(
         (),
         "yolo export model=YOUR.pt format=onnx, and predict with that file: ONNX Runtime (pip install onnxruntime-gpu) runs on this GPU",
@@ -74,3 +77,21 @@ def other_than_tensorrt(facts: Facts) -> tuple[Fix, ...]:
         Fix(title="Export to ONNX instead", steps=(runtime,), verify=verify),
         Fix(title="Install a TensorRT for this GPU", steps=(older, newer), verify=verify),
     )
+
+
+def _of_jetpack(facts: Facts) -> Fix:
+    """Return the fix for a Jetson, whose TensorRT has to be that of its JetPack: a container or a pin of apt may bring one for other boards."""
+    root = "" if places.is_root(facts) else "sudo "
+    pins = commands.by_hand(
+        ("sh", "-c", f"grep -lis tensorrt /etc/apt/preferences.d/* | xargs -r {root}rm -v"),
+        "where that TensorRT is installed (in the container, if it is one): removes the files by which apt keeps one release of it",
+        "settings of apt",
+    )
+    update = commands.by_hand(places.as_root(facts, "apt-get", "update"), "reads the lists of packages", "apt's lists")
+    names = ("tensorrt", "python3-libnvinfer", "python3-libnvinfer-dev")
+    newest = commands.by_hand(
+        places.as_root(facts, "apt-get", "install", "-y", "--allow-change-held-packages", *names),
+        "the newest TensorRT of JetPack's repository; in a container its CUDA has to be that of the board's JetPack too: else start from an image for this JetPack",
+        "TensorRT",
+    )
+    return Fix(title="Install the TensorRT of this JetPack", steps=(pins, update, newest), verify=commands.check(facts))

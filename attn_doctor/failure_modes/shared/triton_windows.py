@@ -10,11 +10,13 @@ from attn_doctor.knowledge import pytorch
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.machine import first_gpu
+from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import capability, pair
 
 # The first and the newest triton-windows: from the table of its README, and from PyPI on 2026-11-29. Since 3.2 its releases have triton's numbers.
 # https://github.com/triton-lang/triton-windows#3-pytorch
 _FIRST, _NEWEST = (3, 1), (3, 8)
+_UNKNOWN = "triton-windows<3.4"
 _OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
 
 
@@ -29,11 +31,16 @@ def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
     if gpu is not None and capability(gpu[2]) < (7, 5):
         return ()
     row = pytorch.release(facts.torch.version) if isinstance(facts.torch.version, str) else Unknown("")
+    look: tuple[Step, ...] = ()
     if isinstance(row, Unknown):
-        what = "triton-windows"
+        ask = (*commands.starting(facts), "-c", "import torch; print(torch.__version__)")
+        look = (
+            commands.by_hand(ask, "prints the torch, which decides the release in the next line", "nothing", "none"),
+        )
+        what = _UNKNOWN
         why = (
-            "triton for Windows. Each torch needs its own release: `triton-windows<3.3` for torch 2.6, <3.4 for 2.7, <3.5 for 2.8, "
-            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13; without a number pip installs the newest"
+            "triton for Windows, for torch 2.7, which is an example: each torch needs its own release. Write `triton-windows<3.3` for torch 2.6, <3.5 for 2.8, "
+            "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13, and no number for a newer torch"
         )
     else:
         minor = max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
@@ -47,4 +54,4 @@ def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
             "the last releases that run on a GTX 16xx or RTX 20xx; with torch 2.7 and newer they may not work",
         )
     step = commands.install(what, upgrade=upgrade, why=why, changes="adds triton-windows")
-    return (Fix(title="Install triton for Windows", steps=(step,), verify=verify),)
+    return (Fix(title="Install triton for Windows", steps=(*look, step), verify=verify),)

@@ -87,6 +87,9 @@ def with_cuda(facts: Facts, name: str | None, release: str | None) -> tuple[Fix,
     if name == "mmcv":
         before.append(commands.variable("MMCV_WITH_OPS", "1", "its setup compiles the operators"))
     made = wheel_fixes.fixes(facts, "it has no CUDA code")
+    if name == "xformers":
+        # Programs use torch's own attention where there is no xformers: the smaller change stands first.
+        made = tuple(sorted(made, key=lambda fix: not fix.title.startswith("Do without")))
     return tuple(
         Fix(title=fix.title, steps=(*before, *fix.steps), verify=fix.verify) if _compiles(fix) else fix for fix in made
     )

@@ -12,7 +12,7 @@ import msgspec
 from attn_doctor import commands
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import Unsure, present
-from attn_doctor.failure_modes.shared import package_cures, subject
+from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.failure_modes.shared.torch_facts import machine_of
 from attn_doctor.knowledge import community_wheels, finder, other_wheel_sources, pytorch, torch_choice, wheels
@@ -67,6 +67,8 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
     if wheel is not None:
         steps = (*_removal(facts, because), _installation(facts, wheel))
         made.append(Fix(title="Install the flash-attn wheel that fits", steps=steps, verify=_verify(facts)))
+    elif facts.grade == "stated" and (other := _of_the_other_abi(facts, abi)):
+        made.extend(other)
     elif isinstance(facts.torch.version, Unknown) or facts.grade == "stated":
         found = look_it_up(facts)
         # First remove the package that does not fit: programs that do not need it work after that.
@@ -81,6 +83,17 @@ def flash_attn_fixes(facts: Facts, because: str, *, abi: bool | None = None) -> 
     if removal:
         made.append(Fix(title="Do without flash-attn", steps=removal, verify=commands.check(facts)))
     return tuple(made)
+
+
+def _of_the_other_abi(facts: Facts, abi: bool | None) -> tuple[Fix, ...]:
+    """Return the fix with the installed wheel's twin of the other C++ ABI; empty for the releases whose twin for torch 2.6 has a wrong name.
+
+    https://github.com/Dao-AILab/flash-attention/issues/1717
+    """
+    build = facts.flash_attention.wheel_torch
+    if isinstance(build, str) and pair(build) == (2, 6) and str(facts.flash_attention.version).startswith("2.8"):
+        return ()
+    return package_wheels.of_the_other_abi(facts, subject.FLASH_ATTN, abi)
 
 
 def fitting(facts: Facts) -> Candidate | None:

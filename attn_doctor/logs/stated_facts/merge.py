@@ -62,6 +62,7 @@ _PATHS = {
     "command": ("subject.command", "the command"),
     "folder": ("subject.folder", "the folder of the sources"),
     "address": ("subject.address", "the address of the package"),
+    "started": ("subject.started", "the command that started the container"),
     "image": ("subject.image", "the image"),
 }
 _COMPARED = {"os", "machine"}  # must be equal

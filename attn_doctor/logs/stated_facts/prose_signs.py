@@ -114,5 +114,7 @@ SIGNS = (
     Sign(("ntel",), _NOT_OURS + r"\b(?:using|have|has|got|with|on|is|my)(?: (?:a|an|the|my|just))*(?: integrated| onboard)? (?P<pci>Intel)(?:\(R\)|®)?(?: (?:integrated|onboard))? (?:GPU|[Gg]raphics|[Ii]ris|IRIS|UHD|HD [Gg]raphics)", {}, "implied", -1),
     Sign(("ntel",), r"^\W{0,4}(?:[Ii]ntegrated|[Oo]nboard) (?P<pci>Intel)(?:\(R\)|®)? (?:GPU|[Gg]raphics|Iris|UHD|HD)(?!.{0,60}(?:NVIDIA|GeForce|RTX|GTX))", {}, "implied", -1),
     Sign(("ntel",), r"^\W{0,4}(?:GPU|[Gg]raphics(?: [Cc]ard)?|[Vv]ideo [Cc]ard|显卡)\s?[:：]\s?(?P<pci>Intel)(?:\(R\)|®)? (?:GPU|[Gg]raphics|Iris|UHD|HD)(?!.{0,60}(?:NVIDIA|GeForce|RTX|GTX))", {}, "implied", -1),
+    # "gfx908, ROCm 6.2": a line that begins with the GPU of its writer.
+    Sign(("gfx",), r"^\W{0,3}(?P<gfx>gfx(?:[19]\d{1,2}[0-9a-f]{1,2}|803)), (?!.*gfx)", {}, "implied", -1),
     Sign(("gfx",), rf"^(?=.{{1,160}}$)(?!.*gfx.*gfx){_NOT_OURS}(?<![\w;=:/.-])(?P<gfx>gfx[19]\d{{1,2}}[0-9a-f]{{1,2}}|gfx803)(?![\w;,])", {}, "implied", -1),
 )  # fmt: skip

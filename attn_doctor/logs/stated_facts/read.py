@@ -189,7 +189,7 @@ def _choose(name: str, claims: Sequence[Claim], error: int) -> Stated[Any] | Non
         place=chosen.place,
         how=chosen.how,
         also=()
-        if name in ("command", "installer")
+        if name in ("command", "installer", "started")
         else tuple((_typed(name, c.value), c.place) for c in others.values()),
     )
 

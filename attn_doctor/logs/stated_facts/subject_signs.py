@@ -161,4 +161,12 @@ _IMAGE = (
     Sign(("docker run ", "podman run "), rf"\b(?:docker|podman) run (?:-\S+(?:[ =](?!-)[^\s]+)? ){{0,14}}?{_NAME_OF_IMAGE}(?=$|\s)"),
 )  # fmt: skip
 
-SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, *_IMAGE, _OF_YOLO)
+# The whole command that started the container: no pipe and no second command follows it.
+_STARTED = Sign(
+    ("docker run ", "podman run "),
+    r"^(?:[^$#>]{0,80}[$#>] ?)?(?P<started>(?:sudo )?(?:docker|podman) run [^<>|;&]{3,600}?)\s*$",
+    {},
+    "implied",
+)
+
+SIGNS = (*_SUBJECTS, *_FOLDER, *_COMMAND, *_IMAGE, _STARTED, _OF_YOLO)

@@ -54,7 +54,8 @@ def _words(stated: StatedFacts) -> Iterator[Word]:
         text, place = _SYSTEMS[system.value], system.place
         if system.value == "linux" and isinstance(name, Stated):
             text, place, version = name.value.capitalize(), name.place, release
-        if isinstance(version, Stated):
+        # The release of Windows, on whose WSL 1 or 2 the Linux of the log runs, is none of this Linux.
+        if isinstance(version, Stated) and not (system.value == "linux" and version is stated.os_version):
             text = f"{text} {version.value}"
         yield Word("os", text, place)
     for fact, before in _WORDS.items():

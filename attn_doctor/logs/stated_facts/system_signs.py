@@ -157,7 +157,7 @@ SIGNS = (
     Sign(("@DESKTOP-", "@LAPTOP-"), r"[\w.-]@(?:DESKTOP|LAPTOP)-[A-Z0-9]{6,8}:(?:~|/)", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("Subsystem for Linux",), r"\bWindows Subsystem for Linux\b", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("microsoft-standard",), r"-microsoft-standard(?:-WSL2)?\b", {**_LINUX, "wsl": "2"}),
-    Sign(("-Microsoft",), r"\b4\.4\.0-\d+-Microsoft\b", {**_LINUX, "wsl": "1"}),
+    Sign(("-Microsoft",), r"\b(?P<kernel>4\.4\.0-\d+-Microsoft)\b", {**_LINUX, "wsl": "1"}),
     # In the words of a person: "on my wsl2 machine", "Ubuntu 22.04 (WSL)", "WSL2 Ubuntu".
     Sign(("wsl", "WSL", "Wsl"), rf"\b(?:[Oo]n|[Ii]n|[Uu]nder|[Uu]sing|[Mm]y|[Ii]nside|[Vv]ia|[Tt]hrough|[Ww]ithin) (?:(?:my|a|an|the|[Uu]buntu[ \d.-]*) )?{_WSL}", {**_LINUX, "wsl": "2"}, "implied"),
     Sign(("wsl", "WSL", "Wsl"), rf"\b[Uu]buntu[ -]?[\d.]{{0,8}}(?: LTS)? ?[(（,/@-]? ?{_WSL}|\b(?:WSL|wsl) ?2?[ :(（,/-]{{1,2}}[Uu]buntu\b|{_WSL} ?(?:下|里|中|上|环境|環境|で|에서)", {**_LINUX, "wsl": "2"}, "implied"),
@@ -176,6 +176,8 @@ SIGNS = (
     Sign(("Dockerfile:",), r"^Dockerfile:\d+$", _BUILD),
     Sign(("docker run ", "podman run "), r"^(?:[^$#>]{0,80}[$#>] ?)?(?:sudo )?(?:docker|podman) run ", _DOCKER, "implied"),
     Sign(("kubectl ", "kubernetes.io/"), r"^(?:[^$#>]{0,80}[$#>] ?)?kubectl (?:-n \S+ )?(?:logs|exec|describe|get|apply|create|delete|run)\b|/var/run/secrets/kubernetes\.io/", _POD),
+    # A person's own words: "kubernetes pod", "in a k8s pod", "Running in a pod of Kubernetes".
+    Sign(("pod", "Pod"), r"^\W{0,4}(?:(?:[\w ]{1,30}\b)?(?:[Ii]n|[Ii]nside|[Oo]n) an? )?(?:[Kk]ubernetes|[Kk]8[Ss]|EKS|GKE|AKS|OpenShift) [Pp]ods?\b|\b(?:[Ii]n|[Ii]nside|[Oo]f) (?:a|an|the|my|our) (?:[Kk]ubernetes |[Kk]8[Ss] )?pod (?:of|in|on) (?:[Kk]ubernetes|[Kk]8[Ss]|EKS|GKE|AKS|OpenShift)\b", _POD),
     Sign(("[pod/",), r"^\[pod/[\w./-]{1,200}\] ", _POD, "implied"),
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),

@@ -21,6 +21,8 @@ _LINES = tuple(
 
 _TORCHES = (
     Sign(("torch.__version__",), rf"\btorch\.__version__\s*(?:=+|:|[-=]>|→)\s*['\"]?{_TORCH}"),
+    # kohya_ss, in its log: "17:22:49-350014 INFO     Torch 2.0.1+cu118"
+    Sign(("Torch ",), r"\bINFO {1,8}Torch (?P<torch>\d\.\d+\.\d+\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign(("PyTorch ",), r"^PyTorch (?P<torch>\d\.\d+\.\d+\S*\+(?:cu\d{2,3}|cpu|rocm\d[\d.]*))$", {}, "implied"),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH} "),
     Sign((" torch-",), rf"\bPython-3\.\S+ torch-{_TORCH}{_END}"),
@@ -97,6 +99,7 @@ _INSTALLED = (
     # A wheel that was installed by its file name: "pip install mamba_ssm-2.2.4+cu12torch2.4cxx11abiTRUE-cp310-cp310-linux_x86_64.whl".
     Sign(("mamba_ssm-",), _WHEEL.format("mamba_ssm")),
     Sign(("causal_conv1d-",), _WHEEL.format("causal_conv1d")),
+    Sign(("flash_attn-",), _WHEEL.format("flash_attn")),
     # A server of models that works only with one torch, by a frame in its files.
     Sign(("-packages/vllm/", "-packages/sglang/", "-packages/lmdeploy/"), r"/(?:site|dist)-packages/(?P<name>vllm|sglang|lmdeploy)(?P<version>)/", {}, "implied"),
     # Programs whose requirements.txt contains torchaudio, by their folder: a new torch needs a new torchaudio.
