@@ -35,7 +35,7 @@ _ENVIRONMENTS = (
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?!\S{{0,200}}[\\/]envs[\\/])(?!\S{{0,200}}(?:(?:installer_files|Applio[\w.-]*|alltalk_environment)[\\/]{{1,2}}env|[\\/](?:workenv|python_env))[\\/])(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
-    Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
+    Sign(("environment at:",), rf"(?:^|: )Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
     Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
     # The path of the interpreter: "venv "C:\\webui\\venv\\Scripts\\Python.exe"", or as pip and subprocess print their commands.
     Sign((".exe",), rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}(?:Scripts[\\/]{{1,2}}\w{{1,40}}|[Pp]ython)\.exe\b", {"environment_kind": "conda"}, "implied"),

@@ -1,0 +1,35 @@
+"""Cures fit the machine of the log: its environment, its shell, its releases."""
+
+from __future__ import annotations
+
+from told_cures import told
+
+LINUX_WHEEL = "https://github.com/Dao-AILab/flash-attention/releases/download/v2.8.3/flash_attn-2.8.3%2Bcu12torch2.7cxx11abiTRUE-cp311-cp311-linux_x86_64.whl"
+REFUSED = f"""[setup] installing: Using Python 3.11.4 environment at: _env_studio
+error: Failed to determine installation plan
+  Caused by: A URL dependency is incompatible with the current platform: {LINUX_WHEEL}
+
+hint: The wheel is compatible with Linux (`linux_x86_64`), but you're on Windows (`win_amd64`)
+"""
+
+
+def test_the_wheel_of_another_system_names_the_torch_for_the_wheel_of_this_one():
+    (line,) = told(REFUSED).lines[0]
+    assert line.startswith("uv pip install --python _env_studio\\Scripts\\python.exe --no-deps https://github.com/")
+    assert line.endswith("torch2.7-cp311-cp311-win_amd64.whl")
+
+
+def test_uv_finds_the_folder_dot_venv_by_itself():
+    (line,) = told(REFUSED.replace("_env_studio", ".venv")).lines[0]
+    assert line.startswith("uv pip install --no-deps https://github.com/")
+
+
+MISSES = "ImportError: DLL load failed while importing flash_attn_2_cuda: The specified procedure could not be found.\n"
+
+
+def test_without_a_known_torch_a_command_names_the_line_that_installs_the_wheel():
+    frame = r'  File "D:\miniconda3\envs\vision\lib\site-packages\flash_attn\__init__.py", line 3, in <module>'
+    answer = told(f"Traceback (most recent call last):\n{frame}\n{MISSES}")
+    assert "attn-doctor wheels --target D:\\miniconda3\\envs\\vision\\python.exe" in answer.lines[0]
+    assert "attn-doctor wheels" in told(MISSES).lines[0]
+    assert "install it by its address" in answer.words
