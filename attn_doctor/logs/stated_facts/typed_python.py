@@ -94,10 +94,8 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
     if not isinstance(environment, Stated) or _CUT.search(environment.value) or kind == "pixi":
         return None
     folder = environment.value.rstrip("\\/")
-    if environment.how == "said" and _value(stated.installer) == "uv" and re.search(r"(?:^|[\\/])\.venv$", folder):
-        return (
-            None  # uv finds this environment by itself, and no other name: https://docs.astral.sh/uv/pip/environments/
-        )
+    if environment.how == "said" and _value(stated.installer) == "uv" and not _BESIDE.fullmatch(folder):
+        return None  # uv finds the environment by itself
     if os == "windows" or re.match(r"[A-Za-z]:|[^/]*\\", folder):
         if kind == "conda":
             return None  # conda's Python finds its libraries only in the active environment
