@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from attn_doctor.commands import toolkit_of_torch
 from attn_doctor.failure_modes.shared import vision_of_any_torch
 from attn_doctor.model.facts import Facts, Interpreter, Project, System
 
@@ -56,3 +57,65 @@ def test_a_project_a_board_and_an_old_python_get_another_line():
 def test_an_environment_of_uv_is_filled_by_uv():
     of_uv = Facts(grade="stated", interpreter=Interpreter(installers=("uv 0.8.3",)))
     assert "['uv', 'pip', 'install', '--python', sys.executable, " in vision_of_any_torch.steps(of_uv)[1].argv[-1]
+
+
+def of_toolkit(facts):
+    return toolkit_of_torch.steps(facts)
+
+
+@pytest.mark.parametrize(("cuda", "release"), [("11.3", "11.8"), ("11.8", "11.8"), ("12.4", "12.4"), (None, "None")])
+def test_the_toolkit_is_of_the_torch_that_is_there_and_11_8_serves_each_cuda_11(tmp_path, cuda, release):
+    (tmp_path / "torch.py").write_text(f"class version:\n    cuda = {cuda!r}\n")
+    lines = [step.argv[-1] for step in of_toolkit(Facts(grade="stated"))]
+    script = "\n".join(
+        [lines[2].replace("python", sys.executable), lines[3].replace("sudo apt-get", "echo"), lines[4], "env"]
+    )
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[:2] == [release, f"install -y cuda-toolkit-{release.replace('.', '-')}"]
+    assert f"CUDA_HOME=/usr/local/cuda-{release}" in done.stdout
+
+
+def conda(python):
+    return Interpreter(kind="conda", prefix="/home/me/conda/envs/gan", version=python)
+
+
+def test_an_environment_of_conda_gets_the_parts_of_one_release():
+    line = of_toolkit(Facts(grade="stated", interpreter=conda("3.10")))[1].argv[-1]
+    assert " -c nvidia/label/cuda-$RELEASE.0 -c conda-forge cuda-toolkit gxx_linux-64=11" in line
+
+
+def test_python_3_7_has_only_torches_of_old_cudas():
+    ask, line, home = of_toolkit(Facts(grade="stated", interpreter=conda("3.7")))
+    assert "print(torch.version.cuda)" in ask.argv[-1]
+    assert line.argv[-1].endswith(" -c conda-forge cudatoolkit-dev=$RELEASE gxx_linux-64=7")
+    assert "CUDA 10.2" in line.why
+    assert home.value == "/home/me/conda/envs/gan"
+
+
+@pytest.mark.parametrize(("cuda", "release"), [("11.7", "11.8"), ("12.2", "12.2.2"), ("12.8", "12.8")])
+def test_on_windows_the_line_starts_the_installer_of_that_release(tmp_path, cuda, release):
+    line = next(
+        step.argv for step in of_toolkit(Facts(grade="stated", system=System(os="windows"))) if "-c" in step.argv
+    )
+    (tmp_path / "torch.py").write_text(f"class version:\n    cuda = {cuda!r}\n")
+    winget = tmp_path / "winget"
+    winget.write_text(f"#!{sys.executable}\n{SAYS_ITS_WORDS}")
+    winget.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, *line[1:]],
+        cwd=tmp_path,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split()[-1] == release
+    assert not set(line[-1]) & set('"$`%!')
+
+
+def test_an_old_python_on_windows_gets_the_msvc_that_each_cuda_accepts():
+    old = of_toolkit(Facts(grade="stated", system=System(os="windows"), interpreter=Interpreter(version="3.8")))
+    new = of_toolkit(Facts(grade="stated", system=System(os="windows"), interpreter=Interpreter(version="3.13")))
+    assert "VC.14.38" in " ".join(old[0].argv)
+    assert "VC.14.38" not in " ".join(new[0].argv)
+    assert "CUDA_PATH" in new[-1].why

@@ -172,8 +172,9 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
             "wget https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2204/x86_64/cuda-keyring_1.1-1_all.deb",
             "sudo dpkg -i cuda-keyring_1.1-1_all.deb",
             "sudo apt-get update",
-            """sudo apt-get install -y cuda-toolkit-$(python3 -c 'import torch; print(torch.version.cuda.replace(".", "-"))')""",
-            "export CUDA_HOME=/usr/local/cuda-$(python3 -c 'import torch; print(torch.version.cuda)')",
+            """RELEASE=$(python3 -c 'import torch; v = str(torch.version.cuda); print("11.8" if v[:3] == "11." else v)'); echo $RELEASE""",
+            "sudo apt-get install -y cuda-toolkit-$(echo $RELEASE | tr . -)",
+            "export CUDA_HOME=/usr/local/cuda-$RELEASE",
         ],
     ),
     # A compiler, headers, libraries

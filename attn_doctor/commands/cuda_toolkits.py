@@ -29,7 +29,7 @@ DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
 
 # Versions of Nvidia.CUDA in winget that need a third number:
 # https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
-_WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
+OF_WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
 
 def torch_cuda(facts: Facts) -> Version | None:
@@ -146,7 +146,7 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
     if facts.system.os == "windows":
         path = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{label}"
         get = commands.by_hand(
-            ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", _WINGET.get(version, label)),
+            ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", OF_WINGET.get(version, label)),
             f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS})",
             f"adds CUDA {label}",
             takes="about 3 GB",

@@ -124,7 +124,7 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     title = "Install a CUDA toolkit of torch's CUDA major version"
-    steps = toolkit_of_torch.steps(facts) if floor is None else ()
+    steps = toolkit_of_torch.steps(facts, floor)
     if steps:
         return Fix(title=title, steps=steps, verify=building.verify(facts))
     version = _example(facts, floor)
