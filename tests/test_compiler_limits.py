@@ -59,7 +59,7 @@ def test_the_toolset_is_one_that_nvcc_takes(text, toolset):
 @pytest.mark.parametrize(
     ("text", "gcc"),
     [
-        (OLD_GCC, 12),
+        (OLD_GCC, 11),
         (f"Using /h/.cache/torch_extensions/py311_cu121 as PyTorch extensions root...\n{OLD_GCC}", 12),
         (f"Using /h/.cache/torch_extensions/py311_cu118 as PyTorch extensions root...\n{OLD_GCC}", 11),
         (f"Using /h/.cache/torch_extensions/py312_cu128 as PyTorch extensions root...\n{OLD_GCC}", 13),

@@ -33,3 +33,25 @@ def test_without_a_known_torch_a_command_names_the_line_that_installs_the_wheel(
     assert "attn-doctor wheels --target D:\\miniconda3\\envs\\vision\\python.exe" in answer.lines[0]
     assert "attn-doctor wheels" in told(MISSES).lines[0]
     assert "install it by its address" in answer.words
+
+
+REFUSES_GCC = "/usr/lib/cuda/include/crt/host_config.h:132:2: error: #error -- unsupported GNU version! gcc versions later than 11 are not supported!\n"
+
+
+def test_the_gcc_that_nvcc_takes_is_installed_and_not_only_named():
+    assert told(REFUSES_GCC).lines[0][0] == "sudo apt-get install -y gcc-11 g++-11"
+    assert "gxx_linux-64=11" in told(REFUSES_GCC).words
+
+
+def test_the_gcc_for_cxx14_is_one_that_an_old_nvcc_takes_too():
+    old = "cc1plus: error: unrecognized command line option '-std=c++{}'\n"
+    assert told(old.format(14)).lines[0][0].endswith("gcc-7 g++-7")
+    assert told(old.format(17)).lines[0][0].endswith("gcc-11 g++-11")  # nvcc 11.8 takes none newer
+
+
+def test_a_newer_gcc_comes_before_another_torch():
+    wheels = "/tmp/pip-install-x8c1kq2z/flash-attn_5c/csrc/a.cu: nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.\n"
+    answer = told(
+        f'  File "/home/me/conda/envs/seg/lib/python3.9/site-packages/torch/x.py", line 3\n{wheels}  ERROR: Failed building wheel for flash-attn\n'
+    )
+    assert answer.titles[0] == "Use a newer gcc"

@@ -70,7 +70,7 @@ def _ask(facts: Facts, floor: str | None, program: str = _ASKED) -> Step:
     least = (
         f". If it is older than {floor}, write RELEASE={floor}" if floor and (pair(floor) or _OF_11) > _OF_11 else ""
     )
-    why = f"asks torch for its CUDA, and prints it{each}; None means that torch is a CPU build: install a CUDA build of it first{least}"
+    why = f"asks torch for its CUDA, and prints it{each}; if it prints no number, torch is a CPU build: install a CUDA build of it first{least}"
     return commands.by_hand(("sh", "-c", line), why, "RELEASE, in this shell alone", "none")
 
 
@@ -111,8 +111,8 @@ def _of_windows(facts: Facts, floor: str | None) -> tuple[Step, ...]:
     least = f"; the package needs CUDA {floor} or newer" if floor else ""
     get = commands.by_hand(
         (*commands.starting(facts), "-c", program),
-        f"asks torch for its CUDA, and starts NVIDIA's installer of that release as administrator; 11.8 serves each torch of CUDA 11{least}. If winget finds no release "
-        f"None, torch is a CPU build: install a CUDA build of it first. By hand: {cuda_toolkits.DOWNLOADS}",
+        f"asks torch for its CUDA, and starts NVIDIA's installer of that release as administrator; 11.8 serves each torch of CUDA 11{least}. If torch is a CPU build, "
+        f"this fails: install a CUDA build of torch first. By hand: {cuda_toolkits.DOWNLOADS}",
         "adds a CUDA toolkit",
         takes="about 3 GB",
     )
