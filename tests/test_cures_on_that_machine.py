@@ -55,3 +55,27 @@ def test_a_newer_gcc_comes_before_another_torch():
         f'  File "/home/me/conda/envs/seg/lib/python3.9/site-packages/torch/x.py", line 3\n{wheels}  ERROR: Failed building wheel for flash-attn\n'
     )
     assert answer.titles[0] == "Use a newer gcc"
+
+
+KILLED = "#9 {} nvcc error   : 'cudafe++' died due to signal 9 (Kill signal)\n"
+
+
+def test_make_in_a_docker_build_reads_other_variables_than_ninja():
+    lines = [f"#9 {n}.1 [ {n}%] Building CUDA object CMakeFiles/lib.dir/{n}.cu.o\n" for n in range(20, 26)]
+    answer = told("".join(lines) + KILLED.format("26.4") + "#9 26.5 gmake[2]: *** [lib.dir/26.cu.o] Error 9\n")
+    assert answer.slug == "out-of-memory-build"
+    assert "CMAKE_BUILD_PARALLEL_LEVEL" in answer.words
+    assert "MAKEFLAGS" in answer.words
+    assert "Docker Desktop, Settings, Resources" in answer.words
+    assert "MAX_JOBS" not in answer.words
+    assert "--no-build-isolation" not in answer.words
+
+
+def test_a_docker_build_of_an_unknown_package_is_started_again():
+    lines = [
+        f"#9 {n}.1 [{n}/40] /usr/local/cuda/bin/nvcc -c a{n}.cu -D_GLIBCXX_USE_CXX11_ABI=0 -DTORCH_EXTENSION_NAME=_C\n"
+        for n in range(20, 26)
+    ]
+    answer = told("".join(lines) + KILLED.format("26.4"))
+    assert "start `docker build` again" in answer.words
+    assert "above the RUN line" in answer.words
