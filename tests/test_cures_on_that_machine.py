@@ -79,3 +79,13 @@ def test_a_docker_build_of_an_unknown_package_is_started_again():
     answer = told("".join(lines) + KILLED.format("26.4"))
     assert "start `docker build` again" in answer.words
     assert "above the RUN line" in answer.words
+
+
+def test_a_package_that_imports_triton_itself_is_not_helped_by_a_setting_of_torch_compile():
+    frames = (
+        '  File "D:\\seg\\venv\\Lib\\site-packages\\sageattention\\core.py", line 5, in <module>\n    import triton\n'
+    )
+    answer = told(
+        f"PS D:\\seg> python run.py\nTraceback (most recent call last):\n{frames}ModuleNotFoundError: No module named 'triton'\n"
+    )
+    assert answer.titles == ["Install triton for Windows"]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from attn_doctor.commands import toolkit_of_torch
-from attn_doctor.failure_modes.shared import vision_of_any_torch
+from attn_doctor.failure_modes.shared import triton_windows, vision_of_any_torch
 from attn_doctor.model.facts import Facts, Interpreter, Project, System
 
 SAYS_ITS_WORDS = "import sys\nprint(' '.join(sys.argv[1:]))\n"
@@ -119,3 +119,18 @@ def test_an_old_python_on_windows_gets_the_msvc_that_each_cuda_accepts():
     assert "VC.14.38" in " ".join(old[0].argv)
     assert "VC.14.38" not in " ".join(new[0].argv)
     assert "CUDA_PATH" in new[-1].why
+
+
+@pytest.mark.parametrize(("torch", "triton"), [("2.6.0+cu124", "3.2"), ("2.9.1+cu128", "3.5"), ("2.14.1", "3.8")])
+def test_the_triton_for_windows_is_that_of_the_torch_that_is_there(tmp_path, torch, triton):
+    (fix,) = triton_windows.fixes(Facts(grade="stated", system=System(os="windows")))
+    assert answer(tmp_path, fix.steps[0].argv, torch, None) == f"install -U triton-windows=={triton}.*"
+    assert not set(fix.steps[0].argv[-1]) & set('"$`%!')
+
+
+def test_a_portable_python_gets_its_headers_too_and_none_of_the_users_packages():
+    portable = Interpreter(python="D:\\comfy\\python_embeded\\python.exe")
+    (fix,) = triton_windows.fixes(Facts(grade="stated", system=System(os="windows"), interpreter=portable))
+    assert fix.steps[0].argv[:2] == ("D:\\comfy\\python_embeded\\python.exe", "-s")
+    assert "[sys.executable, '-s', '-m', 'pip'" in fix.steps[0].argv[-1]
+    assert fix.steps[-1].argv[0] == "tar.exe"
