@@ -89,3 +89,35 @@ def test_a_package_that_imports_triton_itself_is_not_helped_by_a_setting_of_torc
         f"PS D:\\seg> python run.py\nTraceback (most recent call last):\n{frames}ModuleNotFoundError: No module named 'triton'\n"
     )
     assert answer.titles == ["Install triton for Windows"]
+
+
+NVCC_OF_UBUNTU = """$ pip install {}git+https://github.com/someone/cubes.git
+Building wheels for collected packages: cubes
+  Building wheel for cubes (pyproject.toml) ... error
+RuntimeError:
+The detected CUDA version (11.8) mismatches the version that was used to compile
+PyTorch (12.6). Please make sure to use the same CUDA versions.
+"""
+
+
+def test_a_build_in_isolation_would_bring_another_torch_than_the_toolkit_is_for():
+    last = told(NVCC_OF_UBUNTU.format("")).lines[0][-1]
+    assert last.endswith(" -m pip install --no-build-isolation git+https://github.com/someone/cubes.git")
+    assert "CUDA_HOME" in told(NVCC_OF_UBUNTU.format("--no-build-isolation ")).lines[0][-1]
+
+
+def test_the_users_own_call_of_a_compiler_is_repeated_with_the_newer_standard():
+    needs = r"D:\v\Lib\site-packages\torch\include\c10/util/x.h(9): error C7555: use of designated initializers requires at least '/std:c++20'"
+    answer = told(
+        f"D:\\seg>cl /c /EHsc /std:c++17 /ID:\\v\\Lib\\site-packages\\torch\\include ops.cpp\nops.cpp\n{needs}\n"
+    )
+    assert answer.lines[0] == [r"cl /c /EHsc /std:c++20 /ID:\v\Lib\site-packages\torch\include ops.cpp"]
+    assert answer.titles == ["Compile with /std:c++20", "Change to torch 2.12.1"]
+
+
+def test_an_older_torch_is_named_where_the_sources_are_of_somebody_else():
+    cxx = "/v/lib/python3.11/site-packages/torch/include/ATen/ATen.h:9:2: error: #error C++20 or later compatible compiler is required to use ATen.\n"
+    answer = told(
+        f"$ pip install someops\nBuilding wheel for someops (setup.py): started\n{cxx}  ERROR: Failed building wheel for someops\n"
+    )
+    assert answer.titles == ["Install a newer release of that package", "Change to torch 2.13.0"]
