@@ -121,3 +121,13 @@ def test_an_older_torch_is_named_where_the_sources_are_of_somebody_else():
         f"$ pip install someops\nBuilding wheel for someops (setup.py): started\n{cxx}  ERROR: Failed building wheel for someops\n"
     )
     assert answer.titles == ["Install a newer release of that package", "Change to torch 2.13.0"]
+
+
+def test_a_cell_in_the_text_of_a_notebook_is_a_notebook_too():
+    lost = r"[WinError 126] The specified module could not be found. Error loading \"D:\\seg\\.venv\\Lib\\site-packages\\torch\\lib\\fbgemm.dll\" or one of its dependencies."
+    answer = told(
+        '{"name": "OSError", "message": "' + lost + '", "stack": "----\\nCell In[2], line 1\\n----> 1 import torch"}\n'
+    )
+    assert answer.slug == "windows-dll-missing"
+    assert "fbgemm.dll needs libomp140" in answer.message
+    assert "Kernel > Restart" in answer.words

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from attn_doctor.commands import toolkit_of_torch
-from attn_doctor.failure_modes.shared import triton_windows, vision_of_any_torch
+from attn_doctor.failure_modes.shared import triton_windows, vision_of_any_torch, windows_dll_cures
 from attn_doctor.model.facts import Facts, Interpreter, Project, System
 
 SAYS_ITS_WORDS = "import sys\nprint(' '.join(sys.argv[1:]))\n"
@@ -134,3 +134,34 @@ def test_a_portable_python_gets_its_headers_too_and_none_of_the_users_packages()
     assert fix.steps[0].argv[:2] == ("D:\\comfy\\python_embeded\\python.exe", "-s")
     assert "[sys.executable, '-s', '-m', 'pip'" in fix.steps[0].argv[-1]
     assert fix.steps[-1].argv[0] == "tar.exe"
+
+
+@pytest.mark.parametrize(
+    ("torch", "asked"),
+    [
+        (
+            "2.3.0",
+            "install --force-reinstall --no-deps torch==2.3.0 --index-url https://download.pytorch.org/whl/cu121",
+        ),
+        (
+            "2.8.0+cpu",
+            "install --force-reinstall --no-deps torch==2.8.0 --index-url https://download.pytorch.org/whl/cu128",
+        ),
+        (
+            "2.12.1",
+            "install --force-reinstall --no-deps torch==2.12.1 --index-url https://download.pytorch.org/whl/cu126",
+        ),
+        ("2.4.1+cu121", None),
+    ],
+)
+def test_a_cpu_build_is_replaced_without_an_import_of_it_and_a_cuda_build_stays(tmp_path, torch, asked):
+    (fix,) = windows_dll_cures.cuda_build(Facts(grade="stated", system=System(os="windows")))
+    about = tmp_path / f"torch-{torch}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {torch}\n")
+    (tmp_path / "torch.py").write_text("raise OSError\n")
+    (tmp_path / "pip.py").write_text(SAYS_ITS_WORDS)
+    line = [sys.executable, *fix.steps[0].argv[1:]]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip() or None, done.returncode) == (asked, 0 if asked else 1)
+    assert asked or "torch is a CUDA build" in done.stderr

@@ -25,10 +25,15 @@ def able(facts: Facts) -> bool:
     return named and not own_files and not places.jetson(facts) and not of_system(facts)
 
 
-def install(facts: Facts, asked: str, words: str, *, why: str, changes: str, takes: str | None = None) -> Step:
-    """Return the step. `asked`: statements that read torch ("v = torch.__version__"). `words`: the rest of the command, as items of a list."""
+def install(
+    facts: Facts, asked: str, words: str, *, why: str, changes: str, imports: str = "torch", takes: str | None = None
+) -> Step:
+    """Return the step. `asked`: statements that read torch ("v = torch.__version__"). `words`: the rest of the command, as items of a list.
+
+    `imports`: another module than torch, if torch itself is replaced: Windows does not replace a DLL that a program has loaded.
+    """
     starting = commands.starting(facts)
     alone = "'-s', " if "-s" in starting else ""  # as the portable Python was started: without the packages of the user
     argv = _BY_UV if own(facts) == "uv" else _BY_PIP.format(alone)
-    program = f"import subprocess, sys, torch; {asked}; subprocess.check_call([{argv}, {words}])"
+    program = f"import subprocess, sys, {imports}; {asked}; subprocess.check_call([{argv}, {words}])"
     return commands.by_hand((*starting, "-c", program), why, changes, "low", takes=takes)
