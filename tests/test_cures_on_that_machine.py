@@ -131,3 +131,22 @@ def test_a_cell_in_the_text_of_a_notebook_is_a_notebook_too():
     assert answer.slug == "windows-dll-missing"
     assert "fbgemm.dll needs libomp140" in answer.message
     assert "Kernel > Restart" in answer.words
+
+
+UNSET = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
+
+
+def test_the_root_of_a_container_needs_no_sudo_and_hears_that_the_toolkit_is_lost_with_it():
+    (lines, *_), words = (
+        (answer := told(f"root@0a1b2c3d4e5f:/work# python setup.py develop\n{UNSET}")).lines,
+        answer.words,
+    )
+    assert not [line for line in lines if "sudo" in line]
+    assert any("apt-get install -y cuda-toolkit-$(echo $RELEASE" in line for line in lines)
+    assert "lost with it" in words
+
+
+def test_conda_in_an_image_of_jupyter_needs_no_root():
+    frame = '  File "/opt/conda/lib/python3.11/subprocess.py", line 1955, in _execute_child\n'
+    (lines, *_) = told(f"(base) jovyan@0a1b2c3d4e5f:~/ops$ python setup.py build_ext\n{frame}{UNSET}").lines
+    assert any("conda install --prefix /opt/conda --yes -c nvidia/label/cuda-$RELEASE.0" in line for line in lines)

@@ -296,16 +296,23 @@ def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step
         if label[0].isdigit()
         else ""
     )
-    why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}"
+    inside = places.container(facts) is not None
+    root = "" if places.is_root(facts) else "sudo "
+    shell = "; as root: on the host, docker exec -it -u root CONTAINER bash opens such a shell" if inside else ""
+    why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}{shell}"
     lines = (
-        (_KEYRING, why, "a file cuda-keyring_1.1-1_all.deb"),
         (
-            "sudo dpkg -i cuda-keyring_1.1-1_all.deb && sudo apt-get update",
+            f"apt-get update && apt-get install -y wget && {_KEYRING}" if inside else _KEYRING,
+            why,
+            "a file cuda-keyring_1.1-1_all.deb",
+        ),
+        (
+            f"{root}dpkg -i cuda-keyring_1.1-1_all.deb && {root}apt-get update",
             "sets that repository up",
             "NVIDIA's repository",
         ),
         (
-            f"sudo apt-get install -y cuda-toolkit-{dashed}",
+            f"{root}apt-get install -y cuda-toolkit-{dashed}",
             "the toolkit alone, which brings no driver",
             "adds the CUDA toolkit",
         ),

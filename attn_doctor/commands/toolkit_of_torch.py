@@ -27,12 +27,12 @@ _OF_11 = (11, 8)
 
 
 def steps(facts: Facts, floor: str | None = None) -> tuple[Step, ...]:
-    """Return the steps, as lines for bash, or for Windows. Empty on macOS, in a container, on a cluster, and for any other shell.
+    """Return the steps, as lines for bash, or for Windows. Empty on macOS, in a Dockerfile, on a cluster, and for any other shell.
 
     `floor`: the oldest CUDA that the package accepts, "11.8". Outside of conda's environments the steps are empty too if the distribution is
     known and NVIDIA has no repository for its apt.
     """
-    if places.container(facts) or places.on_cluster(facts) or facts.system.os == "darwin":
+    if places.container(facts) == places.BUILD or places.on_cluster(facts) or facts.system.os == "darwin":
         return ()
     if facts.system.os == "windows":
         return _of_windows(facts, floor)

@@ -180,7 +180,7 @@ SIGNS = (
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
-    Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
+    Sign(("root@", "jovyan@"), r"^(?:\([^()\s]{1,60}\) ?)*(?:root|jovyan)@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
     # Folders in which services run containers: a development container, GitLab's and GitHub's jobs, rented GPUs.
     Sign(("/workspaces/", "/__w/", "/builds/"), r"(?<![\w.])/(?:workspaces/[\w.-]+|__w/[\w.-]+/|builds/[\w.-]+/[\w.-]+/)", _DOCKER, "implied"),
     Sign(("/workspace/", "/workspace#"), r"(?<![\w.])/workspace(?:/|#)", _DOCKER, "implied"),
