@@ -150,3 +150,9 @@ def test_conda_in_an_image_of_jupyter_needs_no_root():
     frame = '  File "/opt/conda/lib/python3.11/subprocess.py", line 1955, in _execute_child\n'
     (lines, *_) = told(f"(base) jovyan@0a1b2c3d4e5f:~/ops$ python setup.py build_ext\n{frame}{UNSET}").lines
     assert any("conda install --prefix /opt/conda --yes -c nvidia/label/cuda-$RELEASE.0" in line for line in lines)
+
+
+def test_a_person_who_names_fedora_gets_no_line_of_debian():
+    lines = told(f"Fedora 40, RTX 3090\n{REFUSES_GCC}").lines[0]
+    assert lines[0] == "conda create -y -n gcc -c conda-forge gxx_linux-64=11"
+    assert not [line for line in lines if "apt-get" in line]

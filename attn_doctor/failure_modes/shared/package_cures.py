@@ -87,7 +87,10 @@ def build(
         if row is not None and row.note is not None:
             words = f"{row.note}: {why}"
         elif places.container(facts) == places.BUILD:
-            words = f"then start `docker build` again: {why}"
+            line = (
+                "write --no-build-isolation in the RUN line that installs the package, " if "isolation" in why else ""
+            )
+            words = f"{line}then start `docker build` again: {why}"
         return commands.by_hand((), words, "adds the package", takes=_takes(name))
     version = facts.torch.version
     if release is None and asked == name:
