@@ -156,3 +156,11 @@ def test_a_person_who_names_fedora_gets_no_line_of_debian():
     lines = told(f"Fedora 40, RTX 3090\n{REFUSES_GCC}").lines[0]
     assert lines[0] == "conda create -y -n gcc -c conda-forge gxx_linux-64=11"
     assert not [line for line in lines if "apt-get" in line]
+
+
+def test_deepspeed_without_its_operators_is_installed_by_the_command_of_the_log():
+    said = "AssertionError: Unable to pre-compile ops without torch installed. Please install torch before attempting to pre-compile ops.\n"
+    answer = told(
+        f"PS D:\\seg> uv pip install deepspeed==0.16.1\n  × Failed to build `deepspeed==0.16.1`\n      {said}"
+    )
+    assert answer.lines[0][-1] == "uv pip install deepspeed==0.16.1"
