@@ -73,7 +73,7 @@ def test_whose_mkl_it_is_decides(folder, title):
 
 @pytest.mark.parametrize(
     ("said", "package"),
-    [("We need GCC 5 or later", "gxx_linux-64=7"), ("We need GCC 9 or later", "gxx_linux-64=12")],
+    [("We need GCC 5 or later", "gxx_linux-64=7"), ("We need GCC 9 or later", "gxx_linux-64=11")],
 )
 def test_gcc_is_one_that_the_nvcc_of_that_time_accepts(said, package):
     text = (

@@ -175,8 +175,9 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
             "wget https://developer.download.nvidia.com/compute/cuda/repos/ubuntu2204/x86_64/cuda-keyring_1.1-1_all.deb",
             "sudo dpkg -i cuda-keyring_1.1-1_all.deb",
             "sudo apt-get update",
-            """sudo apt-get install -y cuda-toolkit-$(python3 -c 'import torch; print(torch.version.cuda.replace(".", "-"))')""",
-            "export CUDA_HOME=/usr/local/cuda-$(python3 -c 'import torch; print(torch.version.cuda)')",
+            """RELEASE=$(python3 -c 'import torch; v = str(torch.version.cuda); print("11.8" if v[:3] == "11." else v)'); echo $RELEASE""",
+            "sudo apt-get install -y cuda-toolkit-$(echo $RELEASE | tr . -)",
+            "export CUDA_HOME=/usr/local/cuda-$RELEASE",
         ],
     ),
     # A compiler, headers, libraries
@@ -209,10 +210,10 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "gcc is too old, CentOS 8": (
         system("CentOS Linux 8") + "cc1plus: error: unrecognized command line option '-std=c++17'\n",
         [
-            "sudo dnf install -y gcc-toolset-12",
-            "export CC=/opt/rh/gcc-toolset-12/root/usr/bin/gcc",
-            "export CXX=/opt/rh/gcc-toolset-12/root/usr/bin/g++",
-            "export NVCC_PREPEND_FLAGS='-ccbin /opt/rh/gcc-toolset-12/root/usr/bin/g++'",
+            "sudo dnf install -y gcc-toolset-11",
+            "export CC=/opt/rh/gcc-toolset-11/root/usr/bin/gcc",
+            "export CXX=/opt/rh/gcc-toolset-11/root/usr/bin/g++",
+            "export NVCC_PREPEND_FLAGS='-ccbin /opt/rh/gcc-toolset-11/root/usr/bin/g++'",
         ],
     ),
     "no Python.h, Ubuntu": (
@@ -226,7 +227,7 @@ LOGS: dict[str, tuple[str, list[str | None]]] = {
     "nvcc warns of an old compiler": (
         CLUSTER
         + "nvcc warning : The -std=c++17 flag is not supported with the configured host compiler. Flag will be ignored.\n",
-        ["module avail gcc", "module load gcc/12.2.0"],
+        ["module avail gcc", "module load gcc/11.2.0"],
     ),
     "CUDA_HOME is a list": (
         "FileNotFoundError: [Errno 2] No such file or directory: ':/usr/local/cuda-12.4/bin/nvcc'\n",

@@ -26,6 +26,7 @@ ALLOWED = {
     "failure_modes/shared/index_of_another_system.py",  # the same, in samples
     "failure_modes/shared/damaged_download.py",  # the address of a download, in a sample
     "failure_modes/shared/uv_lock.py",  # the last torch for Intel Macs, from a table
+    "failure_modes/shared/vision_of_any_torch.py",  # names no release: the installed torch is asked
     "fixes/step_safety.py",
     "project_files/dockerfile.py",  # reads the tag of an image as a wish
     "reproduction/ingredients.py",  # a throw-away environment, in which something is to fail

@@ -29,7 +29,7 @@ DOWNLOADS = "https://developer.nvidia.com/cuda-toolkit-archive"
 
 # Versions of Nvidia.CUDA in winget that need a third number:
 # https://github.com/microsoft/winget-pkgs/tree/master/manifests/n/Nvidia/CUDA
-_WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
+OF_WINGET = {(12, 0): "12.0.1", (12, 2): "12.2.2"}
 
 
 def torch_cuda(facts: Facts) -> Version | None:
@@ -137,7 +137,7 @@ def _steps(facts: Facts, version: Version) -> tuple[Step, ...]:
     if facts.system.os == "windows":
         path = rf"C:\Program Files\NVIDIA GPU Computing Toolkit\CUDA\v{label}"
         get = commands.by_hand(
-            ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", _WINGET.get(version, label)),
+            ("winget", "install", "--id", "Nvidia.CUDA", "-e", "--version", OF_WINGET.get(version, label)),
             f"NVIDIA's installer, as administrator (by hand: {DOWNLOADS})",
             f"adds CUDA {label}",
             takes="about 3 GB",
@@ -287,16 +287,23 @@ def as_ubuntu(facts: Facts, dashed: str, label: str, besides: str) -> tuple[Step
         if label[0].isdigit()
         else ""
     )
-    why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}"
+    inside = places.container(facts) is not None
+    root = "" if places.is_root(facts) else "sudo "
+    shell = "; as root: on the host, docker exec -it -u root CONTAINER bash opens such a shell" if inside else ""
+    why = f"NVIDIA's repository for this release of Ubuntu or Debian; another distribution: {DOWNLOADS}; {besides}{windows}{shell}"
     lines = (
-        (_KEYRING, why, "a file cuda-keyring_1.1-1_all.deb"),
         (
-            "sudo dpkg -i cuda-keyring_1.1-1_all.deb && sudo apt-get update",
+            f"apt-get update && apt-get install -y wget && {_KEYRING}" if inside else _KEYRING,
+            why,
+            "a file cuda-keyring_1.1-1_all.deb",
+        ),
+        (
+            f"{root}dpkg -i cuda-keyring_1.1-1_all.deb && {root}apt-get update",
             "sets that repository up",
             "NVIDIA's repository",
         ),
         (
-            f"sudo apt-get install -y cuda-toolkit-{dashed}",
+            f"{root}apt-get install -y cuda-toolkit-{dashed}",
             "the toolkit alone, which brings no driver",
             "adds the CUDA toolkit",
         ),

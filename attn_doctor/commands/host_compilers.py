@@ -17,7 +17,7 @@ from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import pair
 
 _USUAL = 13  # new enough for the headers of every torch; nvcc accepts it from CUDA 12.4 on
-_OF_EVERY_12 = 12  # nvcc accepts it from CUDA 12.0 on
+_OF_11_8 = 11  # nvcc accepts it from CUDA 11.4.1 on; the oldest CUDA of a torch with C++17 headers is 11.7
 # Release of Ubuntu or Debian -> the gcc versions in its own archive.
 _OF_APT = {
     ("ubuntu", 20): (7, 8, 9, 10),
@@ -73,9 +73,7 @@ def newer(facts: Facts) -> tuple[Step, ...]:
     cuda = release_here(facts)
     limit = newest_gcc(cuda) if cuda else None
     if limit is None:
-        return at_most(
-            facts, _OF_EVERY_12, "supports the C++ of torch's headers, and nvcc accepts it from CUDA 12.0 on"
-        )
+        return at_most(facts, _OF_11_8, "supports the C++ of torch's headers, and nvcc accepts it from CUDA 11.4.1 on")
     return at_most(
         facts, min(_USUAL, limit), f"supports the C++ of torch's headers, and the nvcc of CUDA {cuda} accepts it"
     )
@@ -131,15 +129,19 @@ def at_most(facts: Facts, limit: int | None, why: str | None = None, studio: int
         return *packages(facts, names, said, added), *_both(f"/usr/bin/g++-{limit}")  # type: ignore[arg-type]
     if isinstance(facts.system.distribution, str):
         return _of_conda(facts, limit, said)
-    return (
-        commands.by_hand(
-            (),
-            f"install gcc {limit} and g++ {limit} beside the other, with the package manager of the distribution: {said}. If it has no gcc {limit}: conda has "
-            f"one (gxx_linux-64={limit} of conda-forge), and the three variables then name its files x86_64-conda-linux-gnu-gcc and -g++ in $CONDA_PREFIX/bin",
-            f"adds gcc {limit}",
-        ),
-        *_both(f"/usr/bin/g++-{limit}"),
+    # The distribution is not known: the line of Ubuntu and Debian, as for the toolkit.
+    conda = f"conda create -y -n gcc -c conda-forge gxx_linux-{_platform(facts)}={limit}"
+    get = commands.by_hand(
+        places.as_root(facts, "apt-get", "install", "-y", f"gcc-{limit}", f"g++-{limit}"),
+        f"{said}; on Ubuntu and Debian. Another system, or no package gcc-{limit}: {conda}, and the three variables then name its files "
+        f"{places.architecture(facts)}-conda-linux-gnu-gcc and -g++ in the folder bin of that environment",
+        f"adds gcc {limit}; the present gcc is kept",
     )
+    return get, *_both(f"/usr/bin/g++-{limit}")
+
+
+def _platform(facts: Facts) -> str:
+    return "aarch64" if places.architecture(facts) == "aarch64" else "64"
 
 
 def _of_conda(facts: Facts, limit: int, said: str) -> tuple[Step, ...]:
@@ -147,9 +149,8 @@ def _of_conda(facts: Facts, limit: int, said: str) -> tuple[Step, ...]:
 
     conda-forge's compilers have the prefix of their platform: https://docs.conda.io/projects/conda-build/en/stable/resources/compiler-tools.html
     """
-    platform = "aarch64" if places.architecture(facts) == "aarch64" else "64"
     get = commands.by_hand(
-        ("conda", "create", "-y", "-n", "gcc", "-c", "conda-forge", f"gxx_linux-{platform}={limit}"),
+        ("conda", "create", "-y", "-n", "gcc", "-c", "conda-forge", f"gxx_linux-{_platform(facts)}={limit}"),
         f"{said}. This distribution has no gcc {limit} of its own; conda (https://conda-forge.org/download/) needs no root",
         f"adds an environment with gcc {limit}; the present gcc is kept",
         takes="about 300 MB",

@@ -207,7 +207,7 @@ def python_headers(facts: Facts) -> tuple[Step, ...]:
     """Return the steps that install the headers of exactly this Python version."""
     version = pair(facts.interpreter.version) if isinstance(facts.interpreter.version, str) else None
     label = f"{version[0]}.{version[1]}" if version else None
-    if facts.system.os == "windows" and (folder := _portable(facts)) is not None:
+    if facts.system.os == "windows" and (folder := portable(facts)) is not None:
         return _headers_beside(folder, label)
     if places.environment_tool(facts):
         exact = f"python={label}" if label else "python"
@@ -252,7 +252,7 @@ _PORTABLE = re.compile(
 )
 
 
-def _portable(facts: Facts) -> str | None:
+def portable(facts: Facts) -> str | None:
     """Return the folder of an embeddable Python of Windows; None for any other kind of Python."""
     path = facts.interpreter.python
     found = _PORTABLE.fullmatch(path) if isinstance(path, str) else None

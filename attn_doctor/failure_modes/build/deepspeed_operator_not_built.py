@@ -29,10 +29,11 @@ from attn_doctor import commands
 from attn_doctor.commands import system_tools
 from attn_doctor.commands.places import Argv, Manager
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import building, package_wheels
+from attn_doctor.failure_modes.shared import building, package_wheels, subject
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
+from attn_doctor.model.steps import Step
 
 MODE = FailureMode(
     code="AD138",
@@ -94,10 +95,13 @@ def _words(name: str) -> str:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     found = hit.variant if isinstance(hit.variant, Operator) else Operator(name="async_io", variable="DS_BUILD_AIO")
     verify = building.verify(facts)
-    without = commands.variable(
-        found.variable, "0", f"leaves {_words(found.name)} out; then repeat your command in this shell"
-    )
-    made = [Fix(title=f"Leave {_words(found.name)} out", steps=(without,), verify=verify)]
+    typed, asked = facts.subject.command, subject.requirement(facts)
+    again = isinstance(typed, str) and " install " in typed and asked is not None
+    end = "" if again else "; then repeat your command in this shell"
+    steps: tuple[Step, ...] = (commands.variable(found.variable, "0", f"leaves {_words(found.name)} out{end}"),)
+    if again and asked is not None:
+        steps = (*steps, commands.install(asked, why="your command again, in this shell", changes="adds deepspeed"))
+    made = [Fix(title=f"Leave {_words(found.name)} out", steps=steps, verify=verify)]
     if found.name == "async_io" and facts.system.os not in ("windows", "darwin"):
         why = "the library of async_io, with its headers; then repeat your command"
         get = system_tools.packages(facts, _LIBAIO, why, "adds libaio") or (

@@ -31,15 +31,21 @@ References
 
 from __future__ import annotations
 
+import re
+
 from attn_doctor import commands
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known, present
+from attn_doctor.commands import places
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import File, Recipe, Torch
-from attn_doctor.failure_modes.shared import building, subject
+from attn_doctor.failure_modes.shared import building, subject, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build
 from attn_doctor.knowledge import flash_attention
+from attn_doctor.knowledge.rows import TorchRelease
+from attn_doctor.knowledge.tables import load
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD124",
@@ -109,22 +115,44 @@ def detect(facts: Facts) -> Hit | None:
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     need = seen.group("need") or "20"
+    typed = next((m for log in seen.logs for _, text in log.end if (m := _OWN_CALL.search(text))), None)
     return Hit(
         message=f"torch's headers need C++{need}, and the build passed an older standard, so it cannot succeed.",
         evidence=evidence,
+        variant=Needs(cxx=int(need), **typed.groupdict()) if typed else Needs(cxx=int(need)),
     )
+
+
+class Needs(Variant, frozen=True, kw_only=True):
+    """Hold the C++ standard that the headers need. `line`: the user's own call of a compiler; `flag`: its option, "/std:c++17"."""
+
+    cxx: int
+    line: str = ""
+    flag: str = ""
+
+
+# A line that a person typed: "> cl /std:c++17 x.cpp", "$ g++ -std=c++17 x.cpp".
+_OWN_CALL = re.compile(
+    r"^(?:\([\w.-]+\) ?)?(?:[>$#%]|PS [^>]{1,100}>|[A-Za-z]:\\[^>]{0,100}>|[\w.-]+@[\w.-]+[^$#]{0,80}[$#]) ?(?P<line>(?:cl|g\+\+|c\+\+|clang\+\+|nvcc)(?:\.exe)? .*?(?P<flag>[/-]std[:=](?:c|gnu)\+\+\w\w)\b.*)"
+)
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if not subject.is_flash_attn(facts):
-        words = f"install a newer release of {subject.words(facts)}, which passes the C++ standard that torch's headers need, or an older torch"
+        needs = hit.variant if isinstance(hit.variant, Needs) else Needs(cxx=20)
+        if needs.flag:
+            return (_own_call(facts, needs), *_older_torch(facts, needs.cxx))
+        words = f"install a newer release of {subject.words(facts)}, which passes the C++ standard that torch's headers need"
         step = commands.by_hand((), words, "that package")
-        own = "or, in sources of your own, pass the newer standard: -std=c++20 in the flags of nvcc and of g++, /std:c++20 for Microsoft's compiler (CMake: CMAKE_CXX_STANDARD 20)"
+        own = (
+            f"or, in sources of your own, pass the newer standard: -std=c++{needs.cxx} in the flags of nvcc and of g++, /std:c++{needs.cxx} for Microsoft's compiler "
+            f"(CMake: CMAKE_CXX_STANDARD {needs.cxx})"
+        )
         passed = commands.by_hand((), own, "the flags of that build", "none")
         newer = Fix(
             title="Install a newer release of that package", steps=(step, passed), verify=building.verify(facts)
         )
-        return (*building.without_compiling(facts, began=True), newer)
+        return (*building.without_compiling(facts, began=True), newer, *_older_torch(facts, needs.cxx))
     source = "flash-attn @ git+https://github.com/Dao-AILab/flash-attention.git"
     step = commands.install(
         source,
@@ -136,3 +164,24 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     )
     main = Fix(title="Build from flash-attn's main branch", steps=(step,), verify=building.verify(facts))
     return (*building.without_compiling(facts, began=True), main)
+
+
+def _own_call(facts: Facts, needs: Needs) -> Fix:
+    """Return the fix for a compiler that the user called: the same line with the newer standard."""
+    newer = f"{needs.flag[:-2]}{needs.cxx}"
+    plain = not re.search(r"[\"'`$|&;<>]|\.\.\.", needs.line)
+    argv = tuple(needs.line.replace(needs.flag, newer).split()) if plain else ()
+    why = f"your line with {newer} in place of {needs.flag}: that is all that the headers need"
+    step = commands.by_hand(argv, why if argv else f"repeat {why}", "nothing", "none")
+    return Fix(title=f"Compile with {newer}", steps=(step,), verify=commands.check(facts))
+
+
+def _older_torch(facts: Facts, cxx: int) -> tuple[Fix, ...]:
+    """Return the fix that installs the last torch whose headers need an older standard than this; empty if there is none."""
+    msvc = facts.system.os == "windows"
+    older = [row for row in load(TorchRelease) if (row.cxx_minimum_msvc if msvc else row.cxx_minimum) < cxx]
+    if not older or places.jetson(facts) or places.container(facts):
+        return ()
+    row = max(older, key=lambda row: pair(row.minor) or (0, 0))
+    steps = torch_steps.release(facts, row.latest, f"the last torch whose headers do not need C++{cxx}")
+    return (Fix(title=f"Change to torch {row.latest}", steps=steps, verify=commands.check(facts)),) if steps else ()

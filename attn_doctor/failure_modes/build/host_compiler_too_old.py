@@ -146,8 +146,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         message = f"The compiler that was called does not support C++{standard}."
     else:
         message = "The compiler that was called is too old for torch's headers."
-    floor = seen.group("floor")
+    floor = seen.group("floor") or (_GCC_OF_CXX14 if standard in _OLD_STANDARDS else None)
     return Hit(message=message, evidence=building.lines(sure), variant=Needs(floor=int(floor)) if floor else None)
+
+
+# cpp_extension of torch 1 passes -std=c++14 and older ones -std=c++11, that of torch 2 -std=c++17 and newer; gcc has all of C++14 since 5.
+_OLD_STANDARDS, _GCC_OF_CXX14 = ("0x", "11", "1y", "14"), 5
 
 
 # c10/util/C++17.h: "We need GCC 9 or later" since torch 2.2, https://github.com/pytorch/pytorch/issues/120126
@@ -177,9 +181,8 @@ _OLD_WHY = "supports the C++14 of this old torch's headers, and each nvcc from C
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    made = list(building.without_compiling(facts, began=True))
     old = (
         isinstance(hit.variant, Needs) and hit.variant.floor < _OF_CXX17 and host_compilers.release_here(facts) is None
     )
     steps = host_compilers.at_most(facts, _OF_OLD_CUDA, _OLD_WHY) if old else host_compilers.newer(facts)
-    return (*made, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))
+    return building.with_own_build(facts, Fix(title="Use a newer gcc", steps=steps, verify=building.verify(facts)))

@@ -33,6 +33,10 @@ References
 
 from __future__ import annotations
 
+import re
+
+import msgspec
+
 from attn_doctor.commands import cuda_toolkits, places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, present
 from attn_doctor.failure_modes.recipe import (
@@ -45,13 +49,13 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, toolkits, torch_for_toolkit, torch_steps
+from attn_doctor.failure_modes.shared import building, cut_logs, subject, toolkits, torch_for_toolkit, torch_steps
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
-from attn_doctor.model.steps import Step
+from attn_doctor.model.steps import SetVariable, Step
 from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
@@ -201,13 +205,47 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         have = building.nvcc(facts)
     except Unsure:
         have = None
-    made, torch = toolkits.cures(facts, replace=True), _same_torch(facts, have or said.nvcc, said.torch)
+    made, torch = (
+        _with_this_torch(facts, toolkits.cures(facts, replace=True)),
+        _same_torch(facts, have or said.nvcc, said.torch),
+    )
     if torch is None:
         return made
     # The toolkit of a hosted notebook or a Jetson is part of its system: there the first fix changes torch.
     # The toolkit belongs to the image or machine on which the program runs.
     at_run_time = facts.subject.doing == "running"
     return (torch, *made) if cuda_toolkits.elsewhere(facts) or at_run_time else (*made, torch)
+
+
+_ISOLATES = re.compile(r"\b(?:pip3?|uv pip) install\b(?!.*--no-build-isolation)")
+
+
+def _with_this_torch(facts: Facts, made: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Return the fixes with the build as the last step of those that bring a toolkit, if the log's own command isolates it.
+
+    An isolated build brings a torch of its own, the newest, which is built for another CUDA than the torch here.
+    https://pip.pypa.io/en/stable/reference/build-system/#build-isolation
+    """
+    typed = facts.subject.command
+    if (
+        facts.grade != "stated"
+        or not isinstance(typed, str)
+        or not _ISOLATES.search(typed)
+        or subject.requirement(facts) is None
+    ):
+        return made
+    why = "without isolation the build takes the torch of this environment, and none of its own"
+    again = building.build(facts, why)
+    return tuple(
+        msgspec.structs.replace(fix, steps=(*fix.steps, again))
+        if any("CUDA_HOME" in _words(step) for step in fix.steps)
+        else fix
+        for fix in made
+    )
+
+
+def _words(step: Step) -> str:
+    return step.name if isinstance(step, SetVariable) else " ".join(step.argv)
 
 
 _OLDEST_OF_TODAY = (11, 3)  # conda and NVIDIA's repositories for today's systems have no older toolkit

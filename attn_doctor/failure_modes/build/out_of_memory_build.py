@@ -34,7 +34,7 @@ import re
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every
 from attn_doctor.failure_modes.recipe import File, Memory, Recipe
-from attn_doctor.failure_modes.shared import building, memory_cures, package_cures, subject
+from attn_doctor.failure_modes.shared import building, make_builds, memory_cures, package_cures, subject
 from attn_doctor.knowledge import translated_messages
 from attn_doctor.knowledge.build import GIGABYTE, predict
 from attn_doctor.knowledge.translated_messages import translations
@@ -262,8 +262,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         return Hit(
             message=f"A compiler{who} was stopped because memory ran out.",
             evidence=evidence,
-            variant=ByMake()
-            if _made_by_make(seen)
+            variant=make_builds.ByMake()
+            if make_builds.made_it(seen)
             else AtRunTime(name=loaded)
             if (loaded := seen.group("loaded"))
             else None,
@@ -292,41 +292,22 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     )
 
 
-class ByMake(Variant, frozen=True, kw_only=True):
-    """Mark the case that make or CMake ran the compilers for something other than a Python package. Neither of them reads MAX_JOBS."""
-
-
 class AtRunTime(Variant, frozen=True, kw_only=True):
     """Hold the extension that the program itself compiles when it runs."""
 
     name: str
 
 
-_MAKE = re.compile(r"^(?:g?make(?:\[\d+\])?: \*\*\* |\[ {0,2}\d+%\] Building \w+ object )", re.MULTILINE)
-_PYTHON = re.compile(r"\bpip3?\b|\buv\b|setup\.py|site-packages|pyproject|wheel", re.IGNORECASE)
-
-
-def _made_by_make(seen: Seen) -> bool:
-    """Return whether `make` or CMake ran the build, and nothing of Python is in the log."""
-    text = "\n".join(line for log in seen.logs for _, line in log.end)
-    return _MAKE.search(text) is not None and _PYTHON.search(text) is None
-
-
 def _repeat(facts: Facts, variant: Variant | None) -> Step:
     """Return the step that builds again, by what had built: make, the running program, or an installer."""
-    if isinstance(variant, ByMake):
-        return _make()
+    if isinstance(variant, make_builds.ByMake):
+        return make_builds.again(facts)
     if isinstance(variant, AtRunTime):
         words = (
             f"start the program again in this shell: it compiles {variant.name} itself, now with one compiler at a time"
         )
         return commands.by_hand((), words, "torch's folder of compiled extensions", "none", takes="minutes")
     return building.build(facts, "with one compiler at a time")
-
-
-def _make() -> Step:
-    words = "repeat the command that failed, with one compiler at a time: `make -j1`, or `cmake --build . --parallel 1`"
-    return commands.by_hand((), words, "nothing but the build")
 
 
 _INSTALL = re.compile(
@@ -361,7 +342,11 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         takes = f": needs about {cost.duration} and {cost.gigabytes:.0f} GB of memory" if cost else ""
         steps.append(building.build(facts, f"with fewer compilers at the same time{takes}"))
     else:
-        steps += [] if isinstance(hit.variant, ByMake) else [package_cures.fewer_jobs(facts, 1)]
+        steps += (
+            make_builds.limits(facts)
+            if isinstance(hit.variant, make_builds.ByMake)
+            else [package_cures.fewer_jobs(facts, 1)]
+        )
         steps.append(memory_cures.swap(facts, "if this is not enough: "))
         steps.append(_repeat(facts, hit.variant))
     less = Fix(title="Build with less at once", steps=tuple(steps), verify=building.verify(facts))

@@ -36,7 +36,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, every, known
 from attn_doctor.failure_modes.recipe import Recipe, Source, Torch
-from attn_doctor.failure_modes.shared import building, triton_windows
+from attn_doctor.failure_modes.shared import building, subject, triton_windows
 from attn_doctor.failure_modes.shared.fact_queries import cuda_build, package
 from attn_doctor.knowledge import pytorch
 from attn_doctor.logs.reader import Seen
@@ -121,7 +121,7 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     os = known(facts.system.os)
     if os == "windows":
-        return (*triton_windows.fixes(facts), _without(facts))
+        return (*triton_windows.fixes(facts), *(() if _asked_by_another(facts) else (_without(facts),)))
     if os != "linux":
         return (_without(facts),)
     if isinstance(facts.torch.hip, str):
@@ -148,6 +148,11 @@ def usual(facts: Facts) -> tuple[Fix, ...]:
     )
     verify = commands.check(facts)
     return (Fix(title="Install triton", steps=(linux,), verify=verify), *triton_windows.fixes(facts), _without(facts))
+
+
+def _asked_by_another(facts: Facts) -> bool:
+    """Return whether a package imports triton itself, as sageattention does: a setting of torch.compile does not help it."""
+    return facts.subject.doing == "importing" and subject.package(facts) not in (None, "torch", "triton", "flash-attn")
 
 
 def _without(facts: Facts) -> Fix:

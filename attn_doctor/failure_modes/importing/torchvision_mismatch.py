@@ -32,7 +32,6 @@ References
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import Packages, Recipe, Torch
 from attn_doctor.failure_modes.shared import (
@@ -313,10 +312,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 def usual(facts: Facts) -> tuple[Fix, ...]:
     """Return the fixes if the version of torch is not known.
 
-    They are: install torch and torchvision from one index, or keep torch, print its version, and install its torchvision.
+    They are: keep torch and install its torchvision, which changes less; or install torch and torchvision from one index.
     """
     both = torchvision_cures.together(facts)
-    if torch_steps.another_image(facts) is not None:
-        return both
-    kept = torchvision_cures.kept(facts)
-    return (kept, *both) if places.jetson(facts) else (*both, kept)  # on a Jetson, NVIDIA's own torch is kept first
+    return both if torch_steps.another_image(facts) is not None else (torchvision_cures.kept(facts), *both)

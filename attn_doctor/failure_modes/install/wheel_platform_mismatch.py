@@ -318,6 +318,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         return (_with_glibc(facts),)
     refused = hit.variant if isinstance(hit.variant, Refused) else None
     asks = (_which(facts, refused),) if refused is not None and refused.differs == "unknown" else ()
+    if refused is not None and refused.differs == "platform":
+        facts = wheel_of_another_system.with_torch_of(facts, refused.wheel)
     return (*_older_python(facts, refused), *_file_that_fits(facts, asks))
 
 

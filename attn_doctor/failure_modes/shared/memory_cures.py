@@ -17,6 +17,11 @@ def swap(facts: Facts, begin: str) -> Step:
     https://man7.org/linux/man-pages/man8/swapon.8.html
     """
     own = not places.container(facts) and not places.hosted(facts) and not places.on_cluster(facts)
+    if places.container(facts) == "kubernetes":
+        return commands.by_hand((), f"{begin}raise resources.limits.memory of the pod", "the memory of the pod")
+    if places.container(facts):
+        words = "give Docker more memory: Docker Desktop, Settings, Resources, Memory limit (on Linux without Docker Desktop add swap on the host), or build on a machine with more memory"
+        return commands.by_hand((), f"{begin}{words}", "the memory of containers")
     if facts.system.os != "linux" or not own or places.wsl(facts):
         return commands.by_hand((), f"{begin}add swap, or build on a machine with more memory", "swap space")
     lines = (

@@ -86,6 +86,11 @@ def build(
         words = f"repeat the installation of the package {option}: {why}"
         if row is not None and row.note is not None:
             words = f"{row.note}: {why}"
+        elif places.container(facts) == places.BUILD:
+            line = (
+                "write --no-build-isolation in the RUN line that installs the package, " if "isolation" in why else ""
+            )
+            words = f"{line}then start `docker build` again: {why}"
         return commands.by_hand((), words, "adds the package", takes=_takes(name))
     version = facts.torch.version
     if release is None and asked == name:
@@ -132,7 +137,9 @@ def fewer_jobs(facts: Facts, jobs: int | None = None) -> Step:
         free, cores = facts.system.available_bytes, facts.system.cores
         jobs = max(1, free // (most * _GIGABYTE)) if isinstance(free, int) else _JOBS
         jobs = min(jobs, cores) if isinstance(cores, int) else jobs
-    return commands.variable("MAX_JOBS", str(jobs), f"compilers that run together: {jobs} × up to {most} GB of memory")
+    where = "in the Dockerfile, above the RUN line that builds: " if places.container(facts) == places.BUILD else ""
+    why = f"{where}compilers that run together: {jobs} × up to {most} GB of memory"
+    return commands.variable("MAX_JOBS", str(jobs), why)
 
 
 def built_here(facts: Facts, title: str, why: str, *missing: str, ask: bool = False) -> Fix:

@@ -124,20 +124,28 @@ def _of_torchs_major(facts: Facts, floor: str | None) -> Fix:
     if there is not None:
         return there
     title = "Install a CUDA toolkit of torch's CUDA major version"
-    steps = toolkit_of_torch.steps(facts) if floor is None else ()
+    steps = toolkit_of_torch.steps(facts, floor)
     if steps:
-        return Fix(title=title, steps=steps, verify=building.verify(facts))
+        lasting = (_in_the_image(facts),) if places.container(facts) else ()
+        return Fix(title=title, steps=(*steps, *lasting), verify=building.verify(facts))
     version = _example(facts, floor)
     least = f", and not older than {floor}" if floor else ""
+    look = f"prints the CUDA for which torch was built: the toolkit needs the same major version{least}"
     ask = cuda_toolkits.ask_torch(facts)
-    ask = msgspec.structs.replace(
-        ask,
-        why=f"prints the CUDA for which torch was built: the toolkit needs the same major version{least}. {dotted(version)} below is an example",
-    )
     if places.container(facts) and not places.environment_tool(facts):
+        ask = msgspec.structs.replace(ask, why=look)
         return Fix(title=title, steps=(cuda_images.another(facts, None, None), ask), verify=building.verify(facts))
+    ask = msgspec.structs.replace(ask, why=f"{look}. {dotted(version)} below is an example")
     steps = (ask, *cuda_toolkits.install(facts, version)[-1].steps)
     return Fix(title=title, steps=steps, verify=building.verify(facts))
+
+
+def _in_the_image(facts: Facts) -> Step:
+    """Return the step after an installation in a running container, which is lost with the container."""
+    image = cuda_images.another(facts, None, None)
+    return msgspec.structs.replace(
+        image, why=f"what is installed in a container is lost with it. To keep a toolkit, {image.why}"
+    )
 
 
 def _example(facts: Facts, floor: str | None) -> tuple[int, int]:

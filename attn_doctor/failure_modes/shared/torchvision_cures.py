@@ -6,7 +6,7 @@ import re
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Unsure, known
-from attn_doctor.failure_modes.shared import torch_facts, torch_here, torch_steps
+from attn_doctor.failure_modes.shared import torch_facts, torch_here, torch_steps, vision_of_any_torch
 from attn_doctor.failure_modes.shared.fact_queries import version
 from attn_doctor.knowledge import pytorch
 from attn_doctor.model.facts import Facts
@@ -59,8 +59,8 @@ def title(facts: Facts, wanted: str, torch: str) -> str:
 
 
 def kept(facts: Facts) -> Fix:
-    """Return the fix that keeps torch, prints its version, and installs the torchvision for it."""
-    steps = torch_here.vision_of_the_torch_there(facts)
+    """Return the fix that keeps torch, asks it for its release, and installs the torchvision for it."""
+    steps = vision_of_any_torch.steps(facts) or torch_here.vision_of_the_torch_there(facts)
     return Fix(
         title="Keep the installed torch, and install the torchvision for it", steps=steps, verify=commands.check(facts)
     )

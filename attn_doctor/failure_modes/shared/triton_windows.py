@@ -6,7 +6,11 @@ https://github.com/triton-lang/triton-windows
 from __future__ import annotations
 
 from attn_doctor import commands
+from attn_doctor.commands import system_tools
+from attn_doctor.failure_modes.shared import asked_of_torch
 from attn_doctor.knowledge import pytorch
+from attn_doctor.knowledge.rows import TorchRelease
+from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Facts, Unknown
 from attn_doctor.model.findings import Fix
 from attn_doctor.model.machine import first_gpu
@@ -16,6 +20,7 @@ from attn_doctor.model.versions import capability, pair
 # The first and the newest triton-windows: from the table of its README, and from PyPI on 2026-11-29. Since 3.2 its releases have triton's numbers.
 # https://github.com/triton-lang/triton-windows#3-pytorch
 _FIRST, _NEWEST = (3, 1), (3, 8)
+_FIRST_TORCH = (2, 4)
 _UNKNOWN = "triton-windows<3.4"
 _OF_TURING = "triton-windows<3.3"  # triton 3.3 dropped compute capability 7.5
 
@@ -33,6 +38,8 @@ def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
     row = pytorch.release(facts.torch.version) if isinstance(facts.torch.version, str) else Unknown("")
     look: tuple[Step, ...] = ()
     if isinstance(row, Unknown):
+        if not old and asked_of_torch.able(facts) and commands.shell_of(facts) != "notebook":
+            return (Fix(title="Install triton for Windows", steps=(_asked(facts), *_headers(facts)), verify=verify),)
         ask = (*commands.starting(facts), "-c", "import torch; print(torch.__version__)")
         look = (
             commands.by_hand(ask, "prints the torch, which decides the release in the next line", "nothing", "none"),
@@ -43,15 +50,43 @@ def fixes(facts: Facts, *, upgrade: bool = False) -> tuple[Fix, ...]:
             "<3.6 for 2.9, <3.7 for 2.10 and 2.11, <3.8 for 2.12 and 2.13, and no number for a newer torch"
         )
     else:
-        minor = max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
-        if (pair(row.minor) or (0, 0)) < (2, 4) or minor > _NEWEST:
+        minor = _of(row)
+        if (pair(row.minor) or (0, 0)) < _FIRST_TORCH or minor > _NEWEST:
             return ()
         what = f"triton-windows=={minor[0]}.{minor[1]}.*"
         why = f"triton for Windows, in the release for torch {row.minor}; the package triton has no wheels for Windows"
     if old:
-        what, why = (
+        look, what, why = (
+            (),
             _OF_TURING,
             "the last releases that run on a GTX 16xx or RTX 20xx; with torch 2.7 and newer they may not work",
         )
     step = commands.install(what, upgrade=upgrade, why=why, changes="adds triton-windows")
-    return (Fix(title="Install triton for Windows", steps=(*look, step), verify=verify),)
+    return (Fix(title="Install triton for Windows", steps=(*look, step, *_headers(facts)), verify=verify),)
+
+
+def _asked(facts: Facts) -> Step:
+    """Return the step for a torch of unknown release: the line asks torch for it. In IPython braces would be read as Python, so not in a notebook."""
+    minors = {}
+    for row in load(TorchRelease):
+        torch, triton = pair(row.minor) or (0, 0), _of(row)
+        if torch >= _FIRST_TORCH and triton <= _NEWEST:
+            minors[torch[1]] = triton[1]
+    last = minors[max(minors)]
+    known = ", ".join(f"{torch}: {triton}" for torch, triton in minors.items() if triton != last)
+    asked = f"t = {{{known}}}.get(int(torch.__version__.split('.')[1]), {last})"
+    words = "'-U', 'triton-windows==3.' + str(t) + '.*'"
+    why = "triton for Windows: asks the installed torch for its release, and installs the triton-windows that was built for it; the package triton has no wheels for Windows"
+    return asked_of_torch.install(facts, asked, words, why=why, changes="adds triton-windows")
+
+
+def _of(row: TorchRelease) -> tuple[int, int]:
+    return max(pair(row.triton.removeprefix("triton").lstrip("=~")) or _FIRST, _FIRST)
+
+
+def _headers(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that add the headers to an embeddable Python: triton compiles its launcher with them.
+
+    https://github.com/Comfy-Org/ComfyUI/pull/7200
+    """
+    return system_tools.python_headers(facts) if system_tools.portable(facts) else ()

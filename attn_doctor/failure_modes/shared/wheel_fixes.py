@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from attn_doctor import commands
+from attn_doctor.commands import places
 from attn_doctor.commands.installers import own
 from attn_doctor.failure_modes.mode import Unsure, present
 from attn_doctor.failure_modes.shared import package_cures, package_wheels, subject
@@ -155,8 +156,7 @@ def look_it_up(facts: Facts) -> Fix:
     """
     if not official(facts):
         return _elsewhere(facts)
-    python = facts.interpreter.python
-    target = ("--target", python) if isinstance(python, str) and re.search(r"[\\/]", python) else ()
+    target = ("--target", _path(facts)) if _path(facts) else ()
     again = "`uv pip install --reinstall`" if own(facts) == "uv" else "`pip install --force-reinstall`"
     step = commands.by_hand(
         ("attn-doctor", "wheels", *target),
@@ -195,22 +195,33 @@ def _elsewhere(facts: Facts) -> Fix:
         step = _of_others(exact, why, reinstall=facts.subject.doing in ("importing", "running"))
         return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
     addresses = " or ".join(c.url for c in found[:2])
+    title = f"Take a community wheel of flash-attn for {where}"
+    if facts.grade == "stated" and facts.system.os == "windows":
+        target = ("--target", _path(facts)) if _path(facts) else ()
+        look = commands.by_hand(
+            ("attn-doctor", "wheels", *target),
+            f"finds the wheel for this torch, its CUDA and this Python among those that other people built for {where} (flash-attn's own releases have "
+            "none; these are not checked), and prints the line that installs it, under 'install it by its address': run that line",
+            "nothing",
+            "none",
+        )
+        words = f"if it names no wheel, look for a newer one at {addresses}. Or do without flash-attn: {_SDPA}"
+        step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
+        return Fix(title=title, steps=(look, step), verify=_verify(facts))
     words = (
         f"flash-attn's own releases have no wheel for {where}. Other people build some, which are not checked: install the file "
         f"for your torch, CUDA and Python from {addresses}. Or do without flash-attn: {_SDPA}"
     )
     step = commands.by_hand((), words, "adds a flash-attn that other people built", "medium")
-    if facts.grade == "stated" and facts.system.os == "windows":
-        asked = "import sys, torch; print(sys.version_info[:2], torch.__version__)"
-        look = commands.by_hand(
-            (*commands.starting(facts), "-c", asked),
-            "prints the Python and the torch with its CUDA: the name of the file has to contain all three, as cp310, torch2.5 and cu121. With (3, 10) and "
-            "2.5.1+cu121, for example, cp311 does not fit",
-            "nothing",
-            "none",
-        )
-        return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(look, step), verify=_verify(facts))
-    return Fix(title=f"Take a community wheel of flash-attn for {where}", steps=(step,), verify=_verify(facts))
+    return Fix(title=title, steps=(step,), verify=_verify(facts))
+
+
+def _path(facts: Facts) -> str | None:
+    """Return the path of the Python in a log; None if only a name is known."""
+    python, prefix = facts.interpreter.python, facts.interpreter.prefix
+    if facts.system.os == "windows" and places.environment_tool(facts) == "conda" and isinstance(prefix, str):
+        return prefix.replace("/", "\\") + "\\python.exe"
+    return python if isinstance(python, str) and re.search(r"[\\/]", python) else None
 
 
 def by_others(facts: Facts) -> Candidate | None:

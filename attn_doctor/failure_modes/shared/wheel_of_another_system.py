@@ -60,3 +60,17 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
     made = building.without_compiling(facts) if facts.system.os == "linux" else ()
     other = wheel_fixes.of_others(facts) if facts.system.os == "windows" else None
     return (*((other,) if other else ()), *made, Fix(title="Do without that wheel", steps=(out,), verify=verify))
+
+
+_TORCH = re.compile(r"\+cu(?P<cuda>\d+)torch(?P<torch>\d+\.\d+)")
+
+
+def with_torch_of(facts: Facts, wheel: str) -> Facts:
+    """Return the facts with the torch in the name of a wheel of flash-attn, if the log names no torch.
+
+    Who asked for the wheel of another system chose it by the torch that is there.
+    """
+    named = _TORCH.search(wheel)
+    if named is None or isinstance(facts.torch.version, str):
+        return facts
+    return msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, version=f"{named['torch']}.0"))

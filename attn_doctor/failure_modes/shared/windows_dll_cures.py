@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from attn_doctor import commands
-from attn_doctor.failure_modes.shared import torch_here, torch_steps
+from attn_doctor.failure_modes.shared import asked_of_torch, torch_here, torch_steps
+from attn_doctor.knowledge import pytorch, torch_choice
+from attn_doctor.knowledge.rows import TorchRelease
+from attn_doctor.knowledge.tables import load
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix
+from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
 
 
 def runtime(facts: Facts) -> Fix:
@@ -61,6 +66,10 @@ def cuda_build(facts: Facts) -> tuple[Fix, ...]:
     """
     if facts.system.os != "windows" or isinstance(facts.torch.cuda, str):
         return ()
+    verify = commands.check(facts)
+    if not isinstance(facts.torch.version, str) and asked_of_torch.able(facts):
+        title = "Install the CUDA build of torch, if a CPU build is installed"
+        return (Fix(title=title, steps=(_cuda_build_of_the_same(facts),), verify=verify),)
     argv = (*commands.starting(facts), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
     look = commands.by_hand(
         argv,
@@ -68,7 +77,6 @@ def cuda_build(facts: Facts) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    verify = commands.check(facts)
     if not isinstance(facts.torch.version, str):
         words = (
             "if torch is a CPU build: install the same release with --force-reinstall, for the CUDA of the installed flash-attn, by the command from "
@@ -87,6 +95,35 @@ def cuda_build(facts: Facts) -> tuple[Fix, ...]:
     known_cpu = facts.torch.cuda is None
     title = "Install the CUDA build of torch" + ("" if known_cpu else ", if a CPU build is installed")
     return (Fix(title=title, steps=steps if known_cpu else (look, *steps), verify=verify),)
+
+
+_OF_ANY_DRIVER = "cu126"  # builds for CUDA 13 need a driver from 580 on, and the driver is not known
+
+
+def _cuda_build_of_the_same(facts: Facts) -> Step:
+    """Return the step that replaces a CPU build of torch by the CUDA build of the same release, and leaves a CUDA build alone.
+
+    The CUDA of PyPI's torch for Linux is the one for which most wheels of flash-attn are built. A wheel from PyTorch's index names its build in its
+    version, and PyPI's torch for Windows, a CPU build, names none.
+    """
+    found = {}
+    for row in load(TorchRelease):
+        cuda = pytorch.pypi_cuda(row.latest)
+        if isinstance(cuda, str) and (pair(cuda) or (13, 0)) < (13, 0):
+            found[row.minor] = pytorch.flavour(cuda)
+    known = ", ".join(f"'{minor}': '{flavour}'" for minor, flavour in found.items() if flavour != _OF_ANY_DRIVER)
+    asked = (
+        "v, _, b = importlib.metadata.version('torch').partition('+'); b.startswith('cu') and sys.exit('torch is a CUDA build: take the next fix'); "
+        f"c = {{{known}}}.get(v.rpartition('.')[0], '{_OF_ANY_DRIVER}')"
+    )
+    words = f"'--force-reinstall', '--no-deps', 'torch==' + v, '--index-url', '{torch_choice.index_of('')}' + c"
+    why = (
+        "looks at the installed torch: a CPU build, which lacks the CUDA libraries that flash-attn loads, is replaced by the CUDA build of the same release; "
+        "a CUDA build is left as it is"
+    )
+    return asked_of_torch.install(
+        facts, asked, words, why=why, changes="the build of torch", imports="importlib.metadata", takes="about 3 GB"
+    )
 
 
 def of_libomp(facts: Facts) -> tuple[Fix, ...]:

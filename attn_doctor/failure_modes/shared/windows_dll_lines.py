@@ -23,7 +23,7 @@ _OURS = re.compile(
 )
 _NEAR = 8  # lines from the frame in torch/__init__.py to its error: the frames of ctypes are between them
 _FIXED = (2, 4, 1)  # the first torch whose fbgemm.dll does not need libomp140.x86_64.dll, pytorch/pytorch#130697
-LIBOMP = "fbgemm.dll of torch 2.4.0 needs libomp140.x86_64.dll, and this Windows does not have that file"
+LIBOMP = "fbgemm.dll needs libomp140.x86_64.dll, as that of torch 2.4.0 does, and this Windows does not have that file"
 
 
 def matters(module: str) -> bool:

@@ -28,6 +28,8 @@ _ENVIRONMENTS = (
     Sign(("env/lib/python", "envs/", "venv"), rf"{_POSIX}(?P<environment>(?:{_PATH}|/)(?:\.?virtualenvs/[\w.-]+|[\w.-]*v?env[\w.-]*|pypoetry/virtualenvs/[\w.-]+|pipx/venvs/[\w.-]+))/{_SITE}", {"environment_kind": "venv"}, "implied"),
     # A frame in the standard library: every environment that was made from this Python has the same minor version.
     Sign(("/usr/lib/python", "/usr/lib64/python"), r"^File \"/usr/lib(?:64)?/python(?P<python>3\.\d{1,2})/(?!site-packages|dist-packages)[\w/]+\.py\", line \d", {}, "implied"),
+    # conda's own library; an environment of another tool may be made from this Python.
+    Sign(("conda/lib/python", "conda3/lib/python"), r"^File \"(?P<environment>/(?:[^/\s\":]+/){0,8}(?:ana|mini|)conda3?)/lib/python(?P<python>3\.\d{1,2})/(?!site-packages)[\w/]+\.py\", line \d", {"environment_kind": "conda"}, "implied", -1),
     Sign(("/dist-packages",), r"(?<![\w.])/usr/(?:local/)?lib/python(?P<python>3\.\d{1,2})/dist-packages", {"environment_kind": "system", "environment": "/usr"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}\.pixi[\\/]{{1,2}}envs[\\/]{{1,2}}[\w.-]+)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "pixi"}, "implied"),
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "conda"}, "implied"),
@@ -35,7 +37,7 @@ _ENVIRONMENTS = (
     Sign(_WINDOWS_ENVIRONMENT, rf"{_WINDOWS}(?!\S{{0,200}}[\\/]envs[\\/])(?!\S{{0,200}}(?:(?:installer_files|Applio[\w.-]*|alltalk_environment)[\\/]{{1,2}}env|[\\/](?:workenv|python_env))[\\/])(?P<environment>{_DRIVE}(?:(?:\.virtualenvs|uv[\\/]{{1,2}}tools)[\\/]{{1,2}}[\w.-]+|[\w.-]*v?env[\w.-]*))[\\/]{{1,2}}[Ll]ib[\\/]{{1,2}}site-packages", {"environment_kind": "venv"}, "implied"),
     Sign(("packages in environment at",), r"^# packages in environment at (?P<environment>\S{1,200}?):?$", {"environment_kind": "conda", "installer": "conda"}),
     Sign(("environment location:",), r"^environment location: (?P<environment>\S{1,200})$", {"environment_kind": "conda", "installer": "conda"}),
-    Sign(("environment at:",), rf"^Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
+    Sign(("environment at:",), rf"(?:^|: )Using Python (?P<python>{_V3}) environment at:? (?P<environment>\S{{1,200}})$", {"installer": "uv", "environment_kind": "venv"}),
     Sign(("Creating virtual environment at:",), r"^Creating virtual environment at: (?P<environment>\S{1,200})$", {"installer": "uv", "environment_kind": "venv"}),
     # The path of the interpreter: "venv "C:\\webui\\venv\\Scripts\\Python.exe"", or as pip and subprocess print their commands.
     Sign((".exe",), rf"{_WINDOWS}(?P<environment>{_DRIVE}envs[\\/]{{1,2}}[\w .-]{{1,60}}?)[\\/]{{1,2}}(?:Scripts[\\/]{{1,2}}\w{{1,40}}|[Pp]ython)\.exe\b", {"environment_kind": "conda"}, "implied"),

@@ -120,6 +120,7 @@ SIGNS = (
     Sign(("ID=",), r"^ID=\"?(?P<distribution>ubuntu|debian|fedora|arch|rocky|almalinux|centos|rhel|opensuse-leap|opensuse-tumbleweed|sles|linuxmint|pop|kali|manjaro|endeavouros|cachyos|amzn|alpine|ol)\"?$", _LINUX),
     Sign(("VERSION_ID=",), r"^VERSION_ID=\"?(?P<distribution_version>\d+(?:\.\d+)?)", {}, "implied"),
     Sign(("Debian GNU/Linux", "Fedora Linux", "Rocky Linux", "Linux Mint", "AlmaLinux", "Arch Linux"), r"^(?:NAME=\")?(?P<distribution>Debian|Fedora|Rocky|AlmaLinux|Linux Mint|Arch)(?: GNU/Linux| Linux)?(?: release)?(?: (?P<distribution_version>\d+(?:\.\d+)?))?(?: \([\w ]+\))?\"?$", _LINUX),
+    Sign(("Fedora ",), r"^(?P<distribution>Fedora)(?: Linux)? (?P<distribution_version>[34]\d)(?=[,;.]|$)", _LINUX, "implied"),
     Sign((".fc",), rf"\b\d\.\d+\.\d+-\d+\.fc(?P<distribution_version>\d\d)\.{_MACHINE}", {**_LINUX, "distribution": "fedora"}, "implied"),
     Sign(("-arch",), r"\b\d\.\d+\.\d+-arch\d", {**_LINUX, "distribution": "arch"}, "implied"),
     # A form that a person filled in: "系统版本：Ubuntu 20.04", "OS: Rocky Linux" and in the next line "OS version: 8.7".
@@ -182,7 +183,7 @@ SIGNS = (
     # Folders in Docker images: of ultralytics' image, and "/app", which many Dockerfiles use. Paths outside of images begin differently.
     Sign(("/usr/src/", 'File "/app/'), r"(?<!\w)/usr/src/(?:ultralytics|app)\b|File \"/app/", _DOCKER, "implied"),
     Sign(("rocm/pytorch:",), r"(?<![\w/])rocm/pytorch:\w", _DOCKER, "implied"),
-    Sign(("root@",), r"^(?:\([^()\s]{1,60}\) ?)*root@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
+    Sign(("root@", "jovyan@"), r"^(?:\([^()\s]{1,60}\) ?)*(?:root|jovyan)@(?:[0-9a-f]{12}|C\.\d+):", {**_DOCKER, "shell": "bash"}),
     # Folders in which services run containers: a development container, GitLab's and GitHub's jobs, rented GPUs.
     Sign(("/workspaces/", "/__w/", "/builds/"), r"(?<![\w.])/(?:workspaces/[\w.-]+|__w/[\w.-]+/|builds/[\w.-]+/[\w.-]+/)", _DOCKER, "implied"),
     Sign(("/workspace/", "/workspace#"), r"(?<![\w.])/workspace(?:/|#)", _DOCKER, "implied"),
@@ -195,7 +196,7 @@ SIGNS = (
     Sign(("/content/",), r"(?:\"|^|[\s'(=])/content/(?:drive/|sample_data|[\w.-]+)", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("google.colab", "google-colab", "google/colab"), r"\bgoogle(?:\.colab\b|-colab \d|/colab/)", {"os": "linux", "surroundings": "colab"}, "implied"),
     # A cell of any notebook; a cell of Colab, by words that only Colab has. read.py also finds Colab by a cell and Debian's Python in /usr/local.
-    Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"^(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
+    Sign(("Cell In[", "ipykernel_", "ipython-input-"), r"(?:^|\\n)(?:>? ?)?Cell In ?\[\d+\](?:,|:|$)|\bipykernel_\d+[\\/]|(?:^|[\s(<\"/])ipython-input-\d", {"shell": "notebook"}, "implied"),
     Sign(("ipython-input-",), r"ipython-input-\d\S* in <cell line|/tmp/ipython-input-\d", {"os": "linux", "surroundings": "colab"}, "implied"),
     Sign(("/kaggle/",), r"(?<![\w.])/kaggle/(?:working|input|lib)\b", {"os": "linux", "surroundings": "kaggle"}, "implied"),
     Sign(("SageMaker", "sagemaker-user"), r"/home/ec2-user/SageMaker\b|\bsagemaker-user@|/home/sagemaker-user\b", {"os": "linux", "surroundings": "sagemaker"}),

@@ -16,6 +16,8 @@ _WORD = re.compile(
     r"(?P<folder>(?:[^\s'\"]*[\\/])?)(?P<name>python|pip|py)(?P<version>3?(?:\.\d{1,2})?)(?:\.exe)?(?: -(?P<launched>3\.\d{1,2}))?(?= |$)"
 )
 _OF_AN_ENVIRONMENT = ("venv", "uv", "conda", "pixi", "pipx")
+# A folder in the current one with another name than .venv: uv finds it only if it is active or named, https://docs.astral.sh/uv/pip/environments/
+_BESIDE = re.compile(r"(?!\.venv$)(?![A-Za-z]:)[^/\\][^\\]*")
 _CUT = re.compile(r"[<>*\[\]{}$%…]|\.\.\.|\bx{3,}\b|\bX{3,}\b|\bREDACTED\b")  # a path in which somebody hid a name
 
 
@@ -92,7 +94,7 @@ def _in_folder(stated: StatedFacts, os: str | None, kind: str | None) -> Stated[
     if not isinstance(environment, Stated) or _CUT.search(environment.value) or kind == "pixi":
         return None
     folder = environment.value.rstrip("\\/")
-    if environment.how == "said" and _value(stated.installer) == "uv":
+    if environment.how == "said" and _value(stated.installer) == "uv" and not _BESIDE.fullmatch(folder):
         return None  # uv finds the environment by itself
     if os == "windows" or re.match(r"[A-Za-z]:|[^/]*\\", folder):
         if kind == "conda":
