@@ -258,6 +258,8 @@ for version in ("FILL IN", "2.9.1"):
 
 # No machine of the tests has what these find: other tests or recipes play it, at best. A new failure mode may not be added.
 WITHOUT_A_MACHINE = {
+    "bitsandbytes-library-missing",  # this and onnxruntime-without-gpu: only of a list that somebody pasted
+    "onnxruntime-without-gpu",
     "cross-compile-archs",
     "cross-device-link",
     "cuda-headers-incomplete",

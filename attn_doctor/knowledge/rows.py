@@ -102,6 +102,16 @@ class Torchvision(Row, frozen=True, kw_only=True):
     python: str  # its Requires-Python
 
 
+class TorchFamily(Row, frozen=True, kw_only=True):
+    """Describe releases of a package whose compiled code was built for one minor of torch."""
+
+    TABLE: ClassVar[str] = "torch_family"
+
+    package: str
+    releases: tuple[str, ...]  # whole releases of xformers ("0.0.25.post1"), minors of the others ("2.3")
+    torch: str  # the minor, "2.2"
+
+
 class NumpyPair(Row, frozen=True, kw_only=True):
     """Describe whether torch's wheels of these minors work with numpy 2."""
 

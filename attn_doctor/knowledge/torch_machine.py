@@ -122,6 +122,8 @@ class Choice(Record, frozen=True, kw_only=True):
 
         2.11 uses torch's stable ABI. https://github.com/pytorch/audio/issues/3902
         """
+        if self.torch is not None and self.torch.startswith("1."):  # torchaudio 0.13.1 is that of torch 1.13.1
+            return "0.7.2" if self.torch == "1.7.1" else f"0.{self.torch.partition('.')[2]}"
         minor = pair(self.torch) if self.torch else None
         if minor is None:
             return None

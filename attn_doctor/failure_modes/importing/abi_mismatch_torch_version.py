@@ -42,6 +42,8 @@ from attn_doctor.failure_modes.shared import (
     in_place_builds,
     jetson_builds,
     package_cures,
+    stated_conflicts,
+    stated_family,
     subject,
     symbols,
     torch_here,
@@ -131,7 +133,7 @@ MODE = FailureMode(
             "import ",
             "    import flash_attn_2_cuda as flash_attn_gpu",
         ),
-        unbuilt_cures.MMCV_FULL,
+        *(unbuilt_cures.MMCV_FULL, *xformers_words.INFO),
     ),
     recipe=Recipe(
         does="imports an extension that calls a function that the torch here does not have",
@@ -146,6 +148,8 @@ _PROCEDURE = re.compile(symbols.PROCEDURE)
 
 
 def detect(facts: Facts) -> Hit | None:
+    if (listed := stated_family.found(facts)) is not None:
+        return listed
     abi = wheel_fixes.torch_abi_or_none(facts)
     for attempt in tried(facts):
         text = text_of(attempt.fault)
@@ -199,6 +203,10 @@ def _sentence(module: str, symbol: str | None, facts: Facts) -> str:
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
+    if (info := xformers_words.of_info(seen)) is not None:
+        return info
+    if all("info_built" in m.groups for m in seen.matches if m.strength != "context"):
+        return None  # the torch of xformers.info is the one that xformers was built for
     if cut_logs.alone(seen):
         return cut_logs.hit(
             seen,
@@ -300,7 +308,7 @@ def _torn(seen: Seen) -> Hit:
 
 def _of_line(match: Match, named: str | None = None, stated: str | None = None) -> tuple[str, Confidence] | None:
     symbol, groups, who = match.groups.get("symbol"), match.groups, named or "An extension"
-    if "torn" in groups or "worded" in groups or match.strength == "context":
+    if "info_built" in groups or "torn" in groups or "worded" in groups or match.strength == "context":
         return None
     if symbol is not None:
         if symbols.of_abi(symbol) is not False or "torchvision" in match.text:
@@ -335,6 +343,9 @@ def _of_line(match: Match, named: str | None = None, stated: str | None = None) 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, stated_conflicts.Conflicting):
+        told = stated_conflicts.fix(facts, hit.variant)
+        return (told,) if told else ()
     if isinstance(hit.variant, Moved):
         return _for_all(facts, hit.variant)
     if places.jetson(facts) and facts.subject.package == "torchaudio":

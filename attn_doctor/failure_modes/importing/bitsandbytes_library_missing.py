@@ -36,9 +36,12 @@ from typing import Literal
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import bitsandbytes_jetson
+from attn_doctor.failure_modes.shared.fact_queries import package_evidence
+from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity, fact
+from attn_doctor.model.versions import pair
 
 MODE = FailureMode(
     code="AD323",
@@ -166,7 +169,6 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: no fact lists the libraries in the wheel of bitsandbytes.
 
 
 class Sources(Variant, frozen=True, kw_only=True):
@@ -190,6 +192,25 @@ class OnMac(Variant, frozen=True):
 
 
 _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+\.so")
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Return the hit for a PyPI release without a library for Windows. Other people built such releases for Windows: hence MEDIUM.
+
+    https://pypi.org/project/bitsandbytes/0.43.0/#files is the first with a wheel for Windows.
+    """
+    found = distribution(facts, "bitsandbytes")
+    release = pair(found.version) if found and isinstance(found.version, str) else None
+    if found is None or release is None or release >= (0, 43) or facts.system.os != "windows":
+        return None
+    if facts.grade != "stated" or (isinstance(found.wheel_tag, str) and "win" in found.wheel_tag):
+        return None
+    return Hit(
+        message=f"bitsandbytes {found.version} of PyPI is for Linux only, and the system is Windows: 0.43 was the first release with a library for Windows.",
+        evidence=(package_evidence(facts, "bitsandbytes"), fact(facts, "system.os")),
+        variant=Old(on="windows", lacks=None),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -40,11 +40,13 @@ from attn_doctor import commands
 from attn_doctor.failure_modes.mode import EVERY_BACKEND, FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import Gone, Library, Recipe
 from attn_doctor.failure_modes.shared import building, torch_steps
-from attn_doctor.failure_modes.shared.fact_queries import message, text_of
+from attn_doctor.failure_modes.shared.fact_queries import message, package_evidence, text_of
+from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Severity, fact
 from attn_doctor.model.steps import Step
+from attn_doctor.model.versions import pair
 
 _OLDER = "mkl<2024.1"
 
@@ -132,7 +134,34 @@ _INTELS = re.compile(
 _OF_PYTHON = re.compile(r"conda|/envs?/|-packages|mamba|miniforge|\.pixi")
 
 
+# A package of the pytorch channel, by the form of its build: "pytorch-2.1.2-py3.10_cuda12.1_cudnn8.9.2_0". conda-forge's require their MKL.
+_OF_THE_CHANNEL = re.compile(r"pytorch-(?P<torch>[12]\.\d+)\.\d+-py3\.\d+_(?:cuda|cpu)")
+_LAST = (2, 3)  # https://github.com/pytorch/pytorch/issues/123097, of April 2024
+
+
 def detect(facts: Facts) -> Hit | None:
+    return _listed(facts) or _seen(facts)
+
+
+def _listed(facts: Facts) -> Hit | None:
+    """Return the hit for a stated environment with a torch of the pytorch channel and an MKL that is too new for it."""
+    conda, mkl = facts.packages.conda, distribution(facts, "mkl")
+    if facts.grade != "stated" or not isinstance(conda, tuple) or facts.system.os != "linux" or mkl is None:
+        return None
+    build = next((found for row in conda if (found := _OF_THE_CHANNEL.match(row))), None)
+    release = pair(mkl.version) if isinstance(mkl.version, str) and mkl.installer == "conda" else None
+    torch = pair(build["torch"]) if build else None
+    if build is None or torch is None or torch > _LAST or release is None or not (2024, 1) <= release < (2100, 0):
+        return None
+    return Hit(
+        message=f"torch {build['torch']} of conda's pytorch channel calls a function that MKL 2024.1 and newer do not have, and mkl {mkl.version} is installed: "
+        "import torch fails.",
+        evidence=(package_evidence(facts, "mkl"), package_evidence(facts, "torch")),
+        variant=Wanted(),
+    )
+
+
+def _seen(facts: Facts) -> Hit | None:
     fault = facts.torch.fault
     if fault is None or "undefined symbol: iJIT_" not in text_of(fault):
         return None

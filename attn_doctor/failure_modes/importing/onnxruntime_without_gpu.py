@@ -31,6 +31,8 @@ from attn_doctor import commands
 from attn_doctor.commands import places
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import building
+from attn_doctor.failure_modes.shared.fact_queries import package_evidence
+from attn_doctor.failure_modes.shared.torch_facts import distribution, text
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, Severity
@@ -83,7 +85,6 @@ MODE = FailureMode(
         ),
     ),
 )
-# There is no `detect`: the CPU package alone is right on many machines.
 
 
 class Missing(Variant, frozen=True, kw_only=True):
@@ -91,6 +92,18 @@ class Missing(Variant, frozen=True, kw_only=True):
 
     provider: str
     beside: str | None
+
+
+def detect(facts: Facts) -> Hit | None:
+    """Return the hit for a stated environment that lists both packages. In a real one the loaded package says what it has."""
+    cpu, gpu = distribution(facts, "onnxruntime"), distribution(facts, "onnxruntime-gpu")
+    if facts.grade != "stated" or cpu is None or gpu is None or facts.system.os == "darwin":
+        return None
+    return Hit(
+        message="onnxruntime (for the CPU) and onnxruntime-gpu are both installed, and write the same folder: the files of the one that was written last count.",
+        evidence=(package_evidence(facts, "onnxruntime"), package_evidence(facts, "onnxruntime-gpu")),
+        variant=Missing(provider="CUDA", beside=text(gpu.version)),
+    )
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

@@ -42,6 +42,7 @@ from attn_doctor.failure_modes.shared import (
     contradicting_pins,
     missing_channel,
     moved_torch,
+    one_folder,
     package_parts,
     pin_cures,
     stated_conflicts,
@@ -135,7 +136,7 @@ _CORE = ("torch", "torchvision", "ultralytics", "numpy")
 
 
 def detect(facts: Facts) -> Hit | None:
-    return stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
+    return one_folder.found(facts) or stands_in_front(facts, PUT_BY_PYTHON) or _contradicts(facts)
 
 
 PUT_BY_PYTHON = ("PYTHONPATH", "user site")
@@ -259,6 +260,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
     If PYTHONPATH or the user site hides packages, the fix only removes that: the environment has to be examined again before anything is installed.
     """
+    if isinstance(hit.variant, one_folder.Shared):
+        return one_folder.fixes(facts, hit.variant)
     if isinstance(hit.variant, moved_torch.Moved):
         return moved_torch.fixes(facts, hit.variant)
     if isinstance(hit.variant, contradicting_pins.Contradicting):

@@ -8,11 +8,13 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Sign, Variant
 from attn_doctor.failure_modes.shared import torch_steps
+from attn_doctor.failure_modes.shared.stated_conflicts import Conflicting, Pair
 from attn_doctor.failure_modes.shared.torch_facts import text
+from attn_doctor.knowledge.torch_machine import exactly
 from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts
-from attn_doctor.model.findings import Confidence, Evidence, Fix
-from attn_doctor.model.versions import local
+from attn_doctor.model.findings import Confidence, Evidence, Fix, Severity
+from attn_doctor.model.versions import before_release, local, pair
 
 PYTHON = Sign(
     pattern=r"^Python +(?P<for_python>3\.\d{1,2})(?:\.\d{1,2})? \(you have (?P<python>3\.\d{1,2})",
@@ -59,3 +61,37 @@ def fixes(facts: Facts) -> tuple[Fix, ...]:
         facts, version, "the same release with CUDA: PyPI's torch for Windows is a CPU build", reinstall=True
     )
     return (Fix(title="Install this torch with CUDA", steps=steps, verify=commands.check(facts)),) if steps else ()
+
+
+# Two rows of `python -m xformers.info`: https://github.com/facebookresearch/xformers/blob/main/xformers/info.py
+INFO = (
+    Sign(
+        pattern=r"^build\.torch_version: +(?P<info_built>\d+\.\d+\.\d+(?:\+(?:cu\d{2,3}|cpu|rocm[\d.]+))?)",
+        literal="build.torch_version:",
+        sample="build.torch_version:                               2.4.0+cu121",
+        strength="hint",
+    ),
+    Sign(
+        pattern=r"^pytorch\.version: +(?P<info_have>\d+\.\d+\.\d+(?:(?:a|b|rc)\d+|\.dev\d+)?(?:\+(?:cu\d{2,3}|cpu|rocm[\d.]+|git\w+))?)",
+        literal="pytorch.version:",
+        sample="pytorch.version:                                   2.3.1+cu121",
+        strength="context",
+    ),
+)
+
+
+def of_info(seen: Seen) -> Hit | None:
+    """Return the hit for the table of `xformers.info` if it names two minors of torch; None else."""
+    built, have = seen.group("info_built"), seen.group("info_have")
+    if built is None or have is None or pair(built) == pair(have) or before_release(have):
+        return None
+    return Hit(
+        message=f"xformers was built for torch {built}, and torch {have} is installed: its compiled kernels do not load.",
+        evidence=tuple(
+            Evidence(kind="log", file=m.file, line=m.line, text=m.text)
+            for m in seen.matches
+            if {"info_built", "info_have"} & m.groups.keys()
+        ),
+        variant=Conflicting(pairs=(Pair(package="xformers", requires=exactly("torch", built), have=f"torch {have}"),)),
+        severity=Severity.WARNING,
+    )

@@ -285,6 +285,10 @@ def _capability(name: str, stated: StatedFacts, *, alone: bool) -> str | Unknown
     return row if isinstance(row, Unknown) else row.capability
 
 
+# A row of `pip freeze` for a wheel that was installed by its address: "NAME @ https://.../NAME-0.41.1-py3-none-win_amd64.whl".
+_WHEEL_TAG = re.compile(r" @ \S+-((?:cp|py)[\w.]+-\w+-\w+)\.whl")
+
+
 class _Filling:
     """Fill unknown facts one after the other; `facts` is the result so far."""
 
@@ -316,11 +320,14 @@ class _Filling:
                 name=p.name,
                 version=p.version or Unknown("pip freeze does not print it"),
                 installer=p.installer or Unknown("the log does not say"),
+                wheel_tag=tag[1] if (tag := _WHEEL_TAG.search(p.place.text)) else Unknown("the log does not say"),
             )
             for p in stated.packages
         )
         field = "distributions" if stated.whole else "named"
-        packages = msgspec.structs.replace(self.facts.packages, **{field: named})
+        rows = tuple("-".join(p.place.text.split()[:3]) for p in stated.packages if p.installer == "conda")
+        more: Any = {"conda": rows} if rows and isinstance(self.facts.packages.conda, Unknown) else {}
+        packages = msgspec.structs.replace(self.facts.packages, **{field: named}, **more)
         places = {f"packages.{field}.{at}": _address(p.place) for at, p in enumerate(stated.packages)}
         places[f"packages.{field}"] = _address(stated.packages[-1].place)
         self.facts = msgspec.structs.replace(self.facts, packages=packages, sources={**self.facts.sources, **places})

@@ -83,6 +83,7 @@ _WHEEL = (
 )
 
 _INSTALLED = (
+    Sign(("pytorch.version:",), rf"^pytorch\.version:\s+{_TORCH}$"),
     Sign(("Requirement already satisfied: ",), rf"^Requirement already satisfied: (?P<name>{_PACKAGES})(?:[=<>!~]\S*)? in .{{1,300}} \((?P<version>{VERSION})\)$"),
     Sign(_LINES, rf"^(?:\[pip3?\] |\[conda\] )?(?P<name>{_PACKAGES})(?:==|\s{{1,60}})(?P<version>{VERSION})(?:\s+\S+){{0,2}}$"),
     Sign(tuple(f"+ {name}" for name in _NAMES), rf"^\+ (?P<name>{_PACKAGES})==(?P<version>{VERSION})$"),
@@ -109,6 +110,8 @@ _INSTALLED = (
     # The names of loggers, and rows of the tables of detectron2 and mmengine.
     Sign((" detectron2]: ",), r"^\[\d\d/\d\d \d\d:\d\d:\d\d (?P<name>detectron2)(?P<version>)\]: ", {}, "implied"),
     Sign(("detectron2  ",), rf"^(?P<name>detectron2)\s{{2,60}}(?P<version>{VERSION})(?= @|$)"),
+    # python -m xformers.info
+    Sign(("xFormers ",), rf"^(?P<name>xFormers) (?P<version>{VERSION})$"),
     Sign(("MMCV: ",), rf"^(?P<name>MMCV): (?P<version>{VERSION})$"),
     Sign(("/sgl-workspace/",), r"/sgl-workspace/(?P<name>sglang)(?P<version>)/", {}, "implied"),  # SGLang's image
     # vLLM's own log names its file: "ERROR 09-23 18:12:03 [core.py:654] ...", https://github.com/vllm-project/vllm/blob/main/vllm/logger.py
