@@ -33,12 +33,17 @@ _PYTORCH = re.compile(
 )
 _PYTHON = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)[\w.]*(?:-(?P<rest>[\w.-]+))?$")
 _PLAIN = re.compile(
-    r"(?:^|/)(?P<name>ubuntu|debian|rockylinux|almalinux|alpine|fedora|amazonlinux)(?::(?P<version>[\w.]+))?[\w-]*$"
+    r"(?:^|/)(?P<name>ubuntu|debian|rockylinux|almalinux|centos|oraclelinux|alpine|fedora|amazonlinux)(?::(?P<version>[\w.]+))?[\w-]*$"
 )
 _CONDA = re.compile(r"(?:^|/)(?:continuumio/(?:mini|ana)conda3|condaforge/\w+|mambaorg/micromamba)\b")
 _SYSTEM = re.compile(
     r"(?P<name>ubuntu|ubi|rockylinux|rocky|centos|debian|oraclelinux|opensuse)(?P<version>\d+(?:\.\d+)?)"
 )
+# The code names in tags: "python:3.10-slim-bullseye", "ubuntu:bionic-20230530". https://wiki.debian.org/DebianReleases, https://releases.ubuntu.com
+_CODE_NAMES = {
+    "buster": "debian 10", "bullseye": "debian 11", "bookworm": "debian 12", "trixie": "debian 13",
+    "bionic": "ubuntu 18.04", "focal": "ubuntu 20.04", "jammy": "ubuntu 22.04", "noble": "ubuntu 24.04",
+}  # fmt: skip
 # Commands that install packages without naming them: a list of requirements, a project, a script, the environment of another stage.
 _BRINGS_MORE = re.compile(
     r"torch|\s-r\b|--requirement|requirements|environment\.ya?ml|\bsync\b|(?:poetry|pdm|pixi) install|\.sh\b|setup\.py|install (?:-\S+ )*[./]|^(?:COPY|ADD) "
@@ -206,9 +211,9 @@ def _system_packages(command: str) -> Iterator[str]:
 def _image(name: str, line: int) -> tuple[Image, list[Wish], Said | None, Said | None]:
     """Return the facts that the name of an image contains: toolkit and compiler, packages, Python, distribution."""
     bare = name.partition("@")[0]
-    distribution = (
-        Said(value=f"{found['name']} {found['version']}", line=line) if (found := _SYSTEM.search(bare)) else None
-    )
+    coded = next((system for word, system in _CODE_NAMES.items() if re.search(rf"[:-]{word}\b", bare)), None)
+    named = f"{found['name']} {found['version']}" if (found := _SYSTEM.search(bare)) else coded
+    distribution = Said(value=named, line=line) if named else None
     if found := _NVIDIA.search(bare):
         devel = "devel" in found["rest"].split("-")
         kit = found["cuda"] if devel else None
