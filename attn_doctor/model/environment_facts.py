@@ -78,6 +78,7 @@ class Distribution(Record, frozen=True, kw_only=True):
     location: Text = UNRECORDED  # the folder that contains it
     installer: Text = UNRECORDED  # "pip", "uv", "conda"; None: its metadata do not say it
     direct_url: Text = UNRECORDED  # the address that it was installed from; None: from an index
+    from_pypi: bool = False  # a project file says that it is to be taken from PyPI
     wheel_tag: Text = UNRECORDED  # "cp311-cp311-linux_x86_64"; several with spaces between them
     files_missing: Number = UNRECORDED  # RECORD entries that are gone
 

@@ -204,7 +204,7 @@ class _Making:
         last = {w.name: (w, file) for w, file in wishes if w.version}
         whole = any(f.whole for f in self.files)
         named = tuple(
-            Distribution(name=w.name, version=w.version, installer="conda" if w.conda else "pip")
+            Distribution(name=w.name, version=w.version, installer="conda" if w.conda else "pip", from_pypi=w.pypi)
             for w, _ in last.values()
         )
         field = "distributions" if whole else "named"
