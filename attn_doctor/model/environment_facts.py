@@ -241,6 +241,7 @@ class Pin(Record, frozen=True, kw_only=True):
     requirement: str  # "torch==2.8.0"
     isolated: bool = True  # False: a command installs it with --no-build-isolation
     by_command: bool = False  # a command of a Dockerfile installs it, so all options of the installation are known
+    project_tool: str | None = None  # "uv", "PDM" or "Poetry": this tool installs the file's packages
     without_torch: bool = False  # with `by_command`: no earlier command in the image installs torch
 
 

@@ -217,6 +217,7 @@ class _Making:
                 requirement=w.text,
                 isolated=w.isolated,
                 by_command=w.by_command,
+                project_tool=w.project_tool,
                 without_torch=w.without_torch,
             )
             for w, file in wishes

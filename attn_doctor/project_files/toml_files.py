@@ -116,6 +116,7 @@ def pyproject(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
     ]  # fmt: skip
     poetry = _table(document, "tool", "poetry")
     wishes += _of_poetry(poetry, lines)
+    wishes = list(_by_tool(document, wishes, text))
     if _alone(document):
         wishes = [msgspec.structs.replace(w, pypi=w.pypi or w.name in _BESIDE) for w in wishes]
     python = project.get("requires-python") or _table(poetry, "dependencies").get("python")
@@ -126,6 +127,27 @@ def pyproject(document: Mapping[str, Any], text: str, file: str) -> ProjectFile:
         python=_python(python, text),
         flavour=_index(document, text),
     )
+
+
+# Settings by which a build sees torch, or by which a finished wheel is found.
+_BUILT_WITH_TORCH = re.compile(r"isolation|extra-build-dependencies|find-links")
+
+
+def _by_tool(document: Mapping[str, Any], wishes: Iterable[Wish], text: str) -> Iterator[Wish]:
+    """Yield the requests, those of the main list with the tool that installs them."""
+    tools = {"uv": "uv", "pdm": "PDM", "poetry": "Poetry"}
+    tool = next((tools[name] for name in _table(document, "tool") if name in tools), None)
+    main = set(_texts(_table(document, "project").get("dependencies")))
+    required = {
+        name
+        for name, value in _table(document, "tool", "poetry", "dependencies").items()
+        if not (isinstance(value, dict) and (value.get("optional") or value.get("url") or value.get("path")))
+    }
+    chosen = dict(_uv_sources(_table(document, "tool", "uv", "sources"), ("index", "url", "path")))
+    isolated = not _BUILT_WITH_TORCH.search(text)
+    for wish in wishes:
+        by = tool if (wish.text in main or wish.name in required) and not chosen.get(wish.name) else None
+        yield msgspec.structs.replace(wish, project_tool=by, isolated=isolated)
 
 
 _BESIDE = ("torchvision", "torchaudio")
@@ -146,12 +168,15 @@ def _alone(document: Mapping[str, Any]) -> bool:
     return chosen.get("torch") in explicit and not any(chosen.get(name) for name in _BESIDE)
 
 
-def _uv_sources(sources: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the name of each package, and its index; an empty list of conditions has no index."""
+_ANYWHERE = ("index", "url", "path", "git")
+
+
+def _uv_sources(sources: Mapping[str, Any], keys: Sequence[str] = _ANYWHERE) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each package, and its index or address, if one of these keys has it; else None."""
     for name, value in sources.items():
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, dict):
-            yield canonicalize_name(name), first.get("index") or first.get("url") or first.get("git")
+            yield canonicalize_name(name), next((first[key] for key in keys if first.get(key)), None)
 
 
 def _of_poetry(poetry: Mapping[str, Any], lines: list[str]) -> Iterator[Wish]:
