@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from packaging.utils import canonicalize_name
 
+from attn_doctor.knowledge import built_packages
 from attn_doctor.model.project_file import ProjectFile, Said, Wish
 from attn_doctor.model.requirements import Requirement, read_requirement, read_wheel_name
 
@@ -36,10 +37,17 @@ def wish_of(text: str, line: int) -> Wish | None:
         return Wish(name=wheel.name, text=address, line=line, version=version)
     requirement = read_requirement(bare)
     if requirement is None:
-        return None
+        return _folder(bare, line)
     if requirement.marker is not None and not _may_hold(str(requirement.marker)):
         return None
     return Wish(name=canonicalize_name(requirement.name), text=bare, line=line, version=exact(requirement))
+
+
+def _folder(text: str, line: int) -> Wish | None:
+    """Return the known package whose sources lie in a folder of the project: "submodules/simple-knn"; None for any other text."""
+    path = re.fullmatch(r"(?:-e |--editable )?(?:file:)?(?P<path>\.{0,2}/?[\w.-]+(?:/[\w.-]+)+)/?", text)
+    name = canonicalize_name(path["path"].rpartition("/")[2]) if path else ""
+    return Wish(name=name, text=text, line=line) if path and built_packages.row_of(name) else None
 
 
 def _may_hold(marker: str) -> bool:
