@@ -97,6 +97,8 @@ def read(text: str, file: str) -> ProjectFile | None:
                     toolkit = f"{found['major']}.{found['minor']}" if found["major"] else None
                     without, compiler = False, True
             without = without and not _BUILT_BY_HAND.search(command)
+    commands = [(command, line) for stage in chain for command, line in stage.commands]
+    python = _python_of(wishes, commands) or python or _of_system(distribution, commands)
     kit = next(
         (w for w in wishes if w.conda and w.name in ("cuda-toolkit", "cuda-nvcc", "cudatoolkit-dev", "cuda")), None
     )
@@ -114,6 +116,41 @@ def read(text: str, file: str) -> ProjectFile | None:
         musl="alpine" in base.image,
         variables=tuple(Variable(name=name, value=value) for name, value in variables.items()),
     )
+
+
+# The `python3` of a release, https://packages.ubuntu.com/python3 and https://packages.debian.org/python3
+_PYTHON3 = {
+    "ubuntu 18.04": "3.6", "ubuntu 20.04": "3.8", "ubuntu 22.04": "3.10", "ubuntu 24.04": "3.12",
+    "debian 10": "3.7", "debian 11": "3.9", "debian 12": "3.11", "debian 13": "3.13",
+}  # fmt: skip
+# What brings another Python than that of the distribution, or may: a PPA, a named python3.11, uv, conda, pyenv, a compiled one.
+_ANOTHER_PYTHON = re.compile(
+    r"deadsnakes|python3\.\d|\buv\b|conda|mamba|miniforge|pyenv|Python-3|pixi|poetry|update-alternatives|COPY |ADD "
+)
+
+
+def _python_of(wishes: list[Wish], commands: list[tuple[str, int]]) -> Said | None:
+    """Return the Python that conda installs, if it is one and nothing else is named; else None."""
+    asked = {w.version: w.line for w in wishes if w.conda and w.name == "python"}
+    typed = {v for command, _ in commands for v in re.findall(r"python=+(3\.\d+)", command)}
+    found = {v for v in asked if v} | typed
+    minors = {".".join(v.split(".")[:2]) for v in found}
+    if len(minors) != 1:
+        return None
+    minor = minors.pop()
+    line = next(line for command, line in commands if re.search(rf"python=+{re.escape(minor)}\b", command))
+    return Said(value=minor, line=line)
+
+
+def _of_system(distribution: Said | None, commands: list[tuple[str, int]]) -> Said | None:
+    """Return the Python of the distribution if apt installs it, and no command may bring another one; else None."""
+    python = _PYTHON3.get(distribution.value) if distribution else None
+    by_apt = any(
+        re.fullmatch(r"python3(?:-pip|-dev|-venv)?", name) for c, _ in commands for name in _system_packages(c)
+    )
+    if python is None or distribution is None or not by_apt or any(_ANOTHER_PYTHON.search(c) for c, _ in commands):
+        return None
+    return Said(value=python, line=distribution.line)
 
 
 def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:

@@ -56,7 +56,8 @@ def _cut_lock(text: str) -> dict[str, Any] | None:
 def _part(text: str) -> dict[str, Any]:
     for lines in (text, "\n".join(line for line in text.splitlines() if _SIMPLE.match(line))):
         try:
-            return tomllib.loads(lines)
+            found: dict[str, Any] = tomllib.loads(lines)
+            return found
         except (tomllib.TOMLDecodeError, RecursionError):
             continue
     return {}

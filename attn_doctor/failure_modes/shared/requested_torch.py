@@ -49,7 +49,9 @@ def told(facts: Facts) -> Hit | None:
     python, taken = facts.interpreter.version, tuple(p for t in old_torch.pythons(bare) if (p := pair(t)))
     here = pair(python) if isinstance(python, str) else None
     wants = f"{pin.file} line {pin.line} asks for torch {torch}"
-    if here and taken and here not in taken:
+    # Linux also got wheels of torch 1.13 for Python 3.11, which the table of the old releases lacks: https://pypi.org/project/torch/1.13.1/#files
+    doubtful = {(3, max(taken)[1] + 1)} if taken and (pair(bare) or (2, 0)) < (2, 0) else set()
+    if here and taken and here not in {*taken, *doubtful}:
         span = f"Python {dotted(min(taken))} to {dotted(max(taken))}"
         return Hit(
             message=f"{wants}. Its wheels are for {span}, and the Python is {python}: no file of that release can be installed.",
