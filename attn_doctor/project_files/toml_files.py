@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,11 +56,9 @@ def _cut_lock(text: str) -> dict[str, Any] | None:
 
 def _part(text: str) -> dict[str, Any]:
     for lines in (text, "\n".join(line for line in text.splitlines() if _SIMPLE.match(line))):
-        try:
+        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
             found: dict[str, Any] = tomllib.loads(lines)
             return found
-        except (tomllib.TOMLDecodeError, RecursionError):
-            continue
     return {}
 
 
