@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.failure_modes.shared import subject
-from attn_doctor.knowledge import built_packages
+from attn_doctor.knowledge import built_packages, torch_choice
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Severity, fact
 from attn_doctor.model.steps import Step, name_of
@@ -56,11 +56,9 @@ def _steps(facts: Facts, found: OfProject) -> tuple[Step, ...]:
     if found.tool == "uv":
         # https://docs.astral.sh/uv/concepts/projects/config/#augmenting-build-dependencies
         torch = facts.torch.version
-        exact = (
-            f"torch=={torch.partition('+')[0]}"
-            if isinstance(torch, str)
-            else "torch==X, with the torch of this project"
-        )
+        exact = "torch, and == with the release of this project"
+        if isinstance(torch, str):
+            exact = torch_choice.same(torch)[0]
         small = "".join(f', "{text}"' for text in others)
         words = (
             f'{file}: add the table [tool.uv.extra-build-dependencies] with the line {name} = ["{exact}"{small}]: the build then gets the torch of the '
@@ -76,7 +74,9 @@ def _steps(facts: Facts, found: OfProject) -> tuple[Step, ...]:
         return (
             commands.by_hand((), first, file),
             commands.by_hand(
-                ("pdm", "add", "torch", *others), "installs what the build imports", f"{file}, the environment"
+                ("pdm", "add", *built_packages.imports(name)),
+                "installs what the build imports",
+                f"{file}, the environment",
             ),
             commands.by_hand(
                 ("pdm", "add", "--no-isolation", name),

@@ -6,10 +6,10 @@ from attn_doctor import commands
 from attn_doctor.commands import new_pythons
 from attn_doctor.failure_modes.mode import Hit, Variant
 from attn_doctor.failure_modes.shared import building
-from attn_doctor.knowledge import old_torch, pytorch
+from attn_doctor.knowledge import old_torch, torch_choice
 from attn_doctor.knowledge.rows import TorchRelease
 from attn_doctor.knowledge.tables import load
-from attn_doctor.model.facts import Facts, Unknown
+from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Evidence, Fix, fact
 from attn_doctor.model.steps import Step
 from attn_doctor.model.versions import dotted, local, pair
@@ -127,6 +127,5 @@ def _nearest(facts: Facts, torch: str) -> str | None:
 
 
 def _torch(torch: str, why: str) -> Step:
-    vision = pytorch.torchvision_for(torch)
-    beside = () if isinstance(vision, Unknown) else (f"torchvision=={vision}",)
-    return commands.install(f"torch=={torch}", *beside, why=why, changes="torch and torchvision", risk="medium")
+    both = torch_choice.same(torch, "torchvision")
+    return commands.install(*both, why=why, changes="torch and torchvision", risk="medium")
