@@ -138,7 +138,8 @@ def _python_of(wishes: list[Wish], commands: list[tuple[str, int]]) -> Said | No
     if len(minors) != 1:
         return None
     minor = minors.pop()
-    line = next(line for command, line in commands if re.search(rf"python=+{re.escape(minor)}\b", command))
+    written = re.compile(rf"python\s*=+\s*{re.escape(minor)}\b")
+    line = next((line for command, line in commands if written.search(command)), next(iter(asked.values()), 1))
     return Said(value=minor, line=line)
 
 
