@@ -78,6 +78,7 @@ class Distribution(Record, frozen=True, kw_only=True):
     location: Text = UNRECORDED  # the folder that contains it
     installer: Text = UNRECORDED  # "pip", "uv", "conda"; None: its metadata do not say it
     direct_url: Text = UNRECORDED  # the address that it was installed from; None: from an index
+    from_pypi: bool = False  # a project file says that it is to be taken from PyPI
     wheel_tag: Text = UNRECORDED  # "cp311-cp311-linux_x86_64"; several with spaces between them
     files_missing: Number = UNRECORDED  # RECORD entries that are gone
 
@@ -240,6 +241,7 @@ class Pin(Record, frozen=True, kw_only=True):
     requirement: str  # "torch==2.8.0"
     isolated: bool = True  # False: a command installs it with --no-build-isolation
     by_command: bool = False  # a command of a Dockerfile installs it, so all options of the installation are known
+    project_tool: str | None = None  # "uv", "PDM" or "Poetry": this tool installs the file's packages
     without_torch: bool = False  # with `by_command`: no earlier command in the image installs torch
 
 

@@ -23,7 +23,9 @@ class Wish(Record, frozen=True, kw_only=True):
     conda: bool = False
     isolated: bool = True  # False: installed with --no-build-isolation
     by_command: bool = False  # a command of a Dockerfile installs it
+    project_tool: str | None = None  # of a pyproject.toml: "uv", "PDM" or "Poetry" installs it
     without_torch: bool = False  # in a Dockerfile: neither the image nor an earlier command contains torch
+    pypi: bool = False  # the file says that it comes from PyPI, where torch comes from another index
     build: str | None = None  # conda's build string: "py3.10_cuda12.1_cudnn8_0"
 
     @property

@@ -33,12 +33,17 @@ _PYTORCH = re.compile(
 )
 _PYTHON = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)[\w.]*(?:-(?P<rest>[\w.-]+))?$")
 _PLAIN = re.compile(
-    r"(?:^|/)(?P<name>ubuntu|debian|rockylinux|almalinux|alpine|fedora|amazonlinux)(?::(?P<version>[\w.]+))?[\w-]*$"
+    r"(?:^|/)(?P<name>ubuntu|debian|rockylinux|almalinux|centos|oraclelinux|alpine|fedora|amazonlinux)(?::(?P<version>[\w.]+))?[\w-]*$"
 )
 _CONDA = re.compile(r"(?:^|/)(?:continuumio/(?:mini|ana)conda3|condaforge/\w+|mambaorg/micromamba)\b")
 _SYSTEM = re.compile(
     r"(?P<name>ubuntu|ubi|rockylinux|rocky|centos|debian|oraclelinux|opensuse)(?P<version>\d+(?:\.\d+)?)"
 )
+# The code names in tags: "python:3.10-slim-bullseye", "ubuntu:bionic-20230530". https://wiki.debian.org/DebianReleases, https://releases.ubuntu.com
+_CODE_NAMES = {
+    "buster": "debian 10", "bullseye": "debian 11", "bookworm": "debian 12", "trixie": "debian 13",
+    "bionic": "ubuntu 18.04", "focal": "ubuntu 20.04", "jammy": "ubuntu 22.04", "noble": "ubuntu 24.04",
+}  # fmt: skip
 # Commands that install packages without naming them: a list of requirements, a project, a script, the environment of another stage.
 _BRINGS_MORE = re.compile(
     r"torch|\s-r\b|--requirement|requirements|environment\.ya?ml|\bsync\b|(?:poetry|pdm|pixi) install|\.sh\b|setup\.py|install (?:-\S+ )*[./]|^(?:COPY|ADD) "
@@ -92,6 +97,8 @@ def read(text: str, file: str) -> ProjectFile | None:
                     toolkit = f"{found['major']}.{found['minor']}" if found["major"] else None
                     without, compiler = False, True
             without = without and not _BUILT_BY_HAND.search(command)
+    commands = [(command, line) for stage in chain for command, line in stage.commands]
+    python = _python_of(wishes, commands) or python or _of_system(distribution, commands)
     kit = next(
         (w for w in wishes if w.conda and w.name in ("cuda-toolkit", "cuda-nvcc", "cudatoolkit-dev", "cuda")), None
     )
@@ -109,6 +116,42 @@ def read(text: str, file: str) -> ProjectFile | None:
         musl="alpine" in base.image,
         variables=tuple(Variable(name=name, value=value) for name, value in variables.items()),
     )
+
+
+# The `python3` of a release, https://packages.ubuntu.com/python3 and https://packages.debian.org/python3
+_PYTHON3 = {
+    "ubuntu 18.04": "3.6", "ubuntu 20.04": "3.8", "ubuntu 22.04": "3.10", "ubuntu 24.04": "3.12",
+    "debian 10": "3.7", "debian 11": "3.9", "debian 12": "3.11", "debian 13": "3.13",
+}  # fmt: skip
+# What brings another Python than that of the distribution, or may: a PPA, a named python3.11, uv, conda, pyenv, a compiled one.
+_ANOTHER_PYTHON = re.compile(
+    r"deadsnakes|python3\.\d|\buv\b|conda|mamba|miniforge|pyenv|Python-3|pixi|poetry|update-alternatives|COPY |ADD "
+)
+
+
+def _python_of(wishes: list[Wish], commands: list[tuple[str, int]]) -> Said | None:
+    """Return the Python that conda installs, if it is one and nothing else is named; else None."""
+    asked = {w.version: w.line for w in wishes if w.conda and w.name == "python"}
+    typed = {v for command, _ in commands for v in re.findall(r"python=+(3\.\d+)", command)}
+    found = {v for v in asked if v} | typed
+    minors = {".".join(v.split(".")[:2]) for v in found}
+    if len(minors) != 1:
+        return None
+    minor = minors.pop()
+    written = re.compile(rf"python\s*=+\s*{re.escape(minor)}\b")
+    line = next((line for command, line in commands if written.search(command)), next(iter(asked.values()), 1))
+    return Said(value=minor, line=line)
+
+
+def _of_system(distribution: Said | None, commands: list[tuple[str, int]]) -> Said | None:
+    """Return the Python of the distribution if apt installs it, and no command may bring another one; else None."""
+    python = _PYTHON3.get(distribution.value) if distribution else None
+    by_apt = any(
+        re.fullmatch(r"python3(?:-pip|-dev|-venv)?", name) for c, _ in commands for name in _system_packages(c)
+    )
+    if python is None or distribution is None or not by_apt or any(_ANOTHER_PYTHON.search(c) for c, _ in commands):
+        return None
+    return Said(value=python, line=distribution.line)
 
 
 def _stages(text: str, variables: dict[str, str]) -> Iterator[_Stage]:
@@ -206,9 +249,9 @@ def _system_packages(command: str) -> Iterator[str]:
 def _image(name: str, line: int) -> tuple[Image, list[Wish], Said | None, Said | None]:
     """Return the facts that the name of an image contains: toolkit and compiler, packages, Python, distribution."""
     bare = name.partition("@")[0]
-    distribution = (
-        Said(value=f"{found['name']} {found['version']}", line=line) if (found := _SYSTEM.search(bare)) else None
-    )
+    coded = next((system for word, system in _CODE_NAMES.items() if re.search(rf"[:-]{word}\b", bare)), None)
+    named = f"{found['name']} {found['version']}" if (found := _SYSTEM.search(bare)) else coded
+    distribution = Said(value=named, line=line) if named else None
     if found := _NVIDIA.search(bare):
         devel = "devel" in found["rest"].split("-")
         kit = found["cuda"] if devel else None

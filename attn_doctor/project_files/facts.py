@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from attn_doctor.knowledge import distributions
 from attn_doctor.knowledge.pytorch import pypi_cuda
 from attn_doctor.model.facts import (
     Compiler,
@@ -35,6 +36,7 @@ from attn_doctor.model.versions import flash_build, pair
 
 NOT_ASKED = "the file does not settle it"
 _IN_IMAGE = "/usr/local/cuda"  # the folder of the toolkit in the images of https://hub.docker.com/r/nvidia/cuda
+_OS_RELEASE = {"ubi": "rhel", "rockylinux": "rocky", "amazonlinux": "amzn", "oraclelinux": "ol"}  # image: ID
 _CUDA_OF = ("pytorch-cuda", "cudatoolkit")  # conda's packages that choose the CUDA of torch
 
 
@@ -113,10 +115,11 @@ class _Making:
                 fields |= {"glibc": None, "musl": "1.2"}
             if docker.distribution:
                 name, _, version = docker.distribution.value.partition(" ")
-                fields |= {
-                    "distribution": {"ubi": "rhel", "rockylinux": "rocky"}.get(name, name),
-                    "distribution_version": version,
-                }
+                name = _OS_RELEASE.get(name, name)
+                fields |= {"distribution": name, "distribution_version": version}
+                if isinstance(libc := distributions.glibc(name, version), str):
+                    fields["glibc"] = libc
+                where |= dict.fromkeys(fields, (docker.image.line, docker.file))
             self.put("subject", Subject(image=docker.image.name), {"image": (docker.image.line, docker.file)})
         exported = next((f for f in self.files if f.kind == "conda" and f.os), None)
         if exported and isinstance(self.facts.system.os, Unknown):
@@ -201,7 +204,7 @@ class _Making:
         last = {w.name: (w, file) for w, file in wishes if w.version}
         whole = any(f.whole for f in self.files)
         named = tuple(
-            Distribution(name=w.name, version=w.version, installer="conda" if w.conda else "pip")
+            Distribution(name=w.name, version=w.version, installer="conda" if w.conda else "pip", from_pypi=w.pypi)
             for w, _ in last.values()
         )
         field = "distributions" if whole else "named"
@@ -214,6 +217,7 @@ class _Making:
                 requirement=w.text,
                 isolated=w.isolated,
                 by_command=w.by_command,
+                project_tool=w.project_tool,
                 without_torch=w.without_torch,
             )
             for w, file in wishes

@@ -51,7 +51,9 @@ def _steps(step: Step, files: Sequence[ProjectFile]) -> Iterator[Step]:
         return
     for wish, file, text in changes:
         line = f"{file.file}, line {wish.line}"
-        if isinstance(step, Uninstall):
+        if isinstance(step, Install) and step.index_url and text == wish.text:
+            why = f"{line}: take {wish.text} from {step.index_url}; {step.why}"
+        elif isinstance(step, Uninstall):
             why = f"{line}: take {wish.text} out; {step.why}"
         else:
             why = f"{line}: {_written(text, wish, file)} in the place of {wish.text}; {step.why}"
@@ -61,9 +63,13 @@ def _steps(step: Step, files: Sequence[ProjectFile]) -> Iterator[Step]:
     if rest:
         for text in rest:
             yield RunByHand(why=f"{files[-1].file}: add {text}; {step.why}", changes=files[-1].file, risk=step.risk)
+    if any(file.kind == "lock" for _, file, _ in changes):
+        why = "a lock file is not changed by hand: change pyproject.toml in this way, then run `uv lock`, `poetry lock` or `pdm lock`"
+        yield RunByHand(why=why, changes="pyproject.toml and the lock file", risk="low")
     if (
         isinstance(step, Install)
         and step.index_url
+        and not all(text == wish.text for wish, _, text in changes)
         and not any(f.flavour and f.flavour.value in step.index_url for f in files)
     ):
         yield RunByHand(why=f"let these be taken from {step.index_url}", changes=files[-1].file, risk=step.risk)

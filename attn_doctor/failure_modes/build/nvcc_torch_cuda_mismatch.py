@@ -49,7 +49,15 @@ from attn_doctor.failure_modes.recipe import (
     Torch,
     Variable,
 )
-from attn_doctor.failure_modes.shared import building, cut_logs, subject, toolkits, torch_for_toolkit, torch_steps
+from attn_doctor.failure_modes.shared import (
+    building,
+    cut_logs,
+    kit_of_project,
+    subject,
+    toolkits,
+    torch_for_toolkit,
+    torch_steps,
+)
 from attn_doctor.failure_modes.shared.fact_queries import holds
 from attn_doctor.knowledge import cuda
 from attn_doctor.logs.reader import Seen
@@ -133,8 +141,9 @@ MODE = FailureMode(
 
 
 def detect(facts: Facts) -> Hit | None:
-    if (of_deepspeed := _of_deepspeed(facts)) is not None:
-        return of_deepspeed
+    told = _of_deepspeed(facts) or kit_of_project.told(facts)
+    if told is not None:
+        return told
     if not every(lambda: building.would_be_built(facts), lambda: building.nvcc(facts) is not None):
         return None
     have, need = str(building.nvcc(facts)), present(facts.torch.cuda)
@@ -196,6 +205,8 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
+    if isinstance(hit.variant, kit_of_project.KitOfProject):
+        return kit_of_project.fixes(facts, hit.variant)
     said = hit.variant if isinstance(hit.variant, Majors) else Majors(nvcc=None, torch=None)
     if places.jetson(facts) and said.torch is not None:
         # A Jetson has only JetPack's toolkit. So the torch is the wrong part: it is a build for servers.

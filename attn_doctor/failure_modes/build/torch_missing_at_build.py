@@ -38,6 +38,7 @@ from attn_doctor.failure_modes.recipe import PIP, Recipe, Source
 from attn_doctor.failure_modes.shared import (
     building,
     cut_logs,
+    isolated_projects,
     package_cures,
     subject,
     torch_line,
@@ -106,6 +107,8 @@ def detect(facts: Facts) -> Hit | None:
     ordered = _in_dockerfile(facts)
     if ordered is not None:
         return ordered
+    if (of_project := isolated_projects.told(facts, _built)) is not None:
+        return of_project
     if known(facts.system.os) == "darwin" or building.works(facts):
         return None
     if not torch_installed(facts):
@@ -331,6 +334,8 @@ def _of_setup(seen: Seen, match: Match) -> bool:
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     if isinstance(hit.variant, Ordered):
         return (*_ordered_anew(facts, hit.variant), *building.without_compiling(facts))
+    if isinstance(hit.variant, isolated_projects.OfProject):
+        return (isolated_projects.fix(facts, hit.variant), *building.without_compiling(facts))
     cut = isinstance(hit.variant, CutInHook)
     missing = not cut and package_cures.torch_first(facts, subject.package(facts)) != ()
     built = package_cures.built_here(

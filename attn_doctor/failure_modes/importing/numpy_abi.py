@@ -38,7 +38,7 @@ from attn_doctor.failure_modes.shared.fact_queries import attempt_evidence, hold
 from attn_doctor.knowledge import pytorch
 from attn_doctor.knowledge.torch_choice import Choice
 from attn_doctor.logs.reader import Seen
-from attn_doctor.model.facts import Facts, OsName
+from attn_doctor.model.facts import Facts, OsName, Unknown
 from attn_doctor.model.findings import Certainty, Confidence, Evidence, Fix, Severity, fact
 from attn_doctor.model.machine import tried
 
@@ -123,8 +123,7 @@ def detect(facts: Facts) -> Hit | None:
     if numpy is None or known(torch) is None or facts.torch.importable is False:
         return None  # torch-install-broken reports a torch whose import fails
     torch = present(torch)
-    os: OsName = present(facts.system.os)
-    if facts.torch.numpy_bridge is True or not every(lambda: not holds(pytorch.numpy(torch, numpy, os))):
+    if facts.torch.numpy_bridge is True or not every(lambda: not _fits(facts, torch, numpy)):
         return None
     observed = facts.torch.numpy_bridge is False
     evidence = [package_evidence(facts, "numpy"), fact(facts, "torch.version")]
@@ -135,6 +134,20 @@ def detect(facts: Facts) -> Hit | None:
         evidence=tuple(evidence),
         certainty=Certainty.OBSERVED if observed else Certainty.PREDICTED,
     )
+
+
+_SYSTEMS: tuple[OsName, ...] = ("linux", "windows", "darwin")
+
+
+def _fits(facts: Facts, torch: str, numpy: str) -> bool:
+    """Return whether this torch works with this NumPy. Raises Unsure if that depends on an unknown fact.
+
+    If the system is not known, a clash counts only if it is one on every system.
+    """
+    os = facts.system.os
+    if isinstance(os, Unknown) and not any(holds(pytorch.numpy(torch, numpy, one)) for one in _SYSTEMS):
+        return False
+    return holds(pytorch.numpy(torch, numpy, present(os)))
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

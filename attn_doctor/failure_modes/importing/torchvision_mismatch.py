@@ -200,6 +200,8 @@ def detect(facts: Facts) -> Hit | None:
             message=f"torchvision {have} is a CPU build, and torch {torch} is a CUDA build: torchvision's operators cannot use CUDA tensors.",
             evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")),
         )
+    if (other := builds_of_torch.of_pypi(facts, have, torch)) is not None:
+        return Hit(message=other, evidence=(package_evidence(facts, "torchvision"), fact(facts, "torch.version")))
     said = (
         next((i for i in facts.imports if i.module == "torchvision"), None)
         if isinstance(facts.imports, tuple)

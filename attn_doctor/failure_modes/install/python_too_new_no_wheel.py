@@ -46,6 +46,7 @@ from attn_doctor.failure_modes.shared import (
     old_build_tools,
     old_torch_archive,
     one_index,
+    requested_torch,
     torch_install,
     torch_steps,
     uv_lock,
@@ -164,7 +165,9 @@ class Asked(Variant, frozen=True, kw_only=True):
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Find a pinned torch that is not installed and has no wheels for this Python."""
+    """Find a pinned torch that has no wheels for this Python, and is not installed."""
+    if (asked := requested_torch.told(facts)) is not None:
+        return asked
     if not every(lambda: known(facts.torch.version) is None, lambda: bool(known(facts.project.pins))):
         return None
     python = known(key_of(facts).python)
@@ -280,6 +283,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
             ),
         )
         return (Fix(title="See which Python runs, and use another Python", steps=steps, verify=verify),)
+    if isinstance(hit.variant, requested_torch.Requested):
+        return requested_torch.fixes(facts, hit.variant)
     if isinstance(hit.variant, old_build_tools.Old):
         return old_build_tools.fixes(facts, hit.variant)
     if isinstance(hit.variant, old_torch_archive.Ancient):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from attn_doctor.failure_modes.shared import torchvision_cures
+from attn_doctor.knowledge import pytorch
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.versions import local
 
@@ -28,6 +29,31 @@ def differing(facts: Facts, torchvision: str, said: str) -> str:
     if theirs == "a CUDA build" and ours != "a CPU build":
         return ""  # the CUDA version of torchvision is not known
     return f" (torchvision is {theirs}, torch is {ours})"
+
+
+def of_pypi(facts: Facts, torchvision: str, torch: str) -> str | None:
+    """Return in words that torchvision comes from PyPI, and is there for another CUDA than this torch; None if that is not so, or not known.
+
+    torchvision compares the major version of the two CUDA: https://github.com/pytorch/vision/blob/main/torchvision/extension.py
+    """
+    theirs, ours = pytorch.pypi_cuda(torch), flavour(torch)
+    if not isinstance(theirs, str) or ours is None or not _from_pypi(facts):
+        return None
+    cuda = re.fullmatch(r"cu(\d+)\d", ours)
+    if (cuda and cuda[1] != theirs.partition(".")[0]) or (ours == "cpu" and facts.system.os == "linux"):
+        return (
+            f"torchvision {torchvision} is taken from PyPI, where it is built for CUDA {theirs} (on Windows for the CPU), and torch {torch} from another "
+            "index: their builds do not fit."
+        )
+    return None
+
+
+def _from_pypi(facts: Facts) -> bool:
+    listed = facts.packages.distributions
+    return any(
+        d.name == "torchvision" and d.from_pypi
+        for d in (*facts.packages.named, *(listed if isinstance(listed, tuple) else ()))
+    )
 
 
 def flavour(text: str) -> str | None:
