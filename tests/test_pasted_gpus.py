@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
+from attn_doctor.cli import run
 from attn_doctor.examination.inputs import log_reader
 from attn_doctor.judging.diagnose import diagnose
 from attn_doctor.logs.stated_facts import facts_of_logs
@@ -118,3 +120,23 @@ def test_the_toolkit_with_which_deepspeed_would_compile(torch, cuda, nvcc, slugs
     found = said("$ ds_report\n" + DS_REPORT.format(torch=torch, cuda=cuda, nvcc=nvcc))
     assert set(found) == slugs
     assert all(one.severity is Severity.WARNING for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("gpu", "slugs"), [("NVIDIA GeForce GTX 1070", {"no-kernel-image"}), ("NVIDIA GeForce RTX 2060", set())]
+)
+def test_a_card_older_than_the_wheel_for_linux(gpu, slugs):
+    typed = '$ python -c "import torch; print(torch.__version__, torch.version.cuda)"\n2.7.1+cu128 12.8\n'
+    assert set(said(SMI.format(driver="570.86", cuda="12.8", gpu=gpu) + typed)) == slugs
+
+
+@pytest.mark.parametrize(("python", "slugs"), [("3.12.4", {"wheel-platform-mismatch"}), ("3.10.14", set())])
+def test_the_wheel_of_a_requirement_for_another_python(python, slugs, tmp_path, capsys):
+    wheel = "https://github.com/Dao-AILab/flash-attention/releases/download/v2.7.3/flash_attn-2.7.3+cu12torch2.5cxx11abiFALSE-cp310-cp310-linux_x86_64.whl"
+    path = tmp_path / "requirements.txt"
+    path.write_text(
+        f"# Python {python}, Linux x86_64\ntorch==2.5.1\ntorchvision==0.20.1\nnumpy==1.26.4\n{wheel}\n", "utf-8"
+    )
+    run(["diagnose", str(path), "--json", "-"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert {one["slug"] for one in findings if one["severity"] != "info"} == slugs

@@ -38,7 +38,7 @@ import msgspec
 
 from attn_doctor import commands
 from attn_doctor.commands import new_pythons
-from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant, every, known, present
+from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Unsure, Variant, every, known, present
 from attn_doctor.failure_modes.recipe import PIP, Recipe, Wheel
 from attn_doctor.failure_modes.shared import building, subject, uv_lock, wheel_fixes, wheel_of_another_system
 from attn_doctor.knowledge.wheel_key import key_of, normal_platform
@@ -128,20 +128,33 @@ def detect(facts: Facts) -> Hit | None:
         return _on_musl(facts)
     if facts.grade == "stated" and (other := wheel_of_another_system.found(facts)) is not None:
         return other
-    if not every(lambda: bool(known(facts.project.pins)), lambda: not building.works(facts)):
+    if not every(lambda: bool(known(facts.project.pins)), lambda: facts.grade == "stated" or not building.works(facts)):
         return None
     for index, pin in enumerate(known(facts.project.pins)):
         named = _WHEEL.search(pin.requirement.replace("%2B", "+"))
         if named is None:
             continue
-        tag, platform = present(facts.interpreter.tag), present(key_of(facts).platform)
-        if named["tag"] != tag or normal_platform(named["platform"]) != platform:
+        tag, platform = _tag(facts), key_of(facts).platform
+        if isinstance(platform, Unknown) and facts.grade != "stated":
+            raise Unsure(platform)
+        elsewhere = isinstance(platform, str) and normal_platform(named["platform"]) != platform
+        if named["tag"] != tag or elsewhere:
+            here = f"{tag} on {platform}" if isinstance(platform, str) else tag
             return Hit(
-                message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; this Python is {tag} on "
-                f"{platform}.",
-                evidence=(fact(facts, f"project.pins.{index}.requirement"), fact(facts, "interpreter.tag")),
+                message=f"{pin.file} line {pin.line} asks for a wheel for {named['tag']} on {named['platform']}; this Python is {here}.",
+                evidence=(
+                    fact(facts, f"project.pins.{index}.requirement"),
+                    fact(facts, "interpreter.tag" if isinstance(facts.interpreter.tag, str) else "interpreter.version"),
+                ),
             )
     return None
+
+
+def _tag(facts: Facts) -> str:
+    """Return the tag of the target's Python, "cp311"; a file that is judged alone states the version at most."""
+    if facts.grade == "stated" and isinstance(facts.interpreter.tag, Unknown):
+        return "cp" + "".join(present(facts.interpreter.version).split(".")[:2])
+    return present(facts.interpreter.tag)
 
 
 def _on_musl(facts: Facts) -> Hit | None:

@@ -55,7 +55,12 @@ def of_torch(facts: Facts, seen: list[tuple[int, Gpu]]) -> Hit | None:
 
 def _of_the_table(facts: Facts, cuda: str) -> tuple[str, ...]:
     """Return the GPU code of this torch; empty for Windows, whose wheels nobody has read."""
-    platform = known(key_of(facts).platform)
+    asked = key_of(facts).platform
+    if isinstance(asked, Unknown) and facts.grade == "stated" and facts.system.os == "linux":
+        asked = (
+            pytorch.LINUX
+        )  # nvidia-smi and torch's version alone, as most people post them, do not name the processor
+    platform = known(asked)
     found = pytorch.archs(present(facts.torch.version), cuda, platform)
     return () if isinstance(found, Unknown) and platform.startswith("win") else known(found)
 
