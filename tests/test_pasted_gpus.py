@@ -127,7 +127,7 @@ def test_the_toolkit_with_which_deepspeed_would_compile(torch, cuda, nvcc, slugs
 )
 def test_a_card_older_than_the_wheel_for_linux(gpu, slugs):
     typed = '$ python -c "import torch; print(torch.__version__, torch.version.cuda)"\n2.7.1+cu128 12.8\n'
-    assert set(said(SMI.format(driver="570.86", cuda="12.8", gpu=gpu) + typed)) == slugs
+    assert set(said(SMI.format(driver="570.133.07", cuda="12.8", gpu=gpu) + typed)) == slugs
 
 
 @pytest.mark.parametrize(("python", "slugs"), [("3.12.4", {"wheel-platform-mismatch"}), ("3.10.14", set())])
