@@ -227,6 +227,13 @@ MODE = FailureMode(
             strength="context",
             topic="installation ended well",
         ),
+        # ultralytics/utils/downloads.py and ultralytics/engine/trainer.py: the training ends without its data.
+        Sign(
+            pattern=r"Error: Dataset '(?P<dataset>[^']{1,200})' error .{0,40}(?:Download failure for|Environment is not online|Environment may be offline)",
+            literal="Error: Dataset '",
+            sample="RuntimeError: Dataset 'coco8.yaml' error ❌ Download failure for https://ultralytics.com/assets/coco8.zip. Environment may be offline.",
+            strength="context",
+        ),
     ),
     recipe=Recipe(
         does="asks pip for a package at a server with a certificate that nobody trusts",
@@ -261,6 +268,12 @@ class Expired(Variant, frozen=True, kw_only=True):
     host: str | None
 
 
+class NoData(Variant, frozen=True, kw_only=True):
+    """Mark the case that a training ended because its dataset could not be downloaded. `dataset`: "coco8.yaml"."""
+
+    dataset: str
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen):
         probably = "Probably that host cannot be reached: no network (a node of a cluster), a proxy, or a certificate."
@@ -291,6 +304,14 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     else:
         host = next((m.groups["host"] for m in told if m.groups.get("host")), None)
         message = f"{host} could not be reached." if host else "The host could not be reached."
+    dataset = seen.group("dataset")
+    if dataset is not None:
+        return Hit(
+            message=f"{message[:-1]}, so the training ended: it has no data of {dataset}.",
+            evidence=(*building.lines(told), *building.lines([m for m in seen.matches if m.groups.get("dataset")])),
+            variant=NoData(dataset=dataset),
+            severity=Severity.ERROR,
+        )
     return Hit(
         message=message,
         evidence=building.lines(told),
@@ -340,6 +361,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         "set HTTPS_PROXY (and HTTP_PROXY) to your proxy, and SSL_CERT_FILE to a file with the proxy's certificate",
         "this shell",
     )
+    if isinstance(hit.variant, NoData):
+        by_hand = network_cures.dataset(facts, hit.variant.dataset)
+        return (by_hand, Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify))
     package = facts.subject.package if isinstance(facts.subject.package, str) else "torch"
     of_torch = package in ("torch", "torchvision", "torchaudio")
     made = [Fix(title="Name the proxy and its certificate", steps=(proxy,), verify=verify)]

@@ -106,7 +106,7 @@ MODE = FailureMode(
             sample="hint: `torch` has no wheels with a matching Python ABI tag (e.g., `cp313`)",
         ),
         Sign(
-            pattern=r"have no wheels with a matching (?:Python|ABI|platform)",
+            pattern=r"(?:versions of (?P<whose>[\w.-]{1,80}) )?have no wheels with a matching (?:Python|ABI|platform)",
             literal="have no wheels with a matching",
             sample="  ╰─▶ Because all versions of torch have no wheels with a matching Python version tag (e.g., `cp314`)",
         ),
@@ -158,6 +158,12 @@ MODE = FailureMode(
 )
 
 
+class OfAnother(Variant, frozen=True, kw_only=True):
+    """Hold the package without a wheel for this Python, if it is not torch: "pytorch3d"."""
+
+    package: str
+
+
 class Asked(Variant, frozen=True, kw_only=True):
     """Hold the requested release of torch, "1.13.1"."""
 
@@ -204,7 +210,12 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
         what = (
             f"There is no release for Python {python}" if python else "There is no release for that Python or platform"
         )
-        return Hit(message=f"{what}.", evidence=building.lines(proofs))
+        whose = next((m.groups["whose"] for m in proofs if m.groups.get("whose")), "torch")
+        return Hit(
+            message=f"{what}." if whose in _OF_TORCH else f"{what} of {whose}.",
+            evidence=building.lines(proofs),
+            variant=None if whose in _OF_TORCH else OfAnother(package=whose),
+        )
     if any(other_index(m) for m in seen.matches) or one_index.asked_alone(facts, seen):
         return None  # it exists for this Python, on another index
     refused = tuple(m for m in seen.matches if m.groups.get("ignored"))
@@ -302,7 +313,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     python, why = _python(facts, asked)
     found = torch_install.choice(facts)
     package = facts.subject.package
-    others = isinstance(package, str) and package not in ("torch", "torchvision", "torchaudio")
+    others = isinstance(hit.variant, OfAnother) or (isinstance(package, str) and package not in _OF_TORCH)
     here = facts.interpreter.version
     if isinstance(found, NoTorch) and not others and isinstance(here, str):
         why = found.words
@@ -314,6 +325,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     return (other, *made) if new_pythons.folder_of_a_program(facts) else (*made, other)
 
 
+_OF_TORCH = ("torch", "torchvision", "torchaudio")
 _USUAL = (
     3,
     12,

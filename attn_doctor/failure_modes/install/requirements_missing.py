@@ -30,7 +30,7 @@ from __future__ import annotations
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
 from attn_doctor.failure_modes.recipe import PIP, Packages, Recipe, Torch
-from attn_doctor.failure_modes.shared import asked_packages, building, requirements, torch_here
+from attn_doctor.failure_modes.shared import asked_packages, building, requirements, torch_here, torchvision_cures
 from attn_doctor.failure_modes.shared.culprit import culprit
 from attn_doctor.failure_modes.shared.fact_queries import message
 from attn_doctor.knowledge.modules import MODULE_OF, OF_TRAINING, distribution_of
@@ -38,6 +38,7 @@ from attn_doctor.logs.reader import Seen
 from attn_doctor.model.facts import Facts, Fault, Import, Unknown
 from attn_doctor.model.findings import Certainty, Evidence, Fix, Goal, Severity, fact
 from attn_doctor.model.machine import tried
+from attn_doctor.model.steps import Uninstall
 
 # Modules that only an export or an inference needs.
 _EXPORT = (
@@ -60,6 +61,12 @@ MODE = FailureMode(
     train=Severity.WARNING,
     flash_attn=Severity.WARNING,
     signs=(
+        # importlib.metadata, of which ultralytics asks the version of torchvision while it is imported
+        Sign(
+            pattern=r"PackageNotFoundError: (?:No package metadata was found for )?(?P<module>torchvision|ultralytics)\s*$",
+            literal="PackageNotFoundError",
+            sample="importlib.metadata.PackageNotFoundError: No package metadata was found for torchvision",
+        ),
         Sign(
             pattern=rf"(?:ModuleNotFoundError: |ImportError: |❌ )No module named '?(?P<module>{'|'.join(_MODULES)})'?\s*$",
             literal="No module named",
@@ -249,10 +256,9 @@ def _named(facts: Facts, named: Named) -> Fix:
     verify = commands.check(facts)
     if named.module == "torchvision":
         step = torch_here.vision(facts, reinstall=False)
-        if step is None:
-            words = "install the torchvision for your torch; this table shows its version: https://github.com/pytorch/vision#installation"
-            step = commands.by_hand((), words, "adds torchvision")
-        return Fix(title="Install the torchvision for this torch", steps=(step,), verify=verify)
+        kept = (one for one in torchvision_cures.kept(facts).steps if not isinstance(one, Uninstall))
+        steps = (step,) if step else tuple(kept)
+        return Fix(title="Install the torchvision for this torch", steps=steps, verify=verify)
     if named.module == "ultralytics":
         step = commands.install(
             "ultralytics", why="the newest release; pip also installs torch, which it requires", changes="ultralytics"

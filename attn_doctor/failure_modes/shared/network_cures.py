@@ -89,3 +89,22 @@ def carried_over(package: str) -> tuple[Step, ...]:
     copy = commands.by_hand((), "copy the folder wheels to this machine", "the folder wheels, here", "none")
     put = commands.install(package, from_folder="wheels", why="from the folder that you copied", changes=package)
     return fetch, copy, put
+
+
+def dataset(facts: Facts, name: str) -> Fix:
+    """Return the fix for a dataset that ultralytics could not download: bring it by hand.
+
+    ultralytics looks in the folder `datasets_dir` of its settings before it downloads: https://docs.ultralytics.com/quickstart/#ultralytics-settings
+    """
+    look = commands.by_hand(
+        ("yolo", "settings"), "shows datasets_dir, the folder in which ultralytics looks for data", "nothing", "none"
+    )
+    words = (
+        f"download the archive of {name}, whose address stands in the error, on a machine with a network, and unpack it below datasets_dir; "
+        "the same for a file of weights (*.pt), which belongs into the folder of the training"
+    )
+    return Fix(
+        title="Bring the data by hand",
+        steps=(look, commands.by_hand((), words, "adds the data", "none")),
+        verify=commands.check(facts),
+    )
