@@ -16,7 +16,6 @@ HOOK = (
     '        File "/srv/app/.venv/lib/python3.11/site-packages/pip/_vendor/pyproject_hooks/_in_process/_in_process.py", line 335, in main\n'
 )
 PYTHON = "/srv/app/.venv/bin/python"
-ASK_TORCH = "$({} -c 'import torch; print(torch.version.cuda)')"
 
 # name: (log, slug, a part of the message, parts of the first lines of the first fix, in order)
 CASES: dict[str, tuple[str, str, str, list[str]]] = {
@@ -88,7 +87,8 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "cuda-home-unset",
         "PyTorch found no CUDA toolkit in",
         [
-            "cuda-toolkit=" + ASK_TORCH.format("/srv/envs/miniconda3/envs/p/bin/python"),
+            "RELEASE=$(/srv/envs/miniconda3/envs/p/bin/python -c 'import torch; v = str(torch.version.cuda);",
+            "-c nvidia/label/cuda-$RELEASE.0 -c conda-forge cuda-toolkit gxx_linux-64=11",
             "export CUDA_HOME=/srv/envs/miniconda3/envs/p",
         ],
     ),

@@ -173,8 +173,10 @@ def test_the_torchvision_follows_the_torch_that_is_there():
         system__jetpack="6.1",
         system__machine="aarch64",
     )
-    assert "NVIDIA" in torch_here.vision(jetson).why
-    assert not isinstance(torch_here.vision(jetson), Install)
+    built = torch_here.vision(jetson)  # no index has a torchvision for NVIDIA's torch: it is compiled on the board
+    assert "NVIDIA" in built.why
+    assert built.requirements == ("torchvision @ git+https://github.com/pytorch/vision.git@v0.20.0",)
+    assert (built.index_url, built.no_deps, built.no_build_isolation) == (None, True, True)
 
 
 def test_the_torch_of_a_wheel_is_one_with_cuda_also_where_no_gpu_is():

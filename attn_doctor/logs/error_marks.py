@@ -152,7 +152,7 @@ _DOUBTS: tuple[tuple[tuple[str, ...], str], ...] = (
 # Words that show that such a line is harmless: the program continues without something optional, or searches in the next place.
 NO_DOUBT = re.compile(
     r"(?i)\b(?:skipp\w*|ignor\w*|fall(?:ing)? ?back|fallback|using .{0,40} instead|instead|optional|0 failed|none failed|(?:failed|failures?|errors?)(?: \w{1,20}){0,3}: 0\b|retry\w*|will be (?:created|downloaded)|"
-    r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|NET/Plugin|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed"
+    r"download\w*|searching further|tensorrt|tf-trt|dlerror|xla_|NET/Plugin|cuda_dnn\.cc|factory for plugin|deprecat\w*)\b|failed program was|with the following output|module verification failed|AMP: checks failed|nable to plot"
 )
 
 _GOOD: tuple[tuple[tuple[str, ...], str], ...] = (

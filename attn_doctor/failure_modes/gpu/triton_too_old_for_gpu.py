@@ -87,6 +87,11 @@ MODE = FailureMode(
             sample="LLVM ERROR: PTX version 8.8 does not support target 'sm_110a'. Minimum required PTX version is 9.0.",
         ),
         Sign(
+            pattern=r"PTX \.version [\d.]+ does not support \.target (?P<arch>sm_\w+)",
+            literal="does not support .target sm_",
+            sample="ptxas /tmp/fileUvW2, line 6; error   : PTX .version 7.4 does not support .target sm_90",
+        ),
+        Sign(
             pattern=r"'(?P<llvm>sm_1\w{2,3})' is not a recognized processor for this target",
             literal="is not a recognized processor for this target",
             sample="'sm_120' is not a recognized processor for this target (ignoring processor)",
