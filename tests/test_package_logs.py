@@ -6,8 +6,6 @@ import pytest
 from first_cures import cures, first
 
 ASK = "import sys, sysconfig, platform; print(sys.version, sysconfig.get_platform(), platform.libc_ver())"
-# Under Windows: what the name of a community wheel of flash-attn has to contain.
-ASK_TORCH = 'python -c "import sys, torch; print(sys.version_info[:2], torch.__version__)"'
 REFUSED = "is not a supported wheel on this platform."
 
 # name: (log, slug, the end of the message, the lines of the first fix; None: a step for hands)
@@ -16,13 +14,13 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         f"(yolo) D:\\work>pip install flash_attn-2.6.3-cp311-cp311-win_amd64.whl\nERROR: flash_attn-2.6.3-cp311-cp311-win_amd64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
         "is for Python 3.11 on Windows (win_amd64); this system is Windows too, so probably the Python version differs, or the Python has 32 bits.",
-        [f'python -c "{ASK}"', ASK_TORCH, None],
+        [f'python -c "{ASK}"', "attn-doctor wheels", None],
     ),
     "a wheel of Linux, Windows": (
         f"PS C:\\p> pip install flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl\nERROR: flash_attn-2.7.4-cp312-cp312-linux_x86_64.whl {REFUSED}\n",
         "wheel-platform-mismatch",
         "is for Python 3.12 on Linux (linux_x86_64), and this system is Windows.",
-        [ASK_TORCH, None],
+        ["attn-doctor wheels", None],
     ),
     "a wheel of another package": (
         f"me@box:~$ pip install xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl\nERROR: xformers-0.0.30-cp310-cp310-manylinux_2_28_x86_64.whl {REFUSED}\n",
@@ -37,7 +35,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         ),
         "wheel-platform-mismatch",
         "is for Python 3.11 on Linux (linux_x86_64), and this Python is 3.13.",
-        ["attn-doctor wheels"],
+        ["attn-doctor wheels --target lab/bin/python"],
     ),
     "uv, Linux's wheel on Windows": (
         (
@@ -47,7 +45,7 @@ CASES: dict[str, tuple[str, str, str, list[str | None]]] = {
         ),
         "wheel-platform-mismatch",
         "The wheel is for Linux (`linux_x86_64`), and this system is Windows (`win_amd64`).",
-        [ASK_TORCH, None],
+        ["attn-doctor wheels", None],
     ),
     "torch alone was exchanged, and xFormers is of another CUDA": (
         (
