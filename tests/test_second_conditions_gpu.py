@@ -285,7 +285,8 @@ def test_two_hidden_gpus_are_counted_and_an_empty_variable_is_shown():
         ({}, Certainty.OBSERVED),
         ({"torch__importable": UNKNOWN}, Certainty.PREDICTED),
         ({"torch__cuda": "12.8"}, None),
-        ({"torch__hip": "6.3"}, None),
+        ({"torch__hip": "6.3"}, Certainty.PREDICTED),  # torch for AMD GPUs, and the GPU is of NVIDIA
+        ({"torch__hip": "6.3", "torch__available": True}, None),
         ({"graphics__pci": (INTEL,), "graphics__gpus": ()}, None),
     ],
 )

@@ -244,17 +244,12 @@ WORDS = {
     "Jetson Nano, JetPack 4.6": (
         {**JETSON, "jetpack": "4.6.1", "python": "3.6"},
         "Install NVIDIA's torch for this JetPack",
-        "forums.developer.nvidia.com",
+        "torch-1.10.0-cp36-cp36m-linux_aarch64.whl 3.6",
     ),
     "Jetson Orin with a Python of its own": (
         {**JETSON, "jetpack": "6.2", "python": "3.12"},
         "Install NVIDIA's torch for this JetPack",
         "3.10 3.12 jp6/cu126",
-    ),
-    "Windows, RX 7800": (
-        {"os": "windows", "maker": "amd", "gfx": ("gfx1101",), "python": "3.12"},
-        "Install AMD's torch for Windows",
-        "rocm.docs.amd.com windows/install-pytorch",
     ),
     "WSL, RX 7900": (
         {**AMD, "wsl": True, "gfx": ("gfx1100",), "python": "3.12"},
@@ -304,13 +299,18 @@ def test_where_no_torch_fits_it_is_said_what_to_do(name):
         ("6.0", "3.10", "jp/v60/pytorch/torch-2.4.0a0+07cecf4168.nv24.05.14710581-cp310-cp310-linux_aarch64.whl"),
         ("5.1.2", "3.8", "jp/v512/pytorch/torch-2.1.0a0+41361538.nv23.06-cp38-cp38-linux_aarch64.whl"),
         ("5.1.2", "3.10", None),  # the wheel is for Python 3.8 alone
-        ("4.6.1", "3.6", None),
     ],
 )
 def test_the_wheel_of_a_jetson_is_that_of_its_jetpack_and_python(jetpack, python, wheel):
     found = choose(Machine(**{**JETSON, "jetpack": jetpack, "python": python}))
     assert isinstance(found, NoTorch)
     assert found.wheel == (wheel and f"https://developer.download.nvidia.com/compute/redist/{wheel}")
+
+
+def test_the_file_for_jetpack_4_has_an_address_of_its_own():
+    found = choose(Machine(**{**JETSON, "jetpack": "4.6.1", "python": "3.6"}))
+    assert (found.wheel, found.torchvision) == ("torch-1.10.0-cp36-cp36m-linux_aarch64.whl", "0.11.1")
+    assert found.fetch == "https://nvidia.box.com/shared/static/fjtbno0vpo676a25cgvuqc1wty0fkkg6.whl"
 
 
 def test_a_driver_that_is_not_known_is_said_so_and_how_it_is_read():
@@ -321,8 +321,24 @@ def test_a_driver_that_is_not_known_is_said_so_and_how_it_is_read():
 
 
 def test_a_card_that_the_rocm_wheels_lack_is_told_the_override():
-    found = choose(Machine(**AMD, gfx=("gfx1031",), rocm="7.2", python="3.12"))
+    found = choose(Machine(**AMD, gfx=("gfx1032",), rocm="6.2", python="3.9"))
     assert "HSA_OVERRIDE_GFX_VERSION=10.3.0" in found.doubt
+
+
+@pytest.mark.parametrize(
+    ("facts", "index"),
+    [
+        (
+            {**AMD, "gfx": ("gfx1031",), "rocm": "7.2"},
+            "gfx103X-all",
+        ),  # AMD's index has code for it, and needs no override
+        ({"os": "windows", "maker": "amd", "gfx": ("gfx1101",)}, "gfx110X-all"),
+    ],
+)
+def test_a_card_that_only_amds_own_index_serves(facts, index):
+    found = choose(Machine(**facts, python="3.12"))
+    assert (found.requirements(), found.doubt) == (("torch", "torchvision"), None)
+    assert found.index_url == f"https://repo.amd.com/rocm/whl/{index}/"
 
 
 @pytest.mark.parametrize(
