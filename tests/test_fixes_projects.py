@@ -46,7 +46,7 @@ def test_the_lock_keeps_the_cure_and_undoing_brings_everything_back(patient):
     assert way["attempt"]["verified"] is True, way["attempt"]
     assert plan["installer"] == patient.tool
     assert [step["step"]["argv"] for step in way["steps"]] == [
-        [word.strip("'") for word in COMMANDS[patient.tool].format(project=patient.project).split()]
+        [word.strip('"') for word in COMMANDS[patient.tool].format(project=patient.project).split()]
     ]
     assert (snapshot(patient.prefix), patient.books()) == (environment, books)  # trying it leaves no trace
 
