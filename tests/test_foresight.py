@@ -218,6 +218,25 @@ def titles(made: Plan) -> list[str]:
     return [f"{way.intent}: {way.title}" for way in made.ways]
 
 
+def test_a_wheel_by_others_takes_the_place_of_the_build_that_cures_the_same_cause():
+    """The wheel is for glibc 2.28, which this machine has: nothing is compiled in that way."""
+    made = plan_of(
+        "a100-rhel-8-glibc",
+        Goal.FLASH_ATTN,
+        system__glibc="2.28",
+        torch__version="2.7.1+cu126",
+        torch__cuda="12.6",
+    )
+    assert [way.title for way in made.ways][:2] == [
+        "Build flash-attn here",
+        "Remove the installed flash-attn; Install the unsigned wheel that mjun0812 built",
+    ]
+    removal, wheel = made.ways[1].steps
+    assert removal.shown["bash"].endswith("-m pip uninstall -y flash-attn")
+    assert isinstance(wheel.step, Install)
+    assert wheel.step.requirements[0].endswith("manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl")
+
+
 def test_nothing_is_installed_after_a_way_that_leads_elsewhere():
     """A wheel by others and WSL2 are ways by themselves: pip in Windows' Python would compile after both."""
     made = plan_of("windows-11-rtx-4070", Goal.FLASH_ATTN)

@@ -43,6 +43,7 @@ def judge(facts: Facts, goal: Goal) -> None:
         for name in {name for step in steps for name in uninstalls(step)}:
             gone, come = list(places(steps, uninstalls, name)), list(places(steps, installs, name))
             assert not come or max(gone) < min(come), f"{name} is removed after it was installed: {told}"
+        assert len(list(places(steps, installs, "flash-attn"))) <= 1, f"flash-attn twice, built and as a wheel: {told}"
         assert not any(is_of_the_system(step) for step in run_by_doctor(way))
         jobs = next((v[1] for s in steps if (v := variable(s)) and v[0] == "MAX_JOBS" and v[1]), None)
         bounds = (facts.system.available_bytes, facts.system.cgroup_memory_bytes)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from attn_doctor.failure_modes import that_stop
 from attn_doctor.failure_modes.shared import wheel_fixes
 from attn_doctor.fixes import build_forecast
-from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, Helped, draft_of
-from attn_doctor.fixes.plan import Draft
+from attn_doctor.fixes.joining import FLASH_PACKAGES, Choice, Helped, draft_of, intent_of
+from attn_doctor.fixes.plan import WORK, Draft
 from attn_doctor.model.facts import Facts
 from attn_doctor.model.findings import Fix, Goal
-from attn_doctor.model.steps import Install, name_of
+from attn_doctor.model.steps import Install, Uninstall, name_of
 
 
 def finished(helped: Helped) -> Iterator[list[Choice]]:
@@ -30,7 +32,21 @@ def _with(helped: Helped, fix: Fix) -> Iterator[list[Choice]]:
     ]
     if all(any(not brings_wheel(x) for x in fixes) for _, fixes in others):
         moot = tuple(f.code for f, _ in helped if all(f is not other for other, _ in others))
-        yield [((f.code,), next(x for x in fixes if not brings_wheel(x))) for f, fixes in others] + [(moot, fix)]
+        yield [((f.code,), _beside_wheel(fixes)) for f, fixes in others] + [(moot, fix)]
+
+
+def _beside_wheel(fixes: Sequence[Fix]) -> Fix:
+    """Return the fix of another cause that goes with a wheel: the first one that installs no FlashAttention of its own.
+
+    If each of them installs it, only the removals of the first one are kept: the wheel takes the place of the build. Example:
+    "glibc-too-old" is cured by a build, and a wheel for an older glibc cures it, too.
+    """
+    own = [fix for fix in fixes if not brings_wheel(fix)]
+    fix = next((fix for fix in own if intent_of(fix.steps) != WORK), None)
+    if fix is not None:
+        return fix
+    removals = tuple(step for step in own[0].steps if isinstance(step, Uninstall))
+    return msgspec.structs.replace(own[0], title="Remove the installed flash-attn", steps=removals)
 
 
 def compiled(helped: Helped) -> Helped:
