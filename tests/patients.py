@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit import Gpu, Machine, ubuntu
+from little_yolo import ULTRALYTICS
 from targets import site_packages
 from wheelhouse import add_source, add_wheel, numpy_files, setuptools_files, torch_files
 
@@ -273,7 +274,8 @@ def requirement_not_met(p: Patient) -> str:
     add_wheel(p.house, "torch", "2.8.0", torch_files("2.8.0", "12.8"), ["numpy"])
     for version in ("1.26.4", "2.2.6"):
         add_wheel(p.house, "numpy", version, numpy_files(version))
-    add_wheel(p.house, "ultralytics", "8.4.190", None, ["torch>=1.8", "numpy<2,>=1.23"])
+    files = {f"ultralytics/{name}": text.replace("import yaml\n", "") for name, text in ULTRALYTICS.items()}
+    add_wheel(p.house, "ultralytics", "8.4.190", files, ["torch>=1.8", "numpy<2,>=1.23"])
     p.install("torch", "ultralytics", "numpy-2.2.6")
     return "environment-pollution"
 

@@ -68,9 +68,9 @@ class Places(Layout, frozen=True, kw_only=True):
         if self.kind == "venv" or not self.prefix.startswith("/usr"):
             listed += [f"{self.data}/{name}" for name in ("include", "share", "etc", "man")]
         if self.kind == "venv":
-            listed.append(
-                f"{self.prefix}/pipx_metadata.json"
-            )  # lists what pipx injected; only environments of pipx have it
+            # `pipx_metadata.json` lists what pipx injected; only environments of pipx have it. `.lock` is the empty file that uv
+            # leaves in an environment: https://github.com/astral-sh/uv/issues/11878
+            listed += [f"{self.prefix}/{name}" for name in ("pipx_metadata.json", ".lock")]
         listed += self.user
         real = list(dict.fromkeys(os.path.realpath(path) for path in listed))
         return tuple(Root(path=path) for path in real if not any(path.startswith(f"{other}/") for other in real))
