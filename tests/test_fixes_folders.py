@@ -22,7 +22,7 @@ def test_the_folders_that_an_installer_writes(tmp_path):
     places = places_of(prefix, user=("/home/me/.local/lib",), scripts=f"{prefix}/share/bin")
     (prefix / "share").mkdir(parents=True)
     found = [root.path for root in places.roots()]
-    inside = [f"{prefix}/{name}" for name in ("include", "share", "etc", "man", "pipx_metadata.json")]
+    inside = [f"{prefix}/{name}" for name in ("include", "share", "etc", "man", "pipx_metadata.json", ".lock")]
     assert found == [places.purelib, *inside, "/home/me/.local/lib"]  # its scripts lie in share
     assert places.home == prefix / ".attn-doctor"
 

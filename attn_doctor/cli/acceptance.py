@@ -119,9 +119,10 @@ def _is_of_here(arguments: argparse.Namespace, name: str) -> bool:
 
 
 def _ready(found: Configuration, key: str, value: Any) -> Any:
-    """Return a value of the file in the form of its option: a relative path begins at the folder of the file.
+    """Return a value of the configuration file as its command line option would have it.
 
-    Raises Refused for a program that may not be started.
+    Examples: a tuple of backends becomes a list; a relative path begins at the folder of the file. Raises Refused for a target or a model
+    file that may not be started.
     """
     if key == "backend":
         return list(value)

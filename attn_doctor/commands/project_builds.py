@@ -26,9 +26,10 @@ _CHANGES = "the environment of the project"
 
 
 def fails_itself(facts: Facts) -> ProjectTool | None:
-    """Return the tool that failed to install the project in the log; None if no tool did.
+    """Return the tool whose command installs the whole project in a failed log, "uv"; None if there is no such tool.
 
-    Examples: `uv sync` and `poetry install` install the project; `uv add` does not count.
+    Examples: `uv sync` and `poetry install` install the whole project; `uv add` adds one package, and does not count. The lock file of the
+    tool ("uv.lock") must be known too. Only Poetry also counts if the log does not show the command: see `_builds_by_poetry`.
     """
     command, locks = facts.subject.command, facts.project.locks
     if facts.grade == "stated" and not isinstance(command, str) and _builds_by_poetry(facts):

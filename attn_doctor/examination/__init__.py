@@ -228,7 +228,10 @@ def _report(
 
 
 def with_pages(diagnosis: Diagnosis) -> Diagnosis:
-    """Return the diagnosis in which each finding has the address of its page, if the package's metadata have the address of the pages."""
+    """Return the diagnosis, in which `docs` of each finding is the web address of the page about its failure mode.
+
+    Returned unchanged if the metadata of attn-doctor contain no address of its documentation.
+    """
     if not published.page(""):
         return diagnosis
     found = tuple(msgspec.structs.replace(f, docs=published.page(f.slug)) for f in diagnosis.findings)
@@ -337,9 +340,9 @@ def _weights(options: Options) -> str | None:
 
 
 def _trial_errors_as_log(trials: Trials) -> tuple[Log, ...]:
-    """Return the error of a GPU that refuses all work, in the form of a log.
+    """Return the error of a GPU that refused all work in the trial, as a log of one entry; empty if the GPU refused nothing.
 
-    As a log it is searched for the signs of failure modes.
+    The error becomes a log, so that the signs of the failure modes are searched in it.
     """
     row = refused(trials.rows)
     return (read_bytes((row.reason or "").encode(), "trial", [*patterns()]),) if row else ()

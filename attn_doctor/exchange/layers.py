@@ -59,9 +59,10 @@ def layout_of(cls: type) -> str | None:
 
 
 def remember(cls: type, name: str) -> None:
-    """Set the layout of a class by its name ("area"), as an earlier process recognised it. An unknown name changes nothing.
+    """Store the layout of a class that an earlier process recognised, so that this process does not have to recognise it again.
 
-    The caller must know that the code of the class is the same.
+    `name`: the name of the layout, "area" for example. Nothing changes if no layout has this name, or if this process knows the layout
+    of the class already. The caller must know that the code of the class has not changed since.
     """
     for layout in LAYOUTS:
         if layout.name == name:

@@ -301,7 +301,10 @@ def _own(kept: str, live: str) -> None:
 
 
 def _settle(root: dict[str, Any], before: dict[str, Entry]) -> list[str]:
-    """Restore modes, and the times of folders; return the files that still differ."""
+    """Restore the modes of files and folders, and the times of folders. Return the paths that still differ from the backup.
+
+    `before`: the state in the backup, by path below the root.
+    """
     path = root["path"]
     now = manifest(path, root["skip"])
     wrong = []

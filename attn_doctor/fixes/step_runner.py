@@ -47,7 +47,7 @@ _PUT_IN = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGR
 
 
 class Ran(Record, frozen=True, kw_only=True):
-    """Hold the outcome of a step."""
+    """Hold the outcome of a step of a plan: how its command ended, and what it printed."""
 
     code: int | None  # None: ended at its deadline
     seconds: float

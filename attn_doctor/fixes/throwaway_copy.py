@@ -24,7 +24,7 @@ _TEXT_BYTES = 16 << 20
 
 
 class Mirror(Record, frozen=True, kw_only=True):
-    """Hold the paths of a copy."""
+    """Hold the paths of a throw-away copy of the target."""
 
     python: str
     prefix: str

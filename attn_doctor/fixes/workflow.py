@@ -69,7 +69,7 @@ class Suggested(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """Hold the outcome of an undo."""
+    """Hold the outcome of `fix --undo`: what was undone, and which files still differ."""
 
     plan: str  # its title
     wrong: tuple[str, ...]  # paths that could not be restored
@@ -232,9 +232,10 @@ def check_applicable(request: FixRequest, suggested: Suggested, way: Way) -> Non
 
 
 def ready(request: FixRequest, suggested: Suggested, way: Way, say: Say) -> Way:
-    """Return the way in the form in which it may be applied.
+    """Check and try the unsigned wheel of a way in a throw-away copy, and return the way with the outcome in `attempt`.
 
-    A way with an unsigned wheel is first checked and tried in a copy: see `attempt`.
+    The caller applies the way only if `attempt.verified` is True. Returned unchanged: a way without an unsigned wheel, and a way that
+    was verified before. `say` gets the progress.
     """
     if way.unsigned is None or (way.attempt is not None and way.attempt.verified):
         return way

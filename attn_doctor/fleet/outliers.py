@@ -31,7 +31,7 @@ _RANKS = {"error": 0, "warning": 1, "info": 2}
 
 
 class Usual(NamedTuple):
-    """Hold the usual facts of a kind.
+    """Hold the facts that most nodes of one kind have. A kind: nodes of the fleet that are compared with each other.
 
     `values`: for each fact that differs between nodes, path -> (usual text, number of nodes with it). Text None with a number above
     0: most nodes do not have this item of a list. (None, 0): no value is on most nodes, the fact is undecided.

@@ -259,8 +259,8 @@ def _stays(facts: Facts, fault: Any, importing: str, touched: set[str]) -> bool:
     listed = facts.packages.distributions
     if blamed is None or blamed.distribution is None or isinstance(listed, Unknown):
         return False
-    there = any(d.name == blamed.distribution for d in listed)
-    return there and blamed.distribution not in touched and blamed.distribution != "torch"
+    is_installed = any(d.name == blamed.distribution for d in listed)
+    return is_installed and blamed.distribution not in touched and blamed.distribution != "torch"
 
 
 def _imports(facts: Facts, before: Facts, touched: set[str], *, wide: bool) -> Facts:

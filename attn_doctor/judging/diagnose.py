@@ -320,8 +320,8 @@ def _weight(cause: _Met, effect: _Met) -> tuple[int, bool, int, bool]:
     In this order: severity; whether cause and effect have the same kind of evidence (a log, facts); confidence; whether it was
     observed.
     """
-    together = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
-    return cause.severity.rank, bool(together), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
+    shared_kinds = {e.kind for e in cause.hit.evidence} & {e.kind for e in effect.hit.evidence}
+    return cause.severity.rank, bool(shared_kinds), cause.hit.confidence.rank, cause.hit.certainty is Certainty.OBSERVED
 
 
 def _finding(met: _Met, explained_by: str | None, all_met: Mapping[str, _Met], facts: Facts) -> Finding:

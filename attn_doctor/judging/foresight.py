@@ -87,7 +87,7 @@ def completed(now: Now, fix: Fix, slug: str) -> Fix | None:
 
 
 def lower(title: str) -> str:
-    """Return a title in the form for the second half of a joined title: "install NumPy 1" for "Install NumPy 1"."""
+    """Return a title with a small first letter, to stand after ", then": "install NumPy 1" for "Install NumPy 1"."""
     return title[:1].lower() + title[1:]
 
 

@@ -60,18 +60,18 @@ def _by_words(words: str) -> list[str]:
     rare = {word: worth for word, worth in rare.items() if worth}
     scores: dict[str, float] = {}
     for slug, texts in _texts().items():
-        apart = sum(
+        in_several_texts = sum(
             worth * max((text.worth for text in texts if _has(text, word)), default=0.0) for word, worth in rare.items()
         )
         # Words that stand together count more than the same words in several places, and the whole phrase counts most.
-        together = max(
+        in_one_text = max(
             sum(worth for word, worth in rare.items() if _has(text, word))
             * text.worth
             * (2 if len(rare) > 1 and phrase in text.text else 1)
             for text in texts
         )
         met = sum(worth for word, worth in rare.items() if any(_has(text, word) for text in texts))
-        scores[slug] = (apart + together) * met / max(sum(rare.values()), 1.0)
+        scores[slug] = (in_several_texts + in_one_text) * met / max(sum(rare.values()), 1.0)
     least = _LEAST * max(scores.values(), default=0.0)
     return [slug for slug in sorted(scores, key=lambda slug: (-scores[slug], slug)) if scores[slug] >= least > 0]
 

@@ -59,14 +59,14 @@ def elsewhere(facts: Facts, text: str) -> Facts:
     GPU may be used with it. `text`: see `read`. Raises Refused if `text` names no known GPU.
     """
     name, capability = read(text)
-    away = Unknown(ELSEWHERE)
+    unknown_there = Unknown(ELSEWHERE)
     graphics, torch = facts.graphics, facts.torch
     gpu = Gpu(
         index=0,
         name=name,
         compute_capability=capability,
-        memory_bytes=away,
-        free_bytes=away,
+        memory_bytes=unknown_there,
+        free_bytes=unknown_there,
         uuid=None,
         mig=False,
         mig_slices=None,
@@ -83,11 +83,13 @@ def elsewhere(facts: Facts, text: str) -> Facts:
         pci=graphics.pci,
         gpus=(gpu,),
         stated=True,
-        driver=graphics.driver if isinstance(graphics.driver, str) else away,
-        driver_cuda=graphics.driver_cuda if isinstance(graphics.driver_cuda, str) else away,
+        driver=graphics.driver if isinstance(graphics.driver, str) else unknown_there,
+        driver_cuda=graphics.driver_cuda if isinstance(graphics.driver_cuda, str) else unknown_there,
         amd=(),
         rocm=None,
         apple=False,
     )
-    unseen = msgspec.structs.replace(torch, available=away, devices=away, cuda_error=away, cuda_fault=None)
+    unseen = msgspec.structs.replace(
+        torch, available=unknown_there, devices=unknown_there, cuda_error=unknown_there, cuda_fault=None
+    )
     return msgspec.structs.replace(facts, graphics=judged, torch=unseen)

@@ -111,7 +111,10 @@ def newest_gcc(cuda: str) -> int | None:
 
 
 def first_release_for(device: str) -> str | None:
-    """Return the oldest CUDA release whose nvcc compiles for this compute capability: "11.8" for "8.9"; None if it is not known."""
+    """Return the oldest CUDA release whose nvcc compiles for this compute capability: "11.8" for "8.9"; None if it is not known.
+
+    Releases before 10.2 are not considered: "10.2" for "7.0".
+    """
     wanted = capability(device)
     for version, (_, newest) in _BEFORE_THE_TABLE.items():
         if wanted <= capability(newest):

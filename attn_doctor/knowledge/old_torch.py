@@ -36,7 +36,7 @@ class OldBuild(Record, frozen=True, kw_only=True):
 
     @property
     def torchaudio(self) -> str:
-        """Return the requirement of the torchaudio for this torch: "torchaudio==0.9.0" for torch 1.9.0. Its wheels name no CUDA."""
+        """Return the requirement of the torchaudio for this torch: "torchaudio==0.9.0" for torch 1.9.0. It has no part such as "+cu111"."""
         return exactly("torchaudio", "0.7.2" if self.row.torch == "1.7.1" else f"0.{self.row.torch.partition('.')[2]}")
 
     @property

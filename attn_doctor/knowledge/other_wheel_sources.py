@@ -27,7 +27,11 @@ def pointers(key: Key) -> tuple[Candidate, ...]:
 
 
 def torch_with_wheels(platform: str) -> str | None:
-    """Return the newest minor of torch ("2.8") for which every builder of flash-attn for this platform has wheels; None if there is none."""
+    """Return the newest minor of torch ("2.8") for which each community builder of flash-attn has wheels for this platform.
+
+    Example: of two builders for "win_amd64", one ends with torch 2.14 and one with torch 2.8: "2.8". None if no builder of the kind
+    "community" has wheels for this platform.
+    """
     rows = [
         row
         for row in load(Elsewhere)

@@ -68,8 +68,8 @@ def numpy_for(torch: str, specifier: str = "", os: OsName = "linux") -> str:
     `specifier`: a range in which NumPy has to stay, ">=1.23". A torch that was built for NumPy 1 cannot use the arrays of NumPy
     2, and no metadata of torch says so: https://github.com/pytorch/pytorch/issues/107302
     """
-    takes_two = pytorch.numpy(torch, "2.0.0", os)
-    if isinstance(takes_two, Unknown) or takes_two.yes:
+    works_with_numpy_2 = pytorch.numpy(torch, "2.0.0", os)
+    if isinstance(works_with_numpy_2, Unknown) or works_with_numpy_2.yes:
         return f"numpy{specifier}"
     return "numpy" + ",".join(filter(None, [specifier, "<2"]))
 

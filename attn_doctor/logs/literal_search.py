@@ -24,7 +24,7 @@ _rank = _RANKS.__getitem__
 
 
 def bare(text: bytes) -> bytes:
-    """Return a text without its digits."""
+    """Return a text without its digits: b"sm_" for b"sm_90". Needles and lines are compared in this form."""
     return text.translate(None, _DIGITS)
 
 

@@ -155,7 +155,7 @@ class Torch(Record, frozen=True, kw_only=True):
     header_cxx: Number = UNRECORDED  # C++ standard that its headers demand, 17 or 20
     flash_compiled: Flag = UNRECORDED
     importable: Flag = UNRECORDED
-    fault: Fault | None = None  # set where importable is False
+    fault: Fault | None = None  # why torch cannot be imported; None unless `importable` is False
     works_without: Text = UNRECORDED  # as in Import
     available: Flag = UNRECORDED  # torch.cuda.is_available()
     cuda_fault: Fault | None = None

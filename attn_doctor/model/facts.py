@@ -224,9 +224,10 @@ def walk(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 
 def paths_of_unknown(facts: Facts) -> dict[int, list[str]]:
-    """Map the id of each Unknown object in the facts to the dotted paths of the fields that hold exactly this object.
+    """Map the `id()` of each Unknown object in the facts to the dotted paths of the fields that hold this object.
 
-    Another Unknown with an equal reason belongs to another fact.
+    Example: {140237: ["torch.cuda", "torch.hip"]} if both fields hold the same object. Two Unknown objects with the same reason have two
+    keys.
     """
     paths: dict[int, list[str]] = {}
     for path, value in walk(facts):

@@ -25,14 +25,14 @@ class Severity(str, enum.Enum):
 
 
 class Certainty(str, enum.Enum):
-    """Name how a finding is known."""
+    """Name how a finding is known: somebody saw the failure happen, or the facts predict it."""
 
     OBSERVED = "observed"  # it was seen to happen, in a child or in a log
     PREDICTED = "predicted"  # the facts imply it, and nobody saw it happen
 
 
 class Confidence(str, enum.Enum):
-    """Name how surely a fix cures its finding."""
+    """Name how surely a finding is the real cause: high, medium or low."""
 
     HIGH = "high"
     MEDIUM = "medium"

@@ -89,7 +89,7 @@ class _Header(msgspec.Struct):
 def decode_facts(data: bytes, name: str) -> Facts:
     """Return the facts in a facts file or in a saved report. `name`: the file's name, for error messages.
 
-    Raises Unreadable if `data` is no JSON or does not contain facts.
+    Raises Unreadable if `data` is no JSON, does not contain facts, or has a newer schema version.
     """
     name, data = foreign_text.text(name), _as_utf8(data)
     header = _header(data, name)

@@ -28,7 +28,7 @@ def folder(*, make: bool = False) -> Path | None:
 
 
 def stored() -> list[Path]:
-    """Return the files of results."""
+    """Return the paths of the stored results; empty if there are none, or if others can write to their folder."""
     mine = folder()
     return sorted(mine.glob("*.json")) if mine is not None else []
 

@@ -101,7 +101,7 @@ _MOST_VARIABLES = 200
 
 
 class GatherRequest(NamedTuple):
-    """Describe what to examine, and how far to go."""
+    """Hold the options of an examination: the target, what may be run, the time limit, the root folder."""
 
     choice: ChosenPython  # the target
     environ: Mapping[str, str]  # the variables with which the target and the tools are started

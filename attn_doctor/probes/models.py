@@ -41,11 +41,11 @@ def models(folder: Path, asked: str | None = None) -> tuple[ModelFile, ...]:
     """Return the weights file that the user named, and the newest weights files in the project's folder."""
     started = time.monotonic()
     found = [model_file(folder / asked, asked, asked=True)] if asked else []
-    there = {os.path.realpath(folder / asked)} if asked else set[str]()
+    listed = {os.path.realpath(folder / asked)} if asked else set[str]()
     for path in _beside(folder):
         if time.monotonic() - started > _MOST_SECONDS:
             break
-        if os.path.realpath(folder / path) not in there:
+        if os.path.realpath(folder / path) not in listed:
             found.append(model_file(folder / path, path))
     return tuple(found)
 

@@ -154,7 +154,10 @@ def gpus(facts: Facts) -> list[str]:
 
 
 def nvcc(facts: Facts) -> str:
-    """Return the versions of nvcc. The one that a build would use comes first."""
+    """Return the version and the folder of each nvcc in one text: "12.4 in /usr/local/cuda; 11.8 in /usr/local/cuda-11.8".
+
+    The nvcc that a build would use comes first. "no nvcc" if there is none.
+    """
     chain = facts.toolchain
     if isinstance(chain.toolkits, Unknown):
         return said(chain.toolkits)

@@ -99,8 +99,10 @@ def _summary(fleet: Fleet) -> Iterable[Field]:
     if fleet.kinds:
         kinds = ", ".join(f"{kind.name} ({kind.nodes})" for kind in fleet.kinds)
         compared = "compared within each kind" if len(fleet.kinds) > 1 else "compared with each other"
-        alone = all(not kind.compared for kind in fleet.kinds)
-        yield Field("kinds", f"{kinds}; {'one node: there is nothing to compare it with' if alone else compared}")
+        single_nodes = all(not kind.compared for kind in fleet.kinds)
+        yield Field(
+            "kinds", f"{kinds}; {'one node: there is nothing to compare it with' if single_nodes else compared}"
+        )
 
 
 def _verdict(fleet: Fleet) -> Verdict:

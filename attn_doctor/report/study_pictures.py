@@ -142,7 +142,10 @@ def _range(low: str, high: str) -> str:
 
 
 def nice_step(length: float, parts: int) -> float:
-    """Return a step that divides a length into about `parts` parts: 1, 2 or 5 times a power of ten."""
+    """Return a round step that divides a length (above 0) into at most `parts` parts: 1, 2 or 5 times a power of ten.
+
+    Example: 5.0 for the length 10 and 4 parts, because 2.5 is not round.
+    """
     raw = length / parts
     power = _power_below(raw)
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -32,7 +32,7 @@ _LOOK = 0.05  # seconds between two checks of a child
 
 
 class Ended(NamedTuple):
-    """Hold the end of a command.
+    """Hold how a command ended, and its output.
 
     `returncode` is None if the command was stopped: at its deadline, or because it printed too much.
     """

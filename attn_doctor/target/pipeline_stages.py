@@ -31,9 +31,10 @@ class Predictor:
 
 
 def rounds(cells, one_round):
-    """Measure the cells in rounds A B C A B C, after a warm-up, and send a record for each cell in each round.
+    """Measure the cells A, B and C in rounds (A B C, A B C), after a warm-up, and send a record for each cell in each round.
 
-    CONFIG["rounds"] rounds are measured, or fewer if the next one would end after CONFIG["seconds"]; three at least.
+    `one_round`: a function that measures a cell, and returns the fields of the record. CONFIG["rounds"] rounds are measured, or fewer if
+    the next round would end after CONFIG["seconds"]; at least three.
     """
     for cell in cells:
         cell.attempt("warm-up", lambda: one_round(cell))
@@ -50,9 +51,9 @@ def rounds(cells, one_round):
 
 
 def predicted(subject, cells):
-    """Measure the predictor in float32, and on a GPU also in float16; it has no other dtypes.
+    """Measure the stages of the predictor in float32, and on a GPU also in float16. In any other dtype nothing is measured.
 
-    Compiled models are left out.
+    `subject`: a ModelSubject. `cells`: the backends to measure, all in one dtype; those that compile the whole model are left out.
     """
     half = cells[0].dtype == "float16"
     if cells[0].dtype == "bfloat16" or (half and subject.device.type != "cuda"):
@@ -67,9 +68,10 @@ def predicted(subject, cells):
 
 
 def optimised(subject, cells):
-    """Measure the same step without and with AdamW, one after the other.
+    """Measure a training step twice in each round: without AdamW, and with the update of AdamW after it.
 
-    The learning rate is so small that the weights stay the same.
+    `subject`: a ModelSubject. `cells`: the backends to measure, all in one dtype. Sends the milliseconds, "step_ms" and "optimised_ms", and
+    returns nothing. The learning rate is so small that the weights hardly change.
     """
     optimiser = torch.optim.AdamW([p for p in subject.model.parameters() if p.requires_grad], lr=1e-9)
     clock = Clock(subject.device)

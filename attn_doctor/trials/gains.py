@@ -16,7 +16,7 @@ from attn_doctor.trials.statistics import compare, decide, settled_by
 
 
 class Measured(NamedTuple):
-    """Describe how the measuring of a cell ended."""
+    """Hold how the measuring of a cell ended: the level of the last test, and the faster cell that ended it early, if there is one."""
 
     level: float = LEVEL  # the level of the test at the last look
     lost_to: str | None = None  # the cell that was faster in every round, if this cell was dropped for that

@@ -22,7 +22,7 @@ OUTLIER_TIMES = 100  # an error larger than this many times the smallest error o
 
 
 class CellFault(TypedDict, total=False):
-    """Describe why a cell has no result: an exception in the trial's process, or the end of that process in the form of an exception."""
+    """Describe why a cell has no result: an exception in the trial's process, or, as an exception, that this process ended too early."""
 
     cell: str
     kind: FaultKind

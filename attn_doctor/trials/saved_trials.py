@@ -13,7 +13,7 @@ from attn_doctor.model.trials import Trial, TrialRun
 
 
 class SavedTrial(NamedTuple):
-    """Hold the trial of one saved report."""
+    """Hold the trial of one saved report, or of one file of `trial --json`."""
 
     name: str  # of the file
     rows: tuple[Trial, ...]

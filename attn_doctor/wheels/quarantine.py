@@ -52,7 +52,10 @@ class Fetched(NamedTuple):
 
     @property
     def changed(self) -> str | None:
-        """Return a sentence if the address gives another file than at first; else None."""
+        """Return a sentence for the user if the first download from this address had another digest.
+
+        None if the digest is the same, or if this is the first download.
+        """
         if self.earlier is None:
             return None
         return (

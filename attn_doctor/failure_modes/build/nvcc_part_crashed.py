@@ -61,7 +61,7 @@ MODE = FailureMode(
 
 
 class Crashed(Variant, frozen=True, kw_only=True):
-    """Hold the program that crashed, "ptxas"."""
+    """Hold the program of nvcc that crashed: "ptxas", "cicc"."""
 
     part: str
 

@@ -269,9 +269,9 @@ def _without_gpu(facts: Facts) -> Fix:
 
 
 def _of_enroot(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for enroot: https://github.com/NVIDIA/pyxis/issues/110, https://github.com/NVIDIA/enroot/issues/138.
+    """Return the fixes for enroot: ask the operator of the cluster for nvidia-container-cli on the compute nodes; until then, do without enroot.
 
-    The compute nodes belong to the operator of the cluster.
+    https://github.com/NVIDIA/pyxis/issues/110, https://github.com/NVIDIA/enroot/issues/138
     """
     verify = commands.check(facts)
     look = commands.by_hand(

@@ -205,9 +205,9 @@ def _own(facts: Facts) -> Fix:
 
 
 def _of_vllm(facts: Facts, *, with_xformers: bool) -> Fix:
-    """Return the fix for vLLM: another of its attention backends.
+    """Return the fix that lets vLLM use its backend XFORMERS (with `with_xformers`) or TRITON_ATTN, and float16.
 
-    vLLM refused with its own copy of flash-attn, and not with the installed one: https://github.com/vllm-project/vllm/pull/4686,
+    The error comes from the copy of flash-attn in vLLM, and not from the installed flash-attn: https://github.com/vllm-project/vllm/pull/4686,
     https://docs.vllm.ai/en/latest/design/attention_backends/
     """
     other = "XFORMERS" if with_xformers else "TRITON_ATTN"

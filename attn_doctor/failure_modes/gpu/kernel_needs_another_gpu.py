@@ -231,7 +231,7 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _another_model(facts: Facts, what: str) -> Fix:
-    """Return the fix for vLLM: another format of the model, or for gpt-oss another attention."""
+    """Return the fix for vLLM: use its Triton attention if `what` is "sinks" (of gpt-oss), else take the model in another format."""
     sinks = commands.variable(
         "VLLM_ATTENTION_BACKEND",
         "TRITON_ATTN",

@@ -214,7 +214,10 @@ def _own_runtime(facts: Facts) -> Fix:
 
 
 def _kernel_says(facts: Facts) -> Fix:
-    """Return the fix for a driver that refuses to open its device: https://github.com/torvalds/linux/blob/master/drivers/gpu/drm/amd/amdkfd/kfd_chardev.c."""
+    """Return the fix for a driver that refuses to open its device, /dev/kfd: read the reason in the kernel log, and restart the machine.
+
+    https://github.com/torvalds/linux/blob/master/drivers/gpu/drm/amd/amdkfd/kfd_chardev.c
+    """
     look = commands.by_hand(
         ("sh", "-c", "sudo dmesg | grep -iE 'kfd|amdgpu' | tail -n 30"),
         "on the host, not in a container: the kernel says there why it refused: a GPU that its driver did not start, no memory, or a GPU that this driver does not know",

@@ -234,7 +234,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _less(facts: Facts, *, nccl: bool) -> Fix:
-    """Return the fix that needs no more shared memory. https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (NCCL_SHM_DISABLE)."""
+    """Return the fix that makes the program use less shared memory. `nccl`: by NCCL_SHM_DISABLE; else by a DataLoader without workers.
+
+    https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html (NCCL_SHM_DISABLE)
+    """
     if nccl:
         step = commands.variable(
             "NCCL_SHM_DISABLE", "1", "NCCL then uses the network in place of /dev/shm between the GPUs: slower"
@@ -251,7 +254,10 @@ def _less(facts: Facts, *, nccl: bool) -> Fix:
 
 
 def _open_to_everyone(facts: Facts) -> Fix:
-    """Return the fix for a /dev/shm whose mode is not 1777, the mode of /tmp: https://man7.org/linux/man-pages/man7/shm_overview.7.html."""
+    """Return the fix that gives /dev/shm the mode 1777, so that everyone may write to it.
+
+    https://man7.org/linux/man-pages/man7/shm_overview.7.html
+    """
     look = commands.by_hand(
         ("ls", "-ld", _SHM),
         "must begin with drwxrwxrwt: everyone may write; any other mode is the fault",
@@ -292,7 +298,10 @@ def _container(facts: Facts, kind: str, typed: str | None) -> Fix:
 
 
 def _pod(facts: Facts) -> Fix:
-    """Return the fix for a pod, whose file has to name a volume in memory. https://kubernetes.io/docs/concepts/storage/volumes/#emptydir-configuration-example."""
+    """Return the fix for a pod of Kubernetes: add a volume in memory at /dev/shm to its file, and create the pod anew.
+
+    https://kubernetes.io/docs/concepts/storage/volumes/#emptydir-configuration-example
+    """
     volume = commands.by_hand(
         (),
         "in the file of the pod (of a Deployment or a Job: below template), beside `containers:`, add this line:  "
@@ -319,7 +328,7 @@ def _pod(facts: Facts) -> Fix:
 
 
 def _hub(facts: Facts) -> Fix:
-    """Return the fix for a JupyterHub: only its administrator can give its pods a larger /dev/shm.
+    """Return the fix for a JupyterHub: ask its administrator for pods with a larger /dev/shm, and start the server again.
 
     https://z2jh.jupyter.org/en/stable/jupyterhub/customizing/user-storage.html
     """

@@ -316,7 +316,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_a_mac(facts: Facts) -> Fix:
-    """Return the fix for a program that requests CUDA on a Mac: https://docs.pytorch.org/docs/stable/notes/mps.html."""
+    """Return the fix for a program that requests CUDA on a Mac: let it use "mps" (the GPU of the Mac) or "cpu".
+
+    https://docs.pytorch.org/docs/stable/notes/mps.html
+    """
     step = commands.by_hand(
         (),
         'no torch for macOS has CUDA: write "mps" (the GPU of a Mac with an Apple chip) or "cpu" where the program says "cuda"; for yolo: device=mps',

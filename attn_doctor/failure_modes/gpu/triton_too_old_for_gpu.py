@@ -240,7 +240,9 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _own_ptxas_of_windows(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for a triton-windows that takes the ptxas of an older toolkit: its releases since 3.2.0.post11 have their own.
+    """Return the fix for a triton-windows that takes the ptxas of an older toolkit: upgrade it, and unset CUDA_PATH and TRITON_PTXAS_PATH.
+
+    Its releases since 3.2.0.post11 contain a ptxas.
 
     https://github.com/triton-lang/triton-windows#3-cuda
     """

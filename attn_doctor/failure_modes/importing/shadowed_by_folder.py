@@ -305,7 +305,7 @@ def _renamed(facts: Facts, file: str, why: str) -> Step:
 
 
 def _find(facts: Facts, module: str) -> Fix:
-    """Return the fix if the log does not name the file: Python prints which file it imports."""
+    """Return the fix for a log that does not name the file: let Python print which file it imports as `module`, and rename that file."""
     look = commands.by_hand(
         (*commands.starting(facts), "-c", f"import {module}; print({module}.__file__)"),
         f"run this command in the folder of the program that failed: it prints the file that Python imports as {module}. Rename that file, but not if it "

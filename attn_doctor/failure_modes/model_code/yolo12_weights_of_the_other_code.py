@@ -244,7 +244,10 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
 
 
 def _of_either_direction(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for the page of this failure: for weights of the fork and for weights of ultralytics."""
+    """Return the fixes if it is not known which code made the weights: install the fork, install ultralytics, or train again.
+
+    The documentation page of this failure shows them.
+    """
     verify = commands.check(facts)
     return (code.with_the_fork(facts, verify), _with_ultralytics(facts, verify), _train_again(facts, verify))
 

@@ -118,17 +118,18 @@ _LIMIT_OF_MACOS = "10240"  # OPEN_MAX of macOS, which `ulimit -n` accepts on eve
 
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
-    workers = data_workers.none(facts)
+    without_workers = data_workers.none(facts)
     if facts.system.os == "windows":
-        return (workers, _closed(facts))
+        return (without_workers, _closed(facts))
     if facts.system.os == "darwin":
-        return (_raised(facts, _LIMIT_OF_MACOS), workers)  # torch shares by names there: no batch is an open file
+        # On macOS torch shares batches by names, so no batch is an open file, and `_by_names` would change nothing.
+        return (_raised(facts, _LIMIT_OF_MACOS), without_workers)
     if commands.shell_of(facts) == "notebook":
-        return (_by_names(facts), _in_a_notebook(facts), workers)
+        return (_by_names(facts), _in_a_notebook(facts), without_workers)
     inside = in_container(facts) and facts.system.container not in ("apptainer", "singularity", "lxc")
     if inside and isinstance(facts.system.container, str):
-        return (_in_a_container(facts, facts.system.container), _by_names(facts), workers)
-    return (_raised(facts, _LIMIT), _by_names(facts), workers)
+        return (_in_a_container(facts, facts.system.container), _by_names(facts), without_workers)
+    return (_raised(facts, _LIMIT), _by_names(facts), without_workers)
 
 
 def _raised(facts: Facts, limit: str) -> Fix:

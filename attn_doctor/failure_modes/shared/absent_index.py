@@ -51,7 +51,10 @@ class NoSuchIndex(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen, lines: Sequence[Match]) -> Hit | None:
-    """Return the hit for such an index; None for all others. `lines`: those that say that there is no such release."""
+    """Return the hit if the log asks PyTorch's index of a CUDA for which no torch was built ("cu122"); None for other logs.
+
+    `lines`: the lines in which the installer says that there is no such release. If it is empty, the lines of uv and Poetry count.
+    """
     lines = lines or [m for m in seen.matches if m.groups.get("missing")]
     found = re.search(r"whl/cu(\d{2})(\d)\b", seen.group("cuda") or "")
     asked = (int(found[1]), int(found[2])) if found else None

@@ -43,7 +43,7 @@ class Lost(Variant, frozen=True, kw_only=True):
 
 
 def hit(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for the first such line; None if there is none."""
+    """Return the hit for the first line that says that a package lacks a name of all its releases: cv2 has no "imread". None: no such line."""
     match = next((m for m in seen.matches if "owner" in m.groups), None)
     if match is None:
         return None
@@ -72,19 +72,19 @@ def fixes(facts: Facts, lost: Lost) -> tuple[Fix, ...]:
         "nothing",
         "none",
     )
-    away = commands.by_hand(
+    rename = commands.by_hand(
         (),
         f"if that is a file of yours ({module}.py) or a folder of yours ({module}/, also one that the program writes), rename it: it hides the installed package",
         "the name of a file of yours",
     )
-    first = Fix(title=f"Rename the file or folder that hides {module}", steps=(look, away), verify=verify)
-    together = _SHARED.get(module, (package,))
-    gone = commands.uninstall(
-        *together,
+    first = Fix(title=f"Rename the file or folder that hides {module}", steps=(look, rename), verify=verify)
+    in_one_folder = _SHARED.get(module, (package,))
+    remove = commands.uninstall(
+        *in_one_folder,
         why="they share one folder, and the removal of one damages the others"
-        if len(together) > 1
+        if len(in_one_folder) > 1
         else "removes what is left of it",
     )
     get = commands.install(package, why="the whole package again", changes=package)
     title = f"If the printed folder is in site-packages: install {package} afresh"
-    return (first, Fix(title=title, steps=(gone, get), verify=verify))
+    return (first, Fix(title=title, steps=(remove, get), verify=verify))

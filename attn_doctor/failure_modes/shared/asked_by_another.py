@@ -32,7 +32,10 @@ class ByAnother(Variant, frozen=True, kw_only=True):
 
 
 def told(ours: Sequence[Match]) -> Hit | None:
-    """Return the hit for such a requirement; None for all others. `ours`: the lines of pip."""
+    """Return the hit for a requirement that another package brings, and that no release on the index fulfils; None for other logs.
+
+    Example: spconv requires "cumm<0.5.0,>=0.4.5", and the index has 0.5.0 and 0.6.3. `ours`: the lines in which pip says so.
+    """
     for match in ours:
         requirement = match.groups.get("requirement", "").rstrip(".,")
         split = re.match(r"(?P<name>[A-Za-z][\w.-]*?)(?P<range>[<>=!~].*)$", requirement)

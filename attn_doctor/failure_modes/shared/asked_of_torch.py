@@ -18,7 +18,11 @@ _BY_UV = "'uv', 'pip', 'install', '--python', sys.executable"
 
 
 def able(facts: Facts) -> bool:
-    """Return whether such a line fits: pip, uv or conda without a lock file, and a Python that pip may change."""
+    """Return whether the line that asks torch can be used in this environment.
+
+    Four conditions: the tool is pip, uv or conda; the project has no known lock file; the machine is no Jetson; the Python does not
+    belong to the operating system (PEP 668). Example: False for Ubuntu's own Python.
+    """
     locks = facts.project.locks
     own_files = not isinstance(locks, Unknown) and bool(locks)
     named = chosen(facts)[0] in ("pip", "uv", "conda", "mamba", "micromamba")
@@ -28,12 +32,15 @@ def able(facts: Facts) -> bool:
 def install(
     facts: Facts, asked: str, words: str, *, why: str, changes: str, imports: str = "torch", takes: str | None = None
 ) -> Step:
-    """Return the step. `asked`: statements that read torch ("v = torch.__version__"). `words`: the rest of the command, as items of a list.
+    """Return the step that asks torch for its release when it runs, and then installs a package for it.
+
+    `asked`: statements that read torch ("v = torch.__version__"). `words`: the rest of the command, as items of a list.
 
     `imports`: another module than torch, if torch itself is replaced: Windows does not replace a DLL that a program has loaded.
     """
     starting = commands.starting(facts)
-    alone = "'-s', " if "-s" in starting else ""  # as the portable Python was started: without the packages of the user
-    argv = _BY_UV if own(facts) == "uv" else _BY_PIP.format(alone)
+    # The portable Python is started with -s, which leaves out the packages in the user's home folder. pip is started in the same way.
+    without_user_packages = "'-s', " if "-s" in starting else ""
+    argv = _BY_UV if own(facts) == "uv" else _BY_PIP.format(without_user_packages)
     program = f"import subprocess, sys, {imports}; {asked}; subprocess.check_call([{argv}, {words}])"
     return commands.by_hand((*starting, "-c", program), why, changes, "low", takes=takes)

@@ -97,7 +97,11 @@ def _plain(text: str) -> str:
 
 
 def install(facts: Facts, where: Checkout, why: str, takes: str | None, *, verbose: bool = False) -> Step:
-    """Return the step that builds this folder in the environment, without isolation."""
+    """Return the step that builds the package in a folder of sources and installs it, with the environment's own pip or uv, without isolation.
+
+    `where`: the folder; if it was installed with -e, the step has -e too. `why`: the text of the step. `takes`: the time
+    and the download in words, "minutes"; None: not known. `verbose`: the installer prints the output of the build.
+    """
     step = Install(requirements=(where.folder,), why="", changes="", no_build_isolation=True, verbose=verbose)
     *before, path = commands.by_own_tool(facts, step).argv
     kept = ("-e",) if where.editable else ()

@@ -21,7 +21,10 @@ _COMFY = re.compile(r"[\\/]ComfyUI(?=[\\/])")
 
 
 def step(facts: Facts) -> Step | None:
-    """Return the step that starts the known program on the processor; None for any other program."""
+    """Return the step that starts a program on the processor: the stable-diffusion WebUI, ComfyUI, ultralytics; None for any other program.
+
+    The path of the Python shows the first two; ultralytics is recognised by the package that the facts are about.
+    """
     python = facts.interpreter.python if isinstance(facts.interpreter.python, str) else ""
     prefix = facts.interpreter.prefix if isinstance(facts.interpreter.prefix, str) else ""
     windows = facts.system.os == "windows"

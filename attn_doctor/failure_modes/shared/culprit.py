@@ -22,9 +22,9 @@ _PLACE = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<module>[A-Za-z_]\w*)(?
 
 
 class Culprit(NamedTuple):
-    """Hold the package that failed.
+    """Hold the package that stopped an import.
 
-    `is_missing`: it is not installed ("No module named 'yaml'"); else it is installed and broken.
+    `is_missing`: the package is not installed ("No module named 'yaml'"); False: it is installed and broken.
     """
 
     module: str

@@ -27,7 +27,7 @@ def package_of(library: str) -> OfDistribution | None:
 
 
 def fix(facts: Facts, found: OfDistribution) -> Fix:
-    """Return the fix that installs the package by apt: such a torch is one of a Jetson, or of Debian and Ubuntu."""
+    """Return the fix that installs the package with apt. A torch that takes a library from the system is for a Jetson, Debian or Ubuntu."""
     get = commands.by_hand(
         places.as_root(facts, "apt-get", "install", "-y", found.package),
         "this torch takes the library from the system; in an image, write the line into its Dockerfile. In an environment of conda: conda install -c conda-forge "

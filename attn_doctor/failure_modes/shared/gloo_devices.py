@@ -40,14 +40,14 @@ def fixes(facts: Facts, *, several: bool) -> tuple[Fix, ...]:
     """Return the fixes. `several`: the training runs on several machines."""
     verify = commands.check(facts)
     windows, mac = facts.system.os == "windows", facts.system.os == "darwin"
-    alone = commands.by_hand(
+    one_process = commands.by_hand(
         (),
         "with one GPU the program needs no process group: start it as one process (without torchrun, with an option such as --gpus 1 or strategy='auto'), or leave "
         "init_process_group and DistributedDataParallel out",
         "the way the program is started",
         "none",
     )
-    one = Fix(title="Train in one process, if there is one GPU", steps=(alone,), verify=verify)
+    one = Fix(title="Train in one process, if there is one GPU", steps=(one_process,), verify=verify)
     if windows:
         words = (
             "let the name of this machine have an address of its own: `ping -4 %COMPUTERNAME%` prints the address. If it is no address that `ipconfig` lists, remove the line with this name "

@@ -86,7 +86,11 @@ def reset(facts: Facts, gpu: Gpu | None, why: str) -> Fix:
 
 
 def replace(facts: Facts, why: str) -> Fix:
-    """Return the fix for hardware that fails: the report that NVIDIA's support asks for, and the address of the support."""
+    """Return the fix for a GPU that fails: ask for a test and a replacement.
+
+    `why`: the sentence that begins the text. On the user's own Linux the step also runs nvidia-bug-report.sh, whose file the seller or the
+    maker needs. In a container, on a cluster and at a provider the step is only the text, and names the administrators.
+    """
     theirs = places.container(facts) or places.on_cluster(facts) or places.hosted(facts)
     whom = "the administrators or the provider of this machine" if theirs else "the seller or the maker of the GPU"
     argv = () if theirs or facts.system.os != "linux" else places.as_root(facts, "nvidia-bug-report.sh")

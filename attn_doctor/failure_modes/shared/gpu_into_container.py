@@ -36,7 +36,7 @@ def after_the_build(facts: Facts) -> Fix:
 
 
 def in_compose(facts: Facts) -> Fix:
-    """Return the fix for a service of docker compose: only its file can give it a GPU."""
+    """Return the fix for a service of docker compose: write the GPU into the compose file, and start the service again."""
     look = commands.by_hand(
         ("nvidia-smi",),
         "on the host: must list the GPU. If it fails, install the driver on the host first",
@@ -57,7 +57,7 @@ def in_compose(facts: Facts) -> Fix:
 
 
 def in_pod(facts: Facts) -> Fix:
-    """Return the fix for a pod of Kubernetes: only its specification can give it a GPU."""
+    """Return the fix for a pod of Kubernetes: write a GPU into its specification, and create it again."""
     words = (
         "add to the container in the pod's specification, beside its image, the line  resources: {limits: {nvidia.com/gpu: 1}}  and create the pod again: a pod "
         "gets a GPU only if it asks for one. The last column of `kubectl get nodes -o custom-columns=NAME:.metadata.name,GPU:.status.allocatable.nvidia\\.com/gpu` "

@@ -66,7 +66,10 @@ class Elsewhere(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts, seen: Seen, lines: Sequence[Match]) -> Hit | None:
-    """Return the hit for such an index; None for all others. `lines`: those that say that there is no such release."""
+    """Return the hit for an index of PyTorch without wheels for this system: ROCm on Windows or macOS, CUDA on macOS. None for other logs.
+
+    `lines`: the lines in which the installer says that there is no such release.
+    """
     rocm, cuda = seen.group("rocm"), seen.group("cuda")
     os = facts.system.os if isinstance(facts.system.os, str) else None
     windows = os == "windows" or (os is None and seen.group("windows") is not None)

@@ -36,7 +36,7 @@ class OnPyTorchsIndex(Variant, frozen=True, kw_only=True):
 
 
 def of_poetry(seen: Seen) -> Hit | None:
-    """Return the hit for such a build that Poetry did not find."""
+    """Return the hit for a build of torch ("2.5.1+cu124") that Poetry did not find; None for other logs."""
     for match in seen.matches:
         found = _OF_POETRY.match(match.groups.get("requirement", ""))
         if found is not None:
@@ -52,7 +52,10 @@ def of_poetry(seen: Seen) -> Hit | None:
 
 
 def told(ours: Sequence[Match]) -> Hit | None:
-    """Return the hit for such a build; None if the release itself is not in the list. `ours`: the lines in which pip says that it found no version."""
+    """Return the hit for a build, "torch==2.3.1+cu121", of which pip lists the release 2.3.1 alone; None if pip does not list the release.
+
+    `ours`: the lines in which pip says that it found no version.
+    """
     for match in ours:
         found = _BUILD.match(match.groups.get("requirement", ""))
         listed = re.split(r",\s*", match.groups.get("versions", ""))

@@ -119,7 +119,13 @@ def fixes(facts: Facts, found: NoChannel | OfPixi) -> tuple[Fix, ...]:
 
 
 def _of_pixi(facts: Facts, found: NoChannel | OfPixi) -> tuple[Fix, ...]:
-    """Return the fixes for a project of pixi: https://pixi.prefix.dev/latest/python/pytorch."""
+    """Return the fixes for a project of pixi.
+
+    If the package that was not found is known, the first fix is about it: declare CUDA in pixi.toml ("__cuda"), or add the channel that has
+    the package (not on macOS). Two fixes follow always: take PyTorch from conda-forge alone, or from PyPI.
+
+    https://pixi.prefix.dev/latest/python/pytorch
+    """
     verify, name = commands.check(facts), found.name if isinstance(found, NoChannel) else None
     again = commands.by_hand(("pixi", "install"), "solves again", "the environment of this project", takes="up to 3 GB")
     made: list[Fix] = []

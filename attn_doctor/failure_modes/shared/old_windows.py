@@ -51,7 +51,7 @@ def told(seen: Seen) -> TooOld | None:
 
 
 def message(found: TooOld) -> str:
-    """Return the message of the hit."""
+    """Return the sentence for the user: this build of Windows is too old to pass the GPU into containers."""
     return (
         f"Docker Desktop cannot pass the GPU into containers: this Windows (build {found.build}) is too old. GPUs in WSL 2 need Windows 10 21H2 "
         f"(build {_FIRST}) or newer, or Windows 11."

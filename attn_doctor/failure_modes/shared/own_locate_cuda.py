@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
 
 def told(seen: Seen) -> Told | None:
-    """Return what such a setup.py says; None for other logs."""
+    """Return the message for a setup.py that looked for nvcc itself and did not find it, and the variable that it reads; None for other logs."""
     own, lacks = seen.group("own"), seen.group("lacks")
     if own is None:
         return None
@@ -54,7 +54,10 @@ def told(seen: Seen) -> Told | None:
 
 
 def named_too(steps: tuple[Step, ...], variable: str) -> tuple[Step, ...]:
-    """Return the steps, and where one sets CUDA_HOME the same value for the variable that this setup.py reads instead."""
+    """Return the steps, in which each step that sets CUDA_HOME is followed by one that sets `variable` ("CUDAHOME") to the same value.
+
+    A command that exports CUDA_HOME exports `variable` in the same line.
+    """
     made: list[Step] = []
     for step in steps:
         if isinstance(step, SetVariable):

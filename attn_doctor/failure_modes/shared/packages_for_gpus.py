@@ -38,7 +38,10 @@ class ForGpus(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts, ours: Sequence[Match]) -> Hit | None:
-    """Return the hit for such a package, of which the index has nothing for this machine; None for others. `ours`: the lines of pip."""
+    """Return the hit for the GPU build of a package ("onnxruntime-gpu") without any wheel for this machine; None for other packages.
+
+    `ours`: the lines in which pip says so. The confidence is HIGH on a Mac, else MEDIUM.
+    """
     for match in ours:
         name = name_of(match.groups.get("requirement", "").rstrip(".,")) or ""
         if name not in _PLAIN or not match.groups.get("versions", "").startswith("none"):

@@ -29,7 +29,7 @@ class Locked(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen) -> Hit | None:
-    """Return the hit for such a lock file; None for other logs."""
+    """Return the hit for a pdm.lock that has no file of a package for this system; None for other logs."""
     name = seen.group("pdm")
     if name is None:
         return None

@@ -98,17 +98,20 @@ def _python(facts: Facts) -> tuple[int, int]:
 def _pinned(facts: Facts, needed: Needed, user: str | None) -> Fix:
     """Return the fix that installs the release of the package that has the name. `user`: the package that uses the name."""
     package, has = needed
-    of = f"what {user} was written for" if user else "the releases that fit"
+    reason = f"what {user} was written for" if user else "the releases that fit"
     step = commands.install(
         f"{package}{has}",
-        why=f"{of}; pip names other packages that need another {package}, if there are any",
+        why=f"{reason}; pip names other packages that need another {package}, if there are any",
         changes=package,
     )
     return Fix(title=f"Install {package}{has}", steps=(step,), verify=commands.check(facts))
 
 
 def _of_natten(facts: Facts, has: str) -> Fix:
-    """Return the fix for NATTEN, whose old releases are compiled against the installed torch: https://natten.org/install/#0175."""
+    """Return the fix that compiles an old release of NATTEN against the installed torch, after its build tools are installed.
+
+    `has`: the releases that have the name, "<0.20". https://natten.org/install/#0175
+    """
     tools = commands.install(
         "setuptools", "wheel", "packaging", "cmake", "ninja", why="its setup needs them", changes="the build tools"
     )

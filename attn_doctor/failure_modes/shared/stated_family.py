@@ -25,7 +25,10 @@ _THEN = {
 
 
 def found(facts: Facts) -> Hit | None:
-    """Return the hit for the first such package; None if all of them fit, or if a version says nothing (a nightly, an own build)."""
+    """Return the hit for the first package that was compiled for another minor of torch: xformers, torchaudio, torchtext.
+
+    None if all of them fit, if the environment is a real one, or if a version does not show the torch: a nightly, a build of the user.
+    """
     torch = facts.torch.version
     if facts.grade != "stated" or not isinstance(torch, str) or before_release(torch):
         return None

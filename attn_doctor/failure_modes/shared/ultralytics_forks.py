@@ -37,7 +37,7 @@ def of_class(name: str) -> Fork | None:
 def instead(facts: Facts, project: str, verify: tuple[str, ...]) -> Fix:
     """Return the fix that replaces ultralytics by the code of a project. `project`: its name, "YOLOv13"; it must be one of _FORKS."""
     fork = next(fork for fork in _FORKS if fork.name == project)
-    away = commands.uninstall(
+    remove = commands.uninstall(
         "ultralytics", why=f"{fork.name} brings a package ultralytics of its own, and the two would mix"
     )
     source = f"{fork.url}/archive/refs/heads/main.zip" if facts.toolchain.git is None else f"git+{fork.url}"
@@ -49,4 +49,4 @@ def instead(facts: Facts, project: str, verify: tuple[str, ...]) -> Fix:
         risk="medium",
         risk_text="models of other releases may not load in this environment any more; to keep both, use a new environment",
     )
-    return Fix(title=f"Use this model with the code of {fork.name}", steps=(away, get), verify=verify)
+    return Fix(title=f"Use this model with the code of {fork.name}", steps=(remove, get), verify=verify)

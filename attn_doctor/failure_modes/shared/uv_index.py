@@ -68,11 +68,11 @@ def fixes(facts: Facts, found: OnAnotherIndex) -> tuple[Fix, ...]:
         "writes [[tool.uv.index]] with PyTorch's index, and under [tool.uv.sources] that this package comes from there; then it installs",
         "pyproject.toml, uv.lock and the environment",
     )
-    alone = commands.by_hand(
+    explicit = commands.by_hand(
         (),
         f'in pyproject.toml, add the line explicit = true below url = "{address}": uv then takes no other package from that index. The entries under '
         "[tool.uv.pip] are only for `uv pip`, and can go",
         "pyproject.toml",
         "none",
     )
-    return (Fix(title="Name PyTorch's index in pyproject.toml", steps=(add, alone), verify=commands.check(facts)),)
+    return (Fix(title="Name PyTorch's index in pyproject.toml", steps=(add, explicit), verify=commands.check(facts)),)

@@ -32,10 +32,12 @@ def found(facts: Facts) -> Hit | None:
         return None
     for index, pin in enumerate(facts.project.pins):
         named = _WHEEL.search(pin.requirement.replace("%2B", "+"))
-        of = next((os for start, os in _SYSTEM_OF.items() if named and named["platform"].startswith(start)), None)
-        if named is not None and of is not None and of != system:
+        wheel_system = next(
+            (os for start, os in _SYSTEM_OF.items() if named and named["platform"].startswith(start)), None
+        )
+        if named is not None and wheel_system is not None and wheel_system != system:
             return Hit(
-                message=f"{pin.file} line {pin.line} asks for a wheel for {_NAMES[of]} ({named['platform']}), and the environment is one of {_NAMES[system]}: "
+                message=f"{pin.file} line {pin.line} asks for a wheel for {_NAMES[wheel_system]} ({named['platform']}), and the environment is one of {_NAMES[system]}: "
                 "the installer refuses that wheel there.",
                 evidence=(
                     fact(facts, f"project.pins.{index}.requirement"),

@@ -34,8 +34,9 @@ def torch_again(facts: Facts) -> tuple[Fix, ...]:
 
 
 def in_wsl(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for flash-attn 0.x and 1.x, which is only for Linux: there are no wheels for Windows.
+    """Return the fixes for flash-attn 0.x and 1.x on Windows: run the program in WSL 2, or use torch's own attention.
 
+    These releases do not compile for Windows, and have no wheels for it:
     https://github.com/Dao-AILab/flash-attention/tree/v1.0.9#installation-and-features
     """
     verify = commands.check(facts)
@@ -150,7 +151,10 @@ def of_libomp(facts: Facts) -> tuple[Fix, ...]:
 
 
 def one_copy(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fix for libraries of two CUDA releases in one process: https://github.com/ultralytics/yolov5/issues/10706."""
+    """Return the fix for DLLs of two CUDA releases in one process: list the copies on PATH, and let torch's folder come first.
+
+    https://github.com/ultralytics/yolov5/issues/10706
+    """
     look = commands.by_hand(
         ("where.exe", "cublas64_*.dll", "cublasLt64_*.dll", "cudnn64_*.dll"),
         "lists the copies on PATH in their order: Windows loads the first copy of each DLL",

@@ -104,7 +104,11 @@ _BECAUSE: dict[Edition, str] = {
 
 
 def hit(seen: Seen, matches: list[Match], found: Edition) -> Hit:
-    """Return the hit for OpenCV, whose library needs Media Foundation."""
+    """Return the hit for an OpenCV that Windows cannot load, because a DLL that it needs is missing.
+
+    `matches`: the lines of the error. `found`: the edition of Windows, which decides the message. The confidence is LOW if each line is cut
+    before the name of the missing file, and no other line names a DLL of Media Foundation.
+    """
     cut = all(windows_dll_lines.untold(m) for m in matches) and not names_media(seen)
     return Hit(
         message=f"cv2, the module of OpenCV, could not be loaded: {_BECAUSE[found]}.",

@@ -23,8 +23,8 @@ class Absent(Variant, frozen=True, kw_only=True):
 
 def absent(facts: Facts) -> bool:
     """Return whether this machine was examined and has no GPU of NVIDIA or AMD. A log alone never shows that."""
-    away = nvidia_present(facts) is False and facts.graphics.amd == ()
-    return away and facts.system.dxg is not True and facts.system.os == "linux"
+    no_gpu = nvidia_present(facts) is False and facts.graphics.amd == ()
+    return no_gpu and facts.system.dxg is not True and facts.system.os == "linux"
 
 
 def hit(facts: Facts, asked: str, proofs: Sequence[Match], explains: tuple[str, ...] | None = None) -> Hit:

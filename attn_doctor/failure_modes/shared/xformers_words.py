@@ -34,11 +34,11 @@ def told(seen: Seen) -> Hit | None:
     if line is None or seen.group("asked_by") is None:
         return None
     ours, theirs, cuda = seen.group("python"), seen.group("for_python"), seen.group("cuda")
-    of = f" and CUDA {int(cuda[:2])}.{int(cuda[2:])}" if cuda else ""
+    with_cuda = f" and CUDA {int(cuda[:2])}.{int(cuda[2:])}" if cuda else ""
     why = (
         f"it was built for Python {theirs}, and Python {ours} runs it"
         if ours != theirs
-        else f"it was built for this release of torch{of}: the installed torch is probably for another CUDA, or for the processor alone"
+        else f"it was built for this release of torch{with_cuda}: the installed torch is probably for another CUDA, or for the processor alone"
     )
     return Hit(
         message=f"xformers does not load its compiled part: {why}.",

@@ -28,7 +28,7 @@ class Exported(NamedTuple):
 
 
 class ExportsTrie:
-    """Hold the bytes of one tree."""
+    """Look up exported names in the tree of one Mach-O file. `data`: the bytes of the tree."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

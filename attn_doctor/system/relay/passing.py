@@ -115,12 +115,14 @@ class Passing:
 
 
 def stop(*, whole_group: bool) -> None:
-    """Stop this process, as Ctrl-Z does, until it is continued. `whole_group`: stop its script and its pipeline too.
+    """Stop this process, as Ctrl-Z does, and return when it is continued. SIGTSTP must be blocked in this process.
 
-    Returns at once if nobody could continue it: the kernel does not stop an orphaned process group.
+    `whole_group`: also stop the other processes of its group: the script that started it, and the other programs of its pipeline. If
+    nobody could continue this process, the kernel does not stop it (an orphaned process group), and the function returns at once.
     """
-    # Still blocked, so this waits beside one that the terminal may have sent. We stop once: SIGCONT discards those that still wait. Ours
-    # comes before that of the group: a shell continues the group as soon as the script has stopped, which may be before we have.
+    # SIGTSTP is still blocked here, so the signals below wait, perhaps beside one from the terminal. This process stops only once: SIGCONT
+    # discards the signals that still wait. The signal to this process comes before the signal to the group: a shell continues the group
+    # as soon as the script has stopped, and this process may not have stopped yet.
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTSTP)
     if whole_group:
         os.killpg(os.getpgrp(), signal.SIGTSTP)
