@@ -31,7 +31,7 @@ class Predictor:
 
 
 def rounds(cells, one_round):
-    """Measure the cells A, B and C in rounds (A B C, A B C), after a warm-up, and send a record for each cell in each round.
+    """Measure the cells in rounds (three cells: A B C, A B C), after a warm-up, and send a record for each cell in each round.
 
     `one_round`: a function that measures a cell, and returns the fields of the record. CONFIG["rounds"] rounds are measured, or fewer if
     the next round would end after CONFIG["seconds"]; at least three.
