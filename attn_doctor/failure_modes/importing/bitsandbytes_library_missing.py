@@ -35,7 +35,7 @@ from typing import Literal
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import FailureMode, Hit, Sign, Variant
-from attn_doctor.failure_modes.shared import bitsandbytes_jetson
+from attn_doctor.failure_modes.shared import bitsandbytes_jetson, bitsandbytes_releases
 from attn_doctor.failure_modes.shared.fact_queries import package_evidence
 from attn_doctor.failure_modes.shared.torch_facts import distribution
 from attn_doctor.logs.reader import Seen
@@ -195,14 +195,14 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Return the hit for a PyPI release without a library for Windows. Other people built such releases for Windows: hence MEDIUM.
+    """Return the hit for a PyPI release without a library for torch's CUDA, or for Windows. Other people built old releases for Windows: hence MEDIUM.
 
     https://pypi.org/project/bitsandbytes/0.43.0/#files is the first with a wheel for Windows.
     """
     found = distribution(facts, "bitsandbytes")
     release = pair(found.version) if found and isinstance(found.version, str) else None
     if found is None or release is None or release >= (0, 43) or facts.system.os != "windows":
-        return None
+        return bitsandbytes_releases.told(facts)
     if facts.grade != "stated" or (isinstance(found.wheel_tag, str) and "win" in found.wheel_tag):
         return None
     return Hit(
@@ -355,6 +355,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = commands.check(facts)
     if isinstance(hit.variant, OnMac):
         return _without(facts)
+    if isinstance(hit.variant, bitsandbytes_releases.WithoutLibrary):
+        return bitsandbytes_releases.fixes(facts, hit.variant)
     if facts.system.board == "jetson" and not isinstance(hit.variant, Sources):
         return bitsandbytes_jetson.fixes(facts)
     if isinstance(hit.variant, Old):
