@@ -28,7 +28,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed. None, and no GPU: that part is read from the target."""
+    """Hold the parts of the key that the user typed. The others are read from the target: None, and empty `gpus`."""
 
     torch: str | None = None
     cuda: str | None = None
@@ -47,7 +47,7 @@ class Wanted(Record, frozen=True, kw_only=True):
 
 
 class Asked(Record, frozen=True, kw_only=True):
-    """Describe the wheel file that the setup.py of one release would look for."""
+    """Describe the wheel file that the setup.py of one flash-attn release would look for. `why` explains `exists`."""
 
     release: str
     filename: str
@@ -74,7 +74,11 @@ class Answered(Record, frozen=True, kw_only=True):
 
 
 def _of_tag(platform: str) -> dict[str, str | None]:
-    """Return the C library that a platform tag contains: glibc 2.28 for manylinux_2_28; none for musllinux and Windows."""
+    """Return the part `glibc` of the key that a platform tag decides: {"glibc": "2.28"} for manylinux_2_28_x86_64.
+
+    {"glibc": None} for a system without glibc: musllinux, Windows, macOS. Empty for a tag that does not say it:
+    linux_x86_64.
+    """
     if "musl" in platform or "linux" not in platform:
         return {"glibc": None}
     found = re.match(r"manylinux_(\d+)_(\d+)_", platform)
@@ -216,7 +220,9 @@ def answer(
 def _merged(ours: Sequence[Candidate], seen: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Return the candidates, best first: those that fit, those that may fit, those that do not fit.
 
-    In each group the authors' wheels come first, then the wheels of other people, then links.
+    In each group flash-attn 2 comes first, then other packages. Of each package, the authors' wheels come first, then
+    the wheels of other people, then links. `seen`: candidates that were found online; they take the place of those of
+    the tables with the same file name.
     """
     names = {c.filename for c in seen}
     rest = [c for c in ours if c.filename is None or c.filename not in names]
