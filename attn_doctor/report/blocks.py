@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Hold a line to copy: never truncated, never wrapped."""
+    """Hold a line to copy: never truncated, never wrapped. If `line` is None, there is only the note."""
 
     line: str | None
     note: str  # who runs it, and why

@@ -81,7 +81,7 @@ class Json:
 
 
 class Markdown:
-    """Write the Markdown page of the answer if there is one, else the outline."""
+    """Write the answer as Markdown: its `page`, else the blocks of `paste`, else the outline with its folded parts."""
 
     option: Option = "markdown"
     name = "Markdown"
