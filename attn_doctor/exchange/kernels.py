@@ -178,7 +178,7 @@ class Activated:
 def in_force(kernel: Any) -> Any:
     """Return a context manager that calls `kernel.start()`, and at its end `kernel.stop()`.
 
-    Only the kernels of `Activated` ("sdpa-flash-3") have these methods; with any other kernel nothing happens.
+    Most kernels do not have these methods: then nothing happens.
     """
     with contextlib.ExitStack() as stack:
         if hasattr(kernel, "start"):

@@ -27,7 +27,7 @@ def build_in(facts: Facts, draft: Draft) -> Draft | str:
     """Return the way with the variables and the cost of its build, or a sentence why the build cannot succeed.
 
     A way without a build is returned unchanged. A build for ROCm, and one for which setup.py finds a finished wheel,
-    get no variables and no cost. A step that installs missing build tools is added before any build.
+    get no variables and no cost. If setup.py imports packages that are missing, a step before the build installs them.
     """
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:

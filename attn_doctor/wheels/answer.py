@@ -28,7 +28,10 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed. The others are read from the target: None, and empty `gpus`."""
+    """Hold the parts of the key that the user typed.
+
+    A part that is None, or `gpus` if it is empty, is read from the target.
+    """
 
     torch: str | None = None
     cuda: str | None = None
