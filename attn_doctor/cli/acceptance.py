@@ -34,7 +34,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def add_acceptance(parser: argparse.ArgumentParser) -> None:
-    """Add the options for a CI.
+    """Add the options for a CI: --expect-gpus, --baseline, --config and --no-config.
 
     Must be called after the other options: it removes their defaults, so that typed options can be recognised.
     """

@@ -223,7 +223,10 @@ def amount(arguments: argparse.Namespace | None) -> Amount:
 
 
 def console_for(stream: TextIO) -> Console:
-    """Make a console. With NO_COLOR it has neither bold nor dim text; rich would keep both (https://no-color.org)."""
+    """Return a console of Rich that writes to `stream`.
+
+    With NO_COLOR it has neither bold nor dim text; Rich would keep both (https://no-color.org).
+    """
     from rich.console import Console
 
     plain = bool(os.environ.get("NO_COLOR"))

@@ -37,7 +37,7 @@ def eager(query: Any, key: Any, value: Any, scale: float) -> Any:
 
 
 def sdpa(query: Any, key: Any, value: Any, scale: float) -> Any:
-    """Compute with the kernel that PyTorch chooses."""
+    """Compute attention with scaled_dot_product_attention: PyTorch chooses the kernel."""
     return functional.scaled_dot_product_attention(query, key, value, scale=scale)
 
 

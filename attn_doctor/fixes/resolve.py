@@ -80,7 +80,7 @@ class Resolved(NamedTuple):
 
 
 def since(feature: str, installer: str = "pip") -> str:
-    """Return the first version of an installer that has a feature of the table."""
+    """Return the first version of an installer that has a feature of the table: "22.2" for "dry-run" of pip."""
     return next(r.since for r in load(InstallerFeature) if (r.installer, r.feature) == (installer, feature))
 
 

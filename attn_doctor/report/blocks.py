@@ -41,7 +41,7 @@ class Paragraph(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Hold the one sentence that sums up the report."""
+    """Hold a sentence that sums up a report, or one of its parts."""
 
     text: str
     tone: Tone
@@ -65,7 +65,7 @@ class Cure(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Describe a finding: its mark, name, evidence, consequences and fixes."""
+    """Describe a finding, or a way of a plan: its mark, name, evidence, consequences and fixes."""
 
     mark: str  # "×", "!", "i", "✓"; for a way of a plan its letter, "A"
     tone: Tone

@@ -63,7 +63,7 @@ def platform(facts: Facts) -> str:
 
 
 def python(facts: Facts) -> str:
-    """Return the version with its build and its compiler, as `sys.version` has it, and " (64-bit runtime)"."""
+    """Return Python's version, build and compiler, as `sys.version` has them, followed by " (64-bit runtime)"."""
     itself = facts.interpreter
     bits = f" ({itself.bits}-bit runtime)" if isinstance(itself.bits, int) else ""
     return said(first_known(itself.build, itself.version)) + bits

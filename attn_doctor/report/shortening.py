@@ -18,7 +18,7 @@ _FEWEST = 300  # characters: a folded part is not cut below this
 
 
 def shortened(blocks: Sequence[Block], most: int, length: Length) -> list[Block]:
-    """Return the blocks, shortened to about `most` characters in all if they have more. `length` counts those of a block.
+    """Return the blocks; if they have more than `most` characters in all, they are shortened to about that many.
 
     If something was left out, the last block names it. Folded parts are cut first, the longest first, down to one
     length for all of them. Other blocks are cut only if they alone are too long, the longest first.

@@ -28,7 +28,7 @@ from attn_doctor.model.versions import local, pair
 
 
 class Wanted(Record, frozen=True, kw_only=True):
-    """Hold the parts of the key that the user typed.
+    """Hold the parts of the key (`knowledge.wheels.Key`) that the user typed.
 
     A part that is None, or `gpus` if it is empty, is read from the target.
     """
@@ -59,7 +59,10 @@ class Asked(Record, frozen=True, kw_only=True):
 
 
 class Answered(Record, frozen=True, kw_only=True):
-    """Hold the complete answer for a key. `sources`: part of the key -> where it was read: "torch": "the command line"."""
+    """Hold the complete answer of `attn-doctor wheels` for the machine that the key describes.
+
+    `sources`: part of the key -> where it was read: "torch": "the command line".
+    """
 
     key: Key
     sources: dict[str, str]
