@@ -181,8 +181,8 @@ def _working(facts: Facts, findings: Sequence[Finding]) -> tuple[list[Draft], tu
 def _without_a_build(facts: Facts, helped: Helped, nowhere: Finding) -> tuple[list[Draft], tuple[str, ...]]:
     """Return the ways for a machine on which no build of flash-attn can succeed.
 
-    They have only the fixes of the cause `nowhere`, and install no flash-attn. A fix that means another system is a complete way.
-    Each other fix comes after the fixes for the other causes.
+    Each way has one fix of the cause `nowhere`, and no build is added to it. A fix that means another system is a
+    complete way. Any other fix comes after the fixes for the other causes.
     """
     own = next(fixes for cause, fixes in helped if cause is nowhere)
     if facts.system.os != "windows":

@@ -26,7 +26,8 @@ _OBJECTS_BYTES = 2 * GIGABYTE
 def build_in(facts: Facts, draft: Draft) -> Draft | str:
     """Return the way with the variables and the cost of its build, or a sentence why the build cannot succeed.
 
-    A way without a build is returned unchanged.
+    A way without a build is returned unchanged. A build for ROCm, and one for which setup.py finds a finished wheel,
+    get no variables and no cost. If setup.py imports packages that are missing, a step before the build installs them.
     """
     place = next((i for i, step in enumerate(draft.steps) if compiles(step)), None)
     if place is None:
@@ -194,7 +195,7 @@ def cost_text(cost: Cost | None) -> str | None:
 
 
 def disk(facts: Facts) -> str | None:
-    """Return a sentence if the folder for temporary files is too small for a build; else None."""
+    """Return a sentence if the folder for temporary files has less than 2 GB left: a build may need more. Else None."""
     disks = facts.system.disks
     for place in () if isinstance(disks, Unknown) else disks:
         if place.purpose == "tmp" and isinstance(place.free_bytes, int) and place.free_bytes < _OBJECTS_BYTES:

@@ -20,7 +20,11 @@ from attn_doctor.model.versions import pair
 
 
 def finished(helped: Helped) -> Iterator[list[Choice]]:
-    """Yield a way for each finished wheel. The way also has fixes for those causes that prevent more than a build."""
+    """Yield, for each fix that installs a finished wheel, the fixes of one way.
+
+    These are the installation, and one fix for each other cause that prevents more than a build. `helped`: the root
+    causes with their fixes.
+    """
     ready = {fix.steps: fix for _, fixes in helped for fix in fixes if brings_wheel(fix)}
     for fix in ready.values():
         yield from with_wheel(helped, fix)
