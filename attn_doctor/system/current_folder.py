@@ -89,7 +89,8 @@ def guarded(argv: Sequence[str], cwd: str | None = None) -> tuple[list[str], str
 
     A command of pip stays in `cwd` (None: the current folder), because its arguments may be relative to it: `-e .`, and
     `find-links = wheels` in the user's settings. Commands of `ensurepip`, `venv` and `-c` have no such arguments and start more
-    Pythons, so they run in the empty folder. A program that is not a Python (uv, conda, rm) stays unchanged.
+    Pythons, so they run in the empty folder. Any other command (uv, conda, rm) stays in `cwd`; only a relative path of its program is
+    made absolute.
     """
     made = program(argv)
     if made[1:2] == ["-m"] and len(made) > 2:

@@ -66,7 +66,10 @@ def folder() -> str | None:
 
 
 def new_folder(name: str = "") -> str | None:
-    """Make a new folder below `folder()`; None if that is not possible, for example on a full disk."""
+    """Make a new folder below `folder()`, and return its path; None if that is not possible, for example on a full disk.
+
+    `name`: the beginning of its name; tempfile adds the rest.
+    """
     place = folder()
     try:
         return tempfile.mkdtemp(prefix=name, dir=place) if place else None

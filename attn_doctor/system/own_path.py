@@ -41,7 +41,10 @@ def clean() -> None:
 
 
 def environment() -> "dict[str, str]":
-    """Return the variables for a child with attn-doctor's own interpreter: PYTHONPATH has the folders of our packages only."""
+    """Return the variables for a child with attn-doctor's own interpreter: PYTHONPATH has the folders of our packages only.
+
+    Empty if another program imported attn_doctor: then the child gets PYTHONPATH as it is.
+    """
     if _kept is None:  # attn_doctor was imported by another program, which keeps its path
         return {}
     import os
