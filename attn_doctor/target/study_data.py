@@ -12,7 +12,7 @@ MOST_SHAPES = 4  # on one image
 def one_image(random_numbers, size):
     """Return (image, objects) with one to four shapes that do not overlap.
 
-    image: [size, size, 3]. objects: [(shape, left, top, width, height)] in pixels.
+    image: [size, size, 3]. objects: [(index in SHAPES, left, top, width, height)], places and sizes in pixels.
     """
     import cv2
     import numpy

@@ -14,7 +14,8 @@ SHARES = {"forward": 0.4, "step": 1.0}
 def make_subject():
     """Make the model. If that fails, report the reason, and return a subject with the attention calls alone.
 
-    None if nothing can be tried: the model has no attention, the memory is too small, or the CUDA context is broken.
+    None if nothing can be tried: the model has no attention, the memory is too small, or the CUDA context is broken. When the proofs
+    are done and only times are measured, the error is raised instead.
     """
     if CONFIG["scope"] == "model":
         try:
