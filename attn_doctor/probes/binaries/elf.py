@@ -230,7 +230,10 @@ class Elf:
 
 
 def identify(head: bytes) -> Identity:
-    """Return the identity in the first 20 bytes of a file. Raises DamagedFile (or its ForeignFile) if it is not an ELF file."""
+    """Return the identity in the first 20 bytes of a file. Raises DamagedFile if it is not an ELF file.
+
+    If it is a file of Windows or macOS, the error is a ForeignFile.
+    """
     if not head:
         raise DamagedFile("is empty")
     if head[:4] != b"\x7fELF":

@@ -72,7 +72,11 @@ def is_for_macos(path: str) -> bool:
 
 
 def library(path: str, beside: Sequence[str] = (), target: Target | None = None, module: str | None = None) -> Binary:
-    """Judge one file. `beside`: folders whose libraries are loaded already, such as torch/lib."""
+    """Judge one file. `beside`: folders whose libraries are loaded already, such as torch/lib. `target`: see `Target`.
+
+    `module`: the name under which Python would import the file; None: from the name of the file. The verdict is unknown if the file
+    cannot be opened.
+    """
     module = module or _TAG.sub("", Path(path).name)
     image = Image(path, partial(Mapped.open, Path(path)))
     try:

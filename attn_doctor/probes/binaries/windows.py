@@ -63,7 +63,8 @@ def folders_of(python: str, base_prefix: str | None, torch: str | None, environ:
 def library(path: str, beside: Sequence[str] = (), *, has_system: bool = False, module: str | None = None) -> Binary:
     """Judge one file. `beside`: further folders that Windows would search, the folder of torch's libraries first.
 
-    `has_system`: one of these folders is System32. `module`: the name under which Python would import the file.
+    `has_system`: one of these folders is System32. `module`: the name under which Python would import the file; None: from the name of
+    the file. The verdict is unknown if the file cannot be opened.
     """
     own = Folder.of(Path(path).parent)
     name = Path(path).name
