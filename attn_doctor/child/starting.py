@@ -87,9 +87,9 @@ def start(
     """Start a program with pipes for its output. Raises OSError if it cannot be started, or if `stop` was called before.
 
     `environ`: its variables; None: those of attn-doctor. `changes`: made to `environ`; None removes a variable. The program gets a
-    TMPDIR of its own. `cwd`: the folder that it starts in; None: an empty folder. `largest_file`: the most bytes that the program can write into one file. `below`:
-    put another process between attn-doctor and the program (Linux and macOS only): a program that ends its parent then does not
-    end attn-doctor.
+    TMPDIR of its own. `cwd`: the folder that it starts in; None: an empty folder. `largest_file`: the most bytes that the program can
+    write into one file. `below`: put another process between attn-doctor and the program (Linux and macOS only): a program that ends
+    its parent then does not end attn-doctor.
     """
     if _stopping.is_set():
         raise OSError(errno.ECANCELED, "attn-doctor was interrupted")
