@@ -46,7 +46,7 @@ def token() -> str:
 
 
 def marked(environ: Mapping[str, str], mark: str) -> dict[str, str]:
-    """Return a copy of an environment with one more mark. The marks of an attn-doctor that started this one stay."""
+    """Return a copy of an environment with one more mark in its variable `MARK`. The marks of an attn-doctor that started this one stay."""
     return {**environ, MARK: ":".join([*filter(None, environ.get(MARK, "").split(":")), mark])}
 
 
