@@ -39,8 +39,8 @@ def measure(
 ) -> Splits:
     """Split the peak memory of a training step, for every row of the model: with the optimiser of a short and of a long training.
 
-    Rows of compiled code are left out, and no row is split on an Apple GPU. `say` gets the name of each step. `timeout`: the seconds without a record after which the
-    process is ended. Raises OSError if the interpreter cannot be started.
+    Rows of compiled code are left out, and no row is split on an Apple GPU. `say` gets the name of each step. `timeout`: the seconds
+    without a record after which the process is ended. Raises OSError if the interpreter cannot be started.
     """
     ran = [row for row in rows if row.status in _RAN and row.scope == "model" and row.shape is None]
     if not ran:

@@ -88,8 +88,8 @@ def measure(
     """Run training steps at growing batches in the target, as long as they fit into memory and `seconds` are left.
 
     They may need 80 % of `room` bytes (None: not known), on a GPU 80 % of its free memory. The first of `backends` is measured at two
-    batches even if no time is left. `timeout`: the seconds without a record after
-    which the process is ended. Returns a Fault if no step was measured. Raises OSError if the target cannot be started.
+    batches even if no time is left. `timeout`: the seconds without a record after which the process is ended. Returns a Fault if no
+    step was measured. Raises OSError if the target cannot be started.
     """
     batches = _GPU_BATCHES if device.startswith("cuda") else _CPU_BATCHES
     config = {

@@ -33,7 +33,7 @@ DECIDING = 8  # if one combination wins so many rounds, this decides between two
 
 
 class Meter(Protocol):
-    """Measure combinations on a machine."""
+    """Measure combinations of changes on this machine."""
 
     def check(self, changes: Combination) -> Checked:
         """Run one pass, and return whether its numbers are right, and by how much they differ from float64."""
