@@ -44,7 +44,7 @@ def one_image(random_numbers, size):
 
 
 def write_shapes(folder, train, val, size, seed):
-    """Write the data set into a new folder, and return the path of its YAML file. An existing data set is not changed.
+    """Write a data set of coloured shapes into a new folder, and return the path of its YAML file. An existing one is not changed.
 
     `train`, `val`: the number of images of each part. `size`: the side of an image in pixels.
 

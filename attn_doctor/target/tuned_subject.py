@@ -35,7 +35,7 @@ class TunedSubject(ModelSubject):
 
     @contextlib.contextmanager
     def deterministic(self, given):
-        """Return a context in which cuDNN is deterministic, as with Ultralytics' default, unless `given` has the change "nondeterministic"."""
+        """Return a context in which cuDNN is deterministic, Ultralytics' default, unless `given` has the change "nondeterministic"."""
         before = torch.backends.cudnn.deterministic
         torch.backends.cudnn.deterministic = not given.get("nondeterministic")
         try:
