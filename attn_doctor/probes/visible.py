@@ -14,7 +14,7 @@ from attn_doctor.model.facts import Flag, Unknown
 
 
 class Identity(NamedTuple):
-    """Hold the names by which the variable can select a GPU. `model` is equal for GPUs of one model."""
+    """Hold the names by which CUDA_VISIBLE_DEVICES can select a GPU. `model` is equal for GPUs of one model."""
 
     uuid: str | None
     mig_uuids: tuple[str, ...] = ()

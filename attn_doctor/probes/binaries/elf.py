@@ -34,7 +34,7 @@ _MOST_DYNAMIC = 1 << 20  # at most so many bytes of a dynamic section are read; 
 
 
 class Identity(NamedTuple):
-    """Describe the first 20 bytes of a file: enough for the loader to skip a file of another machine without an error."""
+    """Hold what the first 20 bytes of an ELF file say. By them the loader skips a file of another machine without an error."""
 
     bits: int
     little: bool

@@ -91,7 +91,10 @@ def library(path: str, beside: Sequence[str] = (), target: Target | None = None,
 
 
 def members(path: str, beside: Sequence[str] = (), target: Target | None = None) -> Iterator[Binary]:
-    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
+    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read.
+
+    `beside`, `target`: as for `library`.
+    """
     with wheel.WheelFile(Path(path)) as archive:
         places = {archive.place(member, _SITE): member for member in archive.of_macos}
         disk = Disk({place: archive.opener(member) for place, member in places.items()})

@@ -85,7 +85,10 @@ def _unreadable(module: str, path: str, error: DamagedFile) -> Binary:
 
 
 def members(path: str, beside: Sequence[str] = (), *, has_system: bool = False) -> Iterator[Binary]:
-    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read."""
+    """Judge each extension of a wheel as if it were installed. Raises OSError or DamagedFile if the wheel cannot be read.
+
+    `beside`, `has_system`: as for `library`.
+    """
     with wheel.WheelFile(Path(path)) as archive:
         folders = _in_wheel(archive)
         every = [folder for folder in folders.values() if list(folder.libraries())]
