@@ -1,7 +1,7 @@
 """Start a program below a parent process of its own, so that a program that ends its parent does not end attn-doctor.
 
-The parent is `system/parent.py`, run by attn-doctor's own Python; it takes 14 ms of processor time (measured on a busy machine). A program that looks for attn-doctor among all
-processes of the user can still end it.
+The parent is `system/parent.py`, run by attn-doctor's own Python; it takes 14 ms of processor time (measured on a busy machine). A
+program that looks for attn-doctor among all processes of the user can still end it.
 """
 
 from __future__ import annotations

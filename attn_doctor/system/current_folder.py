@@ -1,8 +1,8 @@
-"""Prevent every program that attn-doctor starts from running code of the current folder.
+"""Prevent the programs that attn-doctor starts from running code of the current folder. Excepted is the user's own (`attn-doctor run`).
 
 `python -m`, `python -c` and `python -` search for modules in the current folder first, and an empty entry of PYTHONPATH or
-LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So every child starts in
-an empty folder that attn-doctor makes. Only an installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
+LD_LIBRARY_PATH means the current folder too. Then a json.py or a libgomp.so.1 in that folder would run. So a child starts in an
+empty folder that attn-doctor makes. An installer stays in the current folder, for its `-e .` and `-r requirements.txt`.
 """
 
 from __future__ import annotations

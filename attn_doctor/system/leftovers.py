@@ -1,9 +1,9 @@
 """Leave nothing behind: mark every process that a command starts, and put its temporary files into one folder.
 
-At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended,
-and the folder is removed. If this process is killed, a helper process, the guard, does both. The guard waits on a pipe that only
-this process has open. Two kinds of process are not found: those that clear their environment, and those of another user. Standard
-library only.
+At the end of a command, processes that left their group (setsid, a daemon) are found by the mark in their environment and ended
+(Linux only), and the folder is removed. If this process is killed, a helper process, the guard, does both. The guard waits on a pipe
+that only this process has open. Two kinds of process are not found: those that clear their environment, and those of another user.
+Standard library only.
 """
 
 from __future__ import annotations

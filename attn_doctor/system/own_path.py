@@ -1,4 +1,4 @@
-"""Keep attn-doctor's own process working in a broken environment: its sys.path has only the folders of its own packages.
+"""Keep attn-doctor's own process working in a broken environment: its sys.path has only Python's folders and those of its packages.
 
 PYTHONPATH may name the packages of another Python, or a folder with a json.py. The target is examined with PYTHONPATH
 unchanged; attn-doctor itself imports nothing from there. Only `sys` may be imported here before the path is clean.
