@@ -1,4 +1,4 @@
-"""Put the trials of several saved reports into one table, and name for each size the attention to use. Pure.
+"""Make two tables of the trials of several saved reports: what was measured, and for each size the attention to use. Pure.
 
 Speeds are not compared here: `best` chooses a backend, by the verdicts of each trial.
 """

@@ -1,6 +1,6 @@
 """Compute the statistics of a trial: medians with intervals, paired comparisons and their verdicts.
 
-Pure, standard library only. Times on a shared machine are skewed and drift together, so nothing here assumes a normal
+Pure. Times on a shared machine are skewed and drift together, so nothing here assumes a normal
 distribution: intervals are of order statistics, and backends are compared by the ratios of times of the same round, by rank.
 docs/method.md gives the reason for each choice.
 """
