@@ -1,4 +1,4 @@
-"""Import torch, and then every module that is about attention, in a child of the target, and make records of the results."""
+"""Import torch, ultralytics and the extensions for attention in a child of the target, and make records of the results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Read files of model weights (.pt) without loading them: the classes in them, and the layout of their YOLO12 attention.
 
-Only the pickle of a file is read, never its tensors. A file that the user names is always read. Files in the current folder, in
-weights/ and in the weights/ folders of runs/ are read until 0.3 s are over.
+Only the pickle of a file is read, never its tensors. A file that the user names is always read. Of the files in the current folder, in
+weights/ and in the weights/ folders of runs/, the four newest are read, until 0.3 s are over.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Thing:
 
 
 class PickleStream(io.BytesIO):
-    """Hold the bytes of pickles, one after the other. Reading a line of more than 4,096 bytes raises NoPickle."""
+    """Hold the bytes of pickles, one after the other. Reading a line without an end in 4,096 bytes raises NoPickle."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(_LONGEST_LINE if size is None or size < 0 else size)
