@@ -53,6 +53,7 @@ from attn_doctor.failure_modes.shared import (
     building,
     cut_logs,
     cut_output,
+    finished_release,
     package_wheels,
     subject,
 )
@@ -265,10 +266,21 @@ class Quoted(Variant, frozen=True, kw_only=True):
     """Mark the case that the log contains the reason, but attn-doctor has no rule for it. A longer log would not help."""
 
 
+class Released(Variant, frozen=True, kw_only=True):
+    """Mark the case of a general package from PyPI: another release of it may have a finished wheel for this Python."""
+
+
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
     if cut_logs.alone(seen) and not cut_logs.ends(seen):
         return None  # the program went on after that frame
     package = seen.group("package")
+    if package and finished_release.fixes(facts):
+        return Hit(
+            message=f"The build of {package} failed, with an error that attn-doctor does not know. pip compiled it because it found no finished wheel.",
+            evidence=lines(tuple(m for m in seen.matches if m.groups.get("error"))) or evidence,
+            confidence=Confidence.LOW,
+            variant=Released(),
+        )
     if package and not any(_CONCERNS.search(m.groups.get("package") or m.text) for m in seen.matches):
         return Hit(
             message=f"The build of {package} failed, a package that has nothing to do with attention.",
@@ -318,6 +330,8 @@ def _reasons(seen: Seen) -> tuple[Evidence, ...]:
 
 def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     verify = subject.verify(facts)
+    if isinstance(hit.variant, Released):
+        return finished_release.fixes(facts)
     if not isinstance(hit.variant, Quoted):
         title = "Write the whole log, and let attn-doctor read it"
         whole = Fix(title=title, steps=build_log.written(facts), verify=verify)

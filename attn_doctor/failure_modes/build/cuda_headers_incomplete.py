@@ -98,6 +98,12 @@ MODE = FailureMode(
             literal="cannot find -l",
             sample="/usr/bin/ld: cannot find -lcudart: No such file or directory",
         ),
+        # CMake: 'Target "ggml-cuda" links to:', "CUDA::cublas", "but the target was not found", each on a line of its own
+        Sign(
+            pattern=r"^\s*CUDA::(?P<library>cublas|cudart|cufft|curand|cusparse|cusolver|nvrtc|nvjitlink)(?:_static)?\s*$",
+            literal="CUDA::",
+            sample="      CUDA::cublas",
+        ),
         Sign(
             pattern=rf"LNK1(?:181|104): [^']{{0,60}}'(?P<library>{_LIBRARIES})\.lib'",
             literal=".lib'",

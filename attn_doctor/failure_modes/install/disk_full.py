@@ -101,6 +101,12 @@ MODE = FailureMode(
             Sign(pattern=pattern, literal=literal, sample=sample)
             for pattern, literal, sample in (
                 (r"\[Errno 27\]", "[Errno 27]", "OSError: [Errno 27] File too large"),
+                # torch.save: its stream does not say why it could not write. https://github.com/pytorch/pytorch/issues/156955
+                (
+                    r"\] \. ?(?P<saving>unexpected pos) \d+ vs \d+",
+                    "unexpected pos ",
+                    "RuntimeError: [enforce fail at inline_container.cc:659] . unexpected pos 2387758464 vs 2387758376",
+                ),
                 (
                     r"File size limit exceeded",
                     "File size limit exceeded",
@@ -197,12 +203,12 @@ def _what(purpose: str) -> str:
 class Full(Variant, frozen=True, kw_only=True):
     """Hold the installer that printed the error (each installer has its own cache), and the place that was full.
 
-    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "limit" for the largest file that the shell
-    allows.
+    `what`: "disk" if the log does not show more, "temporary" for the disk of TMPDIR, "saved" for a file of torch.save, "limit" for
+    the largest file that the shell allows.
     """
 
     of: Literal["uv", "conda", "apptainer", "triton", "another"]
-    what: Literal["disk", "temporary", "limit"] = "disk"
+    what: Literal["disk", "temporary", "limit", "saved"] = "disk"
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:
@@ -212,6 +218,13 @@ def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | 
     proofs = [m.text for m in seen.matches if m.strength == "proof"]
     if not proofs:
         return None
+    if all("unexpected pos" in text for text in proofs):
+        return Hit(
+            message="torch.save could not write its file to the end: most often the disk is full, or a quota is used up.",
+            evidence=evidence,
+            confidence=Confidence.MEDIUM,
+            variant=Full(of="another", what="saved"),
+        )
     limit = all("Errno 27]" in text or "File size" in text for text in proofs)
     temporary = any("temporary" in m.groups for m in seen.matches) or (
         facts.system.os != "windows" and (seen.group("roomy") is not None or _while_it_downloads(seen))
@@ -246,6 +259,24 @@ def _while_it_downloads(seen: Seen) -> bool:
     return any(m.groups["bar"] != m.groups["size"] for m in bars[-1:])
 
 
+def _of_checkpoints(facts: Facts) -> Fix:
+    """Return the fix for a checkpoint that could not be written: look at the free space of its folder, and make room or save elsewhere."""
+    look = ("Get-PSDrive", "-PSProvider", "FileSystem") if facts.system.os == "windows" else ("df", "-h", ".")
+    steps = (
+        commands.by_hand(
+            look, "shows how much is free: run it in the folder in which the program saves", "nothing", "none"
+        ),
+        commands.by_hand(
+            (),
+            "if it is full: delete old checkpoints there, or save on another disk (ultralytics: project=/another/disk/runs, and save_period=-1 keeps only the "
+            "best and the last); if it is not full, ask for the quota of your account. The file that was being written is not complete: delete it",
+            "files of the training",
+            "low",
+        ),
+    )
+    return Fix(title="Make room where the checkpoints are saved", steps=steps, verify=building.verify(facts))
+
+
 _NEAR = 3  # lines from the progress bar to the error
 
 
@@ -254,6 +285,8 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
     roomy = [d for d in disks if isinstance(d.free_bytes, int) and d.free_bytes >= ROOM and d.purpose != "tmp"]
     made = []
     what = hit.variant.what if isinstance(hit.variant, Full) else "disk"
+    if what == "saved":
+        return (_of_checkpoints(facts),)
     if what == "limit":
         # Not "unlimited": that also sets the hard limit, which only root may raise, and bash says "Operation not permitted".
         why = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attn_doctor import commands
 from attn_doctor.failure_modes.mode import Hit, Variant
-from attn_doctor.failure_modes.shared import building, package_cures, subject
+from attn_doctor.failure_modes.shared import building, finished_release, package_cures, subject
 from attn_doctor.failure_modes.shared.fact_queries import package
 from attn_doctor.knowledge import built_packages
 from attn_doctor.knowledge.yes_no_unknown import names
@@ -111,4 +111,6 @@ def fixes(facts: Facts, hit: Hit) -> tuple[Fix, ...]:
         *missing,
     )
     ready = building.without_compiling(facts)
+    if released := finished_release.fixes(facts):
+        return (*released, tools)
     return (tools, *ready) if facts.grade == "stated" else (*ready, tools)

@@ -42,6 +42,8 @@ def tools(facts: Facts, *missing: str) -> Step:
     `missing`: further packages that the log reports as missing.
     """
     needed = [name for name in built_packages.imports(subject.package(facts)) if name != "torch"]
+    bounds = {text.partition("<")[0]: text for text in missing if "<" in text}
+    needed = [bounds.get(name, name) for name in needed]  # "setuptools<81" in the place of "setuptools"
     named = {name.partition("<")[0] for name in needed}
     needed += [text for text in dict.fromkeys(missing) if text.partition("<")[0] not in {*named, "torch"}]
     return commands.install(
