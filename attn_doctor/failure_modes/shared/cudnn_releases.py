@@ -16,6 +16,8 @@ PAIR = r"(?: \(?(?P<compiled>\d[\d, ]{1,10}\d)\)? but (?:found runtime version|l
 
 
 class Releases(NamedTuple):
+    """Hold the release of cuDNN for which torch was compiled, and the release that was found."""
+
     compiled: str  # "7.1.2"
     found: str
 

@@ -129,7 +129,12 @@ Cause = Literal["damaged", "stale", "slow", "locked"]
 
 
 class Damaged(Variant, frozen=True, kw_only=True):
-    """Hold the file that came damaged. `cause`: "stale" means that the file is whole, and the list of hashes is not for it; "locked", that uv.lock may be such a list."""
+    """Hold the file that came damaged.
+
+    `cause`: "damaged"; "stale": the file is whole, and the list of hashes is for other files; "locked": uv.lock may be
+    such a list; "slow": uv waited too short a time. `tool`: the installer. `address`: of the file. `cached`: the log
+    shows that pip took a file from its cache.
+    """
 
     cause: Cause
     tool: Literal["pip", "uv", "poetry", "conda"]

@@ -202,7 +202,11 @@ def _bytes(text: str) -> float:
 
 
 def fixes(facts: Facts, held: Held) -> tuple[Fix, ...]:
-    """Return the cures: end the holder; where it is not seen, find it, and free what a dead process left."""
+    """Return the cures: end the process that holds the memory, use another GPU, and free memory that no process holds.
+
+    `held.hidden` puts the last one second. In a notebook of Colab or Kaggle, under Windows and in WSL, the cures are
+    those of that place.
+    """
     verify = commands.check(facts)
     if places.hosted(facts) in ("colab", "kaggle"):
         words = "end the other sessions and begin anew: Colab: Runtime, Manage sessions, Terminate; then Runtime, Disconnect and delete runtime. Kaggle: stop the session"

@@ -114,7 +114,10 @@ def told(facts: Facts, seen: Seen) -> Hit | None:
 
 
 def fixes(facts: Facts, found: OfLinux) -> tuple[Fix, ...]:
-    """Return the fixes: take the lines of Linux out, or give them a marker."""
+    """Return the fixes: take the lines of Linux out of the list, or give them a marker.
+
+    On Windows, for a list with triton, also install triton-windows. If the user typed the package: leave it out.
+    """
     verify = commands.check(facts)
     if found.typed:
         words = "torch for this system needs no such package: install torch alone, and do without what needs NCCL (several GPUs with the backend nccl: gloo here, or Linux and WSL2)"

@@ -54,7 +54,10 @@ class OfLibrary(Variant, frozen=True, kw_only=True):
 
 
 def told(seen: Seen, *, strings: bool) -> tuple[Match, OfLibrary] | None:
-    """Return the line of an undefined symbol of another library. `strings`: only of one with a std::string, else only of one without."""
+    """Return the line of an undefined symbol of another library, and what it shows; None if no line fits.
+
+    `strings`: only a symbol that contains a std::string, which shows the ABI; False: only one without.
+    """
     for match in seen.matches:
         symbol = match.groups.get("foreign")
         if symbol is None:

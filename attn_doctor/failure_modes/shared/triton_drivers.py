@@ -12,7 +12,10 @@ from attn_doctor.model.findings import Fix
 
 
 def fix(facts: Facts, what: str) -> Fix:
-    """Return the fix. `what`: "no driver" or "two drivers"."""
+    """Return the fix for a Triton that finds no GPU driver, or two: `what` is "no driver" or "two drivers".
+
+    "no driver": do without Triton, or use a GPU that it supports. "two drivers": keep the Triton of one maker.
+    """
     verify = commands.check(facts)
     if what == "two drivers":
         step = commands.by_hand(
