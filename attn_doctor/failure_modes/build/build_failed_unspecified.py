@@ -262,7 +262,10 @@ SEND = (
 
 
 class Quoted(Variant, frozen=True, kw_only=True):
-    """Mark the case that the log contains the reason, but attn-doctor has no rule for it. A longer log would not help."""
+    """Mark the case that the log contains the reason, but attn-doctor has no rule for it.
+
+    A longer log would not help.
+    """
 
 
 def from_log(facts: Facts, seen: Seen, evidence: tuple[Evidence, ...]) -> Hit | None:

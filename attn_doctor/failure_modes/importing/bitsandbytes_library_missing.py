@@ -195,8 +195,10 @@ _LIBRARY = re.compile(r"(?P<folder>/[^'\"\s:]*)/bitsandbytes/libbitsandbytes_\w+
 
 
 def detect(facts: Facts) -> Hit | None:
-    """Return the hit for a PyPI release without a library for Windows. Other people built such releases for Windows: hence MEDIUM.
+    """Return the hit for a bitsandbytes before 0.43 that a log or a file states for Windows; else None.
 
+    PyPI's wheel has no library for Windows. The confidence is MEDIUM, because other people built such releases for
+    Windows. None for an examined machine.
     https://pypi.org/project/bitsandbytes/0.43.0/#files is the first with a wheel for Windows.
     """
     found = distribution(facts, "bitsandbytes")

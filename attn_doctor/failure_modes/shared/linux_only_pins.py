@@ -72,9 +72,10 @@ class OfLinux(Variant, frozen=True, kw_only=True):
 
 
 def told(facts: Facts, seen: Seen) -> Hit | None:
-    """Return the hit for packages with wheels for Linux alone ("nvidia-nccl-cu12") that are installed on Windows or macOS; None for other logs.
+    """Return the hit for packages with wheels for Linux alone that are asked for on Windows or macOS; else None.
 
-    The message is another one if the user typed the package, and did not take it from a list. None also for a typed triton.
+    Example: "nvidia-nccl-cu12". The message is another one if the user typed the package, and did not take it from a
+    list. None also for a typed triton.
     """
     lines: Sequence[Match] = [m for m in seen.matches if m.groups.get("linux_only")]
     tag = seen.group("tag") or ("win" if seen.group("drive") is not None else "")

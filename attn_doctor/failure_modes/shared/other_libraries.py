@@ -93,7 +93,13 @@ def hit(match: Match, found: OfLibrary) -> Hit:
 
 
 def fixes(facts: Facts, found: OfLibrary) -> tuple[Fix, ...]:
-    """Return the fixes: the package's own wheel, or its build again, with one ABI for torch, the library and the package."""
+    """Return the fixes, after which the extension, torch and the library have one C++ ABI.
+
+    For a package whose wheel contains its library (onnx): install that wheel again, or do not load another library.
+    Else: build the extension again, against the library that is loaded. If the symbol shows the ABI, another fix
+    compiles the library with the ABI of torch. If that is the old ABI, the mere build is left out, and a third way is a
+    torch with the new one.
+    """
     package, verify = _package(found), subject.verify(facts)
     if package in _WHOLE:
         step = commands.install(
