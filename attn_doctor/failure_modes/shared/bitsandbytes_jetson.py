@@ -21,7 +21,7 @@ _CAPABILITY = {"5": "87", "6": "87", "7": "110"}  # an Orin, and a Thor: https:/
 
 
 def fixes(facts: Facts) -> tuple[Fix, ...]:
-    """Return the fixes for a Jetson: compile bitsandbytes for its GPU, or install a wheel from the index for its JetPack.
+    """Return the fixes for a Jetson: compile bitsandbytes for its GPU, or install a wheel for its JetPack.
 
     The second only if an index is known that has torch for this JetPack.
     """
